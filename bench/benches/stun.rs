@@ -1,0 +1,3 @@
+//! STUN parsing and building.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The program `columba`.
+
+fn main() {}

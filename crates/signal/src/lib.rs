@@ -1,0 +1,1 @@
+//! The signaling protocol of Columba: its messages, and the session relay as a sans-IO state machine.
