@@ -1,3 +1,53 @@
 //! The project's chores: `cargo xtask test` and its companions.
 
-fn main() {}
+mod bench;
+mod fuzz;
+mod install;
+mod step;
+mod style;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask CHORE
+
+  test [PART...]      install what the tests need and run everything, or only the named parts:
+                      style fmt clippy doc rust fuzz-targets web e2e
+  install             only install what the tests need (Debian packages, npm packages)
+  bench [NAME...]     the benchmarks in bench/, all or the named ones
+  fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
+  screenshot          make the picture of the call page in docs/ anew
+  options             write the table of options in README.md anew
+  deny                licences and sources of all dependencies (installs cargo-deny)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => test::run(rest),
+        Some("install") => install::everything().map_err(|error| error.to_string()),
+        Some("bench") => bench::run(rest),
+        Some("fuzz") => fuzz::run(rest),
+        Some("screenshot") => test::screenshot(),
+        Some("options") => test::options(),
+        Some("deny") => install::cargo_tool("cargo-deny").and_then(|()| {
+            step::run("cargo", &["deny", "--workspace", "check", "licenses", "bans", "sources"])
+        }),
+        Some(other) => {
+            eprintln!("xtask: there is no chore named '{other}'\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        None => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("xtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

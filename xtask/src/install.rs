@@ -1,0 +1,102 @@
+//! What the tests need beyond Rust and a C compiler: Debian packages and npm packages.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::step;
+
+/// Debian packages, each with a file that tells that it is there already (however it came).
+const PACKAGES: &[(&str, &str)] = &[
+    ("chromium", "/usr/bin/chromium"),
+    ("conntrack", "/usr/sbin/conntrack"),
+    ("coturn", "/usr/bin/turnutils_uclient"),
+    ("firefox-esr", "/usr/bin/firefox-esr"),
+    ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+    ("iproute2", "/usr/sbin/ip"),
+    ("libnss3-tools", "/usr/bin/certutil"),
+    ("nftables", "/usr/sbin/nft"),
+    ("openssl", "/usr/bin/openssl"),
+    ("procps", "/usr/bin/pkill"),
+];
+
+/// Folders with a `package-lock.json`.
+const NPM_FOLDERS: &[&str] = &["web", "e2e"];
+
+/// Installs everything.
+pub(crate) fn everything() -> Result<(), String> {
+    debian_packages()?;
+    npm_packages()
+}
+
+/// Installs the Debian packages that are missing.
+pub(crate) fn debian_packages() -> Result<(), String> {
+    let mut missing: Vec<&str> =
+        PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
+    if !succeeds("node", &["--version"]) {
+        missing.push("nodejs");
+    }
+    if !succeeds("npm", &["--version"]) {
+        missing.push("npm");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err(format!("install these first (this is no Debian): {}", missing.join(" ")));
+    }
+    apt_get(&["-q", "update"])?;
+    let mut arguments = vec!["-q", "-y", "install", "--no-install-recommends"];
+    arguments.extend(missing);
+    apt_get(&arguments)
+}
+
+/// Installs the npm packages at the versions of the lock files.
+pub(crate) fn npm_packages() -> Result<(), String> {
+    for folder in NPM_FOLDERS {
+        let folder = step::top().join(folder);
+        if up_to_date(&folder) {
+            continue;
+        }
+        let mut command = step::command("npm", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+        command.current_dir(&folder);
+        step::finish(command)?;
+    }
+    Ok(())
+}
+
+/// Installs a cargo subcommand from crates.io, unless it is there.
+pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
+    if succeeds(name, &["--version"]) { Ok(()) } else { step::run("cargo", &["install", "--locked", name]) }
+}
+
+/// Whether `node_modules` was installed from the present lock file.
+fn up_to_date(folder: &Path) -> bool {
+    let changed = |path: &str| folder.join(path).metadata().and_then(|file| file.modified()).ok();
+    match (changed("package-lock.json"), changed("node_modules/.package-lock.json")) {
+        (Some(lock), Some(installed)) => installed >= lock,
+        _ => false,
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let root = succeeds("sh", &["-c", "test \"$(id -u)\" = 0"]);
+    let mut command = if root {
+        step::command("apt-get", arguments)
+    } else {
+        let mut words = vec!["apt-get"];
+        words.extend(arguments);
+        step::command("sudo", &words)
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    step::finish(command)
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
