@@ -1,0 +1,127 @@
+// The laboratory itself: every kind of NAT does what the truth table says, before any browser is asked.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { labMissing } from '../lab/available.js';
+import { figure1, figure2, figure3, OUTER, PEER, PUBLIC_HOST } from '../lab/figures.js';
+import { flushMappings, moveToCellular, setNat } from '../lab/figures.js';
+import { EXPECTED_BEHAVIOUR, meetsDirectly, NAT_KINDS } from '../lab/nat.js';
+import { behaviour, hairpinSource, meet, openOutside, Probe } from '../lab/probing.js';
+
+const skip = await labMissing();
+/** @type {import('../lab/nat.js').NatKind[]} */
+const UDP_KINDS = ['cone', 'addr', 'port', 'symmetric'];
+
+describe('figure 3: two routers', { skip, timeout: 60_000 }, () => {
+  /** @type {import('../lab/lab.js').Lab} */ let lab;
+  /** @type {Probe} */ let p1;
+  /** @type {Probe} */ let p2;
+  /** @type {Probe} */ let outside;
+
+  before(async () => {
+    lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });
+    [p1, p2, outside] = ['p1', 'p2', 'server'].map((node) => new Probe(lab, node));
+    await openOutside(outside);
+    await outside.ask('listen', { address: PUBLIC_HOST.address, port: 443 });
+    await outside.ask('listen', { address: PUBLIC_HOST.address, port: 80 });
+  });
+  after(() => lab?.down());
+
+  for (const kind of NAT_KINDS) {
+    for (const preservePorts of [false, true]) {
+      it(`${kind}${preservePorts ? ', preserving ports,' : ''} maps and filters as it should`, async () => {
+        await setNat(lab, 'r1', { kind, preservePorts });
+        const found = await behaviour(p1, outside);
+        // A symmetric NAT with free ports to preserve gives every destination the same one.
+        const mapping = kind === 'symmetric' && preservePorts ? 'endpoint-independent' : EXPECTED_BEHAVIOUR[kind].mapping;
+        assert.deepEqual(found, {
+          mapping,
+          filtering: EXPECTED_BEHAVIOUR[kind].filtering,
+          preservesPorts: preservePorts && kind !== 'tcp443',
+        });
+      });
+    }
+  }
+
+  for (const kind of UDP_KINDS) {
+    it(`${kind} carries hairpins only when told to, from the outer address`, async () => {
+      await setNat(lab, 'r1', { kind });
+      assert.equal((await hairpinSource(p1, outside)).source, null);
+      await setNat(lab, 'r1', { kind, hairpin: true });
+      const { source, outerOther } = await hairpinSource(p1, outside);
+      if (kind === 'symmetric') assert.match(String(source), new RegExp(`^${OUTER.r1}:`));
+      else assert.equal(source, outerOther);
+      const { mapping, filtering } = await behaviour(p1, outside);
+      assert.deepEqual({ mapping, filtering }, EXPECTED_BEHAVIOUR[kind]);
+    });
+  }
+
+  it('tcp443 lets TCP to port 443 through and nothing else', async () => {
+    await setNat(lab, 'r1', { kind: 'tcp443' });
+    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:443`, wait: 1000 }), 'open');
+    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:80`, wait: 300 }), 'timeout');
+    await setNat(lab, 'r1', { kind: 'port' });
+    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:80`, wait: 1000 }), 'open');
+  });
+
+  for (const [index, one] of UDP_KINDS.entries()) {
+    for (const other of UDP_KINDS.slice(index)) {
+      const direct = meetsDirectly(one, other);
+      it(`${one} and ${other} ${direct ? 'meet' : 'do not meet'} when both send`, async () => {
+        await Promise.all([setNat(lab, 'r1', { kind: one }), setNat(lab, 'r2', { kind: other })]);
+        assert.equal(await meet(p1, p2, outside), direct);
+      });
+    }
+  }
+
+  it('forgets mappings when a router is flushed', async () => {
+    await setNat(lab, 'r1', { kind: 'cone' });
+    const name = 'flushed';
+    await p1.ask('open', { name });
+    const seen = async (/** @type {string} */ text) => {
+      await p1.ask('send', { name, to: `${PUBLIC_HOST.address}:3478`, text });
+      return await outside.ask('receive', { name: 'A1', text, wait: 500 });
+    };
+    const before = await seen('before flush');
+    assert.equal(await seen('again'), before);
+    await flushMappings(lab, 'r1');
+    assert.notEqual(await seen('after flush'), before);
+  });
+
+  it('moves p1 to the cellular network', async () => {
+    await moveToCellular(lab);
+    await p1.ask('open', { name: 'moved' });
+    await p1.ask('send', { name: 'moved', to: `${PUBLIC_HOST.address}:3478`, text: 'moved' });
+    const from = await outside.ask('receive', { name: 'A1', text: 'moved', wait: 1000 });
+    assert.match(String(from), new RegExp(`^${OUTER.rc}:`));
+  });
+});
+
+describe('figure 2: one router', { skip, timeout: 30_000 }, () => {
+  it('carries nothing from private addresses into the public network, nor to them', async (t) => {
+    const lab = await figure2({ r1: { kind: 'cone' } });
+    t.after(() => lab.down());
+    const [p1, p2] = ['p1', 'p2'].map((node) => new Probe(lab, node));
+    await p1.ask('open', { name: 's', port: 5000 });
+    await p2.ask('open', { name: 's', port: 5000 });
+    await p2.ask('send', { name: 's', to: `${PEER.private1}:5000`, text: 'leak' });
+    assert.equal(await p1.ask('receive', { name: 's', text: 'leak', wait: 150 }), null);
+    await p1.ask('send', { name: 's', to: `${PEER.public2}:5000`, text: 'out' });
+    const from = await p2.ask('receive', { name: 's', text: 'out', wait: 1000 });
+    assert.match(String(from), new RegExp(`^${OUTER.r1}:`));
+    await p2.ask('send', { name: 's', to: from, text: 'back' });
+    assert.equal(await p1.ask('receive', { name: 's', text: 'back', wait: 1000 }), `${PEER.public2}:5000`);
+  });
+});
+
+describe('figure 1: one private network', { skip, timeout: 30_000 }, () => {
+  it('joins the peers and the server', async (t) => {
+    const lab = await figure1();
+    t.after(() => lab.down());
+    const [p1, p2] = ['p1', 'p2'].map((node) => new Probe(lab, node));
+    await p1.ask('open', { name: 's', port: 5000 });
+    await p2.ask('open', { name: 's', port: 5000 });
+    await p1.ask('send', { name: 's', to: `${PEER.private2}:5000`, text: 'hello' });
+    assert.equal(await p2.ask('receive', { name: 's', text: 'hello', wait: 1000 }), `${PEER.private1}:5000`);
+  });
+});
