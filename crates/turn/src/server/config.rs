@@ -1,0 +1,185 @@
+//! What an operator can set, with the defaults and the reasons for them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Everything an operator can set about the STUN and TURN service.
+///
+/// [`Config::default`] is a working public STUN server; with at least one of [`secrets`](Self::secrets) it is a TURN
+/// server too. Without a secret nobody can authenticate, so nothing is ever relayed.
+#[derive(Clone)]
+pub struct Config {
+    /// The realm of the long-term credential mechanism (RFC 8489 section 9.2). Default `columba`.
+    pub realm: String,
+    /// The shared secrets of time-limited credentials. A credential made with any of them is accepted, so that a
+    /// secret can be changed without cutting anybody off: put the new one first, drop the old one when the
+    /// credentials made with it have expired. Default none. More than eight are not looked at.
+    pub secrets: Vec<Vec<u8>>,
+    /// How long a nonce is good before it is answered with 438 (Stale Nonce). Default one hour, the longest that
+    /// RFC 8656 section 5 recommends.
+    pub nonce_lifetime: Duration,
+    /// For how long after its credential's expiry an allocation may still be refreshed, given permissions and
+    /// channels by that same credential. New allocations always need a credential that has not expired.
+    ///
+    /// A browser cannot change the credential of a live allocation, so a call that outlasts its credential would be
+    /// cut in the middle if this were zero; coturn keeps such allocations for ever. Default 12 hours.
+    pub expired_grace: Duration,
+
+    /// Whether the owner can grant relayed addresses of IPv4. Otherwise they are refused with 440. Default true.
+    pub relay_ipv4: bool,
+    /// Whether the owner can grant relayed addresses of IPv6. Otherwise they are refused with 440. Default false.
+    pub relay_ipv6: bool,
+    /// Whether the owner can send a datagram with the "don't fragment" bit when
+    /// [`Forward::ToPeer`](super::Forward::ToPeer) asks for it. When false, DONT-FRAGMENT is an unknown attribute
+    /// as RFC 8656 section 7.2 wants it: 420. Default false.
+    pub dont_fragment: bool,
+    /// How long the owner may take to grant a relay port before the request is answered with 508.
+    /// Default 5 seconds.
+    pub grant_timeout: Duration,
+    /// The lifetime of an allocation whose client does not ask for one. Default 600 seconds (RFC 8656 section 3.2).
+    pub default_lifetime: Duration,
+    /// The longest lifetime an allocation can ask for. Default one hour (RFC 8656 section 7.2).
+    pub max_lifetime: Duration,
+
+    /// Peer addresses that are allowed although the policy refuses their kind (loopback, private, ...).
+    /// Default none.
+    ///
+    /// Opens nothing of the server's own: [`own_addresses`](Self::own_addresses) stay reachable in process only. An
+    /// entry that contains loopback addresses opens those to sockets, except to [`listeners`](Self::listeners).
+    pub allow_peers: Vec<IpNet>,
+    /// Peer addresses that are refused although the policy would allow them; stronger than
+    /// [`allow_peers`](Self::allow_peers) and than [`own_addresses`](Self::own_addresses). Default none.
+    pub deny_peers: Vec<IpNet>,
+    /// All addresses of this host: of its interfaces, and the public ones that a 1:1 NAT puts in front of them.
+    /// Loopback addresses in here are ignored; addresses of granted relays are added as they come. Default none.
+    ///
+    /// Peers may be at these addresses, because two clients of this server meet relay to relay, but a datagram to
+    /// one of them goes to a live allocation, in process, or nowhere: never to a socket.
+    pub own_addresses: Vec<IpAddr>,
+    /// The addresses at which this server (the whole program) listens. No datagram goes there, whatever
+    /// [`allow_peers`](Self::allow_peers) says. An unspecified address stands for every address of that port that
+    /// is loopback or own. Default none.
+    pub listeners: Vec<SocketAddr>,
+
+    /// Allocations, reserved ports and allocations being made, for the whole server; over it 508. Default 4,000.
+    pub max_allocations: usize,
+    /// Allocations per credential (the whole username); over it 486. Default 10: a browser makes one for each
+    /// TURN URL, interface and peer connection.
+    pub max_allocations_per_credential: u32,
+    /// Allocations per client address (an IPv4 address, an IPv6 /64); over it 486. Default 60, because offices and
+    /// carriers put many people behind one address.
+    pub max_allocations_per_address: u32,
+    /// Permissions per allocation; over it 508. Default 128.
+    pub max_permissions: usize,
+    /// Channels per allocation; over it 508. Default 128.
+    pub max_channels: usize,
+    /// Bandwidth per credential, each way. Default 2.5 MB/s (20 Mbit/s): an HD call beside a file transfer.
+    pub bandwidth_per_credential: Rate,
+    /// Bandwidth per client address, each way. Default 10 MB/s.
+    pub bandwidth_per_address: Rate,
+    /// Bandwidth of the whole server, each way. Default 100 MB/s.
+    pub bandwidth_total: Rate,
+    /// How much is said over UDP to a source that has not proven that it is where it says it is.
+    pub unauthenticated: AnswerLimit,
+}
+
+/// A rate limit: a token bucket of bytes.
+///
+/// Each datagram counts with [`DATAGRAM_OVERHEAD`](super::DATAGRAM_OVERHEAD) added to its payload, so that a flood of
+/// empty ones is not free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes per second in the long run.
+    pub bytes_per_second: u64,
+    /// Bytes at once after a pause.
+    pub burst: u64,
+}
+
+/// The limit on answers over UDP to sources that are not authenticated (Binding responses and errors), for each source
+/// prefix (IPv4 /24, IPv6 /56).
+///
+/// Whoever forges the source of requests makes the server send answers to somebody else. An answer must fit two
+/// buckets: one filled by time alone, and one filled by [`share`](Self::share_percent) of the bytes that came in from the
+/// prefix plus a small constant. So under a sustained flood less goes out than comes in, and never more than
+/// [`bytes_per_second`](Self::bytes_per_second). A request that authenticates refills its prefix, since a forged
+/// source could not have received the nonce. Streams are not limited: their source is proven by the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerLimit {
+    /// The most that a prefix is answered in the long run, in bytes per second. Default 4,000.
+    pub bytes_per_second: u32,
+    /// The most that a prefix is answered at once after a pause, in bytes. Default 8,000, some 80 clients.
+    pub burst: u32,
+    /// How much of what comes in from a prefix may go back to it, in percent. Default 50.
+    pub share_percent: u32,
+    /// What a prefix is answered in any case in the long run, in bytes per second. Default 400, twelve
+    /// Binding responses.
+    pub floor_bytes_per_second: u32,
+    /// How many prefixes are told apart; memory is 24 bytes each, taken at construction. Prefixes are spread over
+    /// them by a keyed hash. Default 16,384.
+    pub slots: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            realm: "columba".to_owned(),
+            secrets: Vec::new(),
+            nonce_lifetime: Duration::from_secs(3600),
+            expired_grace: Duration::from_secs(12 * 3600),
+            relay_ipv4: true,
+            relay_ipv6: false,
+            dont_fragment: false,
+            grant_timeout: Duration::from_secs(5),
+            default_lifetime: Duration::from_secs(600),
+            max_lifetime: Duration::from_secs(3600),
+            allow_peers: Vec::new(),
+            deny_peers: Vec::new(),
+            own_addresses: Vec::new(),
+            listeners: Vec::new(),
+            max_allocations: 4000,
+            max_allocations_per_credential: 10,
+            max_allocations_per_address: 60,
+            max_permissions: 128,
+            max_channels: 128,
+            bandwidth_per_credential: Rate::per_second(2_500_000),
+            bandwidth_per_address: Rate::per_second(10_000_000),
+            bandwidth_total: Rate::per_second(100_000_000),
+            unauthenticated: AnswerLimit::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    /// Everything but the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("realm", &self.realm)
+            .field("secrets", &self.secrets.len())
+            .field("max_allocations", &self.max_allocations)
+            .field("allow_peers", &self.allow_peers)
+            .field("deny_peers", &self.deny_peers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rate {
+    /// `bytes_per_second` in the long run, and half a second's worth at once, but at least 64 KiB.
+    pub const fn per_second(bytes_per_second: u64) -> Self {
+        let half = bytes_per_second / 2;
+        Self { bytes_per_second, burst: if half < 65_536 { 65_536 } else { half } }
+    }
+}
+
+impl Default for AnswerLimit {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: 4000,
+            burst: 8000,
+            share_percent: 50,
+            floor_bytes_per_second: 400,
+            slots: 16_384,
+        }
+    }
+}

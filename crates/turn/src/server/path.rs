@@ -1,0 +1,240 @@
+//! The names of things at the machine's edge: where a message came from, what goes out, what is asked for.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::stats::DropReason;
+
+/// Wall time: the time since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub Duration);
+
+/// What carries STUN between client and server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// Datagrams; the source address may be forged.
+    Udp,
+    /// A stream. The owner cuts it into messages (`columba_stun`'s stream reader).
+    Tcp,
+    /// A stream inside TLS. The owner deciphers it and cuts it into messages.
+    Tls,
+}
+
+impl Transport {
+    /// Whether messages have to be cut out of a stream of bytes.
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+}
+
+/// Who talks to the server, and where: what RFC 8656 calls the 5-tuple.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FiveTuple {
+    transport: Transport,
+    local: SocketAddr,
+    client: SocketAddr,
+    connection: u64,
+}
+
+impl FiveTuple {
+    /// A client that sends datagrams to the server's address `local`.
+    pub fn udp(local: SocketAddr, client: SocketAddr) -> Self {
+        Self { transport: Transport::Udp, local: canonical(local), client: canonical(client), connection: 0 }
+    }
+
+    /// A client on a stream. `connection` is the owner's number for it, never used twice, so that a new connection
+    /// from the same port is not taken for the old one.
+    pub fn stream(transport: Transport, local: SocketAddr, client: SocketAddr, connection: u64) -> Self {
+        Self { transport, local: canonical(local), client: canonical(client), connection }
+    }
+
+    /// What carries the messages.
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The server's address, canonical: IPv4 inside IPv6 is IPv4. Answers are sent from it.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The client's address as the server sees it, canonical.
+    pub const fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    /// The owner's number of the stream; 0 for datagrams.
+    pub const fn connection(&self) -> u64 {
+        self.connection
+    }
+}
+
+/// One relay port: asked for by [`Event::RelayWanted`], never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId(pub(super) u64);
+
+impl RelayId {
+    /// The number behind the name, for the owner's tables and logs.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The family of a relayed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of `addr` (which should be canonical).
+    pub const fn of(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(_) => Self::V4,
+            SocketAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Which port a client wants (RFC 8656 section 7.2, EVEN-PORT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortWish {
+    /// Any port of the range; chosen at random, please (RFC 6056).
+    Any,
+    /// An even port.
+    Even,
+    /// An even port, and the next higher one too, bound at once. A grant of the even one is a grant of both: the higher
+    /// one has the name given here, and is used or released like any other relay.
+    EvenAndNext(RelayId),
+}
+
+/// What happens to the machine from outside.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// A datagram, or one message cut out of a stream, for which [`Server::route`](super::Server::route) said
+    /// [`Forward::Control`]. (Data handed in here is dropped and counted.)
+    Message {
+        /// Where it came from.
+        tuple: FiveTuple,
+        /// The message, from the first byte of its header.
+        data: &'a [u8],
+    },
+    /// The port asked for by [`Event::RelayWanted`] is bound. If it is not wanted any more, the answer is
+    /// [`Event::RelayReleased`].
+    RelayGranted {
+        /// The name that was given to the wish.
+        id: RelayId,
+        /// The address that peers see: behind a 1:1 NAT the public one, not the one that was bound.
+        relayed: SocketAddr,
+    },
+    /// The port asked for by [`Event::RelayWanted`] cannot be had.
+    RelayRefused {
+        /// The name that was given to the wish.
+        id: RelayId,
+        /// Why.
+        reason: RefusalReason,
+    },
+    /// A stream has ended, whoever ended it: its allocation is released.
+    ConnectionClosed {
+        /// The stream.
+        tuple: FiveTuple,
+    },
+}
+
+/// Why the owner has no relay port to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// No port is free: answered with 508.
+    Capacity,
+    /// There is no address of that family: answered with 440.
+    Family,
+}
+
+/// What the owner should know or do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Bind a UDP port for a client, and answer with [`Input::RelayGranted`] or [`Input::RelayRefused`].
+    RelayWanted {
+        /// The name of the wish, and of the relay once granted.
+        id: RelayId,
+        /// Which family.
+        family: Family,
+        /// Which port.
+        port: PortWish,
+    },
+    /// Close this port: nothing is relayed over it any more.
+    RelayReleased {
+        /// Which.
+        id: RelayId,
+    },
+    /// Close this stream, after what is waiting for it in [`poll_transmit`](super::Server::poll_transmit) was sent: its
+    /// allocation has expired, or something came that is no STUN message, so that nobody knows where the next one
+    /// begins.
+    ConnectionClose {
+        /// The stream.
+        tuple: FiveTuple,
+    },
+}
+
+/// A message for a client: the first `len` bytes of the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// To whom, from which of the server's addresses, over what.
+    pub tuple: FiveTuple,
+    /// How many bytes of the buffer are the message.
+    pub len: usize,
+}
+
+/// Where something to be forwarded has arrived.
+#[derive(Debug, Clone, Copy)]
+pub enum Arrival<'a> {
+    /// At a listening socket or on a stream, from a client (or from anybody who would be one).
+    Client(&'a FiveTuple),
+    /// At a relay port, from a peer.
+    Relay {
+        /// Which port.
+        id: RelayId,
+        /// From whom.
+        peer: SocketAddr,
+    },
+}
+
+/// What to do with something that has arrived. The ranges are of the buffer that was handed in, whose bytes around
+/// the payload have been rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forward {
+    /// Send these bytes to a client: one datagram, or one message of a stream, complete with padding.
+    ToClient {
+        /// To whom, from which of the server's addresses, over what.
+        tuple: FiveTuple,
+        /// What.
+        range: Range<usize>,
+    },
+    /// Send these bytes from a relay port.
+    ToPeer {
+        /// From which port.
+        relay: RelayId,
+        /// To whom.
+        peer: SocketAddr,
+        /// What.
+        range: Range<usize>,
+        /// Whether the datagram must not be fragmented (only if [`Config::dont_fragment`](super::Config)).
+        dont_fragment: bool,
+    },
+    /// It is no data but a STUN message for the server: hand it to
+    /// [`handle_input`](super::Server::handle_input) as [`Input::Message`].
+    Control,
+    /// Nothing. It has been counted.
+    Drop(DropReason),
+}
+
+/// IPv4 inside IPv6 as IPv4, and without scope and flow label, so that equal addresses compare equal.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
