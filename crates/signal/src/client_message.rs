@@ -1,0 +1,240 @@
+//! What a client says.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
+
+use crate::error::{ErrorCode, Refusal};
+use crate::names::{ClientId, Instance, NameError, PeerId, Secret, SessionToken};
+
+/// A message from a client to the server.
+///
+/// [`ClientMessage::parse`] reads one; `serde` writes one, and reads one with `serde_json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ClientMessage {
+    /// Enter the session with this token.
+    Join {
+        /// The session.
+        session: SessionToken,
+        /// The client's instance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
+        /// The client's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<ClientId>,
+    },
+    /// Enter a new session, whose token the server makes.
+    Create {
+        /// The client's instance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
+        /// The client's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<ClientId>,
+    },
+    /// Be reachable under a client id, and perhaps ask for another client.
+    Meet {
+        /// The own id.
+        id: ClientId,
+        /// The id of the client asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        with: Option<ClientId>,
+        /// The client's instance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<Instance>,
+    },
+    /// Come back to a membership.
+    Resume {
+        /// The own peer id.
+        peer: PeerId,
+        /// The resume secret.
+        secret: Secret,
+        /// The last event received; 0 for none.
+        seq: u64,
+    },
+    /// Forward data.
+    Send {
+        /// Counts the client's sends from 1.
+        seq: u64,
+        /// One peer, or all others.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<Recipient>,
+        /// Any JSON value, exactly as it was written.
+        data: Arc<RawValue>,
+    },
+    /// All events up to this one have been received.
+    Ack {
+        /// The number of the event.
+        seq: u64,
+    },
+    /// Ask for fresh TURN credentials.
+    IceServers,
+    /// Ask whether the connection lives.
+    Ping,
+    /// The answer to the server's ping.
+    Pong,
+    /// Go away for good.
+    Leave,
+}
+
+/// To whom a `send` goes: a peer id, or some other text, which names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Recipient(Arc<str>);
+
+impl Recipient {
+    /// The peer, if the text can be a peer id at all.
+    pub fn peer(&self) -> Option<PeerId> {
+        self.0.parse().ok()
+    }
+}
+
+impl From<PeerId> for Recipient {
+    fn from(peer: PeerId) -> Self {
+        Self(peer.as_str().into())
+    }
+}
+
+impl ClientMessage {
+    /// Reads one message from JSON text.
+    ///
+    /// # Errors
+    ///
+    /// `bad-json`, `unknown-type`, or what is wrong with a field; for a `send` with a legible number, with its `seq`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        // A struct could also be read from an array; a message is an object.
+        if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+            return Err(Refusal::new(ErrorCode::BadJson, "A message is one JSON object."));
+        }
+        let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+            let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
+            // What serde says of data could quote some of it; the place is enough.
+            let (line, column) = (error.line(), error.column());
+            let what = if error.is_data() { "A field occurs twice" } else { "This is not JSON" };
+            Refusal::new(code, format!("{what}: line {line}, column {column}."))
+        })?;
+        fields.message()
+    }
+
+    /// The message as JSON text.
+    pub fn to_json(&self) -> String {
+        // Nothing in a message can fail to be written: there are no maps with other keys than text.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(text.get()).map_err(de::Error::custom)
+    }
+}
+
+/// Every field that any message has, not yet looked into.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    session: Option<&'a RawValue>,
+    instance: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    with: Option<&'a RawValue>,
+    peer: Option<&'a RawValue>,
+    secret: Option<&'a RawValue>,
+    seq: Option<&'a RawValue>,
+    to: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "even_null")]
+    data: Option<&'a RawValue>,
+}
+
+/// Reads a value that is there, `null` too.
+fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'a RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Fields<'_> {
+    fn message(&self) -> Result<ClientMessage, Refusal> {
+        let kind: String = required("type", "a string", self.kind)?;
+        Ok(match kind.as_str() {
+            "join" => {
+                let (instance, id) = self.instance_and_id()?;
+                ClientMessage::Join { session: required_name("session", self.session)?, instance, id }
+            }
+            "create" => {
+                let (instance, id) = self.instance_and_id()?;
+                ClientMessage::Create { instance, id }
+            }
+            "meet" => ClientMessage::Meet {
+                id: required_name("id", self.id)?,
+                with: name("with", self.with)?,
+                instance: name("instance", self.instance)?,
+            },
+            "resume" => ClientMessage::Resume {
+                peer: required_name("peer", self.peer)?,
+                secret: required_name("secret", self.secret)?,
+                seq: required("seq", "a whole number from 0", self.seq)?,
+            },
+            "send" => self.send()?,
+            "ack" => ClientMessage::Ack { seq: required("seq", "a whole number from 0", self.seq)? },
+            "ice-servers" => ClientMessage::IceServers,
+            "ping" => ClientMessage::Ping,
+            "pong" => ClientMessage::Pong,
+            "leave" => ClientMessage::Leave,
+            _ => return Err(Refusal::new(ErrorCode::UnknownType, "There is no such message type.")),
+        })
+    }
+
+    fn instance_and_id(&self) -> Result<(Option<Instance>, Option<ClientId>), Refusal> {
+        Ok((name("instance", self.instance)?, name("id", self.id)?))
+    }
+
+    fn send(&self) -> Result<ClientMessage, Refusal> {
+        let seq: u64 = required("seq", "a whole number from 1", self.seq)?;
+        if seq == 0 {
+            return Err(bad_field("seq", "a whole number from 1"));
+        }
+        let to: Option<String> =
+            optional("to", "a peer id", self.to).map_err(|refusal| refusal.with_seq(seq))?;
+        let data = self.data.ok_or_else(|| bad_field("data", "any JSON value").with_seq(seq))?;
+        let to = to.map(|text| Recipient(text.into()));
+        Ok(ClientMessage::Send { seq, to, data: data.to_owned().into() })
+    }
+}
+
+fn optional<T: DeserializeOwned>(
+    field: &str,
+    expected: &str,
+    value: Option<&RawValue>,
+) -> Result<Option<T>, Refusal> {
+    value.map(|value| serde_json::from_str(value.get()).map_err(|_| bad_field(field, expected))).transpose()
+}
+
+fn required<T: DeserializeOwned>(
+    field: &str,
+    expected: &str,
+    value: Option<&RawValue>,
+) -> Result<T, Refusal> {
+    optional(field, expected, value)?.ok_or_else(|| bad_field(field, expected))
+}
+
+fn name<T: FromStr<Err = NameError>>(field: &str, value: Option<&RawValue>) -> Result<Option<T>, Refusal> {
+    let text: Option<String> = optional(field, "a string", value)?;
+    text.map(|text| text.parse().map_err(|error| bad_name(field, error))).transpose()
+}
+
+fn required_name<T: FromStr<Err = NameError>>(field: &str, value: Option<&RawValue>) -> Result<T, Refusal> {
+    let text: String = required(field, "a string", value)?;
+    text.parse().map_err(|error| bad_name(field, error))
+}
+
+fn bad_field(field: &str, expected: &str) -> Refusal {
+    Refusal::new(ErrorCode::BadMessage, format!("The field \"{field}\" must be {expected}."))
+}
+
+fn bad_name(field: &str, error: NameError) -> Refusal {
+    Refusal::new(error.code(), format!("The field \"{field}\" is wrong: {error}."))
+}
