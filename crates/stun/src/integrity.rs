@@ -1,0 +1,170 @@
+//! Keys, the HMACs they make, and the fingerprint.
+
+use std::fmt;
+
+use aws_lc_rs::{digest, hmac};
+use md5::{Digest as _, Md5};
+use subtle::ConstantTimeEq as _;
+
+use crate::auth::{self, ProfileError};
+use crate::header::HEADER_LEN;
+
+/// Length of a MESSAGE-INTEGRITY value: a whole HMAC-SHA1 (RFC 8489 §14.5).
+pub const INTEGRITY_LEN: usize = 20;
+
+/// Length of an untruncated MESSAGE-INTEGRITY-SHA256 value (RFC 8489 §14.6).
+pub const INTEGRITY_SHA256_LEN: usize = 32;
+
+/// The shortest MESSAGE-INTEGRITY-SHA256 value that may be sent or accepted (RFC 8489 §14.6).
+pub const INTEGRITY_SHA256_MIN_LEN: usize = 16;
+
+/// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256, its HMAC key schedules done.
+///
+/// Preparing a key hashes it; keep it as long as the credential lives. Cloning is cheap beside that.
+#[derive(Clone)]
+pub struct IntegrityKey {
+    sha1: hmac::Key,
+    sha256: hmac::Key,
+}
+
+/// Which of the two integrity attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IntegrityKind {
+    /// MESSAGE-INTEGRITY: HMAC-SHA1.
+    Sha1,
+    /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256.
+    Sha256,
+}
+
+impl IntegrityKey {
+    /// A key from its bytes as they are, for who has derived them elsewhere.
+    #[must_use]
+    pub fn from_bytes(key: &[u8]) -> Self {
+        Self {
+            sha1: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key),
+            sha256: hmac::Key::new(hmac::HMAC_SHA256, key),
+        }
+    }
+
+    /// The key of a short-term credential: the password (RFC 8489 §9.1.1), as it is.
+    ///
+    /// The RFC wants the password prepared by a string profile; ICE's passwords, the only short-term ones in use,
+    /// consist of `ice-char`s (RFC 8839 §5.4), which every profile leaves alone. [`prepare`](crate::auth::prepare) serves others.
+    #[must_use]
+    pub fn short_term(password: &str) -> Self {
+        Self::from_bytes(password.as_bytes())
+    }
+
+    /// The key of a long-term credential with password algorithm MD5: `MD5(username ":" realm ":" password)`
+    /// (RFC 8489 §9.2.2, §18.5.1.1), realm and password prepared by [`prepare`](crate::auth::prepare).
+    ///
+    /// # Errors
+    /// A text contains what the string profile forbids, such as control characters.
+    pub fn long_term_md5(username: &str, realm: &str, password: &str) -> Result<Self, ProfileError> {
+        let (realm, password) = (auth::prepare(realm)?, auth::prepare(password)?);
+        let mut md5 = Md5::new();
+        for part in [username, ":", &*realm, ":", &*password] {
+            md5.update(part.as_bytes());
+        }
+        Ok(Self::from_bytes(md5.finalize().as_ref()))
+    }
+
+    /// The key of a long-term credential with password algorithm SHA-256: `SHA-256(username ":" realm ":" password)`
+    /// (RFC 8489 §9.2.2, §18.5.1.2), realm and password prepared by [`prepare`](crate::auth::prepare).
+    ///
+    /// # Errors
+    /// A text contains what the string profile forbids, such as control characters.
+    pub fn long_term_sha256(username: &str, realm: &str, password: &str) -> Result<Self, ProfileError> {
+        let (realm, password) = (auth::prepare(realm)?, auth::prepare(password)?);
+        let mut sha256 = digest::Context::new(&digest::SHA256);
+        for part in [username, ":", &*realm, ":", &*password] {
+            sha256.update(part.as_bytes());
+        }
+        Ok(Self::from_bytes(sha256.finish().as_ref()))
+    }
+
+    /// The HMAC over `covered`, the message up to the integrity attribute, with the header's length field counted as
+    /// if the message ended at `end` (RFC 8489 §14.5). The message itself is neither copied nor changed.
+    pub(crate) fn sign(&self, kind: IntegrityKind, covered: &[u8], end: usize) -> hmac::Tag {
+        let key = match kind {
+            IntegrityKind::Sha1 => &self.sha1,
+            IntegrityKind::Sha256 => &self.sha256,
+        };
+        let length = u16::try_from(end - HEADER_LEN).unwrap_or(u16::MAX);
+        let mut context = hmac::Context::with_key(key);
+        context.update(&covered[..2]);
+        context.update(&length.to_be_bytes());
+        context.update(&covered[4..]);
+        context.sign()
+    }
+
+    pub(crate) fn verify(
+        &self,
+        kind: IntegrityKind,
+        covered: &[u8],
+        end: usize,
+        value: &[u8],
+    ) -> Result<(), IntegrityError> {
+        let acceptable = match kind {
+            IntegrityKind::Sha1 => value.len() == INTEGRITY_LEN,
+            IntegrityKind::Sha256 => is_sha256_len(value.len()),
+        };
+        if !acceptable {
+            return Err(IntegrityError::Malformed);
+        }
+        let tag = self.sign(kind, covered, end);
+        if bool::from(tag.as_ref()[..value.len()].ct_eq(value)) {
+            Ok(())
+        } else {
+            Err(IntegrityError::Mismatch)
+        }
+    }
+}
+
+/// Debug output must not give the key away.
+impl fmt::Debug for IntegrityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntegrityKey(..)")
+    }
+}
+
+/// Whether a MESSAGE-INTEGRITY-SHA256 value may have this length: 16 to 32 bytes in steps of four (RFC 8489 §14.6).
+pub(crate) fn is_sha256_len(length: usize) -> bool {
+    (INTEGRITY_SHA256_MIN_LEN..=INTEGRITY_SHA256_LEN).contains(&length) && length.is_multiple_of(4)
+}
+
+/// The FINGERPRINT over a message up to that attribute, its length field already counting it (RFC 8489 §14.7).
+pub(crate) fn fingerprint(covered: &[u8]) -> u32 {
+    crc32fast::hash(covered) ^ 0x5354_554E
+}
+
+/// Why a message's integrity does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntegrityError {
+    /// There is no such attribute.
+    #[error("no message integrity")]
+    Missing,
+    /// The attribute's value has a length that it may not have.
+    #[error("message integrity of a wrong length")]
+    Malformed,
+    /// Made with another key, or the message was changed on its way.
+    #[error("message integrity does not match")]
+    Mismatch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncated_values_have_their_bounds() {
+        let acceptable: Vec<usize> = (0..40).filter(|length| is_sha256_len(*length)).collect();
+        assert_eq!(acceptable, [16, 20, 24, 28, 32]);
+    }
+
+    #[test]
+    fn debug_output_is_silent() {
+        assert_eq!(format!("{:?}", IntegrityKey::short_term("secret")), "IntegrityKey(..)");
+    }
+}
