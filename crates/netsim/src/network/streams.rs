@@ -1,0 +1,122 @@
+//! TCP connections of hosts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Body, Event, Network, Packet};
+use crate::endpoint::{Ecn, Endpoint, StreamId, StreamInput};
+use crate::stream::{ACCEPTED, Connection, ConnectionId, End, Segment};
+use crate::topology::HostId;
+
+/// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter of an hour; nobody wants to simulate that.
+const GIVE_UP: Duration = Duration::from_secs(15);
+
+impl<E: Endpoint> Network<E> {
+    pub(super) fn connect(&mut self, host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) {
+        let id = ConnectionId(self.connections.len());
+        let opener = End { host, stream, local, remote, open: true };
+        self.connections.push(Connection { opener, acceptor: None });
+        self.emit_segment(host, (local, remote), id, Segment::Open);
+    }
+
+    /// Sends on the connection that the host calls `stream`, if it is still open.
+    pub(super) fn send_segment(&mut self, host: HostId, stream: StreamId, segment: Segment) {
+        let found = self.connections.iter_mut().enumerate().rev().find_map(|(index, connection)| {
+            let end = connection.end(host, stream)?;
+            end.open.then_some((ConnectionId(index), end.local, end.remote))
+        });
+        if let Some((id, local, remote)) = found {
+            self.emit_segment(host, (local, remote), id, segment);
+        }
+    }
+
+    pub(super) fn close(&mut self, host: HostId, stream: StreamId) {
+        self.send_segment(host, stream, Segment::Close);
+        for connection in &mut self.connections {
+            if let Some(end) = connection.end(host, stream) {
+                end.open = false;
+            }
+        }
+    }
+
+    fn emit_segment(
+        &mut self,
+        host: HostId,
+        path: (SocketAddr, SocketAddr),
+        id: ConnectionId,
+        segment: Segment,
+    ) {
+        let body = Body::Tcp(id, segment);
+        let (source, destination) = path;
+        self.emit(host, Packet { source, destination, ecn: Ecn::NotEct, body, hops: 0 });
+    }
+
+    /// A segment has reached a host; `path` is as this host sees it.
+    pub(super) fn arrive_segment(
+        &mut self,
+        host: HostId,
+        path: (SocketAddr, SocketAddr),
+        id: ConnectionId,
+        segment: Segment,
+    ) {
+        let (local, remote) = path;
+        if segment == Segment::Open {
+            return self.accept(host, path, id);
+        }
+        let connection = &mut self.connections[id.0];
+        // Both ends can be at one host: then the local address tells them apart.
+        let opener = connection.opener.host == host && connection.opener.local == local;
+        let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
+        let Some(end) = end.filter(|end| end.open && end.host == host) else { return };
+        let stream = end.stream;
+        if matches!(segment, Segment::Close | Segment::Refused) {
+            end.open = false;
+        }
+        let input = match &segment {
+            Segment::Opened => StreamInput::Connected { local, remote },
+            Segment::Data(bytes) => StreamInput::Data(bytes),
+            Segment::Open | Segment::Close | Segment::Refused => StreamInput::Closed,
+        };
+        self.tell(host, stream, input);
+    }
+
+    fn accept(&mut self, host: HostId, path: (SocketAddr, SocketAddr), id: ConnectionId) {
+        let (local, remote) = path;
+        if !self.listening.contains(&local) {
+            return self.emit_segment(host, path, id, Segment::Refused);
+        }
+        let stream = StreamId(ACCEPTED | self.hosts[host.0].accepted);
+        self.hosts[host.0].accepted += 1;
+        self.connections[id.0].acceptor = Some(End { host, stream, local, remote, open: true });
+        self.emit_segment(host, path, id, Segment::Opened);
+        self.tell(host, stream, StreamInput::Accepted { local, remote });
+    }
+
+    /// A segment met a wall: TCP would repeat it and give up at last. The first one of a connection is just swallowed.
+    pub(super) fn lost_segment(&mut self, id: ConnectionId, segment: &Segment) {
+        if *segment != Segment::Open {
+            let at = self.now + GIVE_UP;
+            self.schedule(at, Event::Broken(id));
+        }
+    }
+
+    pub(super) fn break_connection(&mut self, id: ConnectionId) {
+        let connection = &mut self.connections[id.0];
+        let mut closed = Vec::with_capacity(2);
+        for end in std::iter::once(&mut connection.opener).chain(connection.acceptor.as_mut()) {
+            if end.open {
+                end.open = false;
+                closed.push((end.host, end.stream));
+            }
+        }
+        for (host, stream) in closed {
+            self.tell(host, stream, StreamInput::Closed);
+        }
+    }
+
+    fn tell(&mut self, host: HostId, stream: StreamId, input: StreamInput<'_>) {
+        let now = self.now;
+        self.hosts[host.0].endpoint.handle_stream(now, stream, input);
+        self.drain(host);
+    }
+}

@@ -1,0 +1,298 @@
+//! Whole networks.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::{
+    Datagram, Departure, Ecn, Endpoint, Firewall, HostId, Link, Loss, Nat, Network, Router, StreamId,
+    StreamInput,
+};
+
+/// Remembers what it hears and sends what it is told to; echoes if asked.
+#[derive(Debug, Default)]
+struct Peer {
+    echo: bool,
+    heard: Vec<(SocketAddr, Vec<u8>)>,
+    outbox: Vec<(Departure, Vec<u8>)>,
+    stream: Vec<u8>,
+    connected: usize,
+    closed: usize,
+    wake: Option<Instant>,
+    woken: usize,
+}
+
+impl Endpoint for Peer {
+    fn handle_datagram(&mut self, _now: Instant, datagram: Datagram<'_>) {
+        self.heard.push((datagram.remote, datagram.payload.to_vec()));
+        if self.echo {
+            self.outbox.push((udp(datagram.local, datagram.remote), datagram.payload.to_vec()));
+        }
+    }
+
+    fn handle_stream(&mut self, _now: Instant, stream: StreamId, input: StreamInput<'_>) {
+        match input {
+            StreamInput::Connected { .. } | StreamInput::Accepted { .. } => self.connected += 1,
+            StreamInput::Data(bytes) => {
+                self.stream.extend_from_slice(bytes);
+                if self.echo {
+                    self.outbox.push((Departure::Stream(stream), bytes.to_vec()));
+                }
+            }
+            StreamInput::Closed => self.closed += 1,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+            self.woken += 1;
+        }
+    }
+
+    fn poll_transmit(&mut self, _now: Instant, payload: &mut Vec<u8>) -> Option<Departure> {
+        if self.outbox.is_empty() {
+            return None;
+        }
+        let (departure, bytes) = self.outbox.remove(0);
+        payload.extend_from_slice(&bytes);
+        Some(departure)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.wake
+    }
+}
+
+fn udp(local: SocketAddr, remote: SocketAddr) -> Departure {
+    Departure::Udp { local, remote, ecn: Ecn::NotEct, segment_size: None }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+const ALICE: &str = "192.168.0.200:4000";
+const BOB: &str = "192.168.0.200:5000";
+const SERVER: &str = "203.0.113.1:3478";
+
+/// Two hosts with the same inner address behind a router each, and a public host that echoes.
+fn two_homes(first: Router, second: Router, seed: u64) -> (Network<Peer>, [HostId; 3]) {
+    let mut network = Network::new(seed);
+    network.keep_trace(100);
+    let internet = network.add_zone();
+    let hosts = [first, second].map(|router| {
+        let home = network.add_zone();
+        network.add_router(home, internet, router);
+        let host = network.add_host(Peer::default());
+        network.attach(host, home, address(ALICE).ip(), Link::with_delay(Duration::from_millis(10)));
+        host
+    });
+    let server = network.add_host(Peer { echo: true, ..Peer::default() });
+    network.attach(server, internet, address(SERVER).ip(), Link::default());
+    (network, [hosts[0], hosts[1], server])
+}
+
+fn behind(outer: &str, nat: Nat) -> Router {
+    Router { outer: vec![outer.parse().expect("an address")], nat: Some(nat), ..Router::default() }
+}
+
+fn send(network: &mut Network<Peer>, host: HostId, local: &str, remote: SocketAddr) {
+    network.with(host, |peer, _| peer.outbox.push((udp(address(local), remote), b"coo".to_vec())));
+    network.run_for(Duration::from_millis(100));
+}
+
+/// Whether two peers that learn their outer addresses from a server and send at once meet directly.
+fn meet(first: Nat, second: Nat) -> bool {
+    let routers = (behind("198.51.100.1", first), behind("198.51.100.2", second));
+    let (mut network, [alice, bob, server]) = two_homes(routers.0, routers.1, 1);
+    send(&mut network, alice, ALICE, address(SERVER));
+    send(&mut network, bob, BOB, address(SERVER));
+    let outer = [network.host(server).heard[0].0, network.host(server).heard[1].0];
+    network.with(bob, |peer, _| peer.heard.clear());
+    network.with(alice, |peer, _| peer.heard.clear());
+    for _ in 0..3 {
+        send(&mut network, alice, ALICE, outer[1]);
+        send(&mut network, bob, BOB, outer[0]);
+        // Whoever heard the other from a new address answers there, as ICE does.
+        for (host, local) in [(alice, ALICE), (bob, BOB)] {
+            if let Some((seen, _)) = network.host(host).heard.last().cloned() {
+                send(&mut network, host, local, seen);
+            }
+        }
+    }
+    !network.host(alice).heard.is_empty() && !network.host(bob).heard.is_empty()
+}
+
+#[test]
+fn the_truth_table_of_hole_punching_comes_out() {
+    let kinds = [Nat::CONE, Nat::ADDRESS, Nat::PORT, Nat::SYMMETRIC];
+    for (row, first) in kinds.iter().enumerate() {
+        for (column, second) in kinds.iter().enumerate() {
+            let expected = row + column < 5;
+            assert_eq!(meet(*first, *second), expected, "{first:?} and {second:?}");
+        }
+    }
+}
+
+#[test]
+fn udp_is_blocked_and_tcp_443_passes() {
+    let wall = Router { firewall: Firewall::only_https(), ..behind("198.51.100.1", Nat::PORT) };
+    let (mut network, [alice, _, server]) = two_homes(wall, behind("198.51.100.2", Nat::PORT), 1);
+    send(&mut network, alice, ALICE, address(SERVER));
+    assert!(network.host(server).heard.is_empty());
+
+    let port = |port| SocketAddr::new(address(SERVER).ip(), port);
+    network.listen(port(443));
+    network.listen(port(3478));
+    let connect = |stream, remote| Departure::Connect { stream, local: address(ALICE), remote };
+    network.with(alice, |peer, _| {
+        peer.outbox.push((connect(StreamId(1), port(3478)), Vec::new()));
+        peer.outbox.push((connect(StreamId(2), port(443)), Vec::new()));
+    });
+    network.run_for(Duration::from_secs(1));
+    assert_eq!((network.host(alice).connected, network.host(server).connected), (1, 1));
+    network.with(alice, |peer, _| {
+        peer.outbox.push((Departure::Stream(StreamId(2)), b"over ".to_vec()));
+        peer.outbox.push((Departure::Stream(StreamId(2)), b"tcp".to_vec()));
+    });
+    network.run_for(Duration::from_secs(1));
+    assert_eq!(network.host(server).stream, b"over tcp");
+    assert_eq!(network.host(alice).stream, b"over tcp");
+    network.with(alice, |peer, _| peer.outbox.push((Departure::Close(StreamId(2)), Vec::new())));
+    network.run_for(Duration::from_secs(1));
+    assert_eq!(network.host(server).closed, 1);
+}
+
+#[test]
+fn a_connection_breaks_when_its_way_is_gone_and_a_closed_port_refuses() {
+    let (mut network, [alice, _, server]) =
+        two_homes(behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT), 1);
+    network.listen(address(SERVER));
+    let connect = |stream, remote| Departure::Connect { stream, local: address(ALICE), remote };
+    network.with(alice, |peer, _| {
+        peer.outbox.push((connect(StreamId(1), address(SERVER)), Vec::new()));
+        peer.outbox.push((connect(StreamId(2), SocketAddr::new(address(SERVER).ip(), 81)), Vec::new()));
+    });
+    network.run_for(Duration::from_secs(1));
+    assert_eq!((network.host(alice).connected, network.host(alice).closed), (1, 1));
+    network.flush_router(crate::RouterId(0));
+    network.with(server, |peer, _| {
+        peer.outbox.push((Departure::Stream(StreamId(1 << 63)), b"gone".to_vec()));
+    });
+    network.run_for(Duration::from_secs(60));
+    assert_eq!((network.host(alice).closed, network.host(server).closed), (2, 1));
+    assert!(network.host(alice).stream.is_empty());
+}
+
+#[test]
+fn same_seed_same_story() {
+    let run = |seed| {
+        let (mut network, [alice, _, _]) =
+            two_homes(behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::PORT), seed);
+        let lossy = Link { loss: Loss::Random(0.3), duplicate: 0.2, corrupt: 0.2, ..Link::default() };
+        network.change_link(crate::InterfaceId(0), |out, into| {
+            *out = lossy.clone();
+            *into = lossy.clone();
+        });
+        for _ in 0..50 {
+            send(&mut network, alice, ALICE, address(SERVER));
+        }
+        (network.trace(), network.stats().clone(), network.host(alice).heard.clone())
+    };
+    assert_eq!(run(4), run(4));
+    assert_ne!(run(4).0, run(5).0);
+}
+
+#[test]
+fn timers_come_when_they_are_due_and_time_jumps() {
+    let mut network = Network::new(1);
+    let host = network.add_host(Peer::default());
+    network.with(host, |peer, now| peer.wake = Some(now + Duration::from_secs(3600)));
+    network.run_for(Duration::from_secs(3599));
+    assert_eq!(network.host(host).woken, 0);
+    assert!(network.run_while_not(Duration::from_secs(2), |network| network.host(host).woken == 1));
+    assert_eq!(network.elapsed(), Duration::from_secs(3600));
+}
+
+#[test]
+#[should_panic(expected = "keeps asking for a timeout that is past")]
+fn a_timer_storm_is_found() {
+    struct Restless(Instant);
+    impl Endpoint for Restless {
+        fn handle_datagram(&mut self, _now: Instant, _datagram: Datagram<'_>) {}
+        fn handle_timeout(&mut self, _now: Instant) {}
+        fn poll_transmit(&mut self, _now: Instant, _payload: &mut Vec<u8>) -> Option<Departure> {
+            None
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            Some(self.0)
+        }
+    }
+    let mut network = Network::new(1);
+    let now = network.now();
+    let host = network.add_host(Restless(now));
+    network.with(host, |_, _| ());
+    network.run_for(Duration::from_secs(1));
+}
+
+#[test]
+fn hairpin_and_double_nat() {
+    for hairpin in [true, false] {
+        let mut network: Network<Peer> = Network::new(1);
+        let internet = network.add_zone();
+        let carrier = network.add_zone();
+        let home = network.add_zone();
+        let nat = Nat { hairpin, ..Nat::CONE };
+        network.add_router(carrier, internet, behind("198.51.100.1", nat));
+        network.add_router(home, carrier, behind("100.64.0.2", Nat::CONE));
+        let alice = network.add_host(Peer::default());
+        let bob = network.add_host(Peer::default());
+        let server = network.add_host(Peer { echo: true, ..Peer::default() });
+        network.attach(alice, home, address(ALICE).ip(), Link::default());
+        network.attach(bob, carrier, "100.64.0.9".parse().expect("an address"), Link::default());
+        network.attach(server, internet, address(SERVER).ip(), Link::default());
+        send(&mut network, alice, ALICE, address(SERVER));
+        let outer = network.host(server).heard[0].0;
+        assert_eq!(outer.ip(), address("198.51.100.1:1").ip(), "translated twice");
+        assert_eq!(network.host(alice).heard.len(), 1, "and back");
+        // The neighbour behind the carrier's NAT reaches it only by hairpin.
+        send(&mut network, bob, "100.64.0.9:7000", outer);
+        assert_eq!(network.host(alice).heard.len() == 2, hairpin);
+    }
+}
+
+#[test]
+fn ipv6_goes_through_unchanged_and_a_stateful_firewall_guards_it() {
+    let mut network: Network<Peer> = Network::new(1);
+    let internet = network.add_zone();
+    let home = network.add_zone();
+    let router =
+        network.add_router(home, internet, Router { firewall: Firewall::stateful(), ..Router::default() });
+    network.add_route(internet, "2001:db8:1::".parse().expect("an address"), 48, router);
+    let inner = address("[2001:db8:1::5]:4000");
+    let outer = address("[2001:db8:9::1]:3478");
+    let alice = network.add_host(Peer::default());
+    let server = network.add_host(Peer::default());
+    network.attach(alice, home, inner.ip(), Link::default());
+    network.attach(server, internet, outer.ip(), Link::default());
+    send(&mut network, server, "[2001:db8:9::1]:3478", inner);
+    assert!(network.host(alice).heard.is_empty());
+    send(&mut network, alice, "[2001:db8:1::5]:4000", outer);
+    assert_eq!(network.host(server).heard[0].0, inner);
+    send(&mut network, server, "[2001:db8:9::1]:3478", inner);
+    assert_eq!(network.host(alice).heard.len(), 1);
+}
+
+#[test]
+fn an_interface_goes_down_and_comes_back() {
+    let (mut network, [alice, _, server]) =
+        two_homes(behind("198.51.100.1", Nat::CONE), behind("198.51.100.2", Nat::CONE), 1);
+    network.set_up(crate::InterfaceId(0), false);
+    assert!(network.addresses(alice).is_empty());
+    send(&mut network, alice, ALICE, address(SERVER));
+    assert!(network.host(server).heard.is_empty());
+    assert_eq!(network.stats().dropped.get("no source"), Some(&1));
+    network.set_up(crate::InterfaceId(0), true);
+    send(&mut network, alice, ALICE, address(SERVER));
+    assert_eq!(network.host(server).heard.len(), 1);
+}
