@@ -1,0 +1,132 @@
+// Starting the program `columba serve`, in a node of the laboratory or here, and ending it.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stop } from './lab/shell.js';
+
+const TOP = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * @typedef {object} ServerOptions
+ * @property {{lab: import('./lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
+ * @property {string} [address] where it listens, and the host in its URLs unless `host` says otherwise
+ * @property {string} [host]
+ * @property {{web: number, stun: number, turns?: number}} [ports] free ones unless told
+ * @property {import('./browser/authority.js').Certificate & {authority: string}} [tls]
+ * @property {string[]} [args] more options of the program
+ */
+
+/** The program under test. */
+export function program() {
+  const asked = process.env.COLUMBA_BIN;
+  const built = ['release', 'debug'].map((profile) => join(TOP, 'target', profile, 'columba'));
+  const found = (asked ? [asked] : built).find((path) => existsSync(path));
+  if (!found) throw new Error('there is no program to test: cargo build --release --package columba-server');
+  return found;
+}
+
+export class Server {
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #child;
+  #log = '';
+  #options;
+
+  /** @param {ServerOptions & {ports: {web: number, stun: number, turns?: number}}} options */
+  constructor(options) {
+    this.#options = options;
+    const { address = '127.0.0.1', host = address === '127.0.0.1' ? 'localhost' : address, tls, ports } = options;
+    this.address = address;
+    this.ports = ports;
+    const port = ports.web === (tls ? 443 : 80) ? '' : `:${ports.web}`;
+    this.origin = `${tls ? 'https' : 'http'}://${host}${port}`;
+    this.webSocket = `${this.origin.replace('http', 'ws')}/v1/signal`;
+  }
+
+  /** Starts the program and waits until it is healthy. @param {ServerOptions} [options] */
+  static async start(options = {}) {
+    const ports = options.ports ?? { web: await freePort(), stun: await freePort() };
+    const server = new Server({ ...options, ports });
+    await server.start();
+    return server;
+  }
+
+  /** What it has written so far. */
+  get log() {
+    return this.#log;
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  async start() {
+    const { at, tls, args = [] } = this.#options;
+    const { web, stun, turns } = this.ports;
+    const all = ['serve', '--listen', `${this.address}:${web}`, '--stun-listen', `${this.address}:${stun}`, ...args];
+    if (turns !== undefined) all.push('--turns-listen', `${this.address}:${turns}`);
+    if (tls) all.push('--tls-cert', tls.cert, '--tls-key', tls.key);
+    /** @type {import('node:child_process').SpawnOptions} */
+    const options = { stdio: ['ignore', 'pipe', 'pipe'] };
+    const child = at ? at.lab.spawn(at.node, program(), all, options) : spawn(program(), all, options);
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (this.#log += text));
+    const died = once(child, 'exit').then(([code]) => {
+      throw new Error(`columba ended with ${code} at its start:\n${this.#log}`);
+    });
+    died.catch(() => {});
+    await Promise.race([this.#healthy(), died]);
+  }
+
+  /** Ends it as an operator does, waiting for the drain. */
+  async stop() {
+    if (this.#child) await stop(this.#child, { grace: 12_000 });
+  }
+
+  /** Ends it as a power cut does. */
+  async kill() {
+    if (this.#child) await stop(this.#child, { signal: 'SIGKILL' });
+  }
+
+  async #healthy() {
+    const url = `${this.origin}/healthz`;
+    const { at, tls } = this.#options;
+    if (!at) return await untilHealthy(url);
+    const probe = at.lab.spawn(at.node, process.execPath, [fileURLToPath(import.meta.url), url], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: tls?.authority },
+    });
+    const [code] = await once(probe, 'exit');
+    if (code !== 0) throw new Error(`columba does not answer at ${url}:\n${this.#log}`);
+  }
+}
+
+/** A TCP port that nobody has, also free for UDP as far as one can know. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** @param {string} url */
+async function untilHealthy(url) {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(2000) });
+      if (answer.ok) return;
+    } catch {
+      // Not yet listening.
+    }
+    if (Date.now() > end) throw new Error(`nothing healthy at ${url} within 10 s`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await untilHealthy(process.argv[2]);

@@ -1,0 +1,165 @@
+// Real browsers in a call through the real server, all on this machine.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { CallPage } from '../browser/call-page.js';
+import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { programsMissing } from '../lab/available.js';
+import { Server } from '../server.js';
+
+/** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
+
+const skip = await programsMissing(...BROWSER_PROGRAMS);
+
+describe('a call', { skip, timeout: 240_000 }, () => {
+  /** @type {Server} */ let server;
+  /** @type {Record<BrowserName, import('../browser/launch.js').Running>} */ let browsers;
+  /** @type {CallPage[]} */ let pages = [];
+
+  before(async () => {
+    const [started, chromium, firefox] = await Promise.all([
+      Server.start({ args: ['--joins-per-minute', '1000'] }),
+      launch('chromium'),
+      launch('firefox'),
+    ]);
+    server = started;
+    browsers = { chromium, firefox };
+  });
+  after(async () => {
+    await Promise.all(Object.values(browsers ?? {}).map((running) => running.close()));
+    await server?.stop();
+  });
+  afterEach(async () => {
+    const faults = pages.flatMap((page) => page.faults.map((fault) => `${page.label}: ${fault}`));
+    await Promise.all(pages.map((page) => page.close()));
+    pages = [];
+    assert.deepEqual(faults, [], 'no error was left uncaught in a page');
+  });
+
+  /** @param {string} token @param {BrowserName} name @param {import('../browser/call-page.js').OpenOptions} [options] */
+  async function join(token, name, options) {
+    const page = await CallPage.join(browsers[name], server.origin, token, options);
+    pages.push(page);
+    return page;
+  }
+
+  /** Everybody is connected to everybody, sees moving pictures, and hears what the others say. @param {CallPage[]} all */
+  async function talk(...all) {
+    const others = all.length - 1;
+    await Promise.all(all.map((page) => page.connectedTo(others)));
+    await Promise.all(all.map((page) => page.seesVideo(others)));
+    for (const [index, speaker] of all.entries()) {
+      const text = `hello ${index} ${randomUUID()}`;
+      await speaker.chat(text);
+      await Promise.all(all.filter((page) => page !== speaker).map((page) => page.heard(text)));
+    }
+  }
+
+  /** Nothing of the call goes through the server. @param {CallPage} page */
+  async function isDirect(page) {
+    await page.until('a badge that says direct', () =>
+      [...document.querySelectorAll('[data-testid=route-badge]')].every((badge) => badge.getAttribute('data-route') === 'direct'),
+    );
+    for (const pair of await page.pairs()) assert.notDeepEqual([pair.local, pair.remote].sort()[1], 'relay');
+  }
+
+  /** @type {[BrowserName, BrowserName][]} */
+  const couples = [
+    ['chromium', 'chromium'],
+    ['firefox', 'firefox'],
+    ['chromium', 'firefox'],
+  ];
+  for (const [one, other] of couples) {
+    it(`${one} and ${other}: video and chat both ways, directly`, async () => {
+      const token = randomUUID();
+      const both = [await join(token, one), await join(token, other)];
+      await talk(...both);
+      await Promise.all(both.map(isDirect));
+    });
+  }
+
+  it('three peers in one session', async () => {
+    const token = randomUUID();
+    await talk(await join(token, 'chromium'), await join(token, 'firefox'), await join(token, 'chromium'));
+  });
+
+  for (const [stays, reloads] of couples.slice(1)) {
+    it(`a reload of ${reloads} rejoins ${stays}`, async () => {
+      const token = randomUUID();
+      const [one, other] = [await join(token, stays), await join(token, reloads)];
+      await talk(one, other);
+      await other.page.reload({ waitUntil: 'load', timeout: 15_000 });
+      await other.inSession();
+      await talk(one, other);
+    });
+  }
+
+  it('the server killed and restarted does not disturb a direct call, and signaling finds itself again', async () => {
+    const token = randomUUID();
+    const both = [await join(token, 'chromium'), await join(token, 'firefox')];
+    await talk(...both);
+    const mark = () => {
+      for (const { connection } of /** @type {any} */ (globalThis).columba.call.peers.values()) connection.fromBefore = true;
+    };
+    await Promise.all(both.map((page) => page.page.evaluate(mark)));
+
+    await server.kill();
+    await Promise.all(
+      both.map((page) =>
+        page.until('reconnecting', () => document.querySelector('[data-testid=status]')?.getAttribute('data-state') === 'reconnecting'),
+      ),
+    );
+    // The call goes on without a server: pictures, and the chat, which is peer to peer too.
+    await talk(...both);
+    await server.start();
+    await Promise.all(
+      both.map((page) =>
+        page.until('the call as before', () => document.querySelector('[data-testid=status]')?.getAttribute('data-state') === 'in-call'),
+      ),
+    );
+    // Signaling works again: somebody new finds both, who have found each other without a new connection.
+    const third = await join(token, 'chromium');
+    await talk(...both, third);
+    const kept = () =>
+      [.../** @type {any} */ (globalThis).columba.call.peers.values()].filter(({ connection }) => connection.fromBefore).length;
+    assert.deepEqual(await Promise.all(both.map((page) => page.page.evaluate(kept))), [1, 1]);
+  });
+
+  for (const [one, other] of couples.slice(2)) {
+    it(`${one} and ${other} without WebSocket connect over HTTP`, async () => {
+      const token = randomUUID();
+      const both = [await join(token, one, { webSocket: false }), await join(token, other, { webSocket: false })];
+      await talk(...both);
+      for (const page of both) {
+        assert.equal(await page.page.evaluate(() => 'WebSocket' in globalThis), false);
+        assert.ok(page.requests.includes(`POST ${server.origin}/v1/signal`), 'it joined by POST');
+      }
+    });
+  }
+
+  it('one over WebSocket meets one over HTTP', async () => {
+    const token = randomUUID();
+    await talk(await join(token, 'chromium', { webSocket: false }), await join(token, 'firefox'));
+  });
+
+  it('asks no other host for anything', async () => {
+    const token = randomUUID();
+    const both = [await join(token, 'chromium'), await join(token, 'firefox')];
+    await Promise.all(both.map((page) => page.connectedTo(1)));
+    for (const page of both) {
+      const elsewhere = page.requests.filter((request) => !request.includes(server.origin.replace('http', '')) && !request.includes(' data:'));
+      assert.deepEqual(elsewhere, []);
+    }
+  });
+
+  it('hanging up is seen by the other at once', async () => {
+    const token = randomUUID();
+    const [one, other] = [await join(token, 'chromium'), await join(token, 'firefox')];
+    await Promise.all([one, other].map((page) => page.connectedTo(1)));
+    await other.click('hangup-button');
+    await other.until('the view after a call', () => document.body.dataset.view === 'ended');
+    await one.connectedTo(0);
+    assert.equal(await one.state(), 'waiting');
+  });
+});
