@@ -40,7 +40,7 @@
 //!
 //! network.with(alice, |greeter, _now| greeter.greet = Some(public));
 //! network.run_for(Duration::from_secs(1));
-//! assert_eq!(network.host(bob).heard, 1);
+//! assert_eq!(network.host(bob).heard, 2);
 //! assert_eq!(network.host(alice).heard, 1);
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
