@@ -41,12 +41,14 @@ pub fn user_hash(username: &str, realm: &str) -> Result<[u8; 32], ProfileError> 
 /// The 24 flags that a server announces at the head of its nonces (RFC 8489 §9.2, §18.1), so that nobody on the path
 /// can talk client and server down to less: the nonce is echoed under the message's integrity.
 ///
+/// The nonce in the example of RFC 8489 §B.1 announces a bit that is not assigned; the registry is what counts here.
+///
 /// ```
 /// use columba_stun::SecurityFeatures;
 ///
 /// let features = SecurityFeatures::PASSWORD_ALGORITHMS.union(SecurityFeatures::USERNAME_ANONYMITY);
 /// let nonce = format!("{}f//499k954d6OL34oL9FSTvy64sA", features.nonce_prefix());
-/// assert!(nonce.starts_with("obMatJos2AAAD"));
+/// assert!(nonce.starts_with("obMatJos2wAAA"));
 /// assert_eq!(SecurityFeatures::of_nonce(&nonce), Some(features));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,10 +57,10 @@ pub struct SecurityFeatures(u32);
 impl SecurityFeatures {
     /// No feature at all.
     pub const NONE: Self = Self(0);
-    /// Bit 0: the server sends PASSWORD-ALGORITHMS and takes PASSWORD-ALGORITHM.
-    pub const PASSWORD_ALGORITHMS: Self = Self(1);
+    /// Bit 0, the leftmost: the server sends PASSWORD-ALGORITHMS and takes PASSWORD-ALGORITHM.
+    pub const PASSWORD_ALGORITHMS: Self = Self(1 << 23);
     /// Bit 1: the server takes USERHASH in place of USERNAME.
-    pub const USERNAME_ANONYMITY: Self = Self(1 << 1);
+    pub const USERNAME_ANONYMITY: Self = Self(1 << 22);
 
     /// Flags from a number; only the low 24 bits exist.
     #[must_use]
@@ -66,7 +68,7 @@ impl SecurityFeatures {
         Self(bits & 0x00FF_FFFF)
     }
 
-    /// The flags as a number, the RFC's bit 0 being the least significant.
+    /// The flags as a number of 24 bits. The RFC counts from the left: its bit 0 is the most significant (RFC 8489 §18.1).
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0

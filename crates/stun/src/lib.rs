@@ -49,6 +49,7 @@ mod error_code;
 mod header;
 mod integrity;
 mod message;
+pub mod stream;
 
 pub use address::{AddressFamily, canonical, canonical_ip};
 pub use attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
