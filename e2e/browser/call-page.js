@@ -210,6 +210,15 @@ export class CallPage {
     return this.page.$$eval('[data-testid=route-badge]', (badges) => badges.map((badge) => badge.getAttribute('data-route')));
   }
 
+  /** Waits until all selected pairs take this route, and the page says so. @param {'direct' | 'relayed'} route */
+  takes(route) {
+    return this.#repeat(`${route} connection`, async () => {
+      const pairs = await this.pairs();
+      const relayed = pairs.map((pair) => (pair.local === 'relay' || pair.remote === 'relay' ? 'relayed' : 'direct'));
+      return pairs.length > 0 && [...relayed, ...(await this.routes())].every((found) => found === route);
+    });
+  }
+
   /**
    * Asks the page again and again until the answer is yes. Not `waitForFunction`: that waits for animation frames,
    * which a window in the background may not get.

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
@@ -56,12 +57,16 @@ describe('a call', { skip, timeout: 240_000 }, () => {
     }
   }
 
-  /** Nothing of the call goes through the server. @param {CallPage} page */
-  async function isDirect(page) {
-    await page.until('a badge that says direct', () =>
-      [...document.querySelectorAll('[data-testid=route-badge]')].every((badge) => badge.getAttribute('data-route') === 'direct'),
-    );
-    for (const pair of await page.pairs()) assert.notDeepEqual([pair.local, pair.remote].sort()[1], 'relay');
+  /** A short talk for the picture. @param {CallPage} one @param {CallPage} other */
+  async function talkAbout(one, other) {
+    await Promise.all([one, other].map((page) => page.connectedTo(1)));
+    await one.click('chat-toggle');
+    await other.chat('Is this going straight from you to me?');
+    await one.heard('straight');
+    await one.chat('It is: the badge says direct.');
+    await other.heard('direct');
+    await Promise.all([one, other].map((page) => page.takes('direct')));
+    await Promise.all([one, other].map((page) => page.seesVideo(1)));
   }
 
   /** @type {[BrowserName, BrowserName][]} */
@@ -75,7 +80,7 @@ describe('a call', { skip, timeout: 240_000 }, () => {
       const token = randomUUID();
       const both = [await join(token, one), await join(token, other)];
       await talk(...both);
-      await Promise.all(both.map(isDirect));
+      await Promise.all(both.map((page) => page.takes('direct')));
     });
   }
 
@@ -151,6 +156,17 @@ describe('a call', { skip, timeout: 240_000 }, () => {
       const elsewhere = page.requests.filter((request) => !request.includes(server.origin.replace('http', '')) && !request.includes(' data:'));
       assert.deepEqual(elsewhere, []);
     }
+  });
+
+  it('the screenshot of the README can be made', async () => {
+    const token = 'a-call-between-friends';
+    const size = { width: 1200, height: 750 };
+    const shown = await join(token, 'chromium', { ...size, name: 'Ada' });
+    const other = await join(token, 'chromium', { name: 'Grace' });
+    await talkAbout(shown, other);
+    const picture = await shown.page.screenshot({ type: 'png' });
+    assert.ok(picture.length > 20_000, 'a picture with something in it');
+    if (process.env.UPDATE_SCREENSHOT) writeFileSync(new URL('../../docs/call-page.png', import.meta.url), picture);
   });
 
   it('hanging up is seen by the other at once', async () => {

@@ -1,0 +1,195 @@
+// Real browsers behind real NATs, each in a network namespace of its own, the page over HTTPS: direct wherever
+// the truth table says that it is possible, relayed only where it must be. The measured table is printed, and
+// kept in docs/nat-matrix.md (UPDATE_DOCS=1 writes it).
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { Authority } from '../browser/authority.js';
+import { CallPage } from '../browser/call-page.js';
+import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { labMissing } from '../lab/available.js';
+import { figure1, figure2, figure3, PEER, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
+import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
+import { Server } from '../server.js';
+import { keepMatrix } from './nat-matrix.js';
+
+/** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
+/** @typedef {import('../lab/nat.js').NatKind} NatKind */
+/** @typedef {import('../browser/call-page.js').OpenOptions} OpenOptions */
+
+const skip = await labMissing(...BROWSER_PROGRAMS);
+
+/** What was measured. @type {import('./nat-matrix.js').Row[]} */
+const measured = [];
+
+/** A figure with the server in it, and a browser at each peer. */
+class Scene {
+  /**
+   * @param {import('../lab/lab.js').Lab} lab @param {Server} server
+   * @param {import('../browser/launch.js').Running[]} browsers
+   */
+  constructor(lab, server, browsers) {
+    this.lab = lab;
+    this.server = server;
+    this.browsers = browsers;
+  }
+
+  /**
+   * @param {import('../lab/lab.js').Lab} lab @param {{name: string, address: string}} host
+   * @param {{browsers: BrowserName[], asShipped?: boolean}} options for p1 and p2
+   */
+  static async set(lab, host, { browsers, asShipped }) {
+    try {
+      const authority = await Authority.create(`${lab.folder}/authority`);
+      const certificate = await authority.issue('server', [`DNS:${host.name}`, `IP:${host.address}`]);
+      const serving = Server.start({
+        at: { lab, node: 'server' },
+        address: host.address,
+        host: host.name,
+        ports: { web: 443, stun: 3478, turns: 5349 },
+        tls: { ...certificate, authority: authority.cert },
+        args: ['--joins-per-minute', '1000'],
+      });
+      const launching = browsers.map((name, index) =>
+        launch(name, { authority, asShipped, at: { lab, node: `p${index + 1}` } }),
+      );
+      return new Scene(lab, await serving, await Promise.all(launching));
+    } catch (error) {
+      lab.down();
+      throw error;
+    }
+  }
+
+  /**
+   * Brings both peers into one call, asks `about` it, and ends it.
+   * @template T
+   * @param {(p1: CallPage, p2: CallPage) => Promise<T>} about @param {OpenOptions} [options]
+   */
+  async call(about, options = {}) {
+    const token = randomUUID();
+    const [p1, p2] = await Promise.all(
+      this.browsers.map((browser) => CallPage.join(browser, this.server.origin, token, options)),
+    );
+    try {
+      await Promise.all([p1.connectedTo(1), p2.connectedTo(1)]);
+      return await about(p1, p2);
+    } finally {
+      await Promise.all([p1.close(), p2.close()]);
+    }
+  }
+
+  /** A call with video both ways must take this route; answers with the candidate types. @param {'direct' | 'relayed'} route */
+  route(route) {
+    return this.call(async (p1, p2) => {
+      const pages = [p1, p2];
+      await Promise.all(pages.map((page) => page.takes(route)));
+      await Promise.all(pages.map((page) => page.seesVideo(1)));
+      const [pair1, pair2] = (await Promise.all(pages.map((page) => page.pairs()))).flat();
+      for (const pair of [pair1, pair2]) {
+        assert.equal([pair.local, pair.remote].includes('relay'), route === 'relayed', JSON.stringify(pair));
+      }
+      return { route, p1: `${pair1.local} – ${pair1.remote}`, p2: `${pair2.local} – ${pair2.remote}` };
+    });
+  }
+
+  async strike() {
+    await Promise.all(this.browsers.map((browser) => browser.close()));
+    await this.server.stop();
+    this.lab.down();
+  }
+}
+
+/** @param {boolean} direct */
+const routeOf = (direct) => (direct ? 'direct' : 'relayed');
+
+describe('figure 1: both peers and the server in one private network', { skip, timeout: 90_000 }, () => {
+  it('host to host', async (t) => {
+    const scene = await Scene.set(await figure1(), PRIVATE_HOST, { browsers: ['chromium', 'firefox'] });
+    t.after(() => scene.strike());
+    const found = await scene.route('direct');
+    assert.deepEqual([found.p1, found.p2], ['host – host', 'host – host']);
+    measured.push({ figure: 1, r1: '–', r2: '–', ...found });
+  });
+
+  it("with the browsers' own defaults: hidden addresses, no permission, data only", async (t) => {
+    const scene = await Scene.set(await figure1(), PRIVATE_HOST, { browsers: ['chromium', 'firefox'], asShipped: true });
+    t.after(() => scene.strike());
+    await scene.call(
+      async (...pages) => {
+        for (const [index, page] of pages.entries()) {
+          await page.chat(`hello from ${index}`);
+          await pages[1 - index].heard(`hello from ${index}`);
+          const described = await page.page.evaluate(() =>
+            [.../** @type {any} */ (globalThis).columba.call.peers.values()].map(({ connection }) => connection.localDescription.sdp).join(),
+          );
+          assert.match(described, /candidate.*\.local .*typ host/, 'its host candidate is hidden behind a name');
+          assert.ok(!described.includes(PEER.private1) && !described.includes(PEER.private2), 'and its address nowhere');
+          const [pair] = await page.pairs();
+          assert.deepEqual([pair.local, pair.remote], ['host', 'host']);
+        }
+      },
+      { media: false },
+    );
+    measured.push({ figure: 1, r1: 'own defaults (mDNS)', r2: '–', route: 'direct', p1: 'host – host', p2: 'host – host' });
+  });
+});
+
+describe('figure 2: p1 behind a router, p2 public', { skip, timeout: 120_000 }, () => {
+  /** @type {Scene} */ let scene;
+  before(async () => {
+    scene = await Scene.set(await figure2({ r1: { kind: 'cone' } }), PUBLIC_HOST, { browsers: ['firefox', 'chromium'] });
+  });
+  after(() => scene?.strike());
+
+  for (const kind of NAT_KINDS) {
+    const route = routeOf(kind !== 'tcp443');
+    it(`${kind}: ${route}`, async () => {
+      await setNat(scene.lab, 'r1', { kind });
+      measured.push({ figure: 2, r1: kind, r2: '–', ...(await scene.route(route)) });
+    });
+  }
+});
+
+describe('figure 3: each peer behind a router of its own', { skip, timeout: 300_000 }, () => {
+  /** @type {Scene} */ let scene;
+  before(async () => {
+    const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });
+    scene = await Scene.set(lab, PUBLIC_HOST, { browsers: ['chromium', 'firefox'] });
+  });
+  after(() => scene?.strike());
+
+  /** @param {NatKind} r1 @param {NatKind} r2 */
+  async function behind(r1, r2) {
+    await Promise.all([setNat(scene.lab, 'r1', { kind: r1 }), setNat(scene.lab, 'r2', { kind: r2 })]);
+  }
+
+  for (const r1 of NAT_KINDS) {
+    for (const r2 of NAT_KINDS) {
+      const route = routeOf(meetsDirectly(r1, r2));
+      it(`${r1} and ${r2}: ${route}`, async () => {
+        await behind(r1, r2);
+        measured.push({ figure: 3, r1, r2, ...(await scene.route(route)) });
+      });
+    }
+  }
+
+  for (const [url, protocol, kind] of /** @type {[string, string, NatKind][]} */ ([
+    [`turn:${PUBLIC_HOST.name}:3478?transport=udp`, 'udp', 'symmetric'],
+    [`turn:${PUBLIC_HOST.name}:3478?transport=tcp`, 'tcp', 'symmetric'],
+    [`turns:${PUBLIC_HOST.name}:5349?transport=tcp`, 'tls', 'symmetric'],
+    [`turns:${PUBLIC_HOST.name}:443?transport=tcp`, 'tls', 'tcp443'],
+  ])) {
+    it(`relays through ${url} alone, behind ${kind}`, async () => {
+      await behind(kind, kind);
+      const options = { onlyIceServer: url };
+      const protocols = await scene.call(async (p1, p2) => {
+        await Promise.all([p1, p2].map((page) => page.seesVideo(1)));
+        return (await Promise.all([p1, p2].map((page) => page.pairs()))).flat().map((pair) => `${pair.local} ${pair.relayProtocol}`);
+      }, options);
+      assert.deepEqual(protocols, [`relay ${protocol}`, `relay ${protocol}`]);
+    });
+  }
+
+  it('the table is the one in docs/nat-matrix.md', () => keepMatrix(measured));
+});
