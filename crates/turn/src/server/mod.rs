@@ -1,22 +1,47 @@
 //! The STUN and TURN server as a sans-IO state machine.
 
+mod answers;
+mod bucket;
 mod config;
 mod credentials;
+mod deadlines;
+mod hash;
+mod nonce;
 mod path;
+mod policy;
+mod relays;
+mod requests;
+mod route;
 mod stats;
+mod table;
+#[cfg(test)]
+mod tests;
 
+pub use columba_stun::AddressFamily;
 pub use config::{AnswerLimit, Config, Rate};
 pub use credentials::Credentials;
 pub use path::{
-    Arrival, Event, Family, FiveTuple, Forward, Input, PortWish, RefusalReason, RelayId, Transmit, Transport,
+    Arrival, Event, FiveTuple, Forward, Input, PortWish, RefusalReason, RelayId, Transmit, Transport,
     UnixTime,
 };
 pub use stats::{DropReason, ERROR_CODES, Stats};
 
-use std::ops::Range;
-use std::time::Instant;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand_core::CryptoRng;
+
+use answers::Answers;
+use bucket::{Accounts, Bucket};
+use deadlines::Deadlines;
+use hash::Keyed;
+use nonce::Nonces;
+use policy::Policy;
+use relays::Reservation;
+use table::{Holder, Slot, Table, Token};
 
 /// The room that [`Server::route`] needs in front of the payload to write a header there: a Data indication with an
 /// IPv6 peer address is 20 bytes of header, 24 of XOR-PEER-ADDRESS and 4 of DATA's own header.
@@ -72,69 +97,157 @@ pub const DATAGRAM_OVERHEAD: usize = 28;
 #[derive(Debug)]
 pub struct Server {
     config: Config,
+    policy: Policy,
+    /// The pair from which wall time is derived.
+    start: Instant,
+    wall: UnixTime,
+    nonces: Nonces,
+    answers: Answers,
+    table: Table,
+    /// Who holds which relay; by its id.
+    relays: HashMap<RelayId, Holder, Keyed>,
+    /// The allocation that has a relayed address.
+    by_address: HashMap<SocketAddr, Slot, Keyed>,
+    reservations: BTreeMap<Token, Reservation>,
+    credentials: Accounts<Arc<str>>,
+    addresses: Accounts<(bool, u128)>,
+    total_up: Bucket,
+    total_down: Bucket,
+    deadlines: Deadlines,
+    /// Answers to be sent, see `reply` for the bound.
+    outbox: VecDeque<(FiveTuple, Box<[u8]>)>,
+    /// Bounded by [`MAX_EVENTS`] and the number of relays.
+    events: VecDeque<Event>,
+    last_relay: u64,
+    /// Wishes that nobody has any more and that the owner has not answered.
+    withdrawn: usize,
+    live: u64,
+    secret: Keyed,
+    secrets_drawn: u64,
+    stats: Stats,
 }
+
+/// The longest answer, in bytes; fits the smallest MTU of IPv6.
+const MAX_ANSWER: usize = 1232;
+
+/// When so many events wait for the owner, no more allocations are made, and streams are not asked to be closed.
+const MAX_EVENTS: usize = 8192;
 
 impl Server {
     /// A server at time `now`, when the wall clock shows `wall`. `rng` gives the keys (of nonces, tokens and hash
     /// tables) and is not kept.
-    pub fn new(config: Config, now: Instant, wall: UnixTime, rng: &mut impl CryptoRng) -> Self {
-        todo!()
+    pub fn new(mut config: Config, now: Instant, wall: UnixTime, rng: &mut impl CryptoRng) -> Self {
+        let mut nonce_key = [0; 32];
+        rng.fill_bytes(&mut nonce_key);
+        let mut keyed = || Keyed::new(rng.next_u64(), rng.next_u64());
+        // What a REALM attribute can hold (RFC 8489 section 14.9).
+        config.realm = config.realm.chars().take(127).collect();
+        let max_idle = config.max_allocations;
+        Self {
+            policy: Policy::new(&config),
+            start: now,
+            wall,
+            nonces: Nonces::new(&nonce_key, now, config.nonce_lifetime),
+            answers: Answers::new(config.unauthenticated, keyed(), now),
+            table: Table::new(keyed()),
+            relays: HashMap::with_hasher(keyed()),
+            by_address: HashMap::with_hasher(keyed()),
+            reservations: BTreeMap::new(),
+            credentials: Accounts::new(keyed(), max_idle),
+            addresses: Accounts::new(keyed(), max_idle),
+            total_up: Bucket::full(now),
+            total_down: Bucket::full(now),
+            deadlines: Deadlines::default(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            last_relay: 0,
+            withdrawn: 0,
+            live: 0,
+            secret: keyed(),
+            secrets_drawn: 0,
+            stats: Stats::default(),
+            config,
+        }
     }
 
     /// Something has happened. Never fails; leads to transmits and events.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        todo!()
+        match input {
+            Input::Message { tuple, data } => self.handle_message(now, tuple, data),
+            Input::RelayGranted { id, relayed } => self.handle_granted(now, id, relayed),
+            Input::RelayRefused { id, reason } => self.handle_refused(now, id, reason),
+            Input::ConnectionClosed { tuple } => {
+                if let Some(slot) = self.table.find(&tuple) {
+                    self.release(now, slot);
+                }
+            }
+        }
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+        while let Some(deadline) = self.deadlines.due(now) {
+            self.handle_deadline(now, deadline);
+        }
     }
 
     /// Writes the next message for a client to the front of `buf`. `None` when there is no more to send. A message that
-    /// does not fit is dropped and counted; none is longer than 1,280 bytes.
-    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        todo!()
+    /// does not fit is dropped and counted; none is longer than 1,232 bytes.
+    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        while let Some((tuple, message)) = self.outbox.pop_front() {
+            if let Some(target) = buf.get_mut(..message.len()) {
+                target.copy_from_slice(&message);
+                return Some(Transmit { tuple, len: message.len() });
+            }
+            self.stats.count_drop(DropReason::NoRoom);
+        }
+        None
     }
 
     /// The next thing that the owner should do. `None` when there is no more.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout). `None` if nothing waits for time to pass.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
-
-    /// What to do with a message that has arrived as `buf[payload]`: the data path.
-    ///
-    /// The payload is not moved: a header that is no longer wanted is left in front of the returned range, a new one is
-    /// written there. That takes [`HEADROOM`] bytes in front of the payload and [`TAILROOM`] behind it (with less,
-    /// what fits goes through, and what does not is dropped as [`DropReason::NoRoom`]). From one relay of this server to
-    /// another it is one call: the answer is the receiving client.
-    pub fn route(
-        &mut self,
-        now: Instant,
-        from: Arrival<'_>,
-        buf: &mut [u8],
-        payload: Range<usize>,
-    ) -> Forward {
-        todo!()
+        self.deadlines.next()
     }
 
     /// What has been done so far.
-    pub fn stats(&self) -> &Stats {
-        todo!()
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        stats.allocations_live = self.live;
+        stats.relays_live = self.relays.len() as u64;
+        stats
     }
 
-    /// The configuration it was made with.
+    /// The configuration in use.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// From now on these secrets are good, instead of those in the configuration. Allocations live on.
+    /// From now on these secrets are good, instead of those in the configuration. Allocations live on, but those made
+    /// under a secret that is gone cannot be refreshed.
     pub fn set_secrets(&mut self, secrets: Vec<Vec<u8>>) {
         self.config.secrets = secrets;
+    }
+
+    fn push_event(&mut self, event: Event) {
+        let optional = matches!(event, Event::ConnectionClose { .. });
+        if !(optional && self.events.len() >= MAX_EVENTS) {
+            self.events.push_back(event);
+        }
+    }
+
+    /// The wall time, as time since the Unix epoch.
+    fn wall(&self, now: Instant) -> Duration {
+        self.wall.0.saturating_add(now.saturating_duration_since(self.start))
+    }
+
+    /// A number that nobody outside can guess, another one each time.
+    fn secret_number(&mut self) -> u64 {
+        self.secrets_drawn += 1;
+        self.secret.hash_one(self.secrets_drawn)
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use columba_stun::{AddressFamily, canonical};
+
 use super::stats::DropReason;
 
 /// Wall time: the time since the Unix epoch.
@@ -81,25 +83,6 @@ impl RelayId {
     }
 }
 
-/// The family of a relayed address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of `addr` (which should be canonical).
-    pub const fn of(addr: SocketAddr) -> Self {
-        match addr {
-            SocketAddr::V4(_) => Self::V4,
-            SocketAddr::V6(_) => Self::V6,
-        }
-    }
-}
-
 /// Which port a client wants (RFC 8656 section 7.2, EVEN-PORT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortWish {
@@ -164,7 +147,7 @@ pub enum Event {
         /// The name of the wish, and of the relay once granted.
         id: RelayId,
         /// Which family.
-        family: Family,
+        family: AddressFamily,
         /// Which port.
         port: PortWish,
     },
@@ -232,9 +215,4 @@ pub enum Forward {
     Control,
     /// Nothing. It has been counted.
     Drop(DropReason),
-}
-
-/// IPv4 inside IPv6 as IPv4, and without scope and flow label, so that equal addresses compare equal.
-pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -1,0 +1,133 @@
+//! The long-term credential mechanism, the server's side (RFC 8489 section 9.2.4).
+
+use std::time::Instant;
+
+use columba_stun::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
+use columba_stun::{
+    AttributeType, BuildError, ErrorCode, IntegrityKey, IntegrityKind, Message, MessageBuilder, Method,
+};
+
+use super::super::Server;
+use super::super::credentials;
+use super::super::nonce::NonceCheck;
+use super::super::path::FiveTuple;
+use super::super::table::Stage;
+use super::{Authentic, bad};
+
+/// How many secrets are tried for one request: what is more is rotation gone wrong, and costs time to everybody.
+const MAX_SECRETS: usize = 8;
+
+/// Signs answers as the request was signed.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Signer {
+    key: IntegrityKey,
+    kind: IntegrityKind,
+    /// Whether the request had a FINGERPRINT; the answer then has one too.
+    fingerprint: bool,
+}
+
+impl Signer {
+    pub(super) fn sign(&self, builder: &mut MessageBuilder<'_>) -> Result<(), BuildError> {
+        match self.kind {
+            IntegrityKind::Sha1 => builder.integrity(&self.key)?,
+            IntegrityKind::Sha256 => builder.integrity_sha256(&self.key)?,
+        };
+        if self.fingerprint {
+            builder.fingerprint()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a request is not authentic, and how its sender is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// With realm and nonce, to try again: 401, 438.
+    Challenge(ErrorCode),
+    /// Without: 400.
+    Plain(ErrorCode),
+}
+
+const UNAUTHENTICATED: Refusal = Refusal::Challenge(ErrorCode::UNAUTHENTICATED);
+
+impl Server {
+    pub(super) fn authenticate<'a>(
+        &self,
+        now: Instant,
+        tuple: FiveTuple,
+        message: Message<'a>,
+    ) -> Result<Authentic<'a>, Refusal> {
+        if !message.has_integrity() {
+            return Err(UNAUTHENTICATED);
+        }
+        let (username, nonce) = claims(&message).map_err(Refusal::Plain)?;
+        if self.nonces.check(now, &tuple, nonce.as_bytes()) != NonceCheck::Good {
+            return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
+        }
+        let algorithm = algorithm(&message).map_err(Refusal::Plain)?;
+        let expiry = credentials::expiry(username).ok_or(UNAUTHENTICATED)?;
+        let signer = self.signer(&message, username, algorithm).ok_or(UNAUTHENTICATED)?;
+
+        let wall = self.wall(now);
+        if wall > expiry.0 {
+            let within_grace = wall <= expiry.0.saturating_add(self.config.expired_grace);
+            if !(within_grace && self.keeps(&tuple, username, message.method())) {
+                return Err(UNAUTHENTICATED);
+            }
+        }
+        Ok(Authentic { tuple, message, username, signer })
+    }
+
+    /// Finds the secret under which the request's integrity holds.
+    fn signer(&self, message: &Message<'_>, username: &str, algorithm: Algorithm) -> Option<Signer> {
+        self.config.secrets.iter().take(MAX_SECRETS).find_map(|secret| {
+            let password = credentials::password(secret, username.as_bytes());
+            let key = match algorithm {
+                Algorithm::Md5 => IntegrityKey::long_term_md5(username, &self.config.realm, &password),
+                Algorithm::Sha256 => IntegrityKey::long_term_sha256(username, &self.config.realm, &password),
+            };
+            let key = key.ok()?;
+            let kind = message.verify_any_integrity(&key).ok()?;
+            Some(Signer { key, kind, fingerprint: message.has(AttributeType::FINGERPRINT) })
+        })
+    }
+
+    /// Whether the request keeps a live allocation of this very user going.
+    fn keeps(&self, tuple: &FiveTuple, username: &str, method: Method) -> bool {
+        let allocation = self.table.find(tuple).and_then(|slot| self.table.get(slot));
+        method != Method::ALLOCATE
+            && allocation.is_some_and(|a| *a.username == *username && matches!(a.stage, Stage::Live(_)))
+    }
+}
+
+/// How the key is made from the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Algorithm {
+    Md5,
+    Sha256,
+}
+
+/// Username and nonce; all three of USERNAME, REALM and NONCE must be there. The realm itself is checked by the
+/// integrity, whose key is made with ours.
+fn claims<'a>(message: &Message<'a>) -> Result<(&'a str, &'a str), ErrorCode> {
+    let username = message.get::<Username<'_>>().map_err(bad)?;
+    let realm = message.get::<Realm<'_>>().map_err(bad)?;
+    let nonce = message.get::<Nonce<'_>>().map_err(bad)?;
+    match (username, realm, nonce) {
+        (Some(Username(username)), Some(_), Some(Nonce(nonce))) => Ok((username, nonce)),
+        _ => Err(ErrorCode::BAD_REQUEST),
+    }
+}
+
+/// The password algorithm. Since every nonce of ours announces that we take a choice, a request without any choice means
+/// MD5, and one with a choice must repeat our whole offer: whoever shortened it on the way is found out.
+fn algorithm(message: &Message<'_>) -> Result<Algorithm, ErrorCode> {
+    let offer = message.get::<PasswordAlgorithms<'_>>().map_err(bad)?;
+    let choice = message.get::<PasswordAlgorithm<'_>>().map_err(bad)?;
+    match (offer, choice) {
+        (None, None) => Ok(Algorithm::Md5),
+        (Some(PasswordAlgorithms::SUPPORTED), Some(PasswordAlgorithm::MD5)) => Ok(Algorithm::Md5),
+        (Some(PasswordAlgorithms::SUPPORTED), Some(PasswordAlgorithm::SHA256)) => Ok(Algorithm::Sha256),
+        _ => Err(ErrorCode::BAD_REQUEST),
+    }
+}

@@ -1,0 +1,36 @@
+//! Binding: what is my address? (RFC 8489 section 2)
+
+use std::time::Instant;
+
+use columba_stun::attributes::XorMappedAddress;
+use columba_stun::{AttributeType, Message, MessageBuilder};
+
+use super::super::path::FiveTuple;
+use super::super::{MAX_ANSWER, Server};
+use super::reply::finish_unsigned;
+
+/// What may stand in a Binding request. Credentials are ignored, since none are needed here, and so are the
+/// attributes of ICE's checks and of clients that always send their priority.
+const KNOWN: [AttributeType; 6] = [
+    AttributeType::USERNAME,
+    AttributeType::REALM,
+    AttributeType::NONCE,
+    AttributeType::PASSWORD_ALGORITHM,
+    AttributeType::PRIORITY,
+    AttributeType::USE_CANDIDATE,
+];
+
+impl Server {
+    pub(super) fn handle_binding(&mut self, now: Instant, tuple: FiveTuple, message: Message<'_>) {
+        let unknown = message.unknown_comprehension_required(&KNOWN);
+        if !unknown.is_empty() {
+            return self.refuse_unknown_of_stranger(now, tuple, message, &unknown);
+        }
+        let mut buf = [0; MAX_ANSWER];
+        let built = MessageBuilder::success(&mut buf, &message).and_then(|mut builder| {
+            builder.push(&XorMappedAddress(tuple.client()))?;
+            finish_unsigned(builder, &message)
+        });
+        self.answer_stranger(now, tuple, &buf, built, None);
+    }
+}
