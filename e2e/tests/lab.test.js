@@ -125,3 +125,29 @@ describe('figure 1: one private network', { skip, timeout: 30_000 }, () => {
     assert.equal(await p2.ask('receive', { name: 's', text: 'hello', wait: 1000 }), `${PEER.private1}:5000`);
   });
 });
+
+describe("coturn's own probe agrees", { skip: skip || (await labMissing('turnserver')), concurrency: true, timeout: 60_000 }, () => {
+  /** @type {Record<string, string>} */
+  const words = {
+    'endpoint-independent': 'Endpoint Independent',
+    'address-dependent': 'Address Dependent',
+    'address-and-port-dependent': 'Address and Port Dependent',
+  };
+
+  for (const kind of UDP_KINDS) {
+    it(kind, async (t) => {
+      const lab = await figure3({ r1: { kind }, r2: { kind } });
+      t.after(() => lab.down());
+      const { address, second } = PUBLIC_HOST;
+      const plain = ['-n', '--no-auth', '--no-tls', '--no-dtls', '--no-cli', '--log-file=/dev/null'];
+      lab.spawn('server', 'turnserver', [...plain, `--listening-ip=${address}`, `--listening-ip=${second}`], { stdio: 'ignore' });
+      const ask = (/** @type {string} */ what) => lab.run('p1', 'turnutils_natdiscovery', [what, '-L', PEER.private1, address]);
+      let said = await ask('-m');
+      for (let trial = 0; trial < 5 && said.includes('timeout'); trial++) said = await ask('-m'); // until it has started
+      said += await ask('-f');
+      const { mapping, filtering } = EXPECTED_BEHAVIOUR[kind];
+      assert.match(said, new RegExp(`NAT with ${words[mapping]} Mapping`));
+      assert.match(said, new RegExp(`NAT with ${words[filtering]} Filtering`));
+    });
+  }
+});
