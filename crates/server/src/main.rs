@@ -1,3 +1,18 @@
-//! The program `columba`.
+//! The program `columba`: call page, signaling, STUN and TURN in one process.
 
-fn main() {}
+mod announce;
+mod cli;
+mod config;
+mod drain;
+mod failure;
+mod http;
+mod logging;
+mod serve;
+mod signal;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os().skip(1).collect())
+}

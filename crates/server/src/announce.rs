@@ -1,0 +1,149 @@
+//! What the program says when it is ready: where to go, and what will not work.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use tracing::{info, warn};
+
+use crate::config::{Host, LogFormat, ServeOptions};
+use crate::signal::{Endpoint, Transport};
+use crate::tls::Tls;
+
+/// Everything that is worth saying at the start.
+#[derive(Debug)]
+pub(crate) struct Announcement<'a> {
+    pub(crate) options: &'a ServeOptions,
+    pub(crate) web: &'a [SocketAddr],
+    pub(crate) endpoints: &'a [Endpoint],
+    pub(crate) tls: Option<&'a Tls>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Announcement<'_> {
+    /// Says it: to people on standard output, to machines in the log.
+    pub(crate) fn make(self) {
+        let interfaces: Vec<IpAddr> =
+            if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect();
+        let urls = self.urls(&interfaces);
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.foreseeable_trouble(&interfaces));
+        let fingerprint = self.tls.filter(|tls| tls.is_self_signed()).map(Tls::fingerprint);
+        if self.options.log.log_format == LogFormat::Json {
+            for url in urls {
+                info!(url, "open");
+            }
+            if let Some(fingerprint) = fingerprint {
+                info!(fingerprint, "the certificate is self-signed");
+            }
+            info!(services = self.services(), "ready");
+            warnings.iter().for_each(|warning| warn!("{warning}"));
+        } else {
+            print!("{}", self.text(&urls, fingerprint, &warnings));
+        }
+    }
+
+    fn text(&self, urls: &[String], fingerprint: Option<String>, warnings: &[String]) -> String {
+        let mut text = format!("Columba {} is ready. Open\n\n", env!("CARGO_PKG_VERSION"));
+        for url in urls {
+            let _ = writeln!(text, "  {url}");
+        }
+        let _ = writeln!(text, "\nSTUN and TURN: {}", self.services());
+        if let Some(fingerprint) = fingerprint {
+            let _ = writeln!(
+                text,
+                "The certificate is self-signed: browsers ask once, and show this SHA-256 fingerprint:\n  {fingerprint}"
+            );
+        }
+        for warning in warnings {
+            let _ = writeln!(text, "Warning: {warning}");
+        }
+        text
+    }
+
+    fn urls(&self, interfaces: &[IpAddr]) -> Vec<String> {
+        let (scheme, own_port) = if self.tls.is_some() { ("https", 443) } else { ("http", 80) };
+        let url = |host: &str, port: u16| {
+            let port = if port == own_port { String::new() } else { format!(":{port}") };
+            format!("{scheme}://{host}{port}/")
+        };
+        let mut urls = Vec::new();
+        for address in self.web {
+            let (ip, port) = (address.ip().to_canonical(), address.port());
+            if ip.is_unspecified() || ip == IpAddr::from([127, 0, 0, 1]) {
+                urls.push(url("localhost", port));
+            } else {
+                urls.push(url(Host::from_ip(ip).for_url(), port));
+            }
+            if let Some(host) = &self.options.relay.public_host {
+                urls.push(url(host.for_url(), port));
+            }
+            if ip.is_unspecified() {
+                let others =
+                    interfaces.iter().filter(|other| !other.is_loopback() && !is_link_local(**other));
+                let others = others.filter(|other| address.is_ipv6() || other.is_ipv4());
+                urls.extend(others.map(|other| url(Host::from_ip(*other).for_url(), port)));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        urls.retain(|url| seen.insert(url.clone()));
+        urls
+    }
+
+    fn services(&self) -> String {
+        let mut words: Vec<String> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let transport = match endpoint.transport {
+                    Transport::Udp => "UDP",
+                    Transport::Tcp => "TCP",
+                    Transport::Tls => "TLS",
+                };
+                format!("{transport} {}", endpoint.address.port())
+            })
+            .collect();
+        words.dedup();
+        if words.is_empty() { "off".to_owned() } else { words.join(", ") }
+    }
+
+    fn foreseeable_trouble(&self, interfaces: &[IpAddr]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let beyond_here = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+        let proxied = !self.options.web.trust_proxy.is_empty();
+        if self.tls.is_none() && !proxied && self.web.iter().any(beyond_here) {
+            warnings.push(
+                "Without TLS, browsers on other machines give this page no camera or microphone: start with \
+                 --tls self-signed, or with --tls-cert and --tls-key."
+                    .to_owned(),
+            );
+        }
+        let relays = self.endpoints.iter().any(|endpoint| beyond_here(&endpoint.address));
+        let public = interfaces.iter().any(|ip| is_public(*ip));
+        if relays && !public && self.options.relay.public_address.is_empty() {
+            warnings.push(
+                "This machine has only private addresses, so peers outside its network cannot be relayed: forward \
+                 the ports and set --public-address."
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether the address may be reachable from anywhere.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared)
+        }
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local()),
+    }
+}

@@ -1,0 +1,81 @@
+//! The command line: which command is meant, and how complaints are shown.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ColorChoice, Command};
+
+use crate::config::{self, Config, Environment};
+use crate::failure::Failure;
+
+/// What a command line that cannot be followed exits with; anything that keeps the server from starting does too.
+const EXIT_REFUSED: u8 = 2;
+
+/// Runs the program with the words that follow its name.
+pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
+    let environment: Environment = std::env::vars().collect();
+    if means_serve(&words) {
+        let rest = words.split_off(usize::from(words.first().is_some_and(|word| word == "serve")));
+        return serve(&rest, &environment);
+    }
+    let words = std::iter::once(OsString::from("columba")).chain(words);
+    match program(&environment).try_get_matches_from(words) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, "columba"),
+    }
+}
+
+/// `columba` alone and `columba --some-option` are `columba serve`.
+fn means_serve(words: &[OsString]) -> bool {
+    let Some(first) = words.first().and_then(|word| word.to_str()) else {
+        return words.is_empty();
+    };
+    first == "serve" || (first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&first))
+}
+
+/// The program as `columba --help` describes it.
+fn program(environment: &Environment) -> Command {
+    Command::new("columba")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Two machines that have never met find each other and talk directly. Without a command: serve")
+        .subcommand_required(true)
+        .subcommand(config::command(environment).name("serve"))
+        .color(ColorChoice::Never)
+}
+
+fn serve(words: &[OsString], environment: &Environment) -> ExitCode {
+    let config = match Config::load(words, environment) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, "columba serve"),
+    };
+    if config.print {
+        print!("{}", config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    match crate::serve::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => refuse(&failure),
+    }
+}
+
+/// Shows what clap has to say: help and version as they are, anything else as one sentence.
+fn complain(error: &clap::Error, command: &str) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // Ours come as they should be shown; clap's have more paragraphs than anybody reads.
+    if error.kind() == ErrorKind::Io {
+        return refuse(&Failure::new(error.to_string().trim().trim_start_matches("error: ")));
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let sentence: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    refuse(&Failure::new(format!("{}. See {command} --help.", sentence.join(" ").trim_end_matches('.'))))
+}
+
+fn refuse(failure: &Failure) -> ExitCode {
+    eprintln!("columba: {failure}");
+    ExitCode::from(EXIT_REFUSED)
+}

@@ -1,0 +1,89 @@
+//! Defaults that depend on other options, and rules between options.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::options::{ServeOptions, TlsMode};
+use super::units::Span;
+use super::{Environment, Failure};
+
+/// The values of options that nobody has set and whose default is not a constant.
+pub(super) fn computed(options: &ServeOptions, environment: &Environment) -> BTreeMap<String, Vec<String>> {
+    let tls = options.tls.tls_cert.is_some() || options.tls.tls == TlsMode::SelfSigned;
+    let mut values = BTreeMap::new();
+    if options.web.listen.is_empty() {
+        values.insert("listen".to_owned(), vec![if tls { "[::]:8443" } else { "[::]:8080" }.to_owned()]);
+    }
+    if options.relay.turns_listen.is_empty() {
+        values.insert("turns-listen".to_owned(), vec![if tls { "[::]:5349" } else { "off" }.to_owned()]);
+    }
+    if options.tls.state_dir.is_none()
+        && let Some(directory) = state_directory(environment)
+    {
+        values.insert("state-dir".to_owned(), vec![directory.to_string_lossy().into_owned()]);
+    }
+    values
+}
+
+/// Where state belongs by the XDG base directory specification.
+fn state_directory(environment: &Environment) -> Option<PathBuf> {
+    let absolute = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("columba"))
+}
+
+/// What no single option can know: whether they fit together.
+pub(super) fn check(options: &ServeOptions) -> Result<(), Failure> {
+    let ServeOptions { web, tls, relay, signal, .. } = options;
+    match (&tls.tls_cert, &tls.tls_key) {
+        (Some(_), None) => return fail("--tls-cert needs the private key too: give it with --tls-key FILE."),
+        (None, Some(_)) => return fail("--tls-key needs the certificate too: give it with --tls-cert FILE."),
+        _ => {}
+    }
+    if !(256..=64 << 20).contains(&signal.message_size.0) {
+        return fail("--message-size must be between 256 bytes and 64MiB.");
+    }
+    if signal.peer_buffer.0 < signal.message_size.0.saturating_mul(2) {
+        return fail("--peer-buffer must have room for two messages: make it at least twice --message-size.");
+    }
+    if signal.idle_timeout.0 <= signal.ping_interval.0 {
+        return fail(
+            "--idle-timeout must be longer than --ping-interval, or living connections would be ended.",
+        );
+    }
+    if signal.peers_per_session < 2 {
+        return fail("--peers-per-session must be at least 2, so that two peers can meet.");
+    }
+    let rates = [
+        ("joins-per-minute", signal.joins_per_minute),
+        ("messages-per-second", signal.messages_per_second),
+        ("message-burst", signal.message_burst),
+        ("max-peers", signal.max_peers),
+        ("max-sessions", signal.max_sessions),
+        ("errors-per-minute", signal.errors_per_minute),
+        ("max-connections", web.max_connections),
+        ("max-connections-per-client", web.max_connections_per_client),
+    ];
+    if let Some((name, _)) = rates.iter().find(|(_, value)| *value == 0) {
+        return fail(&format!("--{name} must be at least 1."));
+    }
+    let times = [
+        ("resume-within", signal.resume_within),
+        ("ping-interval", signal.ping_interval),
+        ("idle-timeout", signal.idle_timeout),
+        ("join-timeout", signal.join_timeout),
+        ("request-timeout", web.request_timeout),
+        ("credential-lifetime", relay.credential_lifetime),
+    ];
+    let day = Duration::from_secs(86_400);
+    let fits = |Span(time): Span| (Duration::from_millis(100)..=day * 365).contains(&time);
+    match times.into_iter().find(|(_, time)| !fits(*time)) {
+        Some((name, _)) => fail(&format!("--{name} must be between 100ms and 365d.")),
+        None => Ok(()),
+    }
+}
+
+fn fail(sentence: &str) -> Result<(), Failure> {
+    Err(Failure::new(sentence))
+}

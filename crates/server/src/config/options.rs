@@ -1,0 +1,292 @@
+//! Every option of `columba serve`, defined once. The command line, the environment (`COLUMBA_` and the name in
+//! capitals), the TOML file, `--print-config` and the table in the README are all made from these definitions.
+//!
+//! An option whose default depends on others has none here; it is computed in [`super::defaults`], and described in
+//! brackets at the end of its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use super::units::{AllowedOrigin, Host, Listen, PortRange, Secret, Size, Span};
+
+/// The options of `columba serve`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) web: WebOptions,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+    #[command(flatten)]
+    pub(crate) relay: RelayOptions,
+    #[command(flatten)]
+    pub(crate) signal: SignalOptions,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+}
+
+/// The web server: the call page and the doors of signaling.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Web")]
+pub(crate) struct WebOptions {
+    /// Where the call page and signaling are served (TURN over TCP and TLS too) [default: [::]:8080, with TLS [::]:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<Listen>,
+
+    /// Origins other than the server's own whose pages may use signaling, like https://example.org, or *
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<AllowedOrigin>,
+
+    /// Proxies whose X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto are believed
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trust_proxy: Vec<IpNet>,
+
+    /// Who may read /metrics
+    #[arg(long, value_name = "CIDR", default_values = ["127.0.0.0/8", "::1/128"])]
+    pub(crate) metrics_allow: Vec<IpNet>,
+
+    /// Connections that may be open at a time
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) max_connections: u32,
+
+    /// Connections that one client address (an IPv6 /64) may have open at a time
+    #[arg(long, value_name = "N", default_value = "256")]
+    pub(crate) max_connections_per_client: u32,
+
+    /// How long a client may take for a TLS handshake, for the head of a request, and for its body
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) request_timeout: Span,
+}
+
+/// Where the certificate comes from.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsOptions {
+    /// Serve HTTPS with a certificate made here, or plain HTTP; --tls-cert and --tls-key go before it
+    #[arg(long, value_name = "MODE", default_value = "off")]
+    pub(crate) tls: TlsMode,
+
+    /// Certificate chain in PEM; read again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Where the self-signed certificate is kept, so that browsers recognize it after a restart [default: $XDG_STATE_HOME/columba]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What serves HTTPS when no certificate is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsMode {
+    /// Plain HTTP.
+    Off,
+    /// A certificate that this program makes and keeps.
+    SelfSigned,
+}
+
+/// STUN and TURN.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "STUN and TURN")]
+pub(crate) struct RelayOptions {
+    /// Where STUN and TURN are served over UDP and TCP; off for not at all
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:3478")]
+    pub(crate) stun_listen: Vec<Listen>,
+
+    /// Where TURN is served over TLS [default: [::]:5349 with TLS, otherwise off]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) turns_listen: Vec<Listen>,
+
+    /// The host in the STUN and TURN URLs that clients are given [default: the host that the client asked for]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) public_host: Option<Host>,
+
+    /// The addresses under which the outside reaches this machine, when they are not its own (1:1 NAT)
+    #[arg(long, value_name = "IP")]
+    pub(crate) public_address: Vec<std::net::IpAddr>,
+
+    /// The UDP ports that relayed traffic comes from
+    #[arg(long, value_name = "FIRST-LAST", default_value = "49152-65535")]
+    pub(crate) relay_ports: PortRange,
+
+    /// Networks that may be relayed to although they are private, link-local or otherwise special
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow_peer: Vec<IpNet>,
+
+    /// Secret behind TURN passwords, shared with other services that make credentials; the first one makes new credentials, all are accepted [default: random]
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) turn_secret: Vec<Secret>,
+
+    /// File with such secrets, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) turn_secret_file: Option<PathBuf>,
+
+    /// The realm of TURN credentials
+    #[arg(long, value_name = "NAME", default_value = "columba")]
+    pub(crate) realm: String,
+
+    /// How long TURN credentials are good for
+    #[arg(long, value_name = "TIME", default_value = "12h")]
+    pub(crate) credential_lifetime: Span,
+
+    /// Allocations that one credential may have at a time
+    #[arg(long, value_name = "N", default_value = "48")]
+    pub(crate) allocations_per_user: u32,
+
+    /// Allocations that one client address may have at a time
+    #[arg(long, value_name = "N", default_value = "192")]
+    pub(crate) allocations_per_client: u32,
+
+    /// Allocations at a time
+    #[arg(long, value_name = "N", default_value = "4000")]
+    pub(crate) max_allocations: u32,
+
+    /// Bytes a second that one credential may relay, in each direction
+    #[arg(long, value_name = "SIZE", default_value = "2500kB")]
+    pub(crate) bandwidth_per_user: Size,
+
+    /// Bytes a second that one client address may relay, in each direction
+    #[arg(long, value_name = "SIZE", default_value = "10MB")]
+    pub(crate) bandwidth_per_client: Size,
+
+    /// Bytes a second that may be relayed, in each direction
+    #[arg(long, value_name = "SIZE", default_value = "100MB")]
+    pub(crate) max_bandwidth: Size,
+}
+
+/// The limits of signaling.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Signaling")]
+pub(crate) struct SignalOptions {
+    /// The largest message
+    #[arg(long, value_name = "SIZE", default_value = "256KiB")]
+    pub(crate) message_size: Size,
+
+    /// The largest HTTP request, which may hold several messages
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    pub(crate) request_size: Size,
+
+    /// Peers in one session
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) peers_per_session: u32,
+
+    /// Sessions at a time
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub(crate) max_sessions: u32,
+
+    /// Peers in all sessions together
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub(crate) max_peers: u32,
+
+    /// Joins that one client address (an IPv6 /64) may make in a minute
+    #[arg(long, value_name = "N", default_value = "240")]
+    pub(crate) joins_per_minute: u32,
+
+    /// Messages that one peer may send in a second
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) messages_per_second: u32,
+
+    /// Messages that one peer may send at once
+    #[arg(long, value_name = "N", default_value = "200")]
+    pub(crate) message_burst: u32,
+
+    /// Messages that one peer may send in a minute although they cannot be understood
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) errors_per_minute: u32,
+
+    /// Bytes that may wait for one slow peer before it is put out
+    #[arg(long, value_name = "SIZE", default_value = "4MiB")]
+    pub(crate) peer_buffer: Size,
+
+    /// Bytes that may wait for all peers together before the slowest is put out
+    #[arg(long, value_name = "SIZE", default_value = "512MiB")]
+    pub(crate) total_buffer: Size,
+
+    /// How long a membership outlives its broken connection
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) resume_within: Span,
+
+    /// After how long a silence a connection is pinged
+    #[arg(long, value_name = "TIME", default_value = "20s")]
+    pub(crate) ping_interval: Span,
+
+    /// After how long a silence a connection is ended
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) idle_timeout: Span,
+
+    /// How long a new WebSocket may take to enter a session
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) join_timeout: Span,
+}
+
+impl SignalOptions {
+    /// The same as the relay wants it.
+    pub(crate) fn to_relay(&self) -> columba_signal::Config {
+        let bytes = |Size(bytes): Size| usize::try_from(bytes).unwrap_or(usize::MAX);
+        columba_signal::Config {
+            message_bytes: bytes(self.message_size),
+            request_bytes: bytes(self.request_size),
+            session_peers: self.peers_per_session as usize,
+            sessions: self.max_sessions as usize,
+            peers: self.max_peers as usize,
+            joins_per_minute: self.joins_per_minute,
+            messages_per_second: self.messages_per_second,
+            message_burst: self.message_burst,
+            errors_per_minute: self.errors_per_minute,
+            client_buffer_bytes: bytes(self.peer_buffer),
+            total_buffer_bytes: bytes(self.total_buffer),
+            resume_within: self.resume_within.0,
+            ping_after: self.ping_interval.0,
+            idle_timeout: self.idle_timeout.0,
+            join_timeout: self.join_timeout.0,
+            ..columba_signal::Config::default()
+        }
+    }
+}
+
+/// What is logged, and how. Logs go to standard error.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs")]
+pub(crate) struct LogOptions {
+    /// Lines for people or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter like info,columba_turn=debug
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log_level: LogFilter,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A filter in the syntax of `RUST_LOG`, known to be valid.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFilter(String);
+
+impl LogFilter {
+    pub(crate) fn to_filter(&self) -> tracing_subscriber::EnvFilter {
+        tracing_subscriber::EnvFilter::new(&self.0)
+    }
+}
+
+impl std::str::FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("not a filter: {error}")),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! From a listening socket to requests: TLS, HTTP/1 and HTTP/2, and TURN for whoever speaks that instead.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use super::Client;
+use super::client::Connection;
+use super::static_files::plain;
+use super::stream::{Peeked, Stream};
+use crate::config::WebOptions;
+use crate::drain::Drain;
+use crate::tls::Tls;
+
+/// After how long a client that takes nothing of what is sent to it is given up, by the kernel.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// How long the accept loop rests when the system has no more file descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
+
+/// What all listeners of the web port share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) drain: Drain,
+    tls: Option<Tls>,
+    /// For handshake, first byte, request head.
+    patience: Duration,
+    max_connections: u32,
+    max_per_client: u32,
+    open: Mutex<Open>,
+    /// The last connection has been closed.
+    idle: Notify,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Who has how many connections.
+#[derive(Debug, Default)]
+struct Open {
+    total: u32,
+    by_client: HashMap<IpAddr, u32>,
+}
+
+impl Shared {
+    pub(crate) fn new(drain: Drain, tls: Option<Tls>, options: &WebOptions) -> Self {
+        Self {
+            drain,
+            tls,
+            patience: options.request_timeout.0,
+            max_connections: options.max_connections,
+            max_per_client: options.max_connections_per_client,
+            open: Mutex::default(),
+            idle: Notify::new(),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns when no connection is open.
+    pub(crate) async fn wait_until_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.connections() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Connections open now.
+    pub(crate) fn connections(&self) -> u64 {
+        u64::from(self.open.lock().unwrap_or_else(PoisonError::into_inner).total)
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Admitted> {
+        let prefix = prefix(peer.ip());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = open.by_client.get(&prefix).copied().unwrap_or_default();
+        if open.total >= self.max_connections || here >= self.max_per_client {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        open.by_client.insert(prefix, here + 1);
+        open.total += 1;
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Some(Admitted { shared: self.clone(), prefix })
+    }
+}
+
+/// One connection's place among those that may be open.
+struct Admitted {
+    shared: Arc<Shared>,
+    prefix: IpAddr,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.total = open.total.saturating_sub(1);
+        match open.by_client.get_mut(&self.prefix) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.by_client.remove(&self.prefix)),
+        }
+        if open.total == 0 {
+            self.shared.idle.notify_waiters();
+        }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
+fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+        ip => ip,
+    }
+}
+
+/// Accepts and serves. A server that drains goes on accepting, so that it can say so.
+pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Over the limit: closed at once, without a task.
+                let Some(admitted) = shared.admit(peer) else { continue };
+                let (router, shared) = (router.clone(), shared.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = connection(stream, peer, router, &shared).await {
+                        debug!(%error, "a connection ended early");
+                    }
+                    drop(admitted);
+                });
+            }
+            // The client has gone already; the next one has not.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                warn!(%error, "no connection can be accepted at the moment");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    let mut connection = Connection { peer, local: stream.local_addr()?, tls: false };
+    let stream = timeout(shared.patience, Peeked::new(stream)).await??;
+    let Some(tls) = &shared.tls else {
+        return dispatch(stream, connection, router, shared).await;
+    };
+    /// The first byte of a TLS handshake record.
+    const HANDSHAKE: u8 = 0x16;
+    if stream.first() == HANDSHAKE {
+        connection.tls = true;
+        let stream = timeout(shared.patience, tls.acceptor().accept(stream)).await??;
+        let stream = timeout(shared.patience, Peeked::new(stream)).await??;
+        dispatch(stream, connection, router, shared).await
+    } else if stream.is_stun() {
+        dispatch(stream, connection, router, shared).await
+    } else {
+        redirect(stream, connection, shared).await
+    }
+}
+
+/// Tells the protocols of the port apart.
+async fn dispatch<S: Stream>(
+    stream: Peeked<S>,
+    connection: Connection,
+    router: Router,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    if stream.is_stun() {
+        return Ok(());
+    }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection);
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let builder = builder(shared.patience);
+    let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            result = http.as_mut() => return result.map_err(io::Error::other),
+            () = shared.drain.begun(), if !draining => {
+                draining = true;
+                http.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// HTTP with the bounds that a slow or greedy client runs into.
+fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_headers(64)
+        .max_buf_size(32 * 1024)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(32)
+        .max_header_list_size(16 * 1024);
+    builder
+}
+
+/// Plain HTTP on the TLS port, which is what people type: shows them the way.
+async fn redirect<S: Stream>(
+    stream: Peeked<S>,
+    connection: Connection,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let client = Client::new(connection, request.headers(), request.uri(), &[]);
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let location = HeaderValue::try_from(format!("https://{}{path}", client.authority()));
+        let mut response: Response<Body> = plain(StatusCode::PERMANENT_REDIRECT, "This port speaks HTTPS.\n");
+        if let Ok(location) = location {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let builder = builder(shared.patience);
+    let http = builder.serve_connection(TokioIo::new(stream), service);
+    timeout(shared.patience, http).await?.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_for_each_network() {
+        let words = ["--max-connections", "3", "--max-connections-per-client", "2"].map(Into::into);
+        let options = crate::config::Config::load(&words, &Default::default()).unwrap().options.web;
+        let shared = Arc::new(Shared::new(Drain::new(), None, &options));
+        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let first = shared.admit(peer("[2001:db8::1]:1")).unwrap();
+        let _second = shared.admit(peer("[2001:db8::2]:1")).unwrap();
+        assert!(shared.admit(peer("[2001:db8::3]:1")).is_none(), "the same /64");
+        let _third = shared.admit(peer("192.0.2.1:1")).unwrap();
+        assert!(shared.admit(peer("192.0.2.2:1")).is_none(), "full");
+        drop(first);
+        assert!(shared.admit(peer("[::ffff:192.0.2.1]:2")).is_some());
+        assert_eq!((shared.connections(), shared.accepted(), shared.refused()), (2, 4, 2));
+    }
+}

@@ -1,0 +1,16 @@
+//! The web port: TCP, TLS, HTTP, and TURN on the same port.
+
+mod client;
+mod connection;
+mod headers;
+mod health;
+mod listener;
+mod router;
+mod static_files;
+mod stream;
+
+pub(crate) use self::client::Client;
+pub(crate) use self::connection::{Shared, serve};
+pub(crate) use self::health::Exposition;
+pub(crate) use self::listener::{bind, bind_sentence};
+pub(crate) use self::router::{App, router};

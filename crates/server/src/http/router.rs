@@ -1,0 +1,51 @@
+//! Which address leads where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::client::Connection;
+use super::connection::Shared;
+use super::{Client, headers, health, static_files};
+use crate::config::ServeOptions;
+use crate::signal::{self, Signal};
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) options: ServeOptions,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) signal: Arc<Signal>,
+    /// Whether browsers are told to come over TLS only: not with a certificate that they would have to be talked into.
+    pub(crate) strict_transport: bool,
+}
+
+/// The whole web port.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let doors = Router::new()
+        .route("/v1/signal", get(signal::websocket).post(signal::enter).delete(signal::leave))
+        .route("/v1/signal/messages", post(signal::messages))
+        .route("/v1/signal/events", get(signal::events))
+        .layer(middleware::from_fn_with_state(app.clone(), signal::guard_origin));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(health::metrics))
+        .merge(doors)
+        .fallback(static_files::serve)
+        .layer(middleware::from_fn_with_state(app.clone(), headers::add))
+        .layer(middleware::from_fn_with_state(app.clone(), identify))
+        .with_state(app)
+}
+
+/// Finds out who asks, once for all that want to know.
+async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if let Some(connection) = request.extensions().get::<Connection>().copied() {
+        let client = Client::new(connection, request.headers(), request.uri(), &app.options.web.trust_proxy);
+        request.extensions_mut().insert(client);
+    }
+    next.run(request).await
+}

@@ -1,0 +1,148 @@
+//! The relay behind its lock, with the tasks that wait for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use columba_signal::{Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, Relay, Stats};
+use tokio::sync::Notify;
+
+use super::attachment::{Attachment, Closing, Wake};
+use super::ice_servers::IceServerSource;
+
+/// The relay as the doors use it. The lock is held for single calls, never across an await.
+pub(crate) struct Signal {
+    state: Mutex<State>,
+    /// The relay's next deadline may have come nearer.
+    deadline_moved: Notify,
+    /// The size limits, which never change.
+    pub(super) limits: Config,
+    pub(super) ice_servers: IceServerSource,
+}
+
+struct State {
+    relay: Relay,
+    wakes: BTreeMap<ConnectionId, Arc<Wake>>,
+}
+
+impl Signal {
+    pub(crate) fn new(relay: Relay, ice_servers: IceServerSource) -> Arc<Self> {
+        let limits = relay.config().clone();
+        let state = Mutex::new(State { relay, wakes: BTreeMap::new() });
+        Arc::new(Self { state, deadline_moved: Notify::new(), limits, ice_servers })
+    }
+
+    /// Keeps the relay's time. Runs as long as the server.
+    pub(crate) async fn keep_time(&self) {
+        loop {
+            let deadline = self.lock().relay.poll_timeout();
+            let sleep = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => self.with(Relay::handle_timeout),
+                () = self.deadline_moved.notified() => {}
+            }
+        }
+    }
+
+    /// Tells everybody that the server is stopping, and closes every connection `after` this time.
+    pub(crate) fn drain(&self, after: Duration) {
+        self.with(|relay, now| relay.drain(now, after));
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.lock().relay.stats()
+    }
+
+    /// Counts a refusal that never came to the relay.
+    pub(super) fn count(&self, code: ErrorCode) {
+        self.lock().relay.count_error(code);
+    }
+
+    /// Calls the relay and passes on what that led to.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&mut Relay, Instant) -> R) -> R {
+        let mut state = self.lock();
+        let before = state.relay.poll_timeout();
+        let result = call(&mut state.relay, Instant::now());
+        self.settle(&mut state, before);
+        result
+    }
+
+    /// A WebSocket has been opened.
+    pub(super) fn connect(self: &Arc<Self>, client: IpAddr) -> Attachment {
+        let mut state = self.lock();
+        let before = state.relay.poll_timeout();
+        let id = state.relay.connect(Instant::now(), client);
+        let attachment = self.attach(&mut state, id);
+        self.settle(&mut state, before);
+        attachment
+    }
+
+    /// An event stream or poll has been asked for.
+    pub(super) fn open_events(
+        self: &Arc<Self>,
+        credential: &Credential,
+        after: Option<u64>,
+        kind: EventsKind,
+    ) -> Result<Attachment, Refusal> {
+        let mut state = self.lock();
+        let before = state.relay.poll_timeout();
+        let opened = state.relay.open_events(Instant::now(), credential, after, kind);
+        let attachment = opened.map(|id| self.attach(&mut state, id));
+        self.settle(&mut state, before);
+        attachment
+    }
+
+    /// The connection is gone.
+    pub(super) fn disconnect(&self, id: ConnectionId) {
+        let mut state = self.lock();
+        let before = state.relay.poll_timeout();
+        state.relay.disconnect(Instant::now(), id);
+        state.wakes.remove(&id);
+        self.settle(&mut state, before);
+    }
+
+    fn attach(self: &Arc<Self>, state: &mut State, id: ConnectionId) -> Attachment {
+        let wake = Arc::new(Wake::default());
+        state.wakes.insert(id, wake.clone());
+        Attachment::new(self.clone(), id, wake)
+    }
+
+    /// After each call: wakes whom it concerns.
+    fn settle(&self, state: &mut State, before: Option<Instant>) {
+        while let Some(event) = state.relay.poll_event() {
+            match event {
+                Event::Writable(id) => {
+                    if let Some(wake) = state.wakes.get(&id) {
+                        wake.writable();
+                    }
+                }
+                Event::Close { connection, close_code, error } => {
+                    if let Some(wake) = state.wakes.get(&connection) {
+                        wake.close(Closing { code: close_code, error });
+                    }
+                }
+            }
+        }
+        let after = state.relay.poll_timeout();
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.deadline_moved.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").finish_non_exhaustive()
+    }
+}

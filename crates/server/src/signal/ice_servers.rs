@@ -1,0 +1,226 @@
+//! `iceServers` for each client: addresses that it can reach, and credentials of its own.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use columba_signal::{IceServer, IceServers, PeerId};
+use columba_turn::server::{Credentials, UnixTime};
+
+use crate::config::{Host, Secret};
+use crate::http::Client;
+
+/// How STUN and TURN are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// A socket that STUN and TURN are served on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) transport: Transport,
+    pub(crate) address: SocketAddr,
+    /// Whether this is the web port, which a client behind an HTTP proxy cannot use for TURN.
+    pub(crate) web: bool,
+}
+
+/// What the URLs and credentials are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct IceServerSource {
+    pub(crate) public_host: Option<Host>,
+    pub(crate) public_addresses: Vec<IpAddr>,
+    /// What is really listened on.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Makes credentials; without it only STUN is offered.
+    pub(crate) secret: Option<Secret>,
+    pub(crate) lifetime: Duration,
+}
+
+/// The servers for one client: the URLs are settled, the credentials are made each time.
+#[derive(Clone, Debug)]
+pub(crate) struct IceServersOf {
+    stun: Arc<[String]>,
+    turn: Arc<[String]>,
+    secret: Option<Secret>,
+    lifetime: Duration,
+}
+
+/// Browsers complain of more than this many, because each one makes gathering slower.
+const MAX_URLS: usize = 5;
+
+impl IceServerSource {
+    /// The servers for a client.
+    pub(crate) fn of(&self, client: &Client) -> IceServersOf {
+        let (stun, turn) = self.urls(client);
+        IceServersOf {
+            stun: stun.into(),
+            turn: if self.secret.is_some() { turn.into() } else { Arc::default() },
+            secret: self.secret.clone(),
+            lifetime: self.lifetime,
+        }
+    }
+
+    fn urls(&self, client: &Client) -> (Vec<String>, Vec<String>) {
+        let reachable = |endpoint: &&Endpoint| {
+            let loopback = endpoint.address.ip().to_canonical().is_loopback();
+            (!loopback || client.ip.is_loopback()) && !(endpoint.web && client.proxied)
+        };
+        let of = |transport, web| {
+            let wanted = move |e: &&Endpoint| e.transport == transport && e.web == web;
+            self.endpoints.iter().filter(reachable).find(wanted)
+        };
+        let udp = of(Transport::Udp, false);
+        let tcp = of(Transport::Tcp, false).or_else(|| of(Transport::Tcp, true));
+        let tls = of(Transport::Tls, false);
+        // Port 443 passes where others do not; another web port only helps where there is no TURN port.
+        let web_tls = of(Transport::Tls, true).filter(|e| tls.is_none() || e.address.port() == 443);
+        let url = |scheme: &str, endpoint: &Endpoint, transport: &str| {
+            let host = self.host(endpoint, client);
+            let suffix = if transport.is_empty() { String::new() } else { format!("?transport={transport}") };
+            format!("{scheme}:{}:{}{suffix}", host.for_url(), endpoint.address.port())
+        };
+        let stun: Vec<String> = udp.map(|e| url("stun", e, "")).into_iter().collect();
+        let turn = [
+            udp.map(|e| url("turn", e, "udp")),
+            tcp.map(|e| url("turn", e, "tcp")),
+            tls.map(|e| url("turns", e, "tcp")),
+            web_tls.map(|e| url("turns", e, "tcp")),
+        ];
+        let turn = turn.into_iter().flatten().take(MAX_URLS - stun.len()).collect();
+        (stun, turn)
+    }
+
+    /// By which name the client finds the endpoint: the operator's word, the address that it is bound to, or what the client
+    /// called us.
+    fn host(&self, endpoint: &Endpoint, client: &Client) -> Host {
+        if let Some(host) = &self.public_host {
+            return host.clone();
+        }
+        let bound = endpoint.address.ip().to_canonical();
+        if bound.is_unspecified() {
+            return client.host.clone().unwrap_or_else(|| Host::from_ip(client.local.ip()));
+        }
+        let outside = self.public_addresses.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
+        Host::from_ip(if bound.is_loopback() { bound } else { outside.copied().unwrap_or(bound) })
+    }
+}
+
+impl IceServersOf {
+    /// The servers with fresh credentials for this peer.
+    pub(crate) fn for_peer(&self, peer: PeerId) -> IceServers {
+        let mut servers = Vec::new();
+        let plain =
+            |urls: &Arc<[String]>| IceServer { urls: urls.to_vec(), username: None, credential: None };
+        if !self.stun.is_empty() {
+            servers.push(plain(&self.stun));
+        }
+        let mut expire = None;
+        if let Some(secret) = self.secret.as_ref().filter(|_| !self.turn.is_empty()) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let made =
+                Credentials::mint(secret.expose().as_bytes(), UnixTime(now), self.lifetime, peer.as_str());
+            expire = Some(now.saturating_add(self.lifetime).as_secs());
+            servers.push(IceServer {
+                username: Some(made.username),
+                credential: Some(made.password),
+                ..plain(&self.turn)
+            });
+        }
+        IceServers { servers, expire }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(transport: Transport, address: &str, web: bool) -> Endpoint {
+        Endpoint { transport, address: address.parse().unwrap(), web }
+    }
+
+    fn source(endpoints: Vec<Endpoint>) -> IceServerSource {
+        IceServerSource {
+            public_host: None,
+            public_addresses: Vec::new(),
+            endpoints,
+            secret: Some(Secret::new("north".into())),
+            lifetime: Duration::from_secs(60),
+        }
+    }
+
+    fn client(host: Option<&str>, ip: &str) -> Client {
+        Client {
+            ip: ip.parse().unwrap(),
+            host: host.map(|host| host.parse().unwrap()),
+            port: None,
+            local: "192.0.2.9:8443".parse().unwrap(),
+            secure: true,
+            proxied: false,
+            through_stranger: false,
+        }
+    }
+
+    #[test]
+    fn everything_that_listens_is_offered() {
+        let all = source(vec![
+            endpoint(Transport::Udp, "[::]:3478", false),
+            endpoint(Transport::Tcp, "[::]:3478", false),
+            endpoint(Transport::Tls, "[::]:5349", false),
+            endpoint(Transport::Tls, "[::]:443", true),
+        ]);
+        let (stun, turn) = all.urls(&client(Some("a.b"), "203.0.113.1"));
+        assert_eq!(stun, ["stun:a.b:3478"]);
+        let wanted = [
+            "turn:a.b:3478?transport=udp",
+            "turn:a.b:3478?transport=tcp",
+            "turns:a.b:5349?transport=tcp",
+            "turns:a.b:443?transport=tcp",
+        ];
+        assert_eq!(turn, wanted);
+        let (_, turn) = all.urls(&Client { proxied: true, ..client(Some("[2001:db8::1]"), "203.0.113.1") });
+        assert_eq!(turn.last().unwrap(), "turns:[2001:db8::1]:5349?transport=tcp");
+    }
+
+    #[test]
+    fn hosts() {
+        let bound = source(vec![endpoint(Transport::Udp, "10.0.0.5:3478", false)]);
+        assert_eq!(bound.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:10.0.0.5:3478"]);
+        let mapped =
+            IceServerSource { public_addresses: vec!["198.51.100.1".parse().unwrap()], ..bound.clone() };
+        assert_eq!(mapped.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:198.51.100.1:3478"]);
+        let named = IceServerSource { public_host: Some("c.d".parse().unwrap()), ..bound };
+        assert_eq!(named.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:c.d:3478"]);
+        let local = source(vec![endpoint(Transport::Udp, "127.0.0.1:9", false)]);
+        assert!(local.urls(&client(Some("a.b"), "203.0.113.1")).0.is_empty());
+        assert_eq!(local.urls(&client(Some("localhost"), "127.0.0.1")).0, ["stun:127.0.0.1:9"]);
+        let any = source(vec![endpoint(Transport::Udp, "[::]:3478", false)]);
+        assert_eq!(any.urls(&client(None, "203.0.113.1")).0, ["stun:192.0.2.9:3478"]);
+    }
+
+    #[test]
+    fn the_web_port_stands_in_where_there_is_no_turn_port() {
+        let plain = source(vec![endpoint(Transport::Tcp, "[::]:8080", true)]);
+        assert_eq!(plain.urls(&client(Some("a.b"), "203.0.113.1")).1, ["turn:a.b:8080?transport=tcp"]);
+        let tls = source(vec![endpoint(Transport::Tls, "[::]:8443", true)]);
+        assert_eq!(tls.urls(&client(Some("a.b"), "203.0.113.1")).1, ["turns:a.b:8443?transport=tcp"]);
+    }
+
+    #[test]
+    fn credentials_are_the_peers_own() {
+        let peer: PeerId = "0123456789abcdef".parse().unwrap();
+        let of = source(vec![endpoint(Transport::Udp, "[::]:3478", false)])
+            .of(&client(Some("a.b"), "203.0.113.1"));
+        let servers = of.for_peer(peer);
+        let expire = servers.expire.unwrap();
+        assert_eq!(servers.servers.len(), 2);
+        assert_eq!(servers.servers[0].username, None);
+        assert_eq!(servers.servers[1].username, Some(format!("{expire}:0123456789abcdef")));
+        let no_secret =
+            IceServerSource { secret: None, ..source(vec![endpoint(Transport::Udp, "[::]:3478", false)]) };
+        let servers = no_secret.of(&client(Some("a.b"), "203.0.113.1")).for_peer(peer);
+        assert_eq!((servers.servers.len(), servers.expire), (1, None));
+    }
+}

@@ -1,0 +1,16 @@
+//! The doors of signaling around the relay of `columba-signal`. `docs/signaling.md` is the contract.
+
+mod attachment;
+mod body;
+mod door;
+mod http;
+mod ice_servers;
+mod metrics;
+mod origin;
+mod websocket;
+
+pub(crate) use self::door::Signal;
+pub(crate) use self::http::{enter, events, leave, messages};
+pub(crate) use self::ice_servers::{Endpoint, IceServerSource, Transport};
+pub(crate) use self::origin::guard_origin;
+pub(crate) use self::websocket::websocket;

@@ -1,0 +1,219 @@
+//! The certificate: from files, or made here and kept, so that browsers recognize it after a restart.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest;
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{ServeOptions, TlsMode};
+use crate::failure::Failure;
+
+/// The server's identity towards TLS clients. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    acceptor: ServerConfigHandle,
+    current: Arc<Current>,
+    self_signed: bool,
+}
+
+type ServerConfigHandle = Arc<ServerConfig>;
+
+/// The certificate that new connections get; exchanged when the files have changed.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.key())
+    }
+}
+
+impl Current {
+    fn key(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, key: CertifiedKey) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(key);
+    }
+}
+
+impl Tls {
+    /// The identity that the options describe; None for plain HTTP. `warnings` gets a line when it will not be kept.
+    pub(crate) fn from_options(
+        options: &ServeOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Self>, Failure> {
+        let tls = &options.tls;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let (key, self_signed) = match (&tls.tls_cert, &tls.tls_key) {
+            (Some(cert), Some(key)) => (read(cert, key, &provider)?, false),
+            _ if tls.tls == TlsMode::SelfSigned => (self_signed(options, &provider, warnings)?, true),
+            _ => return Ok(None),
+        };
+        let current = Arc::new(Current(RwLock::new(Arc::new(key))));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::new(format!("TLS cannot be set up: {error}.")))?
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
+        // The last is TURN's name (RFC 7443): the web port serves it too.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()];
+        Ok(Some(Self { acceptor: Arc::new(config), current, self_signed }))
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.acceptor.clone())
+    }
+
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.self_signed
+    }
+
+    /// The certificate's SHA-256 as browsers show it.
+    pub(crate) fn fingerprint(&self) -> String {
+        let key = self.current.key();
+        let hash = digest::digest(&digest::SHA256, key.cert.first().map_or(&[], |cert| cert.as_ref()));
+        hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+    }
+
+    /// Reads the files again. New connections get what is there now; if that is no good, what was there before.
+    pub(crate) fn reload(&self, options: &ServeOptions) -> Result<(), Failure> {
+        let (Some(cert), Some(key)) = (&options.tls.tls_cert, &options.tls.tls_key) else {
+            return Ok(());
+        };
+        self.current.replace(read(cert, key, self.acceptor.crypto_provider())?);
+        Ok(())
+    }
+}
+
+/// A certificate chain and its key from PEM files.
+fn read(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Failure> {
+    let cert_text = fs::read(cert).map_err(|error| unreadable("certificate", cert, &error))?;
+    let key_text = fs::read(key).map_err(|error| unreadable("private key", key, &error))?;
+    certified(&cert_text, &key_text, cert, key, provider)
+}
+
+fn unreadable(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied {
+        "let this user read it"
+    } else {
+        "check the path"
+    };
+    Failure::new(format!("The {what} {} cannot be read ({error}): {advice}.", path.display()))
+}
+
+fn certified(
+    cert_text: &[u8],
+    key_text: &[u8],
+    cert: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, Failure> {
+    let (cert, key) = (cert.display(), key.display());
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert_text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(format!("{cert} is not a certificate in PEM form ({error}).")))?;
+    if chain.is_empty() {
+        return Err(Failure::new(format!(
+            "{cert} holds no certificate: it must have a part that begins with -----BEGIN CERTIFICATE-----."
+        )));
+    }
+    let private = PrivateKeyDer::from_pem_slice(key_text).map_err(|_| {
+        Failure::new(format!(
+            "{key} holds no private key: it must have a part that begins with -----BEGIN PRIVATE KEY-----."
+        ))
+    })?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Failure::new(format!(
+            "The private key {key} does not belong to the certificate {cert}: give the two that were made together."
+        )),
+        error => Failure::new(format!("The certificate {cert} with the key {key} cannot be used ({error}).")),
+    })
+}
+
+/// The self-signed certificate of an earlier run, or a new one, which is kept if the state directory allows it.
+fn self_signed(
+    options: &ServeOptions,
+    provider: &CryptoProvider,
+    warnings: &mut Vec<String>,
+) -> Result<CertifiedKey, Failure> {
+    let files =
+        options.tls.state_dir.as_ref().map(|d| (d.join("self-signed.crt"), d.join("self-signed.key")));
+    if let Some((cert, key)) = &files
+        && is_fresh(cert)
+        && let Ok(kept) = read(cert, key, provider)
+    {
+        return Ok(kept);
+    }
+    let (cert_pem, key_pem) = make(options)
+        .map_err(|error| Failure::new(format!("A self-signed certificate cannot be made ({error}).")))?;
+    let kept = match &files {
+        Some((cert, key)) => keep(key, &key_pem).and_then(|()| keep(cert, &cert_pem)),
+        None => Err(io::Error::other("there is no home directory")),
+    };
+    if let Err(error) = kept {
+        let place = options.tls.state_dir.as_ref().map(|d| d.display().to_string()).unwrap_or_default();
+        warnings.push(format!(
+            "The self-signed certificate cannot be kept in {place:?} ({error}): browsers will ask again after a restart; set --state-dir."
+        ));
+    }
+    let name = Path::new("the new self-signed certificate");
+    certified(cert_pem.as_bytes(), key_pem.as_bytes(), name, name, provider)
+}
+
+/// Some systems take no certificate that is good for longer than this.
+const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(825 * 86_400);
+
+/// Before it ends, it is made anew.
+const SELF_SIGNED_RENEWAL: Duration = Duration::from_secs(30 * 86_400);
+
+fn is_fresh(cert: &Path) -> bool {
+    let age = fs::metadata(cert).and_then(|meta| meta.modified()).ok().and_then(|made| made.elapsed().ok());
+    age.is_some_and(|age| age < SELF_SIGNED_LIFETIME - SELF_SIGNED_RENEWAL)
+}
+
+fn make(options: &ServeOptions) -> Result<(String, String), rcgen::Error> {
+    let mut names = vec!["localhost".to_owned()];
+    if let Some(host) = &options.relay.public_host {
+        names.push(host.for_url().trim_matches(['[', ']']).to_owned());
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut addresses: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    addresses.extend(&options.relay.public_address);
+    names.extend(addresses.iter().map(IpAddr::to_string));
+    names.sort();
+    names.dedup();
+
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "Columba, self-signed");
+    // An hour back, for clients whose clock is behind.
+    params.not_before = (SystemTime::now() - Duration::from_secs(3600)).into();
+    params.not_after = (SystemTime::now() + SELF_SIGNED_LIFETIME).into();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
+/// Writes a file that only this user can read, whole or not at all.
+fn keep(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&fresh, path)
+}
