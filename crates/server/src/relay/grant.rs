@@ -1,0 +1,124 @@
+//! Granting relay ports: what the server asks for by an event, bound and handed to it by an input.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use columba_turn::server::{AddressFamily, Input, PortWish, RefusalReason, RelayId};
+
+use super::ports::{BoundPort, Parity};
+use super::pump::{Source, with_pump};
+use super::shared::{Core, LiveRelay, Shared};
+use super::udp::UdpSocket;
+
+/// How long a reader rests when receiving fails, so that an error that stays does not keep a core busy.
+const REST_AFTER_ERROR: Duration = Duration::from_millis(10);
+
+/// A relay port that the server wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) id: RelayId,
+    pub(super) family: AddressFamily,
+    pub(super) port: PortWish,
+    /// The address that the client has reached the server at.
+    pub(super) came_to: Option<IpAddr>,
+}
+
+/// Bound sockets, not yet known to the server.
+pub(super) struct Bound {
+    relayed: SocketAddr,
+    first: UdpSocket,
+    next: Option<UdpSocket>,
+}
+
+/// The answer to a wish, before the server has it.
+pub(super) struct Answer(Result<Bound, RefusalReason>);
+
+impl Wanted {
+    /// The name of the port after the even one, if it is wanted too.
+    fn next(&self) -> Option<RelayId> {
+        match self.port {
+            PortWish::EvenAndNext(next) => Some(next),
+            PortWish::Any | PortWish::Even => None,
+        }
+    }
+
+    fn parity(&self) -> Parity {
+        match self.port {
+            PortWish::Any => Parity::Any,
+            PortWish::Even => Parity::Even,
+            PortWish::EvenAndNext(_) => Parity::Pair,
+        }
+    }
+}
+
+/// Binds what is wanted.
+pub(super) fn grant(shared: &Shared, wanted: &Wanted) -> Answer {
+    Answer(bind(shared, wanted).inspect_err(|_| shared.counters.relays_refused.add_one()))
+}
+
+fn bind(shared: &Shared, wanted: &Wanted) -> Result<Bound, RefusalReason> {
+    // A wish that no client's message has led to has no such address; any that is not loopback will do then.
+    let came_to = wanted.came_to.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+    let place = shared.with_addresses(|addresses| addresses.place(wanted.family, came_to));
+    let place = place.ok_or(RefusalReason::Family)?;
+    let (first, next) = shared.ports.bind(place.bind, wanted.parity())?;
+    let relayed = SocketAddr::new(place.announce, first.lease.port());
+    let register = |port: BoundPort| {
+        UdpSocket::relay(port).map_err(|error| {
+            tracing::warn!(%error, "a relay socket cannot be used");
+            RefusalReason::Capacity
+        })
+    };
+    Ok(Bound { relayed, first: register(first)?, next: next.map(register).transpose()? })
+}
+
+impl Answer {
+    /// Lets the sockets be read from, and says what the server is to be told.
+    pub(super) fn settle(self, shared: &Arc<Shared>, core: &mut Core, wanted: &Wanted) -> Input<'static> {
+        let Wanted { id, .. } = *wanted;
+        let granted = self.0.and_then(|bound| {
+            let names = [Some(id), wanted.next()].into_iter().flatten();
+            for (name, socket) in names.zip([Some(bound.first), bound.next].into_iter().flatten()) {
+                let relay = live(shared, core, name, socket).ok_or(RefusalReason::Capacity)?;
+                core.relays.insert(name, relay);
+            }
+            Ok(bound.relayed)
+        });
+        match granted {
+            Ok(relayed) => Input::RelayGranted { id, relayed },
+            Err(reason) => Input::RelayRefused { id, reason },
+        }
+    }
+}
+
+/// A relay with its reader; `None` when everything is ending.
+fn live(shared: &Arc<Shared>, core: &Core, id: RelayId, socket: UdpSocket) -> Option<LiveRelay> {
+    if core.is_closed() {
+        return None;
+    }
+    let socket = Arc::new(socket);
+    let reader = shared.spawn(read(Arc::clone(shared), Arc::clone(&socket), Source::Relay(id)))?;
+    Some(LiveRelay { socket, reader })
+}
+
+/// Takes what arrives at a UDP socket to the server, for ever.
+pub(super) async fn read(shared: Arc<Shared>, socket: Arc<UdpSocket>, source: Source) {
+    loop {
+        let received = match socket.readable().await {
+            Ok(()) => with_pump(|pump| pump.receive(&shared, &socket, source)),
+            Err(error) => Err(error),
+        };
+        match received {
+            // Others have their turn before the next batch.
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                shared.counters.receive_failed.add_one();
+                tokio::time::sleep(REST_AFTER_ERROR).await;
+            }
+        }
+    }
+}

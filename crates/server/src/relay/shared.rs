@@ -1,0 +1,180 @@
+//! What the tasks of the relay share.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use columba_turn::server::{RelayId, Server};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::StreamLimits;
+use super::addresses::HostAddresses;
+use super::admission::Admission;
+use super::ports::PortRange;
+use super::stats::Counters;
+use super::stream::Stream;
+use super::udp::UdpSocket;
+
+/// Everything that is shared.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Held for moments, never while waiting for anything.
+    core: Mutex<Core>,
+    /// The server's next deadline has become earlier.
+    pub(super) timer: Notify,
+    pub(super) counters: Counters,
+    pub(super) ports: Arc<PortRange>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) limits: StreamLimits,
+    public_addresses: Vec<IpAddr>,
+    addresses: RwLock<HostAddresses>,
+    next_stream: AtomicU64,
+    closing: watch::Sender<bool>,
+    /// Held by every task, so that shutting down can wait for all of them. None once that has begun.
+    running: Mutex<Option<mpsc::Sender<Infallible>>>,
+}
+
+/// The machine and the sockets around it.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) server: Server,
+    pub(super) listeners: Vec<Arc<UdpSocket>>,
+    /// As many as the server allows allocations, reserved ports included.
+    pub(super) relays: HashMap<RelayId, LiveRelay>,
+    /// As many as are admitted.
+    pub(super) streams: HashMap<u64, Arc<Stream>>,
+    /// When the timer task will wake.
+    pub(super) armed: Option<Instant>,
+    /// No relay is granted any more.
+    closed: bool,
+}
+
+/// A relay port in use. Its reader ends with this.
+#[derive(Debug)]
+pub(super) struct LiveRelay {
+    pub(super) socket: Arc<UdpSocket>,
+    pub(super) reader: AbortHandle,
+}
+
+impl Drop for LiveRelay {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Core {
+    /// The listening socket that owns an address.
+    pub(super) fn listener(&self, local: SocketAddr) -> Option<&Arc<UdpSocket>> {
+        // One that is bound to the very address goes before one that is bound to all.
+        let serving = || self.listeners.iter().filter(|socket| socket.serves(local));
+        serving().find(|socket| socket.local() == local).or_else(|| serving().next())
+    }
+
+    /// Wakes the timer task if the server's next deadline comes before it would wake.
+    pub(super) fn rearm(&mut self, timer: &Notify) {
+        if let Some(next) = self.server.poll_timeout()
+            && self.armed.is_none_or(|armed| next < armed)
+        {
+            self.armed = Some(next);
+            timer.notify_one();
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        server: Server,
+        public_addresses: Vec<IpAddr>,
+        addresses: HostAddresses,
+        ports: Arc<PortRange>,
+        limits: StreamLimits,
+    ) -> (Arc<Self>, mpsc::Receiver<Infallible>) {
+        let (running, all_done) = mpsc::channel(1);
+        let core = Core {
+            server,
+            listeners: Vec::new(),
+            relays: HashMap::new(),
+            streams: HashMap::new(),
+            armed: None,
+            closed: false,
+        };
+        let shared = Self {
+            core: Mutex::new(core),
+            timer: Notify::new(),
+            counters: Counters::default(),
+            ports,
+            admission: Admission::new(limits.max_streams, limits.max_streams_per_client),
+            limits,
+            public_addresses,
+            addresses: RwLock::new(addresses),
+            next_stream: AtomicU64::new(1),
+            closing: watch::Sender::new(false),
+            running: Mutex::new(Some(running)),
+        };
+        (Arc::new(shared), all_done)
+    }
+
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a stream, never given twice.
+    pub(super) fn next_stream(&self) -> u64 {
+        self.next_stream.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Looks at the interfaces again.
+    pub(super) fn refresh_addresses(&self) {
+        let found = HostAddresses::discover(&self.public_addresses);
+        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        if *addresses != found {
+            *addresses = found;
+        }
+    }
+
+    pub(super) fn with_addresses<T>(&self, look: impl FnOnce(&HostAddresses) -> T) -> T {
+        look(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs a task that [`close`](Self::close) is waited for to end. `None` when it is too late for that.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<AbortHandle> {
+        let running = self.running()?;
+        let task = async move {
+            task.await;
+            drop(running);
+        };
+        Some(tokio::spawn(task).abort_handle())
+    }
+
+    /// What a task holds while it runs.
+    pub(super) fn running(&self) -> Option<mpsc::Sender<Infallible>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Comes when everything is to end.
+    pub(super) async fn closing(&self) {
+        // An error would mean that the sender is gone, and with it this.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Closes all UDP sockets and tells all tasks to end.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+        let mut core = self.core();
+        core.closed = true;
+        let listeners = std::mem::take(&mut core.listeners);
+        let relays = std::mem::take(&mut core.relays);
+        drop(core);
+        drop((listeners, relays));
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

@@ -1,0 +1,297 @@
+//! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent waits in a queue that
+//! has a bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use columba_stun::attributes::Lifetime;
+use columba_stun::stream::{Frame, Reader};
+use columba_stun::{Class, Message, Method};
+use columba_turn::server::{FiveTuple, Input, Transport};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::sync::Notify;
+
+use super::admission::Place;
+use super::pump::{Pump, with_pump};
+use super::shared::Shared;
+
+/// How much may wait for a client before data for it is dropped, in bytes. What is on its way is in the kernel's buffer;
+/// this is for the moments until the task runs. More would only make old data older.
+const DATA_BOUND: usize = 64 << 10;
+
+/// How much more may wait if it is answers to the client's own requests. A client that lets these pile up does not
+/// read, and is cut off.
+const ANSWER_BOUND: usize = DATA_BOUND + (32 << 10);
+
+/// How much buffer a quiet connection keeps, in bytes.
+const QUIET_CAPACITY: usize = 4 << 10;
+
+/// After how long without any progress in writing a client is given up.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The server's end of a stream, to which anybody may push.
+#[derive(Debug)]
+pub(super) struct Stream {
+    tuple: FiveTuple,
+    outbox: Mutex<Outbox>,
+    /// Something has been pushed, or the stream is to close.
+    wake: Notify,
+    /// The client does not read its answers.
+    overrun: Notify,
+}
+
+#[derive(Debug)]
+struct Outbox {
+    /// What has been pushed and not been taken for writing. Bound: [`DATA_BOUND`], [`ANSWER_BOUND`].
+    queue: Vec<u8>,
+    /// How much was taken and has not been written.
+    in_flight: usize,
+    /// When writing has last made progress, while there is something to write.
+    writing_since: Option<Instant>,
+    /// Since when the client has said nothing whole.
+    heard: Instant,
+    /// Whether the client has an allocation, as far as the answers tell.
+    allocated: bool,
+    /// Write what is there, then close.
+    closing: bool,
+}
+
+/// Why a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client has closed it, or the connection broke, or this server has done with it.
+    Closed,
+    /// No allocation and no word.
+    Idle,
+    /// It takes nothing any more.
+    Stalled,
+    /// What came is no frame.
+    Garbage,
+}
+
+impl Stream {
+    fn new(tuple: FiveTuple) -> Self {
+        let outbox = Outbox {
+            queue: Vec::new(),
+            in_flight: 0,
+            writing_since: None,
+            heard: Instant::now(),
+            allocated: false,
+            closing: false,
+        };
+        Self { tuple, outbox: Mutex::new(outbox), wake: Notify::new(), overrun: Notify::new() }
+    }
+
+    /// Queues data that was relayed. False if it was dropped, as UDP would drop it.
+    pub(super) fn push_data(&self, bytes: &[u8]) -> bool {
+        self.push(bytes, DATA_BOUND)
+    }
+
+    /// Queues an answer of the server. If there is no room even for that, the stream will end.
+    pub(super) fn push_answer(&self, bytes: &[u8]) {
+        if let Some(allocated) = allocation_after(bytes) {
+            self.outbox().allocated = allocated;
+        }
+        if !self.push(bytes, ANSWER_BOUND) {
+            self.overrun.notify_one();
+        }
+    }
+
+    /// Closes the stream once everything that was pushed is written.
+    pub(super) fn close(&self) {
+        self.outbox().closing = true;
+        self.wake.notify_one();
+    }
+
+    fn push(&self, bytes: &[u8], bound: usize) -> bool {
+        let mut outbox = self.outbox();
+        if outbox.closing || outbox.queue.len() + outbox.in_flight + bytes.len() > bound {
+            return false;
+        }
+        let wake = outbox.queue.is_empty();
+        outbox.queue.extend_from_slice(bytes);
+        drop(outbox);
+        if wake {
+            self.wake.notify_one();
+        }
+        true
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is pushed until the stream is to close.
+    async fn write<W: AsyncWrite>(&self, mut half: WriteHalf<W>) -> io::Result<End> {
+        let mut batch = Vec::new();
+        loop {
+            let closing = {
+                let mut outbox = self.outbox();
+                std::mem::swap(&mut outbox.queue, &mut batch);
+                outbox.in_flight = batch.len();
+                outbox.writing_since = (!batch.is_empty()).then(Instant::now);
+                outbox.closing
+            };
+            if !batch.is_empty() {
+                self.write_batch(&mut half, &batch).await?;
+                batch.clear();
+            } else if closing {
+                half.shutdown().await?;
+                return Ok(End::Closed);
+            } else {
+                batch.shrink_to(QUIET_CAPACITY);
+                self.wake.notified().await;
+            }
+        }
+    }
+
+    async fn write_batch<W: AsyncWrite>(&self, half: &mut WriteHalf<W>, batch: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        while written < batch.len() {
+            let count = half.write(&batch[written..]).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            written += count;
+            let mut outbox = self.outbox();
+            outbox.in_flight = batch.len() - written;
+            outbox.writing_since = Some(Instant::now());
+        }
+        // TLS keeps what the socket did not take.
+        half.flush().await
+    }
+
+    /// Looks from time to time whether the client is still there.
+    async fn watch(&self, idle: Duration) -> End {
+        loop {
+            tokio::time::sleep(idle.min(STALL) / 4).await;
+            let now = Instant::now();
+            let outbox = self.outbox();
+            if outbox.writing_since.is_some_and(|since| now.duration_since(since) >= STALL) {
+                return End::Stalled;
+            }
+            if !outbox.allocated && now.duration_since(outbox.heard) >= idle {
+                return End::Idle;
+            }
+        }
+    }
+}
+
+/// Reads messages and hands them to the server until the stream ends.
+async fn read<R: AsyncRead>(
+    shared: &Arc<Shared>,
+    stream: &Stream,
+    mut half: ReadHalf<R>,
+    mut prefix: &[u8],
+) -> io::Result<End> {
+    let mut reader = Reader::new();
+    loop {
+        if prefix.is_empty() {
+            let count = half.read(reader.space()).await?;
+            if count == 0 {
+                return Ok(End::Closed);
+            }
+            reader.advance(count);
+        } else {
+            let taken = reader.feed(prefix);
+            prefix = &prefix[taken..];
+        }
+        match with_pump(|pump| hand_over(shared, stream, &mut reader, pump)) {
+            Ok(true) => stream.outbox().heard = Instant::now(),
+            Ok(false) => {}
+            Err(end) => return Ok(end),
+        }
+    }
+}
+
+/// Gives every whole message to the server. Says whether there was one.
+fn hand_over(
+    shared: &Arc<Shared>,
+    stream: &Stream,
+    reader: &mut Reader,
+    pump: &mut Pump,
+) -> Result<bool, End> {
+    let mut any = false;
+    let end = loop {
+        match reader.next_frame() {
+            Ok(Some(Frame::Message(bytes) | Frame::ChannelData(bytes))) => {
+                pump.add_message(shared, stream.tuple, bytes);
+                any = true;
+            }
+            Ok(None) => break Ok(any),
+            Err(_) => break Err(End::Garbage),
+        }
+    };
+    pump.run(shared);
+    end
+}
+
+/// Serves a stream until it ends, whoever ends it.
+pub(super) async fn serve<S>(
+    shared: &Arc<Shared>,
+    stream: S,
+    prefix: &[u8],
+    local: SocketAddr,
+    client: SocketAddr,
+    transport: Transport,
+    _place: Place,
+) where
+    S: AsyncRead + AsyncWrite,
+{
+    let tuple = FiveTuple::stream(transport, local, client, shared.next_stream());
+    let open = Open::new(shared, Arc::new(Stream::new(tuple)));
+    let (read_half, write_half) = tokio::io::split(stream);
+    let end = tokio::select! {
+        end = read(shared, &open.stream, read_half, prefix) => end,
+        end = open.stream.write(write_half) => end,
+        end = open.stream.watch(shared.limits.idle_timeout) => Ok(end),
+        () = open.stream.overrun.notified() => Ok(End::Stalled),
+        () = shared.closing() => Ok(End::Closed),
+    };
+    // A broken connection is an ordinary end.
+    match end.unwrap_or(End::Closed) {
+        End::Closed => {}
+        End::Idle => shared.counters.streams_idle.add_one(),
+        End::Stalled => shared.counters.streams_stalled.add_one(),
+        End::Garbage => shared.counters.streams_garbage.add_one(),
+    }
+}
+
+/// A stream that the server knows of, for as long as this lives, even if its task is thrown away.
+struct Open<'a> {
+    shared: &'a Arc<Shared>,
+    stream: Arc<Stream>,
+}
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Arc<Shared>, stream: Arc<Stream>) -> Self {
+        shared.core().streams.insert(stream.tuple.connection(), Arc::clone(&stream));
+        shared.counters.streams_accepted.add_one();
+        shared.counters.streams_open.add_one();
+        Self { shared, stream }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let tuple = self.stream.tuple;
+        self.shared.core().streams.remove(&tuple.connection());
+        self.shared.counters.streams_open.subtract_one();
+        with_pump(|pump| pump.input(self.shared, Input::ConnectionClosed { tuple }));
+    }
+}
+
+/// What an answer tells about its client's allocation: made, ended, or nothing.
+fn allocation_after(answer: &[u8]) -> Option<bool> {
+    let message = Message::parse(answer).ok().filter(|message| message.class() == Class::SuccessResponse)?;
+    match message.method() {
+        Method::ALLOCATE => Some(true),
+        Method::REFRESH => {
+            let lifetime = message.get::<Lifetime>().ok().flatten()?;
+            Some(lifetime != Lifetime(0))
+        }
+        _ => None,
+    }
+}
