@@ -86,8 +86,14 @@ impl Reader {
                 self.buffer.shrink_to_fit();
             }
         }
+        if self.start > 0 && self.buffer.len() - self.end < self.buffer.len() / 4 {
+            // Little room is left behind what has arrived, and a read for each few bytes would cost more than the move.
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
         if self.end == self.buffer.len() {
-            self.make_room();
+            let larger = (self.buffer.len() * 2).min(self.max_frame).max(self.buffer.len());
+            self.buffer.resize(larger, 0);
         }
         &mut self.buffer[self.end..]
     }
@@ -135,17 +141,6 @@ impl Reader {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.end - self.start
-    }
-
-    /// Moves what is left to the front, and grows the buffer if that gives no room.
-    fn make_room(&mut self) {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        } else {
-            let larger = (self.buffer.len() * 2).min(self.max_frame);
-            self.buffer.resize(larger.max(self.buffer.len()), 0);
-        }
     }
 }
 
@@ -312,6 +307,22 @@ mod tests {
         }
         assert_eq!(reader.space().len(), INITIAL_CAPACITY);
         assert!(reader.buffer.capacity() < 2 * INITIAL_CAPACITY);
+    }
+
+    #[test]
+    fn there_is_always_space_for_a_reasonable_read() {
+        let stream = stream().repeat(500);
+        let mut reader = Reader::new();
+        let (mut rest, mut count) = (stream.as_slice(), 0);
+        while !rest.is_empty() {
+            assert!(reader.space().len() >= INITIAL_CAPACITY / 4);
+            let taken = reader.feed(&rest[..rest.len().min(999)]);
+            rest = &rest[taken..];
+            while reader.next_frame().unwrap().is_some() {
+                count += 1;
+            }
+        }
+        assert_eq!((count, reader.buffer.len()), (1500, INITIAL_CAPACITY));
     }
 
     #[test]

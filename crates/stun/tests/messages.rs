@@ -314,3 +314,22 @@ fn long_term_keys_are_the_digests_of_the_rfc() {
     assert_eq!(signed(&md5), signed(&IntegrityKey::long_term_md5("user", "realm", "pass").unwrap()));
     assert_eq!(signed(&sha256), signed(&IntegrityKey::long_term_sha256("user", "realm", "pass").unwrap()));
 }
+
+#[test]
+fn keys_of_any_length_work() {
+    for password in ["", &"p".repeat(64), &"p".repeat(65), &"p".repeat(1000)] {
+        let key = IntegrityKey::short_term(password);
+        let datagram = build(|builder| builder.integrity(&key)?.integrity_sha256(&key).map(drop));
+        let message = Message::parse(&datagram).unwrap();
+        assert_eq!(message.verify_integrity(&key), Ok(()));
+        assert_eq!(message.verify_integrity_sha256(&key), Ok(()));
+        assert!(message.verify_any_integrity(&IntegrityKey::short_term("q")).is_err());
+    }
+}
+
+#[test]
+fn debug_output_names_attributes_and_hides_values() {
+    let datagram = build(|builder| builder.push(&Username("alice"))?.push(&Lifetime(600)).map(drop));
+    let text = format!("{:?}", Message::parse(&datagram).unwrap());
+    assert_eq!(text, "Allocate Request 7477656c7665206279746573 [USERNAME, LIFETIME]");
+}
