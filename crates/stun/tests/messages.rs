@@ -333,3 +333,10 @@ fn debug_output_names_attributes_and_hides_values() {
     let text = format!("{:?}", Message::parse(&datagram).unwrap());
     assert_eq!(text, "Allocate Request 7477656c7665206279746573 [USERNAME, LIFETIME]");
 }
+
+#[test]
+fn padding_is_zero_whatever_the_buffer_held() {
+    let datagram =
+        build(|builder| builder.push(&Software("x"))?.push_raw(AttributeType::DATA, b"yz").map(drop));
+    assert_eq!(datagram[24..], [b'x', 0, 0, 0, 0x00, 0x13, 0, 2, b'y', b'z', 0, 0]);
+}
