@@ -4,9 +4,12 @@ mod client_message;
 mod config;
 mod error;
 mod names;
+mod rates;
 mod relay;
 mod server_message;
 mod stats;
+#[cfg(test)]
+mod test_clock;
 
 pub use client_message::{ClientMessage, Recipient};
 pub use config::{Config, Limits};

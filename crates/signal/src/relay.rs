@@ -1,14 +1,32 @@
 //! The relay: who is in which session, and what waits for whom.
 
+mod buffers;
+mod connection;
+mod deadlines;
+mod entering;
+mod leaving;
+mod meeting;
+mod member;
+mod requests;
+mod talking;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rand_core::CryptoRng;
 
+use self::buffers::Buffers;
+use self::connection::{Answer, Connection, Stage};
+use self::deadlines::{Deadline, Deadlines};
+use self::meeting::Meeting;
+use self::member::{Happening, Member, Presence};
 use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
-use crate::names::{Credential, PeerId};
-use crate::server_message::IceServers;
+use crate::names::PeerId;
+use crate::rates::{JoinLimiter, Rate};
+use crate::server_message::{Ack, GoingAway, IceServers, LeaveReason, ServerMessage};
 use crate::stats::Stats;
 
 /// Makes the `iceServers` of an answer for one peer. It is asked when the answer is written, so that credentials are
@@ -69,139 +87,321 @@ pub struct Frame {
     pub ping: bool,
 }
 
-impl Frame {
-    /// The frame as a Server-Sent Event: `id` for an event, and one `data` line for each line of the text.
-    pub fn server_sent_event(&self) -> String {
-        todo!()
-    }
-}
+/// Names a membership; in the order in which they began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct MemberKey(u64);
+
+/// The hash of a session's token, so that looking one up takes no time that tells anything about another.
+type SessionKey = [u8; 32];
 
 /// The session relay as a state machine: both doors lead here.
-pub struct Relay {}
+///
+/// After every call, poll [`poll_event`](Self::poll_event) until `None` and look at [`poll_timeout`](Self::poll_timeout) again. Any
+/// order of calls is legal. The cost of a message depends on how many receive it, and not (but for the logarithm) on how many
+/// sessions there are. Nothing here logs a token, a secret or data.
+pub struct Relay {
+    config: Config,
+    rng: Box<dyn CryptoRng + Send>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    next_connection: u64,
+    members: BTreeMap<MemberKey, Member>,
+    next_member: u64,
+    by_peer: BTreeMap<PeerId, MemberKey>,
+    sessions: BTreeMap<SessionKey, BTreeSet<MemberKey>>,
+    meeting: Meeting,
+    buffers: Buffers,
+    joins: JoinLimiter,
+    deadlines: Deadlines,
+    /// At most one `Writable` and one `Close` for each connection.
+    events: VecDeque<Event>,
+    drain: Option<Instant>,
+    stats: Stats,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("config", &self.config)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Relay {
     /// A relay without sessions. `rng` makes tokens and secrets.
     pub fn new(config: Config, rng: impl CryptoRng + Send + 'static) -> Self {
-        todo!()
+        Self {
+            joins: JoinLimiter::new(config.joins_per_minute, config.counted_addresses),
+            config,
+            rng: Box::new(rng),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            members: BTreeMap::new(),
+            next_member: 0,
+            by_peer: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            meeting: Meeting::default(),
+            buffers: Buffers::default(),
+            deadlines: Deadlines::default(),
+            events: VecDeque::new(),
+            drain: None,
+            stats: Stats::default(),
+        }
     }
 
     /// The limits it was made with.
     pub fn config(&self) -> &Config {
-        todo!()
+        &self.config
     }
 
-    /// A client has opened a WebSocket from this address. It has [`Config::join_timeout`] to enter a session.
+    /// A client has opened a WebSocket from this address. It has [`Config::join_timeout`] to enter a session. How many
+    /// sockets may be open is the owner's to limit.
     pub fn connect(&mut self, now: Instant, client_address: IpAddr) -> ConnectionId {
-        todo!()
+        let connection = self.add_connection(now, Stage::Entering, Some(client_address));
+        self.arm(connection, Some((now + self.config.join_timeout, Deadline::Join(connection))));
+        connection
     }
 
     /// Something arrived on a WebSocket. Ignored for a connection that is unknown or already closing.
     pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, input: Input<'_>) {
-        todo!()
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        state.heard = now;
+        state.pings = 0;
+        let stage = state.stage;
+        match (input, stage) {
+            (_, Stage::Closing) | (Input::Activity, _) => {}
+            (Input::Binary, _) => {
+                let text = "WebSocket messages are text here, not binary.";
+                self.violate(now, connection, Refusal::new(ErrorCode::BinaryFrame, text));
+            }
+            (Input::TooLarge, _) => {
+                let text = format!("A message has at most {} bytes.", self.config.message_bytes);
+                self.violate(now, connection, Refusal::new(ErrorCode::MessageTooLarge, text));
+            }
+            (Input::Text(text), Stage::Entering) => self.enter_by(now, connection, text),
+            (Input::Text(text), Stage::Member(key)) => self.talk_by(now, connection, key, text),
+        }
+        self.relieve(now);
     }
 
     /// The connection is gone: its socket broke, or has been closed after [`Event::Close`], or the answer to
-    /// a poll has been written. The membership waits for [`Config::resume_within`]. Never followed by events about this connection.
+    /// a poll has been written. The membership waits for [`Config::resume_within`]. Nothing is said about this
+    /// connection any more, except what [`poll_event`](Self::poll_event) had waiting already.
     pub fn disconnect(&mut self, now: Instant, connection: ConnectionId) {
-        todo!()
+        self.arm(connection, None);
+        let Some(state) = self.connections.remove(&connection) else { return };
+        if let Stage::Member(key) = state.stage {
+            self.await_return(now, key);
+        }
     }
 
     /// The next message for this connection. To be called while its socket takes more; what is not pulled waits here,
-    /// up to [`Config::client_buffer_bytes`].
+    /// up to [`Config::client_buffer_bytes`]. (Nothing depends on the time here yet; the door has it in every room.)
     pub fn poll_transmit(
         &mut self,
-        now: Instant,
+        _now: Instant,
         connection: ConnectionId,
         ice_servers: IceServersFor<'_>,
     ) -> Option<Frame> {
-        todo!()
+        let state = self.connections.get_mut(&connection)?;
+        if let Some(answer) = state.answers.pop_front() {
+            return Some(Frame::new(&answer.complete(ice_servers)));
+        }
+        if let Stage::Member(key) = state.stage
+            && let Some(member) = self.members.get(&key)
+        {
+            if std::mem::take(&mut state.ack_owed) {
+                return Some(Frame::new(&ServerMessage::Ack(Ack { seq: member.accepted })));
+            }
+            if let Some(event) = member.log.get(state.next_event) {
+                state.next_event += 1;
+                return Some(Frame::new(&event));
+            }
+        }
+        state.announced = false;
+        None
     }
 
-    /// The next event, until `None`. To be polled after every other call.
+    /// The next event, until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.deadlines.next()
     }
 
     /// The time asked for has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
-    }
-
-    /// `POST /v1/signal`: enters a session. `Ok` is the body of a `201`; the membership has
-    /// [`Config::resume_within`] until its first stream or poll.
-    ///
-    /// # Errors
-    ///
-    /// The refusal with which to answer.
-    pub fn join(
-        &mut self,
-        now: Instant,
-        client_address: IpAddr,
-        body: &str,
-        ice_servers: IceServersFor<'_>,
-    ) -> Result<String, Refusal> {
-        todo!()
-    }
-
-    /// `POST /v1/signal/messages`: one message or an array of them. `Ok` is the body of a `200`: the array of answers.
-    ///
-    /// # Errors
-    ///
-    /// The refusal with which to answer: of the credential, of the body, or of a message that came alone.
-    pub fn post(
-        &mut self,
-        now: Instant,
-        credential: &Credential,
-        body: &str,
-        ice_servers: IceServersFor<'_>,
-    ) -> Result<String, Refusal> {
-        todo!()
-    }
-
-    /// `GET /v1/signal/events`: opens a stream or poll, which replaces the connection that the peer has. `after` is `Last-Event-ID`
-    /// or the query's `after`: everything up to it is acknowledged. Frames come from [`poll_transmit`](Self::poll_transmit);
-    /// a poll answers, and disconnects, as soon as there is one.
-    ///
-    /// # Errors
-    ///
-    /// The refusal with which to answer.
-    pub fn open_events(
-        &mut self,
-        now: Instant,
-        credential: &Credential,
-        after: Option<u64>,
-        kind: EventsKind,
-    ) -> Result<ConnectionId, Refusal> {
-        todo!()
-    }
-
-    /// `DELETE /v1/signal`: the peer leaves for good.
-    ///
-    /// # Errors
-    ///
-    /// The refusal with which to answer.
-    pub fn leave(&mut self, now: Instant, credential: &Credential) -> Result<(), Refusal> {
-        todo!()
+        while let Some(deadline) = self.deadlines.pop_due(now) {
+            match deadline {
+                Deadline::Join(connection) => {
+                    let text = "Nothing has entered a session in time.";
+                    self.end_with(now, connection, Refusal::new(ErrorCode::JoinTimeout, text));
+                }
+                Deadline::Silence(connection) => self.after_silence(now, connection),
+                Deadline::PollEnd(connection) => self.end(now, connection, CLOSE_NORMAL),
+                Deadline::Expiry(key) => {
+                    self.stats.expiries += 1;
+                    self.remove(now, key, LeaveReason::Timeout);
+                }
+                Deadline::DrainEnd => {
+                    let open: Vec<_> = self.connections.keys().copied().collect();
+                    for connection in open {
+                        self.end(now, connection, CLOSE_GOING_AWAY);
+                    }
+                }
+            }
+        }
+        self.relieve(now);
     }
 
     /// The server is about to stop: every client is told to come back `after` this time, no new memberships begin, and
     /// at that time every connection is closed (1001). Those that are there can talk and resume until then.
     pub fn drain(&mut self, now: Instant, after: Duration) {
-        todo!()
+        let until = now + after;
+        if let Some(before) = self.drain.replace(until) {
+            self.deadlines.remove(before, Deadline::DrainEnd);
+        }
+        self.deadlines.insert(until, Deadline::DrainEnd);
+        let open: Vec<_> = self.connections.keys().copied().collect();
+        for connection in open {
+            self.say_going_away(now, connection);
+        }
     }
 
     /// Counts a refusal that the owner made itself (`subprotocol-required`, `origin-not-allowed`, a body too large).
     pub fn count_error(&mut self, code: ErrorCode) {
-        todo!()
+        self.stats.count_error(code);
     }
 
     /// What has been counted, and how much there is.
     pub fn stats(&self) -> Stats {
-        todo!()
+        let mut stats = self.stats.clone();
+        stats.sessions = self.sessions.len() as u64;
+        stats.peers = self.members.len() as u64;
+        stats.connections = self.connections.len() as u64;
+        stats.buffered_bytes = self.buffers.total() as u64;
+        stats
+    }
+
+    fn sending_rate(&self) -> Rate {
+        Rate {
+            per_second: f64::from(self.config.messages_per_second.max(1)),
+            burst: f64::from(self.config.message_burst.max(1)),
+        }
+    }
+
+    fn add_connection(&mut self, now: Instant, stage: Stage, address: Option<IpAddr>) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.insert(connection, Connection::new(now, stage, address));
+        connection
+    }
+
+    /// Sets the one deadline of a connection, or takes it away.
+    fn arm(&mut self, connection: ConnectionId, deadline: Option<(Instant, Deadline)>) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let before = std::mem::replace(&mut state.deadline, deadline);
+        if let Some((at, deadline)) = before {
+            self.deadlines.remove(at, deadline);
+        }
+        if let Some((at, deadline)) = deadline {
+            self.deadlines.insert(at, deadline);
+        }
+    }
+
+    /// Pings a WebSocket, ends it, or sees that it was not silent at all: what arrives does not touch the table.
+    fn after_silence(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let end = state.heard + self.config.idle_timeout;
+        if end <= now {
+            let text = "Nothing has been heard of you for too long.";
+            return self.end_with(now, connection, Refusal::new(ErrorCode::IdleTimeout, text));
+        }
+        if state.heard + self.config.ping_after * (state.pings + 1) <= now {
+            state.pings += 1;
+            self.answer(now, connection, ServerMessage::Ping.into());
+        }
+        self.watch_silence(connection);
+    }
+
+    /// Arms the next look at whether a WebSocket is silent.
+    fn watch_silence(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get(&connection) else { return };
+        let ping = state.heard + self.config.ping_after * (state.pings + 1);
+        let next = ping.min(state.heard + self.config.idle_timeout);
+        self.arm(connection, Some((next, Deadline::Silence(connection))));
+    }
+
+    fn say_going_away(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(until) = self.drain else { return };
+        let after = until.saturating_duration_since(now).as_millis();
+        let after = u64::try_from(after).unwrap_or(u64::MAX);
+        self.answer(now, connection, ServerMessage::GoingAway(GoingAway { after }).into());
+    }
+
+    /// Queues an answer. A client that asks and asks and reads no answer is put out.
+    fn answer(&mut self, now: Instant, connection: ConnectionId, answer: Answer) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        if state.stage == Stage::Closing {
+            return;
+        }
+        if state.answers.len() >= Connection::MAX_ANSWERS {
+            state.answers.clear();
+            let stage = state.stage;
+            let refusal = Refusal::new(ErrorCode::TooSlow, "You do not read the answers to your messages.");
+            self.end_with(now, connection, refusal);
+            if let Stage::Member(key) = stage {
+                self.stats.put_out_slow += 1;
+                self.remove(now, key, LeaveReason::TooSlow);
+            }
+            return;
+        }
+        state.answers.push_back(answer);
+        self.announce(connection);
+    }
+
+    /// Says that there is something to pull, once until everything is pulled.
+    fn announce(&mut self, connection: ConnectionId) {
+        if let Some(state) = self.connections.get_mut(&connection)
+            && !std::mem::replace(&mut state.announced, true)
+        {
+            self.events.push_back(Event::Writable(connection));
+        }
+    }
+
+    /// Lets an event wait for a member.
+    fn tell(&mut self, key: MemberKey, happening: Happening) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let before = member.log.bytes();
+        member.log.push(happening);
+        self.buffers.change(key, before, member.log.bytes());
+        if let Presence::Connected(connection) = member.presence {
+            self.announce(connection);
+        }
+    }
+
+    /// Forgets the events that a client has received.
+    fn acknowledge(&mut self, key: MemberKey, seq: u64) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let before = member.log.bytes();
+        member.log.acknowledge(seq);
+        self.buffers.change(key, before, member.log.bytes());
+        if let Presence::Connected(connection) = member.presence
+            && let Some(state) = self.connections.get_mut(&connection)
+        {
+            state.next_event = state.next_event.max(member.log.first());
+        }
     }
 }
+
+/// The WebSocket's normal closure (RFC 6455 §7.4.1).
+const CLOSE_NORMAL: u16 = 1000;
+
+/// The server goes down (RFC 6455 §7.4.1).
+const CLOSE_GOING_AWAY: u16 = 1001;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,342 @@
+//! How a client enters a session, and how it comes back to one.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::connection::{Answer, Stage};
+use super::deadlines::Deadline;
+use super::leaving::replaced;
+use super::member::{EventLog, Happening, Member, Place, Presence};
+use super::{ConnectionId, MemberKey, Relay, SessionKey};
+use crate::client_message::ClientMessage;
+use crate::error::{ErrorCode, Refusal};
+use crate::names::{ClientId, Instance, PeerId, Secret, SessionToken};
+use crate::rates::{Faults, TokenBucket};
+use crate::server_message::{IceServers, Joined, LeaveReason, PresentPeer, Resumed, ServerMessage};
+
+/// When to try again at a server that is full: about as long as the memberships of those who left stay.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
+
+/// A wish to enter a session.
+struct Entrance {
+    peer: PeerId,
+    /// The membership that the same instance has already.
+    before: Option<MemberKey>,
+    id: Option<ClientId>,
+    place: Place,
+    /// The token, as the client is told it.
+    token: Option<SessionToken>,
+}
+
+impl Relay {
+    /// The first messages on a WebSocket.
+    pub(super) fn enter_by(&mut self, now: Instant, connection: ConnectionId, text: &str) {
+        let Some(state) = self.connections.get(&connection) else { return };
+        let Some(address) = state.address else { return };
+        let outcome = match self.parse(text) {
+            Ok(ClientMessage::Resume { peer, secret, seq }) => {
+                self.resume(now, connection, peer, &secret, seq).map(|()| self.watch_silence(connection))
+            }
+            Ok(message) => self.enter(now, address, message).map(|(key, joined)| {
+                self.attach(now, connection, key, 0);
+                let peer = joined.peer;
+                let joined = Answer::with_ice_servers(ServerMessage::Joined(Box::new(joined)), peer);
+                self.answer(now, connection, joined);
+                self.watch_silence(connection);
+            }),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = outcome {
+            let fault = is_fault(refusal.code);
+            self.stats.count_error(refusal.code);
+            self.answer(now, connection, ServerMessage::Error(refusal).into());
+            let per_minute = self.config.errors_per_minute;
+            let state = self.connections.get_mut(&connection);
+            if fault && state.is_some_and(|state| state.faults.too_many(now, per_minute)) {
+                self.end_with(now, connection, too_many_errors());
+            }
+        }
+    }
+
+    /// Reads a message, if it is not too large.
+    pub(super) fn parse(&self, text: &str) -> Result<ClientMessage, Refusal> {
+        let message = ClientMessage::parse(text);
+        if text.len() <= self.config.message_bytes {
+            return message;
+        }
+        let sentence = format!(
+            "A message has at most {} bytes; this one has {}.",
+            self.config.message_bytes,
+            text.len()
+        );
+        let refusal = Refusal::new(ErrorCode::MessageTooLarge, sentence);
+        // The number of a `send` is worth telling, so that the ones behind it are not held up by it.
+        Err(match message {
+            Ok(ClientMessage::Send { seq, .. }) => refusal.with_seq(seq),
+            Err(Refusal { seq: Some(seq), .. }) => refusal.with_seq(seq),
+            _ => refusal,
+        })
+    }
+
+    /// Makes a membership out of a `join`, `create` or `meet`.
+    pub(super) fn enter(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        message: ClientMessage,
+    ) -> Result<(MemberKey, Joined), Refusal> {
+        if !matches!(
+            message,
+            ClientMessage::Join { .. } | ClientMessage::Create { .. } | ClientMessage::Meet { .. }
+        ) {
+            let text = "The first message must enter a session: join, create, meet or resume.";
+            return Err(Refusal::new(ErrorCode::NotJoined, text));
+        }
+        if let Some(until) = self.drain {
+            let wait = until.saturating_duration_since(now).max(Duration::from_secs(1));
+            let text = "The server is stopping and takes no new sessions; try again.";
+            return Err(Refusal::new(ErrorCode::Draining, text).with_retry_after(wait));
+        }
+        self.joins.take(now, address).map_err(|wait| {
+            let text = "Too many joins have come from your network address; try again later.";
+            Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(wait)
+        })?;
+        let entrance = self.entrance(message);
+        self.check_room(&entrance)?;
+        if let Some(before) = entrance.before {
+            self.stats.replacements += 1;
+            self.remove(now, before, LeaveReason::Replaced);
+        }
+        Ok(self.admit(now, entrance))
+    }
+
+    fn entrance(&mut self, message: ClientMessage) -> Entrance {
+        let (instance, id, token, place) = match message {
+            ClientMessage::Meet { id, with, instance } => {
+                (instance, Some(id.clone()), None, Place::Meeting { id, with })
+            }
+            ClientMessage::Join { session, instance, id } => {
+                let key = session_key(&session);
+                (instance, id, Some(session), Place::Session(key))
+            }
+            ClientMessage::Create { instance, id } => self.created(instance, id),
+            // `enter` lets nothing else through; a session of its own would be harmless.
+            _ => self.created(None, None),
+        };
+        let instance = instance.unwrap_or_else(|| Instance::random(&mut self.rng));
+        let peer = match (&place, &token) {
+            (Place::Meeting { id, .. }, _) => PeerId::derive("meet", id.as_str(), &instance),
+            (_, token) => {
+                PeerId::derive("session", token.as_ref().map_or("", SessionToken::as_str), &instance)
+            }
+        };
+        Entrance { peer, before: self.by_peer.get(&peer).copied(), id, place, token }
+    }
+
+    fn created(
+        &mut self,
+        instance: Option<Instance>,
+        id: Option<ClientId>,
+    ) -> (Option<Instance>, Option<ClientId>, Option<SessionToken>, Place) {
+        let token = SessionToken::random(&mut self.rng);
+        let key = session_key(&token);
+        (instance, id, Some(token), Place::Session(key))
+    }
+
+    /// Whether there is room, counting that an older membership of the same peer makes some.
+    fn check_room(&self, entrance: &Entrance) -> Result<(), Refusal> {
+        let replaces = usize::from(entrance.before.is_some());
+        if self.members.len() - replaces >= self.config.peers {
+            return Err(server_full());
+        }
+        match &entrance.place {
+            Place::Session(key) => match self.sessions.get(key) {
+                Some(members) if members.len() - replaces >= self.config.session_peers => {
+                    Err(session_full(self.config.session_peers))
+                }
+                None if self.sessions.len() >= self.config.sessions => Err(server_full()),
+                _ => Ok(()),
+            },
+            Place::Meeting { id, with } => self.check_meeting(id, with.as_ref(), entrance.before),
+        }
+    }
+
+    fn admit(&mut self, now: Instant, entrance: Entrance) -> (MemberKey, Joined) {
+        let Entrance { peer, id, place, token, .. } = entrance;
+        let key = MemberKey(self.next_member);
+        self.next_member += 1;
+        let sees = match &place {
+            Place::Session(session) => {
+                let members = self.sessions.entry(*session).or_default();
+                let others = members.clone();
+                members.insert(key);
+                others
+            }
+            Place::Meeting { id, with } => self.enter_meeting(key, id, with.as_ref()),
+        };
+        let secret = Secret::random(&mut self.rng);
+        let member = Member {
+            peer,
+            id,
+            secret: secret.clone(),
+            place,
+            sees,
+            presence: Presence::Away { until: now },
+            accepted: 0,
+            told_to_go_back: false,
+            sending: TokenBucket::full(now, self.sending_rate()),
+            faults: Faults::default(),
+            log: EventLog::default(),
+        };
+        let peers = self.introduce(key, &member.present(), &member.sees);
+        tracing::debug!(%peer, others = peers.len(), "a membership begins");
+        self.by_peer.insert(peer, key);
+        self.members.insert(key, member);
+        self.await_return(now, key);
+        self.stats.joins += 1;
+        let joined = Joined {
+            peer,
+            session: token,
+            secret,
+            peers,
+            ice_servers: IceServers::default(),
+            resume_within: u64::try_from(self.config.resume_within.as_millis()).unwrap_or(u64::MAX),
+            limits: self.config.limits(),
+        };
+        (key, joined)
+    }
+
+    /// Tells the others of a new member, and says who they are.
+    fn introduce(
+        &mut self,
+        key: MemberKey,
+        present: &PresentPeer,
+        others: &BTreeSet<MemberKey>,
+    ) -> Vec<PresentPeer> {
+        let mut peers = Vec::with_capacity(others.len());
+        for other in others {
+            if let Some(other) = self.members.get_mut(other) {
+                other.sees.insert(key);
+                peers.push(other.present());
+            }
+            self.tell(*other, Happening::Joined(present.clone()));
+        }
+        peers
+    }
+
+    fn resume(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        peer: PeerId,
+        secret: &Secret,
+        seq: u64,
+    ) -> Result<(), Refusal> {
+        let key = self.authorize(peer, secret)?;
+        self.check_received(key, seq)?;
+        self.attach(now, connection, key, seq);
+        self.stats.resumes += 1;
+        let Some(member) = self.members.get(&key) else { return Ok(()) };
+        let resumed = Resumed { seq: member.accepted, ice_servers: IceServers::default() };
+        self.answer(now, connection, Answer::with_ice_servers(ServerMessage::Resumed(resumed), peer));
+        self.say_going_away(now, connection);
+        Ok(())
+    }
+
+    /// The membership of a peer that proves itself.
+    pub(super) fn authorize(&self, peer: PeerId, secret: &Secret) -> Result<MemberKey, Refusal> {
+        let member = self.by_peer.get(&peer).and_then(|key| self.members.get_key_value(key));
+        let Some((key, member)) = member else {
+            let text = "This membership is gone; join anew.";
+            return Err(Refusal::new(ErrorCode::ResumeExpired, text));
+        };
+        if member.secret.matches(secret) {
+            Ok(*key)
+        } else {
+            Err(Refusal::new(ErrorCode::WrongSecret, "This is not the peer's resume secret."))
+        }
+    }
+
+    /// Whether a client can have received the event that it names.
+    pub(super) fn check_received(&self, key: MemberKey, seq: u64) -> Result<(), Refusal> {
+        let last = self.members.get(&key).map_or(0, |member| member.log.last());
+        if seq <= last {
+            return Ok(());
+        }
+        let text = format!("The last event had the number {last}; {seq} has not been sent.");
+        Err(Refusal::new(ErrorCode::BadMessage, text))
+    }
+
+    /// Makes a connection the one of a membership; `seq` is the last event that its client has received. An older
+    /// connection is ended.
+    pub(super) fn attach(&mut self, now: Instant, connection: ConnectionId, key: MemberKey, seq: u64) {
+        let Some(member) = self.members.get(&key) else { return };
+        match member.presence {
+            Presence::Connected(before) => {
+                self.end_with(now, before, replaced());
+                self.forget_expiry(key);
+            }
+            Presence::Away { .. } => self.forget_expiry(key),
+        }
+        self.acknowledge(key, seq);
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.presence = Presence::Connected(connection);
+        // Whatever was under way on another connection is lost, or has arrived.
+        member.told_to_go_back = false;
+        let (first, last) = (member.log.first(), member.log.last());
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.stage = Stage::Member(key);
+            state.next_event = first;
+        }
+        if first <= last {
+            self.announce(connection);
+        }
+    }
+
+    fn forget_expiry(&mut self, key: MemberKey) {
+        if let Some(Member { presence: Presence::Away { until }, .. }) = self.members.get(&key) {
+            self.deadlines.remove(*until, Deadline::Expiry(key));
+        }
+    }
+}
+
+/// Whether a code means that a message could not be understood, and not merely that it was refused.
+pub(super) fn is_fault(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::BadJson
+            | ErrorCode::BadMessage
+            | ErrorCode::UnknownType
+            | ErrorCode::BadToken
+            | ErrorCode::BadId
+            | ErrorCode::BadInstance
+            | ErrorCode::NotJoined
+            | ErrorCode::AlreadyJoined
+            | ErrorCode::WrongSecret
+    )
+}
+
+pub(super) fn too_many_errors() -> Refusal {
+    Refusal::new(ErrorCode::TooManyErrors, "Too many of your messages could not be understood.")
+}
+
+pub(super) fn session_full(peers: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::SessionFull,
+        format!("The session has {peers} peers, which is as many as it may."),
+    )
+}
+
+fn server_full() -> Refusal {
+    let text = "The server has as many sessions as it may; try again later.";
+    Refusal::new(ErrorCode::ServerFull, text).with_retry_after(RETRY_WHEN_FULL)
+}
+
+fn session_key(token: &SessionToken) -> SessionKey {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_str().as_bytes());
+    let mut key = SessionKey::default();
+    // SHA-256 has 32 bytes.
+    key.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    key
+}

@@ -1,0 +1,147 @@
+//! `meet`: clients that find each other by their ids instead of a token.
+//!
+//! Two see each other when one has asked for the other, and the other waits for anybody or has asked for the first. Whoever has not
+//! been found yet stands in a line at the id that it asks for, so that it is found when that client comes or has room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entering::session_full;
+use super::member::{Happening, Place};
+use super::{MemberKey, Relay};
+use crate::error::{ErrorCode, Refusal};
+use crate::names::ClientId;
+
+/// Who can be met.
+#[derive(Debug, Default)]
+pub(super) struct Meeting {
+    reachable: BTreeMap<ClientId, MemberKey>,
+    /// By the id asked for: who asked, in the order in which they came, and does not see it yet.
+    lines: BTreeMap<ClientId, BTreeSet<MemberKey>>,
+}
+
+impl Meeting {
+    fn queue(&mut self, asked_for: &ClientId, key: MemberKey) {
+        self.lines.entry(asked_for.clone()).or_default().insert(key);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.reachable.is_empty() && self.lines.is_empty()
+    }
+
+    fn unqueue(&mut self, asked_for: &ClientId, key: MemberKey) {
+        if let Some(line) = self.lines.get_mut(asked_for) {
+            line.remove(&key);
+            if line.is_empty() {
+                self.lines.remove(asked_for);
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// Whether a client can be reachable under `id` and find `with`; `before` is an older membership of its own.
+    pub(super) fn check_meeting(
+        &self,
+        id: &ClientId,
+        with: Option<&ClientId>,
+        before: Option<MemberKey>,
+    ) -> Result<(), Refusal> {
+        if with == Some(id) {
+            return Err(Refusal::new(
+                ErrorCode::BadId,
+                "A client cannot meet itself: \"id\" and \"with\" are the same.",
+            ));
+        }
+        if self.meeting.reachable.get(id).is_some_and(|holder| Some(*holder) != before) {
+            return Err(Refusal::new(ErrorCode::IdTaken, "Another client is reachable under this id."));
+        }
+        if let Some(target) = with.and_then(|with| self.willing(with, id))
+            && let Some(target) = self.members.get(&target)
+        {
+            let replaces = before.is_some_and(|before| target.sees.contains(&before));
+            if target.sees.len() - usize::from(replaces) + 1 >= self.config.session_peers {
+                return Err(session_full(self.config.session_peers));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a client reachable, and says whom it sees at once.
+    pub(super) fn enter_meeting(
+        &mut self,
+        key: MemberKey,
+        id: &ClientId,
+        with: Option<&ClientId>,
+    ) -> BTreeSet<MemberKey> {
+        self.meeting.reachable.insert(id.clone(), key);
+        let Some(with) = with else {
+            let room = self.config.session_peers.saturating_sub(1);
+            let line = self.meeting.lines.get(id).into_iter().flatten();
+            let found: BTreeSet<_> = line.copied().take(room).collect();
+            for seeker in &found {
+                self.meeting.unqueue(id, *seeker);
+            }
+            return found;
+        };
+        match self.willing(with, id) {
+            Some(target) => {
+                // It may have asked for this one before.
+                self.meeting.unqueue(id, target);
+                BTreeSet::from([target])
+            }
+            None => {
+                self.meeting.queue(with, key);
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// A client is gone that saw `seen`: those who asked for it stand in line again, and those who had no room have some.
+    pub(super) fn leave_meeting(
+        &mut self,
+        key: MemberKey,
+        id: &ClientId,
+        with: Option<&ClientId>,
+        seen: &BTreeSet<MemberKey>,
+    ) {
+        self.meeting.reachable.remove(id);
+        if let Some(with) = with {
+            self.meeting.unqueue(with, key);
+        }
+        for other in seen {
+            let Some(member) = self.members.get(other) else { continue };
+            match &member.place {
+                Place::Meeting { with: Some(with), .. } if with == id => self.meeting.queue(with, *other),
+                Place::Meeting { id: waiting, with: None } => {
+                    let waiting = waiting.clone();
+                    self.next_in_line(&waiting, *other);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets a waiting client that has room see the first of those who ask for it.
+    fn next_in_line(&mut self, id: &ClientId, key: MemberKey) {
+        let Some(seeker) = self.meeting.lines.get(id).and_then(|line| line.first().copied()) else { return };
+        self.meeting.unqueue(id, seeker);
+        for (one, other) in [(key, seeker), (seeker, key)] {
+            let Some(present) = self.members.get(&other).map(super::Member::present) else { continue };
+            if let Some(one) = self.members.get_mut(&one) {
+                one.sees.insert(other);
+            }
+            self.tell(one, Happening::Joined(present));
+        }
+    }
+
+    /// The client that is reachable under `id`, if it waits for anybody or for `seeker`.
+    fn willing(&self, id: &ClientId, seeker: &ClientId) -> Option<MemberKey> {
+        let key = *self.meeting.reachable.get(id)?;
+        match &self.members.get(&key)?.place {
+            Place::Meeting { with: None, .. } => Some(key),
+            Place::Meeting { with: Some(with), .. } => (with == seeker).then_some(key),
+            Place::Session(_) => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One membership: who it is, whom it sees, and the events that wait for it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::{ConnectionId, MemberKey, SessionKey};
+use crate::names::{ClientId, PeerId, Secret};
+use crate::rates::{Faults, TokenBucket};
+use crate::server_message::{LeaveReason, Message, PeerJoined, PeerLeft, PresentPeer, ServerMessage};
+
+/// One peer, from `joined` to `peer-left`.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) peer: PeerId,
+    pub(super) id: Option<ClientId>,
+    pub(super) secret: Secret,
+    pub(super) place: Place,
+    /// Whom it may talk to; at most one less than the peers of a session.
+    pub(super) sees: BTreeSet<MemberKey>,
+    pub(super) presence: Presence,
+    /// The last `send` that was accepted.
+    pub(super) accepted: u64,
+    /// The client has been told from where on to send again: what it has sent before it heard that is dropped silently.
+    pub(super) told_to_go_back: bool,
+    pub(super) sending: TokenBucket,
+    pub(super) faults: Faults,
+    pub(super) log: EventLog,
+}
+
+impl Member {
+    pub(super) fn present(&self) -> PresentPeer {
+        PresentPeer { peer: self.peer, id: self.id.clone() }
+    }
+}
+
+/// How it got here.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// By a token.
+    Session(SessionKey),
+    /// By `meet`: under its id, and perhaps asking for another.
+    Meeting { id: ClientId, with: Option<ClientId> },
+}
+
+/// Whether its client is connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Presence {
+    Connected(ConnectionId),
+    /// Until then it can come back.
+    Away {
+        until: Instant,
+    },
+}
+
+/// What happened, without the number that it has for one receiver.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    Joined(PresentPeer),
+    Left(PeerId, LeaveReason),
+    /// Data, kept once for all receivers.
+    Message(PeerId, Arc<RawValue>),
+}
+
+impl Happening {
+    /// What it is counted for: the text and an estimate of what surrounds it.
+    fn cost(&self) -> usize {
+        const AROUND: usize = 128;
+        match self {
+            Self::Joined(_) | Self::Left(..) => AROUND,
+            Self::Message(_, data) => AROUND + data.get().len(),
+        }
+    }
+
+    fn numbered(&self, seq: u64) -> ServerMessage {
+        match self.clone() {
+            Self::Joined(PresentPeer { peer, id }) => ServerMessage::PeerJoined(PeerJoined { seq, peer, id }),
+            Self::Left(peer, reason) => ServerMessage::PeerLeft(PeerLeft { seq, peer, reason }),
+            Self::Message(from, data) => ServerMessage::Message(Message { seq, from, data }),
+        }
+    }
+}
+
+/// The events that the client has not acknowledged, in order. Bounded by the relay, which puts the client out.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    acknowledged: u64,
+    waiting: VecDeque<Happening>,
+    bytes: usize,
+}
+
+impl EventLog {
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The number of the last event there has been.
+    pub(super) fn last(&self) -> u64 {
+        self.acknowledged + self.waiting.len() as u64
+    }
+
+    /// The number of the first event that can be sent (again).
+    pub(super) fn first(&self) -> u64 {
+        self.acknowledged + 1
+    }
+
+    pub(super) fn push(&mut self, happening: Happening) {
+        self.bytes += happening.cost();
+        self.waiting.push_back(happening);
+    }
+
+    /// Forgets everything up to `seq`.
+    pub(super) fn acknowledge(&mut self, seq: u64) {
+        while self.acknowledged < seq {
+            let Some(happening) = self.waiting.pop_front() else { return };
+            self.bytes -= happening.cost();
+            self.acknowledged += 1;
+        }
+        // A burst should not be paid for in memory as long as the client stays.
+        if self.waiting.len() * 4 < self.waiting.capacity() && self.waiting.capacity() > 64 {
+            self.waiting.shrink_to(self.waiting.len() * 2);
+        }
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<ServerMessage> {
+        let index = usize::try_from(seq.checked_sub(self.first())?).ok()?;
+        self.waiting.get(index).map(|happening| happening.numbered(seq))
+    }
+}
