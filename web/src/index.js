@@ -2,16 +2,19 @@
  * Columba in the browser: find another peer, and talk to it directly.
  *
  * ```js
- * import { Call, SignalingChannel } from 'columba';
+ * import { Call } from 'columba';
  *
- * const channel = new SignalingChannel(token);
- * const call = new Call(channel, { stream: await navigator.mediaDevices.getUserMedia({ audio: true, video: true }) });
+ * const call = new Call(token, { stream: await navigator.mediaDevices.getUserMedia({ audio: true, video: true }) });
  * call.addEventListener('stream', ({ peer, stream }) => { videoFor(peer.id).srcObject = stream; });
  * call.addEventListener('chat', ({ peer, text }) => { show(peer.name, text); });
+ * await call.join();
  * ```
  *
  * @module
  */
+export { Call } from './call.js';
+export { CallChatEvent, CallErrorEvent, CallPeerEvent, CallStateEvent, CallTrackEvent } from './call/events.js';
+export { CallPeer } from './call/peer.js';
 export { SignalingChannel } from './signaling-channel.js';
 export {
   PeerEvent,

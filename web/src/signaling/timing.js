@@ -23,7 +23,7 @@ export const TIMING = Object.freeze({
   open: 2500,
   answer: 5000,
   request: 15000,
-  firstByte: 4000,
+  firstByte: 3000,
   silence: 12000,
   probe: 5000,
   streamSilence: 32000,

@@ -1,0 +1,207 @@
+import { SignalingChannel } from '/columba/index.js';
+import { startChat, clearChat } from './chat.js';
+import { CallScreen } from './call-screen.js';
+import { byId } from './dom.js';
+import { startInvite } from './invite.js';
+import { openDevices, isAllowed } from './media.js';
+import { dismissAll, notify } from './notices.js';
+import { showStream } from './tiles.js';
+import { wordsFor } from './words.js';
+
+/** Where this tab remembers that it was in a call, so that a reload joins it again. */
+const IN_CALL = 'columba.in-call';
+const NAME = 'columba.name';
+
+/** A session token, as `docs/signaling.md` describes it. */
+const TOKEN = /^[\w.~-]{1,128}$/;
+
+/** @type {CallScreen | null} */
+let screen = null;
+
+/** The page is being left or reloaded, which hangs up but is not to be forgotten. */
+let unloading = false;
+
+/** @type {MediaStreamTrack | null} the camera that the lobby shows */
+let previewTrack = null;
+
+const nameInput = /** @type {HTMLInputElement} */ (byId('name'));
+const withMicrophone = /** @type {HTMLInputElement} */ (byId('with-microphone'));
+const withCamera = /** @type {HTMLInputElement} */ (byId('with-camera'));
+const joinCode = /** @type {HTMLInputElement} */ (byId('join-code'));
+
+start();
+
+function start() {
+  /** @type {any} */ (globalThis).columba = null;
+  nameInput.value = recall(localStorage, NAME);
+  startInvite();
+  startChat((text) => screen?.call.sendChat(text));
+  byId('lobby-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    enter(tokenInAddress() ?? SignalingChannel.newToken());
+  });
+  byId('join-code-button').addEventListener('click', () => joinByCode());
+  joinCode.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    joinByCode();
+  });
+  byId('rejoin-button').addEventListener('click', () => enter(tokenInAddress() ?? SignalingChannel.newToken()));
+  byId('new-call-button').addEventListener('click', () => {
+    history.replaceState(null, '', location.pathname);
+    showLobby();
+  });
+  withCamera.addEventListener('change', () => void updatePreview());
+  globalThis.addEventListener('hashchange', () => addressChanged());
+  // Before the call's own listener, which hangs up.
+  globalThis.addEventListener('pagehide', () => {
+    unloading = true;
+  });
+  globalThis.addEventListener('pageshow', (event) => event.persisted && location.reload());
+  const token = tokenInAddress();
+  if (token !== null && recall(sessionStorage, IN_CALL) === token) enter(token);
+  else showLobby();
+}
+
+/** The session that the address names, in the fragment, which browsers send to nobody. */
+function tokenInAddress() {
+  const token = location.hash.slice(1);
+  return TOKEN.test(token) ? token : null;
+}
+
+function addressChanged() {
+  if (screen !== null && tokenInAddress() === screen.token) return;
+  screen?.hangUp();
+  screen = null;
+  showLobby();
+}
+
+function showLobby() {
+  view('lobby');
+  dismissAll();
+  const joins = tokenInAddress() !== null;
+  document.title = 'Columba';
+  byId('lobby-title').textContent = joins ? 'You are invited to a call' : 'Talk face to face';
+  byId('start-button').textContent = joins ? 'Join the call' : 'Start a call';
+  byId('join-other').hidden = joins;
+  setStatus('idle', '');
+  if (typeof RTCPeerConnection === 'undefined') notify('no-webrtc', { stays: true });
+  else if (navigator.mediaDevices === undefined) notify('insecure-origin', { stays: true });
+  if (location.hash.length > 1 && !joins) notify('bad-token', { stays: true });
+  void updatePreview();
+}
+
+/** Shows the own picture before the call where that needs no question. */
+async function updatePreview() {
+  const wanted = withCamera.checked && document.body.dataset.view === 'lobby';
+  if (!wanted) return stopPreview();
+  byId('preview-note').textContent = 'Your browser will ask for the camera and the microphone when you join.';
+  if (previewTrack !== null || !(await isAllowed('video'))) return;
+  const { tracks, problems } = await openDevices(['video']);
+  const [track] = tracks;
+  if (problems[0] !== undefined) byId('preview-note').textContent = wordsFor(problems[0]);
+  if (track === undefined) return;
+  if (document.body.dataset.view !== 'lobby' || !withCamera.checked || previewTrack !== null) return track.stop();
+  previewTrack = track;
+  showStream(/** @type {HTMLVideoElement} */ (byId('lobby-video')), new MediaStream([track]));
+  byId('lobby').dataset.preview = 'on';
+}
+
+function stopPreview() {
+  previewTrack?.stop();
+  previewTrack = null;
+  showStream(/** @type {HTMLVideoElement} */ (byId('lobby-video')), null);
+  byId('lobby').dataset.preview = 'off';
+  byId('preview-note').textContent = 'You join without a camera.';
+}
+
+function joinByCode() {
+  const text = joinCode.value.trim();
+  const token = text.includes('#') ? text.slice(text.indexOf('#') + 1) : text;
+  if (!TOKEN.test(token)) return notify('bad-link');
+  enter(token);
+}
+
+/** @param {string} token */
+function enter(token) {
+  if (screen !== null) return;
+  dismissAll();
+  history.replaceState(null, '', `${location.pathname}#${token}`);
+  const name = nameInput.value.trim();
+  remember(localStorage, NAME, name);
+  remember(sessionStorage, IN_CALL, token);
+  view('call');
+  /** @type {import('./media.js').Kind[]} */
+  const kinds = [];
+  if (withMicrophone.checked) kinds.push('audio');
+  if (withCamera.checked) kinds.push('video');
+  const camera = previewTrack;
+  previewTrack = null;
+  showStream(/** @type {HTMLVideoElement} */ (byId('lobby-video')), null);
+  byId('lobby').dataset.preview = 'off';
+  screen = new CallScreen({ token, name, kinds, camera, onStatus: setStatus, onEnd: ended });
+  /** @type {any} */ (globalThis).columba = { call: screen.call, channel: screen.call.channel };
+  screen.start();
+}
+
+/** @param {{ code: string, message: string } | null} reason why the call ended, unless the person hung up */
+function ended(reason) {
+  if (unloading) return;
+  screen = null;
+  /** @type {any} */ (globalThis).columba = null;
+  remember(sessionStorage, IN_CALL, '');
+  clearChat();
+  dismissAll();
+  view('ended');
+  setStatus('ended', '');
+  byId('ended-title').textContent = reason === null ? 'You have left the call' : 'The call has ended';
+  byId('ended-text').textContent = reason === null ? '' : wordsFor(reason.code, reason.message);
+  byId('ended-title').focus();
+}
+
+/** @param {'lobby' | 'call' | 'ended'} name */
+function view(name) {
+  document.body.dataset.view = name;
+  byId('lobby').hidden = name !== 'lobby';
+  byId('stage').hidden = name !== 'call';
+  byId('ended').hidden = name !== 'ended';
+  byId('share-button').hidden = name !== 'call';
+}
+
+/**
+ * @param {string} state
+ * @param {string} text
+ */
+function setStatus(state, text) {
+  const status = byId('status');
+  status.dataset.state = state;
+  if (status.textContent !== text) status.textContent = text;
+}
+
+/**
+ * @param {Storage} storage
+ * @param {string} key
+ */
+function recall(storage, key) {
+  try {
+    return storage.getItem(key) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Storage may be forbidden or full; the page does without.
+ *
+ * @param {Storage} storage
+ * @param {string} key
+ * @param {string} value
+ */
+function remember(storage, key, value) {
+  try {
+    if (value === '') storage.removeItem(key);
+    else storage.setItem(key, value);
+  } catch {
+    // See above.
+  }
+}

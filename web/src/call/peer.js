@@ -1,0 +1,484 @@
+import { Negotiation } from './negotiation.js';
+import { selectedRoute } from './route.js';
+
+/**
+ * Durations of a call, in milliseconds.
+ *
+ * @typedef {object} CallTiming
+ * @property {number} patience how long the polite side waits for the first offer before it asks for it
+ * @property {number} disconnected how long a connection may stay `disconnected` before ICE is restarted
+ * @property {number} polite how much later the polite side acts, so that both do not restart at once
+ * @property {number} retry how long a connection may take to come up before the next attempt
+ * @property {number} sayAgain how long an offer waits for its answer before it is sent again
+ * @property {number} absent how long a peer that neither the server nor a connection reaches is kept
+ * @property {number} route how often the route is looked up
+ */
+
+/** @type {Readonly<CallTiming>} */
+export const CALL_TIMING = Object.freeze({
+  patience: 3000,
+  disconnected: 5000,
+  polite: 1500,
+  retry: 12000,
+  sayAgain: 5000,
+  absent: 15000,
+  route: 3000,
+});
+
+/**
+ * What a peer needs from its call.
+ *
+ * @typedef {object} PeerHost
+ * @property {CallTiming} timing
+ * @property {(peer: CallPeer) => RTCPeerConnection} connect makes a connection, configured and without tracks
+ * @property {() => Promise<RTCConfiguration>} freshConfiguration with new TURN credentials, if they can be had
+ * @property {(peer: CallPeer) => boolean} isReachable whether signaling reaches the peer now
+ * @property {() => boolean} signalingIsUp
+ * @property {() => Map<string, MediaStreamTrack>} tracks the own tracks, by kind
+ * @property {() => MediaStream} localStream
+ * @property {() => object} status what to tell about oneself: name, microphone, camera
+ * @property {(peer: CallPeer, message: object) => void} send
+ * @property {(peer: CallPeer) => void} changed
+ * @property {(peer: CallPeer, track: MediaStreamTrack, first: boolean) => void} track
+ * @property {(peer: CallPeer, text: string) => void} chat
+ * @property {(peer: CallPeer) => void} gone
+ * @property {(peer: CallPeer, code: string, message: string) => void} error
+ */
+
+/** After so many ICE restarts in vain the whole connection is made anew. */
+const MAX_RESTARTS = 3;
+
+/** Chat messages that wait for the data channel; the oldest is dropped first. */
+const MAX_WAITING_CHAT = 50;
+
+/** The longest chat message, in UTF-16 units. */
+export const MAX_CHAT = 4000;
+
+const MAX_NAME = 40;
+
+/**
+ * Another participant of a {@link import('../call.js').Call}, and the connection to it.
+ *
+ * Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go on, it is the one that makes the next. It
+ * numbers them (`attempt`), and every message names its number, so that what was meant for an earlier connection does not disturb
+ * a later one. The polite one follows, and asks for a new attempt when it needs one.
+ */
+export class CallPeer {
+  /** The peer id. */
+  id;
+  /** @type {string | undefined} the client id, if it gave one */
+  clientId;
+  /** The name that it goes by; empty if it gave none. */
+  name = '';
+  /** Whether it sends sound. */
+  microphone = false;
+  /** Whether it sends a picture. */
+  camera = false;
+  /** @type {import('./route.js').Route | null} the way that packets take, while connected */
+  route = null;
+
+  #host;
+  #polite;
+  /** The number of the present connection; 0 before the first. */
+  #attempt = 0;
+  /** @type {RTCPeerConnection | null} */
+  #connection = null;
+  /** @type {Negotiation | null} */
+  #negotiation = null;
+  /** @type {RTCDataChannel | null} */
+  #data = null;
+  /** @type {MediaStream | null} */
+  #stream = null;
+  /** @type {Map<string, RTCRtpSender>} */
+  #senders = new Map();
+  /** @type {string[]} */
+  #waitingChat = [];
+  #restarts = 0;
+  #restarting = false;
+  #dataWasClosed = false;
+  #hasLeft = false;
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #timers = new Map();
+
+  /**
+   * @param {PeerHost} host
+   * @param {string} id
+   * @param {{ polite: boolean, clientId?: string }} options
+   */
+  constructor(host, id, { polite, clientId }) {
+    this.#host = host;
+    this.#polite = polite;
+    this.id = id;
+    this.clientId = clientId;
+  }
+
+  /** The browser's own connection to this peer; another one after it had to be made anew. */
+  get connection() {
+    return this.#connection;
+  }
+
+  /** Its tracks; `null` before the first arrives. */
+  get stream() {
+    return this.#stream;
+  }
+
+  /** The connection's state: `new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`. */
+  get connectionState() {
+    const state = this.#connection?.connectionState ?? 'new';
+    return state === 'connected' && this.#dataWasClosed ? 'disconnected' : state;
+  }
+
+  get isConnected() {
+    return this.connectionState === 'connected';
+  }
+
+  /** Opens the connection, or waits for the other side to do it. */
+  start() {
+    this.#renew();
+    this.#watch();
+  }
+
+  /**
+   * Takes what the peer sent through the signaling channel.
+   *
+   * @param {any} message
+   */
+  receive(message) {
+    if (message.bye === true) return this.#host.gone(this);
+    if (Number.isSafeInteger(message.renew)) return this.#renewalAsked(message.renew);
+    if (!this.#accepts(message.attempt)) return;
+    const { description, offer, candidate } = message;
+    const isDescription = typeof description?.sdp === 'string' && typeof description.type === 'string';
+    this.#negotiation?.receive({
+      description: isDescription ? description : undefined,
+      offer: Number.isSafeInteger(offer) ? offer : 0,
+      candidate: typeof candidate === 'object' && candidate !== null ? candidate : undefined,
+    });
+    if (isDescription) this.#watch();
+  }
+
+  /** Signaling reaches the peer (again); `anew` means that messages may have been lost. */
+  reachable({ anew = false } = {}) {
+    this.#hasLeft = false;
+    this.#clear('absent');
+    if (anew) this.#negotiation?.sayAgain();
+    if (!this.isConnected) this.#watch();
+  }
+
+  /**
+   * Signaling does not reach the peer any more. That alone ends nothing.
+   *
+   * @param {string} [reason] why, as the server says
+   */
+  unreachable(reason) {
+    if (reason === 'left') this.#hasLeft = true;
+    this.#clear('absent');
+    this.#checkAbsence();
+  }
+
+  /** The machine has another network now. */
+  networkChanged() {
+    if (this.#connection?.remoteDescription) void this.#restart();
+  }
+
+  /** @param {RTCConfiguration} configuration */
+  setConfiguration(configuration) {
+    try {
+      this.#connection?.setConfiguration(configuration);
+    } catch {
+      // A browser that cannot change it keeps the old servers, which serve until their credentials end.
+    }
+  }
+
+  /**
+   * Sends another own track, or none, of this kind.
+   *
+   * @param {string} kind
+   * @param {MediaStreamTrack | null} track
+   */
+  async setTrack(kind, track) {
+    const sender = this.#senders.get(kind);
+    if (sender !== undefined) await sender.replaceTrack(track);
+    else if (track !== null) this.#addTrack(kind, track);
+  }
+
+  /** Tells the peer about this side's name, microphone and camera. */
+  sendStatus() {
+    this.#sendData({ type: 'status', ...this.#host.status() });
+  }
+
+  /** @param {string} text */
+  sendChat(text) {
+    if (this.#sendData({ type: 'chat', text })) return;
+    this.#waitingChat.push(text);
+    if (this.#waitingChat.length > MAX_WAITING_CHAT) this.#waitingChat.shift();
+  }
+
+  /** Says goodbye on the direct way. */
+  sayBye() {
+    this.#sendData({ type: 'bye' });
+  }
+
+  /** Ends the connection. */
+  close() {
+    for (const name of [...this.#timers.keys()]) this.#clear(name);
+    this.#negotiation?.stop();
+    this.#negotiation = null;
+    if (this.#data !== null) this.#data.onclose = null;
+    this.#data = null;
+    this.#connection?.close();
+    this.#connection = null;
+    this.#senders.clear();
+    this.route = null;
+  }
+
+  /**
+   * A new connection, for the reason that the present one cannot go on: the impolite side makes it, the polite one asks for it.
+   */
+  #renew() {
+    // It grows over calls on the same channel as well, because the clock does.
+    if (!this.#polite) this.#open(Math.max(this.#attempt + 1, Date.now()));
+    else if (this.#connection !== null) this.#host.send(this, { renew: this.#attempt });
+    else this.#after('ask', this.#host.timing.patience, () => this.#ask());
+  }
+
+  /** Asks for the first offer, until it comes. */
+  #ask() {
+    if (this.#connection !== null) return;
+    if (this.#host.isReachable(this)) this.#host.send(this, { renew: 0 });
+    this.#after('ask', this.#host.timing.sayAgain, () => this.#ask());
+  }
+
+  /**
+   * The polite side needs a new connection, or has not heard of the present one.
+   *
+   * @param {number} attempt the last that it knows
+   */
+  #renewalAsked(attempt) {
+    if (this.#polite) return;
+    const isNew = this.#connection?.remoteDescription === null;
+    if (attempt === this.#attempt || (attempt === 0 && !isNew)) this.#renew();
+    else this.#negotiation?.sayAgain();
+  }
+
+  /** @param {number} attempt */
+  #open(attempt) {
+    this.close();
+    this.#attempt = attempt;
+    this.#dataWasClosed = false;
+    this.#stream = null;
+    const connection = this.#host.connect(this);
+    this.#connection = connection;
+    this.#negotiation = new Negotiation(connection, {
+      polite: this.#polite,
+      send: (message) => this.#host.send(this, { attempt: this.#attempt, ...message }),
+      failed: (error) => this.#negotiationFailed(error),
+    });
+    connection.onconnectionstatechange = () => this.#stateChanged();
+    connection.ontrack = ({ track }) => this.#trackArrived(track);
+    this.#openData(connection);
+    for (const [kind, track] of this.#host.tracks()) this.#addTrack(kind, track);
+    this.#watch();
+    this.#host.changed(this);
+  }
+
+  /**
+   * Whether a message concerns the present connection; the impolite side's first word of a newer one makes the polite side follow.
+   *
+   * @param {unknown} attempt
+   */
+  #accepts(attempt) {
+    if (typeof attempt !== 'number' || !Number.isSafeInteger(attempt)) return false;
+    if (this.#polite && attempt > this.#attempt) this.#open(attempt);
+    return attempt === this.#attempt;
+  }
+
+  /** @param {RTCPeerConnection} connection */
+  #openData(connection) {
+    const data = connection.createDataChannel('columba', { negotiated: true, id: 0 });
+    this.#data = data;
+    data.onopen = () => {
+      this.sendStatus();
+      for (const text of this.#waitingChat.splice(0)) this.#sendData({ type: 'chat', text });
+      this.#host.changed(this);
+    };
+    data.onmessage = ({ data: text }) => this.#receiveData(text);
+    data.onclose = () => this.#dataClosed();
+  }
+
+  /**
+   * @param {object} message
+   * @returns {boolean} whether the data channel took it
+   */
+  #sendData(message) {
+    if (this.#data?.readyState !== 'open') return false;
+    try {
+      this.#data.send(JSON.stringify(message));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** @param {unknown} text */
+  #receiveData(text) {
+    if (typeof text !== 'string' || text.length > 8 * MAX_CHAT) return;
+    /** @type {any} */
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (message?.type === 'bye') return this.#host.gone(this);
+    if (message?.type === 'chat' && typeof message.text === 'string') {
+      this.#host.chat(this, message.text.slice(0, MAX_CHAT));
+    } else if (message?.type === 'status') {
+      this.name = typeof message.name === 'string' ? message.name.trim().slice(0, MAX_NAME) : '';
+      this.microphone = message.microphone === true;
+      this.camera = message.camera === true;
+      this.#host.changed(this);
+    }
+  }
+
+  /** The other side closed its connection, because it leaves or because it makes a new one. */
+  #dataClosed() {
+    this.#dataWasClosed = true;
+    this.#host.changed(this);
+    this.#checkAbsence();
+    this.#after('renew', this.#host.timing.disconnected, () => this.#host.isReachable(this) && this.#renew());
+  }
+
+  /**
+   * @param {string} kind
+   * @param {MediaStreamTrack} track
+   */
+  #addTrack(kind, track) {
+    const sender = this.#connection?.addTrack(track, this.#host.localStream());
+    if (sender !== undefined) this.#senders.set(kind, sender);
+  }
+
+  /** @param {MediaStreamTrack} track */
+  #trackArrived(track) {
+    const first = this.#stream === null;
+    this.#stream ??= new MediaStream();
+    this.#stream.addTrack(track);
+    this.#host.track(this, track, first);
+  }
+
+  #stateChanged() {
+    const state = this.#connection?.connectionState;
+    if (state === 'connected') {
+      this.#restarts = 0;
+      for (const name of ['disconnected', 'retry', 'absent']) this.#clear(name);
+      void this.#lookUpRoute();
+    } else if (state === 'disconnected') {
+      this.#after('disconnected', this.#host.timing.disconnected, () => this.#recover());
+    } else if (state === 'failed') {
+      this.#clear('disconnected');
+      this.#recover();
+    }
+    if (state !== 'connected') this.#checkAbsence();
+    this.#host.changed(this);
+  }
+
+  /** Restarts ICE soon; the polite side leaves it to the other for a moment. */
+  #recover() {
+    if (this.isConnected) return;
+    this.#after('retry', this.#polite ? this.#host.timing.polite : 0, () => {
+      if (!this.isConnected) void this.#restart();
+    });
+  }
+
+  /** Keeps an eye on a connection that is not up: repeats, restarts and finally renews. */
+  #watch() {
+    const { timing } = this.#host;
+    if (!this.#timers.has('sayAgain')) this.#after('sayAgain', timing.sayAgain, () => this.#checkAnswer());
+    if (!this.isConnected && !this.#timers.has('retry')) this.#after('retry', timing.retry, () => this.#retry());
+  }
+
+  #checkAnswer() {
+    if (this.#connection?.signalingState !== 'have-local-offer') return;
+    if (this.#host.isReachable(this)) this.#negotiation?.sayAgain();
+    this.#after('sayAgain', this.#host.timing.sayAgain, () => this.#checkAnswer());
+  }
+
+  /** @returns {void} */
+  #retry() {
+    if (this.isConnected) return;
+    if (!this.#host.isReachable(this)) return this.#after('retry', this.#host.timing.retry, () => this.#retry());
+    if (this.#connection === null) return;
+    if (this.#restarts < MAX_RESTARTS) return void this.#restart();
+    this.#restarts = 0;
+    this.#renew();
+    this.#watch();
+  }
+
+  /** Restarts ICE, with fresh TURN credentials, because the old ones may have ended. */
+  async #restart() {
+    const connection = this.#connection;
+    if (connection === null || this.#restarting) return;
+    this.#restarting = true;
+    this.#restarts += 1;
+    this.#after('retry', this.#host.timing.retry, () => this.#retry());
+    try {
+      this.setConfiguration(await this.#host.freshConfiguration());
+    } finally {
+      this.#restarting = false;
+    }
+    if (connection !== this.#connection) return;
+    connection.restartIce();
+    this.#watch();
+  }
+
+  /** @param {unknown} error */
+  #negotiationFailed(error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    this.#host.error(this, 'negotiation-failed', `The connection to this peer has to be made anew: ${detail}`);
+    this.#after('renew', this.#host.timing.patience, () => this.#host.isReachable(this) && this.#renew());
+  }
+
+  /** A peer that the server does not know any more stays as long as a connection reaches it, and a little longer. */
+  #checkAbsence() {
+    if (this.#host.isReachable(this) || this.isConnected) return this.#clear('absent');
+    if (this.#hasLeft && this.#host.signalingIsUp()) return this.#host.gone(this);
+    if (this.#dataWasClosed && this.#host.signalingIsUp()) return this.#host.gone(this);
+    if (this.#timers.has('absent')) return;
+    this.#after('absent', this.#host.timing.absent, () => {
+      if (this.#host.isReachable(this) || this.isConnected) return;
+      // While the server is away nobody is reachable, which says nothing about this peer.
+      if (this.#host.signalingIsUp()) this.#host.gone(this);
+      else this.#checkAbsence();
+    });
+  }
+
+  async #lookUpRoute() {
+    const connection = this.#connection;
+    if (connection === null || connection.connectionState !== 'connected') return;
+    this.#after('route', this.route === null ? 500 : this.#host.timing.route, () => void this.#lookUpRoute());
+    const route = await selectedRoute(connection).catch(() => null);
+    if (connection !== this.#connection || route === null) return;
+    if (JSON.stringify(route) === JSON.stringify(this.route)) return;
+    this.route = route;
+    this.#host.changed(this);
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} delay
+   * @param {() => unknown} action
+   */
+  #after(name, delay, action) {
+    this.#clear(name);
+    this.#timers.set(name, setTimeout(() => {
+      this.#timers.delete(name);
+      action();
+    }, delay));
+  }
+
+  /** @param {string} name */
+  #clear(name) {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
