@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use columba_turn::server::Transport;
 use tracing::{info, warn};
 
 use crate::config::{Host, LogFormat, ServeOptions};
-use crate::signal::{Endpoint, Transport};
+use crate::signal::Endpoint;
 use crate::tls::Tls;
 
 /// Everything that is worth saying at the start.

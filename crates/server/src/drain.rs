@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// How long clients get to finish after SIGTERM: with what follows, the process is gone within 10 s.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
+/// How long the relay may take to close its ports then.
+pub(crate) const CLOSING: Duration = Duration::from_secs(1);
+
 /// After how long clients are told to come back, and are disconnected.
 pub(crate) const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 

@@ -7,9 +7,11 @@ mod drain;
 mod failure;
 mod http;
 mod logging;
+mod relay;
 mod serve;
 mod signal;
 mod tls;
+mod turn;
 
 use std::process::ExitCode;
 

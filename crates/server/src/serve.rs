@@ -4,21 +4,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_signal::Relay;
+use columba_turn::server::Transport;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::announce::Announcement;
-use crate::config::{Config, Listen, ServeOptions};
-use crate::drain::{Drain, GRACE, RECONNECT_AFTER};
+use crate::config::{Config, Listen, Secret, ServeOptions};
+use crate::drain::{CLOSING, Drain, GRACE, RECONNECT_AFTER};
 use crate::failure::Failure;
 use crate::http::{self, App, Shared, router};
 use crate::logging;
-use crate::signal::{Endpoint, IceServerSource, Signal, Transport};
+use crate::relay::Relay;
+use crate::signal::{Endpoint, IceServerSource, Signal};
 use crate::tls::Tls;
+use crate::turn;
 
 /// Serves until a signal says to stop.
 pub(crate) fn run(config: Config) -> Result<(), Failure> {
@@ -42,17 +45,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listeners = bind_web(options)?;
     let web: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-    let endpoints = web_endpoints(&web, tls.is_some());
-    let source = IceServerSource {
-        public_host: options.relay.public_host.clone(),
-        public_addresses: options.relay.public_address.clone(),
-        endpoints: endpoints.clone(),
-        secret: options.relay.turn_secret.first().cloned(),
-        lifetime: options.relay.credential_lifetime.0,
-    };
-    let signal = Signal::new(Relay::new(options.signal.to_relay(), UnwrapErr(SysRng)), source);
+    let (relay, secrets) = start_relay(&config, &web, tls.as_ref(), &mut warnings)?;
+    let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
+    let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
+    let signal =
+        Signal::new(columba_signal::Relay::new(options.signal.to_relay(), UnwrapErr(SysRng)), source);
     let drain = Drain::new();
-    let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), &options.web));
+    let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), &options.web));
     let app = Arc::new(App {
         options: options.clone(),
         shared: shared.clone(),
@@ -67,16 +66,68 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_ref(), warnings }.make();
 
-    signals.wait(options, tls.as_ref()).await;
+    let reload = || reload(options, tls.as_ref(), relay.as_deref(), &signal);
+    signals.wait(reload).await;
     info!("stopping: clients are told to come back, again to stop at once");
     drain.begin();
     signal.drain(RECONNECT_AFTER);
     tokio::select! {
         () = shared.wait_until_idle() => {}
         () = tokio::time::sleep(GRACE) => {}
-        () = signals.wait(options, None) => {}
+        () = signals.wait(|| {}) => return Ok(()),
+    }
+    if let Some(relay) = relay {
+        let _ = timeout(CLOSING, relay.shutdown()).await;
     }
     Ok(())
+}
+
+/// Binds STUN's and TURN's ports and starts to serve them, unless they are switched off.
+fn start_relay(
+    config: &Config,
+    web: &[SocketAddr],
+    tls: Option<&Tls>,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<Arc<Relay>>, Vec<Secret>), Failure> {
+    let options = &config.options.relay;
+    if !turn::is_wanted(options) {
+        return Ok((None, Vec::new()));
+    }
+    let secrets = turn::secrets(options)?;
+    let bound = turn::bind(config, tls.is_some(), warnings)?;
+    let relay = Relay::start(turn::relay_config(options, web, &secrets), bound, tls.map(Tls::config))
+        .map_err(|error| Failure::new(format!("STUN and TURN cannot be served ({error}).")))?;
+    Ok((Some(Arc::new(relay)), secrets))
+}
+
+/// Everything that serves TURN: the relay's own ports, and the web port.
+fn endpoints(relay: Option<&Relay>, web: &[SocketAddr], tls: bool) -> Vec<Endpoint> {
+    let Some(relay) = relay else { return Vec::new() };
+    let transport = if tls { Transport::Tls } else { Transport::Tcp };
+    let own = relay.listening().iter().map(|listening| Endpoint {
+        transport: listening.transport,
+        address: listening.address,
+        web: false,
+    });
+    own.chain(web.iter().map(|address| Endpoint { transport, address: *address, web: true })).collect()
+}
+
+/// Reads the files again that change while the server runs: certificate, key, TURN secrets.
+fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&Relay>, signal: &Signal) {
+    match tls.map_or(Ok(()), |tls| tls.reload(options)) {
+        Ok(()) => info!("the certificate has been read again"),
+        Err(failure) => warn!("{failure} The certificate in use stays."),
+    }
+    if let (Some(relay), Some(_)) = (relay, &options.relay.turn_secret_file) {
+        match turn::secrets(&options.relay) {
+            Ok(secrets) => {
+                relay.set_secrets(turn::bytes(&secrets));
+                signal.set_turn_secret(secrets.first().cloned());
+                info!("the TURN secrets have been read again");
+            }
+            Err(failure) => warn!("{failure} The secrets in use stay."),
+        }
+    }
 }
 
 fn bind_web(options: &ServeOptions) -> Result<Vec<TcpListener>, Failure> {
@@ -94,12 +145,6 @@ fn bind_web(options: &ServeOptions) -> Result<Vec<TcpListener>, Failure> {
         return Err(Failure::new("There is nothing to listen on: give at least one address with --listen."));
     }
     Ok(listeners)
-}
-
-/// The web port serves TURN too.
-fn web_endpoints(web: &[SocketAddr], tls: bool) -> Vec<Endpoint> {
-    let transport = if tls { Transport::Tls } else { Transport::Tcp };
-    web.iter().map(|address| Endpoint { transport, address: *address, web: true }).collect()
 }
 
 /// A connection and an allocation take a file descriptor each, and the soft limit is made for programs that use `select`.
@@ -131,17 +176,13 @@ impl Stop {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT; on SIGHUP reads the certificate again meanwhile.
-    async fn wait(&mut self, options: &ServeOptions, tls: Option<&Tls>) {
+    /// Waits for SIGTERM or SIGINT; on SIGHUP has something read again meanwhile.
+    async fn wait(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => match tls.map(|tls| tls.reload(options)) {
-                    Some(Ok(())) => info!("the certificate has been read again"),
-                    Some(Err(failure)) => warn!("{failure} The certificate in use stays."),
-                    None => {}
-                },
+                _ = self.hangup.recv() => reload(),
             }
         }
     }

@@ -24,12 +24,10 @@ use crate::failure::Failure;
 /// The server's identity towards TLS clients. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    acceptor: ServerConfigHandle,
+    config: Arc<ServerConfig>,
     current: Arc<Current>,
     self_signed: bool,
 }
-
-type ServerConfigHandle = Arc<ServerConfig>;
 
 /// The certificate that new connections get; exchanged when the files have changed.
 #[derive(Debug)]
@@ -72,11 +70,15 @@ impl Tls {
             .with_cert_resolver(current.clone());
         // The last is TURN's name (RFC 7443): the web port serves it too.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()];
-        Ok(Some(Self { acceptor: Arc::new(config), current, self_signed }))
+        Ok(Some(Self { config: Arc::new(config), current, self_signed }))
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.acceptor.clone())
+        TlsAcceptor::from(self.config.clone())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
     }
 
     pub(crate) fn is_self_signed(&self) -> bool {
@@ -95,7 +97,7 @@ impl Tls {
         let (Some(cert), Some(key)) = (&options.tls.tls_cert, &options.tls.tls_key) else {
             return Ok(());
         };
-        self.current.replace(read(cert, key, self.acceptor.crypto_provider())?);
+        self.current.replace(read(cert, key, self.config.crypto_provider())?);
         Ok(())
     }
 }

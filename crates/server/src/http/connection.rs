@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use columba_turn::server::Transport;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,6 +28,7 @@ use super::static_files::plain;
 use super::stream::{Peeked, Stream};
 use crate::config::WebOptions;
 use crate::drain::Drain;
+use crate::relay::Relay;
 use crate::tls::Tls;
 
 /// After how long a client that takes nothing of what is sent to it is given up, by the kernel.
@@ -40,6 +42,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Shared {
     pub(crate) drain: Drain,
     tls: Option<Tls>,
+    /// Where TURN on the web port goes.
+    pub(crate) relay: Option<Arc<Relay>>,
     /// For handshake, first byte, request head.
     patience: Duration,
     max_connections: u32,
@@ -59,10 +63,16 @@ struct Open {
 }
 
 impl Shared {
-    pub(crate) fn new(drain: Drain, tls: Option<Tls>, options: &WebOptions) -> Self {
+    pub(crate) fn new(
+        drain: Drain,
+        tls: Option<Tls>,
+        relay: Option<Arc<Relay>>,
+        options: &WebOptions,
+    ) -> Self {
         Self {
             drain,
             tls,
+            relay,
             patience: options.request_timeout.0,
             max_connections: options.max_connections,
             max_per_client: options.max_connections_per_client,
@@ -202,6 +212,10 @@ async fn dispatch<S: Stream>(
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
     if stream.is_stun() {
+        if let Some(relay) = &shared.relay {
+            let transport = if connection.tls { Transport::Tls } else { Transport::Tcp };
+            relay.serve_stream(stream, &[], connection.local, connection.peer, transport).await;
+        }
         return Ok(());
     }
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -270,7 +284,7 @@ mod tests {
     fn connections_are_counted_for_each_network() {
         let words = ["--max-connections", "3", "--max-connections-per-client", "2"].map(Into::into);
         let options = crate::config::Config::load(&words, &Default::default()).unwrap().options.web;
-        let shared = Arc::new(Shared::new(Drain::new(), None, &options));
+        let shared = Arc::new(Shared::new(Drain::new(), None, None, &options));
         let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
         let first = shared.admit(peer("[2001:db8::1]:1")).unwrap();
         let _second = shared.admit(peer("[2001:db8::2]:1")).unwrap();

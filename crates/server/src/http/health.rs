@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use super::client::contains;
 use super::static_files::plain;
 use super::{App, Client};
+use crate::relay::RelayStats;
 
 /// `/healthz`: whether new clients are welcome.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response<Body> {
@@ -42,6 +43,9 @@ pub(super) async fn metrics(
         app.shared.refused(),
     );
     app.signal.expose(&mut text);
+    if let Some(relay) = &app.shared.relay {
+        expose_relay(&relay.stats(), &mut text);
+    }
     text.gauge(
         "columba_draining",
         "1 while the server is stopping.",
@@ -58,6 +62,65 @@ pub(super) async fn metrics(
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Adds what STUN and TURN have counted.
+fn expose_relay(stats: &RelayStats, text: &mut Exposition) {
+    let server = &stats.server;
+    text.gauge("columba_turn_allocations", "Allocations.", server.allocations_live);
+    text.gauge("columba_turn_relay_ports", "Relay ports held.", server.relays_live);
+    for (name, help, value) in [
+        ("columba_turn_allocations_total", "Allocations made.", server.allocations_total),
+        ("columba_turn_successes_total", "Success responses.", server.successes),
+        (
+            "columba_turn_answers_withheld_total",
+            "Requests whose source had been told enough.",
+            server.answers_withheld,
+        ),
+        (
+            "columba_turn_control_bytes_in_total",
+            "Bytes of STUN messages for the server.",
+            server.control_bytes_in,
+        ),
+        (
+            "columba_turn_control_bytes_out_total",
+            "Bytes of STUN messages from the server.",
+            server.control_bytes_out,
+        ),
+        (
+            "columba_turn_datagrams_in_process_total",
+            "Datagrams from relay to relay.",
+            server.datagrams_in_process,
+        ),
+    ] {
+        text.counter(name, help, value);
+    }
+    text.counters(
+        "columba_turn_requests_total",
+        "Requests.",
+        "method",
+        &[
+            ("binding", server.binding_requests),
+            ("allocate", server.allocate_requests),
+            ("refresh", server.refresh_requests),
+            ("create_permission", server.create_permission_requests),
+            ("channel_bind", server.channel_bind_requests),
+        ],
+    );
+    let relayed = [("to_peers", server.datagrams_to_peers), ("to_clients", server.datagrams_to_clients)];
+    text.counters("columba_turn_relayed_datagrams_total", "Datagrams relayed.", "direction", &relayed);
+    let relayed = [("to_peers", server.bytes_to_peers), ("to_clients", server.bytes_to_clients)];
+    text.counters("columba_turn_relayed_bytes_total", "Payload bytes relayed.", "direction", &relayed);
+    let codes: Vec<(String, u64)> = server.errors().map(|(code, count)| (code.to_string(), count)).collect();
+    let codes: Vec<(&str, u64)> = codes.iter().map(|(code, count)| (code.as_str(), *count)).collect();
+    text.counters("columba_turn_errors_total", "Error responses.", "code", &codes);
+    let drops: Vec<(&str, u64)> = server.drops().map(|(reason, count)| (reason.name(), count)).collect();
+    text.counters("columba_turn_dropped_total", "What was neither answered nor relayed.", "reason", &drops);
+    let (open, events): (Vec<_>, Vec<_>) = stats.sockets.all().partition(|(name, _)| name.ends_with("_open"));
+    for (_, value) in open {
+        text.gauge("columba_turn_streams", "TCP and TLS connections.", value);
+    }
+    text.counters("columba_turn_socket_events_total", "What happened at the sockets.", "event", &events);
 }
 
 /// Prometheus's text format. Names and labels come from the program, never from the network.

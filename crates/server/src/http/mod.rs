@@ -12,5 +12,5 @@ mod stream;
 pub(crate) use self::client::Client;
 pub(crate) use self::connection::{Shared, serve};
 pub(crate) use self::health::Exposition;
-pub(crate) use self::listener::{bind, bind_sentence};
+pub(crate) use self::listener::{bind, bind_sentence, no_such_family};
 pub(crate) use self::router::{App, router};

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::attachment::{Attachment, Closing, Wake};
 use super::ice_servers::IceServerSource;
+use crate::config::Secret;
 
 /// The relay as the doors use it. The lock is held for single calls, never across an await.
 pub(crate) struct Signal {
@@ -56,7 +57,12 @@ impl Signal {
         self.with(|relay, now| relay.drain(now, after));
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    /// From now on TURN credentials are made with this secret.
+    pub(crate) fn set_turn_secret(&self, secret: Option<Secret>) {
+        self.ice_servers.set_secret(secret);
+    }
+
+    pub(super) fn stats(&self) -> Stats {
         self.lock().relay.stats()
     }
 

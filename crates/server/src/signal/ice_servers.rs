@@ -1,22 +1,14 @@
 //! `iceServers` for each client: addresses that it can reach, and credentials of its own.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use columba_signal::{IceServer, IceServers, PeerId};
-use columba_turn::server::{Credentials, UnixTime};
+use columba_turn::server::{Credentials, Transport, UnixTime};
 
-use crate::config::{Host, Secret};
+use crate::config::{Host, RelayOptions, Secret};
 use crate::http::Client;
-
-/// How STUN and TURN are reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Udp,
-    Tcp,
-    Tls,
-}
 
 /// A socket that STUN and TURN are served on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +20,15 @@ pub(crate) struct Endpoint {
 }
 
 /// What the URLs and credentials are made of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct IceServerSource {
-    pub(crate) public_host: Option<Host>,
-    pub(crate) public_addresses: Vec<IpAddr>,
+    public_host: Option<Host>,
+    public_addresses: Vec<IpAddr>,
     /// What is really listened on.
-    pub(crate) endpoints: Vec<Endpoint>,
+    endpoints: Vec<Endpoint>,
     /// Makes credentials; without it only STUN is offered.
-    pub(crate) secret: Option<Secret>,
-    pub(crate) lifetime: Duration,
+    secret: Arc<RwLock<Option<Secret>>>,
+    lifetime: Duration,
 }
 
 /// The servers for one client: the URLs are settled, the credentials are made each time.
@@ -44,7 +36,7 @@ pub(crate) struct IceServerSource {
 pub(crate) struct IceServersOf {
     stun: Arc<[String]>,
     turn: Arc<[String]>,
-    secret: Option<Secret>,
+    secret: Arc<RwLock<Option<Secret>>>,
     lifetime: Duration,
 }
 
@@ -52,12 +44,26 @@ pub(crate) struct IceServersOf {
 const MAX_URLS: usize = 5;
 
 impl IceServerSource {
+    pub(crate) fn new(options: &RelayOptions, endpoints: Vec<Endpoint>, secret: Option<Secret>) -> Self {
+        Self {
+            public_host: options.public_host.clone(),
+            public_addresses: options.public_address.clone(),
+            endpoints,
+            secret: Arc::new(RwLock::new(secret)),
+            lifetime: options.credential_lifetime.0,
+        }
+    }
+
+    pub(super) fn set_secret(&self, secret: Option<Secret>) {
+        *self.secret.write().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
     /// The servers for a client.
     pub(crate) fn of(&self, client: &Client) -> IceServersOf {
         let (stun, turn) = self.urls(client);
         IceServersOf {
             stun: stun.into(),
-            turn: if self.secret.is_some() { turn.into() } else { Arc::default() },
+            turn: turn.into(),
             secret: self.secret.clone(),
             lifetime: self.lifetime,
         }
@@ -118,7 +124,8 @@ impl IceServersOf {
             servers.push(plain(&self.stun));
         }
         let mut expire = None;
-        if let Some(secret) = self.secret.as_ref().filter(|_| !self.turn.is_empty()) {
+        let secret = self.secret.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(secret) = secret.filter(|_| !self.turn.is_empty()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let made =
                 Credentials::mint(secret.expose().as_bytes(), UnixTime(now), self.lifetime, peer.as_str());
@@ -146,7 +153,7 @@ mod tests {
             public_host: None,
             public_addresses: Vec::new(),
             endpoints,
-            secret: Some(Secret::new("north".into())),
+            secret: Arc::new(RwLock::new(Some(Secret::new("north".into())))),
             lifetime: Duration::from_secs(60),
         }
     }
@@ -186,12 +193,11 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let bound = source(vec![endpoint(Transport::Udp, "10.0.0.5:3478", false)]);
-        assert_eq!(bound.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:10.0.0.5:3478"]);
-        let mapped =
-            IceServerSource { public_addresses: vec!["198.51.100.1".parse().unwrap()], ..bound.clone() };
+        let bound = || source(vec![endpoint(Transport::Udp, "10.0.0.5:3478", false)]);
+        assert_eq!(bound().urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:10.0.0.5:3478"]);
+        let mapped = IceServerSource { public_addresses: vec!["198.51.100.1".parse().unwrap()], ..bound() };
         assert_eq!(mapped.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:198.51.100.1:3478"]);
-        let named = IceServerSource { public_host: Some("c.d".parse().unwrap()), ..bound };
+        let named = IceServerSource { public_host: Some("c.d".parse().unwrap()), ..bound() };
         assert_eq!(named.urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:c.d:3478"]);
         let local = source(vec![endpoint(Transport::Udp, "127.0.0.1:9", false)]);
         assert!(local.urls(&client(Some("a.b"), "203.0.113.1")).0.is_empty());
@@ -218,8 +224,8 @@ mod tests {
         assert_eq!(servers.servers.len(), 2);
         assert_eq!(servers.servers[0].username, None);
         assert_eq!(servers.servers[1].username, Some(format!("{expire}:0123456789abcdef")));
-        let no_secret =
-            IceServerSource { secret: None, ..source(vec![endpoint(Transport::Udp, "[::]:3478", false)]) };
+        let no_secret = source(vec![endpoint(Transport::Udp, "[::]:3478", false)]);
+        no_secret.set_secret(None);
         let servers = no_secret.of(&client(Some("a.b"), "203.0.113.1")).for_peer(peer);
         assert_eq!((servers.servers.len(), servers.expire), (1, None));
     }

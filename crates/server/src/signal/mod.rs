@@ -11,6 +11,6 @@ mod websocket;
 
 pub(crate) use self::door::Signal;
 pub(crate) use self::http::{enter, events, leave, messages};
-pub(crate) use self::ice_servers::{Endpoint, IceServerSource, Transport};
+pub(crate) use self::ice_servers::{Endpoint, IceServerSource};
 pub(crate) use self::origin::guard_origin;
 pub(crate) use self::websocket::websocket;

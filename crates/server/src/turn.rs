@@ -1,0 +1,126 @@
+//! What the options say about STUN and TURN, in the relay's terms: sockets, policy, limits, secrets.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use columba_turn::server::{self, Rate, Transport};
+
+use crate::config::{Config, Listen, RelayOptions, Secret};
+use crate::failure::Failure;
+use crate::http::{bind_sentence, no_such_family};
+use crate::relay::{Bound, RelayConfig};
+
+/// Whether STUN and TURN are wanted at all.
+pub(crate) fn is_wanted(options: &RelayOptions) -> bool {
+    options.stun_listen.iter().chain(&options.turns_listen).any(|listen| *listen != Listen::Off)
+}
+
+/// Binds what is asked for. A port that is only a default may be taken: then there is a warning, and the server goes on
+/// without it.
+pub(crate) fn bind(config: &Config, tls: bool, warnings: &mut Vec<String>) -> Result<Vec<Bound>, Failure> {
+    let relay = &config.options.relay;
+    let mut wanted = Vec::new();
+    for address in on(&relay.stun_listen) {
+        wanted.push(("stun-listen", address, Transport::Udp));
+        wanted.push(("stun-listen", address, Transport::Tcp));
+    }
+    for address in on(&relay.turns_listen) {
+        if !tls {
+            return Err(Failure::new(
+                "--turns-listen needs a certificate: give one with --tls-cert and --tls-key, or --tls self-signed.",
+            ));
+        }
+        wanted.push(("turns-listen", address, Transport::Tls));
+    }
+    let mut bound = Vec::new();
+    for (option, address, transport) in wanted {
+        match bind_one(address, transport) {
+            Ok(socket) => bound.push(socket),
+            Err(error) => {
+                let kind = if transport == Transport::Udp { "UDP" } else { "TCP" };
+                let sentence = bind_sentence(option, kind, address, &error);
+                if config.is_set(option) {
+                    return Err(Failure::new(sentence));
+                }
+                warnings.push(format!("STUN and TURN go on without it: {sentence}"));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn on(listen: &[Listen]) -> impl Iterator<Item = SocketAddr> + '_ {
+    listen.iter().filter_map(|listen| match listen {
+        Listen::On(address) => Some(*address),
+        Listen::Off => None,
+    })
+}
+
+fn bind_one(address: SocketAddr, transport: Transport) -> io::Result<Bound> {
+    let result = Bound::new(address, transport).map_err(|failed| failed.error);
+    match (result, Listen::ipv4_instead(address)) {
+        (Err(error), Some(ipv4)) if no_such_family(&error) => {
+            Bound::new(ipv4, transport).map_err(|failed| failed.error)
+        }
+        (result, _) => result,
+    }
+}
+
+/// The relay's configuration. `web` are the program's other listeners, which no peer may reach through it.
+pub(crate) fn relay_config(options: &RelayOptions, web: &[SocketAddr], secrets: &[Secret]) -> RelayConfig {
+    let server = server::Config {
+        realm: options.realm.clone(),
+        secrets: bytes(secrets),
+        allow_peers: options.allow_peer.clone(),
+        listeners: web.to_vec(),
+        max_allocations: options.max_allocations as usize,
+        max_allocations_per_credential: options.allocations_per_user,
+        max_allocations_per_address: options.allocations_per_client,
+        bandwidth_per_credential: Rate::per_second(options.bandwidth_per_user.0),
+        bandwidth_per_address: Rate::per_second(options.bandwidth_per_client.0),
+        bandwidth_total: Rate::per_second(options.max_bandwidth.0),
+        ..server::Config::default()
+    };
+    RelayConfig {
+        server,
+        public_addresses: options.public_address.clone(),
+        relay_ports: options.relay_ports.0.clone(),
+        ..RelayConfig::default()
+    }
+}
+
+/// Secrets as the relay wants them.
+pub(crate) fn bytes(secrets: &[Secret]) -> Vec<Vec<u8>> {
+    secrets.iter().map(|secret| secret.expose().as_bytes().to_vec()).collect()
+}
+
+/// The secrets behind TURN passwords: those of the options, then those of the file; a random one if there are none.
+pub(crate) fn secrets(options: &RelayOptions) -> Result<Vec<Secret>, Failure> {
+    let mut secrets = options.turn_secret.clone();
+    if let Some(path) = &options.turn_secret_file {
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::new(format!(
+                "The file of TURN secrets {shown} cannot be read ({error}): check --turn-secret-file."
+            ))
+        })?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let before = secrets.len();
+        secrets.extend(lines.map(|line| Secret::new(line.to_owned())));
+        if secrets.len() == before {
+            return Err(Failure::new(format!(
+                "The file of TURN secrets {shown} is empty: write one secret a line."
+            )));
+        }
+    }
+    if secrets.is_empty() {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::new(format!("The system gives no random numbers ({error}).")))?;
+        secrets.push(Secret::new(URL_SAFE_NO_PAD.encode(random)));
+    }
+    Ok(secrets)
+}
