@@ -47,6 +47,7 @@ impl Server {
         payload: Range<usize>,
     ) -> Forward {
         let routed = match from {
+            _ if buf.get(payload.clone()).is_none() => Err(DropReason::NoRoom),
             Arrival::Client(tuple) => self.route_from_client(now, tuple, buf, payload),
             Arrival::Relay { id, peer } => self.route_from_peer(now, id, peer, buf, payload),
         };
@@ -183,9 +184,6 @@ impl Server {
         let tuple = allocation.tuple;
         let channel = allocation.peers.channel_to(now, peer);
         let len = data.len();
-        if data.end > buf.len() {
-            return Err(DropReason::NoRoom);
-        }
         self.charge(now, slot, len, Direction::Down)?;
         let range = match channel {
             Some(channel) => write_channel_data(channel, tuple.transport().is_stream(), buf, data),

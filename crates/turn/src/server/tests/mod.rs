@@ -1,5 +1,10 @@
 //! The server in virtual time, with clients and an owner that live in this module.
 
+mod abuse;
+mod allocations;
+mod authentication;
 mod harness;
+mod limits;
+mod relaying;
 
 pub(super) use harness::start;
