@@ -24,8 +24,8 @@ pub(super) fn read(path: &Path, options: &[Arg]) -> Result<BTreeMap<String, Vec<
 
 fn entry(key: &str, value: &Value, options: &[Arg], file: &str) -> Result<(String, Vec<String>), Failure> {
     let Some(option) = options.iter().find(|arg| name(arg) == key) else {
-        let hint = similar(key, options).map(|name| format!(" Did you mean {name}?")).unwrap_or_default();
-        return Err(Failure::new(format!("{file}: there is no option \"{key}\".{hint}")));
+        let hint = similar(key, options).map(|name| format!(", perhaps {name} is meant")).unwrap_or_default();
+        return Err(Failure::new(format!("{file}: there is no option \"{key}\"{hint}.")));
     };
     let texts = match value {
         Value::Array(values) if is_list(option) => values.iter().map(scalar).collect::<Option<Vec<_>>>(),

@@ -1,0 +1,198 @@
+//! The WebSocket door, spoken to by hand.
+
+mod common;
+
+use common::{Server, hear, hear_close, say, text};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+const INSTANCE: &str = "abcdefghijklmnopqrstuv";
+
+fn join(server: &Server, session: &str) -> (common::Socket, serde_json::Value) {
+    let mut socket = server.websocket();
+    say(&mut socket, &json!({"type": "join", "session": session}).to_string());
+    let joined = hear(&mut socket);
+    assert_eq!(joined["type"], "joined", "{joined}");
+    (socket, joined)
+}
+
+#[test]
+fn two_peers_find_each_other_and_talk() {
+    let server = Server::start(&[]);
+    let (mut a, joined_a) = join(&server, "meeting");
+    assert_eq!(joined_a["peers"], json!([]));
+    let servers = joined_a["iceServers"].as_array().unwrap();
+    let port = server.stun_port("UDP");
+    assert_eq!(servers[0]["urls"][0], format!("stun:127.0.0.1:{port}"));
+    assert!(text(&servers[1]["urls"][0]).starts_with("turn:127.0.0.1:"), "{servers:?}");
+    assert!(text(&servers[1]["username"]).ends_with(&format!(":{}", text(&joined_a["peer"]))));
+
+    let (mut b, joined_b) = join(&server, "meeting");
+    assert_eq!(joined_b["peers"][0]["peer"], joined_a["peer"]);
+    let event = hear(&mut a);
+    assert_eq!(
+        (&event["type"], &event["seq"], &event["peer"]),
+        (&json!("peer-joined"), &json!(1), &joined_b["peer"])
+    );
+
+    let message = r#"{"type":"send","seq":1,"data":{"b":1.50,"a":"\u00e4"}}"#;
+    say(&mut a, message);
+    assert_eq!(hear(&mut a), json!({"type": "ack", "seq": 1}));
+    let raw = loop {
+        if let Message::Text(text) = b.read().unwrap() {
+            break text;
+        }
+    };
+    assert!(raw.contains(r#""data":{"b":1.50,"a":"\u00e4"}"#), "the bytes that were sent: {raw}");
+
+    say(&mut a, r#"{"type":"leave"}"#);
+    assert_eq!(hear_close(&mut a).0, 1000);
+    let left = hear(&mut b);
+    assert_eq!((&left["type"], &left["reason"]), (&json!("peer-left"), &json!("left")));
+}
+
+#[test]
+fn a_broken_connection_is_resumed_without_loss() {
+    let server = Server::start(&[]);
+    let (mut a, _) = join(&server, "meeting");
+    let (b, joined_b) = join(&server, "meeting");
+    drop(b);
+    hear(&mut a);
+    say(&mut a, r#"{"type":"send","seq":1,"data":"while you were away"}"#);
+    assert_eq!(hear(&mut a)["type"], "ack");
+    let mut b = server.websocket();
+    let resume = json!({"type": "resume", "peer": joined_b["peer"], "secret": joined_b["secret"], "seq": 0});
+    say(&mut b, &resume.to_string());
+    assert_eq!(hear(&mut b)["type"], "resumed");
+    let event = hear(&mut b);
+    assert_eq!((&event["seq"], &event["data"]), (&json!(1), &json!("while you were away")));
+
+    // A second resume takes the membership over, and the first connection is told.
+    let mut c = server.websocket();
+    say(&mut c, &resume.to_string());
+    assert_eq!(hear(&mut c)["type"], "resumed");
+    let (code, reason, last) = hear_close(&mut b);
+    assert_eq!((code, reason.as_str()), (1008, "replaced"));
+    assert_eq!(last.unwrap()["code"], "replaced");
+
+    let mut d = server.websocket();
+    let wrong = json!({"type": "resume", "peer": joined_b["peer"], "secret": INSTANCE, "seq": 0});
+    say(&mut d, &wrong.to_string());
+    assert_eq!(hear(&mut d)["code"], "wrong-secret");
+}
+
+#[test]
+fn the_handshake_is_checked() {
+    let server = Server::start(&["--allow-origin", "https://b.test"]);
+    let refused = |headers: &[(&'static str, &str)]| match server.try_websocket(headers) {
+        Err(Error::Http(answer)) => {
+            let body: serde_json::Value = serde_json::from_slice(answer.body().as_ref().unwrap()).unwrap();
+            (answer.status().as_u16(), text(&body["code"]).to_owned())
+        }
+        other => panic!("{other:?}"),
+    };
+    let protocol = ("sec-websocket-protocol", "columba.v1");
+    assert_eq!(refused(&[]), (400, "subprotocol-required".to_owned()));
+    assert_eq!(
+        refused(&[("sec-websocket-protocol", "columba.v0")]),
+        (400, "subprotocol-required".to_owned())
+    );
+    for origin in ["https://c.test", "http://a.test", "null", "http://a.test:99.evil.test"] {
+        assert_eq!(
+            refused(&[protocol, ("origin", origin)]),
+            (403, "origin-not-allowed".to_owned()),
+            "{origin}"
+        );
+    }
+    for origin in ["http://a.test:99", "https://b.test"] {
+        let (_, answer) = server.try_websocket(&[protocol, ("origin", origin)]).unwrap();
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "columba.v1");
+    }
+}
+
+#[test]
+fn nonsense_is_answered_and_disturbs_nobody() {
+    let server = Server::start(&["--message-size", "1KiB"]);
+    let (mut bystander, _) = join(&server, "other");
+    let (mut a, _) = join(&server, "meeting");
+    for (message, code) in [
+        ("{", "bad-json"),
+        ("[]", "bad-json"),
+        (r#"{"type":"dance"}"#, "unknown-type"),
+        (r#"{"type":"send","seq":"x","data":1}"#, "bad-message"),
+        (r#"{"type":"send","seq":2,"data":1}"#, "sequence-gap"),
+        (r#"{"type":"send","seq":1,"to":"0123456789abcdef","data":1}"#, "no-such-peer"),
+        (r#"{"type":"join","session":"x"}"#, "already-joined"),
+    ] {
+        say(&mut a, message);
+        let mut answer = hear(&mut a);
+        while answer["type"] == "ack" {
+            answer = hear(&mut a);
+        }
+        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{message}");
+    }
+    let big = json!({"type": "send", "seq": 2, "data": "x".repeat(1500)}).to_string();
+    say(&mut a, &big);
+    let mut answer = hear(&mut a);
+    while answer["type"] == "ack" {
+        answer = hear(&mut a);
+    }
+    assert_eq!((&answer["code"], &answer["fatal"]), (&json!("message-too-large"), &json!(false)));
+
+    a.send(Message::binary(vec![0; 3])).unwrap();
+    let (code, reason, last) = hear_close(&mut a);
+    assert_eq!((code, reason.as_str()), (1003, "binary-frame"));
+    assert_eq!(last.unwrap()["fatal"], true);
+
+    say(&mut bystander, r#"{"type":"ping"}"#);
+    assert_eq!(hear(&mut bystander)["type"], "pong");
+}
+
+#[test]
+fn a_frame_too_large_to_be_read_ends_the_connection() {
+    let server = Server::start(&["--message-size", "1KiB"]);
+    let (mut a, _) = join(&server, "meeting");
+    say(&mut a, &"x".repeat(3000));
+    let (code, reason, last) = hear_close(&mut a);
+    assert_eq!((code, reason.as_str()), (1009, "message-too-large"));
+    assert_eq!(last.unwrap()["code"], "message-too-large");
+}
+
+#[test]
+fn whoever_says_nothing_is_sent_away() {
+    let server =
+        Server::start(&["--join-timeout", "200ms", "--ping-interval", "200ms", "--idle-timeout", "500ms"]);
+    let mut silent = server.websocket();
+    assert_eq!(hear_close(&mut silent).1, "join-timeout");
+    let (mut idle, _) = join(&server, "meeting");
+    // Reading would answer the ping frames, so the close must be waiting when the reading begins.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let (_, reason, last) = hear_close(&mut idle);
+    assert_eq!(reason, "idle-timeout");
+    assert_eq!(last.unwrap()["code"], "idle-timeout");
+}
+
+#[test]
+fn a_slow_reader_is_put_out_and_the_others_are_told() {
+    let server = Server::start(&[
+        "--message-size",
+        "64KiB",
+        "--peer-buffer",
+        "1MiB",
+        "--message-burst",
+        "1000000",
+        "--messages-per-second",
+        "1000000",
+    ]);
+    let (mut fast, _) = join(&server, "meeting");
+    let (slow, _) = join(&server, "meeting");
+    hear(&mut fast);
+    let data = "x".repeat(60_000);
+    let reason = (1..2000).find_map(|seq| {
+        say(&mut fast, &json!({"type": "send", "seq": seq, "data": data}).to_string());
+        let heard = hear(&mut fast);
+        (heard["type"] == "peer-left").then(|| heard["reason"].clone())
+    });
+    assert_eq!(reason, Some(json!("too-slow")));
+    drop(slow);
+}
