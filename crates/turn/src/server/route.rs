@@ -141,17 +141,19 @@ impl Server {
         if target.is_none() && ours && self.policy.is_closed(peer) {
             return Err(DropReason::OwnAddress);
         }
+        let bytes = data.len() as u64;
         self.charge(now, slot, data.len(), Direction::Up)?;
-        self.stats.datagrams_to_peers += 1;
-        self.stats.bytes_to_peers += data.len() as u64;
-        match target {
-            None => Ok(Forward::ToPeer { relay: relay.id, peer, range: data, dont_fragment }),
+        let forward = match target {
+            None => Forward::ToPeer { relay: relay.id, peer, range: data, dont_fragment },
             Some(other) => {
                 let forward = self.send_to_client(now, other, relay.addr, buf, data)?;
                 self.stats.datagrams_in_process += 1;
-                Ok(forward)
+                forward
             }
-        }
+        };
+        self.stats.datagrams_to_peers += 1;
+        self.stats.bytes_to_peers += bytes;
+        Ok(forward)
     }
 
     fn route_from_peer(

@@ -38,7 +38,8 @@ pub struct Stats {
     pub datagrams_to_clients: u64,
     /// Payload bytes from peers to clients.
     pub bytes_to_clients: u64,
-    /// Of those both, datagrams from one client's relay to another's, counted once, which left by no relay port.
+    /// Datagrams from one client's relay to another's, which left by no relay port; they are counted as going to a peer
+    /// and as going to a client, too.
     pub datagrams_in_process: u64,
     errors: [u64; ERROR_CODES.len()],
     drops: [u64; DropReason::ALL.len()],

@@ -222,6 +222,8 @@ fn two_clients_meet_relay_to_relay_in_process() {
         assert!(matches!(routed, Routed::ToClient(to, _) if to == ada.tuple));
         assert_eq!(routed.indication(), (at_bob, b"hi".to_vec()));
         assert_eq!(lab.server.stats().datagrams_in_process, 2);
+        let stats = lab.server.stats();
+        assert_eq!((stats.datagrams_to_peers, stats.datagrams_to_clients), (2, 2));
 
         // Where no allocation is, nothing goes: not to the listening socket, not to a port that was released.
         bob.refresh(&mut lab, 0);
