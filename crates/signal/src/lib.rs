@@ -1,4 +1,36 @@
 //! The signaling protocol of Columba: its messages, and the session relay as a sans-IO state machine.
+//!
+//! Two programs that want to talk directly must first exchange a few messages. The [`Relay`] knows who is in which session and
+//! forwards what they say to each other byte for byte, without looking into it. It has two doors, WebSocket and HTTP, and owns
+//! neither sockets nor a clock: its owner tells it what arrived and when, and pulls what is to go out.
+//! The protocol is described in `docs/signaling.md`; [`ClientMessage`] and [`ServerMessage`] are its messages, for both ends.
+//!
+//! ```
+//! use columba_signal::{Config, Frame, IceServers, Input, PeerId, Relay, ServerMessage};
+//! use rand_chacha::rand_core::SeedableRng as _;
+//! # #[expect(clippy::disallowed_methods)]
+//! # fn the_clock() -> std::time::Instant { std::time::Instant::now() }
+//!
+//! let now = the_clock();
+//! // A server takes its seed from the system.
+//! let mut relay = Relay::new(Config::default(), rand_chacha::ChaCha20Rng::seed_from_u64(1));
+//! let ice_servers = |_: PeerId| IceServers::default();
+//!
+//! // Two WebSockets enter the same session.
+//! let address = "192.0.2.1".parse().unwrap();
+//! let (ann, bob) = (relay.connect(now, address), relay.connect(now, address));
+//! for connection in [ann, bob] {
+//!     relay.handle_input(now, connection, Input::Text(r#"{"type":"join","session":"a-token"}"#));
+//!     let frame = relay.poll_transmit(now, connection, &ice_servers).unwrap();
+//!     assert!(matches!(ServerMessage::parse(&frame.text), Ok(ServerMessage::Joined(_))));
+//! }
+//!
+//! // What one says, the other hears, as it was written.
+//! relay.handle_input(now, ann, Input::Text(r#"{"type":"send","seq":1,"data":{"answer" : 4.2e1}}"#));
+//! let Frame { text, seq, .. } = relay.poll_transmit(now, bob, &ice_servers).unwrap();
+//! assert_eq!(seq, Some(1));
+//! assert!(text.ends_with(r#""data":{"answer" : 4.2e1}}"#));
+//! ```
 
 mod client_message;
 mod config;

@@ -13,7 +13,8 @@ fn a_broken_connection_misses_nothing_and_gets_nothing_twice() {
     assert_eq!(data(&house.hear(two)), ["mine"], "the others notice nothing");
     let (back, heard) = house.resume(&joined, 2);
     assert_eq!((&heard[0]["type"], &heard[0]["seq"]), (&json!("resumed"), &json!(1)));
-    assert!(heard[0]["iceServers"].is_array());
+    assert_eq!(heard[0]["iceServers"], joined["iceServers"], "made anew, for the same peer");
+    assert_eq!(house.granted.get(), 3);
     assert_eq!(data(&heard), ["meanwhile"]);
     assert_eq!(heard[1]["seq"], 3);
     house.say(back, &send(2, "on"));

@@ -131,9 +131,12 @@ fn run(seed: u64) {
     let count = 2 + (seed % 2) as u8;
     let mut clients: Vec<_> = (0..count).map(|number| Client::new(&mut house, number, number == 1)).collect();
     let pick = |rng: &mut ChaCha12Rng, below: u32| rng.next_u32() % below;
-    while clients.iter().any(|client| {
-        client.accepted < MESSAGES || (client.inbox.len() as u64) < MESSAGES * u64::from(count - 1)
-    }) {
+    let wanted = (MESSAGES * u64::from(count - 1)) as usize;
+    let is_done = |client: &Client| client.accepted >= MESSAGES && client.inbox.len() >= wanted;
+    let mut steps = 0;
+    while !clients.iter().all(is_done) {
+        steps += 1;
+        assert!(steps < 20_000, "seed {seed}: something got lost");
         let client = &mut clients[pick(&mut rng, count.into()) as usize];
         match (pick(&mut rng, 8), &client.way) {
             (0, _) => client.lose(&mut house, &mut rng),
