@@ -33,7 +33,7 @@ export function setLink(token) {
  */
 export function setAlone(alone) {
   const card = byId('invite');
-  byId('invite-title').textContent = alone ? 'Nobody else is here yet' : 'Invite somebody';
+  byId('invite-title').textContent = alone ? 'Nobody else is here' : 'Invite somebody';
   if (card.dataset.alone === String(alone)) return;
   card.dataset.alone = String(alone);
   show(alone);

@@ -25,6 +25,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
   'bad-token': 'This link is not a link to a call: its code has the wrong form.',
   replaced: 'This call was opened in another place, which took over.',
   'too-slow': 'Your connection to the server is too slow. Joining again…',
+  'bad-ice-servers': 'The browser does not take all of the servers that help behind routers; calls may fail in some networks.',
   'negotiation-failed': 'A connection had to be made anew.',
 });
 

@@ -321,7 +321,7 @@ export class Call extends HandlerTarget {
   /** @type {import('./call/peer.js').PeerHost} */
   #host = {
     timing: { ...CALL_TIMING },
-    connect: () => new RTCPeerConnection(this.#configuration()),
+    connect: () => this.#connect(),
     freshConfiguration: () => this.#freshConfiguration(),
     isReachable: (peer) => this.#channel.state === 'open' && this.#channel.peers.has(peer.id),
     signalingIsUp: () => this.#channel.state === 'open' || this.#channel.state === 'closed',
@@ -359,6 +359,20 @@ export class Call extends HandlerTarget {
     if (stream === null) return;
     this.dispatchEvent(new CallTrackEvent('track', peer, stream, track));
     if (first) this.dispatchEvent(new CallTrackEvent('stream', peer, stream, track));
+  }
+
+  /** @returns {RTCPeerConnection} */
+  #connect() {
+    const configuration = this.#configuration();
+    try {
+      return new RTCPeerConnection(configuration);
+    } catch (error) {
+      // Browsers refuse all servers for one that they do not like, such as one on a port that they block.
+      const iceServers = (configuration.iceServers ?? []).filter(isAcceptable);
+      const connection = new RTCPeerConnection({ ...configuration, iceServers });
+      this.#tellError('bad-ice-servers', `The browser does not take all STUN and TURN servers: ${String(error)}`);
+      return connection;
+    }
   }
 
   /** @returns {RTCConfiguration} */
@@ -425,6 +439,20 @@ export class Call extends HandlerTarget {
    */
   #tellError(code, message, details) {
     this.dispatchEvent(new CallErrorEvent(code, message, details));
+  }
+}
+
+/**
+ * Whether the browser takes this server.
+ *
+ * @param {RTCIceServer} server
+ */
+function isAcceptable(server) {
+  try {
+    new RTCPeerConnection({ iceServers: [server] }).close();
+    return true;
+  } catch {
+    return false;
   }
 }
 

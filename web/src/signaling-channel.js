@@ -6,7 +6,7 @@ import {
   SignalingMessageEvent,
   SignalingStateEvent,
 } from './signaling/events.js';
-import { HttpConnection } from './signaling/http.js';
+import { HttpConnection, leaveInPassing } from './signaling/http.js';
 import { Outbox } from './signaling/outbox.js';
 import { TIMING } from './signaling/timing.js';
 import { WebSocketConnection } from './signaling/websocket.js';
@@ -636,7 +636,9 @@ export class SignalingChannel extends HandlerTarget {
         break;
       case 'pagehide':
         // The others learn at once that this page is gone, instead of after half a minute.
-        if (!kept) this.#close('closed', 'The page was left.');
+        if (kept) break;
+        if (this.#membership !== null && this.door !== 'http') leaveInPassing(this.#url, this.#membership);
+        this.#close('closed', 'The page was left.');
         break;
     }
   };

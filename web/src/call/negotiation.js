@@ -68,13 +68,14 @@ export class Negotiation {
     });
   }
 
-  /** Says again what may have been lost on the way: an offer that was not answered, and the candidates. */
+  /** Says again what may have been lost on the way: an offer that was not answered, with the candidates in it, or else the candidates. */
   sayAgain() {
     const { signalingState, localDescription } = this.#connection;
     if (signalingState === 'have-local-offer' && localDescription !== null && this.#offer > 0) {
       this.#send({ description: plain(localDescription), offer: this.#offer });
+    } else {
+      for (const candidate of this.#local) this.#send({ candidate });
     }
-    for (const candidate of this.#local) this.#send({ candidate });
   }
 
   #isClosed() {

@@ -270,7 +270,7 @@ function error(code, message) {
 function iceServers() {
   const expire = Math.floor(Date.now() / 1000) + 3600;
   const credential = randomBytes(6).toString('hex');
-  return { iceServers: [{ urls: ['turn:127.0.0.1:9?transport=udp'], username: `${expire}:x`, credential }], iceServersExpire: expire };
+  return { iceServers: [{ urls: ['turn:127.0.0.1:34781?transport=udp'], username: `${expire}:x`, credential }], iceServersExpire: expire };
 }
 
 const TYPES = /** @type {Record<string, string>} */ ({
