@@ -28,7 +28,7 @@ impl Announcement<'_> {
         let urls = self.urls(&interfaces);
         let mut warnings = self.warnings.clone();
         warnings.extend(self.foreseeable_trouble(&interfaces));
-        let fingerprint = self.tls.filter(|tls| tls.is_self_signed()).map(Tls::fingerprint);
+        let fingerprint = self.tls.and_then(Tls::fingerprint);
         if self.options.log.log_format == LogFormat::Json {
             for url in urls {
                 info!(url, "open");
@@ -43,7 +43,7 @@ impl Announcement<'_> {
         }
     }
 
-    fn text(&self, urls: &[String], fingerprint: Option<String>, warnings: &[String]) -> String {
+    fn text(&self, urls: &[String], fingerprint: Option<&str>, warnings: &[String]) -> String {
         let mut text = format!("Columba {} is ready. Open\n\n", env!("CARGO_PKG_VERSION"));
         for url in urls {
             let _ = writeln!(text, "  {url}");
@@ -146,5 +146,58 @@ fn is_public(ip: IpAddr) -> bool {
             !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared)
         }
         IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn announced(
+        arguments: &[&str],
+        web: &str,
+        interfaces: &[&str],
+        check: impl Fn(Vec<String>, Vec<String>),
+    ) {
+        let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
+        let options = Config::load(&arguments, &Default::default()).unwrap().options;
+        let udp = Endpoint { transport: Transport::Udp, address: "[::]:3478".parse().unwrap(), web: false };
+        let (web, endpoints) = ([web.parse().unwrap()], [udp]);
+        let announcement = Announcement {
+            options: &options,
+            web: &web,
+            endpoints: &endpoints,
+            tls: None,
+            warnings: Vec::new(),
+        };
+        let interfaces: Vec<IpAddr> = interfaces.iter().map(|ip| ip.parse().unwrap()).collect();
+        check(announcement.urls(&interfaces), announcement.foreseeable_trouble(&interfaces));
+    }
+
+    #[test]
+    fn every_address_is_named_and_trouble_is_foreseen() {
+        let all = ["127.0.0.1", "::1", "192.168.1.5", "fe80::1", "fd00::5"];
+        announced(&[], "[::]:8080", &all, |urls, trouble| {
+            assert_eq!(
+                urls,
+                ["http://localhost:8080/", "http://192.168.1.5:8080/", "http://[fd00::5]:8080/"]
+            );
+            assert!(trouble[0].contains("camera") && trouble[1].contains("--public-address"), "{trouble:?}");
+            assert_eq!(trouble.len(), 2);
+        });
+        announced(&["--public-address", "198.51.100.1"], "127.0.0.1:80", &all, |urls, trouble| {
+            assert_eq!(urls, ["http://localhost/"]);
+            assert_eq!(trouble, [""; 0]);
+        });
+        announced(
+            &["--trust-proxy", "127.0.0.1/32"],
+            "0.0.0.0:80",
+            &["203.0.114.5", "2a00::1"],
+            |urls, trouble| {
+                assert_eq!(urls, ["http://localhost/", "http://203.0.114.5/"]);
+                assert_eq!(trouble, [""; 0]);
+            },
+        );
     }
 }

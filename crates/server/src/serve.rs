@@ -41,11 +41,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let options = &config.options;
     let mut warnings = Vec::new();
     let mut signals = Stop::new()?;
-    let tls = Tls::from_options(options, &mut warnings)?;
+    let tls = Tls::from_options(options, &mut warnings)?.map(Arc::new);
     let listeners = bind_web(options)?;
     let web: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-    let (relay, secrets) = start_relay(&config, &web, tls.as_ref(), &mut warnings)?;
+    let (relay, secrets) = start_relay(&config, &web, tls.as_deref(), &mut warnings)?;
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
     let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
     let signal =
@@ -56,7 +56,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         options: options.clone(),
         shared: shared.clone(),
         signal: signal.clone(),
-        strict_transport: tls.as_ref().is_some_and(|tls| !tls.is_self_signed()),
+        strict_transport: tls.as_ref().is_some_and(|tls| tls.fingerprint().is_none()),
     });
     let router = router(app);
     let keeping_time = signal.clone();
@@ -64,9 +64,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     for listener in listeners {
         tokio::spawn(http::serve(listener, router.clone(), shared.clone()));
     }
-    Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_ref(), warnings }.make();
+    Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_deref(), warnings }.make();
 
-    let reload = || reload(options, tls.as_ref(), relay.as_deref(), &signal);
+    let reload = || reload(options, tls.as_deref(), relay.as_deref(), &signal);
     signals.wait(reload).await;
     info!("stopping: clients are told to come back, again to stop at once");
     drain.begin();
@@ -114,9 +114,17 @@ fn endpoints(relay: Option<&Relay>, web: &[SocketAddr], tls: bool) -> Vec<Endpoi
 
 /// Reads the files again that change while the server runs: certificate, key, TURN secrets.
 fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&Relay>, signal: &Signal) {
-    match tls.map_or(Ok(()), |tls| tls.reload(options)) {
-        Ok(()) => info!("the certificate has been read again"),
-        Err(failure) => warn!("{failure} The certificate in use stays."),
+    if let Some(tls) = tls {
+        match tls.reload(options) {
+            Ok(true) => {
+                if let Some(relay) = relay {
+                    relay.set_tls(tls.config());
+                }
+                info!("the certificate has been read again");
+            }
+            Ok(false) => {}
+            Err(failure) => warn!("{failure} The certificate in use stays."),
+        }
     }
     if let (Some(relay), Some(_)) = (relay, &options.relay.turn_secret_file) {
         match turn::secrets(&options.relay) {

@@ -5,48 +5,28 @@ use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::{ServeOptions, TlsMode};
 use crate::failure::Failure;
 
-/// The server's identity towards TLS clients. Cloning shares it.
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    config: Arc<ServerConfig>,
-    current: Arc<Current>,
-    self_signed: bool,
-}
-
-/// The certificate that new connections get; exchanged when the files have changed.
+/// The server's identity towards TLS clients.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.key())
-    }
-}
-
-impl Current {
-    fn key(&self) -> Arc<CertifiedKey> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    fn replace(&self, key: CertifiedKey) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(key);
-    }
+pub(crate) struct Tls {
+    /// What new connections get; exchanged when the files have changed.
+    config: RwLock<Arc<ServerConfig>>,
+    provider: Arc<CryptoProvider>,
+    /// The certificate's SHA-256 as browsers show it, if it was made here.
+    fingerprint: Option<String>,
 }
 
 impl Tls {
@@ -57,49 +37,54 @@ impl Tls {
     ) -> Result<Option<Self>, Failure> {
         let tls = &options.tls;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let (key, self_signed) = match (&tls.tls_cert, &tls.tls_key) {
-            (Some(cert), Some(key)) => (read(cert, key, &provider)?, false),
-            _ if tls.tls == TlsMode::SelfSigned => (self_signed(options, &provider, warnings)?, true),
+        let (key, fingerprint) = match (&tls.tls_cert, &tls.tls_key) {
+            (Some(cert), Some(key)) => (read(cert, key, &provider)?, None),
+            _ if tls.tls == TlsMode::SelfSigned => {
+                let key = self_signed(options, &provider, warnings)?;
+                let fingerprint = fingerprint(&key);
+                (key, Some(fingerprint))
+            }
             _ => return Ok(None),
         };
-        let current = Arc::new(Current(RwLock::new(Arc::new(key))));
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::new(format!("TLS cannot be set up: {error}.")))?
-            .with_no_client_auth()
-            .with_cert_resolver(current.clone());
-        // The last is TURN's name (RFC 7443): the web port serves it too.
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()];
-        Ok(Some(Self { config: Arc::new(config), current, self_signed }))
-    }
-
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.clone())
+        let config = RwLock::new(server_config(key, &provider)?);
+        Ok(Some(Self { config, provider, fingerprint }))
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.config.clone()
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn is_self_signed(&self) -> bool {
-        self.self_signed
+    /// Of a self-signed certificate.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
-    /// The certificate's SHA-256 as browsers show it.
-    pub(crate) fn fingerprint(&self) -> String {
-        let key = self.current.key();
-        let hash = digest::digest(&digest::SHA256, key.cert.first().map_or(&[], |cert| cert.as_ref()));
-        hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
-    }
-
-    /// Reads the files again. New connections get what is there now; if that is no good, what was there before.
-    pub(crate) fn reload(&self, options: &ServeOptions) -> Result<(), Failure> {
+    /// Reads the files again, if there are files. New connections get what is there now; if that is no good, what was there
+    /// before. Says whether there was something to read.
+    pub(crate) fn reload(&self, options: &ServeOptions) -> Result<bool, Failure> {
         let (Some(cert), Some(key)) = (&options.tls.tls_cert, &options.tls.tls_key) else {
-            return Ok(());
+            return Ok(false);
         };
-        self.current.replace(read(cert, key, self.config.crypto_provider())?);
-        Ok(())
+        let config = server_config(read(cert, key, &self.provider)?, &self.provider)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(true)
     }
+}
+
+fn server_config(key: CertifiedKey, provider: &Arc<CryptoProvider>) -> Result<Arc<ServerConfig>, Failure> {
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(format!("TLS cannot be set up ({error}).")))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    // The last is TURN's name (RFC 7443): the web port serves it too.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn fingerprint(key: &CertifiedKey) -> String {
+    let hash = digest::digest(&digest::SHA256, key.cert.first().map_or(&[], |cert| cert.as_ref()));
+    hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 /// A certificate chain and its key from PEM files.

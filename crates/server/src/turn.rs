@@ -1,7 +1,6 @@
 //! What the options say about STUN and TURN, in the relay's terms: sockets, policy, limits, secrets.
 
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -11,7 +10,7 @@ use columba_turn::server::{self, Rate, Transport};
 use crate::config::{Config, Listen, RelayOptions, Secret};
 use crate::failure::Failure;
 use crate::http::{bind_sentence, no_such_family};
-use crate::relay::{Bound, RelayConfig};
+use crate::relay::{BindError, Bound, RelayConfig};
 
 /// Whether STUN and TURN are wanted at all.
 pub(crate) fn is_wanted(options: &RelayOptions) -> bool {
@@ -39,7 +38,7 @@ pub(crate) fn bind(config: &Config, tls: bool, warnings: &mut Vec<String>) -> Re
     for (option, address, transport) in wanted {
         match bind_one(address, transport) {
             Ok(socket) => bound.push(socket),
-            Err(error) => {
+            Err(BindError { error, .. }) => {
                 let kind = if transport == Transport::Udp { "UDP" } else { "TCP" };
                 let sentence = bind_sentence(option, kind, address, &error);
                 if config.is_set(option) {
@@ -59,12 +58,9 @@ fn on(listen: &[Listen]) -> impl Iterator<Item = SocketAddr> + '_ {
     })
 }
 
-fn bind_one(address: SocketAddr, transport: Transport) -> io::Result<Bound> {
-    let result = Bound::new(address, transport).map_err(|failed| failed.error);
-    match (result, Listen::ipv4_instead(address)) {
-        (Err(error), Some(ipv4)) if no_such_family(&error) => {
-            Bound::new(ipv4, transport).map_err(|failed| failed.error)
-        }
+fn bind_one(address: SocketAddr, transport: Transport) -> Result<Bound, BindError> {
+    match (Bound::new(address, transport), Listen::ipv4_instead(address)) {
+        (Err(failed), Some(ipv4)) if no_such_family(&failed.error) => Bound::new(ipv4, transport),
         (result, _) => result,
     }
 }
@@ -123,4 +119,51 @@ pub(crate) fn secrets(options: &RelayOptions) -> Result<Vec<Secret>, Failure> {
         secrets.push(Secret::new(URL_SAFE_NO_PAD.encode(random)));
     }
     Ok(secrets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Config {
+        let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
+        Config::load(&arguments, &Default::default()).unwrap()
+    }
+
+    #[test]
+    fn a_taken_port_is_a_warning_if_nobody_asked_for_it() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut by_default = config(&[]);
+        by_default.options.relay.stun_listen = vec![Listen::On(address)];
+        let mut warnings = Vec::new();
+        let bound = bind(&by_default, false, &mut warnings).unwrap();
+        assert!(bound.iter().all(|bound| bound.listening().transport == Transport::Tcp));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains(&format!("UDP port {} is taken", address.port())), "{warnings:?}");
+
+        let asked_for = config(&["--stun-listen", &address.to_string()]);
+        let failure = bind(&asked_for, false, &mut Vec::new()).unwrap_err();
+        assert!(failure.to_string().contains("--stun-listen"), "{failure}");
+    }
+
+    #[test]
+    fn secrets_come_from_options_and_file_or_are_made() {
+        let text = |secrets: &[Secret]| secrets.iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
+        let path = std::env::temp_dir().join(format!("columba-secrets-{}", std::process::id()));
+        let read = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            secrets(
+                &config(&["--turn-secret", "a", "--turn-secret-file", path.to_str().unwrap()]).options.relay,
+            )
+        };
+        assert_eq!(text(&read("b\n\n c \n").unwrap()), ["a", "b", "c"]);
+        assert!(read("\n").unwrap_err().to_string().contains("empty"));
+        std::fs::remove_file(&path).unwrap();
+        let missing = config(&["--turn-secret-file", path.to_str().unwrap()]);
+        assert!(secrets(&missing.options.relay).unwrap_err().to_string().contains("--turn-secret-file"));
+        let made = || text(&secrets(&config(&[]).options.relay).unwrap());
+        assert_eq!(made()[0].len(), 43);
+        assert_ne!(made(), made());
+    }
 }

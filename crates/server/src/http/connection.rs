@@ -1,6 +1,7 @@
 //! From a listening socket to requests: TLS, HTTP/1 and HTTP/2, and TURN for whoever speaks that instead.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use columba_turn::server::Transport;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,6 +20,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
@@ -41,7 +43,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) drain: Drain,
-    tls: Option<Tls>,
+    tls: Option<Arc<Tls>>,
     /// Where TURN on the web port goes.
     pub(crate) relay: Option<Arc<Relay>>,
     /// For handshake, first byte, request head.
@@ -65,7 +67,7 @@ struct Open {
 impl Shared {
     pub(crate) fn new(
         drain: Drain,
-        tls: Option<Tls>,
+        tls: Option<Arc<Tls>>,
         relay: Option<Arc<Relay>>,
         options: &WebOptions,
     ) -> Self {
@@ -194,7 +196,7 @@ async fn connection(
     const HANDSHAKE: u8 = 0x16;
     if stream.first() == HANDSHAKE {
         connection.tls = true;
-        let stream = timeout(shared.patience, tls.acceptor().accept(stream)).await??;
+        let stream = timeout(shared.patience, TlsAcceptor::from(tls.config()).accept(stream)).await??;
         let stream = timeout(shared.patience, Peeked::new(stream)).await??;
         dispatch(stream, connection, router, shared).await
     } else if stream.is_stun() {
@@ -218,18 +220,28 @@ async fn dispatch<S: Stream>(
         }
         return Ok(());
     }
+    let drain = shared.drain.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(connection);
-        router.clone().oneshot(request.map(Body::new))
+        let http1 = request.version() <= Version::HTTP_11;
+        let (answer, drain) = (router.clone().oneshot(request.map(Body::new)), drain.clone());
+        async move {
+            let mut response = answer.await?;
+            if http1 && drain.has_begun() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let builder = builder(shared.patience);
     let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let mut draining = false;
+    // A connection that comes while the server drains must get its answer; to hyper it would look idle.
+    let mut told = shared.drain.has_begun();
     loop {
         tokio::select! {
             result = http.as_mut() => return result.map_err(io::Error::other),
-            () = shared.drain.begun(), if !draining => {
-                draining = true;
+            () = shared.drain.begun(), if !told => {
+                told = true;
                 http.as_mut().graceful_shutdown();
             }
         }
@@ -269,7 +281,7 @@ async fn redirect<S: Stream>(
             response.headers_mut().insert(header::LOCATION, location);
         }
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        async move { Ok::<_, std::convert::Infallible>(response) }
+        async move { Ok::<_, Infallible>(response) }
     });
     let builder = builder(shared.patience);
     let http = builder.serve_connection(TokioIo::new(stream), service);

@@ -101,7 +101,7 @@ pub(crate) async fn events(
             .any(|value| value.to_str().is_ok_and(|accept| accept.contains("text/event-stream")));
         // A browser's EventSource that reconnects repeats the query of its first request, so the header goes first.
         let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-        let last = last.filter(|text| !text.is_empty()).or(parameter(query, "after"));
+        let last = last.filter(|text| !text.is_empty()).or_else(|| parameter(query, "after"));
         let after = last.map(|text| number("after", text)).transpose()?;
         let kind = if streaming {
             EventsKind::Stream
@@ -178,7 +178,7 @@ fn credential(headers: &HeaderMap, query: Option<&str>) -> Result<Credential, Re
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let Some(token) = bearer.or(parameter(query, "access_token")) else {
+    let Some(token) = bearer.or_else(|| parameter(query, "access_token")) else {
         let sentence =
             "Say who you are: Authorization: Bearer PEER.SECRET, as the answer to joining gave them.";
         return Err(Refusal::new(ErrorCode::NotJoined, sentence));
