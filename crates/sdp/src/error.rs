@@ -102,7 +102,8 @@ pub enum Error {
 
 /// What a grammar asks for at the place where a value departs from it.
 ///
-/// [`Field::parse`](crate::Field::parse) answers it; the collection that holds the line makes an [`Error::Malformed`] of it.
+/// [`Field::parse`](crate::Field::parse) answers it; the collection that holds the line makes an
+/// [`Error::Malformed`] of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected(pub &'static str);
 

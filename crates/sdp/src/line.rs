@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use crate::error::{Error, quote};
 
-/// One line of a section: a letter and a value (RFC 8866 §5). Immutable, and always printable as exactly one line.
+/// One line of a section: a letter and a value (RFC 8866 §5). Immutable, and always printable as exactly one
+/// line.
 ///
 /// The lines `v=`, `o=`, `s=` and `m=` are not among them: the first three belong to
 /// [`SessionDescription`](crate::SessionDescription), the last to [`MediaSection`](crate::MediaSection).
@@ -24,7 +25,8 @@ impl Line {
     /// A line of any letter that is not `v`, `o`, `s` or `m`.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the letter is another character or one of those four, or if the value holds NUL, CR or LF.
+    /// [`Error::Unprintable`] if the letter is another character or one of those four, or if the value holds
+    /// NUL, CR or LF.
     pub fn new(kind: char, value: impl Into<String>) -> Result<Self, Error> {
         let value = value.into();
         let refuse =
@@ -44,7 +46,8 @@ impl Line {
     /// The line `a=<name>` or `a=<name>:<value>`.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the name is empty or holds white space or a colon, or if either holds NUL, CR or LF.
+    /// [`Error::Unprintable`] if the name is empty or holds white space or a colon, or if either holds NUL,
+    /// CR or LF.
     pub fn attribute(name: &str, value: Option<&str>) -> Result<Self, Error> {
         if name.is_empty() || name.contains(|c: char| c == ':' || c.is_ascii_whitespace()) {
             return Err(Error::Unprintable {
@@ -86,7 +89,8 @@ impl Line {
         (self.kind == b'a').then(|| self.text[..self.colon as usize].trim_ascii())
     }
 
-    /// The value of the attribute: what follows the colon, as it was; `None` if there is no colon or this is not an `a=` line.
+    /// The value of the attribute: what follows the colon, as it was; `None` if there is no colon or this is
+    /// not an `a=` line.
     pub fn attribute_value(&self) -> Option<&str> {
         if self.kind != b'a' {
             return None;

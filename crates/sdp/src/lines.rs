@@ -11,8 +11,9 @@ const CANONICAL_ORDER: &[u8] = b"iuepcbtrzka";
 
 /// The lines of the session section or of one media section, in the order in which they stand.
 ///
-/// Unknown lines and attributes are kept. Typed values are read with [`get`](Self::get) and [`all`](Self::all) and written with
-/// [`set`](Self::set), [`add`](Self::add) and [`replace`](Self::replace): every type that implements [`Field`] is an attribute or line.
+/// Unknown lines and attributes are kept. Typed values are read with [`get`](Self::get) and
+/// [`all`](Self::all) and written with [`set`](Self::set), [`add`](Self::add) and [`replace`](Self::replace):
+/// every type that implements [`Field`] is an attribute or line.
 ///
 /// ```
 /// use columba_sdp::{Lines, attributes::{Mid, RtpMap, Setup}};

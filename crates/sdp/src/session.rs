@@ -12,8 +12,8 @@ use crate::parse::{Limits, parse};
 
 /// A session description (RFC 8866): what is true for the whole session, and its media sections.
 ///
-/// Every line that was parsed is kept, known or not, in its order; only `o=` and `s=` always come right after `v=`. What is printed
-/// ends its lines with CRLF, and can be parsed again to an equal value.
+/// Every line that was parsed is kept, known or not, in its order; only `o=` and `s=` always come right after
+/// `v=`. What is printed ends its lines with CRLF, and can be parsed again to an equal value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionDescription {
     origin: Origin,

@@ -1,4 +1,5 @@
-//! What Chromium 156 and Firefox 153 really write, recorded from Debian's packages: read whole, and printed to the byte.
+//! What Chromium 156 and Firefox 153 really write, recorded from Debian's packages: read whole, and printed
+//! to the byte.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! The attributes that tie the description to the keys: DTLS (RFC 8122, RFC 8842), and SDES, which WebRTC refuses.
+//! The attributes that tie the description to the keys: DTLS (RFC 8122, RFC 8842), and SDES, which WebRTC
+//! refuses.
 
 use std::fmt;
 
@@ -146,7 +147,8 @@ text_attribute!(
 );
 
 text_attribute!(
-    /// `a=crypto`: SRTP keys in the description itself (SDES, RFC 4568). WebRTC must not use it (RFC 8827 §6.5); kept unread.
+    /// `a=crypto`: SRTP keys in the description itself (SDES, RFC 4568). WebRTC must not use it (RFC 8827
+    /// §6.5); kept unread.
     Crypto,
     "crypto",
     "a crypto line",

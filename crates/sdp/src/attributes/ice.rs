@@ -23,7 +23,8 @@ text_attribute!(
     |text| (22..=256).contains(&text.len()) && text.bytes().all(is_ice_char)
 );
 
-/// RFC 8839 has letters, digits, `+` and `/`; the other four are written by older stacks, and browsers take them.
+/// RFC 8839 has letters, digits, `+` and `/`; the other four are written by older stacks, and browsers take
+/// them.
 fn is_ice_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/-=#_".contains(&byte)
 }
