@@ -1,6 +1,7 @@
 //! What the program says when it is ready: where to go, and what will not work.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use columba_turn::server::Transport;
@@ -39,7 +40,8 @@ impl Announcement<'_> {
             info!(services = self.services(), "ready");
             warnings.iter().for_each(|warning| warn!("{warning}"));
         } else {
-            print!("{}", self.text(&urls, fingerprint, &warnings));
+            // Nobody may be listening any more; that is no reason not to serve.
+            let _ = std::io::stdout().write_all(self.text(&urls, fingerprint, &warnings).as_bytes());
         }
     }
 

@@ -152,14 +152,14 @@ mod tests {
         let text = |secrets: &[Secret]| secrets.iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
         let path = std::env::temp_dir().join(format!("columba-secrets-{}", std::process::id()));
         let read = |content: &str| {
-            std::fs::write(&path, content).unwrap();
+            fs::write(&path, content).unwrap();
             secrets(
                 &config(&["--turn-secret", "a", "--turn-secret-file", path.to_str().unwrap()]).options.relay,
             )
         };
         assert_eq!(text(&read("b\n\n c \n").unwrap()), ["a", "b", "c"]);
         assert!(read("\n").unwrap_err().to_string().contains("empty"));
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         let missing = config(&["--turn-secret-file", path.to_str().unwrap()]);
         assert!(secrets(&missing.options.relay).unwrap_err().to_string().contains("--turn-secret-file"));
         let made = || text(&secrets(&config(&[]).options.relay).unwrap());

@@ -101,7 +101,14 @@ fn metrics_are_for_those_who_are_allowed() {
 fn a_slow_head_is_not_waited_for() {
     use std::io::{Read as _, Write as _};
     let server = Server::start(&["--request-timeout", "300ms"]);
-    for start in ["", "GET / HTTP/1.1\r\nhost:"] {
+    for start in [
+        "",
+        "GET / HTTP/1.1\r\nhost:",
+        "P",
+        "PRI * HTTP/2.0\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
         let mut stream = server.connect();
         stream.write_all(start.as_bytes()).unwrap();
         let mut rest = Vec::new();

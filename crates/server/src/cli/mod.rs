@@ -1,6 +1,7 @@
 //! The command line: which command is meant, and how complaints are shown.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -50,7 +51,8 @@ fn serve(words: &[OsString], environment: &Environment) -> ExitCode {
         Err(error) => return complain(&error, "columba serve"),
     };
     if config.print {
-        print!("{}", config.to_toml());
+        // A reader that has seen enough, such as head, is no error.
+        let _ = std::io::stdout().write_all(config.to_toml().as_bytes());
         return ExitCode::SUCCESS;
     }
     match crate::serve::run(config) {

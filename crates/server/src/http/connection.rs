@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::Client;
-use super::client::Connection;
+use super::client::{Connection, contains};
 use super::static_files::plain;
 use super::stream::{Peeked, Stream};
 use crate::config::WebOptions;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     patience: Duration,
     max_connections: u32,
     max_per_client: u32,
+    trust_proxy: Vec<IpNet>,
     open: Mutex<Open>,
     /// The last connection has been closed.
     idle: Notify,
@@ -78,6 +80,7 @@ impl Shared {
             patience: options.request_timeout.0,
             max_connections: options.max_connections,
             max_per_client: options.max_connections_per_client,
+            trust_proxy: options.trust_proxy.clone(),
             open: Mutex::default(),
             idle: Notify::new(),
             accepted: AtomicU64::new(0),
@@ -115,7 +118,13 @@ impl Shared {
         let prefix = prefix(peer.ip());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let here = open.by_client.get(&prefix).copied().unwrap_or_default();
-        if open.total >= self.max_connections || here >= self.max_per_client {
+        // All clients of a proxy come from its address.
+        let here_at_most = if contains(&self.trust_proxy, peer.ip().to_canonical()) {
+            u32::MAX
+        } else {
+            self.max_per_client
+        };
+        if open.total >= self.max_connections || here >= here_at_most {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -221,13 +230,16 @@ async fn dispatch<S: Stream>(
         return Ok(());
     }
     let drain = shared.drain.clone();
+    let asked = Arc::new(AtomicBool::new(false));
+    let has_asked = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(connection);
         let http1 = request.version() <= Version::HTTP_11;
         let (answer, drain) = (router.clone().oneshot(request.map(Body::new)), drain.clone());
         async move {
             let mut response = answer.await?;
-            if http1 && drain.has_begun() {
+            if http1 && drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -235,11 +247,20 @@ async fn dispatch<S: Stream>(
     });
     let builder = builder(shared.patience);
     let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // hyper has no timeout of its own while it cannot tell HTTP/1 from HTTP/2, and none for HTTP/2's first frames.
+    let mut patience = std::pin::pin!(tokio::time::sleep(shared.patience));
+    let mut checked = false;
     // A connection that comes while the server drains must get its answer; to hyper it would look idle.
     let mut told = shared.drain.has_begun();
     loop {
         tokio::select! {
             result = http.as_mut() => return result.map_err(io::Error::other),
+            () = patience.as_mut(), if !checked => {
+                checked = true;
+                if !has_asked.load(Ordering::Relaxed) {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
             () = shared.drain.begun(), if !told => {
                 told = true;
                 http.as_mut().graceful_shutdown();
@@ -262,6 +283,7 @@ fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(32)
+        .max_send_buf_size(64 * 1024)
         .max_header_list_size(16 * 1024);
     builder
 }
@@ -294,7 +316,9 @@ mod tests {
 
     #[test]
     fn connections_are_counted_for_each_network() {
-        let words = ["--max-connections", "3", "--max-connections-per-client", "2"].map(Into::into);
+        let words =
+            ["--max-connections", "4", "--max-connections-per-client", "2", "--trust-proxy", "192.0.2.1/32"]
+                .map(Into::into);
         let options = crate::config::Config::load(&words, &Default::default()).unwrap().options.web;
         let shared = Arc::new(Shared::new(Drain::new(), None, None, &options));
         let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -302,9 +326,10 @@ mod tests {
         let _second = shared.admit(peer("[2001:db8::2]:1")).unwrap();
         assert!(shared.admit(peer("[2001:db8::3]:1")).is_none(), "the same /64");
         let _third = shared.admit(peer("192.0.2.1:1")).unwrap();
+        let _fourth = shared.admit(peer("192.0.2.1:2")).unwrap();
         assert!(shared.admit(peer("192.0.2.2:1")).is_none(), "full");
         drop(first);
-        assert!(shared.admit(peer("[::ffff:192.0.2.1]:2")).is_some());
-        assert_eq!((shared.connections(), shared.accepted(), shared.refused()), (2, 4, 2));
+        assert!(shared.admit(peer("[::ffff:192.0.2.1]:3")).is_some(), "a proxy stands for many clients");
+        assert_eq!((shared.connections(), shared.accepted(), shared.refused()), (3, 5, 2));
     }
 }

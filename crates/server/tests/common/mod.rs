@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -84,12 +84,10 @@ impl Server {
     /// With exactly these arguments.
     pub fn spawn(command: &mut Command) -> Self {
         let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the program starts");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line).map_err(drop))
-        });
+        forward(child.stdout.take().expect("stdout is piped"), sender.clone());
+        forward(child.stderr.take().expect("stderr is piped"), sender);
         let mut server = Self { child, lines: Mutex::new(lines), said: String::new(), port: 0 };
         server.wait_for("STUN and TURN:");
         let url = server.said.lines().find(|line| line.trim().starts_with("http")).expect("a URL is printed");
@@ -98,7 +96,7 @@ impl Server {
         server
     }
 
-    /// Reads what the server prints until there is a line with these words.
+    /// Reads what the server prints and logs until there is a line with these words.
     pub fn wait_for(&mut self, words: &str) {
         loop {
             let line = self
@@ -187,6 +185,13 @@ impl Server {
     pub fn websocket(&self) -> Socket {
         self.try_websocket(&[("sec-websocket-protocol", "columba.v1")]).expect("the handshake succeeds").0
     }
+}
+
+fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+    std::thread::spawn(move || {
+        let read = BufReader::new(pipe).lines().map_while(Result::ok);
+        read.for_each(|line| drop(lines.send(line)));
+    });
 }
 
 impl Drop for Server {
