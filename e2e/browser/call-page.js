@@ -34,7 +34,10 @@ export class CallPage {
     this.page = page;
     this.label = label;
     page.on('request', (request) => this.requests.push(`${request.method()} ${request.url()}`));
-    page.on('pageerror', (error) => this.faults.push(String(error)));
+    page.on('pageerror', (error) => {
+      // Firefox reports a server that is away here too; nobody can catch that.
+      if (!/can.t establish a connection|interrupted while the page was loading/.test(String(error))) this.faults.push(String(error));
+    });
   }
 
   /** @param {import('./launch.js').Running} running @param {string} url @param {OpenOptions} [options] */
@@ -156,6 +159,8 @@ export class CallPage {
     await this.#repeat('pictures that change and are not black', async () => {
       later = await this.pictures();
       return later.length === peers && later.every(({ sum, bright }, index) => bright && sum !== pictures[index]?.sum);
+    }).catch((error) => {
+      throw new Error(`${error.message}\n${JSON.stringify({ pictures, later })}`);
     });
   }
 
@@ -244,7 +249,11 @@ export class CallPage {
         const words = document.querySelector('[data-testid=status]')?.textContent;
         const notices = document.querySelector('[data-testid=notices]')?.textContent?.trim();
         const tiles = [...document.querySelectorAll('[data-testid=tile]')].map((tile) => ({ .../** @type {HTMLElement} */ (tile).dataset }));
-        return JSON.stringify({ view: document.body.dataset.view, words, notices, tiles });
+        const videos = [...document.querySelectorAll('video')].map(
+          (video) => `${video.dataset.testid} ${video.paused ? 'paused' : 'plays'} ${video.videoWidth}x${video.videoHeight} at ${video.currentTime}`,
+        );
+        const { visibilityState } = document;
+        return JSON.stringify({ view: document.body.dataset.view, visibilityState, words, notices, tiles, videos });
       })
       .catch(String);
     return [seen, ...this.faults].join('\n');

@@ -8,7 +8,7 @@ const signalingChannel = new SignalingChannel(query.get('remote'), {
   url: query.get('signal') ?? undefined,
   clientId: query.get('own') ?? undefined,
 });
-const configuration = { iceServers: await signalingChannel.iceServers() };
+const configuration = { iceServers: [{ urls: query.get('stun') }] };
 const peerConnection = new RTCPeerConnection(configuration);
 
 // Our own picture and sound go to the other side.

@@ -15,7 +15,7 @@ describe('bad signaling', { timeout: 60_000 }, () => {
   let session = 0;
 
   before(async () => {
-    const limits = ['--peer-buffer', '1MiB', '--messages-per-second', '2000', '--message-burst', '2000'];
+    const limits = ['--joins-per-minute', '60', '--peer-buffer', '1MiB', '--messages-per-second', '2000', '--message-burst', '2000'];
     server = await Server.start({ args: ['--turn-secret', SECRET, '--allow-peer', BYSTANDER_PEER, ...limits] });
     bystander = await Bystander.arrive(server, SECRET);
   });

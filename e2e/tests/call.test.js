@@ -89,7 +89,7 @@ describe('a call', { skip, timeout: 240_000 }, () => {
     await talk(await join(token, 'chromium'), await join(token, 'firefox'), await join(token, 'chromium'));
   });
 
-  for (const [stays, reloads] of couples.slice(1)) {
+  for (const [stays, reloads] of /** @type {[BrowserName, BrowserName][]} */ ([['firefox', 'chromium'], ['chromium', 'firefox']])) {
     it(`a reload of ${reloads} rejoins ${stays}`, async () => {
       const token = randomUUID();
       const [one, other] = [await join(token, stays), await join(token, reloads)];

@@ -53,7 +53,8 @@ describe('a page in the style of the tutorials', { skip, timeout: 90_000 }, () =
    */
   async function call(caller, callee, { webSocket, callerFirst }) {
     const open = async (/** @type {number} */ browser, /** @type {Record<string, string>} */ query) => {
-      const all = new URLSearchParams({ signal: `${server.origin}/v1/signal`, ...query });
+      const stun = `stun:localhost:${server.ports.stun}`;
+      const all = new URLSearchParams({ signal: `${server.origin}/v1/signal`, stun, ...query });
       return await CallPage.open(running[browser], `${site.origin}/tutorial.html?${all}`, { webSocket });
     };
     const openCaller = () => open(0, { role: 'caller', ...caller });
