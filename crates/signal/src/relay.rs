@@ -269,6 +269,7 @@ impl Relay {
         for connection in open {
             self.say_going_away(now, connection);
         }
+        self.relieve(now);
     }
 
     /// Counts a refusal that the owner made itself (`subprotocol-required`, `origin-not-allowed`, a body too large).

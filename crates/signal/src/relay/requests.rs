@@ -138,7 +138,7 @@ impl Relay {
                 }
                 Some(Ending::Violation(refusal)) => {
                     self.violate_by_request(now, key, refusal.clone());
-                    return Err(refusal);
+                    return Err(refusal.fatal());
                 }
             }
         }

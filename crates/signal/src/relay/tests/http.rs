@@ -183,7 +183,7 @@ fn too_many_errors_end_the_membership_over_http_too() {
     let (mut house, joined, socket) = mixed();
     let stream = house.open(&joined, None, STREAM).unwrap();
     let refusal = house.post(&joined, &Value::Array(vec![json!(1); 20])).unwrap_err();
-    assert_eq!((refusal.code, refusal.http_status()), (ErrorCode::TooManyErrors, 429));
+    assert_eq!((refusal.code, refusal.http_status(), refusal.fatal), (ErrorCode::TooManyErrors, 429, true));
     assert_eq!(house.was_closed(stream), Some((1008, Some(ErrorCode::TooManyErrors))));
     assert_eq!(house.hear(socket).last().unwrap()["reason"], "violation");
     assert_eq!(house.post(&joined, &json!([])).unwrap_err().code, ErrorCode::ResumeExpired);
