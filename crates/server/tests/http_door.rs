@@ -96,7 +96,7 @@ fn leaving_ends_the_membership() {
 
 #[test]
 fn a_membership_without_a_reader_expires() {
-    let server = Server::start(&["--resume-within", "300ms"]);
+    let server = Server::start(&["--resume-within", "1500ms"]);
     let (_, a) = server.join(r#"{"type":"join","session":"meeting"}"#);
     let (_, b) = server.join(r#"{"type":"join","session":"meeting"}"#);
     let mut stream = Events::open(&server, &a);

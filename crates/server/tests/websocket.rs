@@ -161,7 +161,7 @@ fn a_frame_too_large_to_be_read_ends_the_connection() {
 #[test]
 fn whoever_says_nothing_is_sent_away() {
     let server =
-        Server::start(&["--join-timeout", "200ms", "--ping-interval", "200ms", "--idle-timeout", "500ms"]);
+        Server::start(&["--join-timeout", "1500ms", "--ping-interval", "200ms", "--idle-timeout", "500ms"]);
     let mut silent = server.websocket();
     assert_eq!(hear_close(&mut silent).1, "join-timeout");
     let (mut idle, _) = join(&server, "meeting");
