@@ -1,0 +1,124 @@
+//! Candidates: addresses at which a peer may be reached (RFC 8445 §5.1, RFC 8839 §5.1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Where a candidate's address comes from (RFC 8445 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateKind {
+    /// An address of the host's own.
+    Host,
+    /// The address that a STUN server saw.
+    ServerReflexive,
+    /// The address that the other peer saw.
+    PeerReflexive,
+    /// An address of a TURN server that relays to the host.
+    Relayed,
+}
+
+impl CandidateKind {
+    /// The type preference that RFC 8445 §5.1.2.2 recommends.
+    #[must_use]
+    pub const fn preference(self) -> u32 {
+        match self {
+            Self::Host => 126,
+            Self::PeerReflexive => 110,
+            Self::ServerReflexive => 100,
+            Self::Relayed => 0,
+        }
+    }
+}
+
+/// What peers speak with the address: for a relayed candidate with the relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateTransport {
+    /// Datagrams.
+    #[default]
+    Udp,
+    /// A TCP connection (RFC 6544).
+    Tcp(TcpType),
+}
+
+/// Who opens the connection (RFC 6544 §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TcpType {
+    /// The candidate's owner opens connections.
+    Active,
+    /// The candidate's owner accepts them.
+    Passive,
+    /// Both open at once.
+    SimultaneousOpen,
+}
+
+/// The address in a candidate, or the name that hides it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateAddress {
+    /// An address.
+    Ip(IpAddr),
+    /// A name: one that ends in `.local` is asked for by mDNS (draft-ietf-mmusic-mdns-ice-candidates), others by DNS.
+    Name(Arc<str>),
+}
+
+/// A candidate, in its parts. Its text (RFC 8839 §5.1) is the business of descriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Equal for candidates of one type, base, server and transport (RFC 8445 §5.1.1.3).
+    pub foundation: Arc<str>,
+    /// 1 for RTP and data; 2 for RTCP that is not multiplexed.
+    pub component: u8,
+    /// What is spoken with it.
+    pub transport: CandidateTransport,
+    /// RFC 8445 §5.1.2.
+    pub priority: u32,
+    /// The address or name.
+    pub address: CandidateAddress,
+    /// The port; 9 for an active TCP candidate.
+    pub port: u16,
+    /// Where it comes from.
+    pub kind: CandidateKind,
+    /// The base of a reflexive candidate or the mapped address of a relayed one; `0.0.0.0:0` where it is hidden.
+    pub related: Option<SocketAddr>,
+    /// The user name fragment of the generation that the candidate belongs to (RFC 8838 §4), if it says so.
+    pub ufrag: Option<Arc<str>>,
+    /// The cost of the network behind it, 0 (wired) to 999, if known.
+    pub network_cost: Option<u16>,
+    /// For a local candidate: the server that it was had from, as [`IceServer::url`](crate::IceServer) says.
+    pub url: Option<Arc<str>>,
+}
+
+impl Candidate {
+    /// The transport address, unless a name hides it.
+    #[must_use]
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.address {
+            CandidateAddress::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            CandidateAddress::Name(_) => None,
+        }
+    }
+}
+
+/// A candidate's priority from its parts (RFC 8445 §5.1.2.1).
+#[must_use]
+pub(crate) const fn priority(type_preference: u32, local_preference: u16, component: u8) -> u32 {
+    (type_preference << 24) | ((local_preference as u32) << 8) | (256 - component as u32)
+}
+
+/// A pair's priority from those of its candidates: `controlling` is the controlling agent's (RFC 8445 §6.1.2.3).
+#[must_use]
+pub(crate) fn pair_priority(controlling: u32, controlled: u32) -> u64 {
+    let (g, d) = (u64::from(controlling), u64::from(controlled));
+    (g.min(d) << 32) + 2 * g.max(d) + u64::from(g > d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_are_the_formulas_of_the_rfc() {
+        assert_eq!(priority(126, 65535, 1), 2_130_706_431);
+        assert_eq!(priority(0, 65535, 2), 0x00FF_FFFE);
+        assert_eq!(pair_priority(1, 2), (1 << 32) + 4);
+        assert_eq!(pair_priority(2, 1), (1 << 32) + 5);
+    }
+}

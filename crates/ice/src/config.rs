@@ -1,0 +1,218 @@
+//! What an agent can be told before it begins.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::path::Transport;
+
+/// Everything that can be set about an agent. The default is a full agent without servers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// STUN and TURN servers. A TURN server over UDP is asked for reflexive addresses, too. More than
+    /// [`MAX_SERVERS`](Self::MAX_SERVERS) are not looked at.
+    pub servers: Vec<IceServer>,
+    /// Which candidates may be used at all. Default all.
+    pub policy: TransportPolicy,
+    /// Which of the host's addresses may be used and shown (RFC 8828). Default all.
+    pub address_policy: AddressPolicy,
+    /// Whether this is a lite agent (RFC 8445 §2.5): host candidates only, answers and never asks. Default false.
+    pub lite: bool,
+    /// How many components there are: 1 with multiplexed RTCP. Default 1.
+    pub components: u8,
+    /// Whether to offer renomination: moving to a better pair without a restart. Default true.
+    pub renomination: bool,
+    /// What is done with names that end in `.local`. Default [`MdnsMode::Query`].
+    pub mdns: MdnsMode,
+    /// Whether connections are opened to passive TCP candidates (RFC 6544). Default true.
+    pub tcp: bool,
+    /// Whether loopback addresses are used even where there are others. Default false: only where there are none.
+    pub loopback: bool,
+    /// Candidate pairs at most; over it those of the lowest priority go (RFC 8445 §6.1.2.5). Default 100.
+    pub max_pairs: usize,
+    /// Remote candidates at most, discovered ones included; over it new ones are dropped. Default 100.
+    pub max_remote_candidates: usize,
+    /// Times and intervals.
+    pub timings: Timings,
+}
+
+/// Times and intervals of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Ta: the time between two new checks (RFC 8445 §14.2). Never below 5 ms. Default 50 ms; a remote that asks for more
+    /// gets more.
+    pub pacing: Duration,
+    /// How many checks may go out at once in the beginning. Deviation from RFC 8445 §14: a small burst, so that the best pairs of
+    /// each kind are tried in the first round trip. Default 6.
+    pub burst: u32,
+    /// The time until the first repetition of a check. Default 250 ms, doubling to 4 s. Deviation: RFC 8445 §14.3 has at least
+    /// 500 ms; with many checks under way the RFC's formula makes it longer here, too.
+    pub check_rto: Duration,
+    /// How long a check is repeated before its pair has failed. Default 39.5 s (RFC 8489 §6.2.1).
+    pub check_timeout: Duration,
+    /// For how long the agent does not fail although all pairs have: candidates may still be found or come (RFC 8863).
+    /// Default 39.5 s from the first remote description.
+    pub patience: Duration,
+    /// How long a server is asked before gathering goes on without it. Default 9.5 s.
+    pub gather_timeout: Duration,
+    /// How long to wait for a better pair before a valid one is nominated: between host addresses. Default 50 ms.
+    pub nominate_host: Duration,
+    /// The same for pairs through NATs. Default 300 ms.
+    pub nominate_reflexive: Duration,
+    /// The same for relayed pairs. Default 1.5 s.
+    pub nominate_relayed: Duration,
+    /// The mean interval between consent checks, drawn from 0.8 to 1.2 of it (RFC 7675 §5.1). Default 5 s.
+    pub consent_interval: Duration,
+    /// When consent ends without an answer (RFC 7675 §5.1). Default 30 s.
+    pub consent_timeout: Duration,
+    /// After what silence of the other side, although it was asked, the state is disconnected. Default 5 s.
+    pub disconnected_timeout: Duration,
+    /// After what time of being disconnected the state is failed. Default 25 s.
+    pub failed_timeout: Duration,
+    /// How often pairs in reserve are checked, and bindings at STUN servers refreshed. Default 15 s.
+    pub keepalive: Duration,
+}
+
+/// One URL of an `RTCIceServer`, taken apart (RFC 7064, RFC 7065).
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    /// What it is.
+    pub kind: ServerKind,
+    /// Its name or address.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// For TURN.
+    pub username: Arc<str>,
+    /// For TURN: the password.
+    pub credential: Arc<str>,
+    /// The URL as the application wrote it, for reports.
+    pub url: Arc<str>,
+}
+
+/// Debug output must not give the credential away.
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What a server is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerKind {
+    /// Reflexive addresses.
+    Stun,
+    /// Relayed ones.
+    Turn,
+}
+
+/// A name to be resolved, or an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name.
+    Name(Arc<str>),
+    /// An address.
+    Ip(IpAddr),
+}
+
+/// Which candidates may be used: the W3C's `RTCIceTransportPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransportPolicy {
+    /// All.
+    #[default]
+    All,
+    /// Relayed ones only, so that the other peer does not learn any address of this one.
+    Relay,
+}
+
+/// Which addresses of the host are used and shown (RFC 8828 §5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressPolicy {
+    /// Mode 1: all of them.
+    #[default]
+    All,
+    /// Mode 2: those of the default route.
+    DefaultRoute,
+    /// Mode 3: the default route, but the host's own address is not shown: no host candidates.
+    DefaultRouteHidden,
+}
+
+/// What is done with mDNS names in candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MdnsMode {
+    /// Candidates with such names are dropped.
+    Off,
+    /// They are resolved.
+    #[default]
+    Query,
+    /// They are resolved, and the own host candidates are hidden behind such names.
+    QueryAndGather,
+}
+
+/// An address that the host has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// A temporary IPv6 address (RFC 8981): preferred, and the stable ones of its kind are then not used.
+    pub temporary: bool,
+    /// Whether the default route leaves by its interface.
+    pub default_route: bool,
+    /// What using the network costs, 0 (wired) to 999.
+    pub network_cost: u16,
+}
+
+impl From<IpAddr> for LocalAddress {
+    /// An address about which nothing else is known.
+    fn from(address: IpAddr) -> Self {
+        Self { address, temporary: false, default_route: true, network_cost: 0 }
+    }
+}
+
+impl Config {
+    /// Servers that are looked at, at most.
+    pub const MAX_SERVERS: usize = 32;
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            policy: TransportPolicy::All,
+            address_policy: AddressPolicy::All,
+            lite: false,
+            components: 1,
+            renomination: true,
+            mdns: MdnsMode::Query,
+            tcp: true,
+            loopback: false,
+            max_pairs: 100,
+            max_remote_candidates: 100,
+            timings: Timings::default(),
+        }
+    }
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            pacing: ms(50),
+            burst: 6,
+            check_rto: ms(250),
+            check_timeout: ms(39_500),
+            patience: ms(39_500),
+            gather_timeout: ms(9500),
+            nominate_host: ms(50),
+            nominate_reflexive: ms(300),
+            nominate_relayed: ms(1500),
+            consent_interval: ms(5000),
+            consent_timeout: ms(30_000),
+            disconnected_timeout: ms(5000),
+            failed_timeout: ms(25_000),
+            keepalive: ms(15_000),
+        }
+    }
+}
