@@ -178,7 +178,7 @@ export class CallScreen {
     }
     if (call.state === 'connecting') this.#options.onStatus('connecting', 'Connecting…');
     else if (others === 0) this.#options.onStatus('waiting', 'Waiting for others');
-    else this.#options.onStatus('in-call', others === 1 ? 'In a call with one other' : `In a call with ${others} others`);
+    else this.#options.onStatus('in-call', `In a call, ${others + 1} people`);
   }
 
   /** Most breaks are over before anybody could read of them. */

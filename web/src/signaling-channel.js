@@ -628,7 +628,7 @@ export class SignalingChannel extends HandlerTarget {
     const kept = 'persisted' in event && event.persisted === true;
     switch (event.type) {
       case 'online':
-        if (this.#state === 'open') this.#connection?.probe();
+        if (this.#state === 'open') this.#connection?.probe(this.#timing.hurry);
         else if (this.#connection === null) this.#connect();
         break;
       case 'pageshow':

@@ -171,7 +171,9 @@ export class CallPeer {
    * @param {string} [reason] why, as the server says
    */
   unreachable(reason) {
-    if (reason === 'left') this.#hasLeft = true;
+    // Half a minute without a word on either way is long enough.
+    const isSilent = reason === 'timeout' && this.connectionState === 'failed';
+    if (reason === 'left' || isSilent) this.#hasLeft = true;
     this.#clear('absent');
     this.#checkAbsence();
   }

@@ -17,7 +17,7 @@
  * @property {'websocket' | 'http'} door
  * @property {boolean} acknowledges whether receiving itself acknowledges events, so that no `ack` need be sent
  * @property {(messages: string[]) => void} send sends messages, each the JSON text of one
- * @property {() => void} probe finds out soon whether the connection is alive
+ * @property {(within: number) => void} probe ends the connection unless the server answers within so many milliseconds
  * @property {() => void} leave leaves the session and ends the connection
  * @property {() => void} abort ends the connection; the membership stays
  */

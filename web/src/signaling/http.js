@@ -60,8 +60,14 @@ export class HttpConnection {
     });
   }
 
-  probe() {
-    if (this.#entered) this.send(['{"type":"ping"}']);
+  /** @param {number} within */
+  probe(within) {
+    if (!this.#entered) return;
+    this.send(['{"type":"ping"}']);
+    const posting = this.#posting;
+    setTimeout(() => {
+      if (posting !== null && this.#posting === posting) this.#end(lost());
+    }, within);
   }
 
   leave() {
@@ -225,6 +231,8 @@ export class HttpConnection {
   #deliver(message) {
     if (this.#ended || message === null || typeof message !== 'object' || message.type === 'pong') return;
     if (message.type === 'ping') return this.send(['{"type":"pong"}']);
+    // Only this connection's own earlier request can be meant, come late through some proxy.
+    if (message.type === 'error' && message.code === 'replaced') return this.#end(lost());
     const membershipIsGone = ['resume-expired', 'wrong-secret', 'not-joined'].includes(message.code);
     if (message.type === 'error' && (message.fatal === true || membershipIsGone)) return this.#end(refusal(message));
     this.#handlers.message(message);

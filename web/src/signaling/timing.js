@@ -9,6 +9,7 @@
  * @property {number} firstByte how long an event stream may stay empty before it counts as buffered by a proxy
  * @property {number} silence how long nothing may arrive before the connection is probed (WebSocket)
  * @property {number} probe how long the answer to a probe may take before the connection counts as dead
+ * @property {number} hurry the same after the network has come back, when a dead connection is likely
  * @property {number} streamSilence how long an event stream may be silent; the server comments every 15 s
  * @property {number} acknowledge how long an event may stay unacknowledged; the protocol allows 1 s
  * @property {number} backoff the first pause between two attempts to connect; it doubles each time
@@ -26,6 +27,7 @@ export const TIMING = Object.freeze({
   firstByte: 3000,
   silence: 12000,
   probe: 5000,
+  hurry: 2000,
   streamSilence: 32000,
   acknowledge: 400,
   backoff: 250,

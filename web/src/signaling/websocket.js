@@ -58,9 +58,10 @@ export class WebSocketConnection {
     for (const message of messages) this.#socket.send(message);
   }
 
-  probe() {
+  /** @param {number} within */
+  probe(within) {
     if (this.#ended || !this.#entered || this.#probeUntil !== 0) return;
-    this.#probeUntil = Date.now() + this.#timing.probe;
+    this.#probeUntil = Date.now() + within;
     this.send(['{"type":"ping"}']);
   }
 
@@ -108,7 +109,7 @@ export class WebSocketConnection {
     if (this.#probeUntil !== 0) {
       if (now >= this.#probeUntil) this.#end(lost());
     } else if (now - this.#lastHeard >= this.#timing.silence) {
-      this.probe();
+      this.probe(this.#timing.probe);
     }
   }
 
