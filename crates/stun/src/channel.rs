@@ -5,20 +5,26 @@ use std::fmt;
 /// Length of the header in front of channel data, in bytes (RFC 8656 §12.4).
 pub const CHANNEL_HEADER_LEN: usize = 4;
 
-/// A channel's number: 0x4000 to 0x4FFF (RFC 8656 §12).
+/// A channel's number: 0x4000 to 0x7FFE.
+///
+/// RFC 8656 §12 has taken back what lies above 0x4FFF, so that channel data can be told from DTLS on one socket
+/// (RFC 7983), and our clients stay below. Deviation: those that follow RFC 5766 §11 (coturn's client, older browsers) still choose from the whole
+/// range, and nothing else arrives where a TURN server listens, so the higher ones are read and bound all the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
     /// The lowest number.
     pub const MIN: Self = Self(0x4000);
-    /// The highest number; those up to 0x7FFE that RFC 5766 allowed are reserved now.
+    /// The highest number that a client should choose (RFC 8656 §12).
     pub const MAX: Self = Self(0x4FFF);
+    /// The highest number that RFC 5766 §11 allowed.
+    pub const MAX_RFC5766: Self = Self(0x7FFE);
 
     /// A channel by its number; `None` outside the range.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if number >= Self::MIN.0 && number <= Self::MAX.0 { Some(Self(number)) } else { None }
+        if number >= Self::MIN.0 && number <= Self::MAX_RFC5766.0 { Some(Self(number)) } else { None }
     }
 
     /// The number.
@@ -82,10 +88,11 @@ impl<'a> ChannelData<'a> {
     }
 }
 
-/// Whether a datagram looks like channel data: its first byte is 64 to 79 (RFC 8656 §12, RFC 7983 §7).
+/// Whether a datagram that came from a TURN server or its client looks like channel data: its first byte is that of a
+/// [`ChannelNumber`].
 #[must_use]
 pub fn is_channel_data(datagram: &[u8]) -> bool {
-    datagram.len() >= CHANNEL_HEADER_LEN && matches!(datagram[0], 0x40..=0x4F)
+    datagram.len() >= CHANNEL_HEADER_LEN && matches!(datagram[0], 0x40..=0x7F)
 }
 
 /// Why a datagram is no channel data.
@@ -123,8 +130,9 @@ mod tests {
         assert_eq!(ChannelNumber::new(0x3FFF), None);
         assert_eq!(ChannelNumber::new(0x4000), Some(ChannelNumber::MIN));
         assert_eq!(ChannelNumber::new(0x4FFF), Some(ChannelNumber::MAX));
-        assert_eq!(ChannelNumber::new(0x5000), None);
-        assert_eq!(ChannelNumber::new(0x7FFE), None);
+        assert_eq!(ChannelNumber::new(0x7FFE), Some(ChannelNumber::MAX_RFC5766));
+        assert_eq!(ChannelNumber::new(0x7FFF), None);
+        assert_eq!(ChannelNumber::new(0x8000), None);
     }
 
     #[test]
@@ -137,7 +145,7 @@ mod tests {
         assert_eq!(ChannelData::parse(&whole), Err(ChannelDataError::Length { declared: 2, actual: 5 }));
         assert_eq!(ChannelData::parse(&whole[..5]), Err(ChannelDataError::Length { declared: 2, actual: 1 }));
         assert_eq!(ChannelData::parse(&whole[..3]), Err(ChannelDataError::Truncated { length: 3 }));
-        assert_eq!(ChannelData::parse(&[0x50, 0, 0, 0]), Err(ChannelDataError::Number { number: 0x5000 }));
+        assert_eq!(ChannelData::parse(&[0x80, 0, 0, 0]), Err(ChannelDataError::Number { number: 0x8000 }));
         assert_eq!(ChannelData::parse(&[0x40, 0, 0, 0]).unwrap().data, b"");
     }
 

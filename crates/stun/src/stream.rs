@@ -174,7 +174,7 @@ impl FrameHeader {
         let Some(&first_byte) = bytes.first() else { return Ok(None) };
         match first_byte {
             0x00..=0x3F => Self::read_message(bytes, max_frame),
-            0x40..=0x4F => Self::read_channel_data(bytes, max_frame),
+            0x40..=0x7F => Self::read_channel_data(bytes, max_frame),
             _ => Err(StreamError::Garbage { first_byte }),
         }
     }
@@ -345,7 +345,7 @@ mod tests {
             first
         };
         assert_eq!(error(b"\x80"), StreamError::Garbage { first_byte: 0x80 });
-        assert_eq!(error(b"\x50\x00"), StreamError::Garbage { first_byte: 0x50 });
+        assert_eq!(error(b"\x80\x00"), StreamError::Garbage { first_byte: 0x80 });
         assert_eq!(error(&[0, 1, 0, 0, 0x22]), StreamError::MagicCookie);
         assert_eq!(error(&[0, 1, 0, 2]), StreamError::Length { declared: 2 });
         assert_eq!(error(&[0, 1, 0x06, 0]), StreamError::TooLong { length: 1556, limit: 1500 });

@@ -173,7 +173,7 @@ fn typed_values_are_checked() {
         builder
             .push_raw(AttributeType::USERNAME, b"a\xFF")?
             .push_raw(AttributeType::LIFETIME, &[0; 3])?
-            .push_raw(AttributeType::CHANNEL_NUMBER, &[0x50, 0, 0, 0])?
+            .push_raw(AttributeType::CHANNEL_NUMBER, &[0x80, 0, 0, 0])?
             .push_raw(AttributeType::ERROR_CODE, &[0, 0, 4, 100])?
             .push_raw(AttributeType::REALM, &[b'r'; 764])?
             .push_raw(AttributeType::UNKNOWN_ATTRIBUTES, &[0; 3])
@@ -191,7 +191,7 @@ fn typed_values_are_checked() {
     );
     assert_eq!(
         error(message.get::<ChannelNumber>().map(drop)),
-        AttributeError::Value { ty: AttributeType::CHANNEL_NUMBER, value: 0x5000 }
+        AttributeError::Value { ty: AttributeType::CHANNEL_NUMBER, value: 0x8000 }
     );
     assert_eq!(
         error(message.get::<ErrorInfo<'_>>().map(drop)),
