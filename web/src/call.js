@@ -18,6 +18,18 @@ import { HandlerTarget, senderOf } from './signaling/events.js';
  * @property {Partial<import('./call/peer.js').CallTiming>} [timing] other durations than the usual ones
  */
 
+/**
+ * The events of a call.
+ *
+ * @typedef {object} CallEvents
+ * @property {CallPeerEvent} peer
+ * @property {CallTrackEvent} track
+ * @property {CallTrackEvent} stream
+ * @property {CallChatEvent} chat
+ * @property {CallStateEvent} state
+ * @property {CallErrorEvent} error
+ */
+
 /** Fresh TURN credentials are fetched so long before the old ones end, in milliseconds. */
 const RENEW_BEFORE = 120000;
 
@@ -209,22 +221,46 @@ export class Call extends HandlerTarget {
     for (const peer of this.#peers.values()) peer.sendChat(text.slice(0, MAX_CHAT));
   }
 
-  /** @type {import('./signaling/events.js').Handler} */
+  /**
+   * @template {keyof CallEvents} K
+   * @overload
+   * @param {K} type
+   * @param {((event: CallEvents[K]) => unknown) | { handleEvent(event: CallEvents[K]): unknown } | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type
+   * @param {((event: any) => unknown) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @param {string} type
+   * @param {any} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   */
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+  }
+
+  /** @type {((event: CallEvents['peer']) => unknown) | null} */
   get onpeer() { return this._handler('peer'); }
   set onpeer(handler) { this._setHandler('peer', handler); }
-  /** @type {import('./signaling/events.js').Handler} */
+  /** @type {((event: CallEvents['track']) => unknown) | null} */
   get ontrack() { return this._handler('track'); }
   set ontrack(handler) { this._setHandler('track', handler); }
-  /** @type {import('./signaling/events.js').Handler} */
+  /** @type {((event: CallEvents['stream']) => unknown) | null} */
   get onstream() { return this._handler('stream'); }
   set onstream(handler) { this._setHandler('stream', handler); }
-  /** @type {import('./signaling/events.js').Handler} */
+  /** @type {((event: CallEvents['chat']) => unknown) | null} */
   get onchat() { return this._handler('chat'); }
   set onchat(handler) { this._setHandler('chat', handler); }
-  /** @type {import('./signaling/events.js').Handler} */
+  /** @type {((event: CallEvents['state']) => unknown) | null} */
   get onstate() { return this._handler('state'); }
   set onstate(handler) { this._setHandler('state', handler); }
-  /** @type {import('./signaling/events.js').Handler} */
+  /** @type {((event: CallEvents['error']) => unknown) | null} */
   get onerror() { return this._handler('error'); }
   set onerror(handler) { this._setHandler('error', handler); }
 

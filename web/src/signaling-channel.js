@@ -14,7 +14,6 @@ import { WebSocketConnection } from './signaling/websocket.js';
 /**
  * @typedef {import('./signaling/failure.js').Connection} Connection
  * @typedef {import('./signaling/failure.js').Failure} Failure
- * @typedef {import('./signaling/events.js').Handler} Handler
  */
 
 /**
@@ -24,6 +23,18 @@ import { WebSocketConnection } from './signaling/websocket.js';
  * @property {'auto' | 'websocket' | 'http'} [door] which door to use; `auto` takes HTTP where WebSockets are blocked
  * @property {boolean} [create] enter a new session whose token the server makes; read it from `session` after `open`
  * @property {Partial<import('./signaling/timing.js').Timing>} [timing] other durations than the usual ones
+ */
+
+/**
+ * The events of a channel. A `message` has the properties of what was sent, whatever they are.
+ *
+ * @typedef {object} SignalingEvents
+ * @property {Event} open
+ * @property {import('./signaling/events.js').PeerEvent} peer
+ * @property {import('./signaling/events.js').SignalingMessageEvent & Record<string, any>} message
+ * @property {import('./signaling/events.js').SignalingStateEvent} state
+ * @property {import('./signaling/events.js').SignalingErrorEvent} error
+ * @property {import('./signaling/events.js').SignalingCloseEvent} close
  */
 
 /**
@@ -247,10 +258,24 @@ export class SignalingChannel extends HandlerTarget {
   }
 
   /**
+   * @template {keyof SignalingEvents} K
+   * @overload
+   * @param {K} type
+   * @param {((event: SignalingEvents[K]) => unknown) | { handleEvent(event: SignalingEvents[K]): unknown } | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type
+   * @param {((event: any) => unknown) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
    * @param {string} type
    * @param {any} listener
    * @param {boolean | AddEventListenerOptions} [options]
-   * @override
    */
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
@@ -261,22 +286,22 @@ export class SignalingChannel extends HandlerTarget {
     }
   }
 
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['open']) => unknown) | null} */
   get onopen() { return this._handler('open'); }
   set onopen(handler) { this._setHandler('open', handler); }
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['peer']) => unknown) | null} */
   get onpeer() { return this._handler('peer'); }
   set onpeer(handler) { this._setHandler('peer', handler); }
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['message']) => unknown) | null} */
   get onmessage() { return this._handler('message'); }
   set onmessage(handler) { this._setHandler('message', handler); }
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['state']) => unknown) | null} */
   get onstate() { return this._handler('state'); }
   set onstate(handler) { this._setHandler('state', handler); }
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['error']) => unknown) | null} */
   get onerror() { return this._handler('error'); }
   set onerror(handler) { this._setHandler('error', handler); }
-  /** @type {Handler} */
+  /** @type {((event: SignalingEvents['close']) => unknown) | null} */
   get onclose() { return this._handler('close'); }
   set onclose(handler) { this._setHandler('close', handler); }
 
