@@ -15,8 +15,9 @@ use super::admission::Place;
 use super::shared::Shared;
 use super::stream;
 
-/// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100 ms. The kernel's own
-/// choice can be megabytes, which on a slow path are many seconds of media that nobody wants any more.
+/// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100 ms. The
+/// kernel's own choice can be megabytes, which on a slow path are many seconds of media that nobody wants any
+/// more.
 const SEND_BUFFER: usize = 256 << 10;
 
 /// How long to wait when connections cannot be accepted, for want of file descriptors mostly.
@@ -40,7 +41,8 @@ impl Tls {
     }
 }
 
-/// A web server's configuration names HTTP's protocols, and would turn away a client that names TURN's (RFC 7443).
+/// A web server's configuration names HTTP's protocols, and would turn away a client that names TURN's (RFC
+/// 7443).
 fn without_alpn(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
     if config.alpn_protocols.is_empty() {
         return config;

@@ -28,7 +28,8 @@ impl Admission {
         Arc::new(Self { max, max_per_client, open: Mutex::default(), total: Arc::default() })
     }
 
-    /// A place for one more stream of this client, if there is one. Those with the same IPv6 /64 are one client.
+    /// A place for one more stream of this client, if there is one. Those with the same IPv6 /64 are one
+    /// client.
     pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let client = client_of(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,8 +11,8 @@ use super::udp::UdpSocket;
 /// How many TCP connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// A socket that is bound and not yet served: TCP connections queue in the kernel. [`Relay::start`](super::Relay::start)
-/// takes it.
+/// A socket that is bound and not yet served: TCP connections queue in the kernel.
+/// [`Relay::start`](super::Relay::start) takes it.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(super) socket: Socket,
@@ -36,8 +36,8 @@ pub(crate) struct BindError {
     pub(crate) address: SocketAddr,
     /// What was to be spoken there.
     pub(crate) transport: Transport,
-    /// What the system said: [`io::ErrorKind::AddrInUse`] if the port is taken, [`io::ErrorKind::PermissionDenied`] if it
-    /// takes a privilege.
+    /// What the system said: [`io::ErrorKind::AddrInUse`] if the port is taken,
+    /// [`io::ErrorKind::PermissionDenied`] if it takes a privilege.
     #[source]
     pub(crate) error: io::Error,
 }
@@ -68,8 +68,8 @@ fn listen_tcp(address: SocketAddr) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // Connections of an earlier run that linger in TIME_WAIT must not keep the port from us. On Windows the option means
-    // something else: stealing.
+    // Connections of an earlier run that linger in TIME_WAIT must not keep the port from us. On Windows the
+    // option means something else: stealing.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -1,4 +1,5 @@
-//! The sockets around [`columba_turn::server::Server`]: STUN and TURN over UDP, TCP and TLS, and the relay ports.
+//! The sockets around [`columba_turn::server::Server`]: STUN and TURN over UDP, TCP and TLS, and the relay
+//! ports.
 //!
 //! ```ignore
 //! let udp = Bound::new("[::]:3478".parse()?, Transport::Udp)?;   // each listener by itself:
@@ -10,13 +11,13 @@
 //! relay.shutdown().await;
 //! ```
 //!
-//! One task reads each UDP socket, one serves each stream, one waits for the server's deadlines. They share one
-//! [`Server`] behind a lock that is held for some tens of microseconds and never while waiting. Everything that is
-//! sent over UDP is sent now or lost; what goes to a stream waits in that stream's own queue, so that a slow client is
-//! slow for itself.
+//! One task reads each UDP socket, one serves each stream, one waits for the server's deadlines. They share
+//! one [`Server`] behind a lock that is held for some tens of microseconds and never while waiting.
+//! Everything that is sent over UDP is sent now or lost; what goes to a stream waits in that stream's own
+//! queue, so that a slow client is slow for itself.
 //!
-//! What is not done: DSCP bits are not carried over from a received datagram to the sent one (RFC 8656 §14 wishes it);
-//! ECN bits are.
+//! What is not done: DSCP bits are not carried over from a received datagram to the sent one (RFC 8656 §14
+//! wishes it); ECN bits are.
 
 mod accept;
 mod addresses;
@@ -64,11 +65,11 @@ const ADDRESS_REFRESH: Duration = Duration::from_secs(30);
 /// What the relay needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayConfig {
-    /// The machine's configuration. `own_addresses`, `relay_ipv4` and `relay_ipv6` are filled in here; to `listeners` the
-    /// relay's own are added, those of the rest of the program must be in it.
+    /// The machine's configuration. `own_addresses`, `relay_ipv4` and `relay_ipv6` are filled in here; to
+    /// `listeners` the relay's own are added, those of the rest of the program must be in it.
     pub(crate) server: Config,
-    /// The addresses under which a 1:1 NAT shows this host: announced as relayed addresses in place of the interfaces' own.
-    /// Of each family the first one is. Default none.
+    /// The addresses under which a 1:1 NAT shows this host: announced as relayed addresses in place of the
+    /// interfaces' own. Of each family the first one is. Default none.
     pub(crate) public_addresses: Vec<IpAddr>,
     /// The ports that relays get. Default 49152-65535 (RFC 8656 §7.2).
     pub(crate) relay_ports: RangeInclusive<u16>,
@@ -79,7 +80,8 @@ pub(crate) struct RelayConfig {
 /// Limits on TCP and TLS connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamLimits {
-    /// Streams in all. More are closed at once. Default 8,000: a stream costs some 10 KiB, and 100 KiB at its worst.
+    /// Streams in all. More are closed at once. Default 4,000: a stream costs some 10 KiB, and 300 KiB at its
+    /// worst.
     pub(crate) max_streams: usize,
     /// Streams of one client address (an IPv6 /64). More are closed at once. Default 256.
     pub(crate) max_streams_per_client: usize,
@@ -103,7 +105,7 @@ impl Default for RelayConfig {
 impl Default for StreamLimits {
     fn default() -> Self {
         Self {
-            max_streams: 8000,
+            max_streams: 4000,
             max_streams_per_client: 256,
             idle_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
@@ -132,11 +134,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Starts to serve what was bound; without any, only [`serve_stream`](Self::serve_stream) leads in. Must be called in a
-    /// tokio runtime with time and IO.
+    /// Starts to serve what was bound; without any, only [`serve_stream`](Self::serve_stream) leads in. Must
+    /// be called in a tokio runtime with time and IO.
     ///
-    /// `tls` is for the TLS listeners; until it is given, here or by [`set_tls`](Self::set_tls), their connections are
-    /// closed. Its ALPN protocols do not matter.
+    /// `tls` is for the TLS listeners; until it is given, here or by [`set_tls`](Self::set_tls), their
+    /// connections are closed. Its ALPN protocols do not matter.
     ///
     /// # Errors
     /// The system gives no randomness, or does not let the runtime have a socket.
@@ -186,8 +188,9 @@ impl Relay {
         &self.listening
     }
 
-    /// Serves a stream that was accepted elsewhere (the web port), of which `prefix` has been read already, until it ends.
-    /// For [`Transport::Tls`], `stream` is what is inside the TLS. TCP_NODELAY is the caller's to set.
+    /// Serves a stream that was accepted elsewhere (the web port), of which `prefix` has been read already,
+    /// until it ends. For [`Transport::Tls`], `stream` is what is inside the TLS. TCP_NODELAY is the caller's
+    /// to set.
     ///
     /// `local` and `client` are the addresses of the TCP connection.
     pub(crate) async fn serve_stream<S>(
@@ -249,7 +252,8 @@ impl Drop for Relay {
 fn new_server(config: Config) -> io::Result<Server> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    // A clock before 1970 makes all credentials good; they are checked against the same clock that makes them.
+    // A clock before 1970 makes all credentials good; they are checked against the same clock that makes
+    // them.
     let wall = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     Ok(Server::new(config, Instant::now(), wall, &mut ChaCha20Rng::from_seed(seed)))
 }

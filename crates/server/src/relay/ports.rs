@@ -54,9 +54,9 @@ impl PortRange {
 
     /// Binds a port at `ip`; with [`Parity::Pair`] the next higher one too.
     ///
-    /// Ports come in random order (RFC 8656 §7.2, RFC 6056): where it starts and how far it steps are drawn from
-    /// the system's generator, and the step shares no factor with the length of the range, so that each port has its
-    /// turn once.
+    /// Ports come in random order (RFC 8656 §7.2, RFC 6056): where it starts and how far it steps are drawn
+    /// from the system's generator, and the step shares no factor with the length of the range, so that each
+    /// port has its turn once.
     pub(super) fn bind(
         self: &Arc<Self>,
         ip: IpAddr,
@@ -95,8 +95,8 @@ impl PortRange {
         offset: u32,
         parity: Parity,
     ) -> io::Result<Option<(BoundPort, Option<BoundPort>)>> {
-        let port = self.first as u32 + offset;
-        if parity != Parity::Any && port % 2 != 0 {
+        let port = u32::from(self.first) + offset;
+        if parity != Parity::Any && !port.is_multiple_of(2) {
             return Ok(None);
         }
         let Some(first) = self.take(ip, offset) else { return Ok(None) };
@@ -172,8 +172,8 @@ pub(super) mod tests {
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// A stretch of ports that are free, beginning with an even one, another one for each call. From below those that
-    /// systems give to sockets that ask for none, so that no test takes them from another.
+    /// A stretch of ports that are free, beginning with an even one, another one for each call. From below
+    /// those that systems give to sockets that ask for none, so that no test takes them from another.
     pub(in super::super) fn free_range(count: u16) -> RangeInclusive<u16> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let offset = (std::process::id() % 500) as u16 * 16;

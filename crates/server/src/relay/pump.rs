@@ -1,6 +1,8 @@
-//! The pump: takes what has arrived through the server and sends what comes out of it, many messages for one lock.
+//! The pump: takes what has arrived through the server and sends what comes out of it, many messages for one
+//! lock.
 //!
-//! One for each thread of the runtime, used between two awaits and never across one. All its buffers are made once.
+//! One for each thread of the runtime, used between two awaits and never across one. All its buffers are made
+//! once.
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
@@ -19,8 +21,8 @@ use super::shared::{Core, LiveRelay, Shared};
 use super::stream::Stream;
 use super::udp::{Datagram, UdpSocket};
 
-/// The largest thing that arrives in one piece, in bytes: a UDP datagram, a train of them that the kernel has coalesced, or
-/// a frame of ChannelData on a stream with its header and padding.
+/// The largest thing that arrives in one piece, in bytes: a UDP datagram, a train of them that the kernel has
+/// coalesced, or a frame of ChannelData on a stream with its header and padding.
 const MAX_ARRIVAL: usize = columba_stun::stream::MAX_FRAME_LEN;
 
 /// A place for one arrival, with room around it for headers and padding.
@@ -29,8 +31,8 @@ const SLOT: usize = (HEADROOM + MAX_ARRIVAL + TAILROOM).next_multiple_of(64);
 /// How many messages go through the server for one lock: some tens of microseconds.
 const MAX_JOBS: usize = 64;
 
-/// The place for messages that must be copied, because they lie too close to their neighbours: one of the largest, or as
-/// many small ones as [`MAX_JOBS`].
+/// The place for messages that must be copied, because they lie too close to their neighbours: one of the
+/// largest, or as many small ones as [`MAX_JOBS`].
 const STAGE: usize = 2 * SLOT;
 
 /// The longest message that the server makes itself, in bytes (see `Server::poll_transmit`).
@@ -39,8 +41,8 @@ const MAX_ANSWER: usize = 1280;
 /// How many of those fit before they are sent.
 const ANSWERS: usize = 32 * MAX_ANSWER;
 
-/// The longest datagram that is sent in a train with others. Any path carries this (RFC 8200 §5: 1,280 bytes with the headers
-/// of IPv6 and UDP), and a train is never fragmented.
+/// The longest datagram that is sent in a train with others. Any path carries this (RFC 8200 §5: 1,280 bytes
+/// with the headers of IPv6 and UDP), and a train is never fragmented.
 const MAX_SEGMENT: usize = 1280 - 48;
 
 /// The most bytes in a train: what one UDP datagram could have.
@@ -120,8 +122,8 @@ thread_local! {
 
 /// Lends this thread's pump.
 pub(super) fn with_pump<T>(work: impl FnOnce(&mut Pump) -> T) -> T {
-    // Taken out rather than borrowed, so that nothing that runs meanwhile can find it borrowed; and a thread that is
-    // ending has none to lend.
+    // Taken out rather than borrowed, so that nothing that runs meanwhile can find it borrowed; and a thread
+    // that is ending has none to lend.
     let kept =
         PUMP.try_with(|pump| pump.try_borrow_mut().ok().and_then(|mut pump| pump.take())).ok().flatten();
     let mut pump = kept.unwrap_or_else(|| Box::new(Pump::new()));
@@ -276,8 +278,8 @@ impl Pump {
         }
     }
 
-    /// Asks the server for all that it wants done and said. `came_to` is the address that the client, about whose message
-    /// it is, reached.
+    /// Asks the server for all that it wants done and said. `came_to` is the address that the client, about
+    /// whose message it is, reached.
     fn drain(&mut self, core: &mut Core, now: Instant, came_to: Option<IpAddr>) {
         while let Some(event) = core.server.poll_event() {
             match event {
@@ -407,8 +409,8 @@ impl Pump {
     }
 }
 
-/// How many of the first of these can be sent by one call: to the same destination, of the same length, of which only the
-/// last may be shorter.
+/// How many of the first of these can be sent by one call: to the same destination, of the same length, of
+/// which only the last may be shorter.
 fn train_length(outgoing: &[Outgoing], max_segments: usize) -> usize {
     let Some((first, rest)) = outgoing.split_first() else { return 0 };
     let segment = first.range.len();

@@ -36,7 +36,8 @@ macro_rules! counters {
 counters! {
     /// Datagrams that were not sent because the kernel's queue was full.
     send_blocked,
-    /// Datagrams that were not sent because nobody is there (ICMP), no route leads there, or a firewall forbids it.
+    /// Datagrams that were not sent because nobody is there (ICMP), no route leads there, or a firewall
+    /// forbids it.
     send_unreachable,
     /// Datagrams that were not sent because they are larger than the path's MTU.
     send_too_large,
@@ -56,7 +57,8 @@ counters! {
     handshakes_failed,
     /// Streams closed because they had no allocation and said nothing.
     streams_idle,
-    /// Streams closed because nothing could be written to them for too long, or because they did not read answers.
+    /// Streams closed because nothing could be written to them for too long, or because they did not read
+    /// answers.
     streams_stalled,
     /// Streams closed because what came was no STUN and no ChannelData.
     streams_garbage,

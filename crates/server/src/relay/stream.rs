@@ -1,5 +1,5 @@
-//! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent waits in a queue that
-//! has a bound.
+//! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent waits in a
+//! queue that has a bound.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use super::admission::Place;
 use super::pump::{Pump, with_pump};
 use super::shared::Shared;
 
-/// How much may wait for a client before data for it is dropped, in bytes. What is on its way is in the kernel's buffer;
-/// this is for the moments until the task runs. More would only make old data older.
+/// How much may wait for a client before data for it is dropped, in bytes. What is on its way is in the
+/// kernel's buffer; this is for the moments until the task runs. More would only make old data older.
 const DATA_BOUND: usize = 64 << 10;
 
-/// How much more may wait if it is answers to the client's own requests. A client that lets these pile up does not
-/// read, and is cut off.
+/// How much more may wait if it is answers to the client's own requests. A client that lets these pile up
+/// does not read, and is cut off.
 const ANSWER_BOUND: usize = DATA_BOUND + (32 << 10);
 
 /// How much buffer a quiet connection keeps, in bytes.
@@ -187,17 +187,28 @@ async fn read<R: AsyncRead>(
     mut prefix: &[u8],
 ) -> io::Result<End> {
     let mut reader = Reader::new();
+    let mut begun = false;
     loop {
-        if prefix.is_empty() {
-            let count = half.read(reader.space()).await?;
+        let first_byte = if let Some(&first_byte) = prefix.first() {
+            let taken = reader.feed(prefix);
+            prefix = &prefix[taken..];
+            first_byte
+        } else {
+            let space = reader.space();
+            let count = half.read(space).await?;
+            let first_byte = space[0];
             if count == 0 {
                 return Ok(End::Closed);
             }
             reader.advance(count);
-        } else {
-            let taken = reader.feed(prefix);
-            prefix = &prefix[taken..];
+            first_byte
+        };
+        // Without an allocation there is no channel, so channel data cannot be the beginning; but many other
+        // things look like it, HTTP for one.
+        if !begun && first_byte >= 0x40 {
+            return Ok(End::Garbage);
         }
+        begun = true;
         match with_pump(|pump| hand_over(shared, stream, &mut reader, pump)) {
             Ok(true) => stream.outbox().heard = Instant::now(),
             Ok(false) => {}

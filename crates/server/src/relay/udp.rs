@@ -1,4 +1,5 @@
-//! A UDP socket that knows to which of the host's addresses each datagram came, and sends from the one it is told.
+//! A UDP socket that knows to which of the host's addresses each datagram came, and sends from the one it is
+//! told.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,8 +11,8 @@ use tokio::io::Interest;
 use super::ports::{BoundPort, Lease};
 use super::stats::Counters;
 
-/// The kernel's queues of a listening socket, in bytes, as far as the system's limits allow: a burst of 3,000 packets while
-/// this process is not running.
+/// The kernel's queues of a listening socket, in bytes, as far as the system's limits allow: a burst of 3,000
+/// packets while this process is not running.
 const LISTENER_BUFFER: usize = 4 << 20;
 
 /// The same for a relay socket, which serves one client.
@@ -54,6 +55,7 @@ impl UdpSocket {
 
     fn with_lease(socket: Socket, lease: Option<Lease>) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
+        allow_fragments(&socket);
         let socket = tokio::net::UdpSocket::from_std(socket.into())?;
         let bound = socket.local_addr()?;
         Ok(Self {
@@ -92,12 +94,13 @@ impl UdpSocket {
 
     /// The address that a received datagram was sent to.
     pub(super) fn destination(&self, meta: &RecvMeta) -> SocketAddr {
-        let ip = meta.dst_ip.map_or(self.local.ip(), |ip| ip.to_canonical());
+        let ip = meta.dst_ip.unwrap_or_else(|| self.local.ip()).to_canonical();
         SocketAddr::new(ip, self.local.port())
     }
 
-    /// Sends, now or never: when the kernel's queue is full, or it refuses, the datagram is lost and counted, as it might
-    /// be anywhere on its way. With a `segment`, `bytes` are several datagrams of that length, the last one maybe shorter.
+    /// Sends, now or never: when the kernel's queue is full, or it refuses, the datagram is lost and counted,
+    /// as it might be anywhere on its way. With a `segment`, `bytes` are several datagrams of that length,
+    /// the last one maybe shorter.
     ///
     /// Returns false if the system did not take it.
     pub(super) fn send(&self, counters: &Counters, datagram: &Datagram<'_>) -> bool {
@@ -155,6 +158,36 @@ fn request_buffers(socket: &Socket, size: usize) {
     for result in [socket.set_recv_buffer_size(size), socket.set_send_buffer_size(size)] {
         if let Err(error) = result {
             tracing::debug!(%error, size, "the system does not give larger socket buffers");
+        }
+    }
+}
+
+/// Takes back the "don't fragment" that quinn-udp sets for QUIC's sake: a relay is to clear the bit unless
+/// its client asks for it (RFC 8656 §14), or what is larger than the path carries would vanish.
+///
+/// Deviation: for IPv6 it stays, because there is no safe call for IPV6_DONTFRAG; larger datagrams are
+/// counted as `send_too_large`.
+fn allow_fragments(socket: &Socket) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::net::sockopt::set_ip_mtu_discover(socket, rustix::net::sockopt::Ipv4PathMtuDiscovery::DONT)
+    {
+        tracing::debug!(%error, "datagrams larger than the path carries will be lost");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, ip_mtu_discover};
+
+    #[tokio::test]
+    async fn ipv4_datagrams_may_be_fragmented() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let socket = UdpSocket::new(UdpSocket::listen(address.parse().unwrap()).unwrap()).unwrap();
+            assert_eq!(ip_mtu_discover(&socket.socket).unwrap(), Ipv4PathMtuDiscovery::DONT, "{address}");
         }
     }
 }

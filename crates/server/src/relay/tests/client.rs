@@ -122,7 +122,8 @@ impl Client {
         answer.get::<XorMappedAddress>().unwrap().unwrap().0
     }
 
-    /// An authenticated request; the success response, or the error's code. Other messages that come meanwhile are lost.
+    /// An authenticated request; the success response, or the error's code. Other messages that come
+    /// meanwhile are lost.
     pub(super) async fn request(
         &mut self,
         method: Method,

@@ -24,7 +24,8 @@ async fn binding_tells_the_address() {
 async fn one_socket_serves_both_families_and_answers_from_where_it_was_asked() {
     let running = start_at("[::]:0", config());
     let port = running.udp.port();
-    // 127.0.0.2 is this host too; an unmindful server would answer from 127.0.0.1, which a connected socket ignores.
+    // 127.0.0.2 is this host too; an unmindful server would answer from 127.0.0.1, which a connected socket
+    // ignores.
     for server in ["127.0.0.1", "127.0.0.2", "::1"] {
         let mut client = Client::udp(SocketAddr::new(server.parse().unwrap(), port)).await;
         let seen = client.binding().await;
