@@ -24,7 +24,7 @@ const TELL_AFTER = 1500;
  * @property {Kind[]} kinds what to send
  * @property {MediaStreamTrack | null} camera the camera, if the lobby has opened it
  * @property {(state: string, text: string) => void} onStatus
- * @property {(reason: { code: string, message: string } | null) => void} onEnd
+ * @property {(reason: { code: string, message: string } | null, hadBegun: boolean) => void} onEnd
  */
 
 /** One call on the page, from joining to hanging up. */
@@ -221,7 +221,7 @@ export class CallScreen {
     showStream(/** @type {HTMLVideoElement} */ (byId('local-video')), null);
     removeAll();
     document.title = 'Columba';
-    this.#options.onEnd(this.#reason);
+    this.#options.onEnd(this.#reason, this.call.channel.peerId !== null);
   }
 }
 

@@ -63,7 +63,8 @@ async function openEach(kinds, error) {
     tracks.push(...one.tracks);
     problems.push(...one.problems);
   }
-  return { tracks, problems: [...new Set(problems)] };
+  const hasNothing = problems.includes('no-camera') && problems.includes('no-microphone');
+  return { tracks, problems: hasNothing ? ['no-devices'] : [...new Set(problems)] };
 }
 
 /**

@@ -95,7 +95,10 @@ function showLobby() {
 async function updatePreview() {
   const wanted = withCamera.checked && document.body.dataset.view === 'lobby';
   if (!wanted) return stopPreview();
-  byId('preview-note').textContent = 'Your browser will ask for the camera and the microphone when you join.';
+  byId('preview-note').textContent =
+    navigator.mediaDevices === undefined
+      ? 'You join without camera and microphone.'
+      : 'Your browser will ask for the camera and the microphone when you join.';
   if (previewTrack !== null || !(await isAllowed('video'))) return;
   const { tracks, problems } = await openDevices(['video']);
   const [track] = tracks;
@@ -144,8 +147,11 @@ function enter(token) {
   screen.start();
 }
 
-/** @param {{ code: string, message: string } | null} reason why the call ended, unless the person hung up */
-function ended(reason) {
+/**
+ * @param {{ code: string, message: string } | null} reason why the call ended, unless the person hung up
+ * @param {boolean} hadBegun
+ */
+function ended(reason, hadBegun) {
   if (unloading) return;
   screen = null;
   /** @type {any} */ (globalThis).columba = null;
@@ -154,7 +160,8 @@ function ended(reason) {
   dismissAll();
   view('ended');
   setStatus('ended', '');
-  byId('ended-title').textContent = reason === null ? 'You have left the call' : 'The call has ended';
+  const failed = hadBegun ? 'The call has ended' : 'You could not join the call';
+  byId('ended-title').textContent = reason === null ? 'You have left the call' : failed;
   byId('ended-text').textContent = reason === null ? '' : wordsFor(reason.code, reason.message);
   byId('ended-title').focus();
 }

@@ -6,6 +6,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
     'The browser does not let this page use the camera or the microphone. Allow it at the left of the address bar, then press the button again. You take part without for now.',
   'no-camera': 'No camera was found. The others hear you, but do not see you.',
   'no-microphone': 'No microphone was found. You hear the others, and can write to them.',
+  'no-devices': 'No camera and no microphone were found. You see and hear the others, and can write to them.',
   'camera-busy': 'The camera is used by another program. Close that one, then press the camera button.',
   'microphone-busy': 'The microphone is used by another program. Close that one, then press the microphone button.',
   'device-failed': 'The camera or the microphone could not be started.',
