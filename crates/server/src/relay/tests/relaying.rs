@@ -201,6 +201,17 @@ async fn ipv6_for_clients_of_ipv6() {
     assert_eq!((&buffer[..length], from.port()), (&b"six"[..], relayed.port()));
 
     let mut both = Client::udp(SocketAddr::new("127.0.0.1".parse().unwrap(), running.udp.port())).await;
-    let relayed = both.allocate_with(|builder| builder.push(&AdditionalAddressFamily::IPV6).map(drop)).await;
-    assert!(relayed.is_ok());
+    let answer = both
+        .request(Method::ALLOCATE, |builder| {
+            builder.push(&RequestedTransport::UDP)?.push(&AdditionalAddressFamily::IPV6).map(drop)
+        })
+        .await
+        .unwrap();
+    let answer = Message::parse(&answer).unwrap();
+    let families: Vec<bool> =
+        answer.all::<XorRelayedAddress>().map(|address| address.unwrap().0.is_ipv4()).collect();
+    assert_eq!(families, [true, false], "one of each family");
+    for family in [RequestedAddressFamily::IPV4, RequestedAddressFamily::IPV6] {
+        both.request(Method::REFRESH, |builder| builder.push(&family).map(drop)).await.unwrap();
+    }
 }
