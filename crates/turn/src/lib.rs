@@ -4,6 +4,8 @@
 //! forwards their data. It owns no socket and reads no clock; whoever drives it does both, through five doors and
 //! one shortcut for the data path. See [`server::Server`] for how to drive it.
 //!
+//! [`client`] is the other half: one allocation at such a server, with its permissions and channels.
+//!
 //! A Binding request, answered without a socket:
 //!
 //! ```
@@ -28,4 +30,5 @@
 //! assert_eq!(server.poll_transmit(now, &mut buf), None);
 //! ```
 
+pub mod client;
 pub mod server;

@@ -1,0 +1,268 @@
+//! The TURN client: one allocation at a server, kept alive, with permissions and channels for its peers (RFC 8656).
+//!
+//! ```
+//! use std::time::Instant;
+//! use columba_turn::client::{Client, Config};
+//! use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+//!
+//! let now = Instant::now();
+//! let config = Config { username: "ada".into(), password: "secret".into(), ..Config::default() };
+//! let mut client = Client::new(config, now, &mut ChaCha12Rng::seed_from_u64(1));
+//!
+//! let mut buf = [0; 1500];
+//! let length = client.poll_transmit(now, &mut buf).unwrap();
+//! assert_eq!(buf[..2], [0, 3], "an Allocate request, first without credentials");
+//! assert_eq!(client.poll_transmit(now, &mut buf), None);
+//! assert!(client.poll_timeout().is_some(), "to repeat it");
+//! ```
+
+mod auth;
+mod data;
+mod peers;
+mod responses;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use columba_stun::{ChannelNumber, ErrorCode};
+use rand_chacha::ChaCha12Rng;
+use rand_core::{CryptoRng, SeedableRng};
+
+use auth::Auth;
+use peers::{Channel, Permission};
+use transaction::{Kind, Transaction};
+
+pub use crate::server::{HEADROOM, TAILROOM};
+
+/// What a client must know.
+#[derive(Clone)]
+pub struct Config {
+    /// The user's name at the server.
+    pub username: Arc<str>,
+    /// The user's password.
+    pub password: Arc<str>,
+    /// Whether the server is spoken to over a stream: nothing is repeated then, and channel data is padded. Default false.
+    pub stream: bool,
+    /// Whether to ask for a relayed IPv6 address beside the IPv4 one. Default true.
+    pub both_families: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { username: "".into(), password: "".into(), stream: false, both_families: true }
+    }
+}
+
+/// Debug output must not give the password away.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// What the owner should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The allocation is there.
+    Allocated {
+        /// The relayed addresses: one, or one of each family.
+        relayed: Vec<SocketAddr>,
+        /// The client's address as the server sees it.
+        mapped: Option<SocketAddr>,
+    },
+    /// There is no allocation, and there will be none.
+    Failed(Failure),
+    /// The allocation is gone; a new one needs a new client on a new local port.
+    Lost,
+    /// The server does not relay to this address.
+    PeerRefused(IpAddr),
+}
+
+/// Why there is no allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The server's error code; `None` if it did not answer.
+    pub code: Option<ErrorCode>,
+    /// The server's words.
+    pub text: String,
+    /// The server to ask instead (300, RFC 8489 §10).
+    pub alternate: Option<SocketAddr>,
+}
+
+/// What a datagram from the server was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The client's own business, or nonsense.
+    Consumed,
+    /// Data of a peer's.
+    Data {
+        /// Who sent it.
+        peer: SocketAddr,
+        /// Which bytes of the datagram.
+        range: Range<usize>,
+    },
+}
+
+/// One allocation. Dropped without [`release`](Self::release), it ends at the server when its lifetime does.
+///
+/// Nothing is remembered for peers that nobody asked for, so memory is bounded by [`MAX_PEERS`](Self::MAX_PEERS).
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    rng: Box<ChaCha12Rng>,
+    stage: Stage,
+    auth: Option<Auth>,
+    transactions: Vec<Transaction>,
+    permissions: BTreeMap<IpAddr, Permission>,
+    channels: BTreeMap<SocketAddr, Channel>,
+    /// The peer of each channel, by number from [`ChannelNumber::MIN`] on; never reused, see `bind`.
+    numbers: Vec<SocketAddr>,
+    relayed: Vec<SocketAddr>,
+    refresh_at: Option<Instant>,
+    events: VecDeque<Event>,
+}
+
+/// The life of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Allocating,
+    Live,
+    /// A refresh with lifetime zero is on its way.
+    Releasing,
+    Ended,
+}
+
+impl Client {
+    /// Peers with a permission, at most.
+    pub const MAX_PEERS: usize = 128;
+
+    /// A client that is about to allocate. `rng` seeds a generator of its own.
+    pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        let mut client = Self {
+            config,
+            rng: Box::new(ChaCha12Rng::from_rng(rng)),
+            stage: Stage::Allocating,
+            auth: None,
+            transactions: Vec::new(),
+            permissions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            numbers: Vec::new(),
+            relayed: Vec::new(),
+            refresh_at: None,
+            events: VecDeque::new(),
+        };
+        client.begin(now, Kind::Allocate);
+        client
+    }
+
+    /// Whether the allocation is there.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.stage == Stage::Live
+    }
+
+    /// Whether nothing is left to be done: released, failed or lost.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// Ends the allocation (RFC 8656 §8); keep draining until [`is_ended`](Self::is_ended).
+    pub fn release(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Live => {
+                self.stage = Stage::Releasing;
+                self.transactions.clear();
+                self.begin(now, Kind::Refresh { lifetime: 0 });
+            }
+            // The server may have allocated already: only a refresh that it can authenticate would tell.
+            Stage::Allocating => self.end(),
+            Stage::Releasing | Stage::Ended => {}
+        }
+        self.refresh_at = None;
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let stream = self.config.stream;
+        let mut expired = Vec::new();
+        self.transactions.retain_mut(|transaction| {
+            if transaction.next > now {
+                return true;
+            }
+            let alive = transaction.repeat(now, stream);
+            if !alive {
+                expired.push(transaction.kind.clone());
+            }
+            alive
+        });
+        for kind in expired {
+            self.handle_silence(now, kind);
+        }
+        if self.stage != Stage::Live {
+            return;
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = None;
+            self.begin(now, Kind::Refresh { lifetime: LIFETIME });
+        }
+        self.renew_peers(now);
+    }
+
+    /// Writes the next request to the front of `buf` and returns its length. `None` if there is none.
+    pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<usize> {
+        let transaction = self.transactions.iter_mut().find(|transaction| transaction.due)?;
+        transaction.due = false;
+        let length = transaction.bytes.len();
+        buf.get_mut(..length)?.copy_from_slice(&transaction.bytes);
+        Some(length)
+    }
+
+    /// The next thing that the owner should know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let transactions = self.transactions.iter().map(|transaction| transaction.next);
+        transactions.chain(self.refresh_at).chain(self.next_renewal()).min()
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+        self.transactions.clear();
+        self.permissions.clear();
+        self.channels.clear();
+        self.refresh_at = None;
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.end();
+        self.events.push_back(Event::Failed(failure));
+    }
+
+    fn lose(&mut self) {
+        self.end();
+        self.events.push_back(Event::Lost);
+    }
+}
+
+/// The lifetime asked for, in seconds: what servers give by default (RFC 8656 §3.2).
+const LIFETIME: u32 = 600;
+
+/// How long before its end an allocation is refreshed.
+const REFRESH_AHEAD: Duration = Duration::from_secs(60);
+
+fn channel_number(index: usize) -> Option<ChannelNumber> {
+    let index = u16::try_from(index).ok()?;
+    ChannelNumber::new(ChannelNumber::MIN.number().checked_add(index)?)
+}

@@ -1,0 +1,129 @@
+//! What the server's answers lead to.
+
+use std::time::{Duration, Instant};
+
+use columba_stun::attributes::{AlternateServer, ErrorInfo, Lifetime, XorMappedAddress, XorRelayedAddress};
+use columba_stun::{Class, ErrorCode, Message};
+
+use super::auth::Auth;
+use super::transaction::{Kind, Transaction};
+use super::{Client, Event, Failure, LIFETIME, REFRESH_AHEAD, Stage};
+
+/// How often one thing is asked for with new credentials or a new nonce before the server is given up.
+const MAX_ATTEMPTS: u8 = 4;
+
+impl Client {
+    pub(super) fn handle_response(&mut self, now: Instant, answer: &Message<'_>) {
+        let id = answer.transaction_id();
+        let Some(index) = self.transactions.iter().position(|one| one.id == id) else { return };
+        let error: Option<ErrorInfo<'_>> = match answer.class() {
+            Class::ErrorResponse => match answer.get() {
+                Ok(Some(info)) => Some(info),
+                Ok(None) | Err(_) => return,
+            },
+            _ => None,
+        };
+        if !self.is_authentic(&self.transactions[index], answer, error.as_ref()) {
+            return;
+        }
+        let transaction = self.transactions.swap_remove(index);
+        match error {
+            None => self.handle_success(now, transaction.kind, answer),
+            Some(info) => self.handle_error(now, transaction, answer, info),
+        }
+    }
+
+    /// RFC 8489 §9.2.5: what answers a signed request is signed, but for challenges, and for refusals by a server that
+    /// could not make out the credentials.
+    fn is_authentic(&self, sent: &Transaction, answer: &Message<'_>, error: Option<&ErrorInfo<'_>>) -> bool {
+        const UNSIGNED: [ErrorCode; 3] =
+            [ErrorCode::UNAUTHENTICATED, ErrorCode::STALE_NONCE, ErrorCode::BAD_REQUEST];
+        let Some(auth) = self.auth.as_ref().filter(|_| sent.signed) else {
+            return error.is_some();
+        };
+        auth.verify(answer) || error.is_some_and(|info| UNSIGNED.contains(&info.code))
+    }
+
+    fn handle_success(&mut self, now: Instant, kind: Kind, answer: &Message<'_>) {
+        match kind {
+            Kind::Allocate => self.handle_allocated(now, answer),
+            Kind::Refresh { lifetime: 0 } => self.end(),
+            Kind::Refresh { .. } => self.schedule_refresh(now, answer),
+            Kind::Permit(addresses) => self.handle_permitted(now, &addresses),
+            Kind::Bind { peer, .. } => self.handle_bound(now, peer),
+        }
+    }
+
+    fn handle_allocated(&mut self, now: Instant, answer: &Message<'_>) {
+        let relayed: Vec<_> =
+            answer.all().filter_map(Result::ok).map(|XorRelayedAddress(address)| address).take(2).collect();
+        if relayed.is_empty() {
+            let text = "the server granted no address".to_owned();
+            return self.fail(Failure { code: None, text, alternate: None });
+        }
+        let mapped = answer.get().ok().flatten().map(|XorMappedAddress(address)| address);
+        self.stage = Stage::Live;
+        self.relayed.clone_from(&relayed);
+        self.schedule_refresh(now, answer);
+        self.events.push_back(Event::Allocated { relayed, mapped });
+        self.ask_for_permissions(now);
+    }
+
+    /// A minute before the end, or halfway if there is not much time.
+    fn schedule_refresh(&mut self, now: Instant, answer: &Message<'_>) {
+        let Lifetime(seconds) = answer.get().ok().flatten().unwrap_or(Lifetime(LIFETIME));
+        let lifetime = Duration::from_secs(u64::from(seconds.clamp(2, MAX_LIFETIME)));
+        let after = if lifetime > REFRESH_AHEAD * 2 { lifetime - REFRESH_AHEAD } else { lifetime / 2 };
+        self.refresh_at = Some(now + after);
+    }
+
+    fn handle_error(&mut self, now: Instant, sent: Transaction, answer: &Message<'_>, info: ErrorInfo<'_>) {
+        let challenge = match info.code {
+            ErrorCode::UNAUTHENTICATED => {
+                self.auth.as_ref().is_none_or(|auth| !sent.signed || !auth.is_same_nonce(answer))
+            }
+            ErrorCode::STALE_NONCE => true,
+            _ => false,
+        };
+        if challenge && sent.attempt < MAX_ATTEMPTS {
+            if let Some(auth) = Auth::from_challenge(answer, &self.config, self.auth.as_ref()) {
+                self.auth = Some(auth);
+                return self.begin_again(now, sent.kind, sent.attempt + 1);
+            }
+        }
+        match sent.kind {
+            Kind::Allocate => {
+                let alternate = answer
+                    .get()
+                    .ok()
+                    .flatten()
+                    .map(|AlternateServer(address)| address)
+                    .filter(|_| info.code == ErrorCode::TRY_ALTERNATE);
+                let text = info.reason.to_owned();
+                self.fail(Failure { code: Some(info.code), text, alternate });
+            }
+            Kind::Refresh { lifetime: 0 } => self.end(),
+            Kind::Refresh { .. } => self.lose(),
+            _ if info.code == ErrorCode::ALLOCATION_MISMATCH => self.lose(),
+            Kind::Permit(addresses) => self.handle_not_permitted(now, &addresses),
+            Kind::Bind { peer, .. } => self.handle_not_bound(peer),
+        }
+    }
+
+    /// Nobody answered.
+    pub(super) fn handle_silence(&mut self, now: Instant, kind: Kind) {
+        match kind {
+            Kind::Allocate => {
+                let text = "the server did not answer".to_owned();
+                self.fail(Failure { code: None, text, alternate: None });
+            }
+            Kind::Refresh { lifetime: 0 } => self.end(),
+            Kind::Refresh { .. } => self.lose(),
+            Kind::Permit(addresses) => self.handle_not_permitted(now, &addresses),
+            Kind::Bind { peer, .. } => self.handle_not_bound(peer),
+        }
+    }
+}
+
+/// Longer lifetimes than a day are not believed, in seconds.
+const MAX_LIFETIME: u32 = 86_400;
