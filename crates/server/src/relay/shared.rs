@@ -135,9 +135,9 @@ impl Shared {
     /// Looks at the interfaces again.
     pub(super) fn refresh_addresses(&self) {
         let found = HostAddresses::discover(&self.public_addresses);
-        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
-        if *addresses != found {
-            *addresses = found;
+        if self.with_addresses(|addresses| *addresses != found) {
+            self.core().server.set_own_addresses(found.all());
+            *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = found;
         }
     }
 

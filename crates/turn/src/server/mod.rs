@@ -28,7 +28,7 @@ pub use stats::{DropReason, ERROR_CODES, Stats};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -231,6 +231,13 @@ impl Server {
     /// under a secret that is gone cannot be refreshed.
     pub fn set_secrets(&mut self, secrets: Vec<Vec<u8>>) {
         self.config.secrets = secrets;
+    }
+
+    /// From now on these are the host's addresses, beside those of granted relays: call it when an interface comes or goes.
+    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.config.own_addresses = addresses;
+        self.policy = Policy::new(&self.config);
+        self.by_address.keys().for_each(|relayed| self.policy.learn(relayed.ip()));
     }
 
     fn push_event(&mut self, event: Event) {

@@ -248,6 +248,22 @@ fn relayed_addresses_are_own_even_if_nobody_said_so() {
 }
 
 #[test]
+fn an_interface_that_comes_later_is_own_from_then_on() {
+    let mut lab = Lab::new(Config { allow_peers: vec!["10.0.0.0/8".parse().unwrap()], ..config() });
+    let mut ada = Client::new("9.0.0.1:5000");
+    let (_, relayed) = allocated(&mut lab, &mut ada);
+    assert_eq!(ada.permit(&mut lab, &["10.0.0.9:22"]), 0);
+    let send = ada.send("10.0.0.9:22", b"x");
+    assert!(matches!(lab.data(ada.tuple, &send), Routed::ToPeer { .. }), "somebody else's so far");
+    lab.server.set_own_addresses(vec!["10.0.0.9".parse().unwrap()]);
+    assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
+    let beside = SocketAddr::new(relayed.ip(), 22).to_string();
+    assert_eq!(ada.permit(&mut lab, &[&beside]), 0, "the relay's address is still known");
+    let send = ada.send(&beside, b"x");
+    assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
+}
+
+#[test]
 fn relays_on_an_open_loopback_meet_in_process_too() {
     let mut lab = Lab::new(Config { allow_peers: vec!["127.0.0.1/32".parse().unwrap()], ..config() });
     lab.relay_ips[0] = "127.0.0.1";
