@@ -26,6 +26,7 @@ export class FakePeerConnection extends EventTarget {
   #version = 0;
   #needed = false;
   #busy = 0;
+  #chain = Promise.resolve();
   #restart = true;
   #fragment = '';
   /** @type {any} */ #current = { local: null, remote: null };
@@ -136,14 +137,22 @@ export class FakePeerConnection extends EventTarget {
     this.onconnectionstatechange?.();
   }
 
-  /** @param {() => void} action */
-  async #operation(action) {
+  /**
+   * Operations wait for each other (WebRTC 1.0, section 4.4.1.2).
+   *
+   * @param {() => void} action
+   */
+  #operation(action) {
     this.#busy += 1;
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
-    this.#busy -= 1;
-    if (this.signalingState === 'closed') throw new Error('closed');
-    action();
-    if (this.#needed) this.#negotiationNeeded();
+    const operation = this.#chain.then(async () => {
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
+      this.#busy -= 1;
+      if (this.signalingState === 'closed') throw new Error('closed');
+      action();
+      if (this.#needed) this.#negotiationNeeded();
+    });
+    this.#chain = operation.catch(() => {});
+    return operation;
   }
 
   #stable() {
