@@ -40,9 +40,6 @@ pub(crate) struct IceServersOf {
     lifetime: Duration,
 }
 
-/// Browsers complain of more than this many, because each one makes gathering slower.
-const MAX_URLS: usize = 5;
-
 impl IceServerSource {
     pub(crate) fn new(options: &RelayOptions, endpoints: Vec<Endpoint>, secret: Option<Secret>) -> Self {
         Self {
@@ -69,6 +66,7 @@ impl IceServerSource {
         }
     }
 
+    /// At most one URL for each way, because a browser makes an allocation for each, and gathers more slowly.
     fn urls(&self, client: &Client) -> (Vec<String>, Vec<String>) {
         let reachable = |endpoint: &&Endpoint| {
             let loopback = endpoint.address.ip().to_canonical().is_loopback();
@@ -80,9 +78,9 @@ impl IceServerSource {
         };
         let udp = of(Transport::Udp, false);
         let tcp = of(Transport::Tcp, false).or_else(|| of(Transport::Tcp, true));
-        let tls = of(Transport::Tls, false);
         // Port 443 passes where others do not; another web port only helps where there is no TURN port.
-        let web_tls = of(Transport::Tls, true).filter(|e| tls.is_none() || e.address.port() == 443);
+        let web_tls = of(Transport::Tls, true);
+        let tls = web_tls.filter(|e| e.address.port() == 443).or_else(|| of(Transport::Tls, false)).or(web_tls);
         let url = |scheme: &str, endpoint: &Endpoint, transport: &str| {
             let host = self.host(endpoint, client);
             let suffix = if transport.is_empty() { String::new() } else { format!("?transport={transport}") };
@@ -93,9 +91,8 @@ impl IceServerSource {
             udp.map(|e| url("turn", e, "udp")),
             tcp.map(|e| url("turn", e, "tcp")),
             tls.map(|e| url("turns", e, "tcp")),
-            web_tls.map(|e| url("turns", e, "tcp")),
         ];
-        let turn = turn.into_iter().flatten().take(MAX_URLS - stun.len()).collect();
+        let turn = turn.into_iter().flatten().collect();
         (stun, turn)
     }
 
@@ -171,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_listens_is_offered() {
+    fn each_way_is_offered_once() {
         let all = source(vec![
             endpoint(Transport::Udp, "[::]:3478", false),
             endpoint(Transport::Tcp, "[::]:3478", false),
@@ -183,7 +180,6 @@ mod tests {
         let wanted = [
             "turn:a.b:3478?transport=udp",
             "turn:a.b:3478?transport=tcp",
-            "turns:a.b:5349?transport=tcp",
             "turns:a.b:443?transport=tcp",
         ];
         assert_eq!(turn, wanted);
