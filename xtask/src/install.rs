@@ -19,6 +19,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("procps", "/usr/bin/pkill"),
 ];
 
+/// The oldest major version of Node.js with which the tests run: Debian 13 has it.
+const OLDEST_NODE: u32 = 20;
+
 /// Folders with a `package-lock.json`.
 const NPM_FOLDERS: &[&str] = &["web", "e2e"];
 
@@ -32,8 +35,14 @@ pub(crate) fn everything() -> Result<(), String> {
 pub(crate) fn debian_packages() -> Result<(), String> {
     let mut missing: Vec<&str> =
         PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
-    if !succeeds("node", &["--version"]) {
-        missing.push("nodejs");
+    match node_version() {
+        None => missing.push("nodejs"),
+        Some(version) if version < OLDEST_NODE => {
+            return Err(format!(
+                "Node.js {version} is too old for the tests: install {OLDEST_NODE} or newer"
+            ));
+        }
+        Some(_) => {}
     }
     if !succeeds("npm", &["--version"]) {
         missing.push("npm");
@@ -89,6 +98,13 @@ fn apt_get(arguments: &[&str]) -> Result<(), String> {
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");
     step::finish(command)
+}
+
+/// The major version of Node.js, if there is one.
+fn node_version() -> Option<u32> {
+    let output = Command::new("node").arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
