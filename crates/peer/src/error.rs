@@ -1,0 +1,121 @@
+//! What can go wrong.
+
+use crate::description::SdpType;
+use crate::states::SignalingState;
+
+/// Why a call of the application's was refused, or why the connection failed.
+///
+/// Nothing that arrives from the network makes a call fail; what ends the connection comes as
+/// [`Event::Error`](crate::Event::Error).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection is closed.
+    #[error("the peer connection is closed")]
+    Closed,
+    /// The call does not fit where the exchange of descriptions stands: the W3C's `InvalidStateError`.
+    #[error("{operation} is not possible in signaling state {state:?}")]
+    InvalidState {
+        /// What was called.
+        operation: &'static str,
+        /// The state.
+        state: SignalingState,
+    },
+    /// A description of the other side's cannot be used.
+    #[error("the {kind} cannot be used{}: {reason}", position(*line, mid.as_deref()))]
+    InvalidDescription {
+        /// What it claims to be.
+        kind: SdpType,
+        /// In which line, counted from 1, where that is known.
+        line: Option<u32>,
+        /// In which media section, where that is known.
+        mid: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The local description is not the one that was created last: the W3C's `InvalidModificationError`.
+    #[error("the local {kind} is not the one that was created last")]
+    InvalidModification {
+        /// What it claims to be.
+        kind: SdpType,
+    },
+    /// A candidate is malformed, or it does not say to what it belongs.
+    #[error("the candidate cannot be used: {reason}")]
+    InvalidCandidate {
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no description of the other side's to which a candidate could belong.
+    #[error("a candidate came before the remote description")]
+    NoRemoteDescription,
+    /// The URL of an ICE server is malformed, or credentials are missing.
+    #[error("the ICE server {url:?} cannot be used: {reason}")]
+    InvalidIceServer {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A certificate cannot be made or used.
+    #[error("the certificate cannot be used: {reason}")]
+    InvalidCertificate {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The configuration cannot be changed in this way: the W3C's `InvalidModificationError`.
+    #[error("the configuration cannot be changed: {reason}")]
+    InvalidConfiguration {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The other side's certificate is none of those that its description names.
+    #[error("the other side's certificate does not match the fingerprint in its description")]
+    FingerprintMismatch,
+    /// The DTLS handshake failed.
+    #[error("the DTLS handshake failed: {reason}")]
+    Dtls {
+        /// What the DTLS room says.
+        reason: String,
+    },
+    /// The SCTP association failed: the other side aborted it or fell silent.
+    #[error("the data transport failed: {reason}")]
+    Sctp {
+        /// What the SCTP room says.
+        reason: String,
+    },
+    /// No path to the other side works.
+    #[error("no path to the other side works")]
+    Ice,
+    /// What a data channel was asked to be cannot be.
+    #[error("the data channel cannot be created: {reason}")]
+    InvalidChannel {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// There is no such data channel, or no longer.
+    #[error("there is no such data channel")]
+    NoSuchChannel,
+    /// The data channel is not open: the W3C's `InvalidStateError`.
+    #[error("the data channel is not open")]
+    ChannelNotOpen,
+    /// The message is longer than the other side takes: the W3C's `TypeError`.
+    #[error("the message has {size} bytes; the other side takes at most {limit}")]
+    MessageTooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// As much as may wait is waiting already: the W3C's `OperationError`. Wait for
+    /// [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow).
+    #[error("the send buffer is full")]
+    BufferFull,
+}
+
+fn position(line: Option<u32>, mid: Option<&str>) -> String {
+    match (line, mid) {
+        (Some(line), _) => format!(" (line {line})"),
+        (None, Some(mid)) => format!(" (media section {mid:?})"),
+        (None, None) => String::new(),
+    }
+}

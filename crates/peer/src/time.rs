@@ -1,0 +1,24 @@
+//! Wall time.
+
+use std::time::{Duration, Instant};
+
+/// A point in time, as the time since the beginning of 1970 (UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub Duration);
+
+/// What the clock on the wall showed at an instant: wall time at other instants follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WallClock {
+    instant: Instant,
+    wall: UnixTime,
+}
+
+impl WallClock {
+    pub(crate) fn new(instant: Instant, wall: UnixTime) -> Self {
+        Self { instant, wall }
+    }
+
+    pub(crate) fn at(&self, now: Instant) -> UnixTime {
+        UnixTime(self.wall.0 + now.saturating_duration_since(self.instant))
+    }
+}
