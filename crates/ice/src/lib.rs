@@ -9,7 +9,7 @@ pub mod framing;
 pub mod path;
 mod stats;
 
-pub use agent::{Agent, HEADROOM, TAILROOM};
+pub use agent::{Agent, EMBEDDED, HEADROOM, TAILROOM};
 pub use candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
 pub use config::{
     AddressPolicy, Config, Host, IceServer, LocalAddress, MdnsMode, ServerKind, Timings, TransportPolicy,

@@ -1,172 +1,362 @@
-//! The agent.
+//! The agent: its parts, and its doors.
 
-use std::collections::VecDeque;
-use std::ops::Range;
-use std::time::Instant;
+mod addresses;
+mod checks;
+mod consent;
+mod data;
+mod gather;
+mod nominate;
+mod pairs;
+mod relays;
+mod remotes;
+mod requests;
+mod session;
+mod state;
+mod stats;
+mod transaction;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use columba_stun::TransactionId;
 use rand_chacha::ChaCha12Rng;
-use rand_core::{CryptoRng, SeedableRng};
+use rand_core::{CryptoRng, Rng, SeedableRng};
 
 use crate::candidate::Candidate;
 use crate::config::{Config, LocalAddress};
-use crate::credentials::{Credentials, RemoteParameters};
-use crate::event::{Event, GatheringState, Input, Received, Role, State};
-use crate::path::{Ecn, Path, Transmit};
+use crate::credentials::Credentials;
+use crate::event::{BindId, Event, GatheringState, Input, ResolveId, Role, State};
+use addresses::{Local, Socket};
+use gather::Server;
+use pairs::{Pair, PairId};
+use relays::{Relay, RelayId};
+use remotes::Remote;
+use session::{Early, Session};
+use transaction::Transaction;
 
-/// Bytes that must be free in front of the data for [`Agent::prepare`]: a Send indication to an IPv6 peer.
-pub const HEADROOM: usize = 48;
-
-/// Bytes that must be free behind it: padding.
-pub const TAILROOM: usize = 3;
+pub use columba_turn::client::{HEADROOM, TAILROOM};
+pub use requests::EMBEDDED;
 
 /// An ICE agent for one stream of data.
+///
+/// # How to drive it
+///
+/// 1. [`handle_network_change`](Self::handle_network_change), then [`gather`](Self::gather); exchange descriptions and
+///    candidates with the other side through [`set_remote`](Self::set_remote) and
+///    [`add_remote_candidate`](Self::add_remote_candidate).
+/// 2. Hand in what arrives by [`handle_datagram`](Self::handle_datagram), and grants by [`handle_input`](Self::handle_input).
+/// 3. After each call: [`poll_event`](Self::poll_event) until `None`, [`poll_transmit`](Self::poll_transmit) until `None`, and call
+///    [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so.
+/// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an [`Event::Writable`].
+///
+/// Any order of calls is legal. What comes from the network is dropped and counted if it is not right. Events that nobody takes
+/// are bounded, since each stands for something that is bounded itself: candidates, pairs, sockets, changes of state.
+///
+/// # Deviations from RFC 8445
+///
+/// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at once, see
+///   [`Timings`](crate::Timings).
+/// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over to.
+/// - Requests whose integrity does not hold are dropped, not answered: whoever sent them has no claim to an answer.
 #[derive(Debug)]
 pub struct Agent {
     config: Config,
     rng: Box<ChaCha12Rng>,
-    credentials: Credentials,
     role: Role,
-    state: State,
-    gathering: GatheringState,
+    tie_breaker: u64,
+    /// The current generation is the last one; the one before stays until the current one has its pair.
+    sessions: Vec<Session>,
+    addresses: Vec<LocalAddress>,
+    sockets: BTreeMap<BindId, Socket>,
+    servers: Vec<Server>,
+    relays: BTreeMap<RelayId, Relay>,
+    /// Names of remote candidates under resolution; bounded with the candidates.
+    names: BTreeMap<ResolveId, Candidate>,
+    locals: BTreeMap<u32, Local>,
+    remotes: BTreeMap<u32, Remote>,
+    pairs: BTreeMap<PairId, Pair>,
+    /// One for each pair under check, and one for each socket and server.
+    transactions: BTreeMap<TransactionId, Transaction>,
+    /// What to send, at most [`MAX_OUTBOX`]; more is dropped, as the network might.
+    outbox: VecDeque<Outgoing>,
     events: VecDeque<Event>,
+    /// Pairs to be checked at once.
+    triggered: VecDeque<PairId>,
+    /// Authentic requests that came before the remote credentials; at most [`session::MAX_EARLY`], then the oldest goes.
+    early: VecDeque<Early>,
+    /// Remote candidates of credentials not yet known; bounded as remote candidates are.
+    held: Vec<Candidate>,
+    /// What candidates of one foundation have in common; the index is the foundation.
+    foundations: Vec<addresses::FoundationKey>,
+    embedded: Option<Bytes>,
+    gathering: GatheringState,
+    state: State,
+    /// The data path of each component: the nominated pair, else the best valid one, else the old generation's.
+    active: Vec<Option<PairId>>,
+    timers: Timers,
+    burst: u32,
+    next_id: u32,
+    counters: Counters,
+}
+
+/// Messages that wait to be sent, at most.
+const MAX_OUTBOX: usize = 512;
+
+/// A local end: where messages leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Base {
+    /// A UDP socket of the host's.
+    Socket(BindId),
+    /// An allocation at a server.
+    Relay(RelayId),
+}
+
+/// A message of the agent's own.
+#[derive(Debug)]
+struct Outgoing {
+    base: Base,
+    remote: SocketAddr,
+    bytes: Box<[u8]>,
+}
+
+/// What the agent as a whole has counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    packets_sent: u64,
+    packets_received: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    path_changes: u32,
+    dropped: u64,
+}
+
+/// The agent's deadlines, beside those of transactions, pairs and relays.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timers {
+    /// The next check of the check list may go out.
+    pace: Option<Instant>,
+    /// A valid pair may be nominated.
+    nominate: Option<Instant>,
+    /// The state changes unless something happens.
+    state: Option<Instant>,
+    /// Gathering goes on without those who have not answered.
+    gather: Option<Instant>,
+    /// Bindings at STUN servers are refreshed.
+    bindings: Option<Instant>,
+}
+
+impl Timers {
+    fn next(&self) -> Option<Instant> {
+        let all = [self.pace, self.nominate, self.state, self.gather, self.bindings];
+        all.into_iter().flatten().min()
+    }
 }
 
 impl Agent {
     /// An agent that has not begun. `rng` seeds the agent's own generator and is not kept.
-    pub fn new(config: Config, _now: Instant, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
         let mut rng = Box::new(ChaCha12Rng::from_rng(rng));
-        let credentials = Credentials::random(&mut rng);
+        let session = Session::new(0, now, Credentials::random(&mut rng), config.components);
         Self {
+            role: Role::Controlling,
+            tie_breaker: rng.next_u64(),
+            sessions: vec![session],
+            addresses: Vec::new(),
+            sockets: BTreeMap::new(),
+            servers: Vec::new(),
+            relays: BTreeMap::new(),
+            names: BTreeMap::new(),
+            locals: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            triggered: VecDeque::new(),
+            early: VecDeque::new(),
+            held: Vec::new(),
+            foundations: Vec::new(),
+            embedded: None,
+            gathering: GatheringState::New,
+            state: State::New,
+            active: vec![None; usize::from(config.components.max(1))],
+            timers: Timers::default(),
+            burst: config.timings.burst,
+            next_id: 0,
+            counters: Counters::default(),
             config,
             rng,
-            credentials,
-            role: Role::Controlling,
-            state: State::New,
-            gathering: GatheringState::New,
-            events: VecDeque::new(),
         }
     }
+
     /// The own credentials of the current generation.
     #[must_use]
     pub fn local_credentials(&self) -> &Credentials {
-        &self.credentials
+        &self.session().local
     }
+
     /// Whether the own description should say `a=ice-lite`.
     #[must_use]
     pub fn is_lite(&self) -> bool {
         self.config.lite
     }
+
     /// The role.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
     }
+
     /// The state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
+
     /// The state of gathering.
     #[must_use]
     pub fn gathering_state(&self) -> GatheringState {
         self.gathering
     }
-    /// Sets the role: controlling for the offerer of the first offer, unless only the other side is full (RFC 8445 §6.1.1).
+
+    /// Sets the role: controlling for the offerer of the first offer (RFC 8445 §6.1.1). A full agent that meets a lite one
+    /// becomes controlling by itself.
     pub fn set_role(&mut self, role: Role) {
-        self.role = role;
+        if self.role != role {
+            self.role = role;
+            self.reprioritize();
+        }
     }
-    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too.
+
+    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. The number of components stays.
     pub fn set_config(&mut self, config: Config) {
-        self.config = config;
+        self.config = Config { components: self.config.components, ..config };
     }
-    /// The other side's description has arrived: checks begin.
-    pub fn set_remote(&mut self, _now: Instant, _remote: RemoteParameters) {}
-    /// A candidate of the other side's. Those that belong to credentials not yet known are held back.
-    pub fn add_remote_candidate(&mut self, _now: Instant, _candidate: Candidate) {}
-    /// No more candidates of the other side's follow (RFC 8838 §8.2).
-    pub fn end_of_remote_candidates(&mut self, _now: Instant) {}
-    /// Begins to gather, or to gather again after a restart.
-    pub fn gather(&mut self, _now: Instant) {}
-    /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change.
-    pub fn handle_network_change(&mut self, _now: Instant, _addresses: &[LocalAddress]) {}
+
+    /// What checks and responses carry for the owner from now on, in the attribute
+    /// [`EMBEDDED`](crate::EMBEDDED): DTLS flights, for example. At most 1,100 bytes, so that a check stays one packet; more
+    /// is not carried.
+    pub fn set_embedded(&mut self, value: Option<Bytes>) {
+        self.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
+    }
+
     /// Something that an event asked for has happened.
-    pub fn handle_input(&mut self, _now: Instant, _input: Input) {}
-    /// A datagram, or a frame of a connection, has arrived. Relayed data is unwrapped where it stands.
-    pub fn handle_datagram(
-        &mut self,
-        _now: Instant,
-        _path: Path,
-        _ecn: Ecn,
-        _datagram: &mut [u8],
-    ) -> Received {
-        Received::Consumed
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Bound { id, local } => self.handle_bound(now, id, local),
+            Input::BindFailed { id } => self.handle_bind_failed(now, id),
+            Input::Connected { id, path } => self.handle_connected(now, id, path),
+            Input::ConnectFailed { id } => self.handle_connect_failed(now, id),
+            Input::Closed { path } => self.handle_closed(now, path),
+            Input::Resolved { id, addresses } => self.handle_resolved(now, id, &addresses),
+        }
+        self.update(now);
     }
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-    /// Makes ready to send data of component 1: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
-    /// may be written to. With `segment_size` the data is several datagrams of that size, see
-    /// [`takes_batches`](Self::takes_batches). `None` if there is no way now: the data is to be dropped.
-    pub fn prepare(
-        &mut self,
-        _now: Instant,
-        _buf: &mut [u8],
-        _range: Range<usize>,
-        _segment_size: Option<usize>,
-    ) -> Option<Transmit> {
-        None
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless at any other time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_transactions(now);
+        self.drive_relays(now);
+        self.check_liveness(now);
+        self.handle_gather_timers(now);
+        self.update(now);
     }
-    /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs and connections.
-    #[must_use]
-    pub fn takes_batches(&self) -> bool {
-        false
-    }
-    /// Writes the next message of the agent's own to the front of `buf`, which should have 1,500 bytes.
-    pub fn poll_transmit(&mut self, _now: Instant, _buf: &mut [u8]) -> Option<Transmit> {
-        None
-    }
+
     /// The next thing that the owner should know or do.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
+
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-    /// Begins a new generation (RFC 8445 §9): new credentials now, `gather` and `set_remote` to follow. Data goes over the old pair until
-    /// a new one is nominated.
-    pub fn restart(&mut self, _now: Instant, config: Option<Config>) {
-        if let Some(config) = config {
-            self.config = config;
+        if self.state == State::Closed {
+            return self.relays.values().filter_map(Relay::poll_timeout).min();
         }
-        self.credentials = Credentials::random(&mut self.rng);
+        let transactions = self.transactions.values().map(|transaction| transaction.next);
+        let pairs = self.pairs.values().filter_map(|pair| pair.next_check);
+        let relays = self.relays.values().filter_map(Relay::poll_timeout);
+        transactions.chain(pairs).chain(relays).chain(self.timers.next()).min()
     }
-    /// What checks and responses shall carry for the owner from now on.
-    pub fn set_embedded(&mut self, _value: Option<Bytes>) {}
-    /// What was counted.
-    #[must_use]
-    pub fn stats(&self, _now: Instant) -> crate::Stats {
-        crate::Stats {
-            transport: crate::TransportStats {
-                packets_sent: 0,
-                packets_received: 0,
-                bytes_sent: 0,
-                bytes_received: 0,
-                role: self.role,
-                local_username_fragment: self.credentials.ufrag.to_string(),
-                state: self.state,
-                selected_pair: None,
-                selected_pair_changes: 0,
-                dropped: 0,
-            },
-            pairs: Vec::new(),
-            local_candidates: Vec::new(),
-            remote_candidates: Vec::new(),
+
+    /// Releases everything; keep draining, for the goodbyes to servers.
+    pub fn close(&mut self, now: Instant) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.transactions.clear();
+        self.pairs.clear();
+        self.remotes.clear();
+        self.triggered.clear();
+        self.early.clear();
+        self.held.clear();
+        self.names.clear();
+        self.outbox.clear();
+        self.active.fill(None);
+        self.timers = Timers::default();
+        self.release_everything(now);
+        self.set_state(State::Closed);
+    }
+
+    /// Brings everything into agreement after something has happened.
+    fn update(&mut self, now: Instant) {
+        if self.state == State::Closed {
+            return self.sweep_relays(now);
+        }
+        self.run_checks(now);
+        self.update_nomination(now);
+        self.update_active(now);
+        self.update_gathering(now);
+        self.update_state(now);
+        self.sweep_relays(now);
+    }
+
+    fn session(&self) -> &Session {
+        // There is always one: the constructor makes it, and `restart` adds before it removes.
+        &self.sessions[self.sessions.len() - 1]
+    }
+
+    fn session_mut(&mut self) -> &mut Session {
+        let last = self.sessions.len() - 1;
+        &mut self.sessions[last]
+    }
+
+    fn session_numbered(&self, number: u32) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.number == number)
+    }
+
+    fn new_id(&mut self) -> u32 {
+        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id
+    }
+
+    fn new_transaction_id(&mut self) -> TransactionId {
+        let mut id = [0; 12];
+        self.rng.fill_bytes(&mut id);
+        TransactionId(id)
+    }
+
+    /// A duration from 0.8 to 1.2 of this one (RFC 7675 §5.1).
+    fn around(&mut self, duration: Duration) -> Duration {
+        duration.mul_f64(0.8 + 0.4 * f64::from(self.rng.next_u32()) / f64::from(u32::MAX))
+    }
+
+    fn send(&mut self, base: Base, remote: SocketAddr, bytes: Box<[u8]>) {
+        if self.outbox.len() < MAX_OUTBOX {
+            self.outbox.push_back(Outgoing { base, remote, bytes });
+        } else {
+            self.counters.dropped += 1;
         }
     }
-    /// Releases everything; keep draining for the goodbyes to servers.
-    pub fn close(&mut self, _now: Instant) {
-        self.state = State::Closed;
-    }
+}
+
+/// A random name for mDNS: a UUID of version 4 (draft-ietf-mmusic-mdns-ice-candidates §3.1.1).
+fn mdns_name(rng: &mut impl CryptoRng) -> Arc<str> {
+    let bits = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
+    let bits = bits & !(0xF << 76) & !(0xC << 60) | (0x4 << 76) | (0x8 << 60);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}.local", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into()
 }

@@ -1,0 +1,304 @@
+//! The host's addresses: sockets on them, and the candidates that come of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use columba_stun::canonical;
+
+use super::relays::RelayId;
+use super::{Agent, Base, mdns_name};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use crate::config::{AddressPolicy, LocalAddress, MdnsMode, TransportPolicy};
+use crate::event::{BindId, Event, GatheringState, State};
+use crate::path::Transport;
+
+/// A UDP socket that was asked for.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) address: IpAddr,
+    pub(super) component: u8,
+    pub(super) purpose: Purpose,
+    /// Where it is bound, once it is.
+    pub(super) local: Option<SocketAddr>,
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Host,
+    /// One allocation: it needs a 5-tuple of its own.
+    Relay(RelayId),
+}
+
+/// A candidate of this agent's.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) base: Base,
+    /// The address itself, even where a name hides it.
+    pub(super) address: SocketAddr,
+    /// As it is shown to the other side, but for the user name fragment.
+    pub(super) candidate: Candidate,
+    /// Whether the other side learns of it at all.
+    pub(super) shown: bool,
+    /// The last generation for which the other side was told.
+    pub(super) announced: Option<u32>,
+    pub(super) relay_protocol: Option<Transport>,
+}
+
+/// What candidates of one foundation have in common (RFC 8445 §5.1.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FoundationKey {
+    kind: CandidateKind,
+    base: IpAddr,
+    server: Option<IpAddr>,
+    protocol: Transport,
+}
+
+/// Addresses that are used, at most: a host with more of them has containers, not networks.
+const MAX_ADDRESSES: usize = 16;
+
+/// Foundations that are remembered, at most; later candidates share the last.
+const MAX_FOUNDATIONS: usize = 1000;
+
+impl Agent {
+    /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change. Sockets of
+    /// addresses that are gone are closed, and new addresses used at once.
+    pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
+        self.addresses = addresses.to_vec();
+        if self.gathering == GatheringState::New || self.state == State::Closed {
+            return;
+        }
+        let usable = self.usable_addresses();
+        let gone: Vec<BindId> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| !usable.iter().any(|one| one.address == socket.address))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.close_socket(now, id);
+        }
+        self.close_streams_except(now, &usable);
+        self.open_sockets(now);
+        self.update(now);
+    }
+
+    /// The addresses that the configuration lets use, best first.
+    pub(super) fn usable_addresses(&self) -> Vec<LocalAddress> {
+        let is_loopback = |one: &LocalAddress| one.address.is_loopback();
+        let only_loopback = self.addresses.iter().all(is_loopback);
+        let mut usable: Vec<LocalAddress> = self
+            .addresses
+            .iter()
+            .map(|one| LocalAddress { address: columba_stun::canonical_ip(one.address), ..*one })
+            .filter(|one| !one.address.is_unspecified() && !one.address.is_multicast())
+            .filter(|one| !is_loopback(one) || only_loopback || self.config.loopback)
+            .filter(|one| self.config.address_policy == AddressPolicy::All || one.default_route)
+            .filter(|one| !is_deprecated(one.address) && !self.is_hidden_by_temporary(one))
+            .collect();
+        usable.sort_by_key(|one| (one.network_cost, !one.default_route));
+        usable.dedup_by_key(|one| one.address);
+        usable.truncate(MAX_ADDRESSES);
+        usable
+    }
+
+    /// A stable address tells who the host is; where a temporary one of the same prefix exists, that is used (RFC 8981).
+    fn is_hidden_by_temporary(&self, one: &LocalAddress) -> bool {
+        let IpAddr::V6(address) = one.address else { return false };
+        !one.temporary
+            && self.addresses.iter().any(|other| match other.address {
+                IpAddr::V6(temporary) if other.temporary => {
+                    temporary.segments()[..4] == address.segments()[..4]
+                }
+                _ => false,
+            })
+    }
+
+    /// IPv6 and IPv4 in turn, each in the order of preference (RFC 8421 §4), so that no family must wait for the other's end.
+    pub(super) fn local_preference(&self, address: IpAddr) -> u16 {
+        let usable = self.usable_addresses();
+        let of_family = usable.iter().filter(|one| one.address.is_ipv4() == address.is_ipv4());
+        let index = of_family.map(|one| one.address).position(|one| one == address).unwrap_or(MAX_ADDRESSES);
+        let rank = 2 * index + usize::from(address.is_ipv4());
+        u16::MAX - u16::try_from(rank).unwrap_or(u16::MAX)
+    }
+
+    /// Asks for a socket for each address and component that has none.
+    pub(super) fn open_sockets(&mut self, now: Instant) {
+        if self.config.policy == TransportPolicy::All {
+            for one in self.usable_addresses() {
+                for component in 1..=self.config.components.max(1) {
+                    let exists = self.sockets.values().any(|socket| {
+                        socket.address == one.address
+                            && socket.component == component
+                            && socket.purpose == Purpose::Host
+                    });
+                    if !exists {
+                        self.open_socket(one.address, component, Purpose::Host);
+                    }
+                }
+            }
+        }
+        if !self.config.lite {
+            self.open_relays(now);
+        }
+        if self.gathering == GatheringState::Complete && self.is_gathering_pending() {
+            self.set_gathering(now, GatheringState::Gathering);
+        }
+    }
+
+    pub(super) fn open_socket(&mut self, address: IpAddr, component: u8, purpose: Purpose) -> BindId {
+        let id = BindId(u64::from(self.new_id()));
+        self.sockets.insert(id, Socket { address, component, purpose, local: None });
+        self.events.push_back(Event::BindUdp { id, address });
+        id
+    }
+
+    pub(super) fn handle_bound(&mut self, now: Instant, id: BindId, local: SocketAddr) {
+        let local = canonical(local);
+        let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.local.is_none()) else {
+            // Not wanted any more, or never.
+            self.events.push_back(Event::CloseUdp { local });
+            return;
+        };
+        socket.local = Some(local);
+        let component = socket.component;
+        match socket.purpose {
+            Purpose::Host => {
+                self.add_host(now, id, component, local);
+                self.query_servers(now, id);
+            }
+            Purpose::Relay(relay) => self.handle_relay_bound(now, relay, local),
+        }
+    }
+
+    pub(super) fn handle_bind_failed(&mut self, now: Instant, id: BindId) {
+        let Some(socket) = self.sockets.remove(&id) else { return };
+        if let Purpose::Relay(relay) = socket.purpose {
+            self.fail_relay(now, relay, None, "no socket could be bound");
+        }
+    }
+
+    /// Closes a socket with all that came of it.
+    pub(super) fn close_socket(&mut self, now: Instant, id: BindId) {
+        let Some(socket) = self.sockets.remove(&id) else { return };
+        if let Some(local) = socket.local {
+            self.events.push_back(Event::CloseUdp { local });
+        }
+        if let Purpose::Relay(relay) = socket.purpose {
+            self.drop_relay(now, relay);
+        }
+        self.transactions.retain(|_, transaction| transaction.base != Base::Socket(id));
+        self.remove_locals(Base::Socket(id));
+    }
+
+    pub(super) fn remove_locals(&mut self, base: Base) {
+        self.locals.retain(|_, local| local.base != base);
+        self.remove_pairs(|pair| pair.base == base);
+        self.outbox.retain(|outgoing| outgoing.base != base);
+    }
+
+    fn add_host(&mut self, now: Instant, id: BindId, component: u8, local: SocketAddr) {
+        let ip = local.ip();
+        let hidden = self.config.mdns == MdnsMode::QueryAndGather && !ip.is_loopback();
+        let address = if hidden {
+            let host = mdns_name(&mut self.rng);
+            self.events.push_back(Event::PublishMdns { host: host.clone(), address: ip });
+            CandidateAddress::Name(host)
+        } else {
+            CandidateAddress::Ip(ip)
+        };
+        let candidate = Candidate {
+            foundation: self.foundation(CandidateKind::Host, ip, None, Transport::Udp),
+            component,
+            transport: CandidateTransport::Udp,
+            priority: priority(CandidateKind::Host.preference(), self.local_preference(ip), component),
+            address,
+            port: local.port(),
+            kind: CandidateKind::Host,
+            related: None,
+            ufrag: None,
+            network_cost: self.network_cost(ip),
+            url: None,
+        };
+        let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
+        let base = Base::Socket(id);
+        self.add_local(
+            now,
+            Local { base, address: local, candidate, shown, announced: None, relay_protocol: None },
+        );
+    }
+
+    /// Adds a candidate unless it says nothing new, announces and pairs it.
+    pub(super) fn add_local(&mut self, now: Instant, local: Local) {
+        let redundant =
+            self.locals.values().any(|known| known.base == local.base && known.address == local.address);
+        if redundant {
+            return;
+        }
+        let id = self.new_id();
+        self.locals.insert(id, local);
+        self.announce(id);
+        self.pair_local(now, id);
+    }
+
+    /// Tells the other side, once in each generation.
+    pub(super) fn announce(&mut self, id: u32) {
+        let session = self.session();
+        let (number, ufrag) = (session.number, session.local.ufrag.clone());
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        let discovered = local.candidate.kind == CandidateKind::PeerReflexive;
+        if local.shown && !discovered && local.announced != Some(number) {
+            local.announced = Some(number);
+            local.candidate.ufrag = Some(ufrag);
+            self.events.push_back(Event::LocalCandidate(local.candidate.clone()));
+        }
+    }
+
+    pub(super) fn foundation(
+        &mut self,
+        kind: CandidateKind,
+        base: IpAddr,
+        server: Option<IpAddr>,
+        protocol: Transport,
+    ) -> Arc<str> {
+        let key = FoundationKey { kind, base, server, protocol };
+        let index = self.foundations.iter().position(|known| *known == key).unwrap_or_else(|| {
+            if self.foundations.len() < MAX_FOUNDATIONS {
+                self.foundations.push(key);
+            }
+            self.foundations.len() - 1
+        });
+        (index + 1).to_string().into()
+    }
+
+    pub(super) fn network_cost(&self, ip: IpAddr) -> Option<u16> {
+        let found = self.addresses.iter().find(|one| columba_stun::canonical_ip(one.address) == ip);
+        found.map(|one| one.network_cost).filter(|cost| *cost > 0)
+    }
+
+    /// What may be shown as the address from which another candidate was had.
+    pub(super) fn shown_related(&self, address: SocketAddr) -> SocketAddr {
+        let hidden = self.config.mdns == MdnsMode::QueryAndGather
+            || self.config.policy == TransportPolicy::Relay
+            || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
+        match address {
+            address if !hidden => address,
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        }
+    }
+}
+
+/// Addresses that RFC 8445 §5.1.1.1 forbids: site-local, and IPv4 in the deprecated form of IPv6.
+fn is_deprecated(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => {
+            let segments = ip.segments();
+            let compatible = segments[..6] == [0; 6] && !ip.is_loopback();
+            compatible || segments[0] & 0xFFC0 == 0xFEC0
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Connectivity checks: in what order they go out, and what their answers mean (RFC 8445 §6.1.4, §7.2).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use columba_stun::attributes::{
+    ErrorInfo, IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+};
+use columba_stun::{BuildError, Class, ErrorCode, Message, MessageBuilder, Method, TransactionId};
+
+use super::addresses::Local;
+use super::pairs::PairId;
+use super::requests::{EMBEDDED, NOMINATION};
+use super::transaction::{Kind, Transaction};
+use super::{Agent, Base};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, priority};
+use crate::event::{Event, Role};
+use crate::stats::PairState;
+
+/// The shortest time between two checks (RFC 8445 §14.2).
+const MIN_PACING: Duration = Duration::from_millis(5);
+
+/// Repetitions towards a peer whose round-trip time is known come no faster than this.
+const MIN_RTO: Duration = Duration::from_millis(100);
+
+/// Local candidates discovered by checks from one base, at most: a peer that lies about addresses makes no more.
+const MAX_DISCOVERED: usize = 8;
+
+/// The longest check: two names of 256 bytes, and what the owner has embedded.
+const MAX_CHECK: usize = 1900;
+
+impl Agent {
+    /// Lets checks go out: triggered ones at once, others at their pace.
+    pub(super) fn run_checks(&mut self, now: Instant) {
+        if self.config.lite || self.session().remote.is_none() || self.session().failed {
+            return;
+        }
+        while let Some(id) = self.triggered.pop_front() {
+            if self.pairs.get(&id).is_some_and(|pair| !pair.is_valid()) {
+                self.start_check(now, id, false);
+            }
+        }
+        loop {
+            let due = self.timers.pace.is_none_or(|at| at <= now);
+            if !due && self.burst == 0 {
+                break;
+            }
+            let Some(id) = self.next_pair() else {
+                if due {
+                    self.timers.pace = None;
+                }
+                break;
+            };
+            self.start_check(now, id, false);
+            if due {
+                self.timers.pace = Some(now + self.pacing());
+            } else {
+                self.burst -= 1;
+            }
+        }
+    }
+
+    /// Ta: the longer of both sides' wishes.
+    fn pacing(&self) -> Duration {
+        let remote = self.session().remote.as_ref().and_then(|remote| remote.parameters.pacing);
+        self.config.timings.pacing.max(remote.unwrap_or_default()).max(MIN_PACING)
+    }
+
+    /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2).
+    fn next_pair(&self) -> Option<PairId> {
+        let number = self.session().number;
+        let best = |state: PairState| {
+            self.pairs
+                .values()
+                .filter(|pair| pair.session == number && pair.state == state)
+                .filter(|pair| self.is_permitted(pair.base, pair.address.ip()))
+                .max_by_key(|pair| pair.priority)
+                .map(|pair| pair.id)
+        };
+        best(PairState::Waiting).or_else(|| best(PairState::Frozen))
+    }
+
+    /// RFC 8445 §14.3, with a shorter minimum: see [`Timings::check_rto`](crate::Timings).
+    fn check_rto(&self, round_trip: Option<Duration>) -> Duration {
+        if let Some(round_trip) = round_trip {
+            return (round_trip * 2).clamp(MIN_RTO, self.config.timings.check_rto.max(MIN_RTO));
+        }
+        let number = self.session().number;
+        let active = self
+            .pairs
+            .values()
+            .filter(|pair| {
+                pair.session == number && matches!(pair.state, PairState::Waiting | PairState::InProgress)
+            })
+            .count();
+        let active = u32::try_from(active).unwrap_or(u32::MAX);
+        self.config.timings.check_rto.max(self.pacing().saturating_mul(active))
+    }
+
+    /// Sends a check on a pair; one under way is forgotten.
+    pub(super) fn start_check(&mut self, now: Instant, id: PairId, nominate: bool) {
+        let Some(pair) = self.pairs.get(&id) else { return };
+        let rto = self.check_rto(pair.round_trip);
+        let (base, remote, old) = (pair.base, pair.address, pair.check);
+        let priority = self.discovered_priority(pair.local);
+        if nominate {
+            self.session_mut().nomination += 1;
+        }
+        let transaction_id = self.new_transaction_id();
+        let Some(bytes) = self.build_check(id, transaction_id, priority, nominate) else { return };
+        if let Some(old) = old {
+            self.transactions.remove(&old);
+        }
+        let deadline = now + self.config.timings.check_timeout;
+        let kind = Kind::Check { pair: id, role: self.role, priority, nominate };
+        self.send(base, remote, bytes.clone());
+        let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline);
+        self.transactions.insert(transaction_id, transaction);
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            if !pair.is_valid() {
+                pair.state = PairState::InProgress;
+            }
+            pair.check = Some(transaction_id);
+            pair.nominating = nominate;
+            pair.counters.requests_sent += 1;
+        }
+    }
+
+    /// Sends a consent check on a valid pair: never repeated.
+    pub(super) fn send_consent_check(&mut self, now: Instant, id: PairId, timeout: Duration) {
+        let Some(pair) = self.pairs.get(&id) else { return };
+        let (base, remote, priority) = (pair.base, pair.address, self.discovered_priority(pair.local));
+        let transaction_id = self.new_transaction_id();
+        let Some(bytes) = self.build_check(id, transaction_id, priority, false) else { return };
+        let kind = Kind::Consent { pair: id, role: self.role };
+        self.send(base, remote, bytes);
+        let transaction = Transaction::new(kind, base, remote, Box::default(), now, timeout, now + timeout);
+        self.transactions.insert(transaction_id, transaction);
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.counters.consent_requests_sent += 1;
+        }
+    }
+
+    /// The priority that a candidate discovered by a check from here would have (RFC 8445 §7.1.1).
+    fn discovered_priority(&self, local: u32) -> u32 {
+        let Some(local) = self.locals.get(&local) else { return 1 };
+        let candidate = &local.candidate;
+        if candidate.kind == CandidateKind::Relayed {
+            return candidate.priority;
+        }
+        let preference = u16::try_from(candidate.priority >> 8 & 0xFFFF).unwrap_or(u16::MAX);
+        priority(CandidateKind::PeerReflexive.preference(), preference, candidate.component)
+    }
+
+    fn build_check(
+        &self,
+        id: PairId,
+        transaction: TransactionId,
+        priority: u32,
+        nominate: bool,
+    ) -> Option<Box<[u8]>> {
+        let session = self.session_numbered(self.pairs.get(&id)?.session)?;
+        let remote = session.remote.as_ref()?;
+        let username = format!("{}:{}", remote.parameters.credentials.ufrag, session.local.ufrag);
+        let mut buffer = [0; MAX_CHECK];
+        let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
+            let mut builder = MessageBuilder::new(buffer, Class::Request, Method::BINDING, transaction)?;
+            builder.push(&Username(&username))?.push(&Priority(priority))?;
+            match self.role {
+                Role::Controlling => builder.push(&IceControlling(self.tie_breaker))?,
+                Role::Controlled => builder.push(&IceControlled(self.tie_breaker))?,
+            };
+            if nominate {
+                builder.push(&UseCandidate)?;
+                if self.config.renomination && session.renomination() {
+                    builder.push_raw(NOMINATION, &session.nomination.to_be_bytes())?;
+                }
+            }
+            if let Some(embedded) = &self.embedded {
+                builder.push_raw(EMBEDDED, embedded)?;
+            }
+            builder.integrity(&remote.key)?.fingerprint()?;
+            Ok(builder.finish())
+        };
+        let length = build(&mut buffer).ok()?;
+        Some(buffer[..length].into())
+    }
+
+    /// An answer has come; it counts only if the peer made it, and from where it was asked (RFC 8445 §7.2.5.2.1).
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        base: Base,
+        remote: SocketAddr,
+        answer: &Message<'_>,
+    ) {
+        let id = answer.transaction_id();
+        let Some(transaction) = self.transactions.get(&id) else { return };
+        if transaction.base != base || transaction.remote != remote {
+            self.counters.dropped += 1;
+            return;
+        }
+        if let Some(pair) = transaction.pair() {
+            let session = self.pairs.get(&pair).and_then(|pair| self.session_numbered(pair.session));
+            let key = session.and_then(|session| session.remote.as_ref()).map(|remote| &remote.key);
+            if key.is_none_or(|key| answer.verify_integrity(key).is_err()) {
+                self.counters.dropped += 1;
+                return;
+            }
+        }
+        let Some(transaction) = self.transactions.remove(&id) else { return };
+        match transaction.kind {
+            Kind::Server { server, first } => {
+                self.handle_server_response(now, &transaction, server, first, answer);
+            }
+            Kind::Check { pair, role, priority, nominate } => {
+                self.note_answer(now, pair, &transaction, answer);
+                match answer.class() {
+                    Class::SuccessResponse => self.handle_success(now, pair, priority, nominate, answer),
+                    _ => self.handle_refusal(pair, role, answer),
+                }
+            }
+            Kind::Consent { pair, role } => {
+                self.note_answer(now, pair, &transaction, answer);
+                match answer.class() {
+                    Class::SuccessResponse => self.handle_consent(now, pair),
+                    _ => self.handle_refusal(pair, role, answer),
+                }
+            }
+        }
+    }
+
+    fn note_answer(&mut self, now: Instant, id: PairId, transaction: &Transaction, answer: &Message<'_>) {
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        pair.heard = Some(now);
+        pair.counters.responses_received += 1;
+        if pair.check == Some(answer.transaction_id()) {
+            pair.check = None;
+        }
+        // Of a repeated request nobody knows which copy was answered (Karn).
+        if transaction.sent == 1 {
+            let sample = now.saturating_duration_since(transaction.first);
+            pair.counters.current_round_trip_time = Some(sample);
+            pair.round_trip = Some(pair.round_trip.map_or(sample, |smooth| (smooth * 7 + sample) / 8));
+            pair.counters.total_round_trip_time += sample;
+        }
+        if let Some(raw) = answer.raw(EMBEDDED) {
+            self.events.push_back(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
+        }
+    }
+
+    fn handle_success(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        priority: u32,
+        nominate: bool,
+        answer: &Message<'_>,
+    ) {
+        let Ok(Some(XorMappedAddress(mapped))) = answer.get() else { return self.handle_check_silence(id) };
+        let seen_as = self.seen_as(id, mapped, priority);
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let was_valid = pair.is_valid();
+        pair.state = PairState::Succeeded;
+        pair.nominating = false;
+        pair.seen_as = seen_as.or(Some(pair.local));
+        pair.answered = Some(now);
+        pair.silent_since = None;
+        pair.missed = 0;
+        let nominated = pair.nominate_on_success || (nominate && self.role == Role::Controlling);
+        pair.nominate_on_success = false;
+        let (number, foundation) = (pair.session, pair.foundation.clone());
+        if !was_valid {
+            for other in self.pairs.values_mut() {
+                if other.session == number
+                    && other.state == PairState::Frozen
+                    && other.foundation == foundation
+                {
+                    other.state = PairState::Waiting;
+                }
+            }
+            if number == self.session().number && self.session().valid_since.is_none() {
+                self.session_mut().valid_since = Some(now);
+                self.events.push_back(Event::Writable);
+            }
+        }
+        self.schedule_consent(now, id);
+        if nominated {
+            self.select(now, id);
+        }
+    }
+
+    /// The local candidate that the peer has seen; discovered if it was not known (RFC 8445 §7.2.5.3.1).
+    fn seen_as(&mut self, id: PairId, mapped: SocketAddr, priority: u32) -> Option<u32> {
+        let base = self.pairs.get(&id)?.base;
+        let of_base = self.locals.iter().filter(|(_, local)| local.base == base);
+        if let Some((local, _)) = of_base.clone().find(|(_, local)| local.address == mapped) {
+            return Some(*local);
+        }
+        let discovered =
+            of_base.filter(|(_, local)| local.candidate.kind == CandidateKind::PeerReflexive).count();
+        if discovered >= MAX_DISCOVERED {
+            return None;
+        }
+        let own = self.locals.get(&self.pairs.get(&id)?.local)?;
+        let related = own.address;
+        let candidate = Candidate {
+            priority,
+            address: CandidateAddress::Ip(mapped.ip()),
+            port: mapped.port(),
+            kind: CandidateKind::PeerReflexive,
+            related: Some(related),
+            ..own.candidate.clone()
+        };
+        let local =
+            Local { base, address: mapped, candidate, shown: false, announced: None, relay_protocol: None };
+        let id = self.new_id();
+        self.locals.insert(id, local);
+        Some(id)
+    }
+
+    fn handle_refusal(&mut self, id: PairId, sent_as: Role, answer: &Message<'_>) {
+        let code = answer.get().ok().flatten().map(|info: ErrorInfo<'_>| info.code);
+        if code == Some(ErrorCode::ROLE_CONFLICT) {
+            // An older request's 487 would make the roles flap (RFC 8445 §7.2.5.1).
+            if sent_as == self.role {
+                self.switch_role();
+            }
+            if let Some(pair) = self.pairs.get_mut(&id) {
+                pair.nominating = false;
+                if !pair.is_valid() {
+                    pair.state = PairState::Waiting;
+                    self.triggered.push_back(id);
+                }
+            }
+        } else {
+            self.handle_check_silence(id);
+        }
+    }
+
+    /// A check has failed.
+    pub(super) fn handle_check_silence(&mut self, id: PairId) {
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.state = PairState::Failed;
+            pair.check = None;
+            pair.nominating = false;
+            pair.next_check = None;
+        }
+    }
+
+    pub(super) fn switch_role(&mut self) {
+        self.role = self.role.opposite();
+        self.reprioritize();
+        self.events.push_back(Event::RoleChanged(self.role));
+    }
+}

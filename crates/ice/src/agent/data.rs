@@ -1,0 +1,227 @@
+//! The data path: datagrams in and out.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Instant;
+
+use columba_stun::{canonical, is_stun};
+use columba_turn::client;
+
+use super::addresses::Purpose;
+use super::pairs::PairId;
+use super::relays::{Relay, RelayId};
+use super::{Agent, Base, HEADROOM, Outgoing, TAILROOM};
+use crate::event::{Received, State};
+use crate::path::{Ecn, Path, Transmit};
+
+impl Agent {
+    /// A datagram, or a frame of a connection, has arrived. Relayed data is unwrapped where it stands.
+    ///
+    /// Data is handed on only from where something authentic has come before.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, _ecn: Ecn, datagram: &mut [u8]) -> Received {
+        let remote = canonical(path.remote);
+        let Some(base) = self.base_of(&path) else {
+            self.counters.dropped += 1;
+            return Received::Consumed;
+        };
+        match base {
+            Base::Socket(_) => self.handle_bytes(now, base, remote, datagram, 0..datagram.len()),
+            Base::Relay(id) => {
+                let Some((leg, client)) = self.relays.get_mut(&id).and_then(Relay::open) else {
+                    return Received::Consumed;
+                };
+                if leg.remote != remote {
+                    self.counters.dropped += 1;
+                    return Received::Consumed;
+                }
+                match client.handle_message(now, datagram) {
+                    client::Received::Data { peer, range } => {
+                        self.handle_bytes(now, base, peer, datagram, range)
+                    }
+                    client::Received::Consumed => {
+                        self.drain_relay(now, id);
+                        self.update(now);
+                        Received::Consumed
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_bytes(
+        &mut self,
+        now: Instant,
+        base: Base,
+        remote: SocketAddr,
+        datagram: &[u8],
+        range: Range<usize>,
+    ) -> Received {
+        let bytes = &datagram[range.clone()];
+        if is_stun(bytes) {
+            self.handle_stun(now, base, remote, bytes);
+            self.update(now);
+            return Received::Consumed;
+        }
+        let Some(component) = self.note_data(now, base, remote, bytes.len()) else {
+            self.counters.dropped += 1;
+            return Received::Consumed;
+        };
+        Received::Data { range, component }
+    }
+
+    /// Counts data from a known place; `None` if it is not known.
+    fn note_data(&mut self, now: Instant, base: Base, remote: SocketAddr, length: usize) -> Option<u8> {
+        let is_here = |pair: &super::Pair| pair.base == base && pair.address == remote;
+        let active = self.active.iter().flatten().copied();
+        let active = active.into_iter().find(|id| self.pairs.get(id).is_some_and(is_here));
+        let found = active.or_else(|| {
+            let mut pairs = self.pairs.values();
+            pairs.find(|pair| is_here(pair) && pair.heard.is_some()).map(|pair| pair.id)
+        });
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += length as u64;
+        if let Some(pair) = found.and_then(|id| self.pairs.get_mut(&id)) {
+            pair.counters.packets_received += 1;
+            pair.counters.bytes_received += length as u64;
+            pair.counters.last_packet_received = Some(now);
+            return Some(pair.component);
+        }
+        // The other side may send as soon as it has our answer, before we have its description.
+        self.early.iter().any(|early| early.base == base && early.remote == remote).then_some(())?;
+        self.component_of(base)
+    }
+
+    fn component_of(&self, base: Base) -> Option<u8> {
+        self.locals.values().find(|local| local.base == base).map(|local| local.candidate.component)
+    }
+
+    fn base_of(&self, path: &Path) -> Option<Base> {
+        if path.transport.is_stream() {
+            return self.relay_at(path).map(Base::Relay);
+        }
+        let local = canonical(path.local);
+        let (id, socket) = self.sockets.iter().find(|(_, socket)| socket.local == Some(local))?;
+        Some(match socket.purpose {
+            Purpose::Host => Base::Socket(*id),
+            Purpose::Relay(relay) => Base::Relay(relay),
+        })
+    }
+
+    fn relay_at(&self, path: &Path) -> Option<RelayId> {
+        let path = Path::new(path.transport, path.local, path.remote);
+        self.relays.iter().find(|(_, relay)| relay.path() == Some(path)).map(|(id, _)| *id)
+    }
+
+    /// Makes ready to send data of component 1: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
+    /// may be written to. With `segment_size` the data is several datagrams of that size, see
+    /// [`takes_batches`](Self::takes_batches). `None` if there is no way now: the data is to be dropped.
+    ///
+    /// Ask [`poll_timeout`](Self::poll_timeout) again afterwards: sending into silence makes the agent look after the path.
+    pub fn prepare(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        range: Range<usize>,
+        segment_size: Option<usize>,
+    ) -> Option<Transmit> {
+        self.prepare_for(now, 1, buf, range, segment_size)
+    }
+
+    /// As [`prepare`](Self::prepare), for any component.
+    pub fn prepare_for(
+        &mut self,
+        now: Instant,
+        component: u8,
+        buf: &mut [u8],
+        range: Range<usize>,
+        segment_size: Option<usize>,
+    ) -> Option<Transmit> {
+        let id = self.active_of(component)?;
+        let (length, pair) = (range.len(), self.pairs.get(&id)?);
+        let packets = match segment_size {
+            Some(size) if size > 0 => length.div_ceil(size).max(1) as u64,
+            _ => 1,
+        };
+        let transmit = match pair.base {
+            Base::Socket(_) => {
+                let path = self.path_of(pair.base, pair.address)?;
+                let segment_size = segment_size.filter(|_| packets > 1);
+                Transmit { path, ecn: Ecn::NotEct, range, segment_size }
+            }
+            Base::Relay(_) if packets > 1 => return None,
+            Base::Relay(relay) => {
+                let peer = pair.address;
+                let (path, client) = self.relays.get_mut(&relay).and_then(Relay::open)?;
+                let range = client.wrap(peer, buf, range)?;
+                Transmit { path, ecn: Ecn::NotEct, range, segment_size: None }
+            }
+        };
+        if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.counters.packets_sent += packets;
+            pair.counters.bytes_sent += length as u64;
+            pair.counters.last_packet_sent = Some(now);
+            Self::suspect(now, pair);
+        }
+        self.counters.packets_sent += packets;
+        self.counters.bytes_sent += length as u64;
+        Some(transmit)
+    }
+
+    /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs.
+    #[must_use]
+    pub fn takes_batches(&self) -> bool {
+        let pair = self.active_of(1).and_then(|id| self.pairs.get(&id));
+        pair.is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
+    }
+
+    /// Whether there is a way to send now.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.active_of(1).is_some()
+    }
+
+    fn active_of(&self, component: u8) -> Option<PairId> {
+        *self.active.get(usize::from(component).checked_sub(1)?)?
+    }
+
+    /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer messages are dropped.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        while let Some(outgoing) = self.outbox.pop_front() {
+            if let Some(transmit) = self.write(buf, &outgoing) {
+                return Some(transmit);
+            }
+            self.counters.dropped += 1;
+        }
+        for relay in self.relays.values_mut() {
+            if let Some((path, client)) = relay.open()
+                && let Some(length) = client.poll_transmit(now, buf)
+            {
+                return Some(Transmit { path, ecn: Ecn::NotEct, range: 0..length, segment_size: None });
+            }
+        }
+        if self.state == State::Closed {
+            self.sweep_relays(now);
+        }
+        None
+    }
+
+    fn write(&mut self, buf: &mut [u8], outgoing: &Outgoing) -> Option<Transmit> {
+        let length = outgoing.bytes.len();
+        let (path, range) = match outgoing.base {
+            Base::Socket(_) => {
+                buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
+                (self.path_of(outgoing.base, outgoing.remote)?, 0..length)
+            }
+            Base::Relay(id) => {
+                let range = HEADROOM..HEADROOM + length;
+                if buf.len() < range.end + TAILROOM {
+                    return None;
+                }
+                buf[range.clone()].copy_from_slice(&outgoing.bytes);
+                let (path, client) = self.relays.get_mut(&id)?.open()?;
+                (path, client.wrap(outgoing.remote, buf, range)?)
+            }
+        };
+        Some(Transmit { path, ecn: Ecn::NotEct, range, segment_size: None })
+    }
+}

@@ -1,0 +1,332 @@
+//! Gathering: names of servers, reflexive addresses, and when it is done (RFC 8445 §5.1.1, RFC 8838).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use columba_stun::attributes::{ErrorInfo, XorMappedAddress};
+use columba_stun::{Class, Message, MessageBuilder, Method, canonical};
+
+use super::addresses::{Local, Purpose};
+use super::transaction::{Kind, Transaction};
+use super::{Agent, Base};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use crate::config::{Config, Host, IceServer, ServerKind, TransportPolicy};
+use crate::event::{BindId, CandidateError, Event, GatheringState, ResolveId, State};
+use crate::path::Transport;
+
+/// A server of the configuration.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) config: IceServer,
+    pub(super) addresses: Resolution,
+}
+
+/// What is known of a server's addresses.
+#[derive(Debug)]
+pub(super) enum Resolution {
+    Pending(ResolveId),
+    Known(Vec<IpAddr>),
+}
+
+/// W3C: the code for a server that was not reached.
+const UNREACHABLE: u16 = 701;
+
+/// Addresses of one server that are used, at most: one of each family, and some in reserve.
+const MAX_SERVER_ADDRESSES: usize = 4;
+
+impl Agent {
+    /// Begins to gather, or to gather again after a restart: what is still good is announced again.
+    pub fn gather(&mut self, now: Instant) {
+        if self.state == State::Closed || self.gathering == GatheringState::Gathering {
+            return;
+        }
+        self.set_gathering(now, GatheringState::Gathering);
+        if self.servers.is_empty() && !self.config.lite {
+            let servers: Vec<IceServer> =
+                self.config.servers.iter().take(Config::MAX_SERVERS).cloned().collect();
+            for config in servers {
+                self.add_server(config);
+            }
+        }
+        self.retire_relays();
+        let known: Vec<u32> = self.locals.keys().copied().collect();
+        for id in known {
+            if self.is_local_current(id) {
+                self.announce(id);
+            }
+        }
+        self.open_sockets(now);
+        let bound: Vec<BindId> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.purpose == Purpose::Host && socket.local.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in bound {
+            self.query_servers(now, id);
+        }
+        self.update(now);
+    }
+
+    fn add_server(&mut self, config: IceServer) {
+        let addresses = match &config.host {
+            Host::Ip(ip) => Resolution::Known(vec![columba_stun::canonical_ip(*ip)]),
+            Host::Name(host) => {
+                let host = host.clone();
+                let same = self.servers.iter().find_map(|server| match server.addresses {
+                    Resolution::Pending(id) if server.config.host == config.host => Some(id),
+                    _ => None,
+                });
+                let id = same.unwrap_or_else(|| {
+                    let id = ResolveId(u64::from(self.new_id()));
+                    self.events.push_back(Event::Resolve { id, host });
+                    id
+                });
+                Resolution::Pending(id)
+            }
+        };
+        self.servers.push(Server { config, addresses });
+    }
+
+    pub(super) fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
+        if self.names.contains_key(&id) {
+            return self.handle_candidate_resolved(now, id, addresses);
+        }
+        let mut unknown = Vec::new();
+        let mut found = false;
+        for server in &mut self.servers {
+            if matches!(server.addresses, Resolution::Pending(pending) if pending == id) {
+                let known = addresses.iter().copied().map(columba_stun::canonical_ip);
+                server.addresses = Resolution::Known(known.take(MAX_SERVER_ADDRESSES).collect());
+                found = true;
+                if addresses.is_empty() {
+                    unknown.push(server.config.url.clone());
+                }
+            }
+        }
+        for url in unknown {
+            self.report(None, url, UNREACHABLE, "the server's name has no address");
+        }
+        if found {
+            let sockets: Vec<BindId> = self.sockets.keys().copied().collect();
+            for socket in sockets {
+                self.query_servers(now, socket);
+            }
+            self.open_relays(now);
+        }
+    }
+
+    pub(super) fn report(&mut self, local: Option<SocketAddr>, url: Arc<str>, code: u16, text: &str) {
+        let error = CandidateError { local, url, code, text: text.into() };
+        self.events.push_back(Event::CandidateError(error));
+    }
+
+    /// Asks all servers what a socket's address looks like from there.
+    pub(super) fn query_servers(&mut self, now: Instant, id: BindId) {
+        let Some(socket) = self.sockets.get(&id) else { return };
+        let Some(local) = socket.local.filter(|_| socket.purpose == Purpose::Host) else { return };
+        // Servers on the loopback interface see only what the host candidate says.
+        let mut asked: Vec<SocketAddr> = self
+            .transactions
+            .values()
+            .filter(|one| one.base == Base::Socket(id) && matches!(one.kind, Kind::Server { .. }))
+            .map(|one| one.remote)
+            .collect();
+        let mut wanted = Vec::new();
+        for (index, server) in self.servers.iter().enumerate() {
+            let Resolution::Known(addresses) = &server.addresses else { continue };
+            if server.config.transport != Transport::Udp {
+                continue;
+            }
+            let same_family = addresses.iter().find(|ip| ip.is_ipv4() == local.is_ipv4());
+            let Some(ip) = same_family else { continue };
+            let remote = canonical(SocketAddr::new(*ip, server.config.port));
+            if !asked.contains(&remote) {
+                asked.push(remote);
+                wanted.push((index, remote));
+            }
+        }
+        for (server, remote) in wanted {
+            self.query(now, id, server, remote, true);
+        }
+    }
+
+    fn query(&mut self, now: Instant, socket: BindId, server: usize, remote: SocketAddr, first: bool) {
+        let id = self.new_transaction_id();
+        let mut buffer = [0; 64];
+        let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
+            return;
+        };
+        let Ok(builder) = builder.fingerprint() else { return };
+        let bytes: Box<[u8]> = builder.as_bytes().into();
+        let rto = SERVER_RTO;
+        let deadline = now + self.config.timings.gather_timeout;
+        let kind = Kind::Server { server, first };
+        let base = Base::Socket(socket);
+        self.send(base, remote, bytes.clone());
+        self.transactions.insert(id, Transaction::new(kind, base, remote, bytes, now, rto, deadline));
+    }
+
+    /// A STUN server has answered.
+    pub(super) fn handle_server_response(
+        &mut self,
+        now: Instant,
+        transaction: &Transaction,
+        server: usize,
+        first: bool,
+        answer: &Message<'_>,
+    ) {
+        let Base::Socket(id) = transaction.base else { return };
+        let Some(local) = self.sockets.get(&id).and_then(|socket| socket.local) else { return };
+        let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
+        match answer.class() {
+            Class::SuccessResponse => {
+                if let Ok(Some(XorMappedAddress(mapped))) = answer.get() {
+                    self.add_reflexive(now, id, mapped, transaction.remote.ip(), config.url);
+                }
+            }
+            _ => {
+                // A TURN server that does not answer Binding requests has done nothing wrong.
+                if let Ok(Some(ErrorInfo { code, reason })) = answer.get()
+                    && first
+                    && config.kind == ServerKind::Stun
+                {
+                    self.report(Some(local), config.url, code.number(), reason);
+                }
+            }
+        }
+    }
+
+    /// Nobody answered at a server's address.
+    pub(super) fn handle_server_silence(&mut self, transaction: &Transaction, server: usize, first: bool) {
+        let Base::Socket(id) = transaction.base else { return };
+        let local = self.sockets.get(&id).and_then(|socket| socket.local);
+        let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
+        if first && config.kind == ServerKind::Stun {
+            self.report(local, config.url, UNREACHABLE, "the server did not answer");
+        }
+    }
+
+    fn add_reflexive(
+        &mut self,
+        now: Instant,
+        socket: BindId,
+        mapped: SocketAddr,
+        server: IpAddr,
+        url: Arc<str>,
+    ) {
+        let Some((component, Some(local))) = self.sockets.get(&socket).map(|one| (one.component, one.local))
+        else {
+            return;
+        };
+        let base = Base::Socket(socket);
+        // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already.
+        let kind = CandidateKind::ServerReflexive;
+        let candidate = Candidate {
+            foundation: self.foundation(kind, local.ip(), Some(server), Transport::Udp),
+            component,
+            transport: CandidateTransport::Udp,
+            priority: priority(kind.preference(), self.local_preference(local.ip()), component),
+            address: CandidateAddress::Ip(mapped.ip()),
+            port: mapped.port(),
+            kind,
+            related: Some(self.shown_related(local)),
+            ufrag: None,
+            network_cost: self.network_cost(local.ip()),
+            url: Some(url),
+        };
+        let same = self.locals.values().filter(|one| one.base == base && one.candidate.kind == kind).count();
+        // One for each server, and a few more where a NAT changes its mind.
+        if same < Config::MAX_SERVERS {
+            self.add_local(
+                now,
+                Local {
+                    base,
+                    address: mapped,
+                    candidate,
+                    shown: true,
+                    announced: None,
+                    relay_protocol: None,
+                },
+            );
+        }
+    }
+
+    /// Whether anything asked for is still to come.
+    pub(super) fn is_gathering_pending(&self) -> bool {
+        self.sockets.values().any(|socket| socket.local.is_none())
+            || self.servers.iter().any(|server| matches!(server.addresses, Resolution::Pending(_)))
+            || self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
+            || self.relays.values().any(super::Relay::is_pending)
+    }
+
+    pub(super) fn update_gathering(&mut self, now: Instant) {
+        if self.gathering == GatheringState::Gathering && !self.is_gathering_pending() {
+            self.set_gathering(now, GatheringState::Complete);
+        }
+    }
+
+    pub(super) fn set_gathering(&mut self, now: Instant, state: GatheringState) {
+        self.gathering = state;
+        self.timers.gather =
+            (state == GatheringState::Gathering).then(|| now + self.config.timings.gather_timeout);
+        if self.timers.bindings.is_none() && !self.config.lite {
+            self.timers.bindings = Some(now + self.config.timings.keepalive);
+        }
+        self.events.push_back(Event::GatheringState(state));
+    }
+
+    pub(super) fn handle_gather_timers(&mut self, now: Instant) {
+        if self.timers.gather.is_some_and(|at| at <= now) {
+            self.timers.gather = None;
+            self.give_up_gathering(now);
+        }
+        if self.timers.bindings.is_some_and(|at| at <= now) {
+            self.timers.bindings = None;
+            self.refresh_bindings(now);
+        }
+    }
+
+    fn give_up_gathering(&mut self, now: Instant) {
+        let mut unresolved = Vec::new();
+        for server in &mut self.servers {
+            if matches!(server.addresses, Resolution::Pending(_)) {
+                server.addresses = Resolution::Known(Vec::new());
+                unresolved.push(server.config.url.clone());
+            }
+        }
+        for url in unresolved {
+            self.report(None, url, UNREACHABLE, "the server's name was not resolved");
+        }
+        self.give_up_relays(now);
+        self.sockets.retain(|_, socket| socket.local.is_some());
+    }
+
+    /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn of them; once pairs are
+    /// nominated, their own checks do it.
+    fn refresh_bindings(&mut self, now: Instant) {
+        if self.session().is_selected() || self.config.policy == TransportPolicy::Relay {
+            return;
+        }
+        self.timers.bindings = Some(now + self.config.timings.keepalive);
+        let mut wanted = Vec::new();
+        for local in self.locals.values() {
+            let (Base::Socket(id), Some(url)) = (local.base, &local.candidate.url) else { continue };
+            let server = self.servers.iter().position(|server| server.config.url == *url);
+            let Some(index) = server else { continue };
+            if let Resolution::Known(addresses) = &self.servers[index].addresses
+                && let Some(ip) = addresses.iter().find(|ip| ip.is_ipv4() == local.address.is_ipv4())
+            {
+                let port = self.servers[index].config.port;
+                wanted.push((id, index, canonical(SocketAddr::new(*ip, port))));
+            }
+        }
+        for (socket, server, remote) in wanted {
+            self.query(now, socket, server, remote, false);
+        }
+    }
+}
+
+/// The first retransmission timeout towards servers (RFC 8489 §6.2.1).
+const SERVER_RTO: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,0 +1,172 @@
+//! Nomination, selection, and which pair carries the data (RFC 8445 §8).
+
+use std::time::{Duration, Instant};
+
+use super::pairs::{Pair, PairId};
+use super::{Agent, Base};
+use crate::candidate::CandidateKind;
+use crate::event::{Event, Role, SelectedPair};
+use crate::path::Path;
+
+impl Agent {
+    /// The controlling side chooses: at once where nothing better can come, else after some patience.
+    pub(super) fn update_nomination(&mut self, now: Instant) {
+        self.timers.nominate = None;
+        if self.role != Role::Controlling || self.config.lite || self.session().failed {
+            return;
+        }
+        for component in 1..=self.config.components.max(1) {
+            if let Some(id) = self.to_nominate(now, component) {
+                self.start_check(now, id, true);
+            }
+        }
+    }
+
+    fn to_nominate(&mut self, now: Instant, component: u8) -> Option<PairId> {
+        let session = self.session();
+        let number = session.number;
+        let of_component = |pair: &&Pair| pair.session == number && pair.component == component;
+        if self.pairs.values().filter(of_component).any(|pair| pair.nominating) {
+            return None;
+        }
+        let best = self
+            .pairs
+            .values()
+            .filter(of_component)
+            .filter(|pair| pair.is_valid() && pair.missed == 0)
+            .max_by_key(|pair| pair.priority)?;
+        let selected = session.selected[usize::from(component) - 1].and_then(|id| self.pairs.get(&id));
+        if let Some(selected) = selected.filter(|selected| selected.is_valid()) {
+            let renomination = self.config.renomination && session.renomination();
+            let better = self.rank(best) > self.rank(selected) || self.is_dead(selected, now);
+            return (renomination && better && best.id != selected.id).then_some(best.id);
+        }
+        let better_may_come = self
+            .pairs
+            .values()
+            .filter(of_component)
+            .any(|pair| pair.is_pending() && pair.priority > best.priority);
+        let at = session.valid_since? + self.patience(best);
+        if better_may_come && now < at {
+            self.timers.nominate = Some(self.timers.nominate.map_or(at, |other| other.min(at)));
+            return None;
+        }
+        Some(best.id)
+    }
+
+    /// How long a better pair than this one is waited for.
+    fn patience(&self, pair: &Pair) -> Duration {
+        let timings = &self.config.timings;
+        match self.rank(pair) {
+            0 => timings.nominate_relayed,
+            1 => timings.nominate_reflexive,
+            _ => timings.nominate_host,
+        }
+    }
+
+    /// How good a kind of path is: relayed, through NATs, direct. A path that works is left only for one of a better kind.
+    fn rank(&self, pair: &Pair) -> u8 {
+        let remote = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
+        let seen = pair.seen_as.and_then(|id| self.locals.get(&id)).map(|local| local.candidate.kind);
+        if matches!(pair.base, Base::Relay(_)) || remote == Some(CandidateKind::Relayed) {
+            0
+        } else if remote == Some(CandidateKind::Host) && seen == Some(CandidateKind::Host) {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// The controlling side has nominated a pair.
+    pub(super) fn handle_nomination(&mut self, now: Instant, id: PairId, nomination: Option<u32>) {
+        let Some(number) = self.pairs.get(&id).map(|pair| pair.session) else { return };
+        let Some(session) = self.sessions.iter_mut().find(|session| session.number == number) else { return };
+        if let Some(nomination) = nomination {
+            // The latest counts, however the network has ordered them.
+            if nomination < session.nomination {
+                return;
+            }
+            session.nomination = nomination;
+        }
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        if pair.is_valid() {
+            self.select(now, id);
+        } else {
+            pair.nominate_on_success = true;
+        }
+    }
+
+    /// This pair is the one from now on.
+    pub(super) fn select(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        pair.nominated = true;
+        let (number, component, base, remote) = (pair.session, pair.component, pair.base, pair.address);
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.number == number)
+            && let Some(slot) = session.selected.get_mut(usize::from(component) - 1)
+        {
+            *slot = Some(id);
+        }
+        if let Base::Relay(relay) = base {
+            self.bind_channel(now, relay, remote);
+        }
+        self.schedule_consent(now, id);
+    }
+
+    /// Finds the pair that carries the data of each component, and says so when it is another one.
+    pub(super) fn update_active(&mut self, now: Instant) {
+        for index in 0..self.active.len() {
+            let next = self.best_path(index);
+            let before = self.active[index];
+            if next == before {
+                continue;
+            }
+            self.active[index] = next;
+            let Some(id) = next else { continue };
+            if let Some(pair) = self.selected_pair(id, before.is_some() || self.counters.path_changes > 0) {
+                self.counters.path_changes += u32::from(index == 0);
+                self.events.push_back(Event::Selected(pair));
+            }
+            self.schedule_consent(now, id);
+        }
+        self.retire_old_sessions();
+    }
+
+    /// The nominated pair; until there is one, after a restart the old path, else the best valid pair.
+    fn best_path(&self, index: usize) -> Option<PairId> {
+        let session = self.session();
+        let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
+        let selected = session.selected.get(index).copied().flatten().filter(is_valid);
+        let old =
+            || self.active[index].filter(is_valid).filter(|id| self.pairs[id].session != session.number);
+        let best = || {
+            self.pairs
+                .values()
+                .filter(|pair| pair.session == session.number && usize::from(pair.component) == index + 1)
+                .filter(|pair| pair.is_valid())
+                .max_by_key(|pair| (pair.nominated, pair.missed == 0, pair.priority))
+                .map(|pair| pair.id)
+        };
+        selected.or_else(old).or_else(best)
+    }
+
+    fn selected_pair(&self, id: PairId, changed: bool) -> Option<SelectedPair> {
+        let pair = self.pairs.get(&id)?;
+        let local = self.locals.get(&pair.seen_as.unwrap_or(pair.local))?;
+        let remote = self.remotes.get(&pair.remote)?;
+        Some(SelectedPair {
+            component: pair.component,
+            path: self.path_of(pair.base, pair.address)?,
+            local: local.candidate.clone(),
+            remote: remote.candidate.clone(),
+            changed,
+        })
+    }
+
+    /// The way as the kernel sees it.
+    pub(super) fn path_of(&self, base: Base, remote: std::net::SocketAddr) -> Option<Path> {
+        match base {
+            Base::Socket(id) => Some(Path::udp(self.sockets.get(&id)?.local?, remote)),
+            Base::Relay(id) => self.relays.get(&id)?.path(),
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Relays: allocations at TURN servers, over UDP, TCP or TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use columba_stun::ErrorCode;
+use columba_turn::client::{self, Client, Failure};
+
+use super::addresses::{Local, Purpose};
+use super::gather::Resolution;
+use super::{Agent, Base};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use crate::config::{Host, IceServer, LocalAddress, ServerKind};
+use crate::event::{BindId, ConnectId, Event};
+use crate::framing::Framing;
+use crate::path::{Path, Transport};
+
+/// Names an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RelayId(pub(super) u32);
+
+/// One allocation, or the attempt at one.
+#[derive(Debug)]
+pub(super) struct Relay {
+    server: IceServer,
+    /// The server's address; another one than configured after a redirection.
+    address: SocketAddr,
+    local: IpAddr,
+    component: u8,
+    leg: Leg,
+    /// How often this allocation was begun anew, on another port or at another server.
+    attempts: u8,
+    redirected: bool,
+    /// The configuration does not have its server any more: it goes when its last pair does.
+    retired: bool,
+}
+
+/// The way to the server.
+#[derive(Debug)]
+enum Leg {
+    Binding,
+    Connecting(ConnectId),
+    Open { path: Path, client: Box<Client> },
+}
+
+/// Allocations, at most: for each server and address one, the first ones count.
+const MAX_RELAYS: usize = 16;
+
+/// How often an allocation is begun anew after a mismatch or a loss.
+const MAX_ATTEMPTS: u8 = 4;
+
+impl Relay {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.client()?.poll_timeout()
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        match &self.leg {
+            Leg::Open { client, .. } => Some(client),
+            _ => None,
+        }
+    }
+
+    pub(super) fn path(&self) -> Option<Path> {
+        match self.leg {
+            Leg::Open { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    pub(super) fn open(&mut self) -> Option<(Path, &mut Client)> {
+        match &mut self.leg {
+            Leg::Open { path, client } => Some((*path, client)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.client().is_none_or(|client| !client.is_live() && !client.is_ended())
+    }
+}
+
+impl Agent {
+    /// Begins an allocation for each server and address that has none.
+    pub(super) fn open_relays(&mut self, now: Instant) {
+        let mut wanted = Vec::new();
+        for server in self.servers.iter().filter(|server| server.config.kind == ServerKind::Turn) {
+            let Resolution::Known(addresses) = &server.addresses else { continue };
+            for one in self.usable_addresses() {
+                let same_family = addresses.iter().find(|ip| ip.is_ipv4() == one.address.is_ipv4());
+                let Some(ip) = same_family else { continue };
+                let remote = SocketAddr::new(*ip, server.config.port);
+                for component in 1..=self.config.components.max(1) {
+                    wanted.push((server.config.clone(), remote, one.address, component));
+                }
+            }
+        }
+        for (server, remote, local, component) in wanted {
+            let exists = self
+                .relays
+                .values()
+                .any(|relay| relay.server == server && relay.local == local && relay.component == component);
+            if !exists && self.relays.len() < MAX_RELAYS {
+                self.open_relay(server, remote, local, component, (0, false));
+            }
+        }
+        let _ = now;
+    }
+
+    fn open_relay(
+        &mut self,
+        server: IceServer,
+        address: SocketAddr,
+        local: IpAddr,
+        component: u8,
+        (attempts, redirected): (u8, bool),
+    ) {
+        let id = RelayId(self.new_id());
+        let leg = match server.transport {
+            Transport::Udp => {
+                self.open_socket(local, component, Purpose::Relay(id));
+                Leg::Binding
+            }
+            Transport::Tcp | Transport::Tls => {
+                let connect = ConnectId(u64::from(self.new_id()));
+                let name = match &server.host {
+                    Host::Name(name) => name.clone(),
+                    Host::Ip(ip) => ip.to_string().into(),
+                };
+                let tls = (server.transport == Transport::Tls).then_some(name);
+                let framing = Framing::Stun;
+                self.events.push_back(Event::Connect { id: connect, local, remote: address, tls, framing });
+                Leg::Connecting(connect)
+            }
+        };
+        let relay = Relay { server, address, local, component, leg, attempts, redirected, retired: false };
+        self.relays.insert(id, relay);
+    }
+
+    pub(super) fn handle_relay_bound(&mut self, now: Instant, id: RelayId, local: SocketAddr) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        let path = Path::udp(local, relay.address);
+        self.start_client(now, id, path);
+    }
+
+    pub(super) fn handle_connected(&mut self, now: Instant, id: ConnectId, path: Path) {
+        let path = Path::new(path.transport, path.local, path.remote);
+        match self.relay_connecting(id) {
+            Some(relay) => self.start_client(now, relay, path),
+            None => self.events.push_back(Event::CloseStream { path }),
+        }
+    }
+
+    pub(super) fn handle_connect_failed(&mut self, now: Instant, id: ConnectId) {
+        if let Some(relay) = self.relay_connecting(id) {
+            self.fail_relay(now, relay, None, "the connection to the server could not be opened");
+        }
+    }
+
+    fn relay_connecting(&self, id: ConnectId) -> Option<RelayId> {
+        let found =
+            self.relays.iter().find(|(_, relay)| matches!(relay.leg, Leg::Connecting(one) if one == id));
+        found.map(|(id, _)| *id)
+    }
+
+    fn start_client(&mut self, now: Instant, id: RelayId, path: Path) {
+        let Some(relay) = self.relays.get_mut(&id) else { return };
+        let config = client::Config {
+            username: relay.server.username.clone(),
+            password: relay.server.credential.clone(),
+            stream: path.transport.is_stream(),
+            ..client::Config::default()
+        };
+        relay.leg = Leg::Open { path, client: Box::new(Client::new(config, now, &mut self.rng)) };
+    }
+
+    /// A connection is gone.
+    pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
+        let path = Path::new(path.transport, path.local, path.remote);
+        let found = self
+            .relays
+            .iter()
+            .find(|(_, relay)| matches!(relay.leg, Leg::Open { path: one, .. } if one == path));
+        if let Some(id) = found.map(|(id, _)| *id) {
+            self.lose_relay(now, id);
+        }
+    }
+
+    /// Lets the clients act on time, and acts on what they say.
+    pub(super) fn drive_relays(&mut self, now: Instant) {
+        let due: Vec<RelayId> = self
+            .relays
+            .iter()
+            .filter(|(_, relay)| relay.poll_timeout().is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
+                client.handle_timeout(now);
+            }
+            self.drain_relay(now, id);
+        }
+    }
+
+    pub(super) fn drain_relay(&mut self, now: Instant, id: RelayId) {
+        while let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
+            match client.poll_event() {
+                None => break,
+                Some(client::Event::Allocated { relayed, mapped }) => {
+                    for address in relayed {
+                        self.add_relayed(now, id, address, mapped);
+                    }
+                }
+                Some(client::Event::Failed(failure)) => self.handle_failure(now, id, &failure),
+                Some(client::Event::Lost) => self.lose_relay(now, id),
+                Some(client::Event::PeerRefused(ip)) => {
+                    self.remove_pairs(|pair| pair.base == Base::Relay(id) && pair.address.ip() == ip);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn add_relayed(&mut self, now: Instant, id: RelayId, address: SocketAddr, mapped: Option<SocketAddr>) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        let (component, protocol, local) = (relay.component, relay.server.transport, relay.local);
+        let (server, url) = (relay.address.ip(), relay.server.url.clone());
+        // The nearer the way to the server is to plain datagrams, the better; as libwebrtc has it.
+        let preference = match protocol {
+            Transport::Udp => 2,
+            Transport::Tcp => 1,
+            Transport::Tls => 0,
+        };
+        // A relay that must not translate between families is the better one.
+        let same_family = address.is_ipv4() == local.is_ipv4();
+        let local_preference = self.local_preference(local).saturating_sub(if same_family { 0 } else { 256 });
+        let kind = CandidateKind::Relayed;
+        let candidate = Candidate {
+            foundation: self.foundation(kind, address.ip(), Some(server), protocol),
+            component,
+            transport: CandidateTransport::Udp,
+            priority: priority(preference, local_preference, component),
+            address: CandidateAddress::Ip(address.ip()),
+            port: address.port(),
+            kind,
+            related: mapped.map(|mapped| self.shown_related(mapped)),
+            ufrag: None,
+            network_cost: self.network_cost(local),
+            url: Some(url),
+        };
+        let (base, relay_protocol) = (Base::Relay(id), Some(protocol));
+        self.add_local(now, Local { base, address, candidate, shown: true, announced: None, relay_protocol });
+    }
+
+    fn handle_failure(&mut self, now: Instant, id: RelayId, failure: &Failure) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        let again = match (failure.code, failure.alternate) {
+            // One hop only: two servers could send a client back and forth for ever.
+            (_, Some(alternate)) if !relay.redirected && alternate.is_ipv4() == relay.local.is_ipv4() => {
+                Some((alternate, true))
+            }
+            // The 5-tuple is somebody's already: another port.
+            (Some(ErrorCode::ALLOCATION_MISMATCH), _) if relay.attempts < MAX_ATTEMPTS => {
+                Some((relay.address, relay.redirected))
+            }
+            _ => None,
+        };
+        match again {
+            Some((address, redirected)) => {
+                let (server, local, component) = (relay.server.clone(), relay.local, relay.component);
+                let attempts = relay.attempts + 1;
+                self.discard_relay(now, id);
+                self.open_relay(server, address, local, component, (attempts, redirected));
+            }
+            None => self.fail_relay(now, id, failure.code, &failure.text),
+        }
+    }
+
+    /// The allocation is gone, and its pairs with it; another one is tried for.
+    fn lose_relay(&mut self, now: Instant, id: RelayId) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        let (server, address, local, component) =
+            (relay.server.clone(), relay.address, relay.local, relay.component);
+        let (attempts, redirected) = (relay.attempts + 1, relay.redirected);
+        let again = attempts <= MAX_ATTEMPTS && !relay.retired;
+        self.discard_relay(now, id);
+        if again {
+            self.open_relay(server, address, local, component, (attempts, redirected));
+        }
+    }
+
+    pub(super) fn fail_relay(&mut self, now: Instant, id: RelayId, code: Option<ErrorCode>, text: &str) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        let url = relay.server.url.clone();
+        let local = match &relay.leg {
+            Leg::Open { path, .. } => Some(path.local),
+            _ => None,
+        };
+        self.report(local, url, code.map_or(701, ErrorCode::number), text);
+        self.discard_relay(now, id);
+    }
+
+    /// Those who have not answered by now are given up.
+    pub(super) fn give_up_relays(&mut self, now: Instant) {
+        let pending: Vec<RelayId> =
+            self.relays.iter().filter(|(_, relay)| relay.is_pending()).map(|(id, _)| *id).collect();
+        for id in pending {
+            self.fail_relay(now, id, None, "the server did not answer");
+        }
+    }
+
+    /// Removes a relay with its socket or connection and all that came of it, without a goodbye.
+    fn discard_relay(&mut self, _now: Instant, id: RelayId) {
+        let Some(relay) = self.relays.remove(&id) else { return };
+        if let Leg::Open { path, .. } = relay.leg
+            && path.transport.is_stream()
+        {
+            self.events.push_back(Event::CloseStream { path });
+        }
+        let sockets: Vec<BindId> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.purpose == Purpose::Relay(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for socket in sockets {
+            if let Some(local) = self.sockets.remove(&socket).and_then(|socket| socket.local) {
+                self.events.push_back(Event::CloseUdp { local });
+            }
+        }
+        self.remove_locals(Base::Relay(id));
+    }
+
+    /// The socket of a relay is gone.
+    pub(super) fn drop_relay(&mut self, now: Instant, id: RelayId) {
+        self.discard_relay(now, id);
+    }
+
+    /// Connections from addresses that are gone.
+    pub(super) fn close_streams_except(&mut self, now: Instant, usable: &[LocalAddress]) {
+        let gone: Vec<RelayId> = self
+            .relays
+            .iter()
+            .filter(|(_, relay)| !usable.iter().any(|one| one.address == relay.local))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.discard_relay(now, id);
+        }
+    }
+
+    /// Relays of servers that the configuration does not have any more.
+    pub(super) fn retire_relays(&mut self) {
+        for relay in self.relays.values_mut() {
+            relay.retired = !self.servers.iter().any(|server| server.config == relay.server);
+        }
+    }
+
+    /// Whether a candidate may be shown to the other side in a new generation.
+    pub(super) fn is_local_current(&self, id: u32) -> bool {
+        match self.locals.get(&id).map(|local| local.base) {
+            Some(Base::Relay(relay)) => self.relays.get(&relay).is_some_and(|relay| !relay.retired),
+            Some(Base::Socket(_)) => self.config.policy == crate::TransportPolicy::All,
+            None => false,
+        }
+    }
+
+    pub(super) fn permit(&mut self, now: Instant, id: RelayId, peer: IpAddr) {
+        if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
+            client.permit(now, peer);
+        }
+    }
+
+    pub(super) fn bind_channel(&mut self, now: Instant, id: RelayId, peer: SocketAddr) {
+        if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
+            client.bind(now, peer);
+        }
+    }
+
+    pub(super) fn is_permitted(&self, base: Base, peer: IpAddr) -> bool {
+        match base {
+            Base::Socket(_) => true,
+            Base::Relay(id) => {
+                self.relays.get(&id).and_then(Relay::client).is_some_and(|client| client.is_permitted(peer))
+            }
+        }
+    }
+
+    /// Releases what nobody needs any more, and closes what is released.
+    pub(super) fn sweep_relays(&mut self, now: Instant) {
+        let mut ended = Vec::new();
+        for (id, relay) in &mut self.relays {
+            let used = self.pairs.values().any(|pair| pair.base == Base::Relay(*id));
+            let retired = relay.retired;
+            match &mut relay.leg {
+                Leg::Open { client, .. } => {
+                    if retired && !used {
+                        client.release(now);
+                    }
+                    if client.is_ended() {
+                        ended.push(*id);
+                    }
+                }
+                _ if retired => ended.push(*id),
+                _ => {}
+            }
+        }
+        for id in ended {
+            self.discard_relay(now, id);
+        }
+    }
+
+    /// Says goodbye to servers and closes the rest.
+    pub(super) fn release_everything(&mut self, now: Instant) {
+        for relay in self.relays.values_mut() {
+            relay.retired = true;
+        }
+        let hosts: Vec<BindId> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.purpose == Purpose::Host)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in hosts {
+            self.close_socket(now, id);
+        }
+        self.locals.clear();
+        self.sweep_relays(now);
+    }
+}

@@ -1,0 +1,166 @@
+//! The other side's candidates: signalled, named, and discovered.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use columba_stun::canonical;
+
+use super::{Agent, Event};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
+use crate::config::MdnsMode;
+use crate::event::{ResolveId, State};
+
+/// A candidate of the other side's, by its address.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) session: u32,
+    pub(super) address: SocketAddr,
+    pub(super) candidate: Candidate,
+}
+
+impl Agent {
+    /// A candidate of the other side's. Those that belong to credentials not yet known are held back, those of old credentials dropped;
+    /// names are asked for by events.
+    pub fn add_remote_candidate(&mut self, now: Instant, candidate: Candidate) {
+        if self.state == State::Closed || !self.is_usable(&candidate) {
+            return;
+        }
+        let room = self.held.len() + self.names.len() < self.config.max_remote_candidates;
+        let belongs = match (&self.session().remote, &candidate.ufrag) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(remote), Some(ufrag)) => *remote.parameters.credentials.ufrag == **ufrag,
+        };
+        if !belongs {
+            let old = self.sessions.iter().rev().skip(1).any(|session| {
+                let known = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
+                known.is_some() && known == candidate.ufrag.as_ref()
+            });
+            if room && !old {
+                self.held.push(candidate);
+            } else {
+                self.counters.dropped += 1;
+            }
+            return;
+        }
+        match candidate.address.clone() {
+            CandidateAddress::Ip(ip) => {
+                let address = canonical(SocketAddr::new(ip, candidate.port));
+                self.add_remote_address(now, candidate, address);
+            }
+            CandidateAddress::Name(host) if room => self.resolve_candidate(candidate, host),
+            CandidateAddress::Name(_) => self.counters.dropped += 1,
+        }
+        self.update(now);
+    }
+
+    /// No more candidates of the other side's follow (RFC 8838 §8.2).
+    pub fn end_of_remote_candidates(&mut self, now: Instant) {
+        self.session_mut().ended = true;
+        self.update(now);
+    }
+
+    fn is_usable(&self, candidate: &Candidate) -> bool {
+        let component = (1..=self.config.components.max(1)).contains(&candidate.component);
+        let transport = match candidate.transport {
+            CandidateTransport::Udp => candidate.port != 0,
+            CandidateTransport::Tcp(TcpType::Passive | TcpType::SimultaneousOpen) => self.config.tcp,
+            CandidateTransport::Tcp(TcpType::Active) => false,
+        };
+        component && transport
+    }
+
+    fn resolve_candidate(&mut self, candidate: Candidate, host: Arc<str>) {
+        let id = ResolveId(u64::from(self.new_id()));
+        let is_mdns = host.to_ascii_lowercase().ends_with(".local");
+        if is_mdns && self.config.mdns == MdnsMode::Off {
+            return;
+        }
+        self.names.insert(id, candidate);
+        self.events.push_back(if is_mdns {
+            Event::ResolveMdns { id, host }
+        } else {
+            Event::Resolve { id, host }
+        });
+    }
+
+    /// A name of a candidate has its address. mDNS names stand for exactly one; of others the first is taken
+    /// (RFC 8839 §5.1), as long as it is one that can be used.
+    pub(super) fn handle_candidate_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
+        let Some(candidate) = self.names.remove(&id) else { return };
+        if let Some(ip) = addresses.iter().find(|ip| !ip.is_unspecified() && !ip.is_multicast()) {
+            let address = canonical(SocketAddr::new(*ip, candidate.port));
+            self.add_remote_address(now, candidate, address);
+        }
+    }
+
+    fn add_remote_address(&mut self, now: Instant, candidate: Candidate, address: SocketAddr) {
+        let ip = address.ip();
+        if ip.is_unspecified() || ip.is_multicast() || candidate.transport != CandidateTransport::Udp {
+            return;
+        }
+        let session = self.session().number;
+        if let Some((id, known)) = self.find_remote(session, candidate.component, address) {
+            if known.candidate.kind == CandidateKind::PeerReflexive {
+                // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are.
+                if let Some(known) = self.remotes.get_mut(&id) {
+                    known.candidate = candidate;
+                }
+                self.reprioritize();
+            }
+            return;
+        }
+        if let Some(id) = self.insert_remote(Remote { session, address, candidate }) {
+            self.pair_remote(now, id);
+        }
+    }
+
+    /// The candidate for the source of an authentic request; `None` if there are too many already.
+    pub(super) fn remote_for(
+        &mut self,
+        session: u32,
+        component: u8,
+        address: SocketAddr,
+        priority: u32,
+    ) -> Option<u32> {
+        if let Some((id, _)) = self.find_remote(session, component, address) {
+            return Some(id);
+        }
+        let candidate = Candidate {
+            foundation: format!("prflx{}", self.next_id).into(),
+            component,
+            transport: CandidateTransport::Udp,
+            priority,
+            address: CandidateAddress::Ip(address.ip()),
+            port: address.port(),
+            kind: CandidateKind::PeerReflexive,
+            related: None,
+            ufrag: None,
+            network_cost: None,
+            url: None,
+        };
+        self.insert_remote(Remote { session, address, candidate })
+    }
+
+    fn find_remote(&self, session: u32, component: u8, address: SocketAddr) -> Option<(u32, &Remote)> {
+        self.remotes
+            .iter()
+            .find(|(_, remote)| {
+                remote.session == session
+                    && remote.address == address
+                    && remote.candidate.component == component
+            })
+            .map(|(id, remote)| (*id, remote))
+    }
+
+    fn insert_remote(&mut self, remote: Remote) -> Option<u32> {
+        if self.remotes.len() >= self.config.max_remote_candidates {
+            self.counters.dropped += 1;
+            return None;
+        }
+        let id = self.new_id();
+        self.remotes.insert(id, remote);
+        Some(id)
+    }
+}

@@ -1,0 +1,255 @@
+//! The other side's checks: authenticated, answered, and learned from (RFC 8445 §7.3).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use columba_stun::attributes::{
+    IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+};
+use columba_stun::{AttributeType, BuildError, Class, ErrorCode, Message, MessageBuilder, Method};
+
+use super::session::{Claim, Early, MAX_EARLY};
+use super::{Agent, Base};
+use crate::event::{Event, Role};
+use crate::stats::PairState;
+
+/// The counter of renomination (draft-thatcher-ice-renomination), with libwebrtc's number.
+pub(super) const NOMINATION: AttributeType = AttributeType::new(0xC001);
+
+/// The attribute in which checks and responses carry what the owner embeds: the number under which libwebrtc carries DTLS in STUN.
+pub const EMBEDDED: AttributeType = AttributeType::new(0xC070);
+
+/// The longest embedded value, in bytes.
+pub(super) const MAX_EMBEDDED: usize = 1100;
+
+/// The longest response.
+const MAX_RESPONSE: usize = 1300;
+
+/// What a check may carry that must be understood.
+const KNOWN: [AttributeType; 4] = [
+    AttributeType::USERNAME,
+    AttributeType::PRIORITY,
+    AttributeType::USE_CANDIDATE,
+    AttributeType::XOR_MAPPED_ADDRESS,
+];
+
+impl Agent {
+    /// STUN from a peer or a server.
+    pub(super) fn handle_stun(&mut self, now: Instant, base: Base, remote: SocketAddr, bytes: &[u8]) {
+        let Ok(message) = Message::parse(bytes) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        match message.class() {
+            Class::SuccessResponse | Class::ErrorResponse => {
+                self.handle_response(now, base, remote, &message)
+            }
+            Class::Request if message.method() == Method::BINDING => {
+                if self.handle_request(now, base, remote, &message).is_none() {
+                    self.counters.dropped += 1;
+                }
+            }
+            // A Binding indication keeps a NAT's binding open and says nothing else.
+            Class::Request | Class::Indication => {}
+        }
+    }
+
+    /// `None` if it was not right and is forgotten.
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        base: Base,
+        remote: SocketAddr,
+        request: &Message<'_>,
+    ) -> Option<()> {
+        request.verify_fingerprint().ok()?;
+        let Username(username) = request.get().ok()??;
+        let (local_ufrag, remote_ufrag) = username.split_once(':')?;
+        let session = self.sessions.iter().find(|session| *session.local.ufrag == *local_ufrag)?;
+        request.verify_integrity(&session.local_key).ok()?;
+        let number = session.number;
+        let known_ufrag = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
+        if known_ufrag.is_some_and(|known| **known != *remote_ufrag) || session.failed {
+            return None;
+        }
+        let unknown = request.unknown_comprehension_required(&KNOWN);
+        if !unknown.is_empty() {
+            self.refuse(base, remote, request, number, ErrorCode::UNKNOWN_ATTRIBUTE, |builder| {
+                builder.push(&unknown).map(drop)
+            });
+            return Some(());
+        }
+        if self.has_role_conflict(request)? {
+            self.refuse(base, remote, request, number, ErrorCode::ROLE_CONFLICT, |_| Ok(()));
+            return Some(());
+        }
+        let nomination = request.raw(NOMINATION).and_then(|raw| raw.value.try_into().ok());
+        let claim = Claim {
+            priority: request.get().ok()?.map(|Priority(priority)| priority)?,
+            nominated: request.get::<UseCandidate>().ok()?.is_some() || nomination.is_some(),
+            nomination: nomination.map(u32::from_be_bytes),
+            remote_ufrag: remote_ufrag.into(),
+            embedded: request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value)),
+        };
+        self.respond(base, remote, request, number);
+        if known_ufrag_missing(self, number) {
+            // The answer needs no remote credentials; what the check brings about does.
+            if self.early.len() >= MAX_EARLY {
+                self.early.pop_front();
+            }
+            let same = |one: &Early| one.base == base && one.remote == remote && !one.claim.nominated;
+            self.early.retain(|one| !same(one));
+            self.early.push_back(Early { session: number, base, remote, claim });
+        } else {
+            self.handle_claim(now, number, base, remote, &claim);
+        }
+        Some(())
+    }
+
+    /// Whether the request is to be refused because both sides claim one role and the other one shall change it; changes
+    /// the own role where that is the way out (RFC 8445 §7.3.1.1). `None` if the request says no role.
+    fn has_role_conflict(&mut self, request: &Message<'_>) -> Option<bool> {
+        let controlling = request.get::<IceControlling>().ok()?.map(|IceControlling(number)| number);
+        let controlled = request.get::<IceControlled>().ok()?.map(|IceControlled(number)| number);
+        match (self.role, controlling, controlled) {
+            (_, None, None) => None,
+            (Role::Controlling, Some(theirs), _) => {
+                // A lite agent never controls a full one.
+                if self.tie_breaker >= theirs && !self.config.lite {
+                    return Some(true);
+                }
+                self.switch_role();
+                Some(false)
+            }
+            (Role::Controlled, _, Some(theirs)) => {
+                if self.tie_breaker < theirs || self.config.lite {
+                    return Some(true);
+                }
+                self.switch_role();
+                Some(false)
+            }
+            _ => Some(false),
+        }
+    }
+
+    fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, number: u32) {
+        let Some(session) = self.session_numbered(number) else { return };
+        // To an address that has answered before, so that nothing larger than it sent goes to who may not be there.
+        let pair = self.find_pair(number, base, remote).and_then(|id| self.pairs.get(&id));
+        let is_proven = pair.is_some_and(|pair| pair.answered.is_some());
+        let mut buffer = [0; MAX_RESPONSE];
+        let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
+            let mut builder = MessageBuilder::success(buffer, request)?;
+            builder.push(&XorMappedAddress(remote))?;
+            if let Some(embedded) = self.embedded.as_ref().filter(|_| is_proven) {
+                builder.push_raw(EMBEDDED, embedded)?;
+            }
+            builder.integrity(&session.local_key)?.fingerprint()?;
+            Ok(builder.finish())
+        };
+        if let Ok(length) = build(&mut buffer) {
+            self.send(base, remote, buffer[..length].into());
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        base: Base,
+        remote: SocketAddr,
+        request: &Message<'_>,
+        number: u32,
+        code: ErrorCode,
+        more: impl FnOnce(&mut MessageBuilder<'_>) -> Result<(), BuildError>,
+    ) {
+        let Some(session) = self.session_numbered(number) else { return };
+        let mut buffer = [0; MAX_RESPONSE];
+        let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
+            let mut builder = MessageBuilder::error(buffer, request, code)?;
+            more(&mut builder)?;
+            builder.integrity(&session.local_key)?.fingerprint()?;
+            Ok(builder.finish())
+        };
+        if let Ok(length) = build(&mut buffer) {
+            self.send(base, remote, buffer[..length].into());
+        }
+    }
+
+    /// What an authentic request leads to, once the other side's credentials are known (RFC 8445 §7.3.1.3 – §7.3.1.5).
+    pub(super) fn handle_claim(
+        &mut self,
+        now: Instant,
+        number: u32,
+        base: Base,
+        address: SocketAddr,
+        claim: &Claim,
+    ) {
+        let Some(session) = self.session_numbered(number) else { return };
+        let known = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
+        if known.is_none_or(|known| **known != *claim.remote_ufrag) {
+            return;
+        }
+        let Some((local, component)) = self.local_of(base, address) else { return };
+        let id = match self.find_pair(number, base, address) {
+            Some(id) => id,
+            None => {
+                let remote = self.remote_for(number, component, address, claim.priority);
+                let Some(id) = remote.and_then(|remote| self.insert_pair(number, local, remote)) else {
+                    return;
+                };
+                id
+            }
+        };
+        if let Base::Relay(relay) = base {
+            self.permit(now, relay, address.ip());
+        }
+        if let Some(embedded) = &claim.embedded {
+            self.events.push_back(Event::Embedded(embedded.clone()));
+        }
+        let lite = self.config.lite;
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        pair.heard = Some(now);
+        pair.counters.requests_received += 1;
+        pair.counters.responses_sent += 1;
+        if lite {
+            pair.state = PairState::Succeeded;
+            pair.answered = Some(now);
+            pair.silent_since = None;
+            self.note_lite_valid(now, number);
+        }
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        match pair.state {
+            PairState::Succeeded => {}
+            PairState::InProgress => self.repeat_now(now, id),
+            PairState::Frozen | PairState::Waiting | PairState::Failed => {
+                pair.state = PairState::Waiting;
+                self.triggered.push_back(id);
+            }
+        }
+        if claim.nominated && self.role == Role::Controlled {
+            self.handle_nomination(now, id, claim.nomination);
+        }
+    }
+
+    fn note_lite_valid(&mut self, now: Instant, number: u32) {
+        if number == self.session().number && self.session().valid_since.is_none() {
+            self.session_mut().valid_since = Some(now);
+            self.events.push_back(Event::Writable);
+        }
+    }
+
+    /// The host or relayed candidate behind a base, of the family that the other side has.
+    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<(u32, u8)> {
+        let found = self.locals.iter().find(|(_, local)| {
+            use crate::candidate::CandidateKind::{Host, Relayed};
+            local.base == base
+                && matches!(local.candidate.kind, Host | Relayed)
+                && local.address.is_ipv4() == remote.is_ipv4()
+        });
+        found.map(|(id, local)| (*id, local.candidate.component))
+    }
+}
+
+fn known_ufrag_missing(agent: &Agent, number: u32) -> bool {
+    agent.session_numbered(number).is_none_or(|session| session.remote.is_none())
+}

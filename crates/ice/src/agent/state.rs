@@ -1,0 +1,106 @@
+//! The state, in the W3C's sense, and when time alone changes it.
+
+use std::time::Instant;
+
+use super::Agent;
+use super::pairs::Pair;
+use crate::event::{Event, GatheringState, State};
+
+impl Agent {
+    pub(super) fn set_state(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.events.push_back(Event::State(state));
+        }
+    }
+
+    pub(super) fn update_state(&mut self, now: Instant) {
+        self.timers.state = None;
+        let (state, until) = self.compute_state(now);
+        self.timers.state = until.filter(|at| *at > now);
+        if state == State::Failed && self.state != State::Failed {
+            // Whoever watches is not surprised: disconnected comes first.
+            if self.session().valid_since.is_some() {
+                self.set_state(State::Disconnected);
+            }
+            self.ask_for_restart();
+            self.session_mut().failed = true;
+            self.remove_pairs(|_| true);
+            self.triggered.clear();
+            self.active.fill(None);
+        }
+        self.set_state(state);
+        self.look_for_dead_path(now);
+    }
+
+    /// The state now, and when it changes by itself.
+    fn compute_state(&mut self, now: Instant) -> (State, Option<Instant>) {
+        let timings = self.config.timings.clone();
+        if self.session().failed {
+            return (State::Failed, None);
+        }
+        if self.active.iter().all(Option::is_some) {
+            self.session_mut().lost_since = None;
+            let silent = self.active_pairs().filter_map(|pair| pair.silent_since).min();
+            let Some(since) = silent else { return (self.connected_state(), None) };
+            let disconnected = since + timings.disconnected_timeout;
+            let failed = disconnected + timings.failed_timeout;
+            return if now >= failed {
+                (State::Failed, None)
+            } else if now >= disconnected {
+                (State::Disconnected, Some(failed))
+            } else {
+                (self.connected_state(), Some(disconnected))
+            };
+        }
+        let session = self.session();
+        let number = session.number;
+        let pending = self.pairs.values().any(|pair| pair.session == number && pair.is_pending());
+        if session.valid_since.is_some() {
+            let lost = *self.session_mut().lost_since.get_or_insert(now);
+            let failed = lost + timings.failed_timeout;
+            return if now >= failed { (State::Failed, None) } else { (State::Disconnected, Some(failed)) };
+        }
+        let Some(started) = session.started else {
+            // After a restart the old state holds until the other side's description comes.
+            return (self.state, None);
+        };
+        let patience = started + timings.patience;
+        if !pending && now >= patience && !self.config.lite {
+            return (State::Failed, None);
+        }
+        let begun = self.pairs.values().any(|pair| pair.session == number)
+            || self.remotes.values().any(|remote| remote.session == number);
+        let state = match self.state {
+            State::New if !begun => State::New,
+            _ => State::Checking,
+        };
+        (state, (now < patience).then_some(patience))
+    }
+
+    fn connected_state(&self) -> State {
+        let session = self.session();
+        let pending = self.pairs.values().any(|pair| pair.session == session.number && pair.is_pending());
+        let complete =
+            session.is_selected() && session.ended && !pending && self.gathering == GatheringState::Complete;
+        if complete { State::Completed } else { State::Connected }
+    }
+
+    fn active_pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.active.iter().flatten().filter_map(|id| self.pairs.get(id))
+    }
+
+    /// A dead path is left by renomination; where that was not negotiated, or nothing else works, a restart is asked for.
+    fn look_for_dead_path(&mut self, now: Instant) {
+        let lost = self.session().lost_since.is_some();
+        let dead = self.active_pairs().any(|pair| self.is_dead(pair, now));
+        let renomination = self.config.renomination && self.session().renomination();
+        let alternative = self
+            .pairs
+            .values()
+            .any(|pair| pair.session == self.session().number && pair.is_valid() && pair.missed == 0);
+        if lost || (dead && !(renomination && alternative)) {
+            self.ask_for_restart();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What was counted, collected when somebody asks.
+
+use super::{Agent, Base};
+use crate::stats::{CandidatePairStats, CandidateStats, Stats, TransportStats};
+
+impl Agent {
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.counters;
+        let transport = TransportStats {
+            packets_sent: counters.packets_sent,
+            packets_received: counters.packets_received,
+            bytes_sent: counters.bytes_sent,
+            bytes_received: counters.bytes_received,
+            role: self.role,
+            local_username_fragment: self.session().local.ufrag.to_string(),
+            state: self.state,
+            selected_pair: self.active.first().copied().flatten(),
+            selected_pair_changes: counters.path_changes,
+            dropped: counters.dropped,
+        };
+        let pairs = self.pairs.values().map(|pair| CandidatePairStats {
+            id: pair.id,
+            local: pair.seen_as.unwrap_or(pair.local),
+            remote: pair.remote,
+            path: self.path_of(pair.base, pair.address),
+            state: pair.state,
+            nominated: pair.nominated,
+            priority: pair.priority,
+            counters: pair.counters,
+        });
+        let locals = self.locals.iter().map(|(id, local)| CandidateStats {
+            id: *id,
+            candidate: local.candidate.clone(),
+            relay_protocol: local.relay_protocol,
+        });
+        let remotes = self.remotes.iter().map(|(id, remote)| CandidateStats {
+            id: *id,
+            candidate: remote.candidate.clone(),
+            relay_protocol: None,
+        });
+        Stats {
+            transport,
+            pairs: pairs.collect(),
+            local_candidates: locals.collect(),
+            remote_candidates: remotes.collect(),
+        }
+    }
+
+    /// Whether data goes through a relay of this side's now.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        let pair = self.active.first().copied().flatten().and_then(|id| self.pairs.get(&id));
+        pair.is_some_and(|pair| matches!(pair.base, Base::Relay(_)))
+    }
+}

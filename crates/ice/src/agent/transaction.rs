@@ -1,0 +1,124 @@
+//! Requests under way, and their repetition (RFC 8489 §6.2.1).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::pairs::PairId;
+use super::{Agent, Base};
+use crate::event::Role;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) kind: Kind,
+    pub(super) base: Base,
+    pub(super) remote: SocketAddr,
+    bytes: Box<[u8]>,
+    /// When it was sent first and last.
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+    pub(super) sent: u32,
+    rto: Duration,
+    /// When it is repeated or given up.
+    pub(super) next: Instant,
+    deadline: Instant,
+}
+
+/// What it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A connectivity check.
+    Check {
+        pair: PairId,
+        /// The role under which it was sent.
+        role: Role,
+        /// What a candidate discovered by it has for a priority.
+        priority: u32,
+        nominate: bool,
+    },
+    /// A consent check: never repeated, another one follows.
+    Consent { pair: PairId, role: Role },
+    /// What does my address look like? `first`: gathering waits for it.
+    Server { server: usize, first: bool },
+}
+
+/// The longest time between two repetitions.
+const MAX_RTO: Duration = Duration::from_secs(4);
+
+/// A repetition is not triggered again within this time.
+const RECENT: Duration = Duration::from_millis(20);
+
+impl Transaction {
+    /// A request that goes out now.
+    pub(super) fn new(
+        kind: Kind,
+        base: Base,
+        remote: SocketAddr,
+        bytes: Box<[u8]>,
+        now: Instant,
+        rto: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let next = (now + rto).min(deadline);
+        Self { kind, base, remote, bytes, first: now, last: now, sent: 1, rto, next, deadline }
+    }
+
+    pub(super) fn pair(&self) -> Option<PairId> {
+        match self.kind {
+            Kind::Check { pair, .. } | Kind::Consent { pair, .. } => Some(pair),
+            Kind::Server { .. } => None,
+        }
+    }
+
+    /// The bytes of a repetition, and when the next is due.
+    fn repeat(&mut self, now: Instant) -> Box<[u8]> {
+        self.sent += 1;
+        self.last = now;
+        self.rto = (self.rto * 2).min(MAX_RTO);
+        self.next = (now + self.rto).min(self.deadline);
+        self.bytes.clone()
+    }
+}
+
+impl Agent {
+    /// Repeats what is due, and gives up what had its time.
+    pub(super) fn expire_transactions(&mut self, now: Instant) {
+        let due: Vec<_> =
+            self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(transaction) = self.transactions.get_mut(&id) else { continue };
+            if transaction.deadline > now {
+                let bytes = transaction.repeat(now);
+                let (base, remote, pair) = (transaction.base, transaction.remote, transaction.pair());
+                if let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(&pair)) {
+                    pair.counters.retransmissions_sent += 1;
+                }
+                self.send(base, remote, bytes);
+                continue;
+            }
+            let Some(transaction) = self.transactions.remove(&id) else { continue };
+            match transaction.kind {
+                Kind::Check { pair, .. } => self.handle_check_silence(pair),
+                Kind::Consent { pair, .. } => self.handle_consent_silence(now, pair, transaction.first),
+                Kind::Server { server, first } => self.handle_server_silence(&transaction, server, first),
+            }
+        }
+    }
+
+    /// The other side's check has come through: what kept this side's out may be gone.
+    pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
+        let check = self.pairs.get(&pair).and_then(|pair| pair.check);
+        let Some(transaction) = check.and_then(|id| self.transactions.get_mut(&id)) else { return };
+        if now.saturating_duration_since(transaction.last) < RECENT {
+            return;
+        }
+        // The schedule of repetitions goes on as it was.
+        transaction.sent += 1;
+        transaction.last = now;
+        let (base, remote, bytes) = (transaction.base, transaction.remote, transaction.bytes.clone());
+        if let Some(pair) = self.pairs.get_mut(&pair) {
+            pair.counters.retransmissions_sent += 1;
+        }
+        self.send(base, remote, bytes);
+    }
+}

@@ -1,0 +1,168 @@
+//! How a path is kept, left and lost.
+
+use std::time::Duration;
+
+use columba_ice::{Config, State};
+use columba_netsim::{Link, Loss, Nat};
+
+use crate::lab::{ALICE, BOB, Lab, with_turn};
+use crate::meeting::behind;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn lan(seed: u64) -> Lab {
+    let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), seed);
+    lab.start();
+    assert!(lab.run_until(SECOND * 2, Lab::settled), "{}", lab.network.trace());
+    lab
+}
+
+fn cut(lab: &mut Lab, loss: f64) {
+    for interface in lab.interfaces.clone() {
+        lab.network.change_link(interface, |out, into| {
+            out.loss = Loss::Random(loss);
+            into.loss = Loss::Random(loss);
+        });
+    }
+}
+
+#[test]
+fn silence_leads_to_disconnected_and_failed_and_nothing_is_sent_any_more() {
+    let mut lab = lan(1);
+    cut(&mut lab, 1.0);
+    assert!(lab.run_until(SECOND * 12, |lab| lab.both(|host| host.agent.state() == State::Disconnected)));
+    assert!(lab.run_until(SECOND * 40, |lab| lab.both(|host| host.agent.state() == State::Failed)));
+    assert!(lab.both(|host| host.restarts_wanted == 1));
+    let sent = lab.network.stats().sent;
+    lab.run_for(SECOND * 60);
+    assert_eq!(lab.network.stats().sent, sent);
+    lab.with(ALICE, |host, now| host.send(now, b"\x80coo"));
+    assert_eq!(lab.peer(ALICE).unsent, 1, "no consent, no data");
+}
+
+#[test]
+fn a_path_that_comes_back_is_connected_again() {
+    let mut lab = lan(2);
+    cut(&mut lab, 1.0);
+    assert!(lab.run_until(SECOND * 12, |lab| lab.both(|host| host.agent.state() == State::Disconnected)));
+    cut(&mut lab, 0.0);
+    assert!(lab.run_until(SECOND * 3, Lab::connected));
+    assert!(lab.talks());
+}
+
+#[test]
+fn consent_costs_a_request_in_five_seconds_and_lasts() {
+    let mut lab = lan(3);
+    lab.run_for(SECOND * 5);
+    let before = lab.network.stats().sent;
+    lab.run_for(SECOND * 600);
+    let sent = lab.network.stats().sent - before;
+    // Two sides, a request and a response each, every five seconds.
+    assert!((400..=600).contains(&sent), "{sent} packets in ten minutes");
+    assert!(lab.connected());
+}
+
+#[test]
+fn a_restart_keeps_the_old_path_until_the_new_one_is_there() {
+    let mut lab = lan(4);
+    let old = lab.peer(ALICE).parameters();
+    lab.with(ALICE, |host, now| host.agent.restart(now, None));
+    assert_ne!(lab.peer(ALICE).parameters(), old);
+    assert!(lab.talks(), "the old path still carries data");
+    lab.with(BOB, |host, now| host.agent.restart(now, None));
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| {
+            host.selected.clear();
+            host.agent.gather(now);
+        });
+    }
+    lab.tell(ALICE, BOB);
+    lab.run_for(Duration::from_millis(100));
+    assert!(lab.talks());
+    lab.tell(BOB, ALICE);
+    assert!(lab.run_until(SECOND * 2, |lab| lab.both(|host| !host.selected.is_empty())));
+    assert!(lab.run_until(SECOND * 2, Lab::settled));
+    assert!(lab.talks());
+    assert!(lab.both(|host| !host.states.contains(&State::Disconnected)));
+    lab.run_for(SECOND * 60);
+    assert!(lab.connected());
+}
+
+#[test]
+fn a_restart_revives_what_has_failed() {
+    let mut lab = lan(5);
+    cut(&mut lab, 1.0);
+    assert!(lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed)));
+    cut(&mut lab, 0.0);
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| {
+            host.agent.restart(now, None);
+            host.agent.gather(now);
+        });
+    }
+    lab.tell(ALICE, BOB);
+    lab.tell(BOB, ALICE);
+    assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
+    assert!(lab.talks());
+}
+
+#[test]
+fn relayed_paths_outlive_permissions_channels_and_allocations() {
+    let routers = [behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::SYMMETRIC)];
+    let mut lab = Lab::two_homes(routers, &with_turn(), 6);
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+    for _ in 0..12 {
+        lab.run_for(SECOND * 150);
+        assert!(lab.connected() && lab.talks(), "{}", lab.network.trace());
+    }
+    assert!(lab.both(|host| host.restarts_wanted == 0));
+}
+
+#[test]
+fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
+    for seed in 1..6 {
+        let mut lab = Lab::new(seed);
+        let lans = [lab.network.add_zone(), lab.network.add_zone()];
+        for (index, address) in ["10.0.0.1", "10.0.0.2"].into_iter().enumerate() {
+            let link = Link::with_delay(Duration::from_millis(10));
+            lab.add_peer(lans[0], address, Config::default(), link.clone());
+            let second = ["10.1.0.1", "10.1.0.2"][index];
+            let host = lab.peers[index];
+            lab.network.attach(host, lans[1], crate::lab::ip(second), link);
+            lab.with(index, |host, _| host.addresses.push(crate::lab::ip(second).into()));
+        }
+        lab.start();
+        assert!(lab.run_until(SECOND * 2, Lab::settled), "{}", lab.network.trace());
+        lab.run_for(SECOND * 3);
+        // The interface in use goes dark without anybody saying so.
+        let used = lab.peer(ALICE).selected.last().unwrap().path.local.ip();
+        let dark: Vec<_> = if used == crate::lab::ip("10.0.0.1") { vec![0, 1] } else { vec![] };
+        assert!(!dark.is_empty(), "the first interface is preferred");
+        for index in dark {
+            let interface = lab.interfaces[index];
+            lab.network.change_link(interface, |out, into| {
+                out.loss = Loss::Random(1.0);
+                into.loss = Loss::Random(1.0);
+            });
+        }
+        let start = lab.network.now();
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, _| host.heard.clear());
+        }
+        let arrived = |lab: &Lab| lab.both(|host| !host.heard.is_empty());
+        while !arrived(&lab) && lab.network.now() < start + SECOND * 5 {
+            for index in [ALICE, BOB] {
+                lab.with(index, |host, now| host.send(now, b"\x80coo"));
+            }
+            lab.run_for(Duration::from_millis(20));
+        }
+        let took = lab.network.now() - start;
+        assert!(
+            took <= SECOND * 2 + Duration::from_millis(300),
+            "seed {seed}: {took:?}\n{}",
+            lab.network.trace()
+        );
+        assert!(lab.connected());
+    }
+}

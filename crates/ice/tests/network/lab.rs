@@ -1,0 +1,501 @@
+//! Two agents, routers between them, servers, and the signaling that carries descriptions and candidates.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_ice::framing::Reader;
+use columba_ice::{
+    Agent, Candidate, CandidateError, CandidateKind, ConnectId, Event, GatheringState, HEADROOM, Host,
+    IceServer, Input, LocalAddress, Path, Received, RemoteParameters, Role, SelectedPair, ServerKind, State,
+    TAILROOM, Transport,
+};
+use columba_ice::{Config, Ecn};
+use columba_netsim::{
+    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Network, Random, Router, RouterId, StreamId,
+    StreamInput, ZoneId,
+};
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+
+use crate::server::{PORT, TurnHost, udp};
+
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
+
+/// An agent and what its owner does for it.
+pub(crate) struct AgentHost {
+    pub(crate) agent: Agent,
+    pub(crate) addresses: Vec<LocalAddress>,
+    pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
+    next_port: u16,
+    /// Candidates that the signaling has yet to carry, with the time at which they were found.
+    pub(crate) candidates: VecDeque<(Instant, Candidate)>,
+    pub(crate) gathered: bool,
+    pub(crate) found: Vec<Candidate>,
+    pub(crate) states: Vec<State>,
+    pub(crate) selected: Vec<SelectedPair>,
+    pub(crate) writable_at: Option<Instant>,
+    pub(crate) errors: Vec<CandidateError>,
+    pub(crate) restarts_wanted: usize,
+    pub(crate) embedded: Vec<Vec<u8>>,
+    pub(crate) heard: Vec<Vec<u8>>,
+    pub(crate) unsent: usize,
+    out: VecDeque<(Departure, Vec<u8>)>,
+    connects: BTreeMap<StreamId, (ConnectId, Transport, Reader)>,
+    paths: BTreeMap<StreamId, Path>,
+    next_stream: u64,
+    pub(crate) sockets: usize,
+}
+
+impl AgentHost {
+    fn new(agent: Agent, addresses: &[IpAddr]) -> Self {
+        Self {
+            agent,
+            addresses: addresses.iter().map(|ip| LocalAddress::from(*ip)).collect(),
+            names: BTreeMap::new(),
+            next_port: 40_000,
+            candidates: VecDeque::new(),
+            gathered: false,
+            found: Vec::new(),
+            states: Vec::new(),
+            selected: Vec::new(),
+            writable_at: None,
+            errors: Vec::new(),
+            restarts_wanted: 0,
+            embedded: Vec::new(),
+            heard: Vec::new(),
+            unsent: 0,
+            out: VecDeque::new(),
+            connects: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            next_stream: 0,
+            sockets: 0,
+        }
+    }
+
+    pub(crate) fn gather(&mut self, now: Instant) {
+        let addresses = self.addresses.clone();
+        self.agent.handle_network_change(now, &addresses);
+        self.agent.gather(now);
+        self.run(now);
+    }
+
+    pub(crate) fn parameters(&self) -> RemoteParameters {
+        RemoteParameters {
+            credentials: self.agent.local_credentials().clone(),
+            lite: self.agent.is_lite(),
+            trickle: true,
+            renomination: true,
+            pacing: None,
+        }
+    }
+
+    /// Sends data the way the agent says.
+    pub(crate) fn send(&mut self, now: Instant, data: &[u8]) {
+        let mut buffer = vec![0; HEADROOM + data.len() + TAILROOM];
+        buffer[HEADROOM..HEADROOM + data.len()].copy_from_slice(data);
+        match self.agent.prepare(now, &mut buffer, HEADROOM..HEADROOM + data.len(), None) {
+            Some(transmit) => self.depart(transmit.path, buffer[transmit.range].to_vec()),
+            None => self.unsent += 1,
+        }
+    }
+
+    fn depart(&mut self, path: Path, bytes: Vec<u8>) {
+        if path.transport == Transport::Udp {
+            self.out.push_back((udp(path.local, path.remote), bytes));
+        } else if let Some((id, _)) = self.paths.iter().find(|(_, one)| **one == path) {
+            self.out.push_back((Departure::Stream(*id), bytes));
+        }
+    }
+
+    /// Does all that the agent asks for.
+    pub(crate) fn run(&mut self, now: Instant) {
+        while let Some(event) = self.agent.poll_event() {
+            self.handle(now, event);
+        }
+        let mut buffer = [0; 2000];
+        while let Some(transmit) = self.agent.poll_transmit(now, &mut buffer) {
+            self.depart(transmit.path, buffer[transmit.range].to_vec());
+        }
+        while let Some(event) = self.agent.poll_event() {
+            self.handle(now, event);
+        }
+    }
+
+    fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::BindUdp { id, address } => {
+                let input = if self.addresses.iter().any(|one| one.address == address) {
+                    self.next_port += 1;
+                    self.sockets += 1;
+                    Input::Bound { id, local: SocketAddr::new(address, self.next_port) }
+                } else {
+                    Input::BindFailed { id }
+                };
+                self.agent.handle_input(now, input);
+            }
+            Event::CloseUdp { .. } => self.sockets -= 1,
+            Event::Connect { id, local, remote, tls, framing } => {
+                self.next_stream += 1;
+                self.next_port += 1;
+                let stream = StreamId(self.next_stream);
+                let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
+                self.connects.insert(stream, (id, transport, Reader::new(framing)));
+                let local = SocketAddr::new(local, self.next_port);
+                self.out.push_back((Departure::Connect { stream, local, remote }, Vec::new()));
+            }
+            Event::CloseStream { path } => {
+                let found = self.paths.iter().find(|(_, one)| **one == path).map(|(id, _)| *id);
+                if let Some(id) = found {
+                    self.paths.remove(&id);
+                    self.out.push_back((Departure::Close(id), Vec::new()));
+                }
+            }
+            Event::Resolve { id, host } | Event::ResolveMdns { id, host } => {
+                let addresses = self.names.get(&*host).cloned().unwrap_or_default();
+                self.agent.handle_input(now, Input::Resolved { id, addresses });
+            }
+            Event::LocalCandidate(candidate) => {
+                self.found.push(candidate.clone());
+                self.candidates.push_back((now, candidate));
+            }
+            Event::GatheringState(state) => self.gathered = state == GatheringState::Complete,
+            Event::CandidateError(error) => self.errors.push(error),
+            Event::State(state) => self.states.push(state),
+            Event::Writable => self.writable_at = self.writable_at.or(Some(now)),
+            Event::Selected(pair) => self.selected.push(pair),
+            Event::RestartWanted => self.restarts_wanted += 1,
+            Event::Embedded(bytes) => self.embedded.push(bytes.to_vec()),
+            _ => {}
+        }
+    }
+}
+
+/// Whatever runs on a host.
+pub(crate) enum Software {
+    Agent(Box<AgentHost>),
+    Turn(Box<TurnHost>),
+}
+
+impl Endpoint for Software {
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        match self {
+            Self::Agent(host) => {
+                let mut bytes = datagram.payload.to_vec();
+                let path = Path::udp(datagram.local, datagram.remote);
+                if let Received::Data { range, .. } =
+                    host.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
+                {
+                    host.heard.push(bytes[range].to_vec());
+                }
+                host.run(now);
+            }
+            Self::Turn(host) => host.handle_datagram(now, datagram),
+        }
+    }
+
+    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>) {
+        match self {
+            Self::Agent(host) => host.handle_stream(now, stream, input),
+            Self::Turn(host) => host.handle_stream(now, stream, input),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Agent(host) => {
+                host.agent.handle_timeout(now);
+                host.run(now);
+            }
+            Self::Turn(host) => {
+                host.server.handle_timeout(now);
+                host.drain(now);
+            }
+        }
+    }
+
+    fn handle_network_change(&mut self, now: Instant, addresses: &[IpAddr]) {
+        if let Self::Agent(host) = self {
+            host.addresses = addresses.iter().map(|ip| LocalAddress::from(*ip)).collect();
+            let addresses = host.addresses.clone();
+            host.agent.handle_network_change(now, &addresses);
+            host.run(now);
+        }
+    }
+
+    fn poll_transmit(&mut self, _now: Instant, payload: &mut Vec<u8>) -> Option<Departure> {
+        match self {
+            Self::Agent(host) => {
+                let (departure, bytes) = host.out.pop_front()?;
+                payload.extend_from_slice(&bytes);
+                Some(departure)
+            }
+            Self::Turn(host) => host.poll_transmit(payload),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Agent(host) => host.agent.poll_timeout(),
+            Self::Turn(host) => host.server.poll_timeout(),
+        }
+    }
+}
+
+impl AgentHost {
+    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>) {
+        match input {
+            StreamInput::Connected { local, remote } => {
+                let Some((id, transport, _)) = self.connects.get(&stream) else { return };
+                let path = Path::new(*transport, local, remote);
+                self.paths.insert(stream, path);
+                self.agent.handle_input(now, Input::Connected { id: *id, path });
+            }
+            StreamInput::Data(mut bytes) => {
+                let (Some(path), Some((.., reader))) =
+                    (self.paths.get(&stream).copied(), self.connects.get_mut(&stream))
+                else {
+                    return;
+                };
+                let mut frames = Vec::new();
+                while !bytes.is_empty() {
+                    let taken = reader.feed(bytes);
+                    bytes = &bytes[taken..];
+                    while let Ok(Some(frame)) = reader.next_frame() {
+                        frames.push(frame.to_vec());
+                    }
+                }
+                for mut frame in frames {
+                    if let Received::Data { range, .. } =
+                        self.agent.handle_datagram(now, path, Ecn::NotEct, &mut frame)
+                    {
+                        self.heard.push(frame[range].to_vec());
+                    }
+                }
+            }
+            StreamInput::Closed => match (self.paths.remove(&stream), self.connects.remove(&stream)) {
+                (Some(path), _) => self.agent.handle_input(now, Input::Closed { path }),
+                (None, Some((id, ..))) => self.agent.handle_input(now, Input::ConnectFailed { id }),
+                (None, None) => {}
+            },
+            StreamInput::Accepted { .. } => {}
+        }
+        self.run(now);
+    }
+}
+
+/// The whole laboratory.
+pub(crate) struct Lab {
+    pub(crate) network: Network<Software>,
+    pub(crate) internet: ZoneId,
+    pub(crate) peers: Vec<HostId>,
+    pub(crate) interfaces: Vec<InterfaceId>,
+    pub(crate) routers: Vec<RouterId>,
+    pub(crate) server: Option<HostId>,
+    /// How long the signaling takes.
+    pub(crate) delay: Duration,
+    random: Random,
+}
+
+pub(crate) const SERVER: &str = "5.0.0.1";
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// The servers that a peer is told of.
+pub(crate) fn servers(kind: ServerKind, transport: Transport, port: u16) -> IceServer {
+    let credentials = TurnHost::credentials();
+    IceServer {
+        kind,
+        host: Host::Ip(ip(SERVER)),
+        port,
+        transport,
+        username: credentials.username.as_str().into(),
+        credential: credentials.password.as_str().into(),
+        url: format!("{kind:?}:{SERVER}:{port}?{transport:?}").into(),
+    }
+}
+
+pub(crate) fn with_stun() -> Config {
+    Config { servers: vec![servers(ServerKind::Stun, Transport::Udp, PORT)], ..Config::default() }
+}
+
+pub(crate) fn with_turn() -> Config {
+    Config { servers: vec![servers(ServerKind::Turn, Transport::Udp, PORT)], ..Config::default() }
+}
+
+impl Lab {
+    /// An internet with a STUN and TURN server in it.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut network = Network::new(seed);
+        network.keep_trace(200);
+        let internet = network.add_zone();
+        let now = network.now();
+        let host = network.add_host(Software::Turn(Box::new(TurnHost::new(now, &[ip(SERVER)], seed))));
+        network.attach(host, internet, ip(SERVER), Link::with_delay(Duration::from_millis(5)));
+        network.listen(SocketAddr::new(ip(SERVER), 443));
+        network.listen(SocketAddr::new(ip(SERVER), PORT));
+        Self {
+            network,
+            internet,
+            peers: Vec::new(),
+            interfaces: Vec::new(),
+            routers: Vec::new(),
+            server: Some(host),
+            delay: Duration::from_millis(20),
+            random: Random::new(seed ^ 0xA5A5),
+        }
+    }
+
+    /// A peer in a zone.
+    pub(crate) fn add_peer(&mut self, zone: ZoneId, address: &str, config: Config, link: Link) -> usize {
+        let mut rng = ChaCha12Rng::from_seed(self.random.seed());
+        let mut agent = Agent::new(config, self.network.now(), &mut rng);
+        let index = self.peers.len();
+        agent.set_role(if index == 0 { Role::Controlling } else { Role::Controlled });
+        let software = Software::Agent(Box::new(AgentHost::new(agent, &[ip(address)])));
+        let host = self.network.add_host(software);
+        self.interfaces.push(self.network.attach(host, zone, ip(address), link));
+        self.peers.push(host);
+        index
+    }
+
+    /// A zone behind a router.
+    pub(crate) fn add_home(&mut self, router: Router) -> ZoneId {
+        let zone = self.network.add_zone();
+        self.routers.push(self.network.add_router(zone, self.internet, router));
+        zone
+    }
+
+    /// Two peers, each behind a router of its own, with the same inner address.
+    pub(crate) fn two_homes(routers: [Router; 2], config: &Config, seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        for router in routers {
+            let home = lab.add_home(router);
+            lab.add_peer(home, "192.168.0.7", config.clone(), Link::with_delay(Duration::from_millis(10)));
+        }
+        lab
+    }
+
+    /// Two peers in one network without a router.
+    pub(crate) fn one_lan(configs: [Config; 2], delay: Duration, seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        let lan = lab.network.add_zone();
+        for (config, address) in configs.into_iter().zip(["10.0.0.1", "10.0.0.2"]) {
+            lab.add_peer(lan, address, config, Link::with_delay(delay / 2));
+        }
+        lab
+    }
+
+    pub(crate) fn peer(&self, index: usize) -> &AgentHost {
+        match self.network.host(self.peers[index]) {
+            Software::Agent(host) => host,
+            Software::Turn(_) => unreachable!("peers are agents"),
+        }
+    }
+
+    pub(crate) fn turn(&self) -> &TurnHost {
+        match self.network.host(self.server.expect("a server")) {
+            Software::Turn(host) => host,
+            Software::Agent(_) => unreachable!("the server is no agent"),
+        }
+    }
+
+    pub(crate) fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut AgentHost, Instant) -> T) -> T {
+        self.network.with(self.peers[index], |software, now| match software {
+            Software::Agent(host) => {
+                let answer = act(host, now);
+                host.run(now);
+                answer
+            }
+            Software::Turn(_) => unreachable!("peers are agents"),
+        })
+    }
+
+    /// Both gather, and know the other's description after the signaling's delay.
+    pub(crate) fn start(&mut self) {
+        self.with(ALICE, |host, now| host.gather(now));
+        self.run_for(self.delay);
+        self.tell(ALICE, BOB);
+        self.with(BOB, |host, now| host.gather(now));
+        self.run_for(self.delay);
+        self.tell(BOB, ALICE);
+    }
+
+    /// Carries one side's description over at once.
+    pub(crate) fn tell(&mut self, from: usize, to: usize) {
+        let parameters = self.peer(from).parameters();
+        self.with(to, |host, now| host.agent.set_remote(now, parameters));
+    }
+
+    /// Carries candidates whose time has come.
+    fn signal(&mut self) {
+        let now = self.network.now();
+        for (from, to) in [(ALICE, BOB), (BOB, ALICE)] {
+            while self.peer(from).candidates.front().is_some_and(|(at, _)| *at + self.delay <= now) {
+                let next = self.with(from, |host, _| host.candidates.pop_front());
+                if let Some((_, candidate)) = next {
+                    self.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
+                }
+            }
+            if self.peer(from).gathered && self.peer(from).candidates.is_empty() {
+                self.with(from, |host, _| host.gathered = false);
+                self.with(to, |host, now| host.agent.end_of_remote_candidates(now));
+            }
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let end = self.network.now() + duration;
+        while self.network.now() < end {
+            let slice = (self.network.now() + Duration::from_millis(5)).min(end);
+            self.network.run_until(slice);
+            self.signal();
+        }
+    }
+
+    /// Runs until it holds; whether it does within the limit.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.network.now() + limit;
+        while !done(self) {
+            if self.network.now() >= end {
+                return false;
+            }
+            self.run_for(Duration::from_millis(5));
+        }
+        true
+    }
+
+    pub(crate) fn both(&self, test: impl Fn(&AgentHost) -> bool) -> bool {
+        (0..self.peers.len()).all(|index| test(self.peer(index)))
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.both(|host| matches!(host.agent.state(), State::Connected | State::Completed))
+    }
+
+    /// Connected, with the same pair nominated on both sides.
+    pub(crate) fn settled(&self) -> bool {
+        self.connected() && self.both(|host| host.agent.stats().pairs.iter().any(|pair| pair.nominated))
+    }
+
+    /// The kinds of the local candidates of both ends.
+    pub(crate) fn kinds(&self) -> [Option<CandidateKind>; 2] {
+        [ALICE, BOB].map(|index| self.peer(index).selected.last().map(|pair| pair.local.kind))
+    }
+
+    /// Whether data gets from each to the other.
+    pub(crate) fn talks(&mut self) -> bool {
+        for index in [ALICE, BOB] {
+            self.with(index, |host, _| host.heard.clear());
+        }
+        for _ in 0..20 {
+            for index in [ALICE, BOB] {
+                self.with(index, |host, now| host.send(now, b"\x80coo"));
+            }
+            self.run_for(Duration::from_millis(50));
+        }
+        self.both(|host| host.heard.iter().any(|data| data == b"\x80coo"))
+    }
+}

@@ -1,0 +1,7 @@
+//! Agents that meet over a simulated network, with the TURN server's own state machine in it.
+
+mod keeping;
+mod lab;
+mod matrix;
+mod meeting;
+mod server;

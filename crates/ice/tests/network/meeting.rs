@@ -1,0 +1,149 @@
+//! How two agents find each other.
+
+use std::time::Duration;
+
+use columba_ice::{CandidateAddress, CandidateKind, Config, MdnsMode, Role, State, TransportPolicy};
+use columba_netsim::{Link, Loss, Nat, Router};
+
+use crate::lab::{ALICE, BOB, Lab, ip, with_stun, with_turn};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) fn behind(outer: &str, nat: Nat) -> Router {
+    Router { outer: vec![ip(outer)], nat: Some(nat), ..Router::default() }
+}
+
+#[test]
+fn neighbours_are_connected_after_one_round_trip() {
+    let round_trip = Duration::from_millis(20);
+    let mut lab = Lab::one_lan([Config::default(), Config::default()], round_trip, 1);
+    lab.with(ALICE, |host, now| host.gather(now));
+    lab.with(BOB, |host, now| host.gather(now));
+    // Descriptions and candidates are exchanged in no time.
+    let start = lab.network.now();
+    lab.tell(ALICE, BOB);
+    lab.tell(BOB, ALICE);
+    for (from, to) in [(ALICE, BOB), (BOB, ALICE)] {
+        for candidate in lab.peer(from).found.clone() {
+            lab.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
+        }
+    }
+    assert!(lab.run_until(SECOND, Lab::connected), "{}", lab.network.trace());
+    for index in [ALICE, BOB] {
+        assert_eq!(
+            lab.peer(index).writable_at.map(|at| at - start),
+            Some(round_trip * 2 / 2 + Duration::ZERO)
+        );
+    }
+    assert!(lab.run_until(SECOND, Lab::settled));
+    assert!(lab.talks());
+    assert_eq!(lab.kinds(), [Some(CandidateKind::Host); 2]);
+    assert!(lab.run_until(SECOND, |lab| lab.both(|host| host.agent.state() == State::Completed)));
+    let states = [State::Checking, State::Connected, State::Completed];
+    assert_eq!(lab.peer(ALICE).states, states);
+    assert_eq!(lab.peer(BOB).states, states);
+}
+
+#[test]
+fn both_sides_of_the_conflict_end_in_different_roles() {
+    for seed in 1..6 {
+        for role in [Role::Controlling, Role::Controlled] {
+            let mut lab =
+                Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), seed);
+            lab.with(ALICE, |host, _| host.agent.set_role(role));
+            lab.with(BOB, |host, _| host.agent.set_role(role));
+            lab.start();
+            assert!(
+                lab.run_until(SECOND * 3, Lab::settled),
+                "{role:?}, seed {seed}:\n{}",
+                lab.network.trace()
+            );
+            assert_ne!(lab.peer(ALICE).agent.role(), lab.peer(BOB).agent.role());
+            assert!(lab.talks());
+        }
+    }
+}
+
+#[test]
+fn a_third_of_all_packets_may_be_lost() {
+    for seed in 1..20 {
+        let link = Link { loss: Loss::Random(0.3), ..Link::with_delay(Duration::from_millis(10)) };
+        let mut lab = Lab::new(seed);
+        for outer in ["198.51.100.1", "198.51.100.2"] {
+            let home = lab.add_home(behind(outer, Nat::PORT));
+            lab.add_peer(home, "192.168.0.7", with_turn(), link.clone());
+        }
+        lab.start();
+        assert!(lab.run_until(SECOND * 20, Lab::settled), "seed {seed}:\n{}", lab.network.trace());
+        assert!(lab.talks());
+    }
+}
+
+#[test]
+fn relays_alone_show_no_address_of_the_host() {
+    let config = Config { policy: TransportPolicy::Relay, ..with_turn() };
+    let mut lab =
+        Lab::two_homes([behind("198.51.100.1", Nat::CONE), behind("198.51.100.2", Nat::CONE)], &config, 3);
+    lab.start();
+    assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
+    assert!(lab.talks());
+    assert_eq!(lab.kinds(), [Some(CandidateKind::Relayed); 2]);
+    for index in [ALICE, BOB] {
+        assert!(!lab.peer(index).found.is_empty());
+        for candidate in &lab.peer(index).found {
+            assert_eq!(candidate.kind, CandidateKind::Relayed);
+            assert!(candidate.related.is_none_or(|address| address.ip().is_unspecified()));
+        }
+    }
+    assert_eq!(lab.turn().allocations(), 2);
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| host.agent.close(now));
+    }
+    lab.run_for(SECOND);
+    assert_eq!(lab.turn().allocations(), 0, "allocations are released on close");
+    assert!(lab.both(|host| host.sockets == 0 && host.agent.poll_timeout().is_none()));
+}
+
+#[test]
+fn hidden_addresses_are_resolved() {
+    let hidden = Config { mdns: MdnsMode::QueryAndGather, ..Config::default() };
+    let mut lab = Lab::one_lan([hidden, Config::default()], Duration::from_millis(20), 4);
+    lab.with(ALICE, |host, now| host.gather(now));
+    let name = match &lab.peer(ALICE).found[0].address {
+        CandidateAddress::Name(name) => name.to_string(),
+        CandidateAddress::Ip(ip) => panic!("{ip} is not hidden"),
+    };
+    assert!(name.ends_with(".local"));
+    lab.with(BOB, |host, _| host.names.insert(name, vec![ip("10.0.0.1")]));
+    lab.start();
+    assert!(lab.run_until(SECOND * 2, Lab::settled), "{}", lab.network.trace());
+    assert!(lab.talks());
+}
+
+#[test]
+fn one_seed_gives_one_course_of_events() {
+    let run = |seed| {
+        let mut lab = Lab::two_homes(
+            [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::SYMMETRIC)],
+            &with_turn(),
+            seed,
+        );
+        lab.start();
+        lab.run_for(SECOND * 20);
+        (lab.network.stats().clone(), lab.network.trace())
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7).1, run(8).1);
+}
+
+#[test]
+fn servers_that_do_not_answer_are_reported() {
+    let mut config = with_stun();
+    config.servers[0].host = columba_ice::Host::Ip(ip("5.0.0.99"));
+    let mut lab = Lab::one_lan([config, Config::default()], Duration::from_millis(20), 5);
+    lab.start();
+    assert!(lab.run_until(SECOND * 12, |lab| !lab.peer(ALICE).errors.is_empty()));
+    let error = &lab.peer(ALICE).errors[0];
+    assert_eq!(error.code, 701);
+    assert!(error.url.contains("5.0.0.1") && error.local.is_some());
+}

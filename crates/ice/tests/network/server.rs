@@ -1,0 +1,187 @@
+//! A host that runs the TURN server: UDP port 3478, TCP ports 3478 and 443.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_ice::framing::{Framing, Reader};
+use columba_netsim::{Datagram, Departure, Ecn, StreamId, StreamInput};
+use columba_turn::server::{
+    Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RelayId, Server, TAILROOM,
+    Transport, UnixTime,
+};
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+
+pub(crate) const WALL: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
+pub(crate) const SECRET: &[u8] = b"north";
+pub(crate) const PORT: u16 = 3478;
+
+pub(crate) struct TurnHost {
+    pub(crate) server: Server,
+    ip: IpAddr,
+    next_port: u16,
+    relays: BTreeMap<SocketAddr, RelayId>,
+    by_id: BTreeMap<RelayId, SocketAddr>,
+    streams: BTreeMap<StreamId, (FiveTuple, Reader)>,
+    out: VecDeque<(Departure, Vec<u8>)>,
+}
+
+impl TurnHost {
+    pub(crate) fn new(now: Instant, ips: &[IpAddr], seed: u64) -> Self {
+        let ip = ips[0];
+        let config = Config {
+            secrets: vec![SECRET.to_vec()],
+            relay_ipv4: ip.is_ipv4(),
+            relay_ipv6: ip.is_ipv6(),
+            own_addresses: ips.to_vec(),
+            listeners: vec![SocketAddr::new(ip, PORT)],
+            ..Config::default()
+        };
+        let server = Server::new(config, now, WALL, &mut ChaCha12Rng::seed_from_u64(seed));
+        Self {
+            server,
+            ip,
+            next_port: 50_000,
+            relays: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn credentials() -> Credentials {
+        Credentials::mint(SECRET, WALL, Duration::from_secs(3600), "ada")
+    }
+
+    pub(crate) fn allocations(&self) -> u64 {
+        self.server.stats().allocations_live
+    }
+
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        let mut buffer = frame(datagram.payload);
+        let range = HEADROOM..HEADROOM + datagram.payload.len();
+        if let Some(id) = self.relays.get(&datagram.local).copied() {
+            let arrival = Arrival::Relay { id, peer: datagram.remote };
+            let forward = self.server.route(now, arrival, &mut buffer, range);
+            return self.forward(forward, &buffer);
+        }
+        if datagram.local.port() == PORT {
+            let tuple = FiveTuple::udp(datagram.local, datagram.remote);
+            self.handle_client(now, tuple, &mut buffer, range);
+        }
+    }
+
+    fn handle_client(
+        &mut self,
+        now: Instant,
+        tuple: FiveTuple,
+        buffer: &mut [u8],
+        range: std::ops::Range<usize>,
+    ) {
+        match self.server.route(now, Arrival::Client(&tuple), buffer, range.clone()) {
+            Forward::Control => {
+                self.server.handle_input(now, Input::Message { tuple, data: &buffer[range] });
+                self.drain(now);
+            }
+            forward => self.forward(forward, buffer),
+        }
+    }
+
+    fn forward(&mut self, forward: Forward, buffer: &[u8]) {
+        match forward {
+            Forward::ToClient { tuple, range } => self.to_client(tuple, buffer[range].to_vec()),
+            Forward::ToPeer { relay, peer, range, .. } => {
+                let local = self.by_id[&relay];
+                self.out.push_back((udp(local, peer), buffer[range].to_vec()));
+            }
+            Forward::Control | Forward::Drop(_) => {}
+        }
+    }
+
+    fn to_client(&mut self, tuple: FiveTuple, bytes: Vec<u8>) {
+        if tuple.transport() == Transport::Udp {
+            self.out.push_back((udp(tuple.local(), tuple.client()), bytes));
+        } else if let Some((id, _)) = self.streams.iter().find(|(_, (one, _))| *one == tuple) {
+            self.out.push_back((Departure::Stream(*id), bytes));
+        }
+    }
+
+    pub(crate) fn drain(&mut self, now: Instant) {
+        while let Some(event) = self.server.poll_event() {
+            match event {
+                Event::RelayWanted { id, .. } => {
+                    self.next_port += 1;
+                    let relayed = SocketAddr::new(self.ip, self.next_port);
+                    self.relays.insert(relayed, id);
+                    self.by_id.insert(id, relayed);
+                    self.server.handle_input(now, Input::RelayGranted { id, relayed });
+                }
+                Event::RelayReleased { id } => {
+                    if let Some(address) = self.by_id.remove(&id) {
+                        self.relays.remove(&address);
+                    }
+                }
+                Event::ConnectionClose { tuple } => {
+                    let found = self.streams.iter().find(|(_, (one, _))| *one == tuple);
+                    if let Some(id) = found.map(|(id, _)| *id) {
+                        self.streams.remove(&id);
+                        self.out.push_back((Departure::Close(id), Vec::new()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut buffer = [0; 2000];
+        while let Some(transmit) = self.server.poll_transmit(now, &mut buffer) {
+            self.to_client(transmit.tuple, buffer[..transmit.len].to_vec());
+        }
+    }
+
+    pub(crate) fn handle_stream(&mut self, now: Instant, id: StreamId, input: StreamInput<'_>) {
+        match input {
+            StreamInput::Accepted { local, remote } => {
+                let tuple = FiveTuple::stream(Transport::Tcp, local, remote, id.0);
+                self.streams.insert(id, (tuple, Reader::new(Framing::Stun)));
+            }
+            StreamInput::Data(mut bytes) => {
+                let mut frames = Vec::new();
+                let Some((tuple, reader)) = self.streams.get_mut(&id) else { return };
+                let tuple = *tuple;
+                while !bytes.is_empty() {
+                    let taken = reader.feed(bytes);
+                    bytes = &bytes[taken..];
+                    while let Ok(Some(message)) = reader.next_frame() {
+                        frames.push(message.to_vec());
+                    }
+                }
+                for message in frames {
+                    let mut buffer = frame(&message);
+                    self.handle_client(now, tuple, &mut buffer, HEADROOM..HEADROOM + message.len());
+                }
+            }
+            StreamInput::Closed => {
+                if let Some((tuple, _)) = self.streams.remove(&id) {
+                    self.server.handle_input(now, Input::ConnectionClosed { tuple });
+                    self.drain(now);
+                }
+            }
+            StreamInput::Connected { .. } => {}
+        }
+    }
+
+    pub(crate) fn poll_transmit(&mut self, payload: &mut Vec<u8>) -> Option<Departure> {
+        let (departure, bytes) = self.out.pop_front()?;
+        payload.extend_from_slice(&bytes);
+        Some(departure)
+    }
+}
+
+pub(crate) fn udp(local: SocketAddr, remote: SocketAddr) -> Departure {
+    Departure::Udp { local, remote, ecn: Ecn::NotEct, segment_size: None }
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut buffer = vec![0; HEADROOM + payload.len() + TAILROOM];
+    buffer[HEADROOM..HEADROOM + payload.len()].copy_from_slice(payload);
+    buffer
+}
