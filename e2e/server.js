@@ -13,8 +13,8 @@ const TOP = fileURLToPath(new URL('..', import.meta.url));
 /**
  * @typedef {object} ServerOptions
  * @property {{lab: import('./lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
- * @property {string} [address] where it listens, and the host in its URLs unless `host` says otherwise
- * @property {string} [host]
+ * @property {string} [address] where it listens
+ * @property {string} [host] how it is called, where that is not the address
  * @property {{web: number, stun: number, turns?: number}} [ports] free ones unless told
  * @property {import('./browser/authority.js').Certificate & {authority: string}} [tls]
  * @property {string[]} [args] more options of the program

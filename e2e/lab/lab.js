@@ -76,7 +76,8 @@ export class Lab {
   async up() {
     try {
       await sweep();
-      const hosts = [...this.#hosts].map(([name, address]) => `${address} ${name}\n`).join('');
+      // With the dot, because Chromium looks STUN servers up as absolute names.
+      const hosts = [...this.#hosts].map(([name, address]) => `${address} ${name} ${name}.\n`).join('');
       writeFileSync(join(this.folder, 'hosts'), hosts);
       // No name server: a look-up of anything else fails at once instead of after seconds.
       writeFileSync(join(this.folder, 'resolv.conf'), 'nameserver 127.0.0.1\n');
