@@ -45,7 +45,7 @@ pub struct Timings {
     /// How many checks may go out at once in the beginning. Deviation from RFC 8445 §14: a small burst, so that the best pairs of
     /// each kind are tried in the first round trip. Default 6.
     pub burst: u32,
-    /// The time until the first repetition of a check. Default 250 ms, doubling to 4 s. Deviation: RFC 8445 §14.3 has at least
+    /// The time until the first repetition of a check. Default 250 ms, doubling to 2 s. Deviation: RFC 8445 §14.3 has at least
     /// 500 ms; with many checks under way the RFC's formula makes it longer here, too.
     pub check_rto: Duration,
     /// How long a check is repeated before its pair has failed. Default 39.5 s (RFC 8489 §6.2.1).

@@ -33,6 +33,7 @@ impl Agent {
     /// Lets checks go out: triggered ones at once, others at their pace.
     pub(super) fn run_checks(&mut self, now: Instant) {
         if self.config.lite || self.session().remote.is_none() || self.session().failed {
+            self.timers.pace = None;
             return;
         }
         while let Some(id) = self.triggered.pop_front() {

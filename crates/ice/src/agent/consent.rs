@@ -99,6 +99,11 @@ impl Agent {
             pair.state = PairState::Failed;
             pair.nominated = false;
             pair.next_check = None;
+            if in_use {
+                // What time the silence has had already counts.
+                let lost = pair.silent_since.unwrap_or(now) + self.config.timings.disconnected_timeout;
+                self.session_mut().lost_since.get_or_insert(lost);
+            }
             return;
         }
         let (component, first) = (pair.component, pair.missed == 1);

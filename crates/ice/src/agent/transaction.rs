@@ -19,6 +19,7 @@ pub(super) struct Transaction {
     pub(super) last: Instant,
     pub(super) sent: u32,
     rto: Duration,
+    first_rto: Duration,
     /// When it is repeated or given up.
     pub(super) next: Instant,
     deadline: Instant,
@@ -43,7 +44,7 @@ pub(super) enum Kind {
 }
 
 /// The longest time between two repetitions.
-const MAX_RTO: Duration = Duration::from_secs(4);
+const MAX_RTO: Duration = Duration::from_secs(2);
 
 /// A repetition is not triggered again within this time.
 const RECENT: Duration = Duration::from_millis(20);
@@ -60,7 +61,19 @@ impl Transaction {
         deadline: Instant,
     ) -> Self {
         let next = (now + rto).min(deadline);
-        Self { kind, base, remote, bytes, first: now, last: now, sent: 1, rto, next, deadline }
+        Self {
+            kind,
+            base,
+            remote,
+            bytes,
+            first: now,
+            last: now,
+            sent: 1,
+            rto,
+            first_rto: rto,
+            next,
+            deadline,
+        }
     }
 
     pub(super) fn pair(&self) -> Option<PairId> {
@@ -112,10 +125,10 @@ impl Agent {
         if now.saturating_duration_since(transaction.last) < RECENT {
             return;
         }
-        // The schedule of repetitions goes on as it was.
-        transaction.sent += 1;
-        transaction.last = now;
-        let (base, remote, bytes) = (transaction.base, transaction.remote, transaction.bytes.clone());
+        // The path is open, so that repetitions are worth while again.
+        transaction.rto = transaction.first_rto / 2;
+        let bytes = transaction.repeat(now);
+        let (base, remote) = (transaction.base, transaction.remote);
         if let Some(pair) = self.pairs.get_mut(&pair) {
             pair.counters.retransmissions_sent += 1;
         }

@@ -378,12 +378,12 @@ impl Lab {
         lab
     }
 
-    /// Two peers in one network without a router.
-    pub(crate) fn one_lan(configs: [Config; 2], delay: Duration, seed: u64) -> Self {
+    /// Two peers in one network without a router, and the round-trip time between them.
+    pub(crate) fn one_lan(configs: [Config; 2], round_trip: Duration, seed: u64) -> Self {
         let mut lab = Self::new(seed);
         let lan = lab.network.add_zone();
         for (config, address) in configs.into_iter().zip(["10.0.0.1", "10.0.0.2"]) {
-            lab.add_peer(lan, address, config, Link::with_delay(delay / 2));
+            lab.add_peer(lan, address, config, Link::with_delay(round_trip / 4));
         }
         lab
     }

@@ -30,10 +30,7 @@ fn neighbours_are_connected_after_one_round_trip() {
     }
     assert!(lab.run_until(SECOND, Lab::connected), "{}", lab.network.trace());
     for index in [ALICE, BOB] {
-        assert_eq!(
-            lab.peer(index).writable_at.map(|at| at - start),
-            Some(round_trip * 2 / 2 + Duration::ZERO)
-        );
+        assert_eq!(lab.peer(index).writable_at.map(|at| at - start), Some(round_trip));
     }
     assert!(lab.run_until(SECOND, Lab::settled));
     assert!(lab.talks());
@@ -67,7 +64,8 @@ fn both_sides_of_the_conflict_end_in_different_roles() {
 #[test]
 fn a_third_of_all_packets_may_be_lost() {
     for seed in 1..20 {
-        let link = Link { loss: Loss::Random(0.3), ..Link::with_delay(Duration::from_millis(10)) };
+        // Out of the house and in again: 30 % in all.
+        let link = Link { loss: Loss::Random(0.163), ..Link::with_delay(Duration::from_millis(10)) };
         let mut lab = Lab::new(seed);
         for outer in ["198.51.100.1", "198.51.100.2"] {
             let home = lab.add_home(behind(outer, Nat::PORT));

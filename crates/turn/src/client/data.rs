@@ -52,7 +52,12 @@ impl Client {
         }
     }
 
-    fn wrap_indication(&mut self, peer: SocketAddr, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>> {
+    fn wrap_indication(
+        &mut self,
+        peer: SocketAddr,
+        buf: &mut [u8],
+        range: Range<usize>,
+    ) -> Option<Range<usize>> {
         let mut id = [0; 12];
         self.rng.fill_bytes(&mut id);
         let header = HEADER_LEN + if peer.is_ipv4() { 12 } else { 24 };

@@ -15,7 +15,10 @@ pub(super) enum Permission {
     Wanted,
     Asked,
     /// Granted; asked for again at this time, ahead of its end.
-    Granted { renew: Instant, renewing: bool },
+    Granted {
+        renew: Instant,
+        renewing: bool,
+    },
     Refused,
 }
 
@@ -29,7 +32,10 @@ pub(super) struct Channel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChannelState {
     Binding,
-    Bound { renew: Instant, renewing: bool },
+    Bound {
+        renew: Instant,
+        renewing: bool,
+    },
     /// The server would not, or did not answer; it may have bound it all the same, so the number stays taken.
     Refused,
 }

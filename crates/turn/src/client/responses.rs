@@ -85,11 +85,12 @@ impl Client {
             ErrorCode::STALE_NONCE => true,
             _ => false,
         };
-        if challenge && sent.attempt < MAX_ATTEMPTS {
-            if let Some(auth) = Auth::from_challenge(answer, &self.config, self.auth.as_ref()) {
-                self.auth = Some(auth);
-                return self.begin_again(now, sent.kind, sent.attempt + 1);
-            }
+        if challenge
+            && sent.attempt < MAX_ATTEMPTS
+            && let Some(auth) = Auth::from_challenge(answer, &self.config, self.auth.as_ref())
+        {
+            self.auth = Some(auth);
+            return self.begin_again(now, sent.kind, sent.attempt + 1);
         }
         match sent.kind {
             Kind::Allocate => {

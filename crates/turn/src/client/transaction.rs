@@ -3,9 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{
-    AdditionalAddressFamily, Lifetime, RequestedTransport, XorPeerAddress,
-};
+use columba_stun::attributes::{AdditionalAddressFamily, Lifetime, RequestedTransport, XorPeerAddress};
 use columba_stun::{BuildError, ChannelNumber, Class, MessageBuilder, Method, TransactionId};
 use rand_core::Rng;
 
