@@ -4,6 +4,12 @@
 //! An option whose default depends on others has none here; it is computed in [`super::defaults`], and described in
 //! brackets at the end of its help.
 
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are the program's help, read in a terminal"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
