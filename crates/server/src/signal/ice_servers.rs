@@ -80,7 +80,8 @@ impl IceServerSource {
         let tcp = of(Transport::Tcp, false).or_else(|| of(Transport::Tcp, true));
         // Port 443 passes where others do not; another web port only helps where there is no TURN port.
         let web_tls = of(Transport::Tls, true);
-        let tls = web_tls.filter(|e| e.address.port() == 443).or_else(|| of(Transport::Tls, false)).or(web_tls);
+        let tls =
+            web_tls.filter(|e| e.address.port() == 443).or_else(|| of(Transport::Tls, false)).or(web_tls);
         let url = |scheme: &str, endpoint: &Endpoint, transport: &str| {
             let host = self.host(endpoint, client);
             let suffix = if transport.is_empty() { String::new() } else { format!("?transport={transport}") };
@@ -177,11 +178,8 @@ mod tests {
         ]);
         let (stun, turn) = all.urls(&client(Some("a.b"), "203.0.113.1"));
         assert_eq!(stun, ["stun:a.b:3478"]);
-        let wanted = [
-            "turn:a.b:3478?transport=udp",
-            "turn:a.b:3478?transport=tcp",
-            "turns:a.b:443?transport=tcp",
-        ];
+        let wanted =
+            ["turn:a.b:3478?transport=udp", "turn:a.b:3478?transport=tcp", "turns:a.b:443?transport=tcp"];
         assert_eq!(turn, wanted);
         let (_, turn) = all.urls(&Client { proxied: true, ..client(Some("[2001:db8::1]"), "203.0.113.1") });
         assert_eq!(turn.last().unwrap(), "turns:[2001:db8::1]:5349?transport=tcp");
