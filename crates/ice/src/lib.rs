@@ -1,4 +1,53 @@
-//! The ICE agent (RFC 8445): finds a way between two peers, and keeps it.
+//! The ICE agent (RFC 8445): finds a way between two peers, and keeps it. Sans-IO: no sockets, no clock, no randomness of its own.
+//!
+//! Two agents in one process, whose datagrams are handed over by hand:
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use std::time::{Duration, Instant};
+//! use columba_ice::{Agent, Config, Ecn, Event, Input, Path, RemoteParameters, Role, State};
+//! use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+//!
+//! let mut now = Instant::now();
+//! let mut rng = ChaCha12Rng::seed_from_u64(1);
+//! let mut agents = [Agent::new(Config::default(), now, &mut rng), Agent::new(Config::default(), now, &mut rng)];
+//! agents[1].set_role(Role::Controlled);
+//! for index in 0..2 {
+//!     let ip = ["192.0.2.1", "192.0.2.2"][index].parse()?;
+//!     agents[index].handle_network_change(now, &[std::net::IpAddr::into(ip)]);
+//!     agents[index].gather(now);
+//!     let credentials = agents[1 - index].local_credentials().clone();
+//!     let remote = RemoteParameters { credentials, lite: false, trickle: true, renomination: true, pacing: None };
+//!     agents[index].set_remote(now, remote);
+//! }
+//!
+//! while agents.iter().any(|agent| agent.state() != State::Connected) {
+//!     for index in 0..2 {
+//!         while let Some(event) = agents[index].poll_event() {
+//!             match event {
+//!                 // A real owner binds a socket, and sends the candidate by signaling.
+//!                 Event::BindUdp { id, address } => {
+//!                     agents[index].handle_input(now, Input::Bound { id, local: SocketAddr::new(address, 5000) });
+//!                 }
+//!                 Event::LocalCandidate(candidate) => agents[1 - index].add_remote_candidate(now, candidate),
+//!                 _ => {}
+//!             }
+//!         }
+//!         let mut buf = [0; 2000];
+//!         while let Some(transmit) = agents[index].poll_transmit(now, &mut buf) {
+//!             let path = Path::udp(transmit.path.remote, transmit.path.local);
+//!             agents[1 - index].handle_datagram(now, path, Ecn::NotEct, &mut buf[transmit.range]);
+//!         }
+//!     }
+//!     now += Duration::from_millis(10);
+//!     agents.iter_mut().for_each(|agent| agent.handle_timeout(now));
+//! }
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
+//! - [`Agent`] is the machine; its documentation says how to drive it.
+//! - [`Candidate`] is a candidate in its parts; [`Path`] and [`Transmit`] are the words for datagrams that the whole peer shares.
+//! - [`framing`] cuts messages out of TCP connections.
 
 mod agent;
 mod candidate;

@@ -141,7 +141,7 @@ impl Agent {
             }
         }
         if !self.config.lite {
-            self.open_relays(now);
+            self.open_relays();
         }
         if self.gathering == GatheringState::Complete && self.is_gathering_pending() {
             self.set_gathering(now, GatheringState::Gathering);

@@ -66,6 +66,8 @@ impl Agent {
             self.counters.dropped += 1;
             return Received::Consumed;
         };
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += bytes.len() as u64;
         Received::Data { range, component }
     }
 
@@ -78,8 +80,6 @@ impl Agent {
             let mut pairs = self.pairs.values();
             pairs.find(|pair| is_here(pair) && pair.heard.is_some()).map(|pair| pair.id)
         });
-        self.counters.packets_received += 1;
-        self.counters.bytes_received += length as u64;
         if let Some(pair) = found.and_then(|id| self.pairs.get_mut(&id)) {
             pair.counters.packets_received += 1;
             pair.counters.bytes_received += length as u64;

@@ -113,7 +113,7 @@ impl Agent {
             for socket in sockets {
                 self.query_servers(now, socket);
             }
-            self.open_relays(now);
+            self.open_relays();
         }
     }
 
@@ -126,7 +126,6 @@ impl Agent {
     pub(super) fn query_servers(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.get(&id) else { return };
         let Some(local) = socket.local.filter(|_| socket.purpose == Purpose::Host) else { return };
-        // Servers on the loopback interface see only what the host candidate says.
         let mut asked: Vec<SocketAddr> = self
             .transactions
             .values()

@@ -16,13 +16,13 @@ impl Agent {
             return;
         }
         for component in 1..=self.config.components.max(1) {
-            if let Some(id) = self.to_nominate(now, component) {
+            if let Some(id) = self.choose(now, component) {
                 self.start_check(now, id, true);
             }
         }
     }
 
-    fn to_nominate(&mut self, now: Instant, component: u8) -> Option<PairId> {
+    fn choose(&mut self, now: Instant, component: u8) -> Option<PairId> {
         let session = self.session();
         let number = session.number;
         let of_component = |pair: &&Pair| pair.session == number && pair.component == component;

@@ -82,7 +82,7 @@ impl Relay {
 
 impl Agent {
     /// Begins an allocation for each server and address that has none.
-    pub(super) fn open_relays(&mut self, now: Instant) {
+    pub(super) fn open_relays(&mut self) {
         let mut wanted = Vec::new();
         for server in self.servers.iter().filter(|server| server.config.kind == ServerKind::Turn) {
             let Resolution::Known(addresses) = &server.addresses else { continue };
@@ -104,7 +104,6 @@ impl Agent {
                 self.open_relay(server, remote, local, component, (0, false));
             }
         }
-        let _ = now;
     }
 
     fn open_relay(

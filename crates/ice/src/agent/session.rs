@@ -139,6 +139,7 @@ impl Agent {
         if let Some(config) = config {
             self.set_config(config);
             self.servers.clear();
+            self.transactions.retain(|_, one| one.pair().is_some());
         }
         // Of the old generation only what carries data stays; of the one before nothing, unless the old one never came so far.
         let keep: Vec<PairId> = self.active.iter().copied().flatten().collect();

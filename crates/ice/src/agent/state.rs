@@ -41,7 +41,13 @@ impl Agent {
         }
         if self.active.iter().all(Option::is_some) {
             self.session_mut().lost_since = None;
-            let silent = self.active_pairs().filter_map(|pair| pair.silent_since).min();
+            let silent = if self.config.lite {
+                // A lite agent asks nothing; it knows the other side by its checks.
+                let heard = self.active_pairs().filter_map(|pair| pair.heard).min();
+                heard.map(|at| at + timings.consent_interval)
+            } else {
+                self.active_pairs().filter_map(|pair| pair.silent_since).min()
+            };
             let Some(since) = silent else { return (self.connected_state(), None) };
             let disconnected = since + timings.disconnected_timeout;
             let failed = disconnected + timings.failed_timeout;

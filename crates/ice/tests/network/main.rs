@@ -5,3 +5,4 @@ mod lab;
 mod matrix;
 mod meeting;
 mod server;
+mod worlds;

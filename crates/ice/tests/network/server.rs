@@ -89,7 +89,7 @@ impl TurnHost {
 
     fn forward(&mut self, forward: Forward, buffer: &[u8]) {
         match forward {
-            Forward::ToClient { tuple, range } => self.to_client(tuple, buffer[range].to_vec()),
+            Forward::ToClient { tuple, range } => self.answer(tuple, buffer[range].to_vec()),
             Forward::ToPeer { relay, peer, range, .. } => {
                 let local = self.by_id[&relay];
                 self.out.push_back((udp(local, peer), buffer[range].to_vec()));
@@ -98,7 +98,7 @@ impl TurnHost {
         }
     }
 
-    fn to_client(&mut self, tuple: FiveTuple, bytes: Vec<u8>) {
+    fn answer(&mut self, tuple: FiveTuple, bytes: Vec<u8>) {
         if tuple.transport() == Transport::Udp {
             self.out.push_back((udp(tuple.local(), tuple.client()), bytes));
         } else if let Some((id, _)) = self.streams.iter().find(|(_, (one, _))| *one == tuple) {
@@ -133,7 +133,7 @@ impl TurnHost {
         }
         let mut buffer = [0; 2000];
         while let Some(transmit) = self.server.poll_transmit(now, &mut buffer) {
-            self.to_client(transmit.tuple, buffer[..transmit.len].to_vec());
+            self.answer(transmit.tuple, buffer[..transmit.len].to_vec());
         }
     }
 
