@@ -1,0 +1,4 @@
+//! WebRTC for Rust programs.
+
+pub mod signaling;
+mod tls;

@@ -1,0 +1,32 @@
+//! Signaling: finding another program through a rendezvous server, and exchanging the first messages with it.
+//!
+//! ```no_run
+//! use columba::signaling::{SignalingChannel, SignalingEvent, SignalingOptions};
+//!
+//! # async fn run() -> Result<(), columba::signaling::SignalingError> {
+//! let (channel, mut events) = SignalingChannel::open(SignalingOptions::create("http://localhost:8080")).await?;
+//! println!("others join the session {}", channel.session().unwrap().as_str());
+//! channel.send(None, &"hello to whoever comes first")?;
+//! while let Some(event) = events.recv().await {
+//!     if let SignalingEvent::Message { from, data } = event {
+//!         println!("{from}: {data}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod channel;
+mod error;
+mod options;
+mod outbox;
+mod session;
+mod websocket;
+
+pub use channel::{SignalingChannel, SignalingEvent, SignalingEvents};
+pub use columba_signal::{
+    ClientId, ErrorCode, IceServer, IceServers, LeaveReason, NameError, PeerId, Refusal, SessionToken,
+};
+pub use error::SignalingError;
+pub use options::{Entry, SignalingOptions, SignalingTiming};
+pub use serde_json::value::RawValue;

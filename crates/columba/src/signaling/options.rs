@@ -1,0 +1,106 @@
+//! What a signaling channel can be told before it opens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use columba_signal::{ClientId, ClientMessage, Instance, SessionToken};
+
+/// Which server, which session, and who.
+#[derive(Clone, Debug)]
+pub struct SignalingOptions {
+    /// The address of the signaling service, such as `https://example.org/v1/signal`; without a path, `/v1/signal` is meant.
+    /// Its scheme is `http`, `https`, `ws` or `wss`.
+    pub url: String,
+    /// How to meet others.
+    pub entry: Entry,
+    /// The name by which the others know this client; for [`Entry::Meet`] it is needed, and part of it.
+    pub client_id: Option<ClientId>,
+    /// For `https` and `wss`: how certificates are checked. Default `None`: as the system does it.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// How long things may take.
+    pub timing: SignalingTiming,
+}
+
+/// How to meet others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Everybody who knows the token.
+    Join(SessionToken),
+    /// Likewise, with a new token that the server makes.
+    Create,
+    /// By client ids: be reachable under the own one, and perhaps ask for another.
+    Meet {
+        /// The own id.
+        id: ClientId,
+        /// The id of the client asked for.
+        with: Option<ClientId>,
+    },
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalingTiming {
+    /// To connect, TLS and the WebSocket's handshake included. Default 10 s.
+    pub open: Duration,
+    /// The server's answer to the first message. Default 5 s.
+    pub answer: Duration,
+    /// How long nothing may arrive before the server is asked whether it is there. Default 12 s.
+    pub silence: Duration,
+    /// How long it may take to answer that. Default 5 s.
+    pub probe: Duration,
+    /// How long an event may stay unacknowledged; the protocol allows 1 s. Default 400 ms.
+    pub acknowledge: Duration,
+    /// The first pause between two attempts to connect again; it doubles each time. Default 250 ms.
+    pub backoff: Duration,
+    /// The longest such pause. Default 5 s.
+    pub backoff_max: Duration,
+    /// How long a message to a peer that is not there waits for its return. Default 60 s.
+    pub hold: Duration,
+}
+
+impl SignalingOptions {
+    /// To enter the session with this token.
+    pub fn join(url: impl Into<String>, session: SessionToken) -> Self {
+        Self::new(url.into(), Entry::Join(session))
+    }
+
+    /// To enter a new session; [`SignalingChannel::session`](super::SignalingChannel::session) tells its token.
+    pub fn create(url: impl Into<String>) -> Self {
+        Self::new(url.into(), Entry::Create)
+    }
+
+    /// To be reachable under the client id `id`, and to ask for the client `with`.
+    pub fn meet(url: impl Into<String>, id: ClientId, with: Option<ClientId>) -> Self {
+        Self::new(url.into(), Entry::Meet { id, with })
+    }
+
+    fn new(url: String, entry: Entry) -> Self {
+        Self { url, entry, client_id: None, tls: None, timing: SignalingTiming::default() }
+    }
+
+    /// The message that enters.
+    pub(super) fn greeting(&self, instance: Instance) -> ClientMessage {
+        let (instance, id) = (Some(instance), self.client_id.clone());
+        match self.entry.clone() {
+            Entry::Join(session) => ClientMessage::Join { session, instance, id },
+            Entry::Create => ClientMessage::Create { instance, id },
+            Entry::Meet { id, with } => ClientMessage::Meet { id, with, instance },
+        }
+    }
+}
+
+impl Default for SignalingTiming {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            open: ms(10_000),
+            answer: ms(5000),
+            silence: ms(12_000),
+            probe: ms(5000),
+            acknowledge: ms(400),
+            backoff: ms(250),
+            backoff_max: ms(5000),
+            hold: ms(60_000),
+        }
+    }
+}
