@@ -199,9 +199,8 @@ export class CallPeer {
    * @param {MediaStreamTrack | null} track
    */
   async setTrack(kind, track) {
-    const sender = this.#senders.get(kind);
-    if (sender !== undefined) await sender.replaceTrack(track);
-    else if (track !== null) this.#addTrack(kind, track);
+    // A peer that wants no media has stopped the sender; then there is nobody to send to.
+    await this.#senders.get(kind)?.replaceTrack(track).catch(() => {});
   }
 
   /** Tells the peer about this side's name, microphone and camera. */
@@ -277,9 +276,9 @@ export class CallPeer {
       failed: (error) => this.#negotiationFailed(error),
     });
     connection.onconnectionstatechange = () => this.#stateChanged();
-    connection.ontrack = ({ track }) => this.#trackArrived(track);
+    connection.ontrack = ({ track, transceiver }) => this.#trackArrived(track, transceiver);
     this.#openData(connection);
-    for (const [kind, track] of this.#host.tracks()) this.#addTrack(kind, track);
+    if (!this.#polite) this.#offerMedia(connection);
     this.#watch();
     this.#host.changed(this);
   }
@@ -352,16 +351,32 @@ export class CallPeer {
   }
 
   /**
-   * @param {string} kind
-   * @param {MediaStreamTrack} track
+   * Room for sound and a picture both ways from the first offer on, so that tracks come and go without negotiating: where
+   * both sides begin to send at once, offers would collide, and Chromium may never show a picture whose negotiation was taken back.
+   *
+   * @param {RTCPeerConnection} connection
    */
-  #addTrack(kind, track) {
-    const sender = this.#connection?.addTrack(track, this.#host.localStream());
-    if (sender !== undefined) this.#senders.set(kind, sender);
+  #offerMedia(connection) {
+    for (const kind of ['audio', 'video']) {
+      const options = { direction: /** @type {const} */ ('sendrecv'), streams: [this.#host.localStream()] };
+      const { sender } = connection.addTransceiver(this.#host.tracks().get(kind) ?? kind, options);
+      this.#senders.set(kind, sender);
+    }
   }
 
-  /** @param {MediaStreamTrack} track */
-  #trackArrived(track) {
+  /**
+   * @param {MediaStreamTrack} track
+   * @param {RTCRtpTransceiver} transceiver
+   */
+  #trackArrived(track, transceiver) {
+    const { kind } = track;
+    if (!this.#senders.has(kind)) {
+      // The polite side sends on what the other has offered; this runs before the answer is made.
+      transceiver.direction = 'sendrecv';
+      transceiver.sender.setStreams?.(this.#host.localStream());
+      this.#senders.set(kind, transceiver.sender);
+      void this.setTrack(kind, this.#host.tracks().get(kind) ?? null);
+    }
     const first = this.#stream === null;
     this.#stream ??= new MediaStream();
     this.#stream.addTrack(track);

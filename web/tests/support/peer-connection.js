@@ -16,7 +16,7 @@ export class FakePeerConnection extends EventTarget {
   /** @type {any} */ onicecandidate = null;
   /** @type {any} */ onconnectionstatechange = null;
   /** @type {any} */ ontrack = null;
-  /** @type {any[]} */ senders = [];
+  /** @type {any[]} */ transceivers = [];
   /** @type {any} */ channel = null;
   /** What happened, for assertions. */
   log = /** @type {string[]} */ ([]);
@@ -46,12 +46,36 @@ export class FakePeerConnection extends EventTarget {
     return channel;
   }
 
-  /** @param {any} track */
-  addTrack(track) {
-    const sender = { track, replaceTrack: async (/** @type {any} */ other) => void (sender.track = other) };
-    this.senders.push(sender);
+  /** Something that makes another negotiation necessary. */
+  change() {
     this.#negotiationNeeded();
-    return sender;
+  }
+
+  /** @param {any} trackOrKind @param {any} [options] */
+  addTransceiver(trackOrKind, options) {
+    const isKind = typeof trackOrKind === 'string';
+    const transceiver = this.#addTransceiver(isKind ? trackOrKind : trackOrKind.kind, options?.direction ?? 'sendrecv');
+    transceiver.sender.track = isKind ? null : trackOrKind;
+    this.#negotiationNeeded();
+    return transceiver;
+  }
+
+  /** @param {string} kind @param {string} direction */
+  #addTransceiver(kind, direction) {
+    const sender = { track: /** @type {any} */ (null), replaceTrack: async (/** @type {any} */ other) => void (sender.track = other) };
+    const transceiver = { kind, direction, sender, announced: false };
+    this.transceivers.push(transceiver);
+    return transceiver;
+  }
+
+  /** What a description of the other side says about media. @param {string} sdp */
+  #takeMedia(sdp) {
+    for (const [index, [, kind, direction]] of [...sdp.matchAll(/^m=(\w+) (\w+)/gm)].entries()) {
+      const transceiver = this.transceivers[index] ?? this.#addTransceiver(kind, 'recvonly');
+      if (transceiver.announced || !direction.startsWith('send')) continue;
+      transceiver.announced = true;
+      this.ontrack?.({ track: { kind }, transceiver });
+    }
   }
 
   restartIce() {
@@ -75,7 +99,8 @@ export class FakePeerConnection extends EventTarget {
         FakePeerConnection.byFragment.set(this.#fragment, this);
       }
       this.#version += 1;
-      this.localDescription = { type, sdp: `v=${this.#version}\r\na=ice-ufrag:${this.#fragment}\r\n` };
+      const media = this.transceivers.map(({ kind, direction }) => `m=${kind} ${direction}\r\n`).join('');
+      this.localDescription = { type, sdp: `v=${this.#version}\r\na=ice-ufrag:${this.#fragment}\r\n${media}` };
       this.#needed = false;
       if (type === 'answer') this.#stable();
       else this.signalingState = 'have-local-offer';
@@ -96,9 +121,11 @@ export class FakePeerConnection extends EventTarget {
         }
         this.remoteDescription = description;
         this.signalingState = 'have-remote-offer';
+        this.#takeMedia(description.sdp);
       } else {
         if (this.signalingState !== 'have-local-offer') throw new Error(`an answer in ${this.signalingState}`);
         this.remoteDescription = description;
+        this.#takeMedia(description.sdp);
         this.#stable();
       }
     });
