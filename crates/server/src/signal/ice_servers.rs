@@ -104,7 +104,8 @@ impl IceServerSource {
             return host.clone();
         }
         let bound = endpoint.address.ip().to_canonical();
-        if bound.is_unspecified() {
+        // The name is kept where it leads to this very address, because a certificate may have no other.
+        if bound.is_unspecified() || bound == client.local.ip().to_canonical() {
             return client.host.clone().unwrap_or_else(|| Host::from_ip(client.local.ip()));
         }
         let outside = self.public_addresses.iter().find(|public| public.is_ipv4() == bound.is_ipv4());
@@ -196,6 +197,8 @@ mod tests {
         let local = source(vec![endpoint(Transport::Udp, "127.0.0.1:9", false)]);
         assert!(local.urls(&client(Some("a.b"), "203.0.113.1")).0.is_empty());
         assert_eq!(local.urls(&client(Some("localhost"), "127.0.0.1")).0, ["stun:127.0.0.1:9"]);
+        let same = source(vec![endpoint(Transport::Tls, "192.0.2.9:5349", false)]);
+        assert_eq!(same.urls(&client(Some("a.b"), "203.0.113.1")).1, ["turns:a.b:5349?transport=tcp"]);
         let any = source(vec![endpoint(Transport::Udp, "[::]:3478", false)]);
         assert_eq!(any.urls(&client(None, "203.0.113.1")).0, ["stun:192.0.2.9:3478"]);
     }
