@@ -87,7 +87,8 @@ pub struct Agent {
     triggered: VecDeque<PairId>,
     /// Authentic requests that came before the remote credentials; at most [`session::MAX_EARLY`], then the oldest goes.
     early: VecDeque<Early>,
-    /// Remote candidates of credentials not yet known; bounded as remote candidates are.
+    /// Remote candidates of credentials not yet known, which may be those of a restart to come; bounded as remote candidates are,
+    /// then the oldest goes.
     held: Vec<Candidate>,
     /// What candidates of one foundation have in common; the index is the foundation.
     foundations: Vec<addresses::FoundationKey>,

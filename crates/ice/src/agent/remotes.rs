@@ -37,11 +37,15 @@ impl Agent {
                 let known = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
                 known.is_some() && known == candidate.ufrag.as_ref()
             });
-            if room && !old {
-                self.held.push(candidate);
-            } else {
+            if old || (!room && self.held.is_empty()) {
+                self.counters.dropped += 1;
+                return;
+            }
+            if !room {
+                self.held.remove(0);
                 self.counters.dropped += 1;
             }
+            self.held.push(candidate);
             return;
         }
         match candidate.address.clone() {

@@ -152,7 +152,6 @@ impl Agent {
         self.sessions.retain(|session| Some(session.number) == kept_session);
         self.sessions.push(Session::new(number, now, credentials, self.config.components));
         self.early.clear();
-        self.held.clear();
         self.names.clear();
         self.burst = self.config.timings.burst;
         self.gathering = GatheringState::New;

@@ -4,5 +4,6 @@ mod keeping;
 mod lab;
 mod matrix;
 mod meeting;
+mod scenarios;
 mod server;
 mod worlds;
