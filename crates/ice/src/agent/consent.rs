@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Agent;
 use super::pairs::{Pair, PairId};
+use super::{Agent, Base};
 use crate::event::Event;
 use crate::stats::PairState;
 
@@ -107,7 +107,12 @@ impl Agent {
             return;
         }
         let (component, first) = (pair.component, pair.missed == 1);
-        if in_use {
+        if pair.missed == MISSED
+            && let Base::Relay(relay) = pair.base
+        {
+            self.probe_relay(now, relay);
+        }
+        if in_use && let Some(pair) = self.pairs.get_mut(&id) {
             pair.next_check = Some(now);
             if first {
                 for other in self.pairs.values_mut() {

@@ -370,6 +370,12 @@ impl Agent {
         }
     }
 
+    pub(super) fn probe_relay(&mut self, now: Instant, id: RelayId) {
+        if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
+            client.probe(now);
+        }
+    }
+
     pub(super) fn bind_channel(&mut self, now: Instant, id: RelayId, peer: SocketAddr) {
         if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
             client.bind(now, peer);

@@ -198,8 +198,9 @@ fn run(seed: u64) -> bool {
         scenario.check(&what);
     }
     scenario.calm();
-    scenario.lab.run_for(SECOND * 5);
-    if !scenario.lab.run_until(SECOND * 10, is_settled) {
+    scenario.lab.run_for(SECOND * 15);
+    let content = scenario.lab.both(|host| host.restarts_wanted == 0);
+    if !content || !scenario.lab.run_until(SECOND * 10, is_settled) {
         // What an application does when it is told that a restart is wanted.
         scenario.restart();
     }

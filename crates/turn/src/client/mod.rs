@@ -189,6 +189,15 @@ impl Client {
         self.refresh_at = None;
     }
 
+    /// Asks the server whether the allocation is still there, because nothing comes back through it: behind a NAT that has
+    /// forgotten its mapping, the server does not know the client any more. Leads to [`Event::Lost`] if so.
+    pub fn probe(&mut self, now: Instant) {
+        let asked = self.transactions.iter().any(|one| matches!(one.kind, Kind::Refresh { .. }));
+        if self.stage == Stage::Live && !asked {
+            self.begin(now, Kind::Refresh { lifetime: LIFETIME });
+        }
+    }
+
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         let stream = self.config.stream;
