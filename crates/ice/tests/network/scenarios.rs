@@ -11,7 +11,7 @@ use crate::meeting::behind;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Scenarios in an ordinary run; `NETSIM_SCENARIOS=10000` for the great one.
-const SCENARIOS: u64 = 400;
+const SCENARIOS: u64 = 300;
 
 struct Scenario {
     lab: Lab,
@@ -179,6 +179,21 @@ impl Scenario {
     }
 }
 
+/// Both sides, for who must find out what went wrong.
+fn describe(lab: &Lab) -> impl std::fmt::Debug {
+    [ALICE, BOB].map(|index| {
+        let host = lab.peer(index);
+        let agent = &host.agent;
+        (
+            host.states.clone(),
+            host.restarts_wanted,
+            agent.role(),
+            agent.stats().pairs,
+            host.selected.last().cloned(),
+        )
+    })
+}
+
 fn is_settled(lab: &Lab) -> bool {
     let pair = |index: usize| lab.peer(index).selected.last();
     let (Some(one), Some(two)) = (pair(ALICE), pair(BOB)) else { return false };
@@ -198,7 +213,8 @@ fn run(seed: u64) -> bool {
         scenario.check(&what);
     }
     scenario.calm();
-    scenario.lab.run_for(SECOND * 15);
+    // Long enough for a broken TCP connection to be noticed, and for consent.
+    scenario.lab.run_for(SECOND * 40);
     let content = scenario.lab.both(|host| host.restarts_wanted == 0);
     if !content || !scenario.lab.run_until(SECOND * 10, is_settled) {
         // What an application does when it is told that a restart is wanted.
@@ -209,17 +225,15 @@ fn run(seed: u64) -> bool {
     let lab = &mut scenario.lab;
     if settled {
         lab.run_for(SECOND);
-        assert!(lab.talks(), "{what}: no data on the settled pair\n{}", lab.network.trace());
+        assert!(
+            lab.talks(),
+            "{what}: no data on the settled pair\n{:#?}\n{}",
+            describe(lab),
+            lab.network.trace()
+        );
     } else {
         assert!(!scenario.turn, "{what}: a relay would have been there\n{}", lab.network.trace());
         let failed = lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed));
-        let describe = |lab: &Lab| {
-            [ALICE, BOB].map(|index| {
-                let host = lab.peer(index);
-                let agent = &host.agent;
-                (host.states.clone(), agent.role(), agent.stats().pairs, host.selected.last().cloned())
-            })
-        };
         assert!(failed, "{what}: neither settled nor failed\n{:#?}\n{}", describe(lab), lab.network.trace());
     }
     for index in [ALICE, BOB] {

@@ -1,1 +1,318 @@
+//! The client against the server's own state machine, message by message.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_stun::attributes::{AlternateServer, ErrorInfo, Nonce, Realm};
+use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
+use proptest::prelude::*;
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+
+use super::*;
+use crate::server::{self, Arrival, Credentials, FiveTuple, Forward, Input, RelayId, Server, UnixTime};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WALL: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant can be had no other way; its value does not matter"
+)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn peer() -> SocketAddr {
+    addr("93.184.216.34:5000")
+}
+
+/// A client and its server, without a network between them.
+struct Lab {
+    now: Instant,
+    client: Client,
+    server: Server,
+    tuple: FiveTuple,
+    relay: Option<RelayId>,
+    /// What reached the peer.
+    arrived: Vec<Vec<u8>>,
+    /// Control messages that the client sent.
+    requests: Vec<Method>,
+    deaf: bool,
+}
+
+impl Lab {
+    fn new(password: Option<&str>) -> Self {
+        let now = start();
+        let mut rng = ChaCha12Rng::seed_from_u64(1);
+        let config = server::Config { secrets: vec![b"north".to_vec()], ..server::Config::default() };
+        let server = Server::new(config, now, WALL, &mut rng);
+        let credentials = Credentials::mint(b"north", WALL, SECOND * 86_400, "ada");
+        let config = Config {
+            username: credentials.username.as_str().into(),
+            password: password.unwrap_or(&credentials.password).into(),
+            ..Config::default()
+        };
+        let client = Client::new(config, now, &mut rng);
+        let tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40000"));
+        Self { now, client, server, tuple, relay: None, arrived: vec![], requests: vec![], deaf: false }
+    }
+
+    /// Hands messages to and fro until nobody has anything to say.
+    fn settle(&mut self) {
+        let mut buf = [0; 4000];
+        while let Some(length) = self.client.poll_transmit(self.now, &mut buf) {
+            let message = buf[..length].to_vec();
+            self.requests.push(Message::parse(&message).unwrap().method());
+            if !self.deaf {
+                self.to_server(&message);
+            }
+        }
+    }
+
+    fn to_server(&mut self, message: &[u8]) {
+        let mut buffer = vec![0; HEADROOM + message.len() + TAILROOM];
+        let range = HEADROOM..HEADROOM + message.len();
+        buffer[range.clone()].copy_from_slice(message);
+        match self.server.route(self.now, Arrival::Client(&self.tuple), &mut buffer, range) {
+            Forward::ToPeer { range, peer: to, .. } => {
+                assert_eq!(to, peer());
+                self.arrived.push(buffer[range].to_vec());
+            }
+            Forward::Control => {
+                self.server.handle_input(self.now, Input::Message { tuple: self.tuple, data: message });
+                self.drain_server();
+            }
+            _ => {}
+        }
+    }
+
+    fn drain_server(&mut self) {
+        while let Some(event) = self.server.poll_event() {
+            if let server::Event::RelayWanted { id, .. } = event {
+                self.relay = Some(id);
+                let relayed = addr("5.0.0.1:50000");
+                self.server.handle_input(self.now, Input::RelayGranted { id, relayed });
+            }
+        }
+        let mut buf = [0; 2000];
+        while let Some(transmit) = self.server.poll_transmit(self.now, &mut buf) {
+            self.client.handle_message(self.now, &buf[..transmit.len]);
+        }
+    }
+
+    fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(at) = self.client.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.server.handle_timeout(self.now);
+            self.client.handle_timeout(self.now);
+            self.settle();
+        }
+        self.now = end;
+        self.server.handle_timeout(end);
+        self.drain_server();
+    }
+
+    fn send(&mut self, data: &[u8]) -> usize {
+        let mut buffer = vec![0xEE; HEADROOM + data.len() + TAILROOM];
+        let range = HEADROOM..HEADROOM + data.len();
+        buffer[range.clone()].copy_from_slice(data);
+        let wrapped = self.client.wrap(peer(), &mut buffer, range).unwrap();
+        let overhead = wrapped.len() - data.len();
+        self.to_server(&buffer[wrapped]);
+        overhead
+    }
+
+    fn allocated() -> Self {
+        let mut lab = Self::new(None);
+        lab.settle();
+        let event = lab.client.poll_event().unwrap();
+        let relayed = vec![addr("5.0.0.1:50000")];
+        assert_eq!(event, Event::Allocated { relayed, mapped: Some(addr("198.51.100.7:40000")) });
+        lab
+    }
+}
+
+#[test]
+fn a_challenge_is_met_and_data_flows_both_ways() {
+    let mut lab = Lab::allocated();
+    assert_eq!(lab.requests, [Method::ALLOCATE; 2]);
+    assert!(!lab.client.is_permitted(peer().ip()));
+    lab.client.permit(lab.now, peer().ip());
+    lab.settle();
+    assert!(lab.client.is_permitted(peer().ip()));
+
+    for length in [0, 1, 2, 3, 4, 1200] {
+        let data = vec![7; length];
+        assert_eq!(lab.send(&data), 36 + length.next_multiple_of(4) - length, "a Send indication");
+        assert_eq!(lab.arrived.pop().unwrap(), data);
+    }
+    lab.client.bind(lab.now, peer());
+    assert_eq!(lab.send(b"early"), 36 + 3, "until the channel is bound");
+    lab.settle();
+    assert!(lab.client.is_bound(peer()));
+    assert_eq!(lab.send(b"later"), 4);
+    assert_eq!(lab.arrived, [b"early", b"later"]);
+
+    let mut buffer = vec![0; HEADROOM + 5 + TAILROOM];
+    buffer[HEADROOM..HEADROOM + 5].copy_from_slice(b"reply");
+    let arrival = Arrival::Relay { id: lab.relay.unwrap(), peer: peer() };
+    let Forward::ToClient { range, .. } =
+        lab.server.route(lab.now, arrival, &mut buffer, HEADROOM..HEADROOM + 5)
+    else {
+        panic!("not forwarded")
+    };
+    let Received::Data { peer: from, range: data } =
+        lab.client.handle_message(lab.now, &buffer[range.clone()])
+    else {
+        panic!("no data")
+    };
+    assert_eq!((from, &buffer[range][data]), (peer(), b"reply".as_slice()));
+}
+
+#[test]
+fn everything_is_renewed_ahead_of_time_even_when_the_nonce_goes_stale() {
+    let mut lab = Lab::allocated();
+    lab.client.permit(lab.now, peer().ip());
+    lab.client.bind(lab.now, peer());
+    lab.settle();
+    for _ in 0..200 {
+        lab.advance(SECOND * 60);
+        assert_eq!(lab.client.poll_event(), None);
+        assert_eq!(lab.send(b"still"), 4);
+        assert_eq!(lab.arrived.pop().unwrap(), b"still");
+    }
+    assert_eq!(lab.server.stats().allocations_live, 1);
+}
+
+#[test]
+fn release_ends_it_at_the_server() {
+    let mut lab = Lab::allocated();
+    lab.client.release(lab.now);
+    assert!(!lab.client.is_ended());
+    lab.settle();
+    assert!(lab.client.is_ended());
+    assert_eq!(lab.server.stats().allocations_live, 0);
+    assert_eq!(lab.client.poll_timeout(), None);
+}
+
+#[test]
+fn a_wrong_password_is_tried_once() {
+    let mut lab = Lab::new(Some("guess"));
+    lab.settle();
+    let Some(Event::Failed(failure)) = lab.client.poll_event() else { panic!("no failure") };
+    assert_eq!(failure.code, Some(ErrorCode::UNAUTHENTICATED));
+    assert!(lab.requests.len() <= 3, "{:?}", lab.requests);
+    assert!(lab.client.is_ended());
+}
+
+#[test]
+fn silence_is_repeated_into_seven_times() {
+    let mut lab = Lab::new(None);
+    lab.deaf = true;
+    lab.settle();
+    lab.advance(SECOND * 120);
+    assert_eq!(lab.requests.len(), 7);
+    let Some(Event::Failed(failure)) = lab.client.poll_event() else { panic!("no failure") };
+    assert_eq!(failure.code, None);
+}
+
+#[test]
+fn an_allocation_that_is_gone_is_noticed() {
+    let mut lab = Lab::allocated();
+    // The NAT forgets its mapping: the server sees another client.
+    lab.tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40001"));
+    lab.client.probe(lab.now);
+    lab.settle();
+    assert_eq!(lab.client.poll_event(), Some(Event::Lost));
+}
+
+#[test]
+fn forbidden_peers_are_told_apart_from_allowed_ones() {
+    let mut lab = Lab::allocated();
+    let forbidden: IpAddr = "127.0.0.1".parse().unwrap();
+    // The first goes alone, the other two in one request, which is refused for one of them.
+    for ip in ["93.184.216.35".parse().unwrap(), forbidden, peer().ip()] {
+        lab.client.permit(lab.now, ip);
+    }
+    lab.settle();
+    assert_eq!(lab.client.poll_event(), Some(Event::PeerRefused(forbidden)));
+    assert!(lab.client.is_permitted(peer().ip()) && !lab.client.is_permitted(forbidden));
+}
+
+#[test]
+fn peers_are_bounded() {
+    let mut lab = Lab::allocated();
+    for number in 0..1000_u32 {
+        lab.client.permit(lab.now, IpAddr::from([93, 184, (number >> 8) as u8, number as u8]));
+        lab.client.bind(lab.now, SocketAddr::new([93, 185, (number >> 8) as u8, number as u8].into(), 1));
+    }
+    assert!(lab.client.permissions.len() <= Client::MAX_PEERS);
+    assert!(lab.client.channels.len() <= Client::MAX_PEERS);
+}
+
+#[test]
+fn an_alternate_server_is_reported() {
+    let now = start();
+    let mut client = Client::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(3));
+    let mut buf = [0; 500];
+    let length = client.poll_transmit(now, &mut buf).unwrap();
+    let mut answer = [0; 500];
+    let request = Message::parse(&buf[..length]).unwrap();
+    let length = MessageBuilder::error(&mut answer, &request, ErrorCode::TRY_ALTERNATE)
+        .unwrap()
+        .push(&AlternateServer(addr("5.0.0.2:3478")))
+        .unwrap()
+        .finish();
+    client.handle_message(now, &answer[..length]);
+    let Some(Event::Failed(failure)) = client.poll_event() else { panic!("no failure") };
+    assert_eq!(failure.alternate, Some(addr("5.0.0.2:3478")));
+}
+
+#[test]
+fn an_endless_row_of_challenges_ends() {
+    let now = start();
+    let mut client = Client::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(3));
+    let mut buf = [0; 1000];
+    let mut rounds = 0;
+    while let Some(length) = client.poll_transmit(now, &mut buf) {
+        let request = Message::parse(&buf[..length]).unwrap();
+        let mut answer = [0; 500];
+        let nonce = format!("nonce{rounds}");
+        let length = MessageBuilder::new(
+            &mut answer,
+            Class::ErrorResponse,
+            Method::ALLOCATE,
+            request.transaction_id(),
+        )
+        .unwrap()
+        .push(&ErrorInfo::from(ErrorCode::STALE_NONCE))
+        .unwrap()
+        .push(&Realm("columba"))
+        .unwrap()
+        .push(&Nonce(&nonce))
+        .unwrap()
+        .finish();
+        client.handle_message(now, &answer[..length]);
+        rounds += 1;
+        assert!(rounds < 20);
+    }
+    assert!(matches!(client.poll_event(), Some(Event::Failed(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_from_the_server_do_harm(
+        datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20),
+    ) {
+        let mut lab = Lab::allocated();
+        for datagram in datagrams {
+            let _ = lab.client.handle_message(lab.now, &datagram);
+        }
+        prop_assert!(lab.client.is_live());
+    }
+}
