@@ -1,0 +1,147 @@
+//! The way of a packet through the peer: one way in, one way out.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use columba_ice::{Ecn, HEADROOM, Path, Received, TAILROOM, Transmit};
+
+use super::Peer;
+use crate::demux::{Protocol, protocol_of};
+use crate::dtls::{BACK, FRONT};
+
+impl Peer {
+    /// ICE takes its own, the first byte tells the rest apart.
+    pub(super) fn take_datagram(&mut self, now: Instant, path: Path, ecn: Ecn, datagram: &mut [u8]) {
+        let Received::Data { range, .. } = self.agent.handle_datagram(now, path, ecn, datagram) else {
+            return;
+        };
+        let datagram = &mut datagram[range];
+        match protocol_of(datagram) {
+            Protocol::Dtls => {
+                if let Err(error) = self.link.open(now, datagram) {
+                    self.fail(now, error);
+                }
+                self.take_link_events(now);
+                while let Some(range) = self.link.read(datagram) {
+                    self.data.handle_packet(now, ecn, &datagram[range]);
+                }
+            }
+            Protocol::Media => self.dropped.media += 1,
+            Protocol::Unknown => self.dropped.unknown += 1,
+        }
+    }
+
+    pub(super) fn next_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if let Some((transmit, bytes)) = self.farewells.pop_front() {
+            buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+            return Some(transmit);
+        }
+        if let Some(transmit) = self.agent.poll_transmit(now, buf) {
+            return Some(transmit);
+        }
+        while let Some(range) = self.next_flight(buf) {
+            match self.agent.prepare(now, buf, range, None) {
+                Some(transmit) => return Some(transmit),
+                None => self.dropped.no_path += 1,
+            }
+        }
+        while let Some((range, segment_size)) = self.next_batch(now, buf) {
+            match self.agent.prepare(now, buf, range, segment_size) {
+                Some(transmit) => return Some(transmit),
+                None => self.dropped.no_path += 1,
+            }
+        }
+        None
+    }
+
+    /// A datagram of the DTLS handshake.
+    fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
+        let length = self.link.poll_transmit(buf.get_mut(HEADROOM..)?)?;
+        Some(HEADROOM..HEADROOM + length)
+    }
+
+    /// SCTP packets, each written once at its place and sealed there; several of one size one behind the other, if the path takes that.
+    fn next_batch(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Range<usize>, Option<usize>)> {
+        let (plain, first) = self.next_record(now, buf, HEADROOM, self.packet_size())?;
+        let size = first.len();
+        let mut end = first.end;
+        // A small packet is not made the measure for the large ones that may follow.
+        if size * 2 < self.configuration.datagram_size || !self.agent.takes_batches() {
+            return Some((first, None));
+        }
+        for _ in 1..MAX_BATCH {
+            if end + FRONT + plain + BACK + TAILROOM > buf.len() || end + size - first.start > MAX_BATCH_BYTES
+            {
+                break;
+            }
+            let Some((_, record)) = self.next_record(now, buf, end, plain) else { break };
+            end = record.end;
+            if record.len() < size {
+                break;
+            }
+        }
+        Some((first.start..end, Some(size)))
+    }
+
+    /// One packet of at most `size` bytes, sealed, whose record begins at `at`; tells the packet's length, too.
+    fn next_record(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        at: usize,
+        size: usize,
+    ) -> Option<(usize, Range<usize>)> {
+        loop {
+            let start = at + FRONT;
+            let length = self.data.poll_transmit(now, buf.get_mut(start..start + size)?)?;
+            if let Some(record) = self.link.seal(now, buf, start..start + length) {
+                return Some((length, record));
+            }
+            self.dropped.no_path += 1;
+        }
+    }
+
+    /// Bytes of the largest SCTP packet. A TURN header comes on top; what the default leaves for it stays below IPv6's 1,280 bytes.
+    pub(super) fn packet_size(&self) -> usize {
+        packet_size(self.configuration.datagram_size)
+    }
+
+    /// Makes the last datagrams: SCTP's and DTLS's goodbyes. They have to be made before ICE lets go of the path.
+    pub(super) fn say_farewell(&mut self, now: Instant) {
+        self.data.close(now);
+        let mut buf = vec![0; HEADROOM + FRONT + self.configuration.datagram_size + BACK + TAILROOM];
+        while self.farewells.len() < FAREWELLS
+            && let Some((_, record)) = self.next_record(now, &mut buf, HEADROOM, self.packet_size())
+        {
+            self.bid(now, &mut buf, record);
+        }
+        self.link.close(now);
+        while let Some(flight) = self.next_flight(&mut buf) {
+            self.bid(now, &mut buf, flight);
+        }
+    }
+
+    fn bid(&mut self, now: Instant, buf: &mut [u8], range: Range<usize>) {
+        if self.farewells.len() < FAREWELLS
+            && let Some(transmit) = self.agent.prepare(now, buf, range, None)
+        {
+            let bytes = buf[transmit.range.clone()].to_vec();
+            let range = 0..bytes.len();
+            self.farewells.push_back((Transmit { range, ..transmit }, bytes));
+        }
+    }
+}
+
+pub(super) fn packet_size(datagram_size: usize) -> usize {
+    // SCTP pads to four bytes; a whole number of them is what it can fill.
+    datagram_size.saturating_sub(FRONT + BACK) & !3
+}
+
+/// Datagrams in one batch at most: what Linux takes at once (UDP_MAX_SEGMENTS was 64 before it became 128).
+const MAX_BATCH: usize = 64;
+
+/// Bytes in one batch at most: what a UDP length can say, less headers.
+const MAX_BATCH_BYTES: usize = 65_000;
+
+/// Goodbyes at most.
+pub(super) const FAREWELLS: usize = 8;

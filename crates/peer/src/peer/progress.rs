@@ -1,0 +1,211 @@
+//! What follows from what has happened: events of the rooms below become states and events of the whole.
+
+use std::time::{Duration, Instant};
+
+use columba_ice::{Event as Ice, GatheringState, State};
+
+use super::Peer;
+use crate::candidate::{IceCandidate, IceCandidateInit};
+use crate::convert;
+use crate::error::Error;
+use crate::event::{Event, Request};
+use crate::link::{LinkEvent, Settings};
+use crate::states::{IceConnectionState, IceGatheringState, SignalingState, connection_state};
+
+impl Peer {
+    /// Carries on until nothing follows any more.
+    pub(super) fn progress(&mut self, now: Instant) {
+        while let Some(event) = self.agent.poll_event() {
+            self.take_ice_event(now, event);
+        }
+        self.take_link_events(now);
+        if let Some(error) = self.data.poll_events(now, &mut self.events) {
+            self.events.push_back(Event::Error(error));
+        }
+        self.announce_dtls();
+        self.update_connection_state();
+        self.update_negotiation();
+    }
+
+    fn announce_dtls(&mut self) {
+        let state = self.link.state();
+        if state != self.states.dtls {
+            self.states.dtls = state;
+            if self.jsep.state() != SignalingState::Closed {
+                self.events.push_back(Event::DtlsState(state));
+            }
+        }
+    }
+
+    fn take_ice_event(&mut self, now: Instant, event: Ice) {
+        match event {
+            Ice::LocalCandidate(candidate) => self.take_candidate(candidate),
+            Ice::GatheringState(state) => self.take_gathering_state(state),
+            Ice::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
+            Ice::State(state) => self.take_ice_state(state),
+            Ice::Writable => {
+                self.states.writable = true;
+                self.begin_dtls(now);
+            }
+            Ice::Selected(pair) => {
+                if pair.changed {
+                    self.data.handle_path_change(now);
+                }
+                self.events.push_back(Event::SelectedCandidatePair(Box::new(pair)));
+            }
+            Ice::RestartWanted => self.restart_ice_quietly(),
+            other => {
+                if let Some(request) = request(other) {
+                    self.events.push_back(Event::Request(request));
+                }
+            }
+        }
+    }
+
+    /// The agent can find no other path by itself: to be negotiated, if the application does.
+    fn restart_ice_quietly(&mut self) {
+        if self.negotiation.remote.is_some() {
+            self.negotiation.restart = true;
+        }
+    }
+
+    fn take_candidate(&mut self, candidate: columba_ice::Candidate) {
+        let written = convert::to_sdp(&candidate);
+        let init = self.candidate_init(written.to_string());
+        self.gathered.candidates.push(written);
+        self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: Some(candidate) })));
+    }
+
+    fn candidate_init(&self, candidate: String) -> IceCandidateInit {
+        let data = self.jsep.local().and_then(|local| local.data.as_ref());
+        IceCandidateInit {
+            candidate,
+            sdp_mid: data.map(|data| data.mid.clone()),
+            sdp_m_line_index: data.and_then(|data| data.index.try_into().ok()),
+            username_fragment: Some(self.agent.local_credentials().ufrag.to_string()),
+        }
+    }
+
+    /// W3C "update the ICE gathering state": the last candidate is empty, then comes the state, then nothing.
+    fn take_gathering_state(&mut self, state: GatheringState) {
+        let state = match state {
+            GatheringState::New => IceGatheringState::New,
+            GatheringState::Gathering => IceGatheringState::Gathering,
+            GatheringState::Complete => IceGatheringState::Complete,
+        };
+        if state == self.states.gathering {
+            return;
+        }
+        self.states.gathering = state;
+        self.gathered.complete = state == IceGatheringState::Complete;
+        if self.gathered.complete {
+            let init = self.candidate_init(String::new());
+            self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
+        }
+        self.events.push_back(Event::IceGatheringState(state));
+        if self.gathered.complete {
+            self.events.push_back(Event::IceCandidate(None));
+        }
+    }
+
+    fn take_ice_state(&mut self, state: State) {
+        let state = match state {
+            State::New => IceConnectionState::New,
+            State::Checking => IceConnectionState::Checking,
+            State::Connected => IceConnectionState::Connected,
+            State::Completed => IceConnectionState::Completed,
+            State::Disconnected => IceConnectionState::Disconnected,
+            State::Failed => IceConnectionState::Failed,
+            State::Closed => IceConnectionState::Closed,
+        };
+        if state == self.states.ice {
+            return;
+        }
+        self.states.ice = state;
+        if state == IceConnectionState::Failed {
+            self.events.push_back(Event::Error(Error::Ice));
+        }
+        // W3C `close` fires no events.
+        if self.jsep.state() != SignalingState::Closed {
+            self.events.push_back(Event::IceConnectionState(state));
+        }
+    }
+
+    pub(super) fn take_link_events(&mut self, now: Instant) {
+        loop {
+            match self.link.poll_event(now) {
+                Ok(Some(LinkEvent::Connected)) => {
+                    self.data.connect(now);
+                }
+                Ok(Some(LinkEvent::Closed)) => {
+                    self.data.fail(&Error::Closed);
+                }
+                Ok(None) => return,
+                Err(error) => self.fail(now, error),
+            }
+        }
+    }
+
+    /// DTLS begins as soon as it is settled who begins and there is a path. A server can wait without one.
+    pub(super) fn begin_dtls(&mut self, now: Instant) {
+        let Some(client) = self.link.is_client() else { return };
+        if self.link.has_begun() || client && !self.states.writable {
+            return;
+        }
+        let settings = Settings {
+            certificate: &self.certificate,
+            versions: self.configuration.dtls_versions,
+            datagram_size: self.configuration.datagram_size,
+            round_trip: self.round_trip(),
+        };
+        if let Err(error) = self.link.begin(now, &settings) {
+            self.fail(now, error);
+        }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        let pairs = self.agent.stats().pairs;
+        pairs.into_iter().filter_map(|pair| pair.counters.current_round_trip_time).min()
+    }
+
+    /// The connection has failed for good.
+    pub(super) fn fail(&mut self, _now: Instant, error: Error) {
+        self.data.fail(&error);
+        self.events.push_back(Event::Error(error));
+    }
+
+    fn update_connection_state(&mut self) {
+        let closed = self.jsep.state() == SignalingState::Closed;
+        let state = connection_state(closed, self.states.ice, self.link.state());
+        if state != self.states.connection {
+            self.states.connection = state;
+            if !closed {
+                self.events.push_back(Event::ConnectionState(state));
+            }
+        }
+    }
+
+    /// W3C "update the negotiation-needed flag".
+    fn update_negotiation(&mut self) {
+        let wanted = self.negotiation.restart || self.negotiation.data && !self.jsep.has_data();
+        if wanted && !self.negotiation.announced && self.jsep.state() == SignalingState::Stable {
+            self.negotiation.announced = true;
+            self.events.push_back(Event::NegotiationNeeded);
+        }
+    }
+}
+
+fn request(event: Ice) -> Option<Request> {
+    Some(match event {
+        Ice::BindUdp { id, address } => Request::BindUdp { id, address },
+        Ice::CloseUdp { local } => Request::CloseUdp { local },
+        Ice::Connect { id, local, remote, tls, framing } => {
+            Request::Connect { id, local, remote, tls, framing }
+        }
+        Ice::CloseStream { path } => Request::CloseStream { path },
+        Ice::Resolve { id, host } => Request::Resolve { id, host },
+        Ice::ResolveMdns { id, host } => Request::ResolveMdns { id, host },
+        Ice::PublishMdns { host, address } => Request::PublishMdns { host, address },
+        _ => return None,
+    })
+}
