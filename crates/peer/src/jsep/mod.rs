@@ -11,7 +11,7 @@ use columba_sdp::attributes::{Origin, Setup};
 
 pub(crate) use remote::{Remote, RemoteData};
 use section::{Section, answered, free_mid};
-pub(crate) use write::{LocalParameters};
+pub(crate) use write::LocalParameters;
 
 use crate::description::{SdpType, SessionDescription};
 use crate::error::Error;

@@ -1,0 +1,350 @@
+//! Two peers with their owners, routers between them, a server, and the signaling that carries descriptions and candidates.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_netsim::{
+    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Loss, Nat, Network, Router, ZoneId,
+};
+use columba_peer::{
+    ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, IceCandidateInit, IceServer, Input,
+    LocalAddress, Message, Path, Peer, PeerConnectionState, Request, SdpType, SessionDescription, UnixTime,
+};
+
+use crate::server::{PORT, TurnHost};
+
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+const SERVER: &str = "5.0.0.1";
+const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
+
+/// A peer, and what its owner does for it.
+pub(crate) struct PeerHost {
+    pub(crate) peer: Peer,
+    address: IpAddr,
+    next_port: u16,
+    /// What the signaling has yet to carry.
+    signals: VecDeque<Signal>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) states: Vec<PeerConnectionState>,
+    pub(crate) errors: Vec<Error>,
+    pub(crate) open: Vec<ChannelId>,
+    pub(crate) closed: Vec<ChannelId>,
+    pub(crate) received: BTreeMap<ChannelId, Vec<Message>>,
+    /// Whether messages are read as they come.
+    pub(crate) reads: bool,
+    /// Whether offers are made as they are needed.
+    pub(crate) offers: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Signal {
+    Description(SessionDescription),
+    Candidate(Option<IceCandidateInit>),
+}
+
+impl PeerHost {
+    fn run(&mut self, now: Instant) {
+        while let Some(event) = self.peer.poll_event() {
+            self.take(now, event);
+        }
+        if self.reads {
+            for channel in self.open.clone() {
+                while let Some(message) = self.peer.receive(now, channel) {
+                    self.received.entry(channel).or_default().push(message);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, now: Instant, event: Event) {
+        match &event {
+            Event::Request(Request::BindUdp { id, address }) => {
+                assert_eq!(*address, self.address);
+                self.next_port += 1;
+                let local = SocketAddr::new(*address, self.next_port);
+                self.peer.handle_input(now, Input::Bound { id: *id, local });
+            }
+            Event::NegotiationNeeded if self.offers => {
+                let offer = self.peer.set_local_description(now, None).unwrap();
+                assert_eq!(offer.kind, SdpType::Offer);
+                self.signals.push_back(Signal::Description(offer));
+            }
+            Event::IceCandidate(Some(candidate)) => {
+                self.signals.push_back(Signal::Candidate(Some(candidate.init.clone())));
+            }
+            Event::ConnectionState(state) => self.states.push(*state),
+            Event::Error(error) => self.errors.push(error.clone()),
+            Event::DataChannel(channel) | Event::ChannelOpen(channel) => self.open.push(*channel),
+            Event::ChannelClosed(channel, _) => self.closed.push(*channel),
+            _ => {}
+        }
+        self.events.push(event);
+    }
+
+    fn hear(&mut self, now: Instant, signal: Signal) {
+        match signal {
+            Signal::Candidate(candidate) => {
+                // One that belongs to an offer that was taken back is nobody's.
+                let _ = self.peer.add_ice_candidate(now, candidate);
+            }
+            Signal::Description(description) => {
+                let offer = description.kind == SdpType::Offer;
+                self.peer.set_remote_description(now, description).unwrap();
+                if offer {
+                    let answer = self.peer.set_local_description(now, None).unwrap();
+                    assert_eq!(answer.kind, SdpType::Answer);
+                    self.signals.push_back(Signal::Description(answer));
+                }
+            }
+        }
+        self.run(now);
+    }
+
+    pub(crate) fn all_received(&self) -> Vec<Message> {
+        self.received.values().flatten().cloned().collect()
+    }
+
+    /// Runs what the owner does after a call of its own.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.run(now);
+    }
+}
+
+/// Whatever runs on a host.
+pub(crate) enum Software {
+    Peer(Box<PeerHost>),
+    Turn(Box<TurnHost>),
+}
+
+impl Endpoint for Software {
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        match self {
+            Self::Peer(host) => {
+                let mut bytes = datagram.payload.to_vec();
+                let path = Path::udp(datagram.local, datagram.remote);
+                host.peer.handle_datagram(now, path, Ecn::NotEct, None, &mut bytes);
+                host.run(now);
+            }
+            Self::Turn(host) => host.handle_datagram(now, datagram),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Peer(host) => {
+                host.peer.handle_timeout(now);
+                host.run(now);
+            }
+            Self::Turn(host) => host.handle_timeout(now),
+        }
+    }
+
+    fn poll_transmit(&mut self, now: Instant, payload: &mut Vec<u8>) -> Option<Departure> {
+        match self {
+            Self::Peer(host) => {
+                payload.resize(65_536, 0);
+                let transmit = host.peer.poll_transmit(now, payload);
+                host.run(now);
+                let Some(transmit) = transmit else {
+                    payload.clear();
+                    return None;
+                };
+                payload.truncate(transmit.range.end);
+                payload.drain(..transmit.range.start);
+                Some(Departure::Udp {
+                    local: transmit.path.local,
+                    remote: transmit.path.remote,
+                    ecn: columba_netsim::Ecn::NotEct,
+                    segment_size: transmit.segment_size,
+                })
+            }
+            Self::Turn(host) => host.poll_transmit(payload),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Peer(host) => host.peer.poll_timeout(),
+            Self::Turn(host) => host.poll_timeout(),
+        }
+    }
+}
+
+/// The whole laboratory.
+pub(crate) struct Lab {
+    pub(crate) network: Network<Software>,
+    internet: ZoneId,
+    server: HostId,
+    hosts: Vec<HostId>,
+    pub(crate) interfaces: Vec<InterfaceId>,
+    /// What is on its way between the peers: when it arrives, at whom, what.
+    mail: VecDeque<(Instant, usize, Signal)>,
+    /// What is done to descriptions on the way.
+    pub(crate) forge: fn(SessionDescription) -> SessionDescription,
+}
+
+impl Lab {
+    fn empty(seed: u64) -> Self {
+        let mut network = Network::new(seed);
+        network.keep_trace(100);
+        let internet = network.add_zone();
+        let now = network.now();
+        let ip: IpAddr = SERVER.parse().unwrap();
+        let server = network.add_host(Software::Turn(Box::new(TurnHost::new(now, ip, seed))));
+        network.attach(server, internet, ip, Link::with_delay(Duration::from_millis(5)));
+        Self {
+            network,
+            internet,
+            server,
+            hosts: Vec::new(),
+            interfaces: Vec::new(),
+            mail: VecDeque::new(),
+            forge: |description| description,
+        }
+    }
+
+    /// Two peers in one network.
+    pub(crate) fn lan(configuration: &Configuration, loss: f64, seed: u64) -> Self {
+        let mut lab = Self::empty(seed);
+        let zone = lab.network.add_zone();
+        for address in ["10.0.0.1", "10.0.0.2"] {
+            lab.add(zone, address, configuration, loss);
+        }
+        lab
+    }
+
+    /// Two peers, each behind a NAT of its own.
+    pub(crate) fn homes(nats: [Nat; 2], configuration: &Configuration, loss: f64, seed: u64) -> Self {
+        let mut lab = Self::empty(seed);
+        for (nat, outer) in nats.into_iter().zip(["198.51.100.1", "198.51.100.2"]) {
+            let zone = lab.network.add_zone();
+            let router = Router { outer: vec![outer.parse().unwrap()], nat: Some(nat), ..Router::default() };
+            lab.network.add_router(zone, lab.internet, router);
+            lab.add(zone, "192.168.0.7", configuration, loss);
+        }
+        lab
+    }
+
+    fn add(&mut self, zone: ZoneId, address: &str, configuration: &Configuration, loss: f64) {
+        let address: IpAddr = address.parse().unwrap();
+        let now = self.network.now();
+        let seed = self.network.random().seed();
+        let configuration = Configuration { simulated: true, ..configuration.clone() };
+        let mut peer = Peer::new(configuration, now, WALL, seed).unwrap();
+        peer.handle_network_change(now, &[LocalAddress::from(address)]);
+        let software = PeerHost {
+            peer,
+            address,
+            next_port: 40_000,
+            signals: VecDeque::new(),
+            events: Vec::new(),
+            states: Vec::new(),
+            errors: Vec::new(),
+            open: Vec::new(),
+            closed: Vec::new(),
+            received: BTreeMap::new(),
+            reads: true,
+            offers: true,
+        };
+        let host = self.network.add_host(Software::Peer(Box::new(software)));
+        let loss = if loss > 0.0 { Loss::Random(loss) } else { Loss::None };
+        let link = Link { loss, ..Link::with_delay(Duration::from_millis(10)) };
+        self.interfaces.push(self.network.attach(host, zone, address, link));
+        self.hosts.push(host);
+    }
+
+    pub(crate) fn peer(&self, index: usize) -> &PeerHost {
+        match self.network.host(self.hosts[index]) {
+            Software::Peer(host) => host,
+            Software::Turn(_) => unreachable!("peers are peers"),
+        }
+    }
+
+    pub(crate) fn allocations(&self) -> u64 {
+        match self.network.host(self.server) {
+            Software::Turn(host) => host.allocations(),
+            Software::Peer(_) => unreachable!("the server is the server"),
+        }
+    }
+
+    pub(crate) fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut PeerHost, Instant) -> T) -> T {
+        self.network.with(self.hosts[index], |software, now| match software {
+            Software::Peer(host) => {
+                let answer = act(host, now);
+                host.run(now);
+                answer
+            }
+            Software::Turn(_) => unreachable!("peers are peers"),
+        })
+    }
+
+    /// A peer creates a channel, and the rest follows.
+    pub(crate) fn open(&mut self, index: usize, label: &str, init: DataChannelInit) -> ChannelId {
+        self.with(index, |host, now| host.peer.create_data_channel(now, label, init).unwrap())
+    }
+
+    /// Carries signals, and lets things happen, until the condition holds, for `limit` at the most.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let deadline = self.network.now() + limit;
+        loop {
+            self.collect();
+            if done(self) {
+                return true;
+            }
+            let next = self.mail.front().map_or(deadline, |(at, ..)| *at).min(deadline);
+            // A signal that is made meanwhile has to be posted in its time: hence in small steps.
+            let step = (self.network.now() + Duration::from_millis(5)).min(next);
+            self.network.run_until(step);
+            while self.mail.front().is_some_and(|(at, ..)| *at <= self.network.now()) {
+                if let Some((_, to, signal)) = self.mail.pop_front() {
+                    self.with(to, |host, now| host.hear(now, signal));
+                }
+            }
+            if self.network.now() >= deadline {
+                self.collect();
+                return done(self);
+            }
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        self.run_until(duration, |_| false);
+    }
+
+    fn collect(&mut self) {
+        let arrival = self.network.now() + Duration::from_millis(20);
+        for index in [ALICE, BOB] {
+            let signals = self.with(index, |host, _| std::mem::take(&mut host.signals));
+            for signal in signals {
+                let signal = match signal {
+                    Signal::Description(description) => Signal::Description((self.forge)(description)),
+                    candidate => candidate,
+                };
+                self.mail.push_back((arrival, 1 - index, signal));
+            }
+        }
+    }
+
+    pub(crate) fn both(&self, holds: impl Fn(&PeerHost) -> bool) -> bool {
+        holds(self.peer(ALICE)) && holds(self.peer(BOB))
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.both(|host| host.peer.connection_state() == PeerConnectionState::Connected)
+    }
+}
+
+/// A configuration with the lab's server.
+pub(crate) fn with_turn() -> Configuration {
+    let credentials = TurnHost::credentials();
+    let server = IceServer {
+        urls: vec![format!("turn:{SERVER}:{PORT}")],
+        username: credentials.username,
+        credential: credentials.password,
+    };
+    Configuration { ice_servers: vec![server], ..Configuration::default() }
+}
