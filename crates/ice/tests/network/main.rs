@@ -1,5 +1,6 @@
 //! Agents that meet over a simulated network, with the TURN server's own state machine in it.
 
+mod hostile;
 mod keeping;
 mod lab;
 mod matrix;

@@ -68,12 +68,12 @@ impl Lab {
             let message = buf[..length].to_vec();
             self.requests.push(Message::parse(&message).unwrap().method());
             if !self.deaf {
-                self.to_server(&message);
+                self.deliver(&message);
             }
         }
     }
 
-    fn to_server(&mut self, message: &[u8]) {
+    fn deliver(&mut self, message: &[u8]) {
         let mut buffer = vec![0; HEADROOM + message.len() + TAILROOM];
         let range = HEADROOM..HEADROOM + message.len();
         buffer[range.clone()].copy_from_slice(message);
@@ -123,7 +123,7 @@ impl Lab {
         buffer[range.clone()].copy_from_slice(data);
         let wrapped = self.client.wrap(peer(), &mut buffer, range).unwrap();
         let overhead = wrapped.len() - data.len();
-        self.to_server(&buffer[wrapped]);
+        self.deliver(&buffer[wrapped]);
         overhead
     }
 

@@ -1,0 +1,339 @@
+//! An agent under attack: a script of what may happen to it, in any order.
+//!
+//! Each step is a byte that chooses what happens, and bytes that say how. Datagrams come as they are, or as checks whose integrity
+//! holds, so that what lies behind it is reached, too.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_ice::{
+    Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Credentials, Ecn, Event,
+    HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role, ServerKind, TAILROOM, TcpType,
+    Transport,
+};
+use columba_stun::attributes::{
+    IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+};
+use columba_stun::{AttributeType, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId};
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+
+/// Steps of a script; more only take longer.
+const MAX_STEPS: usize = 300;
+
+const REMOTE_PWD: &str = "a password that the fuzzer knows";
+
+struct Script<'a>(&'a [u8]);
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (first, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        first
+    }
+
+    fn address(&mut self) -> SocketAddr {
+        let byte = self.byte().unwrap_or(0);
+        let ip: IpAddr = match byte % 4 {
+            0 => [198, 51, 100, byte].into(),
+            1 => [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(byte)].into(),
+            2 => [192, 0, 2, 9].into(),
+            _ => [127, 0, 0, 1].into(),
+        };
+        SocketAddr::new(ip, 1000 + u16::from(byte / 16))
+    }
+}
+
+struct World {
+    agent: Agent,
+    now: Instant,
+    sockets: Vec<SocketAddr>,
+    streams: Vec<Path>,
+    wishes: Vec<Event>,
+    /// What the agent last asked and where, to be answered.
+    asked: Vec<(Path, Vec<u8>)>,
+    port: u16,
+}
+
+/// Runs one script, and tells how many pairs were valid in the end.
+pub(crate) fn agent(data: &[u8]) -> usize {
+    let mut script = Script(data);
+    let Some(mode) = script.byte() else { return 0 };
+    let server = |kind, transport| IceServer {
+        kind,
+        host: Host::Ip([192, 0, 2, 9].into()),
+        port: 3478,
+        transport,
+        username: "ada".into(),
+        credential: "secret".into(),
+        url: "turn:test".into(),
+    };
+    let config = Config {
+        lite: mode & 1 != 0,
+        components: 1 + (mode >> 1 & 1),
+        servers: vec![
+            server(ServerKind::Stun, Transport::Udp),
+            server(ServerKind::Turn, Transport::Udp),
+            server(ServerKind::Turn, Transport::Tcp),
+        ],
+        ..Config::default()
+    };
+    let now = start();
+    let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
+    agent.set_role(if mode & 4 == 0 { Role::Controlling } else { Role::Controlled });
+    let mut world =
+        World { agent, now, sockets: vec![], streams: vec![], wishes: vec![], asked: vec![], port: 5000 };
+    for _ in 0..MAX_STEPS {
+        let Some(step) = script.byte() else { break };
+        world.step(step, &mut script);
+        world.drain();
+    }
+    let pairs = world.agent.stats().pairs;
+    let valid = pairs.iter().filter(|pair| pair.state == PairState::Succeeded).count();
+    world.agent.close(world.now);
+    world.drain();
+    for _ in 0..100 {
+        let Some(at) = world.agent.poll_timeout() else { return valid };
+        world.now = world.now.max(at);
+        world.agent.handle_timeout(world.now);
+        world.drain();
+    }
+    panic!("a closed agent goes on and on");
+}
+
+#[allow(clippy::disallowed_methods, reason = "an Instant can be had no other way; its value does not matter")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+impl World {
+    fn step(&mut self, step: u8, script: &mut Script<'_>) {
+        let now = self.now;
+        match step % 14 {
+            0 => self.agent.gather(now),
+            1 => {
+                let count = usize::from(script.byte().unwrap_or(0) % 4);
+                let addresses: Vec<_> = (0..count).map(|_| script.address().ip().into()).collect();
+                self.agent.handle_network_change(now, &addresses);
+            }
+            2 => self.grant(script),
+            3 => self.agent.set_remote(now, parameters(script.byte().unwrap_or(0))),
+            4 => {
+                let candidate = candidate(script);
+                self.agent.add_remote_candidate(now, candidate);
+            }
+            5 => self.agent.end_of_remote_candidates(now),
+            6 => {
+                let length = usize::from(script.byte().unwrap_or(0));
+                let bytes = script.take(length).to_vec();
+                self.deliver(script, bytes);
+            }
+            7 => {
+                let bytes = self.check(script);
+                self.deliver(script, bytes);
+            }
+            8 => self.answer(script),
+            9 | 10 => self.wait(script.byte().unwrap_or(0)),
+            11 => self.agent.restart(now, None),
+            12 => {
+                let mut buffer = [0; HEADROOM + 100 + TAILROOM];
+                let _ = self.agent.prepare(now, &mut buffer, HEADROOM..HEADROOM + 100, None);
+            }
+            _ => {
+                if let Some(path) = self.streams.pop() {
+                    self.agent.handle_input(now, Input::Closed { path });
+                }
+            }
+        }
+    }
+
+    fn grant(&mut self, script: &mut Script<'_>) {
+        let choice = script.byte().unwrap_or(0);
+        let Some(wish) = self.wishes.pop() else { return };
+        let refused = choice.is_multiple_of(8);
+        self.port += 1;
+        let input = match wish {
+            Event::BindUdp { id, .. } if refused => Input::BindFailed { id },
+            Event::BindUdp { id, address } => {
+                let local = SocketAddr::new(address, self.port);
+                self.sockets.push(local);
+                Input::Bound { id, local }
+            }
+            Event::Connect { id, .. } if refused => Input::ConnectFailed { id },
+            Event::Connect { id, local, remote, .. } => {
+                let path = Path::new(Transport::Tcp, SocketAddr::new(local, self.port), remote);
+                self.streams.push(path);
+                Input::Connected { id, path }
+            }
+            Event::Resolve { id, .. } | Event::ResolveMdns { id, .. } => {
+                let addresses = if refused { vec![] } else { vec![script.address().ip()] };
+                Input::Resolved { id, addresses }
+            }
+            _ => return,
+        };
+        self.agent.handle_input(self.now, input);
+    }
+
+    fn deliver(&mut self, script: &mut Script<'_>, mut bytes: Vec<u8>) {
+        let choice = usize::from(script.byte().unwrap_or(0));
+        let path = if choice.is_multiple_of(5) && !self.streams.is_empty() {
+            self.streams[choice % self.streams.len()]
+        } else if !self.sockets.is_empty() {
+            Path::udp(self.sockets[choice % self.sockets.len()], script.address())
+        } else {
+            return;
+        };
+        let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut bytes);
+    }
+
+    /// A check whose integrity holds.
+    fn check(&self, script: &mut Script<'_>) -> Vec<u8> {
+        let (choice, number) = (script.byte().unwrap_or(0), script.byte().unwrap_or(0));
+        let credentials = self.agent.local_credentials();
+        let username = format!("{}:them{}", credentials.ufrag, number % 3);
+        let mut buffer = [0; 400];
+        let id = TransactionId([number; 12]);
+        let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
+            return Vec::new();
+        };
+        let mut push = || -> Result<(), columba_stun::BuildError> {
+            builder.push(&Username(&username))?;
+            if choice & 1 == 0 {
+                builder.push(&Priority(u32::from(number) << 20))?;
+            }
+            if choice & 2 == 0 {
+                builder.push(&IceControlling(u64::from(number) << 56))?;
+            } else {
+                builder.push(&IceControlled(u64::from(number) << 56))?;
+            }
+            if choice & 4 != 0 {
+                builder.push(&UseCandidate)?;
+            }
+            if choice & 8 != 0 {
+                builder.push_raw(AttributeType::new(0xC001), script.take(usize::from(number % 6)))?;
+            }
+            if choice & 16 != 0 {
+                builder.push_raw(columba_ice::EMBEDDED, b"embedded")?;
+            }
+            builder.integrity(&IntegrityKey::short_term(&credentials.pwd))?.fingerprint()?;
+            Ok(())
+        };
+        let _ = push();
+        builder.as_bytes().to_vec()
+    }
+
+    /// An answer to something that the agent asked, signed as the other side would.
+    fn answer(&mut self, script: &mut Script<'_>) {
+        let choice = script.byte().unwrap_or(0);
+        let mapped = script.address();
+        let Some((path, bytes)) = self.asked.pop() else { return };
+        let Ok(request) = Message::parse(&bytes) else { return };
+        let mut buffer = [0; 400];
+        let code = columba_stun::ErrorCode::new(if choice & 2 == 0 { 487 } else { 300 + u16::from(choice) });
+        let builder = match code.filter(|_| choice & 1 == 0) {
+            Some(code) => MessageBuilder::error(&mut buffer, &request, code),
+            None => MessageBuilder::success(&mut buffer, &request),
+        };
+        let Ok(mut builder) = builder else { return };
+        let mut push = || -> Result<(), columba_stun::BuildError> {
+            builder.push(&XorMappedAddress(mapped))?;
+            if choice & 4 != 0 {
+                builder.push(&columba_stun::attributes::XorRelayedAddress(mapped))?;
+            }
+            if request.has_integrity() {
+                builder.integrity(&IntegrityKey::short_term(REMOTE_PWD))?;
+            }
+            builder.fingerprint()?;
+            Ok(())
+        };
+        let _ = push();
+        let mut answer = builder.as_bytes().to_vec();
+        let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut answer);
+    }
+
+    fn wait(&mut self, length: u8) {
+        let end = self.now + Duration::from_millis(10) * u32::from(length) * u32::from(length) / 16;
+        for _ in 0..200 {
+            let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.agent.handle_timeout(self.now);
+            self.drain();
+            let next = self.agent.poll_timeout();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a timer in the past after its time was handled"
+            );
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.agent.poll_event() {
+            match event {
+                Event::CloseUdp { local } => self.sockets.retain(|one| *one != local),
+                Event::CloseStream { path } => self.streams.retain(|one| *one != path),
+                Event::BindUdp { .. }
+                | Event::Connect { .. }
+                | Event::Resolve { .. }
+                | Event::ResolveMdns { .. }
+                    if self.wishes.len() < 50 =>
+                {
+                    self.wishes.push(event);
+                }
+                _ => {}
+            }
+        }
+        let mut buffer = [0; 2000];
+        for sent in 0.. {
+            let Some(transmit) = self.agent.poll_transmit(self.now, &mut buffer) else { break };
+            assert!(sent < 2000, "no end of sending");
+            if self.asked.len() < 50 {
+                self.asked.push((transmit.path, buffer[transmit.range].to_vec()));
+            }
+        }
+        let stats = self.agent.stats();
+        assert!(stats.pairs.len() <= 100 && stats.remote_candidates.len() <= 100);
+        assert!(stats.local_candidates.len() <= 2000);
+    }
+}
+
+fn parameters(choice: u8) -> RemoteParameters {
+    RemoteParameters {
+        credentials: Credentials { ufrag: format!("them{}", choice % 3).into(), pwd: REMOTE_PWD.into() },
+        lite: choice & 64 != 0,
+        trickle: true,
+        renomination: choice & 32 != 0,
+        pacing: (choice & 128 != 0).then_some(Duration::from_millis(u64::from(choice))),
+    }
+}
+
+fn candidate(script: &mut Script<'_>) -> Candidate {
+    let choice = script.byte().unwrap_or(0);
+    let address = script.address();
+    Candidate {
+        foundation: (choice % 5).to_string().into(),
+        component: 1 + choice % 3,
+        transport: if choice.is_multiple_of(7) {
+            CandidateTransport::Tcp(TcpType::Passive)
+        } else {
+            CandidateTransport::Udp
+        },
+        priority: u32::from(choice) << 23,
+        address: if choice.is_multiple_of(11) {
+            CandidateAddress::Name("somebody.local".into())
+        } else {
+            CandidateAddress::Ip(address.ip())
+        },
+        port: address.port(),
+        kind: CandidateKind::Host,
+        related: None,
+        ufrag: (choice & 64 != 0).then(|| format!("them{}", choice % 3).into()),
+        network_cost: None,
+        url: None,
+    }
+}
