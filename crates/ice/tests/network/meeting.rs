@@ -145,3 +145,30 @@ fn servers_that_do_not_answer_are_reported() {
     assert_eq!(error.code, 701);
     assert!(error.url.contains("5.0.0.1") && error.local.is_some());
 }
+
+#[test]
+fn reflexive_pairs_take_no_more_than_two_round_trips() {
+    let round_trip = Duration::from_millis(40);
+    for (first, second) in [(Nat::CONE, Nat::PORT), (Nat::PORT, Nat::PORT), (Nat::ADDRESS, Nat::SYMMETRIC)] {
+        let routers = [behind("198.51.100.1", first), behind("198.51.100.2", second)];
+        let mut lab = Lab::two_homes(routers, &with_turn(), 6);
+        lab.delay = SECOND * 1000;
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, now| host.gather(now));
+        }
+        lab.run_for(SECOND);
+        let start = lab.network.now();
+        for (from, to) in [(ALICE, BOB), (BOB, ALICE)] {
+            for candidate in lab.peer(from).found.clone() {
+                lab.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
+            }
+        }
+        lab.tell(ALICE, BOB);
+        lab.tell(BOB, ALICE);
+        assert!(lab.run_until(SECOND * 5, Lab::connected), "{}", lab.network.trace());
+        for index in [ALICE, BOB] {
+            let took = lab.peer(index).writable_at.map(|at| at - start);
+            assert!(took <= Some(round_trip * 2), "{first:?}, {second:?}: {took:?}\n{}", lab.network.trace());
+        }
+    }
+}
