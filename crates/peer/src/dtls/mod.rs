@@ -4,6 +4,8 @@
 //! holds is [read](Dtls::read) into the datagram's own bytes.
 
 mod dimpl;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::ops::Range;

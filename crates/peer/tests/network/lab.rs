@@ -9,7 +9,8 @@ use columba_netsim::{
 };
 use columba_peer::{
     ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, IceCandidateInit, IceServer, Input,
-    LocalAddress, Message, Path, Peer, PeerConnectionState, Request, SdpType, SessionDescription, UnixTime,
+    LocalAddress, Message, Path, Peer, PeerConnectionState, Request, SdpType, SessionDescription,
+    SignalingState, UnixTime,
 };
 
 use crate::server::{PORT, TurnHost};
@@ -36,6 +37,7 @@ pub(crate) struct PeerHost {
     pub(crate) received: BTreeMap<ChannelId, Vec<Message>>,
     /// Whether messages are read as they come.
     pub(crate) reads: bool,
+    polite: bool,
     /// Whether offers are made as they are needed.
     pub(crate) offers: bool,
 }
@@ -93,6 +95,10 @@ impl PeerHost {
             }
             Signal::Description(description) => {
                 let offer = description.kind == SdpType::Offer;
+                // Perfect negotiation: of two offers that collide, the impolite side's stands.
+                if offer && !self.polite && self.peer.signaling_state() != SignalingState::Stable {
+                    return;
+                }
                 self.peer.set_remote_description(now, description).unwrap();
                 if offer {
                     let answer = self.peer.set_local_description(now, None).unwrap();
@@ -106,11 +112,6 @@ impl PeerHost {
 
     pub(crate) fn all_received(&self) -> Vec<Message> {
         self.received.values().flatten().cloned().collect()
-    }
-
-    /// Runs what the owner does after a call of its own.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        self.run(now);
     }
 }
 
@@ -248,6 +249,7 @@ impl Lab {
             closed: Vec::new(),
             received: BTreeMap::new(),
             reads: true,
+            polite: !self.hosts.is_empty(),
             offers: true,
         };
         let host = self.network.add_host(Software::Peer(Box::new(software)));

@@ -1,7 +1,7 @@
 //! Peers that meet.
 
 use columba_netsim::Nat;
-use columba_peer::{Configuration, DataChannelInit, DtlsVersions};
+use columba_peer::{Configuration, DataChannelInit, DtlsVersions, Event, SignalingState};
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
 
@@ -28,5 +28,56 @@ fn peers_behind_nats_connect_over_the_relay_where_they_must() {
             lab.open(ALICE, "chat", DataChannelInit::default());
             assert!(lab.run_until(SECOND * 60, Lab::connected), "{relayed} {loss} {}", lab.network.trace());
         }
+    }
+}
+
+#[test]
+fn offers_that_collide_end_in_one_connection() {
+    for seed in 0..10 {
+        let mut lab = Lab::lan(&Configuration::default(), 0.0, seed);
+        lab.open(ALICE, "one", DataChannelInit::default());
+        lab.open(BOB, "two", DataChannelInit::default());
+        assert!(lab.run_until(SECOND * 5, Lab::connected), "{}", lab.network.trace());
+        assert!(
+            lab.both(|host| host.errors.is_empty() && host.peer.signaling_state() == SignalingState::Stable)
+        );
+    }
+}
+
+#[test]
+fn a_restart_takes_new_credentials_and_keeps_the_connection() {
+    for restarter in [ALICE, BOB] {
+        let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.0, 5);
+        lab.open(ALICE, "chat", DataChannelInit::default());
+        assert!(lab.run_until(SECOND * 10, Lab::connected));
+        lab.run_for(SECOND * 3);
+        let ufrag = |lab: &Lab, index: usize| {
+            let sdp = lab.peer(index).peer.local_description().unwrap().sdp;
+            sdp.lines().find(|line| line.starts_with("a=ice-ufrag")).unwrap().to_owned()
+        };
+        let old = [ufrag(&lab, ALICE), ufrag(&lab, BOB)];
+        lab.with(restarter, |host, now| host.peer.restart_ice(now));
+        lab.run_for(SECOND * 10);
+        assert_ne!(ufrag(&lab, ALICE), old[ALICE]);
+        assert_ne!(ufrag(&lab, BOB), old[BOB]);
+        assert!(lab.connected(), "{:?}", lab.peer(ALICE).states);
+        assert!(lab.both(|host| host.errors.is_empty()));
+        // It was negotiated once, not again and again.
+        let stable = Event::SignalingState(SignalingState::Stable);
+        assert_eq!(lab.peer(ALICE).events.iter().filter(|event| **event == stable).count(), 2);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let run = |seed| {
+        let mut lab = Lab::homes([Nat::PORT, Nat::SYMMETRIC], &with_turn(), 0.1, seed);
+        lab.open(ALICE, "chat", DataChannelInit::default());
+        assert!(lab.run_until(SECOND * 60, Lab::connected));
+        lab.run_for(SECOND * 30);
+        (lab.network.stats().sent, lab.network.stats().delivered)
+    };
+    for seed in 0..5 {
+        assert_eq!(run(seed), run(seed));
     }
 }

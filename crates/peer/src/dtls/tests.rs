@@ -1,0 +1,215 @@
+//! Two associations in memory, and what an attacker sends them.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::{BACK, Dimpl, Dtls, DtlsConfig, DtlsEvent, FRONT};
+use crate::certificate::Certificate;
+use crate::configuration::DtlsVersions;
+use crate::time::UnixTime;
+
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time; nothing depends on its value")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+/// The client's and the server's.
+fn certificate(client: bool) -> &'static Certificate {
+    static BOTH: OnceLock<[Certificate; 2]> = OnceLock::new();
+    let both = BOTH.get_or_init(|| {
+        let wall = UnixTime(Duration::from_secs(1_790_000_000));
+        [0, 1].map(|seed| Certificate::generate(&mut ChaCha12Rng::seed_from_u64(seed), wall).unwrap())
+    });
+    &both[usize::from(client)]
+}
+
+fn association(client: bool, versions: DtlsVersions, now: Instant) -> Dimpl {
+    let config = DtlsConfig {
+        certificate: certificate(client),
+        client,
+        versions,
+        datagram_size: 1200,
+        first_timeout: Duration::from_millis(300),
+        seed: Some(7),
+    };
+    Dimpl::new(&config, now).unwrap()
+}
+
+fn flights(from: &mut Dimpl) -> Vec<Vec<u8>> {
+    let mut buf = [0; 2048];
+    std::iter::from_fn(|| from.poll_transmit(&mut buf).map(|length| buf[..length].to_vec())).collect()
+}
+
+fn events(of: &mut Dimpl) -> Vec<DtlsEvent> {
+    std::iter::from_fn(|| of.poll_event()).collect()
+}
+
+/// Lets the two shake hands; `order` may change each flight on the way.
+fn shake_hands(pair: &mut [Dimpl; 2], now: Instant, mut order: impl FnMut(&mut Vec<Vec<u8>>)) {
+    for _ in 0..20 {
+        for from in 0..2 {
+            let mut datagrams = flights(&mut pair[from]);
+            order(&mut datagrams);
+            for datagram in datagrams {
+                pair[1 - from].open(now, &datagram).unwrap();
+            }
+        }
+    }
+}
+
+fn connected(versions: DtlsVersions, now: Instant) -> [Dimpl; 2] {
+    let mut pair = [association(true, versions, now), association(false, versions, now)];
+    shake_hands(&mut pair, now, |_| {});
+    for (index, one) in pair.iter_mut().enumerate() {
+        let other = certificate(index == 1);
+        let expected = [DtlsEvent::PeerCertificate(other.der().to_vec()), DtlsEvent::Connected];
+        assert_eq!(events(one), expected);
+    }
+    pair
+}
+
+fn sealed(from: &mut Dimpl, now: Instant, plaintext: &[u8]) -> Vec<u8> {
+    let mut buf = vec![0xEE; FRONT + plaintext.len() + BACK];
+    buf[FRONT..FRONT + plaintext.len()].copy_from_slice(plaintext);
+    let record = from.seal(now, &mut buf, FRONT..FRONT + plaintext.len()).unwrap();
+    assert_eq!(record.start, 0);
+    buf[record].to_vec()
+}
+
+#[test]
+fn what_is_sealed_is_read_in_place_and_fits_its_room() {
+    let now = start();
+    for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let mut pair = connected(versions, now);
+        for round in 0..200_usize {
+            let plaintext = vec![round as u8; 1 + round * 5];
+            for from in 0..2 {
+                let mut datagram = sealed(&mut pair[from], now, &plaintext);
+                let to = &mut pair[1 - from];
+                to.open(now, &datagram.clone()).unwrap();
+                let range = to.read(&mut datagram).unwrap();
+                assert_eq!(datagram[range], plaintext);
+                assert_eq!(to.read(&mut datagram), None);
+                // A second time it is a replay.
+                to.open(now, &datagram.clone()).unwrap();
+                assert_eq!(to.read(&mut datagram), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn goodbye_is_heard() {
+    let now = start();
+    for versions in [DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let [mut client, mut server] = connected(versions, now);
+        client.close(now);
+        for datagram in flights(&mut client) {
+            server.open(now, &datagram).unwrap();
+        }
+        assert_eq!(server.read(&mut [0; 100]), None);
+        assert_eq!(events(&mut server), [DtlsEvent::Closed]);
+        assert_eq!(client.seal(now, &mut [0; 100], FRONT..FRONT + 1), None);
+    }
+}
+
+#[test]
+fn a_flight_out_of_order_needs_no_second_one() {
+    let now = start();
+    for versions in [DtlsVersions::Auto, DtlsVersions::Dtls13] {
+        let mut pair = [association(true, versions, now), association(false, versions, now)];
+        shake_hands(&mut pair, now, |datagrams| datagrams.reverse());
+        assert!(events(&mut pair[0]).contains(&DtlsEvent::Connected), "{versions:?}");
+    }
+}
+
+#[test]
+fn a_flight_that_is_lost_is_sent_again_in_time() {
+    let mut now = start();
+    let mut client = association(true, DtlsVersions::Auto, now);
+    assert_eq!(flights(&mut client).len(), 1, "a ClientHello");
+    for wait in [300, 600, 1200] {
+        let at = client.poll_timeout().unwrap();
+        let waited = at - now;
+        assert!(waited <= Duration::from_millis(wait * 3 / 2), "{waited:?}");
+        now = at;
+        client.handle_timeout(now).unwrap();
+        assert!(!flights(&mut client).is_empty());
+    }
+}
+
+#[test]
+fn one_whom_nobody_answers_gives_up() {
+    let mut now = start();
+    let begin = now;
+    let mut client = association(true, DtlsVersions::Auto, now);
+    let mut steps = 0;
+    loop {
+        flights(&mut client);
+        steps += 1;
+        assert!(steps < 100);
+        now = client.poll_timeout().unwrap().max(now);
+        if client.handle_timeout(now).is_err() {
+            break;
+        }
+    }
+    assert!(
+        (Duration::from_secs(30)..Duration::from_secs(120)).contains(&(now - begin)),
+        "{:?}",
+        now - begin
+    );
+    assert_eq!(client.poll_timeout(), None);
+}
+
+#[test]
+fn noise_before_the_answer_is_held_or_dropped() {
+    let now = start();
+    let mut pair = [association(true, DtlsVersions::Auto, now), association(false, DtlsVersions::Auto, now)];
+    for length in 0..100 {
+        pair[0].open(now, &vec![length as u8; length]).unwrap();
+    }
+    assert!(pair[0].dropped() >= 90);
+    shake_hands(&mut pair, now, |_| {});
+    assert!(events(&mut pair[0]).contains(&DtlsEvent::Connected));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever arrives, nothing panics; an error ends the association, and it stays ended.
+    #[test]
+    fn nothing_that_arrives_makes_it_panic(seed: u64, client: bool, mangled in 0..6_usize) {
+        let now = start();
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let mut pair = [association(true, DtlsVersions::Auto, now), association(false, DtlsVersions::Auto, now)];
+        let mut datagrams = Vec::new();
+        for _ in 0..mangled {
+            for from in 0..2 {
+                for datagram in flights(&mut pair[from]) {
+                    let _ = pair[1 - from].open(now, &datagram);
+                    datagrams.push(datagram);
+                }
+            }
+        }
+        let victim = &mut pair[usize::from(!client)];
+        for mut datagram in datagrams {
+            for _ in 0..rng.next_u32() % 4 {
+                let at = rng.next_u32() as usize % datagram.len();
+                datagram[at] = rng.next_u32() as u8;
+            }
+            datagram.truncate(1 + rng.next_u32() as usize % datagram.len());
+            let _ = victim.open(now, &datagram);
+            while victim.read(&mut datagram).is_some() {}
+            let mut noise = vec![0; 1 + rng.next_u32() as usize % 1500];
+            rng.fill_bytes(&mut noise);
+            noise[0] = 20 + noise[0] % 44;
+            let _ = victim.open(now, &noise);
+            while victim.read(&mut noise).is_some() {}
+            flights(victim);
+        }
+    }
+}
