@@ -23,8 +23,8 @@ fn two_peers_find_each_other_and_talk() {
     assert_eq!(joined_a["peers"], json!([]));
     let servers = joined_a["iceServers"].as_array().unwrap();
     let port = server.stun_port("UDP");
-    assert_eq!(servers[0]["urls"][0], format!("stun:127.0.0.1:{port}"));
-    assert!(text(&servers[1]["urls"][0]).starts_with("turn:127.0.0.1:"), "{servers:?}");
+    assert_eq!(servers[0]["urls"][0], format!("stun:a.test:{port}"));
+    assert!(text(&servers[1]["urls"][0]).starts_with("turn:a.test:"), "{servers:?}");
     assert!(text(&servers[1]["username"]).ends_with(&format!(":{}", text(&joined_a["peer"]))));
 
     let (mut b, joined_b) = join(&server, "meeting");

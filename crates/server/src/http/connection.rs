@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 
 use super::Client;
 use super::client::{Connection, contains};
+use super::socket::Socket;
 use super::static_files::plain;
 use super::stream::{Peeked, Stream};
 use crate::config::WebOptions;
@@ -172,10 +173,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Sha
                 let Some(admitted) = shared.admit(peer) else { continue };
                 let (router, shared) = (router.clone(), shared.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, router, &shared).await {
+                    if let Err(error) = connection(stream, admitted, peer, router, &shared).await {
                         debug!(%error, "a connection ended early");
                     }
-                    drop(admitted);
                 });
             }
             // The client has gone already; the next one has not.
@@ -190,6 +190,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Sha
 
 async fn connection(
     stream: TcpStream,
+    admitted: Admitted,
     peer: SocketAddr,
     router: Router,
     shared: &Arc<Shared>,
@@ -197,7 +198,7 @@ async fn connection(
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let mut connection = Connection { peer, local: stream.local_addr()?, tls: false };
-    let stream = timeout(shared.patience, Peeked::new(stream)).await??;
+    let stream = timeout(shared.patience, Peeked::new(Socket::new(stream, admitted))).await??;
     let Some(tls) = &shared.tls else {
         return dispatch(stream, connection, router, shared).await;
     };

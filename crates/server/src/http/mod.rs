@@ -6,6 +6,7 @@ mod headers;
 mod health;
 mod listener;
 mod router;
+mod socket;
 mod static_files;
 mod stream;
 

@@ -1,0 +1,135 @@
+//! A TCP connection that counts for as long as it is open, and that closes in such a way that its last words arrive.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How long a client may go on sending what nobody reads any more.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of it is taken.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// A TCP connection with whatever must be kept until it is closed.
+///
+/// Closing a socket that has unread bytes makes the kernel reset the connection, and the reset takes back what was sent
+/// last: the very answer that says what was wrong. So whoever drops it ends its own direction only, and what the
+/// client still sends is read and forgotten, for a bounded time.
+#[derive(Debug)]
+pub(crate) struct Socket<K: Send + 'static> {
+    /// `None` only while it is dropped.
+    stream: Option<TcpStream>,
+    kept: Option<K>,
+}
+
+impl<K: Send + 'static> Socket<K> {
+    pub(crate) fn new(stream: TcpStream, kept: K) -> Self {
+        Self { stream: Some(stream), kept: Some(kept) }
+    }
+
+    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = Pin::into_inner(self).stream.as_mut();
+        stream.map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<K: Send + 'static> Drop for Socket<K> {
+    fn drop(&mut self) {
+        let (stream, kept) = (self.stream.take(), self.kept.take());
+        if let (Some(stream), Ok(runtime)) = (stream, Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = timeout(LINGER, forget_the_rest(stream)).await;
+                drop(kept);
+            });
+        }
+    }
+}
+
+async fn forget_the_rest(mut stream: TcpStream) {
+    let (mut left, mut scrap) = (LINGER_BYTES, vec![0; 16 * 1024]);
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    while left > 0 {
+        match stream.read(&mut scrap).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => left = left.saturating_sub(read),
+        }
+    }
+}
+
+impl<K: Send + 'static> Unpin for Socket<K> {}
+
+impl<K: Send + 'static> AsyncRead for Socket<K> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(context, buffer)
+    }
+}
+
+impl<K: Send + 'static> AsyncWrite for Socket<K> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn last_words_arrive_though_nobody_reads_the_client_out() {
+        for _ in 0..20 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let (closed, is_closed) = mpsc::channel::<()>();
+            let mut socket = Socket::new(stream, closed);
+            client.write_all(&[1; 100_000]).await.unwrap();
+            socket.write_all(b"too much").await.unwrap();
+            drop(socket);
+            // It still counts while the client goes on.
+            assert_eq!(is_closed.try_recv(), Err(mpsc::TryRecvError::Empty));
+            let _ = client.write_all(&[2; 100_000]).await;
+            let mut said = String::new();
+            timeout(Duration::from_secs(5), client.read_to_string(&mut said)).await.unwrap().unwrap();
+            assert_eq!(said, "too much");
+            drop(client);
+            let gone = tokio::task::spawn_blocking(move || is_closed.recv_timeout(Duration::from_secs(5)));
+            assert_eq!(gone.await.unwrap(), Err(mpsc::RecvTimeoutError::Disconnected));
+        }
+    }
+}
