@@ -1,0 +1,342 @@
+//! The driver: the only place where a peer connection meets sockets, names and the clock.
+//!
+//! One task for each connection. Whenever something has happened (a socket is readable, a deadline has come, a handle has changed
+//! the state machine), it takes in what arrived, sends what is to be sent, hands on what is to be known, and sleeps again. It never waits for
+//! the application, and holds the lock for no longer than one step of the state machine takes.
+
+mod mdns;
+mod names;
+pub(crate) mod network;
+pub(crate) mod stream;
+mod udp;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use columba_peer::{BindId, Event, Input, LocalAddress, Request, Transmit, Transport};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep_until};
+use tracing::debug;
+
+use crate::data_channel::ENOUGH_ROOM;
+use crate::shared::{Shared, State};
+use udp::{Received, Socket};
+
+/// Sends between two looks at the sockets, so that a flood of one kind does not starve the other.
+const SENDS_PER_TURN: usize = 32;
+
+/// Batches read from one socket in a turn.
+const BATCHES_PER_TURN: usize = 4;
+
+/// How often the host's addresses are looked at.
+const NETWORK_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long a closed connection may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What is sent at once, at most: 64 KiB is what the kernel takes.
+const SEND_BUFFER: usize = 64 << 10;
+
+thread_local! {
+    /// What is about to be sent; one for each thread, because nobody needs it between two turns.
+    static OUTGOING: RefCell<Vec<u8>> = RefCell::new(vec![0; SEND_BUFFER]);
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    sockets: Vec<Socket>,
+    /// What a socket did not take; nothing else is sent before it.
+    blocked: Option<Transmit>,
+    blocked_bytes: Vec<u8>,
+    timer: Pin<Box<Sleep>>,
+    addresses: Vec<LocalAddress>,
+    look_at_network: Instant,
+    /// When a closed connection is given up.
+    give_up: Option<Instant>,
+    tasks: JoinSet<()>,
+}
+
+/// Whether there is more to do at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Done,
+    More,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, addresses: Vec<LocalAddress>) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            sockets: Vec::new(),
+            blocked: None,
+            blocked_bytes: Vec::new(),
+            timer: Box::pin(sleep_until(now.into())),
+            addresses,
+            look_at_network: now + NETWORK_INTERVAL,
+            give_up: None,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the connection is closed and everything is said.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.lock().driver = Some(cx.waker().clone());
+        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
+        self.keep_time();
+        let mut turn = self.receive(cx);
+        if self.transmit(cx) == Turn::More {
+            turn = Turn::More;
+        }
+        // Sockets that were just asked for have something to send.
+        while self.hand_on() {
+            if self.transmit(cx) == Turn::More {
+                turn = Turn::More;
+            }
+        }
+        let deadline = {
+            let mut state = self.shared.lock();
+            make_room(&mut state);
+            if state.peer.is_drained() && self.is_closed(&state) {
+                return Poll::Ready(());
+            }
+            state.peer.poll_timeout()
+        };
+        let now = Instant::now();
+        if self.give_up.is_some_and(|at| at <= now) {
+            return Poll::Ready(());
+        }
+        let deadline =
+            [deadline, self.give_up].into_iter().flatten().fold(self.look_at_network, Instant::min);
+        self.timer.as_mut().reset(deadline.into());
+        if turn == Turn::More || self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Whether the application has closed the connection; from then on it has a while to say goodbye.
+    fn is_closed(&self, state: &State) -> bool {
+        state.peer.connection_state() == columba_peer::PeerConnectionState::Closed
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        let addresses = (self.look_at_network <= now).then(network::addresses);
+        let mut state = self.shared.lock();
+        if let Some(addresses) = addresses {
+            self.look_at_network = now + NETWORK_INTERVAL;
+            if addresses != self.addresses {
+                debug!(count = addresses.len(), "the host's addresses have changed");
+                state.peer.handle_network_change(now, &addresses);
+                self.addresses = addresses;
+            }
+        }
+        if state.peer.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.peer.handle_timeout(now);
+        }
+        if self.give_up.is_none() && self.is_closed(&state) {
+            self.give_up = Some(now + FAREWELL);
+        }
+    }
+
+    /// Takes in what has arrived.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut turn = Turn::Done;
+        for socket in &mut self.sockets {
+            let mut batches = 0;
+            loop {
+                match socket.poll_receive(cx, &self.shared) {
+                    Received::Nothing => break,
+                    Received::Something if batches < BATCHES_PER_TURN => batches += 1,
+                    Received::Something => {
+                        turn = Turn::More;
+                        break;
+                    }
+                }
+            }
+        }
+        turn
+    }
+
+    /// Sends what there is to be sent.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Turn {
+        if let Some(transmit) = self.blocked.take() {
+            let bytes = std::mem::take(&mut self.blocked_bytes);
+            let rest = self.send(cx, &bytes, transmit);
+            self.blocked_bytes = bytes;
+            if let Some(rest) = rest {
+                self.blocked = Some(rest);
+                return Turn::Done;
+            }
+        }
+        OUTGOING.with_borrow_mut(|buffer| {
+            for _ in 0..SENDS_PER_TURN {
+                let next = self.shared.lock().peer.poll_transmit(Instant::now(), buffer);
+                let Some(transmit) = next else { return Turn::Done };
+                if let Some(rest) = self.send(cx, buffer, transmit) {
+                    self.blocked_bytes.clear();
+                    self.blocked_bytes.extend_from_slice(&buffer[rest.range.clone()]);
+                    self.blocked = Some(Transmit { range: 0..rest.range.len(), ..rest });
+                    return Turn::Done;
+                }
+            }
+            Turn::More
+        })
+    }
+
+    /// Gives one transmit to its socket or connection. What the socket did not take comes back.
+    fn send(&mut self, cx: &mut Context<'_>, buffer: &[u8], transmit: Transmit) -> Option<Transmit> {
+        if transmit.path.transport == Transport::Udp {
+            let socket = self.sockets.iter_mut().find(|socket| socket.local == transmit.path.local)?;
+            return socket.poll_send(cx, buffer, transmit);
+        }
+        if let Some(stream) = self.shared.lock().streams.get(&transmit.path) {
+            stream.push(&buffer[transmit.range]);
+        }
+        None
+    }
+
+    /// Hands on what the peer has to say. True if anything was done that may lead to more.
+    fn hand_on(&mut self) -> bool {
+        let mut acted = false;
+        let mut told = false;
+        loop {
+            let mut state = self.shared.lock();
+            let Some(event) = state.peer.poll_event() else { break };
+            match event {
+                Event::Request(request) => {
+                    drop(state);
+                    self.fulfil(request);
+                    acted = true;
+                }
+                event => told |= hand_to_application(&mut state, event),
+            }
+        }
+        if told {
+            self.shared.changed.notify_waiters();
+        }
+        acted
+    }
+
+    /// Does, or begins to do, what is needed of the outside world.
+    fn fulfil(&mut self, request: Request) {
+        match request {
+            Request::BindUdp { id, address } => self.bind(id, address),
+            Request::CloseUdp { local } => self.close_socket(local),
+            Request::Connect { id, local, remote, tls, framing } => {
+                let wish = stream::Wish { id, local, remote, tls, framing };
+                self.tasks.spawn(stream::run(wish, Arc::downgrade(&self.shared)));
+            }
+            Request::CloseStream { path } => {
+                if let Some(stream) = self.shared.lock().streams.remove(&path) {
+                    stream.close();
+                }
+            }
+            Request::Resolve { id, host } => {
+                let answer = names::resolve(host);
+                self.tasks.spawn(names::report(Arc::downgrade(&self.shared), id, answer));
+            }
+            Request::ResolveMdns { id, host } => {
+                let answer = mdns::resolve(host);
+                self.tasks.spawn(names::report(Arc::downgrade(&self.shared), id, answer));
+            }
+            // The configuration that would ask for anything else is refused in the beginning.
+            request => debug!(?request, "nobody does this here"),
+        }
+    }
+
+    fn bind(&mut self, id: BindId, address: IpAddr) {
+        let input = match Socket::bind(address) {
+            Ok(socket) => {
+                let local = socket.local;
+                self.sockets.push(socket);
+                Input::Bound { id, local }
+            }
+            Err(error) => {
+                debug!(%error, "a socket could not be bound");
+                Input::BindFailed { id }
+            }
+        };
+        self.shared.lock().peer.handle_input(Instant::now(), input);
+    }
+
+    fn close_socket(&mut self, local: SocketAddr) {
+        self.sockets.retain(|socket| socket.local != local);
+        if self.blocked.as_ref().is_some_and(|blocked| blocked.path.local == local) {
+            self.blocked = None;
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Also when the runtime ends before the connection does: nobody shall wait for ever.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_over = true;
+        state.driver = None;
+        for channel in state.channels.keys().copied().collect::<Vec<_>>() {
+            state.channel_closed(channel, None);
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+}
+
+/// Gives an event to those whom it concerns. True if it is one of the connection's, which the application receives.
+fn hand_to_application(state: &mut State, event: Event) -> bool {
+    match event {
+        Event::ChannelReadable(channel) => {
+            if let Some(signals) = state.channels.get(&channel) {
+                signals.readable.notify_waiters();
+            }
+            false
+        }
+        Event::ChannelOpen(channel) | Event::BufferedAmountLow(channel) | Event::ChannelClosing(channel) => {
+            if let Some(signals) = state.channels.get(&channel) {
+                signals.changed.notify_waiters();
+            }
+            false
+        }
+        Event::ChannelClosed(channel, error) => {
+            state.channel_closed(channel, error);
+            false
+        }
+        Event::DataChannel(channel) => {
+            if !state.keep_event(Event::DataChannel(channel)) {
+                debug!("nobody takes a data channel of the other side's");
+                // It may be closed again already, which is as good.
+                let _ = state.peer.close_channel(Instant::now(), channel);
+            }
+            true
+        }
+        event => {
+            state.keep_event(event);
+            true
+        }
+    }
+}
+
+/// Wakes those who wait for room on a data channel, where there is some.
+fn make_room(state: &mut State) {
+    if state.waiting_for_room.is_empty() {
+        return;
+    }
+    let State { peer, channels, waiting_for_room, .. } = state;
+    waiting_for_room.retain(|channel| {
+        let waits = peer.buffered_amount(*channel) > ENOUGH_ROOM;
+        if let (false, Some(signals)) = (waits, channels.get(channel)) {
+            signals.changed.notify_waiters();
+        }
+        waits
+    });
+}

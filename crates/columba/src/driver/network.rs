@@ -1,0 +1,84 @@
+//! The host's addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use columba_peer::LocalAddress;
+
+/// Addresses at most: a machine with more has enough of them in the first ones.
+const MAX_ADDRESSES: usize = 64;
+
+/// The addresses that the host has now, in a stable order. Link-local IPv6 addresses are left out, because they mean nothing without the
+/// name of an interface, which candidates cannot carry.
+pub(crate) fn addresses() -> Vec<LocalAddress> {
+    let Ok(interfaces) = if_addrs::get_if_addrs() else { return Vec::new() };
+    let defaults =
+        [default_address(Ipv4Addr::UNSPECIFIED.into()), default_address(Ipv6Addr::UNSPECIFIED.into())];
+    let default_interfaces: Vec<&str> = interfaces
+        .iter()
+        .filter(|interface| defaults.contains(&Some(interface.ip())))
+        .map(|interface| interface.name.as_str())
+        .collect();
+    let mut found: Vec<LocalAddress> = interfaces
+        .iter()
+        .filter(|interface| interface.is_oper_up() || interface.is_loopback())
+        .filter(|interface| is_usable(interface.ip()))
+        .map(|interface| LocalAddress {
+            address: interface.ip(),
+            // What sets temporary addresses apart is not told; the default route's is the one that the system prefers.
+            temporary: interface.ip().is_ipv6() && defaults.contains(&Some(interface.ip())),
+            default_route: default_interfaces.contains(&interface.name.as_str()),
+            network_cost: cost(&interface.name),
+        })
+        .collect();
+    found.sort_by_key(|address| address.address);
+    found.dedup_by_key(|address| address.address);
+    found.truncate(MAX_ADDRESSES);
+    found
+}
+
+fn is_usable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_unspecified(),
+        IpAddr::V6(address) => !address.is_unspecified() && !address.is_unicast_link_local(),
+    }
+}
+
+/// The address from which the system would speak to the world. Nothing is sent: connecting a UDP socket only looks up the route.
+fn default_address(unspecified: IpAddr) -> Option<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849): they follow the default route wherever nobody has made them a special one.
+    let world: IpAddr = match unspecified {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(unspecified, 0)).ok()?;
+    socket.connect(SocketAddr::new(world, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// What a network costs, as far as its interface's name tells: 0 wired, 10 wireless, 900 cellular, as in libwebrtc.
+fn cost(interface: &str) -> u16 {
+    match interface {
+        name if name.starts_with("wl") => 10,
+        name if ["ww", "rmnet", "pdp_ip", "ccmni"].iter().any(|prefix| name.starts_with(prefix)) => 900,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_addresses_without_duplicates_or_link_local_ones() {
+        let found = addresses();
+        assert!(!found.is_empty());
+        assert!(found.is_sorted_by(|a, b| a.address < b.address));
+        assert!(found.iter().all(|address| is_usable(address.address)));
+        assert!(!is_usable("fe80::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn cellular_networks_cost_most() {
+        assert!(cost("wwan0") > cost("wlan0") && cost("wlp3s0") > cost("eth0"));
+    }
+}
