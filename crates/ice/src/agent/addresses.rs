@@ -232,9 +232,15 @@ impl Agent {
 
     /// Adds a candidate unless it says nothing new, announces and pairs it.
     pub(super) fn add_local(&mut self, now: Instant, local: Local) {
-        let redundant =
-            self.locals.values().any(|known| known.base == local.base && known.address == local.address);
-        if redundant {
+        let known =
+            self.locals.iter_mut().find(|(_, one)| one.base == local.base && one.address == local.address);
+        if let Some((id, known)) = known {
+            if known.candidate.kind == CandidateKind::PeerReflexive {
+                // A check was quicker than the server; in a later generation nobody will have seen it.
+                *known = local;
+                let id = *id;
+                self.announce(id);
+            }
             return;
         }
         let id = self.new_id();
