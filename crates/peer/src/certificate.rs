@@ -32,7 +32,7 @@ impl Certificate {
     /// # Errors
     /// [`Error::InvalidCertificate`] if the cryptography library fails.
     pub fn generate(rng: &mut impl CryptoRng, wall: UnixTime) -> Result<Self, Error> {
-        let key = private_key(rng).ok_or(failed("no key could be made"))?;
+        let key = private_key(rng).ok_or_else(|| failed("no key could be made"))?;
         let key_pair = KeyPair::try_from(key.as_slice()).map_err(|_| failed("the key was not taken"))?;
         let expires = UnixTime(wall.0 + VALIDITY);
         let certificate = parameters(rng, wall, expires)

@@ -39,6 +39,10 @@ pub enum Event {
     IceCandidateError(CandidateError),
     /// `selectedcandidatepairchange`.
     SelectedCandidatePair(Box<SelectedPair>),
+    /// The path is dead, and no other can be found without new credentials on both sides: call
+    /// [`Peer::restart_ice`](crate::Peer::restart_ice), if the other side may still be there. Comes before the state is failed; browsers leave
+    /// it to the application to find that out.
+    IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     DataChannel(ChannelId),
     /// A channel that this side created is open.

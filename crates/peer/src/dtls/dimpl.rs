@@ -21,7 +21,7 @@ pub(crate) struct Dimpl {
     machine: Machine,
     client: bool,
     phase: Phase,
-    /// Datagrams of the association's own. Bounded: the machine makes at most [`MAX_QUEUE`] before it is polled.
+    /// Datagrams of the association's own. At most [`MAX_QUEUE`]; then the oldest goes, which has been repeated since.
     flights: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
     timeout: Option<Instant>,
@@ -113,7 +113,7 @@ impl Dimpl {
         let Self { machine, scratch, .. } = self;
         loop {
             match machine.poll_output(scratch) {
-                Output::Packet(datagram) => self.flights.push_back(datagram.to_vec()),
+                Output::Packet(datagram) => Self::push_flight(&mut self.flights, datagram),
                 Output::Timeout(at) => {
                     self.timeout = Some(at);
                     return;
@@ -139,6 +139,13 @@ impl Dimpl {
                 _ => {}
             }
         }
+    }
+
+    fn push_flight(flights: &mut VecDeque<Vec<u8>>, datagram: &[u8]) {
+        if flights.len() >= MAX_QUEUE {
+            flights.pop_front();
+        }
+        flights.push_back(datagram.to_vec());
     }
 
     fn fail(&mut self, error: &dimpl::Error) -> DtlsError {
@@ -180,7 +187,7 @@ impl Dtls for Dimpl {
         loop {
             match self.machine.poll_output(buf) {
                 Output::ApplicationData(data) => return Some(0..data.len()),
-                Output::Packet(datagram) => self.flights.push_back(datagram.to_vec()),
+                Output::Packet(datagram) => Self::push_flight(&mut self.flights, datagram),
                 Output::Timeout(at) => {
                     self.timeout = Some(at);
                     return None;

@@ -45,8 +45,7 @@ pub(super) fn answered(remote: &Remote) -> Vec<Section> {
 
 /// A name that no section has.
 pub(super) fn free_mid(sections: &[Section]) -> String {
-    // One of the first `len + 1` numbers is free.
-    let free = (0..=sections.len()).map(|number| number.to_string());
     let taken = |mid: &String| sections.iter().any(|section| section.mid == *mid);
-    free.skip_while(taken).next().unwrap_or_default()
+    // One of the first `len + 1` numbers is free.
+    (0..=sections.len()).map(|number| number.to_string()).find(|mid| !taken(mid)).unwrap_or_default()
 }

@@ -40,7 +40,7 @@ impl Peer {
             .candidate
             .parse()
             .map_err(|error: columba_sdp::Error| Error::InvalidCandidate { reason: error.to_string() })?;
-        let ufrag = init.username_fragment.as_deref().or(candidate.ufrag());
+        let ufrag = init.username_fragment.as_deref().or_else(|| candidate.ufrag());
         let current = remote.data.as_ref().map(|data| data.ice.credentials.ufrag.clone());
         if let (Some(ufrag), Some(current)) = (ufrag, &current)
             && ufrag != &**current

@@ -54,8 +54,11 @@ impl Peer {
         None
     }
 
-    /// A datagram of the DTLS handshake.
+    /// A datagram of the DTLS handshake. It waits for a path: a server may have its flight before it has a valid pair.
     fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
+        if !self.states.writable {
+            return None;
+        }
         let length = self.link.poll_transmit(buf.get_mut(HEADROOM..)?)?;
         Some(HEADROOM..HEADROOM + length)
     }

@@ -53,19 +53,12 @@ impl Peer {
                 }
                 self.events.push_back(Event::SelectedCandidatePair(Box::new(pair)));
             }
-            Ice::RestartWanted => self.restart_ice_quietly(),
+            Ice::RestartWanted => self.events.push_back(Event::IceRestartWanted),
             other => {
                 if let Some(request) = request(other) {
                     self.events.push_back(Event::Request(request));
                 }
             }
-        }
-    }
-
-    /// The agent can find no other path by itself: to be negotiated, if the application does.
-    fn restart_ice_quietly(&mut self) {
-        if self.negotiation.remote.is_some() {
-            self.negotiation.restart = true;
         }
     }
 

@@ -6,7 +6,7 @@ use columba_peer::{
     PeerConnectionState as State, SdpType, SessionDescription, SignalingState,
 };
 
-use crate::lab::{ALICE, BOB, Lab, SECOND};
+use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
 
 /// Puts another hash in place of the fingerprint's.
 fn with_wrong_fingerprint(description: SessionDescription) -> SessionDescription {
@@ -26,8 +26,7 @@ fn a_wrong_fingerprint_is_one_clear_error() {
         SdpType::Offer => with_wrong_fingerprint(description),
         _ => description,
     };
-    let forges: [(usize, fn(SessionDescription) -> SessionDescription); 2] =
-        [(ALICE, forge_answer), (BOB, forge_offer)];
+    let forges: [(usize, Forge); 2] = [(ALICE, forge_answer), (BOB, forge_offer)];
     for (deceived, forge) in forges {
         let mut lab = Lab::lan(&Configuration::default(), 0.0, 4);
         lab.forge = forge;

@@ -19,6 +19,7 @@ pub(crate) const ALICE: usize = 0;
 pub(crate) const BOB: usize = 1;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+const SIGNALING: Duration = Duration::from_millis(20);
 const SERVER: &str = "5.0.0.1";
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 
@@ -185,8 +186,13 @@ pub(crate) struct Lab {
     /// What is on its way between the peers: when it arrives, at whom, what.
     mail: VecDeque<(Instant, usize, Signal)>,
     /// What is done to descriptions on the way.
-    pub(crate) forge: fn(SessionDescription) -> SessionDescription,
+    pub(crate) forge: Forge,
+    /// How long answers take; everything else takes 20 ms.
+    pub(crate) answer_delay: Duration,
 }
+
+/// What is done to a description on the way.
+pub(crate) type Forge = fn(SessionDescription) -> SessionDescription;
 
 impl Lab {
     fn empty(seed: u64) -> Self {
@@ -205,6 +211,7 @@ impl Lab {
             interfaces: Vec::new(),
             mail: VecDeque::new(),
             forge: |description| description,
+            answer_delay: SIGNALING,
         }
     }
 
@@ -318,7 +325,7 @@ impl Lab {
     }
 
     fn collect(&mut self) {
-        let arrival = self.network.now() + Duration::from_millis(20);
+        let now = self.network.now();
         for index in [ALICE, BOB] {
             let signals = self.with(index, |host, _| std::mem::take(&mut host.signals));
             for signal in signals {
@@ -326,7 +333,13 @@ impl Lab {
                     Signal::Description(description) => Signal::Description((self.forge)(description)),
                     candidate => candidate,
                 };
-                self.mail.push_back((arrival, 1 - index, signal));
+                let answer = matches!(&signal, Signal::Description(one) if one.kind == SdpType::Answer);
+                let delay = if answer { self.answer_delay } else { SIGNALING };
+                // One channel keeps the order.
+                let behind = self.mail.iter().rev().find(|(_, to, _)| *to == 1 - index).map(|(at, ..)| *at);
+                let arrival = (now + delay).max(behind.unwrap_or(now));
+                let place = self.mail.iter().position(|(at, ..)| *at > arrival).unwrap_or(self.mail.len());
+                self.mail.insert(place, (arrival, 1 - index, signal));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Peers that meet.
 
+use std::time::Duration;
+
 use columba_netsim::Nat;
 use columba_peer::{Configuration, DataChannelInit, DtlsVersions, Event, SignalingState};
 
@@ -80,4 +82,17 @@ fn the_same_seed_gives_the_same_packets() {
     for seed in 0..5 {
         assert_eq!(run(seed), run(seed));
     }
+}
+
+#[test]
+fn a_client_hello_that_is_faster_than_the_answer_is_kept() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
+    lab.answer_delay = Duration::from_millis(930);
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    assert!(lab.run_until(SECOND * 5, |lab| {
+        lab.peer(ALICE).peer.signaling_state() == SignalingState::Stable
+            && lab.peer(ALICE).peer.remote_description().is_some()
+    }));
+    // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the ClientHello would be repeated much later.
+    assert!(lab.run_until(Duration::from_millis(100), Lab::connected), "{}", lab.network.trace());
 }
