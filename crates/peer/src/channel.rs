@@ -1,10 +1,7 @@
 //! Data channels as the application sees them.
 
 use bytes::Bytes;
-
-/// Names a data channel of one peer connection; never used again for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelId(pub u32);
+pub use columba_sctp::channels::ChannelId;
 
 /// What a data channel shall be: the W3C's `RTCDataChannelInit`.
 #[derive(Clone, Debug, PartialEq, Eq)]

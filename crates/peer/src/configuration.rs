@@ -32,7 +32,8 @@ pub struct DataConfiguration {
     /// Bytes that may wait to be sent, all channels together; beyond it
     /// [`Error::BufferFull`](crate::Error::BufferFull). Default 16 MiB, as Chromium.
     pub send_buffer: usize,
-    /// Bytes that may wait to be read; beyond it the other side has to wait. Default 4 MiB.
+    /// Bytes that may be on their way to this side or wait to be read; beyond it the other side has to wait. Memory is only used for what has
+    /// arrived. Default 16 MiB.
     pub receive_buffer: usize,
 }
 
@@ -83,6 +84,6 @@ impl Default for Configuration {
 
 impl Default for DataConfiguration {
     fn default() -> Self {
-        Self { max_message_size: 262_144, send_buffer: 16 << 20, receive_buffer: 4 << 20 }
+        Self { max_message_size: 262_144, send_buffer: 16 << 20, receive_buffer: 16 << 20 }
     }
 }

@@ -51,9 +51,11 @@ pub enum Event {
     ChannelReadable(ChannelId),
     /// What waits to be sent on a channel has fallen to its threshold.
     BufferedAmountLow(ChannelId),
+    /// [`Error::BufferFull`] had refused a message, and there is room again.
+    SendBufferFree,
     /// The other side has begun to close a channel.
     ChannelClosing(ChannelId),
-    /// A channel is closed; with an error if the connection broke under it. What arrived before can still be received.
+    /// A channel is closed; with an error if it or the connection broke. What arrived before can still be received.
     ChannelClosed(ChannelId, Option<Error>),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),

@@ -51,10 +51,8 @@ pub struct SctpStats {
     pub state: SctpTransportState,
     /// The longest message that the other side takes, in bytes; 0 for any length.
     pub max_message_size: u64,
-    /// Packets sent.
-    pub packets_sent: u64,
-    /// Packets received.
-    pub packets_received: u64,
+    /// What the association counts, and how it sees the path.
+    pub association: columba_sctp::Stats,
 }
 
 /// `RTCDataChannelStats`.

@@ -35,9 +35,7 @@ impl Peer {
 
     /// The next message; `None` if none waits. Who does not receive makes the other side wait.
     pub fn receive(&mut self, now: Instant, channel: ChannelId) -> Option<Message> {
-        let message = self.data.receive(now, channel);
-        self.progress(now);
-        message
+        self.data.receive(now, channel)
     }
 
     /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.

@@ -108,7 +108,8 @@ impl Peer {
         let agent = Agent::new(ice_configuration(&configuration)?, now, &mut rng);
         let jsep = Jsep::new(rng.next_u64());
         let link = Link::new(configuration.simulated.then(|| rng.next_u64()));
-        let data = Data::new(&configuration, now, &mut rng);
+        let data =
+            Data::new(&configuration.data, packets::packet_size(configuration.datagram_size), now, &mut rng);
         Ok(Self {
             configuration,
             certificate,
@@ -241,7 +242,8 @@ impl Peer {
     }
 
     /// `close`: says goodbye. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts until
-    /// [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN servers.
+    /// [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN servers. As in the W3C's interface no events
+    /// tell of the states that follow, only of the channels that are closed by it.
     pub fn close(&mut self, now: Instant) {
         if self.jsep.state() == SignalingState::Closed {
             return;

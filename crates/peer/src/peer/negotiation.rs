@@ -191,7 +191,7 @@ impl Peer {
         if data.end_of_candidates {
             self.agent.end_of_remote_candidates(now);
         }
-        self.data.set_remote(data.sctp_port, data.max_message_size);
+        self.data.set_remote(data.max_message_size);
     }
 
     /// An answer, of whichever side, settles who begins DTLS, and whether there is data at all.
@@ -205,7 +205,8 @@ impl Peer {
             {
                 // Refused: to offer it again would be refused again.
                 self.negotiation.data = false;
-                self.data.fail(&Error::InvalidChannel { reason: "the other side refuses data channels" });
+                self.data
+                    .fail(now, &Error::InvalidChannel { reason: "the other side refuses data channels" });
             }
             return;
         };
@@ -216,7 +217,6 @@ impl Peer {
             data.setup == Some(Setup::Passive)
         };
         self.link.set_role(client, data.fingerprints.clone());
-        self.data.set_role(self.link.is_client().unwrap_or(client));
         self.negotiation.data = true;
         if self.jsep.state() == SignalingState::Stable && self.negotiation.restarted {
             self.negotiation.restarted = false;

@@ -19,7 +19,7 @@ impl Peer {
             self.take_ice_event(now, event);
         }
         self.take_link_events(now);
-        if let Some(error) = self.data.poll_events(now, &mut self.events) {
+        if let Some(error) = self.data.poll_events(&mut self.events) {
             self.events.push_back(Event::Error(error));
         }
         self.announce_dtls();
@@ -128,10 +128,11 @@ impl Peer {
         loop {
             match self.link.poll_event(now) {
                 Ok(Some(LinkEvent::Connected)) => {
-                    self.data.connect(now);
+                    self.data.connect(now, self.link.is_client() == Some(true));
                 }
                 Ok(Some(LinkEvent::Closed)) => {
-                    self.data.fail(&Error::Closed);
+                    // The other side's goodbye is the end of the channels, and no failure.
+                    self.data.close(now);
                 }
                 Ok(None) => return,
                 Err(error) => self.fail(now, error),
@@ -162,9 +163,9 @@ impl Peer {
     }
 
     /// The connection has failed for good.
-    pub(super) fn fail(&mut self, _now: Instant, error: Error) {
-        self.data.fail(&error);
-        self.events.push_back(Event::Error(error));
+    pub(super) fn fail(&mut self, now: Instant, error: Error) {
+        self.events.push_back(Event::Error(error.clone()));
+        self.data.fail(now, &error);
     }
 
     fn update_connection_state(&mut self) {

@@ -39,6 +39,9 @@ pub(crate) struct PeerHost {
     /// Whether messages are read as they come.
     pub(crate) reads: bool,
     polite: bool,
+    /// Bytes of the largest datagram sent, and how many times several went out at once.
+    pub(crate) largest: usize,
+    pub(crate) batches: usize,
     /// Whether offers are made as they are needed.
     pub(crate) offers: bool,
 }
@@ -155,6 +158,9 @@ impl Endpoint for Software {
                     payload.clear();
                     return None;
                 };
+                let size = transmit.segment_size.unwrap_or(transmit.range.len());
+                host.largest = host.largest.max(size);
+                host.batches += usize::from(transmit.range.len() > size);
                 payload.truncate(transmit.range.end);
                 payload.drain(..transmit.range.start);
                 Some(Departure::Udp {
@@ -257,9 +263,13 @@ impl Lab {
             received: BTreeMap::new(),
             reads: true,
             polite: !self.hosts.is_empty(),
+            largest: 0,
+            batches: 0,
             offers: true,
         };
         let host = self.network.add_host(Software::Peer(Box::new(software)));
+        // A packet between peers crosses two such links: `loss` is that of both together.
+        let loss = if loss > 0.0 && loss < 1.0 { 1.0 - (1.0 - loss).sqrt() } else { loss };
         let loss = if loss > 0.0 { Loss::Random(loss) } else { Loss::None };
         let link = Link { loss, ..Link::with_delay(Duration::from_millis(10)) };
         self.interfaces.push(self.network.attach(host, zone, address, link));

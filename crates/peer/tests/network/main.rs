@@ -4,3 +4,4 @@ mod failing;
 mod lab;
 mod meeting;
 mod server;
+mod talking;

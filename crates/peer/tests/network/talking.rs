@@ -1,0 +1,201 @@
+//! Peers that talk over data channels.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use columba_netsim::Nat;
+use columba_peer::{
+    ChannelId, Configuration, DataChannelInit, DataChannelState, Error, Event, Message, PeerConnectionState,
+};
+
+use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
+
+fn send(lab: &mut Lab, index: usize, channel: ChannelId, message: impl Into<Message>) {
+    lab.with(index, |host, now| host.peer.send(now, channel, message.into()).unwrap());
+}
+
+/// A channel of Alice's that is open at both ends, and its name at Bob's.
+fn open(lab: &mut Lab, init: DataChannelInit) -> (ChannelId, ChannelId) {
+    let known = lab.peer(BOB).open.len();
+    let channel = lab.open(ALICE, "chat", init);
+    let open = |lab: &Lab| lab.peer(ALICE).open.contains(&channel) && lab.peer(BOB).open.len() > known;
+    assert!(lab.run_until(SECOND * 90, open), "{}", lab.network.trace());
+    (channel, lab.peer(BOB).open[known])
+}
+
+/// What the `index`th message says.
+fn numbered(index: usize) -> Message {
+    let mut bytes = vec![index as u8; 1 + index * 37 % 5000];
+    bytes[0] = (index >> 8) as u8;
+    Message::Binary(bytes.into())
+}
+
+#[test]
+fn messages_go_both_ways_whole_and_in_order_whatever_the_network_does() {
+    for seed in 0..24 {
+        let loss = [0.0, 0.05, 0.15, 0.3][seed as usize % 4];
+        let mut lab = match seed % 3 {
+            0 => Lab::lan(&Configuration::default(), loss, seed),
+            1 => Lab::homes([Nat::PORT, Nat::ADDRESS], &with_turn(), loss, seed),
+            _ => Lab::homes([Nat::SYMMETRIC; 2], &with_turn(), loss, seed),
+        };
+        let (alice, bob) = open(&mut lab, DataChannelInit::default());
+        for index in 0..40 {
+            send(&mut lab, ALICE, alice, numbered(index));
+            send(&mut lab, BOB, bob, numbered(index + 1000));
+        }
+        let all = |lab: &Lab| lab.both(|host| host.all_received().len() == 40);
+        assert!(lab.run_until(SECOND * 240, all), "seed {seed}, loss {loss}: {}", lab.network.trace());
+        assert_eq!(lab.peer(BOB).all_received(), (0..40).map(numbered).collect::<Vec<_>>());
+        assert_eq!(lab.peer(ALICE).all_received(), (1000..1040).map(numbered).collect::<Vec<_>>());
+        assert!(lab.both(|host| host.errors.is_empty()), "seed {seed}: {:?}", lab.peer(ALICE).errors);
+        // Whoever closes, both ends come to the same end.
+        let (closer, channel) = if seed % 2 == 0 { (ALICE, alice) } else { (BOB, bob) };
+        lab.with(closer, |host, now| host.peer.close_channel(now, channel).unwrap());
+        let closed = |lab: &Lab| lab.peer(ALICE).closed == [alice] && lab.peer(BOB).closed == [bob];
+        assert!(lab.run_until(SECOND * 120, closed), "seed {seed}: {}", lab.network.trace());
+        assert_eq!(lab.peer(ALICE).peer.channel(alice), None);
+    }
+}
+
+#[test]
+fn a_file_arrives_in_batches_of_one_size() {
+    for nats in [[Nat::PORT; 2], [Nat::SYMMETRIC; 2]] {
+        let mut lab = Lab::homes(nats, &with_turn(), 0.0, 3);
+        let (alice, _) = open(&mut lab, DataChannelInit::default());
+        let piece = Bytes::from(vec![7; 65_536]);
+        for _ in 0..32 {
+            send(&mut lab, ALICE, alice, piece.clone());
+        }
+        let whole = |lab: &Lab| lab.peer(BOB).all_received().len() == 32;
+        assert!(lab.run_until(SECOND * 60, whole), "{}", lab.network.trace());
+        let stats = lab.peer(ALICE).peer.stats(lab.network.now());
+        assert_eq!((stats.channels[0].messages_sent, stats.channels[0].bytes_sent), (32, 32 * 65_536));
+        assert_eq!(stats.data_channels_opened, 1);
+        // No datagram is larger than what every IPv6 path carries: 1,280 bytes less 48 of headers.
+        assert!(lab.peer(ALICE).largest <= 1232, "{}", lab.peer(ALICE).largest);
+        let relayed = nats == [Nat::SYMMETRIC; 2];
+        assert_eq!(lab.peer(ALICE).batches > 0, !relayed, "the kernel cannot cut what a relay wraps");
+    }
+}
+
+#[test]
+fn who_does_not_read_makes_the_other_wait_and_loses_nothing() {
+    let mut configuration = Configuration::default();
+    configuration.data.receive_buffer = 200_000;
+    configuration.data.send_buffer = 500_000;
+    let mut lab = Lab::lan(&configuration, 0.0, 4);
+    let (alice, bob) = open(&mut lab, DataChannelInit::default());
+    lab.with(BOB, |host, _| host.reads = false);
+    let piece = Message::Binary(vec![9; 10_000].into());
+    let mut sent = 0;
+    for _ in 0..200 {
+        sent += lab.with(ALICE, |host, now| match host.peer.send(now, alice, piece.clone()) {
+            Ok(_) => 1,
+            Err(error) => {
+                assert_eq!(error, Error::BufferFull);
+                0
+            }
+        });
+        lab.run_for(Duration::from_millis(50));
+    }
+    assert!(sent < 200 && sent >= 50, "{sent}");
+    assert!(lab.peer(ALICE).peer.buffered_amount(alice) >= 400_000);
+    lab.with(BOB, |host, _| host.reads = true);
+    let all = |lab: &Lab| lab.peer(BOB).received.get(&bob).map_or(0, Vec::len) == sent;
+    assert!(lab.run_until(SECOND * 30, all));
+    let events = &lab.peer(ALICE).events;
+    assert!(events.contains(&Event::SendBufferFree) && events.contains(&Event::BufferedAmountLow(alice)));
+    assert_eq!(lab.peer(ALICE).peer.buffered_amount(alice), 0);
+}
+
+#[test]
+fn texts_empty_messages_and_limits() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 5);
+    let (alice, _) = open(&mut lab, DataChannelInit { ordered: false, ..DataChannelInit::default() });
+    let messages = [Message::from("gurr-gurr 🕊"), Message::from(""), Message::Binary(Bytes::new())];
+    for message in &messages {
+        send(&mut lab, ALICE, alice, message.clone());
+    }
+    send(&mut lab, ALICE, alice, vec![1; 262_144]);
+    lab.with(ALICE, |host, now| {
+        let too_large = host.peer.send(now, alice, vec![1; 262_145].into());
+        assert_eq!(too_large, Err(Error::MessageTooLarge { size: 262_145, limit: 262_144 }));
+        let both = DataChannelInit {
+            max_retransmits: Some(1),
+            max_packet_life_time: Some(1),
+            ..DataChannelInit::default()
+        };
+        assert!(matches!(host.peer.create_data_channel(now, "", both), Err(Error::InvalidChannel { .. })));
+        let later = host.peer.create_data_channel(now, "later", DataChannelInit::default()).unwrap();
+        assert_eq!(host.peer.channel(later).unwrap().state, DataChannelState::Open);
+    });
+    lab.run_for(SECOND * 2);
+    let received = lab.peer(BOB).all_received();
+    assert_eq!(received.len(), 4);
+    assert!(messages.iter().all(|message| received.contains(message)));
+}
+
+#[test]
+fn channels_that_both_sides_know_of_are_not_announced() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
+    let init = DataChannelInit { negotiated: Some(40), ..DataChannelInit::default() };
+    let alice = lab.open(ALICE, "mine", init.clone());
+    let bob = lab.open(BOB, "yours", init);
+    let open = |lab: &Lab| lab.peer(ALICE).open == [alice] && lab.peer(BOB).open == [bob];
+    assert!(lab.run_until(SECOND * 10, open), "{}", lab.network.trace());
+    assert!(lab.peer(BOB).events.contains(&Event::ChannelOpen(bob)));
+    send(&mut lab, BOB, bob, "coo");
+    assert!(lab.run_until(SECOND, |lab| lab.peer(ALICE).all_received() == [Message::from("coo")]));
+    assert_eq!(lab.peer(ALICE).peer.channel(alice).unwrap().stream, Some(40));
+}
+
+#[test]
+fn closing_the_connection_closes_the_channels_of_both_sides_without_an_error() {
+    for closer in [ALICE, BOB] {
+        let mut lab = Lab::homes([Nat::SYMMETRIC; 2], &with_turn(), 0.0, 7);
+        let (alice, bob) = open(&mut lab, DataChannelInit::default());
+        assert!(lab.allocations() > 0);
+        lab.with(closer, |host, now| host.peer.close(now));
+        lab.run_for(SECOND * 2);
+        assert!(lab.peer(ALICE).events.contains(&Event::ChannelClosed(alice, None)));
+        assert!(lab.peer(BOB).events.contains(&Event::ChannelClosed(bob, None)));
+        assert!(lab.peer(closer).peer.is_drained());
+        lab.with(1 - closer, |host, now| host.peer.close(now));
+        lab.run_for(SECOND * 2);
+        assert!(lab.both(|host| host.errors.is_empty() && host.peer.is_drained()));
+        assert_eq!(lab.allocations(), 0, "nothing is left at the server");
+        assert!(lab.both(|host| host.peer.connection_state() == PeerConnectionState::Closed));
+    }
+}
+
+#[test]
+fn what_was_received_before_the_end_can_be_read_after_it() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
+    let (alice, bob) = open(&mut lab, DataChannelInit::default());
+    lab.with(BOB, |host, _| host.reads = false);
+    send(&mut lab, ALICE, alice, "last words");
+    lab.with(ALICE, |host, now| host.peer.close_channel(now, alice).unwrap());
+    assert!(lab.run_until(SECOND * 5, |lab| lab.peer(BOB).closed == [bob]));
+    lab.with(BOB, |host, now| {
+        assert_eq!(host.peer.receive(now, bob), Some(Message::from("last words")));
+        assert_eq!(host.peer.receive(now, bob), None);
+        assert_eq!(host.peer.channel(bob), None);
+    });
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_transfer_loses_nothing() {
+    let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.02, 9);
+    let (alice, _) = open(&mut lab, DataChannelInit::default());
+    for index in 0..300 {
+        send(&mut lab, ALICE, alice, numbered(index));
+        if index == 100 {
+            lab.with(BOB, |host, now| host.peer.restart_ice(now));
+        }
+        lab.run_for(Duration::from_millis(10));
+    }
+    assert!(lab.run_until(SECOND * 60, |lab| lab.peer(BOB).all_received().len() == 300));
+    assert_eq!(lab.peer(BOB).all_received(), (0..300).map(numbered).collect::<Vec<_>>());
+    assert!(lab.both(|host| host.errors.is_empty()));
+}
