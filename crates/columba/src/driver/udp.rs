@@ -119,7 +119,8 @@ impl Socket {
         while !transmit.range.is_empty() {
             // A kernel or a driver without segmentation takes one datagram after the other.
             let most = self.state.max_gso_segments().max(1);
-            let segment = transmit.segment_size.filter(|size| *size > 0).unwrap_or(transmit.range.len());
+            let segment =
+                transmit.segment_size.filter(|size| *size > 0).unwrap_or_else(|| transmit.range.len());
             let end = transmit.range.end.min(transmit.range.start + segment * most);
             let piece = quinn_udp::Transmit {
                 destination: transmit.path.remote,

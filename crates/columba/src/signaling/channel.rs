@@ -195,6 +195,13 @@ impl SignalingChannel {
         self.inner.shared.lock().session.is_open
     }
 
+    /// Whether the channel has come to its end.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let state = self.inner.shared.lock();
+        state.closing || state.ended
+    }
+
     /// The STUN and TURN servers that the server offers.
     #[must_use]
     pub fn ice_servers(&self) -> IceServers {

@@ -1,0 +1,232 @@
+//! Two peer connections in one process, over real sockets.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use columba::{
+    Configuration, DataChannel, DataChannelInit, DataChannelState, Error, Event, Events, Message,
+    PeerConnection, PeerConnectionState, PeerError, SessionDescription,
+};
+use common::soon;
+use tokio::sync::mpsc;
+
+/// One side: the connection, and what it tells, candidates excepted, which go to the other side.
+struct Side {
+    connection: PeerConnection,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Side {
+    /// Until the connection has this state.
+    async fn reaches(&mut self, state: PeerConnectionState) {
+        loop {
+            match soon("a state", self.events.recv()).await {
+                Some(Event::ConnectionState(now)) if now == state => return,
+                Some(_) => {}
+                None => panic!("the events ended before {state:?}"),
+            }
+        }
+    }
+
+    async fn channel(&mut self) -> DataChannel {
+        loop {
+            match soon("a channel", self.events.recv()).await {
+                Some(Event::DataChannel(channel)) => return channel,
+                Some(_) => {}
+                None => panic!("the events ended"),
+            }
+        }
+    }
+}
+
+/// Hands one side's candidates to the other and keeps the rest of its events.
+fn forward(mut from: Events, to: PeerConnection) -> mpsc::UnboundedReceiver<Event> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = from.recv().await {
+            if let Event::IceCandidate(Some(candidate)) = &event {
+                // The other side may be closed by now.
+                let _ = to.add_ice_candidate(candidate.init.clone()).await;
+            }
+            let _ = sender.send(event);
+        }
+    });
+    receiver
+}
+
+/// A caller with a channel, and a callee; descriptions are exchanged.
+async fn pair() -> (Side, Side, DataChannel) {
+    let (caller, caller_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let (callee, callee_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let channel = caller.create_data_channel("a channel", DataChannelInit::default()).unwrap();
+    let offer = caller.set_local_description(None).await.unwrap();
+    callee.set_remote_description(offer).await.unwrap();
+    let answer = callee.set_local_description(None).await.unwrap();
+    caller.set_remote_description(answer).await.unwrap();
+    let caller_told = forward(caller_events, callee.clone());
+    let callee_told = forward(callee_events, caller.clone());
+    let caller = Side { connection: caller, events: caller_told };
+    (caller, Side { connection: callee, events: callee_told }, channel)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_both_ways_and_the_caller_closes() {
+    let (mut caller, mut callee, channel) = pair().await;
+    soon("sending", channel.send("hello")).await.unwrap();
+    let other = callee.channel().await;
+    assert_eq!((other.label(), other.state()), ("a channel", DataChannelState::Open));
+    assert_eq!(soon("hello", other.recv()).await, Some(Message::from("hello")));
+    soon("sending", other.send(vec![1, 2, 3])).await.unwrap();
+    assert_eq!(soon("an answer", channel.recv()).await, Some(Message::from(vec![1, 2, 3])));
+    soon("sending", other.send("")).await.unwrap();
+    assert_eq!(soon("nothing, said", channel.recv()).await, Some(Message::from("")));
+    caller.reaches(PeerConnectionState::Connected).await;
+    soon("closing", caller.connection.close()).await;
+    assert_eq!(caller.connection.connection_state(), PeerConnectionState::Closed);
+    assert_eq!(soon("the end", other.recv()).await, None);
+    let _ = soon("the end", other.closed()).await;
+    assert!(matches!(channel.try_send("late"), Err(Error::Peer(_))));
+    soon("closing", callee.connection.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callee_closes() {
+    let (caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    soon("closing", callee.connection.close()).await;
+    assert_eq!(soon("the end", channel.recv()).await, None);
+    assert_eq!(soon("the end", other.recv()).await, None);
+    soon("closing", caller.connection.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_closed_from_either_side_and_the_connection_stays() {
+    let (caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    channel.send("last words").await.unwrap();
+    channel.close();
+    assert_eq!(soon("last words", other.recv()).await, Some(Message::from("last words")));
+    assert_eq!(soon("the end", other.recv()).await, None);
+    soon("the end", other.closed()).await.unwrap();
+    soon("the end", channel.closed()).await.unwrap();
+    assert_eq!(channel.state(), DataChannelState::Closed);
+
+    let second = callee.connection.create_data_channel("second", DataChannelInit::default()).unwrap();
+    soon("opening", second.opened()).await.unwrap();
+    second.close();
+    soon("the end", second.closed()).await.unwrap();
+    assert_eq!(caller.connection.connection_state(), PeerConnectionState::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_megabytes_go_each_way_whole() {
+    const CHUNK: usize = 64 << 10;
+    const CHUNKS: usize = 320;
+    let (_caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    let mut tasks = Vec::new();
+    for (end, seed) in [(channel, 1), (other, 2)] {
+        let sender = end.clone();
+        tasks.push(tokio::spawn(async move {
+            for number in 0..CHUNKS {
+                sender.send(vec![(number + seed) as u8; CHUNK]).await.unwrap();
+                assert!(sender.buffered_amount() <= 2 << 20);
+            }
+        }));
+        tasks.push(tokio::spawn(async move {
+            for number in 0..CHUNKS {
+                let Some(Message::Binary(bytes)) = end.recv().await else { panic!("ended at {number}") };
+                assert_eq!(bytes.len(), CHUNK);
+                assert!(bytes.iter().all(|byte| *byte == (number + 3 - seed) as u8), "chunk {number}");
+            }
+        }));
+    }
+    for task in tasks {
+        soon("the transfer", task).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_holds_the_sender_back_and_loses_nothing() {
+    let (_caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    let sender = channel.clone();
+    let sending = tokio::spawn(async move {
+        for number in 0..400u32 {
+            let mut message = vec![0; 64 << 10];
+            message[..4].copy_from_slice(&number.to_be_bytes());
+            sender.send(message).await.unwrap();
+        }
+    });
+    let idle = tokio::time::sleep(std::time::Duration::from_millis(300));
+    tokio::pin!(idle);
+    idle.await;
+    assert!(!sending.is_finished(), "25 MiB are more than may wait anywhere");
+    for number in 0..400u32 {
+        let Some(Message::Binary(bytes)) = soon("a message", other.recv()).await else { panic!("ended") };
+        assert_eq!(bytes[..4], number.to_be_bytes());
+    }
+    soon("the sender", sending).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn negotiated_channels_need_no_announcement() {
+    let (caller, caller_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let (callee, callee_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
+    let ours = caller.create_data_channel("columba", init.clone()).unwrap();
+    let theirs = callee.create_data_channel("columba", init).unwrap();
+    callee.set_remote_description(caller.set_local_description(None).await.unwrap()).await.unwrap();
+    caller.set_remote_description(callee.set_local_description(None).await.unwrap()).await.unwrap();
+    let _told = (forward(caller_events, callee.clone()), forward(callee_events, caller.clone()));
+    soon("sending", ours.send("from the caller")).await.unwrap();
+    soon("sending", theirs.send("from the callee")).await.unwrap();
+    assert_eq!(soon("a message", theirs.recv()).await, Some(Message::from("from the caller")));
+    assert_eq!(soon("a message", ours.recv()).await, Some(Message::from("from the callee")));
+    assert_eq!((ours.id(), ours.negotiated()), (Some(0), true));
+}
+
+#[tokio::test]
+async fn a_garbage_description_is_one_clear_error() {
+    let (connection, _events) = PeerConnection::new(Configuration::default()).unwrap();
+    let error = connection.set_remote_description(SessionDescription::offer("garbage")).await.unwrap_err();
+    assert!(matches!(error, Error::Peer(PeerError::InvalidDescription { .. })), "{error}");
+    assert!(error.to_string().starts_with("the offer cannot be used"), "{error}");
+    soon("closing", connection.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_fingerprint_is_one_clear_error() {
+    let (caller, mut caller_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let (callee, callee_events) = PeerConnection::new(Configuration::default()).unwrap();
+    let channel = caller.create_data_channel("never", DataChannelInit::default()).unwrap();
+    callee.set_remote_description(caller.set_local_description(None).await.unwrap()).await.unwrap();
+    let mut answer = callee.set_local_description(None).await.unwrap();
+    let at = answer.sdp.find("a=fingerprint:sha-256 ").unwrap() + "a=fingerprint:sha-256 ".len();
+    let wrong = if &answer.sdp[at..at + 2] == "00" { "01" } else { "00" };
+    answer.sdp.replace_range(at..at + 2, wrong);
+    caller.set_remote_description(answer).await.unwrap();
+    let _told = forward(callee_events, caller.clone());
+    let mut error = None;
+    loop {
+        match soon("the failure", caller_events.recv()).await.unwrap() {
+            Event::IceCandidate(Some(candidate)) => {
+                callee.add_ice_candidate(candidate.init).await.unwrap();
+            }
+            Event::Error(told) => error = Some(told),
+            Event::ConnectionState(PeerConnectionState::Failed) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(error, Some(PeerError::FingerprintMismatch));
+    assert!(soon("the refusal", channel.send("secret")).await.is_err());
+}
+
+#[test]
+fn without_a_runtime_there_is_an_error_and_no_panic() {
+    assert_eq!(PeerConnection::new(Configuration::default()).map(|_| ()), Err(Error::NoRuntime));
+}
