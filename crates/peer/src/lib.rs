@@ -53,18 +53,19 @@
 //! peers[1].handle_network_change(now, &["10.0.0.2".parse::<std::net::IpAddr>().unwrap().into()]);
 //! let chat = peers[0].create_data_channel(now, "chat", DataChannelInit::default())?;
 //!
-//! let mut heard = None;
-//! while heard.is_none() {
+//! let mut incoming = None;
+//! let heard = loop {
 //!     if serve(&mut peers, 0, now)? == Some(chat) {
 //!         peers[0].send(now, chat, Message::from("coo"))?;
 //!     }
-//!     if let Some(channel) = serve(&mut peers, 1, now)?.or(Some(chat)) {
-//!         heard = peers[1].receive(now, channel);
+//!     incoming = serve(&mut peers, 1, now)?.or(incoming);
+//!     if let Some(message) = incoming.and_then(|channel| peers[1].receive(now, channel)) {
+//!         break message;
 //!     }
 //!     now += Duration::from_millis(5);
 //!     peers.iter_mut().for_each(|peer| peer.handle_timeout(now));
-//! }
-//! assert_eq!(heard, Some(Message::from("coo")));
+//! };
+//! assert_eq!(heard, Message::from("coo"));
 //! # Ok::<(), Error>(())
 //! ```
 //!

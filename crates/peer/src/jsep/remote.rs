@@ -49,7 +49,6 @@ pub(crate) struct RemoteData {
     pub(crate) ice: RemoteParameters,
     pub(crate) fingerprints: Vec<Fingerprint>,
     pub(crate) setup: Option<Setup>,
-    pub(crate) sctp_port: u16,
     /// Bytes of the longest message that it takes; 0 for any length.
     pub(crate) max_message_size: u64,
     pub(crate) candidates: Vec<Candidate>,
@@ -128,8 +127,9 @@ impl Reader {
         };
         let own = Transport { section, ..read };
         let sctp_port = own.get::<SctpPort>()?.map_or(DEFAULT_SCTP_PORT, |port| port.0);
-        if sctp_port == 0 {
-            return Err(self.wrong(Some(&mid), "SCTP port 0 in a section that is not rejected"));
+        // Deviation from RFC 8841 §5: the association's ports are chosen before the other side's description is known.
+        if sctp_port != DEFAULT_SCTP_PORT {
+            return Err(self.wrong(Some(&mid), "only SCTP port 5000 is supported"));
         }
         Ok(RemoteData {
             index,
@@ -138,7 +138,6 @@ impl Reader {
             ice,
             fingerprints: read.fingerprints()?,
             setup: read.setup()?,
-            sctp_port,
             max_message_size: own.get::<MaxMessageSize>()?.unwrap_or(MaxMessageSize::DEFAULT).0,
             candidates: candidates(description, &bundle, &mid),
             end_of_candidates: own.section.lines.has::<EndOfCandidates>()

@@ -77,6 +77,7 @@ struct Gathered {
 /// The states that were announced.
 #[derive(Debug, Default)]
 struct States {
+    signaling: SignalingState,
     gathering: IceGatheringState,
     ice: IceConnectionState,
     connection: PeerConnectionState,
@@ -97,6 +98,8 @@ impl Peer {
         wall: UnixTime,
         seed: [u8; 32],
     ) -> Result<Self, Error> {
+        let datagram_size = configuration.datagram_size.clamp(SMALLEST_DATAGRAM, LARGEST_DATAGRAM);
+        let configuration = Configuration { datagram_size, ..configuration };
         let mut rng = ChaCha12Rng::from_seed(seed);
         let certificate = match configuration.certificates.first() {
             Some(certificate) if certificate.expires() <= wall => {
@@ -282,3 +285,9 @@ fn ice_configuration(configuration: &Configuration) -> Result<columba_ice::Confi
     let policy = configuration.ice_transport_policy;
     Ok(columba_ice::Config { servers, policy, ..configuration.ice.clone() })
 }
+
+/// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
+const SMALLEST_DATAGRAM: usize = 508;
+
+/// Bytes of the largest datagram of a jumbo frame, less 48 of headers. DTLS takes no larger records than 16,384 bytes.
+const LARGEST_DATAGRAM: usize = 8952;

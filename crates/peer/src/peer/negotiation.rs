@@ -88,10 +88,12 @@ impl Peer {
             return Ok(());
         }
         let remote = Remote::parse(description.kind, &description.sdp)?;
-        if self.jsep.check_remote(&remote)? {
+        let rolls_back = self.jsep.check_remote(&remote)?;
+        self.check_identity(&remote)?;
+        if rolls_back {
+            self.states.signaling = SignalingState::Stable;
             self.events.push_back(Event::SignalingState(SignalingState::Stable));
         }
-        self.check_identity(&remote)?;
         if remote.kind == SdpType::Offer && self.jsep.is_initial() {
             self.agent.set_role(Role::Controlled);
         }
@@ -235,6 +237,9 @@ impl Peer {
 
     fn announce_signaling(&mut self) {
         self.negotiation.announced = false;
-        self.events.push_back(Event::SignalingState(self.jsep.state()));
+        if self.states.signaling != self.jsep.state() {
+            self.states.signaling = self.jsep.state();
+            self.events.push_back(Event::SignalingState(self.states.signaling));
+        }
     }
 }

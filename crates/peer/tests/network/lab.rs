@@ -158,7 +158,7 @@ impl Endpoint for Software {
                     payload.clear();
                     return None;
                 };
-                let size = transmit.segment_size.unwrap_or(transmit.range.len());
+                let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len());
                 host.largest = host.largest.max(size);
                 host.batches += usize::from(transmit.range.len() > size);
                 payload.truncate(transmit.range.end);
@@ -281,6 +281,11 @@ impl Lab {
             Software::Peer(host) => host,
             Software::Turn(_) => unreachable!("peers are peers"),
         }
+    }
+
+    /// What a failed test should show of a peer.
+    pub(crate) fn summary(&self, index: usize) -> (&[Event], &[Error]) {
+        (&self.peer(index).events, &self.peer(index).errors)
     }
 
     pub(crate) fn allocations(&self) -> u64 {

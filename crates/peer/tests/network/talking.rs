@@ -19,7 +19,8 @@ fn open(lab: &mut Lab, init: DataChannelInit) -> (ChannelId, ChannelId) {
     let known = lab.peer(BOB).open.len();
     let channel = lab.open(ALICE, "chat", init);
     let open = |lab: &Lab| lab.peer(ALICE).open.contains(&channel) && lab.peer(BOB).open.len() > known;
-    assert!(lab.run_until(SECOND * 90, open), "{}", lab.network.trace());
+    let done = lab.run_until(SECOND * 90, open);
+    assert!(done, "{}: {:?} {:?}", lab.network.trace(), lab.summary(ALICE), lab.summary(BOB));
     (channel, lab.peer(BOB).open[known])
 }
 
@@ -99,7 +100,7 @@ fn who_does_not_read_makes_the_other_wait_and_loses_nothing() {
         });
         lab.run_for(Duration::from_millis(50));
     }
-    assert!(sent < 200 && sent >= 50, "{sent}");
+    assert!((50..200).contains(&sent), "{sent}");
     assert!(lab.peer(ALICE).peer.buffered_amount(alice) >= 400_000);
     lab.with(BOB, |host, _| host.reads = true);
     let all = |lab: &Lab| lab.peer(BOB).received.get(&bob).map_or(0, Vec::len) == sent;
