@@ -14,8 +14,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SerialN
 use crate::error::Error;
 use crate::time::UnixTime;
 
-/// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several connections may share one, and then
-/// their peers can tell that they belong together.
+/// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several connections may
+/// share one, and then their peers can tell that they belong together.
 #[derive(Clone)]
 pub struct Certificate(Arc<Parts>);
 
@@ -26,8 +26,8 @@ struct Parts {
 }
 
 impl Certificate {
-    /// Makes a certificate with a new ECDSA key on P-256, valid for 30 days. The key comes from `rng`; the signature has randomness of
-    /// the cryptography library's own in it.
+    /// Makes a certificate with a new ECDSA key on P-256, valid for 30 days. The key comes from `rng`; the
+    /// signature has randomness of the cryptography library's own in it.
     ///
     /// # Errors
     /// [`Error::InvalidCertificate`] if the cryptography library fails.
@@ -89,7 +89,8 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Whether a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that are broken or unknown prove nothing.
+/// Whether a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that are broken or
+/// unknown prove nothing.
 pub(crate) fn matches(fingerprints: &[Fingerprint], der: &[u8]) -> bool {
     fingerprints.iter().any(|fingerprint| {
         algorithm(&fingerprint.hash)
@@ -137,7 +138,8 @@ fn parameters(
     let epoch = date_time_ymd(1970, 1, 1);
     parameters.not_before = epoch + wall.0.saturating_sub(BACKDATED);
     parameters.not_after = epoch + expires.0;
-    // Firefox wants serial numbers to be unique in the world. The first bit is 0, so that the number is positive; the second is 1.
+    // Firefox wants serial numbers to be unique in the world. The first bit is 0, so that the number is
+    // positive; the second is 1.
     let mut serial = [0; 16];
     rng.fill_bytes(&mut serial);
     serial[0] = serial[0] & 0x3f | 0x40;

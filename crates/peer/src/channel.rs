@@ -14,7 +14,8 @@ pub struct DataChannelInit {
     pub max_retransmits: Option<u16>,
     /// The name of the protocol spoken on it, at most 65,535 bytes; empty for none.
     pub protocol: String,
-    /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is not announced.
+    /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is not
+    /// announced.
     pub negotiated: Option<u16>,
 }
 

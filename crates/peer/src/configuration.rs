@@ -17,24 +17,26 @@ pub struct Configuration {
     pub data: DataConfiguration,
     /// The versions of DTLS that are spoken. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
-    /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default 1,200: with everything around it
-    /// less than the 1,280 bytes that every IPv6 path carries.
+    /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default 1,200:
+    /// with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
-    /// Derives the DTLS room's own random numbers from the seed, so that a simulation can be repeated. Default false. Keys and
-    /// signatures are random nevertheless; but 64 bits of seed are too few for a real connection.
+    /// Derives the DTLS room's own random numbers from the seed, so that a simulation can be repeated.
+    /// Default false. Keys and signatures are random nevertheless; but 64 bits of seed are too few for a real
+    /// connection.
     pub simulated: bool,
 }
 
 /// What applies to data channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataConfiguration {
-    /// Bytes of the longest message that this side takes (`a=max-message-size`). Default 262,144, as Chromium.
+    /// Bytes of the longest message that this side takes (`a=max-message-size`). Default 262,144, as
+    /// Chromium.
     pub max_message_size: u32,
     /// Bytes that may wait to be sent, all channels together; beyond it
     /// [`Error::BufferFull`](crate::Error::BufferFull). Default 16 MiB, as Chromium.
     pub send_buffer: usize,
-    /// Bytes that may be on their way to this side or wait to be read; beyond it the other side has to wait. Memory is only used for what has
-    /// arrived. Default 16 MiB.
+    /// Bytes that may be on their way to this side or wait to be read; beyond it the other side has to wait.
+    /// Memory is only used for what has arrived. Default 16 MiB.
     pub receive_buffer: usize,
 }
 

@@ -7,7 +7,8 @@ use columba_ice::{
 };
 use columba_sdp::{CandidateTransport, CandidateType, Host, RelatedAddress, TcpType};
 
-/// The candidate as ICE takes it; `None` if it is of a kind that is not known or can never be reached (RFC 8839 §5.1: to be ignored).
+/// The candidate as ICE takes it; `None` if it is of a kind that is not known or can never be reached (RFC
+/// 8839 §5.1: to be ignored).
 pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
     let transport = match &candidate.transport {
         CandidateTransport::Udp => Transport::Udp,

@@ -324,7 +324,8 @@ fn state_of(state: ChannelState) -> DataChannelState {
     }
 }
 
-/// A peer connection that is closed aborts its association for the user (RFC 9260 §3.3.10.12): that is no failure.
+/// A peer connection that is closed aborts its association for the user (RFC 9260 §3.3.10.12): that is no
+/// failure.
 fn failure_of(reason: &CloseReason) -> Option<Error> {
     match reason {
         CloseReason::Shutdown | CloseReason::Local | CloseReason::Remote { cause: None | Some(12) } => None,

@@ -14,12 +14,13 @@ use crate::states::{
     SignalingState,
 };
 
-/// What has happened. An event carries the state that it announces, so that a binding can change what its user sees exactly when it
-/// hands the event over.
+/// What has happened. An event carries the state that it announces, so that a binding can change what its
+/// user sees exactly when it hands the event over.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Descriptions should be exchanged: create an offer. Comes in the stable state only, once for any number of changes.
+    /// Descriptions should be exchanged: create an offer. Comes in the stable state only, once for any number
+    /// of changes.
     NegotiationNeeded,
     /// `signalingstatechange`.
     SignalingState(SignalingState),
@@ -40,8 +41,8 @@ pub enum Event {
     /// `selectedcandidatepairchange`.
     SelectedCandidatePair(Box<SelectedPair>),
     /// The path is dead, and no other can be found without new credentials on both sides: call
-    /// [`Peer::restart_ice`](crate::Peer::restart_ice), if the other side may still be there. Comes before the state is failed; browsers leave
-    /// it to the application to find that out.
+    /// [`Peer::restart_ice`](crate::Peer::restart_ice), if the other side may still be there. Comes before
+    /// the state is failed; browsers leave it to the application to find that out.
     IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     DataChannel(ChannelId),
@@ -55,7 +56,8 @@ pub enum Event {
     SendBufferFree,
     /// The other side has begun to close a channel.
     ChannelClosing(ChannelId),
-    /// A channel is closed; with an error if it or the connection broke. What arrived before can still be received.
+    /// A channel is closed; with an error if it or the connection broke. What arrived before can still be
+    /// received.
     ChannelClosed(ChannelId, Option<Error>),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),
@@ -63,7 +65,8 @@ pub enum Event {
     Request(Request),
 }
 
-/// What is needed of the outside world. Most wishes are answered by [`Peer::handle_input`](crate::Peer::handle_input).
+/// What is needed of the outside world. Most wishes are answered by
+/// [`Peer::handle_input`](crate::Peer::handle_input).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {

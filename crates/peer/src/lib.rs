@@ -1,5 +1,5 @@
-//! A WebRTC peer connection (W3C `RTCPeerConnection`, RFC 8829) as one sans-IO state machine: offers and answers, ICE, DTLS, and data
-//! channels over SCTP, behind one demultiplexer.
+//! A WebRTC peer connection (W3C `RTCPeerConnection`, RFC 8829) as one sans-IO state machine: offers and
+//! answers, ICE, DTLS, and data channels over SCTP, behind one demultiplexer.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -69,9 +69,10 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The rules: [`Peer`] never blocks, reads no clock and opens no socket; what it needs it asks for by [`Event::Request`]. What arrives
-//! from the network never panics and never fails a call: it is dropped and counted, or it ends the connection with one
-//! [`Event::Error`]. Whatever the other side sends is bounded in memory.
+//! The rules: [`Peer`] never blocks, reads no clock and opens no socket; what it needs it asks for by
+//! [`Event::Request`]. What arrives from the network never panics and never fails a call: it is dropped and
+//! counted, or it ends the connection with one [`Event::Error`]. Whatever the other side sends is bounded in
+//! memory.
 
 mod candidate;
 mod certificate;

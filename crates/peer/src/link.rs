@@ -22,8 +22,8 @@ pub(crate) struct Link {
     association: Option<Box<dyn Dtls>>,
     /// The other side's certificate, once it is known to be the right one.
     certificate: Option<Vec<u8>>,
-    /// What arrived before it was settled that this side is the server: a ClientHello may be faster than the answer. At most [`MAX_EARLY`];
-    /// more is dropped, and will be sent again.
+    /// What arrived before it was settled that this side is the server: a ClientHello may be faster than the
+    /// answer. At most [`MAX_EARLY`]; more is dropped, and will be sent again.
     early: Vec<Vec<u8>>,
     seed: Option<u64>,
     sealed: u64,
@@ -99,7 +99,7 @@ impl Link {
             certificate: settings.certificate,
             client,
             versions: settings.versions,
-            datagram_size: settings.datagram_size,
+            datagram_size: settings.datagram_size.min(HANDSHAKE_DATAGRAM),
             first_timeout: first_timeout(settings.round_trip),
             seed: self.seed,
         };
@@ -136,7 +136,8 @@ impl Link {
         }
     }
 
-    /// The next packet of data, written to the front of `buf`; only once the other side is known to be who it should be.
+    /// The next packet of data, written to the front of `buf`; only once the other side is known to be who it
+    /// should be.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         if self.state != DtlsTransportState::Connected {
             return None;
@@ -194,7 +195,8 @@ impl Link {
                     self.state = DtlsTransportState::Connected;
                     return Ok(Some(LinkEvent::Connected));
                 }
-                // Only now can a goodbye be sealed, so that the other side hears that nothing will come of it.
+                // Only now can a goodbye be sealed, so that the other side hears that nothing will come of
+                // it.
                 DtlsEvent::Connected => association.close(now),
                 DtlsEvent::Closed if self.state == DtlsTransportState::Connected => {
                     self.state = DtlsTransportState::Closed;
@@ -241,10 +243,14 @@ impl Link {
     }
 }
 
-/// When a flight is sent again for the first time: after three round trips, where they are known, so that one lost packet costs little.
+/// When a flight is sent again for the first time: after three round trips, where they are known, so that one
+/// lost packet costs little.
 fn first_timeout(round_trip: Option<Duration>) -> Duration {
     round_trip.map_or(UNKNOWN_TIMEOUT, |round_trip| (3 * round_trip).clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT))
 }
+
+/// Bytes of a handshake's datagrams at most, however large others may be: nobody has tried yet what the path carries.
+const HANDSHAKE_DATAGRAM: usize = 1200;
 
 /// Datagrams kept that arrive too early: a ClientHello has one or, with post-quantum keys, two.
 const MAX_EARLY: usize = 4;

@@ -96,7 +96,8 @@ pub enum SctpTransportState {
     Closed,
 }
 
-/// The state of the whole, from those of its parts: the W3C's "RTCPeerConnectionState" in its order of precedence.
+/// The state of the whole, from those of its parts: the W3C's "RTCPeerConnectionState" in its order of
+/// precedence.
 pub(crate) fn connection_state(
     closed: bool,
     ice: IceConnectionState,

@@ -1,4 +1,5 @@
-//! What an attacker can send: descriptions, candidates and datagrams. Nothing panics, and memory stays bounded.
+//! What an attacker can send: descriptions, candidates and datagrams. Nothing panics, and memory stays
+//! bounded.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! DTLS by the crate `dimpl`.
 //!
-//! Copies that remain, all inside of it: sealing copies the plaintext in, the sealed record behind its header, and the record out; opening
-//! copies the datagram in and the plaintext out. None is added here.
+//! Copies that remain, all inside of it: sealing copies the plaintext in, the sealed record behind its
+//! header, and the record out; opening copies the datagram in and the plaintext out. None is added here.
 //!
-//! Deviation from "all randomness from the seed": keys, signatures and nonces come from the cryptography library's own generator.
+//! Deviation from "all randomness from the seed": keys, signatures and nonces come from the cryptography
+//! library's own generator.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,7 +22,8 @@ pub(crate) struct Dimpl {
     machine: Machine,
     client: bool,
     phase: Phase,
-    /// Datagrams of the association's own. At most [`MAX_QUEUE`]; then the oldest goes, which has been repeated since.
+    /// Datagrams of the association's own. At most [`MAX_QUEUE`]; then the oldest goes, which has been
+    /// repeated since.
     flights: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
     timeout: Option<Instant>,
@@ -29,7 +31,8 @@ pub(crate) struct Dimpl {
     scratch: Vec<u8>,
     /// Data that arrived together with the end of the handshake; at most one datagram's worth.
     early: VecDeque<Vec<u8>>,
-    /// For a client that does not know the version yet: what arrived before the ServerHello. At most [`MAX_HELD`]; more is dropped.
+    /// For a client that does not know the version yet: what arrived before the ServerHello. At most
+    /// [`MAX_HELD`]; more is dropped.
     held: Vec<Vec<u8>>,
     dropped: u64,
 }
@@ -85,7 +88,8 @@ impl Dimpl {
     /// Takes in a datagram, and what waited for it.
     fn feed(&mut self, datagram: &[u8]) -> Result<(), DtlsError> {
         if self.client && self.machine.protocol_version().is_none() {
-            // The machine gives up if the first thing it hears is not whole the beginning of an answer, so the rest has to wait.
+            // The machine gives up if the first thing it hears is not whole the beginning of an answer, so
+            // the rest has to wait.
             if !begins_an_answer(datagram) {
                 if self.held.len() < MAX_HELD {
                     self.held.push(datagram.to_vec());
@@ -134,7 +138,8 @@ impl Dimpl {
                     self.phase = Phase::Closed;
                     self.events.push_back(DtlsEvent::Closed);
                 }
-                // It asks for more room than any datagram of its own has: nothing that could be helped by asking again.
+                // It asks for more room than any datagram of its own has: nothing that could be helped by
+                // asking again.
                 Output::BufferTooSmall { .. } => return,
                 _ => {}
             }
@@ -219,8 +224,8 @@ impl Dtls for Dimpl {
                 return None;
             }
         }
-        // Nothing waited in the machine, so that the record comes out first, right to its place. What comes with it is the machine's own
-        // business: a key update, an acknowledgement.
+        // Nothing waited in the machine, so that the record comes out first, right to its place. What comes
+        // with it is the machine's own business: a key update, an acknowledgement.
         let record = match self.machine.poll_output(buf.get_mut(start..)?) {
             Output::Packet(record) => start..start + record.len(),
             Output::Timeout(at) => {
@@ -286,7 +291,8 @@ impl fmt::Debug for Dimpl {
     }
 }
 
-/// Whether a datagram begins with a record that holds a whole ServerHello or HelloVerifyRequest (RFC 6347 §4.1, §4.2.2).
+/// Whether a datagram begins with a record that holds a whole ServerHello or HelloVerifyRequest (RFC 6347
+/// §4.1, §4.2.2).
 fn begins_an_answer(datagram: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22;
     const SERVER_HELLO: u8 = 2;
@@ -306,7 +312,8 @@ fn begins_an_answer(datagram: &[u8]) -> bool {
 /// Datagrams that the machine holds in either direction: enough for a handshake in pieces and out of order.
 const MAX_QUEUE: usize = 30;
 
-/// Bytes of the largest datagram that is taken in during a handshake: more than any path's MTU carries without fragments.
+/// Bytes of the largest datagram that is taken in during a handshake: more than any path's MTU carries
+/// without fragments.
 const MAX_HANDSHAKE_DATAGRAM: usize = 2048;
 
 /// Room for everything that [`MAX_QUEUE`] datagrams can hold: a certificate is never larger.
@@ -315,7 +322,8 @@ const SCRATCH: usize = MAX_QUEUE * MAX_HANDSHAKE_DATAGRAM;
 /// Datagrams that wait for the beginning of an answer, or for the end of the handshake.
 const MAX_HELD: usize = 8;
 
-/// How often a flight is sent again: with doubling from a quarter of a second it is the handshake's timeout that ends it.
+/// How often a flight is sent again: with doubling from a quarter of a second it is the handshake's timeout
+/// that ends it.
 const RETRIES: usize = 16;
 
 /// How long a handshake may take.

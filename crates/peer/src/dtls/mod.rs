@@ -1,7 +1,7 @@
 //! DTLS behind one trait, so that the implementation can be exchanged.
 //!
-//! Its shape is in place: a packet that was built with room around it is [sealed](Dtls::seal) where it stands, and what a datagram
-//! holds is [read](Dtls::read) into the datagram's own bytes.
+//! Its shape is in place: a packet that was built with room around it is [sealed](Dtls::seal) where it
+//! stands, and what a datagram holds is [read](Dtls::read) into the datagram's own bytes.
 
 mod dimpl;
 #[cfg(test)]
@@ -23,8 +23,8 @@ pub(crate) trait Dtls: fmt::Debug + Send {
     /// The next packet of data that has arrived, written to the front of `buf`.
     fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>>;
 
-    /// Makes one record, in one datagram, of the plaintext in `range`. There must be [`FRONT`] free bytes before it and [`BACK`] behind it;
-    /// tells where the record is. `None` if it cannot be sent.
+    /// Makes one record, in one datagram, of the plaintext in `range`. There must be [`FRONT`] free bytes
+    /// before it and [`BACK`] behind it; tells where the record is. `None` if it cannot be sent.
     fn seal(&mut self, now: Instant, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>>;
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
@@ -78,7 +78,8 @@ pub(crate) enum DtlsEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DtlsError(pub(crate) String);
 
-/// Bytes that a record has in front of its plaintext at most: header (13) and explicit nonce (8) of DTLS 1.2 (RFC 6347 §4.1, RFC 5288 §3).
+/// Bytes that a record has in front of its plaintext at most: header (13) and explicit nonce (8) of DTLS 1.2
+/// (RFC 6347 §4.1, RFC 5288 §3).
 pub(crate) const FRONT: usize = 21;
 
 /// Bytes that a record has behind it at most: the type inside of DTLS 1.3 (1) and the tag (16) (RFC 9147 §4).

@@ -1,4 +1,5 @@
-//! The exchange of offers and answers (RFC 8829), for data: sections of audio and video are answered as rejected.
+//! The exchange of offers and answers (RFC 8829), for data: sections of audio and video are answered as
+//! rejected.
 
 mod remote;
 mod section;
@@ -140,7 +141,8 @@ impl Jsep {
         let remote = self.pending.remote.as_ref();
         let remote = remote.ok_or(Error::InvalidState { operation: "create_answer", state })?;
         let data = remote.data.as_ref();
-        // Where it may choose, the answerer begins DTLS: its ClientHello then travels together with the answer (RFC 8842 §5.3).
+        // Where it may choose, the answerer begins DTLS: its ClientHello then travels together with the
+        // answer (RFC 8842 §5.3).
         let setup = match (client, data.and_then(|data| data.setup)) {
             (Some(true), _) => Setup::Active,
             (Some(false), _) | (None, Some(Setup::Active)) => Setup::Passive,
@@ -205,7 +207,8 @@ impl Jsep {
         Ok(())
     }
 
-    /// Checks whether a description of the other side's can be set now, and tells whether the own offer is to be rolled back for it.
+    /// Checks whether a description of the other side's can be set now, and tells whether the own offer is to
+    /// be rolled back for it.
     pub(crate) fn check_remote(&self, remote: &Remote) -> Result<bool, Error> {
         use SignalingState as State;
         let operation = "set_remote_description";
@@ -267,7 +270,8 @@ impl Jsep {
         self.current = pending;
     }
 
-    /// Sections keep their place (RFC 3264 §8): none goes missing, and only one that was rejected may become another.
+    /// Sections keep their place (RFC 3264 §8): none goes missing, and only one that was rejected may become
+    /// another.
     fn check_order(&self, remote: &Remote, sections: &[Section], answer: bool) -> Result<(), Error> {
         let wrong = |mid: Option<&str>, reason: String| Error::InvalidDescription {
             kind: remote.kind,

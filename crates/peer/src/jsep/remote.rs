@@ -109,7 +109,8 @@ impl Reader {
         let bundle = bundle_of(description, &mid);
         let bundled = bundle.is_some();
         let bundle = bundle.unwrap_or_else(|| vec![mid.clone()]);
-        // A section that is bundled only may leave what belongs to the transport to the first one of the bundle (RFC 9143 §7.1.3).
+        // A section that is bundled only may leave what belongs to the transport to the first one of the
+        // bundle (RFC 9143 §7.1.3).
         let tagged = bundle.first().and_then(|tag| description.media_by_mid(tag)).unwrap_or(section);
         let carrier = if section.lines.has::<BundleOnly>() && !section.lines.has::<IceUfrag>() {
             tagged
@@ -127,7 +128,8 @@ impl Reader {
         };
         let own = Transport { section, ..read };
         let sctp_port = own.get::<SctpPort>()?.map_or(DEFAULT_SCTP_PORT, |port| port.0);
-        // Deviation from RFC 8841 §5: the association's ports are chosen before the other side's description is known.
+        // Deviation from RFC 8841 §5: the association's ports are chosen before the other side's description
+        // is known.
         if sctp_port != DEFAULT_SCTP_PORT {
             return Err(self.wrong(Some(&mid), "only SCTP port 5000 is supported"));
         }
@@ -190,7 +192,8 @@ impl Transport<'_> {
         Ok(Credentials { ufrag: ufrag.0.into(), pwd: pwd.0.into() })
     }
 
-    /// All fingerprints; lines that do not follow the grammar are passed over as long as there is one that proves something.
+    /// All fingerprints; lines that do not follow the grammar are passed over as long as there is one that
+    /// proves something.
     fn fingerprints(&self) -> Result<Vec<Fingerprint>, Error> {
         let read: Vec<_> = self.description.effective_all::<Fingerprint>(self.section).collect();
         let mut malformed = None;
@@ -232,8 +235,8 @@ fn bundle_of(description: &SessionDescription, mid: &str) -> Option<Vec<String>>
     bundles.find(|group| group.mids.iter().any(|name| name == mid)).map(|group| group.mids)
 }
 
-/// The candidates of a section, or, if it has none of its own, those of the others in its bundle. Those that cannot be read are passed
-/// over (RFC 8839 §5.1).
+/// The candidates of a section, or, if it has none of its own, those of the others in its bundle. Those that
+/// cannot be read are passed over (RFC 8839 §5.1).
 fn candidates(description: &SessionDescription, bundle: &[String], mid: &str) -> Vec<Candidate> {
     let of = |mid: &str| -> Vec<Candidate> {
         let section = description.media_by_mid(mid);

@@ -1,4 +1,5 @@
-//! Media sections as both sides count them: their order is their identity on the wire, their names in the API.
+//! Media sections as both sides count them: their order is their identity on the wire, their names in the
+//! API.
 
 use columba_sdp::attributes::RtpMap;
 use columba_sdp::{MediaKind, MediaLine, Protocol};

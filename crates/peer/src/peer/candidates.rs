@@ -12,12 +12,12 @@ use crate::error::Error;
 use crate::jsep::Remote;
 
 impl Peer {
-    /// `addIceCandidate`. `None` says that no more come at all, an empty candidate that no more come for its section. Candidates of a kind that
-    /// is not known, and of sections that are not used, are passed over.
+    /// `addIceCandidate`. `None` says that no more come at all, an empty candidate that no more come for its
+    /// section. Candidates of a kind that is not known, and of sections that are not used, are passed over.
     ///
     /// # Errors
-    /// [`Error::NoRemoteDescription`]; [`Error::InvalidCandidate`] if it is malformed, or does not belong to a section or a generation of the
-    /// remote description; [`Error::Closed`].
+    /// [`Error::NoRemoteDescription`]; [`Error::InvalidCandidate`] if it is malformed, or does not belong to
+    /// a section or a generation of the remote description; [`Error::Closed`].
     pub fn add_ice_candidate(
         &mut self,
         now: Instant,

@@ -27,8 +27,9 @@ impl Peer {
     /// Sends a message. Tells how many bytes wait on the channel now.
     ///
     /// # Errors
-    /// [`Error::ChannelNotOpen`], [`Error::NoSuchChannel`], [`Error::MessageTooLarge`]; [`Error::BufferFull`] if as much waits already as
-    /// [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer) allows: nothing of the message is taken then.
+    /// [`Error::ChannelNotOpen`], [`Error::NoSuchChannel`], [`Error::MessageTooLarge`]; [`Error::BufferFull`]
+    /// if as much waits already as [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer)
+    /// allows: nothing of the message is taken then.
     pub fn send(&mut self, now: Instant, channel: ChannelId, message: Message) -> Result<usize, Error> {
         self.data.send(now, channel, message)
     }

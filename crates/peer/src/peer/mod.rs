@@ -29,10 +29,11 @@ use crate::time::{UnixTime, WallClock};
 
 /// A peer connection: the W3C's `RTCPeerConnection` as a machine.
 ///
-/// It has the five doors: feed it with [`handle_datagram`](Self::handle_datagram), [`handle_input`](Self::handle_input),
-/// [`handle_network_change`](Self::handle_network_change) and [`handle_timeout`](Self::handle_timeout); after any call take out
-/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) until `None`, and ask
-/// [`poll_timeout`](Self::poll_timeout). Any order of calls is legal.
+/// It has the five doors: feed it with [`handle_datagram`](Self::handle_datagram),
+/// [`handle_input`](Self::handle_input), [`handle_network_change`](Self::handle_network_change) and
+/// [`handle_timeout`](Self::handle_timeout); after any call take out [`poll_transmit`](Self::poll_transmit)
+/// and [`poll_event`](Self::poll_event) until `None`, and ask [`poll_timeout`](Self::poll_timeout). Any order
+/// of calls is legal.
 #[derive(Debug)]
 pub struct Peer {
     configuration: Configuration,
@@ -87,11 +88,12 @@ struct States {
 }
 
 impl Peer {
-    /// A connection that has not begun; `wall` is the time at `now`. All randomness comes from `seed`, but for what the
-    /// cryptography library adds to keys, signatures and nonces.
+    /// A connection that has not begun; `wall` is the time at `now`. All randomness comes from `seed`, but
+    /// for what the cryptography library adds to keys, signatures and nonces.
     ///
     /// # Errors
-    /// [`Error::InvalidIceServer`], or [`Error::InvalidCertificate`] if the certificate has expired or cannot be made.
+    /// [`Error::InvalidIceServer`], or [`Error::InvalidCertificate`] if the certificate has expired or cannot
+    /// be made.
     pub fn new(
         configuration: Configuration,
         now: Instant,
@@ -133,7 +135,8 @@ impl Peer {
     /// `setConfiguration`: servers and policies take effect with the next gathering.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the certificates change.
+    /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
+    /// certificates change.
     pub fn set_configuration(&mut self, _now: Instant, configuration: Configuration) -> Result<(), Error> {
         self.require_open()?;
         let same = configuration.certificates.is_empty()
@@ -185,7 +188,8 @@ impl Peer {
         }
     }
 
-    /// These are the host's addresses now; to be called before the first local description is set, and after each change.
+    /// These are the host's addresses now; to be called before the first local description is set, and after
+    /// each change.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
         self.agent.handle_network_change(now, addresses);
         self.progress(now);
@@ -197,8 +201,8 @@ impl Peer {
         self.progress(now);
     }
 
-    /// A datagram has arrived, or a frame of a connection; it is decrypted where it stands. `received_at` is the kernel's time of
-    /// arrival, where it is known.
+    /// A datagram has arrived, or a frame of a connection; it is decrypted where it stands. `received_at` is
+    /// the kernel's time of arrival, where it is known.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -223,7 +227,8 @@ impl Peer {
         self.progress(now);
     }
 
-    /// What should go out? `buf` must have 2,048 bytes, and should have 64 KiB, so that a batch fits in.
+    /// What should go out? `buf` must have 2,048 bytes (and 200 more than
+    /// [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch fits in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let transmit = self.next_transmit(now, buf);
         if transmit.is_none() {
@@ -244,9 +249,10 @@ impl Peer {
         deadlines.into_iter().flatten().min()
     }
 
-    /// `close`: says goodbye. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts until
-    /// [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN servers. As in the W3C's interface no events
-    /// tell of the states that follow, only of the channels that are closed by it.
+    /// `close`: says goodbye. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts
+    /// until [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN
+    /// servers. As in the W3C's interface no events tell of the states that follow, only of the channels that
+    /// are closed by it.
     pub fn close(&mut self, now: Instant) {
         if self.jsep.state() == SignalingState::Closed {
             return;
@@ -289,5 +295,6 @@ fn ice_configuration(configuration: &Configuration) -> Result<columba_ice::Confi
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
 const SMALLEST_DATAGRAM: usize = 508;
 
-/// Bytes of the largest datagram of a jumbo frame, less 48 of headers. DTLS takes no larger records than 16,384 bytes.
+/// Bytes of the largest datagram of a jumbo frame, less 48 of headers. DTLS takes no larger records than
+/// 16,384 bytes.
 const LARGEST_DATAGRAM: usize = 8952;

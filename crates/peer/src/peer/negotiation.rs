@@ -13,7 +13,8 @@ use crate::jsep::{Remote, RemoteData};
 use crate::states::SignalingState;
 
 impl Peer {
-    /// `createOffer`. Without a data channel, and with none negotiated before, the offer has no media section.
+    /// `createOffer`. Without a data channel, and with none negotiated before, the offer has no media
+    /// section.
     ///
     /// # Errors
     /// [`Error::InvalidState`] while the other side's offer is to be answered, [`Error::Closed`].
@@ -35,11 +36,12 @@ impl Peer {
         self.jsep.create_answer(&self.local_parameters(), self.link.is_client())
     }
 
-    /// `setLocalDescription`: sets what was created last. Without a description, or with one without text, the one that fits the state is
-    /// created first. Tells what was set.
+    /// `setLocalDescription`: sets what was created last. Without a description, or with one without text,
+    /// the one that fits the state is created first. Tells what was set.
     ///
     /// # Errors
-    /// [`Error::InvalidModification`] if it is not what was created last; [`Error::InvalidState`], [`Error::Closed`].
+    /// [`Error::InvalidModification`] if it is not what was created last; [`Error::InvalidState`],
+    /// [`Error::Closed`].
     pub fn set_local_description(
         &mut self,
         now: Instant,
@@ -73,8 +75,8 @@ impl Peer {
     /// `setRemoteDescription`. An offer takes back a pending offer of this side's.
     ///
     /// # Errors
-    /// [`Error::InvalidDescription`] says what is wrong with it and where; nothing has changed then. [`Error::InvalidState`] if it does
-    /// not fit where the exchange stands, [`Error::Closed`].
+    /// [`Error::InvalidDescription`] says what is wrong with it and where; nothing has changed then.
+    /// [`Error::InvalidState`] if it does not fit where the exchange stands, [`Error::Closed`].
     pub fn set_remote_description(
         &mut self,
         now: Instant,

@@ -54,7 +54,8 @@ impl Peer {
         None
     }
 
-    /// A datagram of the DTLS handshake. It waits for a path: a server may have its flight before it has a valid pair.
+    /// A datagram of the DTLS handshake. It waits for a path: a server may have its flight before it has a
+    /// valid pair.
     fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         if !self.states.writable {
             return None;
@@ -63,7 +64,8 @@ impl Peer {
         Some(HEADROOM..HEADROOM + length)
     }
 
-    /// SCTP packets, each written once at its place and sealed there; several of one size one behind the other, if the path takes that.
+    /// SCTP packets, each written once at its place and sealed there; several of one size one behind the
+    /// other, if the path takes that.
     fn next_batch(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Range<usize>, Option<usize>)> {
         let (plain, first) = self.next_record(now, buf, HEADROOM, self.packet_size())?;
         let size = first.len();
@@ -86,7 +88,8 @@ impl Peer {
         Some((first.start..end, Some(size)))
     }
 
-    /// One packet of at most `size` bytes, sealed, whose record begins at `at`; tells the packet's length, too.
+    /// One packet of at most `size` bytes, sealed, whose record begins at `at`; tells the packet's length,
+    /// too.
     fn next_record(
         &mut self,
         now: Instant,
@@ -104,12 +107,14 @@ impl Peer {
         }
     }
 
-    /// Bytes of the largest SCTP packet. A TURN header comes on top; what the default leaves for it stays below IPv6's 1,280 bytes.
+    /// Bytes of the largest SCTP packet. A TURN header comes on top; what the default leaves for it stays
+    /// below IPv6's 1,280 bytes.
     pub(super) fn packet_size(&self) -> usize {
         packet_size(self.configuration.datagram_size)
     }
 
-    /// Makes the last datagrams: SCTP's and DTLS's goodbyes. They have to be made before ICE lets go of the path.
+    /// Makes the last datagrams: SCTP's and DTLS's goodbyes. They have to be made before ICE lets go of the
+    /// path.
     pub(super) fn say_farewell(&mut self, now: Instant) {
         self.data.close(now);
         let mut buf = vec![0; HEADROOM + FRONT + self.configuration.datagram_size + BACK + TAILROOM];

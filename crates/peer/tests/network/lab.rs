@@ -1,4 +1,5 @@
-//! Two peers with their owners, routers between them, a server, and the signaling that carries descriptions and candidates.
+//! Two peers with their owners, routers between them, a server, and the signaling that carries descriptions
+//! and candidates.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

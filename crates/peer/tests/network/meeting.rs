@@ -93,6 +93,7 @@ fn a_client_hello_that_is_faster_than_the_answer_is_kept() {
         lab.peer(ALICE).peer.signaling_state() == SignalingState::Stable
             && lab.peer(ALICE).peer.remote_description().is_some()
     }));
-    // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the ClientHello would be repeated much later.
+    // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the ClientHello would be
+    // repeated much later.
     assert!(lab.run_until(Duration::from_millis(100), Lab::connected), "{}", lab.network.trace());
 }
