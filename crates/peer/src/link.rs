@@ -25,6 +25,8 @@ pub(crate) struct Link {
     /// What arrived before it was settled that this side is the server: a ClientHello may be faster than the
     /// answer. At most [`MAX_EARLY`]; more is dropped, and will be sent again.
     early: Vec<Vec<u8>>,
+    /// A record that did not fit its batch; at most one.
+    postponed: Option<Vec<u8>>,
     seed: Option<u64>,
     sealed: u64,
     opened: u64,
@@ -59,6 +61,7 @@ impl Link {
             association: None,
             certificate: None,
             early: Vec::new(),
+            postponed: None,
             seed,
             sealed: 0,
             opened: 0,
@@ -157,7 +160,17 @@ impl Link {
         Some(record)
     }
 
+    /// Keeps a sealed record until the next [`poll_transmit`](Self::poll_transmit).
+    pub(crate) fn postpone(&mut self, record: &[u8]) {
+        self.postponed = Some(record.to_vec());
+    }
+
+    /// The next datagram that is not data's, or was postponed, written to the front of `buf`; its length.
     pub(crate) fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<usize> {
+        if let Some(record) = self.postponed.take() {
+            buf.get_mut(..record.len())?.copy_from_slice(&record);
+            return Some(record.len());
+        }
         self.association.as_mut()?.poll_transmit(buf)
     }
 

@@ -80,6 +80,11 @@ impl Peer {
                 break;
             }
             let Some((_, record)) = self.next_record(now, buf, end, plain) else { break };
+            if record.len() > size {
+                // DTLS had something of its own to say along with it (a key update): it has to go alone.
+                self.link.postpone(&buf[record]);
+                break;
+            }
             end = record.end;
             if record.len() < size {
                 break;
