@@ -1,0 +1,453 @@
+//! The association: what its owner calls, and what it remembers.
+
+mod cookie;
+mod handshake;
+mod input;
+mod output;
+mod reset;
+mod shutdown;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{CryptoRng, Rng, SeedableRng};
+
+use crate::config::Config;
+use crate::error::{CloseReason, SendError};
+use crate::event::Event;
+use crate::message::{Message, ReceivedMessage, Reliability};
+use crate::rx::{Notice, Receiver};
+use crate::serial::{Ppid, StreamId, Tsn};
+use crate::stats::Stats;
+use crate::timers::{Timer, Timers};
+use crate::tx::{Policy, QueuedMessage, Sender};
+pub use input::Ecn;
+
+use cookie::PeerInit;
+use reset::Resets;
+
+/// An SCTP association with one peer (RFC 9260), as WebRTC uses it over DTLS (RFC 8261, RFC 8831).
+///
+/// It has the five doors of a protocol without I/O: packets and time go in by [`handle_input`](Self::handle_input) and
+/// [`handle_timeout`](Self::handle_timeout), and after each call that changes something, what is to be done comes out of
+/// [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event) and [`poll_timeout`](Self::poll_timeout). Any order
+/// of calls is legal. Once [`Event::Closed`] has been given, nothing comes out any more.
+#[derive(Debug)]
+pub struct Association {
+    config: Config,
+    rng: ChaCha12Rng,
+    born: Instant,
+    /// The tag that packets to us must carry.
+    local_tag: u32,
+    local_tsn: Tsn,
+    cookie_key: [u8; 16],
+    state: State,
+    /// What the peer has said of itself; meaningless before the handshake.
+    peer: PeerInit,
+    timers: Timers,
+    sender: Sender,
+    receiver: Receiver,
+    resets: Resets,
+    due: Due,
+    /// Output is held until the transport can carry it.
+    held: bool,
+    /// Timeouts in a row without an answer.
+    unanswered: u32,
+    heartbeat: Heartbeat,
+    /// When the INIT was sent, if only once.
+    handshake_sent: Option<Instant>,
+    /// `send` has refused a message because the queue was full.
+    refused: bool,
+    /// Changes of state; few.
+    events: VecDeque<Event>,
+    /// Streams that can be read and whose reader does not know; each at most once.
+    notices: VecDeque<Notice>,
+    /// At most one for each stream that was asked to be reset.
+    outgoing_resets: VecDeque<Event>,
+    /// At most [`MAX_INCOMING_RESETS`].
+    incoming_resets: VecDeque<StreamId>,
+    stats: Stats,
+}
+
+/// Where the association stands (RFC 9260 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    CookieWait,
+    CookieEchoed { cookie: Bytes },
+    Established,
+    ShutdownPending,
+    ShutdownSent,
+    ShutdownReceived,
+    ShutdownAckSent,
+    Closed,
+}
+
+/// Chunks that are to go out.
+#[derive(Debug, Default)]
+struct Due {
+    init: bool,
+    cookie_echo: bool,
+    cookie_ack: bool,
+    shutdown: bool,
+    shutdown_ack: bool,
+    abort: Option<Abort>,
+    heartbeat: bool,
+    /// The information of the last HEARTBEAT that is not answered yet.
+    heartbeat_ack: Option<Bytes>,
+    /// An ERROR chunk's cause and its information; the last one.
+    error: Option<(u16, Bytes)>,
+    /// Whole packets that need no state, such as INIT ACK. At most [`MAX_REPLIES`]; more are dropped.
+    replies: VecDeque<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Abort {
+    cause: u16,
+    text: &'static str,
+}
+
+/// The question whether the peer is there (RFC 9260 section 8.3).
+#[derive(Debug, Default)]
+struct Heartbeat {
+    /// The nonce and the time of the one that waits for an answer.
+    asked: Option<(u64, Instant)>,
+}
+
+impl Association {
+    /// An association that has not begun. It answers a peer that begins; [`connect`](Self::connect) makes it begin itself.
+    pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut cookie_key = [0; 16];
+        rng.fill_bytes(&mut cookie_key);
+        let local_tag = random_tag(&mut rng);
+        let local_tsn = Tsn(rng.next_u32());
+        Self {
+            sender: Sender::new(&config, local_tsn, now),
+            receiver: Receiver::new(&config, now),
+            resets: Resets::new(local_tsn),
+            rng,
+            born: now,
+            local_tag,
+            local_tsn,
+            cookie_key,
+            state: State::Idle,
+            peer: PeerInit { incoming_streams: u16::MAX, ..PeerInit::default() },
+            timers: Timers::default(),
+            due: Due::default(),
+            held: false,
+            unanswered: 0,
+            heartbeat: Heartbeat::default(),
+            handshake_sent: None,
+            refused: false,
+            events: VecDeque::new(),
+            notices: VecDeque::new(),
+            outgoing_resets: VecDeque::new(),
+            incoming_resets: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    /// Begins the handshake. Both sides may.
+    pub fn connect(&mut self, _now: Instant) {
+        if self.state == State::Idle {
+            self.state = State::CookieWait;
+            self.due.init = true;
+        }
+    }
+
+    /// Whether messages flow: the handshake is done, and no end has begun.
+    pub fn is_established(&self) -> bool {
+        self.state == State::Established
+    }
+
+    /// Whether the association has ended.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Queues a message; also before the handshake is done.
+    ///
+    /// # Errors
+    /// If it is empty, too large, or the stream or the association does not take it. Then nothing has changed.
+    pub fn send(&mut self, now: Instant, stream: StreamId, message: Message) -> Result<(), SendError> {
+        self.send_counted(now, stream, message, true)
+    }
+
+    /// Queues a message, which adds to the buffered amount only if it is `counted`.
+    pub(crate) fn send_counted(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        message: Message,
+        counted: bool,
+    ) -> Result<(), SendError> {
+        if !self.takes_messages() {
+            return Err(SendError::Closed);
+        }
+        if message.payload.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if message.payload.len() > self.config.max_send_message_size {
+            return Err(SendError::TooLarge { limit: self.config.max_send_message_size });
+        }
+        if stream.0 >= self.outgoing_streams() {
+            return Err(SendError::NoSuchStream { count: self.outgoing_streams() });
+        }
+        if self.sender.queue.is_resetting(stream) {
+            return Err(SendError::Resetting(stream));
+        }
+        if self.sender.queue.queued() >= self.config.send_buffer {
+            self.refused = true;
+            return Err(SendError::Full);
+        }
+        let policy = match message.reliability {
+            Reliability::Reliable => Policy::Reliable,
+            Reliability::MaxRetransmits(most) => Policy::Retransmits(most),
+            Reliability::MaxLifetime(lifetime) => {
+                now.checked_add(lifetime).map_or(Policy::Reliable, Policy::Until)
+            }
+        };
+        self.stats.messages_sent += 1;
+        self.sender.queue.push(
+            stream,
+            QueuedMessage {
+                ppid: message.ppid,
+                payload: message.payload,
+                unordered: message.unordered,
+                policy,
+                counted,
+            },
+        );
+        Ok(())
+    }
+
+    /// Queues a message of our own, whatever the limits.
+    pub(crate) fn send_control(&mut self, stream: StreamId, ppid: Ppid, payload: Bytes) {
+        if self.takes_messages() {
+            let policy = Policy::Reliable;
+            let message = QueuedMessage { ppid, payload, unordered: false, policy, counted: false };
+            self.sender.queue.push(stream, message);
+        }
+    }
+
+    fn takes_messages(&self) -> bool {
+        matches!(
+            self.state,
+            State::Idle | State::CookieWait | State::CookieEchoed { .. } | State::Established
+        )
+    }
+
+    /// What the next message of a stream is.
+    pub(crate) fn next_ppid(&self, stream: StreamId) -> Option<Ppid> {
+        self.receiver.reassembly.next_ppid(stream)
+    }
+
+    /// The next message of a stream. Reading opens the receive window, so that
+    /// [`poll_transmit`](Self::poll_transmit) may have to say so to the peer; not reading closes it, and stops the peer.
+    pub fn receive(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
+        let message = self.receiver.receive(stream)?;
+        self.stats.messages_received += 1;
+        Some(message)
+    }
+
+    /// How many bytes of a stream's messages have been queued and not been sent for the first time.
+    pub fn buffered_amount(&self, stream: StreamId) -> usize {
+        self.sender.queue.buffered(stream)
+    }
+
+    /// How many bytes of messages have been queued and not been sent for the first time, over all streams.
+    pub fn total_buffered_amount(&self) -> usize {
+        self.sender.queue.queued()
+    }
+
+    /// [`Event::BufferedAmountLow`] comes when the buffered amount of a stream falls to so many bytes. At first 0.
+    pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, threshold: usize) {
+        self.sender.queue.set_low_threshold(stream, threshold);
+    }
+
+    /// A stream's share among those that have something to send, when scheduling is by weight. At first 256.
+    pub fn set_weight(&mut self, stream: StreamId, weight: u16) {
+        self.sender.queue.set_weight(stream, weight);
+    }
+
+    /// The largest message that the peer takes, once it has said so.
+    pub fn set_max_send_message_size(&mut self, limit: usize) {
+        self.config.max_send_message_size = limit;
+    }
+
+    /// Below which number streams are accepted by [`send`](Self::send).
+    pub fn outgoing_streams(&self) -> u16 {
+        self.config.streams.min(self.peer.incoming_streams)
+    }
+
+    /// The route to the peer has changed: round trip, congestion window and packet size are learnt anew. `mtu` is the largest
+    /// SCTP packet, in bytes.
+    pub fn handle_path_change(&mut self, now: Instant, mtu: usize) {
+        self.sender.change_path(now, mtu);
+        self.receiver.change_path(now);
+        // The new path's round trip is needed, and the peer may not have noticed.
+        if self.is_established() {
+            self.ask_heartbeat(now);
+        }
+    }
+
+    /// Holds all output back, because the transport below cannot carry it yet.
+    pub fn hold_output(&mut self) {
+        self.held = true;
+    }
+
+    /// Lets output go.
+    pub fn set_transport_ready(&mut self, _now: Instant) {
+        self.held = false;
+    }
+
+    /// What should the owner know? Until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.poll_state_event().or_else(|| self.poll_low_event())
+    }
+
+    /// What has happened to the association and its streams.
+    pub(crate) fn poll_state_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(match notice {
+                Notice::Readable(stream) => Event::Readable(stream),
+                Notice::TooLarge(stream) => Event::MessageTooLarge(stream),
+            });
+        }
+        if let Some(stream) = self.incoming_resets.pop_front() {
+            return Some(Event::IncomingReset(stream));
+        }
+        self.outgoing_resets.pop_front()
+    }
+
+    /// What has become of queues that were full.
+    pub(crate) fn poll_low_event(&mut self) -> Option<Event> {
+        if let Some(stream) = self.sender.queue.poll_low() {
+            return Some(Event::BufferedAmountLow(stream));
+        }
+        if self.refused && self.sender.queue.queued() < self.config.send_buffer / 2 && !self.is_closed() {
+            self.refused = false;
+            return Some(Event::Writable);
+        }
+        None
+    }
+
+    /// When should [`handle_timeout`](Self::handle_timeout) be called?
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.expire(now) {
+            tracing::trace!(?timer, "expired");
+            self.on_timer(now, timer);
+        }
+    }
+
+    fn on_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Handshake => self.on_handshake_timeout(),
+            Timer::Shutdown => self.on_shutdown_timeout(now),
+            Timer::ShutdownGuard => self.close(CloseReason::Timeout),
+            Timer::Retransmission => {
+                if self.sender.on_timeout(now) {
+                    self.count_unanswered(now);
+                }
+            }
+            Timer::TailLossProbe => self.sender.on_probe_timeout(),
+            Timer::Reordering => self.sender.detect_loss(now, &mut self.timers),
+            Timer::Sack => self.receiver.acknowledge_now(),
+            Timer::Heartbeat => self.on_heartbeat_timeout(now),
+            Timer::Reconfig => self.on_reconfig_timeout(now),
+            // That `poll_transmit` is called after this is all.
+            Timer::Pacing => {}
+        }
+    }
+
+    /// What has happened so far, and how the path looks.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            smoothed_round_trip: self.sender.round_trip.smoothed(),
+            congestion_window: self.sender.congestion_window(),
+            in_flight: self.sender.outstanding.in_flight(),
+            peer_window: self.sender.peer_window(),
+            receive_window: self.receiver.window_limit(),
+            mtu: self.sender.mtu(),
+            retransmitted_chunks: self.sender.retransmitted_chunks,
+            ..self.stats
+        }
+    }
+
+    /// Another timeout without an answer.
+    fn count_unanswered(&mut self, now: Instant) {
+        self.unanswered += 1;
+        if self.config.max_retransmissions.is_some_and(|most| self.unanswered > most) {
+            tracing::debug!("the peer does not answer");
+            self.abort_with(now, Abort { cause: crate::wire::cause::USER_INITIATED, text: "no answer" });
+            self.close(CloseReason::Timeout);
+        }
+    }
+
+    /// The peer has broken the protocol.
+    fn violation(&mut self, now: Instant, text: &'static str) {
+        tracing::debug!(text, "protocol violation");
+        self.abort_with(now, Abort { cause: crate::wire::cause::PROTOCOL_VIOLATION, text });
+        self.close(CloseReason::Violation(text));
+    }
+
+    fn abort_with(&mut self, _now: Instant, abort: Abort) {
+        // Before the peer's tag is known there is nobody to tell.
+        if !matches!(self.state, State::Idle | State::CookieWait | State::Closed) {
+            self.due.abort = Some(abort);
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
+        self.timers.stop_all();
+        self.events.push_back(Event::Closed(reason));
+    }
+
+    fn note(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+
+    fn note_incoming_reset(&mut self, stream: StreamId) {
+        if self.incoming_resets.len() < MAX_INCOMING_RESETS {
+            self.incoming_resets.push_back(stream);
+        }
+    }
+
+    /// Time since birth, as cookies count it.
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.born)
+    }
+}
+
+/// A verification tag is never zero (RFC 9260 section 5.3.1).
+fn random_tag(rng: &mut impl Rng) -> u32 {
+    loop {
+        let tag = rng.next_u32();
+        if tag != 0 {
+            return tag;
+        }
+    }
+}
+
+/// Whole packets that may wait to go out.
+const MAX_REPLIES: usize = 4;
+/// Resets by the peer that the owner has not heard of: more than there are streams is a flood.
+const MAX_INCOMING_RESETS: usize = 1 << 16;

@@ -1,0 +1,153 @@
+//! Packets that go out: control chunks first, then user data, as much as fits.
+
+use std::time::Instant;
+
+use super::{Association, State};
+use crate::budget::Budget;
+use crate::timers::Timer;
+use crate::wire::{PACKET_HEADER, Writer, chunk_type, seal};
+
+impl Association {
+    /// Writes the next packet into `buffer`, which holds at least as many bytes as the largest packet
+    /// ([`Stats::mtu`](crate::Stats::mtu)), and says how long it is. Until `None`.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        budget: &mut dyn Budget,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        if self.held {
+            return None;
+        }
+        let length = self.write_packet(now, budget, buffer)?;
+        budget.consumed(now, length);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += length as u64;
+        Some(length)
+    }
+
+    fn write_packet(&mut self, now: Instant, budget: &mut dyn Budget, buffer: &mut [u8]) -> Option<usize> {
+        while let Some(reply) = self.due.replies.pop_front() {
+            if let Some(target) = buffer.get_mut(..reply.len()) {
+                target.copy_from_slice(&reply);
+                return Some(reply.len());
+            }
+        }
+        if let Some(abort) = self.due.abort.take() {
+            return Some(self.alone(buffer, self.peer.tag, |writer| abort.write(writer, 0)));
+        }
+        match self.state {
+            State::Idle | State::Closed => None,
+            State::CookieWait => {
+                if !std::mem::take(&mut self.due.init) {
+                    return None;
+                }
+                if self.unanswered == 0 {
+                    self.handshake_sent = Some(now);
+                }
+                self.timers.set(Timer::Handshake, now + self.sender.round_trip.rto());
+                let length = self.alone(buffer, 0, |writer| self.write_init(writer));
+                Some(length)
+            }
+            _ => self.write_chunks(now, budget, buffer),
+        }
+    }
+
+    /// A packet with one chunk and a checksum.
+    fn alone(&self, buffer: &mut [u8], tag: u32, write: impl FnOnce(&mut Writer<'_>)) -> usize {
+        let mut writer = Writer::new(buffer);
+        self.header(tag).write(&mut writer);
+        write(&mut writer);
+        seal(writer.written());
+        writer.len()
+    }
+
+    fn write_chunks(&mut self, now: Instant, budget: &mut dyn Budget, buffer: &mut [u8]) -> Option<usize> {
+        let size = self.packet_size().min(buffer.len());
+        let mut writer = Writer::new(&mut buffer[..size]);
+        self.header(self.peer.tag).write(&mut writer);
+        let echoes = self.due.cookie_echo;
+        self.write_control(now, &mut writer);
+        if self.may_send_data(echoes) && budget.available(now) > 0 {
+            self.write_data(now, &mut writer);
+        }
+        if writer.len() == PACKET_HEADER {
+            return None;
+        }
+        // The peer cannot know that it agrees before it has read the cookie (RFC 9653 section 5.2).
+        if echoes || !self.peer.extensions.zero_checksum {
+            seal(writer.written());
+        }
+        Some(writer.len())
+    }
+
+    /// Chunks that were sent when packets could be larger must still fit.
+    fn packet_size(&mut self) -> usize {
+        let lost = self.sender.outstanding.next_lost().map_or(0, |(_, length)| length + PACKET_HEADER);
+        self.sender.mtu().max(lost)
+    }
+
+    /// User data follows the handshake, or goes along with the cookie (RFC 9260 section 5.1).
+    fn may_send_data(&self, echoes: bool) -> bool {
+        match self.state {
+            State::CookieEchoed { .. } => echoes,
+            State::Established | State::ShutdownPending | State::ShutdownReceived => true,
+            _ => false,
+        }
+    }
+
+    fn write_data(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        // A SACK that waits for company has found it, but only if there is something to accompany.
+        let delayed = self.receiver.has_delayed_sack();
+        if delayed && self.sender.would_send() {
+            let round_trip = self.sender.round_trip.estimate();
+            self.receiver.write_sack(now, writer, round_trip, &mut self.timers);
+        }
+        self.sender.write(now, writer, &mut self.timers);
+        self.sender.write_forward(now, writer, &mut self.timers);
+    }
+
+    fn write_control(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        if std::mem::take(&mut self.due.cookie_echo)
+            && let State::CookieEchoed { cookie } = &self.state
+        {
+            writer.chunk(chunk_type::COOKIE_ECHO, 0, |writer| writer.bytes(cookie));
+            self.timers.set(Timer::Handshake, now + self.sender.round_trip.rto());
+        }
+        if std::mem::take(&mut self.due.cookie_ack) {
+            writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {});
+        }
+        if matches!(self.state, State::CookieEchoed { .. }) {
+            return;
+        }
+        if let Some((cause, information)) =
+            self.due.error.take_if(|(_, bytes)| bytes.len() + 8 < writer.room())
+        {
+            writer.chunk(chunk_type::ERROR, 0, |writer| {
+                writer.parameter(cause, |writer| writer.bytes(&information));
+            });
+        }
+        if let Some(information) = self.due.heartbeat_ack.take_if(|bytes| bytes.len() + 8 < writer.room()) {
+            writer.chunk(chunk_type::HEARTBEAT_ACK, 0, |writer| writer.bytes(&information));
+        }
+        if std::mem::take(&mut self.due.heartbeat)
+            && let Some((nonce, _)) = self.heartbeat.asked
+        {
+            writer.chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.u64(nonce)));
+        }
+        if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
+            let tsn = self.receiver.cumulative_tsn();
+            writer.chunk(chunk_type::SHUTDOWN, 0, |writer| writer.u32(tsn.0));
+            self.timers.set(Timer::Shutdown, now + self.sender.round_trip.rto());
+        }
+        if std::mem::take(&mut self.due.shutdown_ack) && self.state == State::ShutdownAckSent {
+            writer.chunk(chunk_type::SHUTDOWN_ACK, 0, |_| {});
+            self.timers.set(Timer::Shutdown, now + self.sender.round_trip.rto());
+        }
+        self.write_resets(now, writer);
+        if self.receiver.is_sack_due() {
+            let round_trip = self.sender.round_trip.estimate();
+            self.receiver.write_sack(now, writer, round_trip, &mut self.timers);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Stream resets (RFC 6525): how channels close, so that their stream numbers can be used again.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::Association;
+use crate::event::Event;
+use crate::serial::{RequestNumber, StreamId, Tsn};
+use crate::timers::Timer;
+use crate::wire::{Reconfig, ReconfigParameter, ResetResult, Writer};
+
+/// Both directions of stream resets.
+#[derive(Debug)]
+pub(super) struct Resets {
+    next_request: RequestNumber,
+    /// Streams that are to be reset once they are empty.
+    draining: Vec<StreamId>,
+    /// Streams that are empty, with the last TSN that had been given when they became so.
+    drained: VecDeque<(StreamId, Tsn)>,
+    /// The request on its way: one at a time (RFC 6525 section 5.1.1).
+    pending: Option<Request>,
+    /// The peer's request that is expected next.
+    expected: RequestNumber,
+    /// The answer to the last request, given again if that comes again.
+    last_result: ResetResult,
+    /// Answers to go out; at most [`MAX_RESPONSES`], the peer asks again where one is missing.
+    responses: VecDeque<(RequestNumber, ResetResult)>,
+}
+
+#[derive(Debug)]
+struct Request {
+    number: RequestNumber,
+    last_tsn: Tsn,
+    streams: Vec<StreamId>,
+    due: bool,
+}
+
+impl Resets {
+    pub(super) fn new(initial: Tsn) -> Self {
+        Self {
+            next_request: RequestNumber(initial.0),
+            draining: Vec::new(),
+            drained: VecDeque::new(),
+            pending: None,
+            expected: RequestNumber(0),
+            last_result: ResetResult::NothingToDo,
+            responses: VecDeque::new(),
+        }
+    }
+
+    /// The handshake is done: requests of the peer count from its first TSN (RFC 6525 section 4.1).
+    pub(super) fn start(&mut self, peer_initial: Tsn) {
+        self.expected = RequestNumber(peer_initial.0);
+        self.responses.clear();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.draining.is_empty() && self.drained.is_empty() && self.pending.is_none()
+    }
+
+    fn respond(&mut self, request: RequestNumber, result: ResetResult) {
+        if self.responses.len() < MAX_RESPONSES {
+            self.responses.push_back((request, result));
+        }
+    }
+}
+
+impl Association {
+    /// Ends our direction of a stream once all that waits has been sent (the closing procedure of RFC 8831 section 6.7).
+    /// [`Event::OutgoingReset`] follows. Asking twice is asking once.
+    pub fn reset_stream(&mut self, _now: Instant, stream: StreamId) {
+        if self.sender.queue.drain(stream) {
+            self.resets.draining.push(stream);
+        }
+    }
+
+    /// Whether a reset of our direction of this stream has been asked for and is not done.
+    pub fn is_resetting(&self, stream: StreamId) -> bool {
+        self.sender.queue.is_resetting(stream)
+    }
+
+    /// Writes answers and the request that is due.
+    pub(super) fn write_resets(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        while writer.room() >= Reconfig::RESPONSE_LENGTH
+            && let Some((request, result)) = self.resets.responses.pop_front()
+        {
+            Reconfig::write_response(writer, request, result);
+        }
+        if self.resets.is_idle() || !self.peer.extensions.reconfig {
+            return;
+        }
+        self.gather_request();
+        let Some(request) = self.resets.pending.as_mut().filter(|request| request.due) else { return };
+        if writer.room() < Reconfig::request_length(request.streams.len()) {
+            return;
+        }
+        request.due = false;
+        let answered = self.resets.expected;
+        Reconfig::write_request(
+            writer,
+            request.number,
+            RequestNumber(answered.0.wrapping_sub(1)),
+            request.last_tsn,
+            &request.streams,
+        );
+        self.timers.set(Timer::Reconfig, now + self.sender.round_trip.rto());
+    }
+
+    /// Makes a request of the streams whose data the peer has: then it can grant it at once.
+    fn gather_request(&mut self) {
+        let sender = &mut self.sender;
+        let resets = &mut self.resets;
+        let last_given = sender.outstanding.next_tsn().previous();
+        resets.draining.retain(|stream| {
+            let drained = sender.queue.drained(*stream);
+            if drained {
+                resets.drained.push_back((*stream, last_given));
+            }
+            !drained
+        });
+        if resets.pending.is_some() {
+            return;
+        }
+        let base = sender.outstanding.base();
+        let mut streams = Vec::new();
+        while streams.len() < MAX_STREAMS_AT_ONCE
+            && let Some((stream, last)) = resets.drained.front()
+            && base.is_after(*last)
+        {
+            streams.push(*stream);
+            resets.drained.pop_front();
+        }
+        if streams.is_empty() {
+            return;
+        }
+        let number = resets.next_request;
+        resets.next_request = number.next();
+        resets.pending = Some(Request { number, last_tsn: base.previous(), streams, due: true });
+    }
+
+    pub(super) fn on_reconfig_timeout(&mut self, now: Instant) {
+        if let Some(request) = &mut self.resets.pending {
+            request.due = true;
+            self.sender.round_trip.back_off();
+            self.count_unanswered(now);
+        }
+    }
+
+    pub(super) fn on_reconfig(&mut self, now: Instant, value: &[u8]) {
+        for parameter in Reconfig::parse(value) {
+            match parameter {
+                ReconfigParameter::Response { response, result } => self.on_response(now, response, result),
+                ReconfigParameter::OutgoingReset { request, last_tsn, streams, .. } => {
+                    // Without names it means all, which data channels never do.
+                    let grant = !streams.is_empty();
+                    let arrived = !last_tsn.is_after(self.receiver.cumulative_tsn());
+                    self.answer(request, |association| {
+                        if !grant {
+                            return ResetResult::Denied;
+                        }
+                        if !arrived {
+                            return ResetResult::InProgress;
+                        }
+                        for stream in streams.iter() {
+                            association.receiver.reassembly.reset(stream);
+                            association.note_incoming_reset(stream);
+                        }
+                        ResetResult::Performed
+                    });
+                }
+                ReconfigParameter::IncomingReset { request, streams } => {
+                    self.answer(request, |association| {
+                        for stream in streams.iter() {
+                            association.reset_stream(now, stream);
+                        }
+                        ResetResult::Performed
+                    });
+                }
+                ReconfigParameter::Other { request } => self.answer(request, |_| ResetResult::Denied),
+            }
+        }
+    }
+
+    /// Answers a request of the peer: a new one by acting, the last one as before, unless it could not be granted yet.
+    fn answer(&mut self, request: RequestNumber, act: impl FnOnce(&mut Self) -> ResetResult) {
+        let again = request.next() == self.resets.expected;
+        let result = if request == self.resets.expected
+            || (again && self.resets.last_result == ResetResult::InProgress)
+        {
+            let result = act(self);
+            self.resets.expected = request.next();
+            self.resets.last_result = result;
+            result
+        } else if again {
+            self.resets.last_result
+        } else {
+            ResetResult::BadSequenceNumber
+        };
+        self.resets.respond(request, result);
+    }
+
+    fn on_response(&mut self, now: Instant, response: RequestNumber, result: ResetResult) {
+        let Some(request) = self.resets.pending.take_if(|request| request.number == response) else { return };
+        self.sender.round_trip.answered();
+        self.unanswered = 0;
+        match result {
+            ResetResult::NothingToDo | ResetResult::Performed => {
+                self.timers.stop(Timer::Reconfig);
+                for stream in request.streams {
+                    self.sender.queue.reset(stream);
+                    self.outgoing_resets.push_back(Event::OutgoingReset(stream));
+                }
+            }
+            // It is asked again after a while, under a new number: under the old one it has been answered.
+            ResetResult::InProgress => {
+                let number = self.resets.next_request;
+                self.resets.next_request = number.next();
+                self.resets.pending = Some(Request { number, due: false, ..request });
+                self.timers.set(Timer::Reconfig, now + self.sender.round_trip.estimate());
+            }
+            ResetResult::Denied
+            | ResetResult::WrongSsn
+            | ResetResult::AlreadyInProgress
+            | ResetResult::BadSequenceNumber => {
+                self.timers.stop(Timer::Reconfig);
+                for stream in request.streams {
+                    self.sender.queue.reopen(stream);
+                    self.outgoing_resets.push_back(Event::ResetRefused(stream));
+                }
+            }
+        }
+    }
+}
+
+/// Answers that may wait to go out.
+const MAX_RESPONSES: usize = 8;
+/// So many streams fit into a request in a packet of any size.
+const MAX_STREAMS_AT_ONCE: usize = 200;

@@ -1,0 +1,186 @@
+//! What the association's events mean to channels, and what channels tell each other.
+
+use std::time::Instant;
+
+use super::channel::{Channel, ChannelId, ChannelInit, ChannelState};
+use super::dcep::{Dcep, Open, ppid};
+use super::{ChannelError, ChannelEvent, DataChannels};
+use crate::event::Event;
+use crate::serial::StreamId;
+
+impl DataChannels {
+    /// What should the owner know? Until `None`.
+    pub fn poll_event(&mut self) -> Option<ChannelEvent> {
+        let event = self.events.pop_front().or_else(|| match self.association.poll_low_event()? {
+            Event::BufferedAmountLow(stream) => {
+                self.by_stream.get(stream).map(|id| ChannelEvent::BufferedAmountLow(*id))
+            }
+            _ => Some(ChannelEvent::Writable),
+        })?;
+        if let ChannelEvent::Closed(id) = event
+            && self.channels.get(&id).is_some_and(|channel| !channel.has_unread())
+        {
+            self.channels.remove(&id);
+        }
+        Some(event)
+    }
+
+    /// Lets channels know what has happened to the association.
+    pub(super) fn digest_events(&mut self, now: Instant) {
+        while let Some(event) = self.association.poll_state_event() {
+            match event {
+                Event::Connected => {
+                    self.events.push_back(ChannelEvent::Connected);
+                    self.on_connected(now);
+                }
+                Event::Readable(stream) => self.on_readable_stream(now, stream),
+                Event::IncomingReset(stream) => self.on_incoming_reset(now, stream),
+                Event::OutgoingReset(stream) | Event::ResetRefused(stream) => self.on_outgoing_reset(stream),
+                Event::MessageTooLarge(stream) => {
+                    if let Some(id) = self.by_stream.get(stream) {
+                        self.fail(now, *id, ChannelError::MessageTooLarge);
+                    }
+                }
+                // A peer that has forgotten everything has forgotten the channels.
+                Event::Restarted => self.finish_all(),
+                Event::Closed(reason) => {
+                    self.finish_all();
+                    self.events.push_back(ChannelEvent::Disconnected(reason));
+                }
+                Event::BufferedAmountLow(_) | Event::Writable => {}
+            }
+        }
+    }
+
+    fn on_connected(&mut self, now: Instant) {
+        let count = self.association.outgoing_streams();
+        let ids: Vec<_> = self.channels.keys().copied().collect();
+        for id in ids {
+            match self.channels.get(&id).and_then(|channel| channel.info.stream_id) {
+                Some(stream) if stream >= count => self.fail(now, id, ChannelError::NoStream),
+                Some(_) => self.opened(id),
+                None => {}
+            }
+        }
+    }
+
+    fn on_readable_stream(&mut self, now: Instant, stream: StreamId) {
+        // DCEP is for us; what follows is for the owner.
+        while self.association.next_ppid(stream) == Some(ppid::DCEP) {
+            let Some(message) = self.association.receive(stream) else { break };
+            match self.by_stream.get(stream) {
+                Some(id) => self.on_dcep(now, *id, &message.payload),
+                None => self.on_open(stream, &message.payload),
+            }
+        }
+        self.on_readable(stream);
+    }
+
+    /// Tells the owner that a channel can be read. Messages on a stream without a channel wait for one that is negotiated.
+    pub(super) fn on_readable(&mut self, stream: StreamId) {
+        if self.association.next_ppid(stream).is_none() {
+            // It said "readable" and was not read to its end: it will say so again.
+            self.association.receive(stream);
+            return;
+        }
+        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if !channel.announced && channel.info.state != ChannelState::Connecting {
+            channel.announced = true;
+            self.events.push_back(ChannelEvent::Readable(id));
+        }
+    }
+
+    /// The peer opens a channel (RFC 8832 section 6).
+    fn on_open(&mut self, stream: StreamId, payload: &[u8]) {
+        let Some(Dcep::Open(open)) = Dcep::parse(payload) else {
+            tracing::debug!(%stream, "a message before its channel was opened");
+            return;
+        };
+        if stream.0 >= self.association.outgoing_streams() || self.association.is_resetting(stream) {
+            tracing::debug!(%stream, "a channel that cannot be answered");
+            return;
+        }
+        let Open { ordered, reliability, priority, label, protocol } = open;
+        let init = ChannelInit { ordered, reliability, protocol, priority, negotiated: None };
+        let mut channel = Channel::new(label, init, ChannelState::Open);
+        channel.info.stream_id = Some(stream.0);
+        channel.unacknowledged = false;
+        let id = self.add(channel);
+        *self.by_stream.entry(stream, || id) = id;
+        self.association.set_weight(stream, priority);
+        self.association.send_control(stream, ppid::DCEP, Dcep::ack());
+        self.events.push_back(ChannelEvent::Incoming(id));
+    }
+
+    pub(super) fn on_dcep(&mut self, _now: Instant, id: ChannelId, payload: &[u8]) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        match Dcep::parse(payload) {
+            Some(Dcep::Ack) => channel.unacknowledged = false,
+            // Both sides took the same stream, or it came again: the channel that is there stays.
+            Some(Dcep::Open(_)) => tracing::debug!("a channel was opened on a stream in use"),
+            None => tracing::debug!("malformed DCEP message"),
+        }
+    }
+
+    /// The peer has closed its direction: we close ours (RFC 8831 section 6.7).
+    fn on_incoming_reset(&mut self, now: Instant, stream: StreamId) {
+        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.incoming_reset = true;
+        let outgoing_reset = channel.outgoing_reset;
+        if matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
+            channel.info.state = ChannelState::Closing;
+            self.events.push_back(ChannelEvent::Closing(id));
+            self.association.reset_stream(now, stream);
+        } else if outgoing_reset {
+            self.finish(id);
+        }
+    }
+
+    fn on_outgoing_reset(&mut self, stream: StreamId) {
+        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.outgoing_reset = true;
+        if channel.incoming_reset {
+            self.finish(id);
+        }
+    }
+
+    /// Closes a channel because of an error.
+    pub(super) fn fail(&mut self, now: Instant, id: ChannelId, error: ChannelError) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        if !matches!(channel.info.state, ChannelState::Closing | ChannelState::Closed) {
+            self.events.push_back(ChannelEvent::Failed(id, error));
+            match error {
+                ChannelError::NoStream => self.finish(id),
+                ChannelError::MessageTooLarge | ChannelError::InvalidText => self.close(now, id),
+            }
+        }
+    }
+
+    /// A channel is closed: its stream is free, and what is unread moves to the channel.
+    pub(super) fn finish(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.info.state == ChannelState::Closed {
+            return;
+        }
+        channel.info.state = ChannelState::Closed;
+        channel.keep_unread(&mut self.association);
+        if let Some(stream) = channel.stream() {
+            self.by_stream.remove(stream);
+            let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;
+            if ours {
+                self.next_stream = self.next_stream.min(stream.0);
+            }
+        }
+        self.events.push_back(ChannelEvent::Closed(id));
+    }
+
+    fn finish_all(&mut self) {
+        let ids: Vec<_> = self.channels.keys().copied().collect();
+        for id in ids {
+            self.finish(id);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Data channels over an association (RFC 8831, RFC 8832, and the W3C's closing procedure).
+//!
+//! ```
+//! use std::time::Instant;
+//! use columba_sctp::channels::{ChannelEvent, ChannelInit, DataChannels, Payload, Role};
+//! use columba_sctp::{Config, Ecn, Unlimited};
+//! # use rand_core::SeedableRng;
+//! # #[allow(clippy::disallowed_methods)]
+//! # let now = Instant::now();
+//!
+//! let mut rng = rand_chacha::ChaCha12Rng::seed_from_u64(1);
+//! let mut alice = DataChannels::new(Config::default(), now, &mut rng);
+//! let mut bob = DataChannels::new(Config::default(), now, &mut rng);
+//! let chat = alice.open(now, "chat", ChannelInit::default())?;
+//! alice.start(now, Role::Client);
+//! bob.start(now, Role::Server);
+//!
+//! let mut packet = [0; 1500];
+//! let heard = loop {
+//!     while let Some(length) = alice.poll_transmit(now, &mut Unlimited, &mut packet) {
+//!         bob.handle_input(now, &packet[..length], Ecn::NotMarked);
+//!     }
+//!     while let Some(length) = bob.poll_transmit(now, &mut Unlimited, &mut packet) {
+//!         alice.handle_input(now, &packet[..length], Ecn::NotMarked);
+//!     }
+//!     if alice.poll_event() == Some(ChannelEvent::Opened(chat)) {
+//!         alice.send(now, chat, Payload::Text("coo".into()))?;
+//!     }
+//!     if let Some(ChannelEvent::Readable(channel)) = bob.poll_event() {
+//!         break bob.receive(now, channel);
+//!     }
+//! };
+//! assert_eq!(heard, Some(Payload::Text("coo".into())));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod channel;
+mod dcep;
+mod events;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rand_core::CryptoRng;
+
+pub use channel::{ChannelId, ChannelInfo, ChannelInit, ChannelState, Payload};
+
+use crate::association::{Association, Ecn};
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::error::{CloseReason, ImportError, SendError};
+use crate::message::Message;
+use crate::serial::StreamId;
+use crate::stream_table::StreamTable;
+use channel::Channel;
+use dcep::ppid;
+
+/// The side in the DTLS handshake below; it decides who takes which stream numbers (RFC 8832 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Opens channels on even streams.
+    Client,
+    /// Opens channels on odd streams.
+    Server,
+}
+
+/// Something that the owner of the channels should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelEvent {
+    /// The association is there.
+    Connected,
+    /// The peer has opened a channel, which is open.
+    Incoming(ChannelId),
+    /// A channel of ours is open.
+    Opened(ChannelId),
+    /// A channel has messages to read, after it had none. Not repeated until [`DataChannels::receive`] has returned `None`.
+    Readable(ChannelId),
+    /// A channel's buffered amount has fallen to its threshold.
+    BufferedAmountLow(ChannelId),
+    /// `send` had refused a message because the queue was full, and there is room again.
+    Writable,
+    /// The peer has begun to close the channel.
+    Closing(ChannelId),
+    /// Something went wrong with the channel; it closes.
+    Failed(ChannelId, ChannelError),
+    /// The channel is closed. What had arrived before can still be read.
+    Closed(ChannelId),
+    /// The association is gone; all channels have been said to be closed before. Nothing follows.
+    Disconnected(CloseReason),
+}
+
+/// What can go wrong with one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The peer sent a message that is larger than we take.
+    #[error("a message larger than we accept arrived")]
+    MessageTooLarge,
+    /// The peer sent text that is not UTF-8.
+    #[error("text that is not UTF-8 arrived")]
+    InvalidText,
+    /// The peer takes fewer streams than the channel's number needs.
+    #[error("the peer has no stream for the channel")]
+    NoStream,
+}
+
+/// Why a channel could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Label or protocol is longer than 65,535 bytes.
+    #[error("a label or protocol has at most 65535 bytes")]
+    TooLong,
+    /// The negotiated stream number is 65,535, or used by another channel.
+    #[error("stream {0} cannot be used")]
+    StreamTaken(u16),
+    /// All streams are in use.
+    #[error("no stream is left")]
+    NoStreamLeft,
+    /// The association has ended.
+    #[error("the association is closed")]
+    Closed,
+}
+
+/// Why a message was not accepted by a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelSendError {
+    /// The channel is not open, not yet or not any more.
+    #[error("the channel is not open")]
+    NotOpen,
+    /// The association does not take it.
+    #[error(transparent)]
+    Refused(#[from] SendError),
+}
+
+/// The data channels of a peer connection, and the association that carries them.
+///
+/// The doors are those of [`Association`].
+#[derive(Debug)]
+pub struct DataChannels {
+    association: Association,
+    role: Option<Role>,
+    channels: BTreeMap<ChannelId, Channel>,
+    by_stream: StreamTable<ChannelId>,
+    next_id: u64,
+    /// All smaller stream numbers of our parity are taken.
+    next_stream: u16,
+    max_message_size: usize,
+    events: VecDeque<ChannelEvent>,
+}
+
+impl DataChannels {
+    /// Channels over an association that has not begun.
+    pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            max_message_size: config.max_message_size,
+            association: Association::new(config, now, rng),
+            role: None,
+            channels: BTreeMap::new(),
+            by_stream: StreamTable::default(),
+            next_id: 0,
+            next_stream: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Begins: the DTLS role is known. Channels that were opened before get their streams.
+    pub fn start(&mut self, now: Instant, role: Role) {
+        self.set_role(now, role);
+        self.association.connect(now);
+    }
+
+    fn set_role(&mut self, now: Instant, role: Role) {
+        if self.role.is_some() {
+            return;
+        }
+        self.role = Some(role);
+        self.next_stream = match role {
+            Role::Client => 0,
+            Role::Server => 1,
+        };
+        let unassigned: Vec<_> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.info.stream_id.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unassigned {
+            self.assign_stream(now, id);
+        }
+    }
+
+    /// Opens a channel, at any time; before the association is there, it waits in [`ChannelState::Connecting`].
+    ///
+    /// # Errors
+    /// If the label is too long, or there is no stream for it.
+    pub fn open(&mut self, now: Instant, label: &str, init: ChannelInit) -> Result<ChannelId, OpenError> {
+        if self.association.is_closed() {
+            return Err(OpenError::Closed);
+        }
+        if label.len() > MAX_TEXT || init.protocol.len() > MAX_TEXT {
+            return Err(OpenError::TooLong);
+        }
+        if let Some(stream) = init.negotiated
+            && (stream == u16::MAX || self.by_stream.get(StreamId(stream)).is_some())
+        {
+            return Err(OpenError::StreamTaken(stream));
+        }
+        if self.channels.len() >= MAX_CHANNELS
+            || (init.negotiated.is_none() && self.role.is_some() && self.free_stream().is_none())
+        {
+            return Err(OpenError::NoStreamLeft);
+        }
+        let id = self.add(Channel::new(label.to_owned(), init, ChannelState::Connecting));
+        if self.channels.get(&id).is_some_and(|channel| channel.info.negotiated) || self.role.is_some() {
+            self.assign_stream(now, id);
+        }
+        Ok(id)
+    }
+
+    fn add(&mut self, channel: Channel) -> ChannelId {
+        let id = ChannelId(self.next_id);
+        self.next_id += 1;
+        self.channels.insert(id, channel);
+        id
+    }
+
+    /// The first stream of our parity that no channel uses.
+    fn free_stream(&mut self) -> Option<u16> {
+        let mut stream = self.next_stream;
+        while self.by_stream.get(StreamId(stream)).is_some() {
+            stream = stream.checked_add(2)?;
+        }
+        self.next_stream = stream;
+        (stream < self.association.outgoing_streams()).then_some(stream)
+    }
+
+    /// Gives a channel its stream, tells the peer, and opens it if the association is there.
+    fn assign_stream(&mut self, now: Instant, id: ChannelId) {
+        let negotiated = self.channels.get(&id).and_then(|channel| channel.info.stream_id);
+        let free = negotiated.or_else(|| self.free_stream());
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(stream) = free else { return self.fail(now, id, ChannelError::NoStream) };
+        channel.info.stream_id = Some(stream);
+        let stream = StreamId(stream);
+        *self.by_stream.entry(stream, || id) = id;
+        self.association.set_weight(stream, channel.info.priority);
+        self.association.set_buffered_amount_low_threshold(stream, channel.low_threshold);
+        if !channel.info.negotiated {
+            let open = channel.open_message().to_bytes();
+            self.association.send_control(stream, ppid::DCEP, open);
+        }
+        if self.association.is_established() {
+            self.opened(id);
+        }
+    }
+
+    fn opened(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.info.state != ChannelState::Connecting {
+            return;
+        }
+        channel.info.state = ChannelState::Open;
+        self.events.push_back(ChannelEvent::Opened(id));
+        if let Some(stream) = channel.stream() {
+            self.on_readable(stream);
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// If the channel is not open, or the association does not take the message. Then nothing has changed.
+    pub fn send(&mut self, now: Instant, id: ChannelId, payload: Payload) -> Result<(), ChannelSendError> {
+        let channel = self.channels.get(&id).filter(|channel| channel.info.state == ChannelState::Open);
+        let Some((channel, stream)) = channel.and_then(|channel| Some((channel, channel.stream()?))) else {
+            return Err(ChannelSendError::NotOpen);
+        };
+        let empty = payload.is_empty();
+        let (ppid, payload) = payload.into_parts();
+        let message = Message {
+            ppid,
+            payload,
+            unordered: !channel.info.ordered && !channel.unacknowledged,
+            reliability: channel.info.reliability,
+        };
+        Ok(self.association.send_counted(now, stream, message, !empty)?)
+    }
+
+    /// The next message of a channel; also when it has been closed, until all is read.
+    pub fn receive(&mut self, now: Instant, id: ChannelId) -> Option<Payload> {
+        loop {
+            let channel = self.channels.get_mut(&id)?;
+            let Some((kind, payload)) = channel.next_message(&mut self.association) else {
+                channel.announced = false;
+                if channel.info.state == ChannelState::Closed {
+                    self.channels.remove(&id);
+                }
+                return None;
+            };
+            if kind == ppid::DCEP {
+                self.on_dcep(now, id, &payload);
+                continue;
+            }
+            match channel.accept(kind, payload, self.max_message_size) {
+                Ok(Some(payload)) => return Some(payload),
+                Ok(None) => {}
+                Err(error) => self.fail(now, id, error),
+            }
+        }
+    }
+
+    /// Closes a channel: what is queued is still sent, then both directions of its stream are reset.
+    pub fn close(&mut self, now: Instant, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if !matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
+            return;
+        }
+        channel.info.state = ChannelState::Closing;
+        match channel.stream() {
+            Some(stream) => self.association.reset_stream(now, stream),
+            None => self.finish(id),
+        }
+    }
+
+    /// How many bytes of a channel's messages have been accepted and not been sent for the first time: `bufferedAmount`.
+    pub fn buffered_amount(&self, id: ChannelId) -> usize {
+        let stream = self.channels.get(&id).and_then(Channel::stream);
+        stream.map_or(0, |stream| self.association.buffered_amount(stream))
+    }
+
+    /// [`ChannelEvent::BufferedAmountLow`] comes when the buffered amount falls to so many bytes. At first 0.
+    pub fn set_buffered_amount_low_threshold(&mut self, id: ChannelId, threshold: usize) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.low_threshold = threshold;
+        if let Some(stream) = channel.stream() {
+            self.association.set_buffered_amount_low_threshold(stream, threshold);
+        }
+    }
+
+    /// What is known of a channel. `None` once it is closed and all is read.
+    pub fn channel(&self, id: ChannelId) -> Option<&ChannelInfo> {
+        self.channels.get(&id).map(|channel| &channel.info)
+    }
+
+    /// The channels that are there, in the order in which they were opened.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> + '_ {
+        self.channels.keys().copied()
+    }
+
+    /// The association below.
+    pub fn association(&self) -> &Association {
+        &self.association
+    }
+
+    /// A packet has arrived, decrypted.
+    pub fn handle_input(&mut self, now: Instant, packet: &[u8], ecn: Ecn) {
+        self.association.handle_input(now, packet, ecn);
+        self.digest_events(now);
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.association.handle_timeout(now);
+        self.digest_events(now);
+    }
+
+    /// Writes the next packet; see [`Association::poll_transmit`]. Until `None`.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        budget: &mut dyn Budget,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        self.association.poll_transmit(now, budget, buffer)
+    }
+
+    /// When should [`handle_timeout`](Self::handle_timeout) be called?
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.association.poll_timeout()
+    }
+
+    /// Ends the association gracefully; see [`Association::shutdown`].
+    pub fn shutdown(&mut self, now: Instant) {
+        self.association.shutdown(now);
+        self.digest_events(now);
+    }
+
+    /// Ends the association at once; see [`Association::abort`].
+    pub fn abort(&mut self, now: Instant) {
+        self.association.abort(now);
+        self.digest_events(now);
+    }
+
+    /// See [`Association::set_max_send_message_size`].
+    pub fn set_max_send_message_size(&mut self, limit: usize) {
+        self.association.set_max_send_message_size(limit);
+    }
+
+    /// See [`Association::handle_path_change`].
+    pub fn handle_path_change(&mut self, now: Instant, mtu: usize) {
+        self.association.handle_path_change(now, mtu);
+    }
+
+    /// See [`Association::export_init`].
+    pub fn export_init(&self) -> Bytes {
+        self.association.export_init()
+    }
+
+    /// See [`Association::import_init`]; instead of [`start`](Self::start).
+    ///
+    /// # Errors
+    /// If the handshake has begun, or it is not an INIT.
+    pub fn import_init(&mut self, now: Instant, role: Role, init: &[u8]) -> Result<(), ImportError> {
+        self.association.import_init(now, init)?;
+        self.set_role(now, role);
+        self.digest_events(now);
+        Ok(())
+    }
+
+    /// See [`Association::hold_output`].
+    pub fn hold_output(&mut self) {
+        self.association.hold_output();
+    }
+
+    /// See [`Association::set_transport_ready`].
+    pub fn set_transport_ready(&mut self, now: Instant) {
+        self.association.set_transport_ready(now);
+    }
+}
+
+/// Labels and protocols have lengths of 16 bits (RFC 8832 section 5.1).
+const MAX_TEXT: usize = u16::MAX as usize;
+/// As many as there are streams.
+const MAX_CHANNELS: usize = u16::MAX as usize;

@@ -1,0 +1,232 @@
+//! Channels between two ends that lose nothing; loss is the integration tests' matter.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+
+use super::*;
+use crate::budget::Unlimited;
+use crate::message::Reliability;
+
+struct Pair {
+    now: Instant,
+    ends: [DataChannels; 2],
+}
+
+impl Pair {
+    fn new(config: Config) -> Self {
+        let now = crate::test_time();
+        let mut rng = ChaCha12Rng::seed_from_u64(7);
+        let ends = [(); 2].map(|()| DataChannels::new(config.clone(), now, &mut rng));
+        Self { now, ends }
+    }
+
+    fn started(config: Config) -> Self {
+        let mut pair = Self::new(config);
+        pair.ends[0].start(pair.now, Role::Client);
+        pair.ends[1].start(pair.now, Role::Server);
+        pair.run();
+        pair
+    }
+
+    /// Carries packets and lets timers expire for a second.
+    fn run(&mut self) {
+        let end = self.now + Duration::from_secs(1);
+        let mut buffer = [0; 2048];
+        while self.now < end {
+            let mut moved = false;
+            for from in 0..2 {
+                while let Some(length) = self.ends[from].poll_transmit(self.now, &mut Unlimited, &mut buffer)
+                {
+                    self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
+                    moved = true;
+                }
+            }
+            if !moved {
+                self.now += Duration::from_millis(5);
+                for end in &mut self.ends {
+                    if end.poll_timeout().is_some_and(|at| at <= self.now) {
+                        end.handle_timeout(self.now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn events(&mut self, end: usize) -> Vec<ChannelEvent> {
+        std::iter::from_fn(|| self.ends[end].poll_event()).collect()
+    }
+}
+
+fn text(text: &'static str) -> Payload {
+    Payload::Text(Bytes::from_static(text.as_bytes()))
+}
+
+#[test]
+fn a_channel_opens_carries_every_kind_of_message_and_closes() {
+    let mut pair = Pair::new(Config::default());
+    let init = ChannelInit {
+        ordered: false,
+        reliability: Reliability::MaxRetransmits(3),
+        protocol: "p".into(),
+        ..ChannelInit::default()
+    };
+    let ours = pair.ends[0].open(pair.now, "label", init).unwrap();
+    assert_eq!(pair.ends[0].channel(ours).unwrap().stream_id, None);
+    pair.ends[0].start(pair.now, Role::Client);
+    assert_eq!(pair.ends[0].send(pair.now, ours, text("early")), Err(ChannelSendError::NotOpen));
+    assert_eq!(pair.ends[0].buffered_amount(ours), 0);
+    pair.run();
+    assert_eq!(pair.events(0), [ChannelEvent::Connected, ChannelEvent::Opened(ours)]);
+    let [ChannelEvent::Connected, ChannelEvent::Incoming(theirs)] = pair.events(1)[..] else { panic!() };
+    let info = pair.ends[1].channel(theirs).unwrap();
+    assert_eq!((info.label.as_str(), info.protocol.as_str(), info.ordered), ("label", "p", false));
+    assert_eq!((info.reliability, info.stream_id), (Reliability::MaxRetransmits(3), Some(0)));
+
+    let large = Payload::Binary(vec![7; 60_000].into());
+    let messages = [text("coo"), text(""), Payload::Binary(Bytes::new()), large];
+    for message in &messages {
+        pair.ends[1].send(pair.now, theirs, message.clone()).unwrap();
+    }
+    assert_eq!(pair.ends[1].buffered_amount(theirs), 60_003);
+    pair.run();
+    assert_eq!(pair.events(1), [ChannelEvent::BufferedAmountLow(theirs)]);
+    assert_eq!(pair.events(0), [ChannelEvent::Readable(ours)]);
+    for message in messages {
+        assert_eq!(pair.ends[0].receive(pair.now, ours), Some(message));
+    }
+    assert_eq!(pair.ends[0].receive(pair.now, ours), None);
+
+    pair.ends[0].send(pair.now, ours, text("last")).unwrap();
+    pair.ends[0].close(pair.now, ours);
+    assert_eq!(pair.ends[0].send(pair.now, ours, text("late")), Err(ChannelSendError::NotOpen));
+    pair.run();
+    assert!(pair.events(0).ends_with(&[ChannelEvent::Closed(ours)]));
+    assert_eq!(
+        pair.events(1),
+        [ChannelEvent::Readable(theirs), ChannelEvent::Closing(theirs), ChannelEvent::Closed(theirs)]
+    );
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), Some(text("last")));
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), None);
+    assert_eq!(pair.ends[0].channels().count() + pair.ends[1].channels().count(), 0);
+}
+
+#[test]
+fn streams_are_used_again_after_both_directions_are_reset() {
+    let mut pair = Pair::started(Config::default());
+    for round in 0..20 {
+        let opener = round % 2;
+        let ids: Vec<_> = (0..50)
+            .map(|_| pair.ends[opener].open(pair.now, "again", ChannelInit::default()).unwrap())
+            .collect();
+        for (index, id) in ids.iter().enumerate() {
+            let stream = pair.ends[opener].channel(*id).unwrap().stream_id;
+            assert_eq!(stream, Some((index * 2 + opener) as u16), "round {round}");
+            pair.ends[opener].send(pair.now, *id, text("x")).unwrap();
+        }
+        pair.run();
+        let events = pair.events(1 - opener);
+        let read: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                ChannelEvent::Readable(id) => pair.ends[1 - opener].receive(pair.now, *id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(read, vec![text("x"); 50], "round {round}");
+        for id in ids {
+            pair.ends[opener].close(pair.now, id);
+        }
+        pair.run();
+        for end in 0..2 {
+            pair.events(end);
+            assert_eq!(pair.ends[end].channels().count(), 0, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn negotiated_channels_need_no_word() {
+    let mut pair = Pair::started(Config::default());
+    let init = ChannelInit { negotiated: Some(77), ..ChannelInit::default() };
+    let ours = pair.ends[0].open(pair.now, "", init.clone()).unwrap();
+    assert_eq!(pair.ends[0].open(pair.now, "", init.clone()), Err(OpenError::StreamTaken(77)));
+    pair.ends[0].send(pair.now, ours, text("before you came")).unwrap();
+    pair.run();
+    let theirs = pair.ends[1].open(pair.now, "", init).unwrap();
+    let events = pair.events(1);
+    assert!(events.ends_with(&[ChannelEvent::Opened(theirs), ChannelEvent::Readable(theirs)]), "{events:?}");
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), Some(text("before you came")));
+}
+
+#[test]
+fn a_message_that_is_too_large_closes_its_channel_only() {
+    let mut pair = Pair::started(Config { max_message_size: 10_000, ..Config::default() });
+    let bad = pair.ends[0].open(pair.now, "bad", ChannelInit::default()).unwrap();
+    let good = pair.ends[0].open(pair.now, "good", ChannelInit::default()).unwrap();
+    pair.ends[0].send(pair.now, bad, Payload::Binary(vec![0; 20_000].into())).unwrap();
+    pair.run();
+    pair.ends[0].send(pair.now, good, text("still here")).unwrap();
+    pair.run();
+    let events = pair.events(1);
+    let failed = events.iter().find_map(|event| match event {
+        ChannelEvent::Failed(id, ChannelError::MessageTooLarge) => Some(*id),
+        _ => None,
+    });
+    let failed = failed.expect("the large message was refused");
+    assert!(events.contains(&ChannelEvent::Closed(failed)));
+    let readable = events.iter().find_map(|event| match event {
+        ChannelEvent::Readable(id) => Some(*id),
+        _ => None,
+    });
+    assert_eq!(pair.ends[1].receive(pair.now, readable.unwrap()), Some(text("still here")));
+    assert!(pair.events(0).contains(&ChannelEvent::Closed(bad)));
+}
+
+#[test]
+fn whoever_does_not_read_stops_the_sender() {
+    let config = Config { receive_window: 100_000, max_message_size: 20_000, ..Config::default() };
+    let mut pair = Pair::started(config);
+    let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+    for _ in 0..100 {
+        pair.ends[0].send(pair.now, ours, Payload::Binary(vec![1; 10_000].into())).unwrap();
+    }
+    for _ in 0..10 {
+        pair.run();
+    }
+    assert!(pair.ends[0].buffered_amount(ours) > 850_000, "{}", pair.ends[0].buffered_amount(ours));
+    let theirs = pair.ends[1].channels().next().unwrap();
+    for received in 0..100 {
+        let mut tries = 0;
+        while pair.ends[1].receive(pair.now, theirs).is_none() {
+            pair.run();
+            tries += 1;
+            assert!(tries < 20, "stuck after {received} messages");
+        }
+    }
+    assert_eq!(pair.ends[0].buffered_amount(ours), 0);
+}
+
+#[test]
+fn an_init_carried_elsewhere_saves_the_handshake() {
+    let mut pair = Pair::new(Config::default());
+    let inits = [pair.ends[0].export_init(), pair.ends[1].export_init()];
+    for (end, role) in [(0, Role::Client), (1, Role::Server)] {
+        let now = pair.now;
+        pair.ends[end].hold_output();
+        pair.ends[end].import_init(now, role, &inits[1 - end]).unwrap();
+    }
+    let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+    pair.ends[0].send(pair.now, ours, text("at once")).unwrap();
+    let mut buffer = [0; 2048];
+    assert_eq!(pair.ends[0].poll_transmit(pair.now, &mut Unlimited, &mut buffer), None);
+    for end in &mut pair.ends {
+        end.set_transport_ready(pair.now);
+    }
+    let length = pair.ends[0].poll_transmit(pair.now, &mut Unlimited, &mut buffer).unwrap();
+    pair.ends[1].handle_input(pair.now, &buffer[..length], Ecn::NotMarked);
+    let theirs = pair.ends[1].channels().next().unwrap();
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), Some(text("at once")));
+}

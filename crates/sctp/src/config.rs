@@ -1,0 +1,97 @@
+//! What an association may be told at its birth.
+
+use std::time::Duration;
+
+/// Settings of an association. Nothing is global: two associations of one process may differ in all of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our SCTP port, as `a=sctp-port` says. Default 5000.
+    pub local_port: u16,
+    /// The peer's SCTP port. Default 5000.
+    pub remote_port: u16,
+    /// The size of the largest SCTP packet to send at first, in bytes. Default 1,191: what Chromium uses, and what fits with
+    /// DTLS, TURN, UDP and IPv6 headers into the 1,280 bytes that every path bears.
+    pub mtu: usize,
+    /// The largest message that we take, in bytes, as we say in `a=max-message-size`. What is larger is thrown away, with
+    /// [`Event::MessageTooLarge`](crate::Event::MessageTooLarge). Default 256 KiB.
+    pub max_message_size: usize,
+    /// The largest message that the peer takes, in bytes: its `a=max-message-size`, where 0 means any (`usize::MAX` here).
+    /// Default 64 KiB, as RFC 8841 says where the peer does not say. May be changed later.
+    pub max_send_message_size: usize,
+    /// How many bytes of messages may wait to be sent, over all streams; [`send`](crate::Association::send) accepts a message
+    /// while fewer wait. What is in flight does not count. Default 16 MiB.
+    pub send_buffer: usize,
+    /// How many bytes may be on the way to us or wait to be read at first. Default 1 MiB.
+    pub receive_window: usize,
+    /// How far the receive window may grow where path and reader are fast enough. Default 64 MiB. Memory is only used for
+    /// what has arrived.
+    pub max_receive_window: usize,
+    /// How many bytes may be in flight to the peer, whatever its window. Default 64 MiB.
+    pub max_in_flight: usize,
+    /// How many streams we ask for and offer. Default 65,535, as RFC 8831 section 6.2 says.
+    pub streams: u16,
+    /// Whether packets are protected by DTLS below, so that the checksum may be left out where the peer agrees (RFC 9653).
+    /// Default true.
+    pub zero_checksum: bool,
+    /// Whether messages may be interleaved where the peer agrees (RFC 8260), so that a large one does not block others.
+    /// Default true.
+    pub interleaving: bool,
+    /// Which stream sends next. Default: by weight.
+    pub scheduling: Scheduling,
+    /// How often to ask whether an idle peer is still there. Default 30 s.
+    pub heartbeat_interval: Duration,
+    /// How many times in a row a peer may leave data or heartbeats unanswered before the association ends; `None` is for
+    /// ever, because ICE's consent decides whether a peer is there. Default `None`.
+    pub max_retransmissions: Option<u32>,
+    /// How many times INIT and COOKIE ECHO are sent again; `None` is for ever. Default `None`.
+    pub max_init_retransmissions: Option<u32>,
+    /// The retransmission timeout before a round trip has been measured. Default 500 ms.
+    pub initial_rto: Duration,
+    /// The shortest retransmission timeout. Default 400 ms: a peer may wait 200 ms before it acknowledges, and tail-loss
+    /// probes are there for speed.
+    pub min_rto: Duration,
+    /// The longest retransmission timeout. Default 10 s: a path that comes back should be noticed.
+    pub max_rto: Duration,
+    /// How long an acknowledgement may wait for another packet. Default 20 ms.
+    pub sack_delay: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            local_port: 5000,
+            remote_port: 5000,
+            mtu: 1191,
+            max_message_size: 256 * 1024,
+            max_send_message_size: 64 * 1024,
+            send_buffer: 16 << 20,
+            receive_window: 1 << 20,
+            max_receive_window: 64 << 20,
+            max_in_flight: 64 << 20,
+            streams: u16::MAX,
+            zero_checksum: true,
+            interleaving: true,
+            scheduling: Scheduling::default(),
+            heartbeat_interval: Duration::from_secs(30),
+            max_retransmissions: None,
+            max_init_retransmissions: None,
+            initial_rto: Duration::from_millis(500),
+            min_rto: Duration::from_millis(400),
+            max_rto: Duration::from_secs(10),
+            sack_delay: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Which stream sends next, when several have something to send (RFC 8260 section 3). Without interleaving a message that has
+/// begun is finished first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheduling {
+    /// In the order in which messages were given to [`send`](crate::Association::send).
+    FirstCome,
+    /// In turn.
+    RoundRobin,
+    /// By bytes, in proportion to the streams' weights.
+    #[default]
+    WeightedFair,
+}

@@ -1,0 +1,32 @@
+//! What an association tells its owner.
+
+use crate::error::CloseReason;
+use crate::serial::StreamId;
+
+/// Something that the owner of an association should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The handshake is done: messages may flow.
+    Connected,
+    /// The peer has lost its state and begun anew (RFC 9260 section 5.2.4.1). Streams start from zero; messages that had not
+    /// been acknowledged are lost, those that had been received but not read are still there.
+    Restarted,
+    /// A stream has messages to read, after it had none. Not repeated until [`receive`](crate::Association::receive) has
+    /// returned `None` for it.
+    Readable(StreamId),
+    /// A stream's queue has shrunk to its low threshold.
+    BufferedAmountLow(StreamId),
+    /// The association's queue, which had refused a message, has room again.
+    Writable,
+    /// The peer has ended its direction of a stream: after the messages that are still to be read, none follow.
+    IncomingReset(StreamId),
+    /// Our direction of a stream is reset, as asked; its number may be used again.
+    OutgoingReset(StreamId),
+    /// The peer refused to let our direction of a stream be reset.
+    ResetRefused(StreamId),
+    /// A message larger than [`Config::max_message_size`](crate::Config::max_message_size) began to arrive on this stream;
+    /// it is thrown away.
+    MessageTooLarge(StreamId),
+    /// The association is gone. Nothing follows.
+    Closed(CloseReason),
+}

@@ -1,0 +1,158 @@
+//! Receiving user data: takes chunks, and says when to acknowledge them.
+
+use std::time::{Duration, Instant};
+
+use super::{Arrival, Notice, Reassembly, Tracker, Window};
+use crate::config::Config;
+use crate::message::ReceivedMessage;
+use crate::serial::{StreamId, Tsn};
+use crate::timers::{Timer, Timers};
+use crate::wire::{Data, ForwardTsn, Writer};
+
+/// The receiving half of an association.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) reassembly: Reassembly,
+    tracker: Tracker,
+    window: Window,
+    ack: AckState,
+    sack_delay: Duration,
+    interleaved: bool,
+}
+
+/// Whether the peer waits for a SACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AckState {
+    Idle,
+    /// One packet may wait for another (RFC 9260 section 6.2).
+    Delayed,
+    Due,
+}
+
+impl Receiver {
+    pub(crate) fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            reassembly: Reassembly::new(config.max_message_size),
+            tracker: Tracker::new(Tsn(0)),
+            window: Window::new(initial_window(config), config.max_receive_window, now),
+            ack: AckState::Idle,
+            sack_delay: config.sack_delay,
+            interleaved: false,
+        }
+    }
+
+    /// The handshake is done, or done again: the peer's first TSN is known.
+    pub(crate) fn start(&mut self, initial: Tsn, interleaved: bool) {
+        self.tracker = Tracker::new(initial);
+        self.ack = AckState::Idle;
+        self.interleaved = interleaved;
+        self.reassembly.set_interleaved(interleaved);
+    }
+
+    pub(crate) fn cumulative_tsn(&self) -> Tsn {
+        self.tracker.cumulative()
+    }
+
+    pub(crate) fn window_limit(&self) -> usize {
+        self.window.limit()
+    }
+
+    /// Takes a fragment, unless it is a duplicate, too far ahead, or more than there is memory for.
+    pub(crate) fn on_data(&mut self, data: &Data<'_>) -> Option<Notice> {
+        match self.tracker.classify(data.tsn) {
+            Arrival::New => {}
+            Arrival::Duplicate => {
+                self.tracker.note_duplicate(data.tsn);
+                self.ack = AckState::Due;
+                return None;
+            }
+            Arrival::TooFar => return None,
+        }
+        // Beyond the window only what fills a hole is taken: it lets what is held behind it go.
+        if self.reassembly.held() >= self.window.limit() && !self.tracker.fills_hole(data.tsn) {
+            self.ack = AckState::Due;
+            return None;
+        }
+        let had_holes = self.tracker.has_holes();
+        self.tracker.take(data.tsn);
+        if had_holes || self.tracker.has_holes() || data.immediate {
+            self.ack = AckState::Due;
+        }
+        self.reassembly.take(data)
+    }
+
+    /// A packet with data has been read to its end.
+    pub(crate) fn on_packet_end(&mut self, now: Instant, timers: &mut Timers) {
+        match self.ack {
+            AckState::Idle => {
+                self.ack = AckState::Delayed;
+                timers.set(Timer::Sack, now + self.sack_delay);
+            }
+            AckState::Delayed | AckState::Due => self.ack = AckState::Due,
+        }
+    }
+
+    /// The peer has given up messages. `notice` hears what can be read now.
+    pub(crate) fn on_forward(&mut self, forward: &ForwardTsn<'_>, mut notice: impl FnMut(Notice)) {
+        self.ack = AckState::Due;
+        if !forward.cumulative_tsn.is_after(self.tracker.cumulative()) {
+            return;
+        }
+        self.tracker.forward(forward.cumulative_tsn);
+        for skipped in forward.skipped() {
+            if let Some(said) = self.reassembly.skip(skipped.stream, skipped.unordered, skipped.message) {
+                notice(said);
+            }
+        }
+        self.reassembly.skip_unordered_until(forward.cumulative_tsn);
+    }
+
+    /// The next message of a stream.
+    pub(crate) fn receive(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
+        let message = self.reassembly.receive(stream)?;
+        self.window.on_read(message.payload.len());
+        if self.window.should_announce(self.reassembly.held()) {
+            self.ack = AckState::Due;
+        }
+        Some(message)
+    }
+
+    /// The next SACK is not to wait.
+    pub(crate) fn acknowledge_now(&mut self) {
+        self.ack = AckState::Due;
+    }
+
+    /// Whether a SACK waits for company, and would go along with data.
+    pub(crate) fn has_delayed_sack(&self) -> bool {
+        self.ack == AckState::Delayed
+    }
+
+    pub(crate) fn is_sack_due(&self) -> bool {
+        self.ack == AckState::Due
+    }
+
+    /// Writes a SACK, if there is room.
+    pub(crate) fn write_sack(
+        &mut self,
+        now: Instant,
+        writer: &mut Writer<'_>,
+        round_trip: Duration,
+        timers: &mut Timers,
+    ) {
+        let window = self.window.advertise(now, self.reassembly.held(), round_trip);
+        if self.tracker.write_sack(writer, window) {
+            self.ack = AckState::Idle;
+            timers.stop(Timer::Sack);
+        }
+    }
+
+    /// Another path.
+    pub(crate) fn change_path(&mut self, now: Instant) {
+        self.window.restart(now);
+    }
+}
+
+/// What the INIT advertises: at least two of the largest messages, because one that does not fit can never be read.
+pub(crate) fn initial_window(config: &Config) -> usize {
+    config.receive_window.max(2 * config.max_message_size)
+}

@@ -1,0 +1,36 @@
+//! What an association counts.
+
+use std::time::Duration;
+
+/// Counters since birth, and the present view of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Bytes of packets sent.
+    pub bytes_sent: u64,
+    /// Packets received and read.
+    pub packets_received: u64,
+    /// Bytes of packets received and read.
+    pub bytes_received: u64,
+    /// Packets dropped because they were not for this association, damaged, or senseless.
+    pub packets_dropped: u64,
+    /// Messages accepted by `send`.
+    pub messages_sent: u64,
+    /// Messages given out by `receive`.
+    pub messages_received: u64,
+    /// Chunks sent more than once, each time counted.
+    pub retransmitted_chunks: u64,
+    /// The smoothed round-trip time, once it has been measured.
+    pub smoothed_round_trip: Option<Duration>,
+    /// How many bytes may be in flight.
+    pub congestion_window: usize,
+    /// How many are.
+    pub in_flight: usize,
+    /// How many bytes the peer had room for when it last said so.
+    pub peer_window: usize,
+    /// How many bytes we hold at most.
+    pub receive_window: usize,
+    /// The largest packet, in bytes.
+    pub mtu: usize,
+}

@@ -1,0 +1,76 @@
+//! The deadlines of an association, each with a name.
+
+use std::time::Instant;
+
+/// What can become due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// INIT or COOKIE ECHO is sent again (T1 of RFC 9260).
+    Handshake,
+    /// SHUTDOWN or SHUTDOWN ACK is sent again (T2).
+    Shutdown,
+    /// Shutting down takes too long (T5).
+    ShutdownGuard,
+    /// Everything in flight counts as lost (T3).
+    Retransmission,
+    /// A probe finds out whether the tail is lost (RFC 8985 section 7).
+    TailLossProbe,
+    /// What may have been only late is lost (RFC 8985 section 6).
+    Reordering,
+    /// A SACK has waited long enough.
+    Sack,
+    /// The peer is asked whether it is there.
+    Heartbeat,
+    /// A stream reset is asked for again.
+    Reconfig,
+    /// The pacer lets the next packet go.
+    Pacing,
+}
+
+const COUNT: usize = Timer::Pacing as usize + 1;
+const ALL: [Timer; COUNT] = [
+    Timer::Handshake,
+    Timer::Shutdown,
+    Timer::ShutdownGuard,
+    Timer::Retransmission,
+    Timer::TailLossProbe,
+    Timer::Reordering,
+    Timer::Sack,
+    Timer::Heartbeat,
+    Timer::Reconfig,
+    Timer::Pacing,
+];
+
+/// The table of deadlines.
+#[derive(Debug, Default)]
+pub(crate) struct Timers([Option<Instant>; COUNT]);
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
+    }
+
+    pub(crate) fn stop_all(&mut self) {
+        self.0 = Default::default();
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Takes a deadline that has come.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
+        let timer = ALL.into_iter().find(|timer| self.0[*timer as usize].is_some_and(|at| at <= now))?;
+        self.stop(timer);
+        Some(timer)
+    }
+}

@@ -1,0 +1,18 @@
+//! Sending: what waits, what is in flight, what is lost, and how fast to go.
+
+pub(crate) mod congestion;
+mod outstanding;
+mod pacer;
+mod queue;
+mod rack;
+mod rtt;
+mod sender;
+
+pub(crate) use outstanding::Policy;
+pub(crate) use queue::QueuedMessage;
+pub(crate) use sender::Sender;
+
+use pacer::Pacer;
+use queue::{Fragment, SendQueue};
+use rack::Rack;
+use rtt::RoundTrip;

@@ -1,0 +1,435 @@
+//! What waits to be sent, stream by stream, and whose turn it is (RFC 9260 section 6.9, RFC 8260 section 3).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Policy;
+use crate::config::Scheduling;
+use crate::serial::{Ppid, StreamId};
+use crate::stream_table::StreamTable;
+
+/// A message that waits.
+#[derive(Debug)]
+pub(crate) struct QueuedMessage {
+    pub(crate) ppid: Ppid,
+    pub(crate) payload: Bytes,
+    pub(crate) unordered: bool,
+    pub(crate) policy: Policy,
+    /// Whether it adds to the buffered amount.
+    pub(crate) counted: bool,
+}
+
+/// A piece of a message, ready to go out.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    pub(crate) stream: StreamId,
+    pub(crate) ppid: Ppid,
+    pub(crate) payload: Bytes,
+    pub(crate) unordered: bool,
+    pub(crate) begin: bool,
+    pub(crate) end: bool,
+    pub(crate) message: u32,
+    pub(crate) fragment: u32,
+    pub(crate) policy: Policy,
+}
+
+/// The messages of all streams that wait to be sent. What bounds them is `Config::send_buffer`, checked before a message is
+/// taken.
+#[derive(Debug)]
+pub(crate) struct SendQueue {
+    streams: StreamTable<Outgoing>,
+    scheduling: Scheduling,
+    /// Streams with something to send, the next one first. The key is what the scheduling makes it: an order of arrival, of
+    /// turns, or of bytes by weight.
+    ready: BinaryHeap<Reverse<(u64, StreamId)>>,
+    /// Without interleaving, the stream whose message has begun.
+    current: Option<StreamId>,
+    /// The key of the stream that was served last.
+    clock: u64,
+    arrivals: u64,
+    interleaved: bool,
+    queued: usize,
+    /// Streams whose queue has fallen to their threshold.
+    low: VecDeque<StreamId>,
+}
+
+/// The sending side of a stream.
+#[derive(Debug)]
+struct Outgoing {
+    messages: VecDeque<(u64, QueuedMessage)>,
+    /// How much of the first message has been sent; if any, it has this number.
+    begun: Option<Begun>,
+    next_ordered: u32,
+    next_unordered: u32,
+    buffered: usize,
+    low_threshold: usize,
+    /// It is in `low`.
+    low_announced: bool,
+    weight: u16,
+    key: u64,
+    /// It is in `ready`, or `current`.
+    scheduled: bool,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    sent: usize,
+    message: u32,
+    next_fragment: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// To be reset once all that waits has been sent.
+    Draining,
+    /// All has been sent, the peer has been told or will be.
+    Resetting,
+}
+
+impl SendQueue {
+    pub(crate) fn new(scheduling: Scheduling) -> Self {
+        Self {
+            streams: StreamTable::default(),
+            scheduling,
+            ready: BinaryHeap::new(),
+            current: None,
+            clock: 0,
+            arrivals: 0,
+            interleaved: false,
+            queued: 0,
+            low: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
+        self.interleaved = interleaved;
+    }
+
+    /// Bytes that wait, over all streams.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    pub(crate) fn buffered(&self, id: StreamId) -> usize {
+        self.streams.get(id).map_or(0, |stream| stream.buffered)
+    }
+
+    pub(crate) fn set_low_threshold(&mut self, id: StreamId, threshold: usize) {
+        self.stream(id).low_threshold = threshold;
+    }
+
+    pub(crate) fn set_weight(&mut self, id: StreamId, weight: u16) {
+        self.stream(id).weight = weight.max(1);
+    }
+
+    /// Whether a stream takes no messages because it is being reset.
+    pub(crate) fn is_resetting(&self, id: StreamId) -> bool {
+        self.streams.get(id).is_some_and(|stream| stream.phase != Phase::Open)
+    }
+
+    pub(crate) fn push(&mut self, id: StreamId, message: QueuedMessage) {
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        self.queued += message.payload.len();
+        let stream = self.stream(id);
+        stream.buffered += message.counted_bytes(message.payload.len());
+        stream.messages.push_back((arrival, message));
+        self.schedule(id);
+    }
+
+    /// A stream whose queue has fallen to its threshold since it was asked last.
+    pub(crate) fn poll_low(&mut self) -> Option<StreamId> {
+        let id = self.low.pop_front()?;
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.low_announced = false;
+        }
+        Some(id)
+    }
+
+    /// The next fragment for a packet that has room for so many payload bytes; `full` is the room of an empty one.
+    pub(crate) fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
+        if room == 0 {
+            return None;
+        }
+        loop {
+            let id = match self.current {
+                Some(id) => id,
+                None => {
+                    let Reverse((key, id)) = self.ready.pop()?;
+                    self.clock = self.clock.max(key);
+                    self.current = Some(id);
+                    id
+                }
+            };
+            if self.drop_expired(now, id) {
+                continue;
+            }
+            let stream = self.streams.get_mut(id)?;
+            let (_, message) = stream.messages.front()?;
+            let left = message.payload.len() - stream.begun.map_or(0, |begun| begun.sent);
+            // A message is not cut only to fill the rest of a packet.
+            if left > room && room < full / 2 {
+                if self.interleaved || stream.begun.is_none() {
+                    self.yield_turn(id);
+                }
+                return None;
+            }
+            let counted = message.counted_bytes(left.min(room));
+            let fragment = stream.take(id, room, self.interleaved)?;
+            let falls_low = stream.falls_low(counted);
+            if falls_low {
+                self.low.push_back(id);
+            }
+            self.charge(id, fragment.payload.len(), fragment.end);
+            return Some(fragment);
+        }
+    }
+
+    /// Whether a fragment could be had.
+    pub(crate) fn has_fragment(&self) -> bool {
+        self.queued > 0
+    }
+
+    /// Throws away what is left of the message that has begun on this stream, if it is the one named. Says whether there was
+    /// something left.
+    pub(crate) fn abandon(&mut self, id: StreamId, unordered: bool, message: u32) -> bool {
+        let Some(stream) = self.streams.get_mut(id) else { return false };
+        let matches = stream.begun.is_some_and(|begun| begun.message == message)
+            && stream.messages.front().is_some_and(|(_, front)| front.unordered == unordered);
+        if !matches {
+            return false;
+        }
+        self.drop_front(id);
+        true
+    }
+
+    /// Asks for a stream to be reset once it is empty. Says whether it has not been asked before.
+    pub(crate) fn drain(&mut self, id: StreamId) -> bool {
+        let stream = self.stream(id);
+        let first = stream.phase == Phase::Open;
+        if first {
+            stream.phase = Phase::Draining;
+        }
+        first
+    }
+
+    /// Whether a draining stream has become empty; from then on it is resetting.
+    pub(crate) fn drained(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(id) else { return false };
+        let drained = stream.phase == Phase::Draining && stream.messages.is_empty();
+        if drained {
+            stream.phase = Phase::Resetting;
+        }
+        drained
+    }
+
+    /// The stream has been reset: it begins anew, if it is used again.
+    pub(crate) fn reset(&mut self, id: StreamId) {
+        if self.streams.get(id).is_some_and(|stream| stream.messages.is_empty()) {
+            self.streams.remove(id);
+        }
+    }
+
+    /// The stream stays as it is: the peer refused to reset it.
+    pub(crate) fn reopen(&mut self, id: StreamId) {
+        self.stream(id).phase = Phase::Open;
+    }
+
+    /// The association has begun anew: messages are numbered from zero, and begun ones are sent from their beginning.
+    pub(crate) fn restart(&mut self) {
+        self.current = None;
+        self.ready.clear();
+        self.queued = 0;
+        for stream in self.streams.values_mut() {
+            stream.begun = None;
+            stream.next_ordered = 0;
+            stream.next_unordered = 0;
+            stream.scheduled = false;
+            let messages = || stream.messages.iter().map(|(_, message)| message);
+            self.queued += messages().map(|message| message.payload.len()).sum::<usize>();
+            stream.buffered = messages().map(|message| message.counted_bytes(message.payload.len())).sum();
+        }
+        let ids: Vec<_> = self.streams.ids().collect();
+        for id in ids {
+            self.schedule(id);
+        }
+    }
+
+    fn stream(&mut self, id: StreamId) -> &mut Outgoing {
+        self.streams.entry(id, || Outgoing {
+            messages: VecDeque::new(),
+            begun: None,
+            next_ordered: 0,
+            next_unordered: 0,
+            buffered: 0,
+            low_threshold: 0,
+            low_announced: false,
+            weight: DEFAULT_WEIGHT,
+            key: 0,
+            scheduled: false,
+            phase: Phase::Open,
+        })
+    }
+
+    /// Gives a stream with something to send its place among the others.
+    fn schedule(&mut self, id: StreamId) {
+        let clock = self.clock;
+        let scheduling = self.scheduling;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let Some((arrival, _)) = stream.messages.front() else { return };
+        if stream.scheduled {
+            return;
+        }
+        stream.scheduled = true;
+        stream.key = match scheduling {
+            Scheduling::FirstCome => *arrival,
+            Scheduling::RoundRobin | Scheduling::WeightedFair => stream.key.max(clock),
+        };
+        self.ready.push(Reverse((stream.key, id)));
+    }
+
+    /// Accounts for a fragment, and lets others have their turn where they may.
+    fn charge(&mut self, id: StreamId, bytes: usize, end: bool) {
+        self.queued -= bytes;
+        let yields = end || self.interleaved;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        match self.scheduling {
+            Scheduling::FirstCome => {}
+            // A turn is a message, or with interleaving a fragment.
+            Scheduling::RoundRobin => stream.key += u64::from(yields),
+            Scheduling::WeightedFair => {
+                stream.key += (bytes as u64 + FRAGMENT_COST) * WEIGHT_SCALE / u64::from(stream.weight);
+            }
+        }
+        if yields {
+            self.yield_turn(id);
+        }
+    }
+
+    /// The stream that is served gets in line again.
+    fn yield_turn(&mut self, id: StreamId) {
+        if self.current == Some(id) {
+            self.current = None;
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.scheduled = false;
+            }
+            self.schedule(id);
+        }
+    }
+
+    /// Throws away the first message of the stream that is served if its time is over before it has begun.
+    fn drop_expired(&mut self, now: Instant, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(id) else { return false };
+        let expired = stream.begun.is_none()
+            && stream
+                .messages
+                .front()
+                .is_some_and(|(_, message)| matches!(message.policy, Policy::Until(end) if end <= now));
+        if expired {
+            self.drop_front(id);
+        }
+        expired
+    }
+
+    fn drop_front(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let Some((_, message)) = stream.messages.pop_front() else { return };
+        let left = message.payload.len() - stream.begun.take().map_or(0, |begun| begun.sent);
+        self.queued -= left;
+        if stream.falls_low(message.counted_bytes(left)) {
+            self.low.push_back(id);
+        }
+        self.yield_turn(id);
+        // With interleaving it waits in line, and may have nothing left to wait for.
+        if let Some(stream) = self.streams.get_mut(id)
+            && stream.messages.is_empty()
+            && stream.scheduled
+        {
+            stream.scheduled = false;
+            self.ready.retain(|Reverse((_, ready))| *ready != id);
+        }
+    }
+}
+
+impl QueuedMessage {
+    /// How much so many of its bytes add to the buffered amount.
+    fn counted_bytes(&self, bytes: usize) -> usize {
+        if self.counted { bytes } else { 0 }
+    }
+}
+
+impl Outgoing {
+    /// Cuts the next fragment off the first message.
+    fn take(&mut self, id: StreamId, room: usize, interleaved: bool) -> Option<Fragment> {
+        let (_, message) = self.messages.front()?;
+        let begin = self.begun.is_none();
+        let mut begun = self.begun.unwrap_or_else(|| {
+            // Unordered DATA has no number of its own.
+            let number = if !message.unordered {
+                Some(&mut self.next_ordered)
+            } else if interleaved {
+                Some(&mut self.next_unordered)
+            } else {
+                None
+            };
+            let message = number.map_or(0, |number| {
+                let this = *number;
+                *number = if interleaved { this.wrapping_add(1) } else { this.wrapping_add(1) & 0xffff };
+                this
+            });
+            Begun { sent: 0, message, next_fragment: 0 }
+        });
+        let length = room.min(message.payload.len() - begun.sent);
+        let end = begun.sent + length == message.payload.len();
+        let fragment = Fragment {
+            stream: id,
+            ppid: message.ppid,
+            payload: message.payload.slice(begun.sent..begun.sent + length),
+            unordered: message.unordered,
+            begin,
+            end,
+            message: begun.message,
+            fragment: begun.next_fragment,
+            policy: message.policy,
+        };
+        if end {
+            self.begun = None;
+            self.messages.pop_front();
+            if self.messages.is_empty() && self.messages.capacity() > SPARE_MESSAGES {
+                self.messages = VecDeque::new();
+            }
+        } else {
+            begun.sent += length;
+            begun.next_fragment += 1;
+            self.begun = Some(begun);
+        }
+        Some(fragment)
+    }
+
+    /// Counts bytes as gone; says whether that brings the queue down to its threshold.
+    fn falls_low(&mut self, bytes: usize) -> bool {
+        let before = self.buffered;
+        self.buffered -= bytes;
+        let falls = before > self.low_threshold && self.buffered <= self.low_threshold && !self.low_announced;
+        self.low_announced |= falls;
+        falls
+    }
+}
+
+/// The priority "normal" of RFC 8831 section 6.4.
+const DEFAULT_WEIGHT: u16 = 256;
+/// A byte moves the clock by this much over the weight.
+const WEIGHT_SCALE: u64 = 1 << 16;
+/// What a fragment costs beside its bytes, so that small messages are not free.
+const FRAGMENT_COST: u64 = 16;
+/// An empty queue keeps room for so many messages, and gives larger memory back.
+const SPARE_MESSAGES: usize = 32;

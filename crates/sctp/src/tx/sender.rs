@@ -1,0 +1,456 @@
+//! Sending user data: what goes into the next packet, and what acknowledgements and timers do to what is in flight.
+
+use std::time::{Duration, Instant};
+
+use super::congestion::{Ack, Controller, NewReno};
+use super::outstanding::{NeverSent, NewestAcked, Outstanding, Policy, Sent, SentState};
+use super::{Fragment, Pacer, Rack, RoundTrip, SendQueue};
+use crate::config::Config;
+use crate::serial::Tsn;
+use crate::timers::{Timer, Timers};
+use crate::wire::{DATA_HEADER, ForwardTsn, I_DATA_HEADER, PACKET_HEADER, Sack, Skipped, Writer};
+
+/// The sending half of an association.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) queue: SendQueue,
+    pub(crate) outstanding: Outstanding,
+    pub(crate) round_trip: RoundTrip,
+    rack: Rack,
+    controller: Box<dyn Controller>,
+    pacer: Pacer,
+    interleaved: bool,
+    /// The peer takes FORWARD-TSN.
+    partial_reliability: bool,
+    mtu: usize,
+    max_in_flight: usize,
+    /// What the peer's last SACK said.
+    peer_window: usize,
+    /// The last TSN that was sent when loss was found; the recovery ends when it is acknowledged.
+    recovery: Option<Tsn>,
+    /// When the retransmission timer last expired, until its verdict has been confirmed or refuted.
+    timed_out_at: Option<Instant>,
+    /// The next packet may go out whatever the window says.
+    free_packet: Option<FreePacket>,
+    /// A probe is on its way; another would tell no more.
+    probing: bool,
+    forward_due: bool,
+    /// The last FORWARD-TSN, so that one a round trip suffices.
+    last_forward: Option<(Tsn, Instant)>,
+    last_sent: Option<Instant>,
+    pub(crate) retransmitted_chunks: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FreePacket {
+    /// The first retransmission of a recovery (RFC 9260 section 7.2.4).
+    Retransmit,
+    /// A tail-loss probe.
+    Probe,
+}
+
+impl Sender {
+    pub(crate) fn new(config: &Config, initial: Tsn, now: Instant) -> Self {
+        Self {
+            queue: SendQueue::new(config.scheduling),
+            outstanding: Outstanding::new(initial),
+            round_trip: RoundTrip::new(config.initial_rto, config.min_rto, config.max_rto),
+            rack: Rack::new(initial),
+            controller: Box::new(NewReno::new(config.mtu)),
+            pacer: Pacer::new(now),
+            interleaved: false,
+            partial_reliability: false,
+            mtu: config.mtu,
+            max_in_flight: config.max_in_flight,
+            peer_window: 0,
+            recovery: None,
+            timed_out_at: None,
+            free_packet: None,
+            probing: false,
+            forward_due: false,
+            last_forward: None,
+            last_sent: None,
+            retransmitted_chunks: 0,
+        }
+    }
+
+    /// The handshake is done.
+    pub(crate) fn start(&mut self, peer_window: u32, interleaved: bool, partial_reliability: bool) {
+        self.peer_window = peer_window as usize;
+        self.interleaved = interleaved;
+        self.partial_reliability = partial_reliability;
+        self.queue.set_interleaved(interleaved);
+        self.outstanding.set_interleaved(interleaved);
+    }
+
+    /// The peer has begun anew: what waits is kept, what was in flight is gone.
+    pub(crate) fn restart(&mut self, config: &Config, initial: Tsn, now: Instant) {
+        let fresh = Self::new(config, initial, now);
+        let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config.scheduling));
+        queue.restart();
+        *self = Self { queue, mtu: self.mtu, ..fresh };
+    }
+
+    /// Another path, of which nothing is known but the packet size.
+    pub(crate) fn change_path(&mut self, now: Instant, mtu: usize) {
+        self.mtu = mtu;
+        self.round_trip.forget();
+        self.controller = Box::new(NewReno::new(mtu));
+        self.pacer = Pacer::new(now);
+        self.recovery = None;
+        self.timed_out_at = None;
+    }
+
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    pub(crate) fn congestion_window(&self) -> usize {
+        self.controller.window()
+    }
+
+    pub(crate) fn peer_window(&self) -> usize {
+        self.peer_window
+    }
+
+    /// Nothing waits, nothing is in flight.
+    pub(crate) fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.outstanding.is_empty()
+    }
+
+    /// Takes in a SACK. `Ok(true)` if it is not an old one.
+    pub(crate) fn on_sack(
+        &mut self,
+        now: Instant,
+        sack: &Sack<'_>,
+        timers: &mut Timers,
+    ) -> Result<bool, NeverSent> {
+        let in_flight_before = self.outstanding.in_flight();
+        let Some(summary) = self.outstanding.on_sack(sack)? else { return Ok(false) };
+        self.peer_window = sack.window as usize;
+        if summary.acked > 0 {
+            self.probing = false;
+            match summary.newest {
+                Some(NewestAcked { sent_at, retransmitted: false, .. }) => {
+                    self.round_trip.measured(now.saturating_duration_since(sent_at));
+                }
+                _ => self.round_trip.answered(),
+            }
+        }
+        self.judge_timeout(summary.revived, summary.newest);
+        self.rack.on_acked(now, &summary, &self.round_trip);
+        if sack.duplicates > 0 && self.recovery.is_some() {
+            self.rack.on_duplicates();
+        }
+        if self.recovery.is_some_and(|point| self.outstanding.base().is_after(point)) {
+            self.recovery = None;
+            self.rack.on_recovered();
+        }
+        self.detect_loss(now, timers);
+        if summary.acked > 0 {
+            self.controller.on_ack(&Ack {
+                acked: summary.acked,
+                in_flight_before,
+                recovering: self.recovery.is_some(),
+            });
+        }
+        if self.outstanding.should_forward() {
+            self.forward_due = true;
+        }
+        if self.outstanding.is_empty() {
+            timers.stop(Timer::Retransmission);
+            timers.stop(Timer::TailLossProbe);
+            timers.stop(Timer::Reordering);
+        } else if summary.advanced || summary.acked > 0 {
+            timers.set(Timer::Retransmission, now + self.round_trip.rto());
+            self.arm_probe(now, timers);
+        }
+        Ok(true)
+    }
+
+    /// A timeout was spurious if the first thing to arrive after it had been sent before (in the spirit of RFC 5682).
+    fn judge_timeout(&mut self, revived: bool, newest: Option<NewestAcked>) {
+        let (Some(timed_out_at), Some(newest)) = (self.timed_out_at, newest) else { return };
+        self.timed_out_at = None;
+        if revived && newest.sent_at < timed_out_at {
+            self.outstanding.revive_lost();
+            self.controller.on_spurious_timeout();
+        }
+    }
+
+    /// Looks for what is lost.
+    pub(crate) fn detect_loss(&mut self, now: Instant, timers: &mut Timers) {
+        let in_flight = self.outstanding.in_flight();
+        let recovering = self.recovery.is_some();
+        let detection = self.rack.detect(now, &mut self.outstanding, &self.round_trip, recovering);
+        match detection.again {
+            Some(again) => timers.set(Timer::Reordering, again),
+            None => timers.stop(Timer::Reordering),
+        }
+        if detection.lost > 0 && !recovering {
+            self.recovery = Some(self.outstanding.next_tsn().previous());
+            self.controller.on_congestion(now, in_flight);
+            self.free_packet = Some(FreePacket::Retransmit);
+        }
+    }
+
+    /// The retransmission timer has expired. Says whether anything was in flight.
+    pub(crate) fn on_timeout(&mut self, now: Instant) -> bool {
+        if self.outstanding.is_empty() {
+            return false;
+        }
+        self.outstanding.mark_all_lost();
+        self.rack.on_timeout(self.outstanding.next_tsn());
+        // A closed window is no congestion.
+        if self.peer_window > 0 {
+            self.controller.on_timeout(now);
+        }
+        self.round_trip.back_off();
+        self.recovery = None;
+        self.timed_out_at = Some(now);
+        self.free_packet = Some(FreePacket::Retransmit);
+        if self.outstanding.should_forward() {
+            self.forward_due = true;
+        }
+        true
+    }
+
+    /// The probe timer has expired.
+    pub(crate) fn on_probe_timeout(&mut self) {
+        if self.outstanding.in_flight() > 0 {
+            self.free_packet = Some(FreePacket::Probe);
+            self.probing = true;
+        }
+    }
+
+    fn arm_probe(&self, now: Instant, timers: &mut Timers) {
+        timers.stop(Timer::TailLossProbe);
+        let Some(smoothed) = self.round_trip.smoothed() else { return };
+        if self.probing || self.recovery.is_some() || self.outstanding.in_flight() == 0 {
+            return;
+        }
+        let alone = self.outstanding.in_flight() <= self.mtu;
+        let wait = smoothed * 2 + if alone { PROBE_SLACK_ALONE } else { PROBE_SLACK };
+        if wait < self.round_trip.rto() {
+            timers.set(Timer::TailLossProbe, now + wait);
+        }
+    }
+
+    /// Writes as many chunks as may go out now and fit. Says whether it wrote any.
+    pub(crate) fn write(&mut self, now: Instant, writer: &mut Writer<'_>, timers: &mut Timers) -> bool {
+        let before = writer.len();
+        let free = self.free_packet;
+        if !self.may_send(now, free, timers) {
+            return false;
+        }
+        self.note_idle(now);
+        self.write_lost(now, writer, free.is_some());
+        if free != Some(FreePacket::Retransmit) || writer.len() == before {
+            self.write_new(now, writer, free.is_some());
+        }
+        if free == Some(FreePacket::Probe) && writer.len() == before {
+            self.write_probe(now, writer);
+        }
+        self.free_packet = None;
+        let written = writer.len() - before;
+        if written == 0 {
+            return false;
+        }
+        self.last_sent = Some(now);
+        self.pacer.sent(written + PACKET_HEADER);
+        if !timers.is_set(Timer::Retransmission) || free == Some(FreePacket::Retransmit) {
+            timers.set(Timer::Retransmission, now + self.round_trip.rto());
+        }
+        self.arm_probe(now, timers);
+        true
+    }
+
+    /// Whether the window and the pacer let a packet go, if there is anything to put into it.
+    fn may_send(&mut self, now: Instant, free: Option<FreePacket>, timers: &mut Timers) -> bool {
+        if free.is_some() {
+            return true;
+        }
+        if !self.would_send() {
+            return false;
+        }
+        let Some(rate) = self.pacing_rate() else { return true };
+        match self.pacer.check(now, rate, self.mtu) {
+            Ok(()) => true,
+            Err(when) => {
+                timers.set(Timer::Pacing, when);
+                false
+            }
+        }
+    }
+
+    /// Whether there is data that the window lets go.
+    pub(crate) fn would_send(&mut self) -> bool {
+        let waiting = self.queue.has_fragment() && !self.outstanding.is_full();
+        self.free_packet.is_some()
+            || ((waiting || self.outstanding.next_lost().is_some())
+                && self.outstanding.in_flight() < self.window())
+    }
+
+    fn window(&self) -> usize {
+        self.controller.window().min(self.max_in_flight)
+    }
+
+    /// Bytes a second; `None` before the round trip is known.
+    fn pacing_rate(&self) -> Option<u64> {
+        if let Some(rate) = self.controller.pacing_rate() {
+            return Some(rate);
+        }
+        let smoothed = self.round_trip.smoothed()?.as_secs_f64().max(1e-6);
+        // Faster than the window allows on average, so that it is the window that holds back.
+        let gain = if self.controller.in_slow_start() { 2.0 } else { 1.25 };
+        Some((self.controller.window() as f64 / smoothed * gain) as u64)
+    }
+
+    fn note_idle(&mut self, now: Instant) {
+        if self.outstanding.in_flight() > 0 {
+            return;
+        }
+        if let Some(last) = self.last_sent {
+            self.controller.on_idle(now.saturating_duration_since(last), self.round_trip.rto());
+        }
+    }
+
+    fn write_lost(&mut self, now: Instant, writer: &mut Writer<'_>, free: bool) {
+        while let Some((tsn, length)) = self.outstanding.next_lost() {
+            if self.give_up_if_overdue(now, tsn) {
+                continue;
+            }
+            if length > writer.room() || (!free && self.outstanding.in_flight() >= self.window()) {
+                return;
+            }
+            self.resend(now, tsn, writer);
+        }
+    }
+
+    fn resend(&mut self, now: Instant, tsn: Tsn, writer: &mut Writer<'_>) {
+        if let Some(sent) = self.outstanding.resend(tsn, now) {
+            sent.data(tsn, true).write(writer, self.interleaved);
+            self.rack.on_resent(now, tsn);
+            self.retransmitted_chunks += 1;
+        }
+    }
+
+    /// Gives a message up if its policy says so. RFC 3758 section 3.5.
+    fn give_up_if_overdue(&mut self, now: Instant, tsn: Tsn) -> bool {
+        let Some(sent) = self.outstanding.get(tsn) else { return false };
+        let overdue = self.partial_reliability
+            && match sent.policy {
+                Policy::Reliable => false,
+                Policy::Retransmits(most) => sent.transmissions > most,
+                Policy::Until(end) => end <= now,
+            };
+        if overdue {
+            let (stream, unordered, message) = (sent.stream, sent.unordered, sent.message);
+            let rest_waits = !sent.end && self.queue.abandon(stream, unordered, message);
+            if rest_waits {
+                // The message needs an end, so that the peer learns of it even if all that was sent has arrived.
+                let rest = Sent {
+                    stream,
+                    ppid: sent.ppid,
+                    payload: bytes::Bytes::new(),
+                    unordered,
+                    begin: false,
+                    end: true,
+                    message,
+                    fragment: 0,
+                    policy: sent.policy,
+                    sent_at: now,
+                    transmissions: 1,
+                    state: SentState::Abandoned,
+                };
+                self.outstanding.push(rest);
+            }
+            self.outstanding.abandon(tsn);
+            self.forward_due |= self.outstanding.should_forward();
+        }
+        overdue
+    }
+
+    fn write_new(&mut self, now: Instant, writer: &mut Writer<'_>, free: bool) {
+        let header = if self.interleaved { I_DATA_HEADER } else { DATA_HEADER };
+        let full = self.mtu.saturating_sub(PACKET_HEADER + header) & !3;
+        while !self.outstanding.is_full() {
+            if self.outstanding.in_flight() >= self.window() && !free {
+                return;
+            }
+            let mut room = (writer.room() & !3).saturating_sub(header);
+            let credit = self.peer_window.saturating_sub(self.outstanding.payload());
+            // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
+            if credit < full.min(room) && !self.outstanding.is_empty() {
+                room = room.min(credit);
+            }
+            let Some(fragment) = self.queue.next_fragment(now, room, full) else { return };
+            self.send_fragment(now, fragment, writer);
+        }
+    }
+
+    fn send_fragment(&mut self, now: Instant, fragment: Fragment, writer: &mut Writer<'_>) {
+        let sent = Sent {
+            stream: fragment.stream,
+            ppid: fragment.ppid,
+            payload: fragment.payload,
+            unordered: fragment.unordered,
+            begin: fragment.begin,
+            end: fragment.end,
+            message: fragment.message,
+            fragment: fragment.fragment,
+            policy: fragment.policy,
+            sent_at: now,
+            transmissions: 1,
+            state: SentState::InFlight,
+        };
+        // The last one before a pause: nothing behind it would make the peer answer.
+        let last = self.queue.is_empty()
+            || self.outstanding.in_flight() + self.mtu >= self.window()
+            || self.outstanding.payload() + self.mtu >= self.peer_window;
+        sent.data(self.outstanding.next_tsn(), last).write(writer, self.interleaved);
+        self.outstanding.push(sent);
+    }
+
+    /// Nothing new is there to probe with: the last chunk is sent again.
+    fn write_probe(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        if let Some(tsn) = self.outstanding.last_in_flight()
+            && self
+                .outstanding
+                .get(tsn)
+                .is_some_and(|sent| sent.wire_length(self.interleaved) <= writer.room())
+        {
+            self.resend(now, tsn, writer);
+        }
+    }
+
+    /// Writes a FORWARD-TSN, if one is due.
+    pub(crate) fn write_forward(&mut self, now: Instant, writer: &mut Writer<'_>, timers: &mut Timers) {
+        if !self.forward_due {
+            return;
+        }
+        let each = Skipped::wire_length(self.interleaved);
+        let Some(most) = writer.room().checked_sub(FORWARD_HEADER).map(|room| room / each) else { return };
+        let recent = |(sent, at): (Tsn, Instant), tsn: Tsn| {
+            !tsn.is_after(sent) && now.saturating_duration_since(at) < self.round_trip.estimate()
+        };
+        if let Some((tsn, skipped)) = self.outstanding.forward_point(most)
+            && !self.last_forward.is_some_and(|last| recent(last, tsn))
+        {
+            self.last_forward = Some((tsn, now));
+            ForwardTsn::write(writer, tsn, &skipped, self.interleaved);
+            // Until it is acknowledged it is sent again whenever the timer expires.
+            if !timers.is_set(Timer::Retransmission) {
+                timers.set(Timer::Retransmission, now + self.round_trip.rto());
+            }
+        }
+        self.forward_due = false;
+    }
+}
+
+/// How long a tail-loss probe waits beyond two round trips: for scheduling here and there.
+const PROBE_SLACK: Duration = Duration::from_millis(2);
+/// And if only one packet is in flight: for a peer that waits before it acknowledges, although it is asked not to.
+const PROBE_SLACK_ALONE: Duration = Duration::from_millis(25);
+/// A FORWARD-TSN chunk without its list.
+const FORWARD_HEADER: usize = 8;
