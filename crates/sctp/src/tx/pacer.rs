@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 /// A token bucket that fills at the pacing rate.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    /// Bytes that may go out at once; negative after the last packet of a burst.
+    /// Bytes that may go out at once, at first a whole burst; negative after the last packet of one.
     tokens: f64,
     filled: Instant,
 }
 
 impl Pacer {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { tokens: 0.0, filled: now }
+        Self { tokens: f64::INFINITY, filled: now }
     }
 
     /// Whether a packet may go out now; otherwise, when.
