@@ -1,6 +1,7 @@
-//! The program `columba`: call page, signaling, STUN and TURN in one process.
+//! The program `columba`: call page, signaling, STUN and TURN in one process, and the commands of a peer.
 
 mod announce;
+mod chat;
 mod cli;
 mod config;
 mod drain;

@@ -50,6 +50,8 @@ thread_local! {
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     sockets: Vec<Socket>,
+    /// Sockets to be closed, once what is to be sent has gone.
+    closing: Vec<SocketAddr>,
     /// What a socket did not take; nothing else is sent before it.
     blocked: Option<Transmit>,
     blocked_bytes: Vec<u8>,
@@ -74,6 +76,7 @@ impl Driver {
         Self {
             shared,
             sockets: Vec::new(),
+            closing: Vec::new(),
             blocked: None,
             blocked_bytes: Vec::new(),
             timer: Box::pin(sleep_until(now.into())),
@@ -103,10 +106,14 @@ impl Driver {
                 turn = Turn::More;
             }
         }
+        let everything_went = turn == Turn::Done && self.blocked.is_none();
+        if everything_went {
+            self.close_sockets();
+        }
         let deadline = {
             let mut state = self.shared.lock();
             make_room(&mut state);
-            if state.peer.is_drained() && self.is_closed(&state) {
+            if everything_went && state.peer.is_drained() {
                 return Poll::Ready(());
             }
             state.peer.poll_timeout()
@@ -232,7 +239,7 @@ impl Driver {
     fn fulfil(&mut self, request: Request) {
         match request {
             Request::BindUdp { id, address } => self.bind(id, address),
-            Request::CloseUdp { local } => self.close_socket(local),
+            Request::CloseUdp { local } => self.closing.push(local),
             Request::Connect { id, local, remote, tls, framing } => {
                 let wish = stream::Wish { id, local, remote, tls, framing };
                 self.tasks.spawn(stream::run(wish, Arc::downgrade(&self.shared)));
@@ -270,11 +277,11 @@ impl Driver {
         self.shared.lock().peer.handle_input(Instant::now(), input);
     }
 
-    fn close_socket(&mut self, local: SocketAddr) {
-        self.sockets.retain(|socket| socket.local != local);
-        if self.blocked.as_ref().is_some_and(|blocked| blocked.path.local == local) {
-            self.blocked = None;
-        }
+    /// A goodbye may have been asked for in the same breath as the end of the socket that carries it.
+    fn close_sockets(&mut self) {
+        let closing = &self.closing;
+        self.sockets.retain(|socket| !closing.contains(&socket.local));
+        self.closing.clear();
     }
 }
 

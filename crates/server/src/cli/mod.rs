@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, Command};
+use clap::{ArgMatches, Args as _, ColorChoice, Command, FromArgMatches as _};
 
+use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
 
@@ -20,9 +21,14 @@ pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
         let rest = words.split_off(usize::from(words.first().is_some_and(|word| word == "serve")));
         return serve(&rest, &environment);
     }
+    let words_begin_with_chat = words.first().is_some_and(|word| word == "chat");
     let words = std::iter::once(OsString::from("columba")).chain(words);
     match program(&environment).try_get_matches_from(words) {
-        Ok(_) => ExitCode::SUCCESS,
+        Ok(matches) => match matches.subcommand() {
+            Some(("chat", matches)) => chat(matches),
+            _ => ExitCode::SUCCESS,
+        },
+        Err(error) if words_begin_with_chat => complain(&error, "columba chat"),
         Err(error) => complain(&error, "columba"),
     }
 }
@@ -42,6 +48,7 @@ fn program(environment: &Environment) -> Command {
         .about("Two machines that have never met find each other and talk directly. Without a command: serve")
         .subcommand_required(true)
         .subcommand(config::command(environment).name("serve"))
+        .subcommand(ChatOptions::augment_args(Command::new("chat")))
         .color(ColorChoice::Never)
 }
 
@@ -58,6 +65,16 @@ fn serve(words: &[OsString], environment: &Environment) -> ExitCode {
     match crate::serve::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => refuse(&failure),
+    }
+}
+
+fn chat(matches: &ArgMatches) -> ExitCode {
+    match ChatOptions::from_arg_matches(matches) {
+        Ok(options) => match crate::chat::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => refuse(&failure),
+        },
+        Err(error) => complain(&error, "columba chat"),
     }
 }
 

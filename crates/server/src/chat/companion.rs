@@ -1,0 +1,653 @@
+//! One other participant: the connection to it, made and kept up as the call page does it.
+//!
+//! Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go on, it is the one that makes the next. It
+//! numbers them (`attempt`), and every message names its number, so that what was meant for an earlier connection does not disturb a
+//! later one. The polite one follows, and asks for a new attempt when it needs one.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+
+use columba::signaling::{IceServers, LeaveReason, PeerId, SignalingChannel};
+use columba::{
+    Configuration, DataChannel, DataChannelInit, Error, Event, Events, IceServer, Message, PeerConnection,
+    PeerConnectionState, SignalingState,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::message::{CallMessage, DataMessage};
+use super::negotiation::Negotiation;
+use super::screen;
+
+/// How long the polite side waits for the first offer before it asks for it, and how long a failed negotiation rests.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a connection may stay disconnected before ICE is restarted.
+const DISCONNECTED: Duration = Duration::from_secs(5);
+
+/// How much later the polite side acts, so that both do not restart at once.
+const POLITE: Duration = Duration::from_millis(1500);
+
+/// How long a connection may take to come up before the next attempt.
+const RETRY: Duration = Duration::from_secs(12);
+
+/// How long an offer waits for its answer before it is sent again.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a peer that neither the server nor a connection reaches is kept.
+const ABSENT: Duration = Duration::from_secs(15);
+
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// After so many ICE restarts in vain the whole connection is made anew.
+const MAX_RESTARTS: u32 = 3;
+
+/// Lines that wait for the data channel; the oldest is dropped first.
+const MAX_WAITING: usize = 50;
+
+/// What a companion is told.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// The peer sent this through the signaling server.
+    Signal(CallMessage),
+    /// Say this.
+    Chat(String),
+    /// Signaling reaches the peer (again); `anew`: messages may have been lost.
+    Reachable { anew: bool },
+    /// Signaling does not reach the peer any more.
+    Unreachable(LeaveReason),
+    /// Say goodbye, after what waits has been said, for which there is so much time.
+    Leave(Duration),
+}
+
+/// How a companion has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The peer said goodbye.
+    Left,
+    /// Nothing reaches it.
+    Vanished,
+    /// This side left; so many lines were never heard.
+    Parted { unheard: usize },
+}
+
+/// What fires when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// Ask for the first offer.
+    Ask,
+    /// An offer has waited for its answer.
+    SayAgain,
+    /// The connection should have come up.
+    Retry,
+    /// Restart ICE, if it is still needed.
+    Restart,
+    /// The connection has been disconnected for a while.
+    Disconnected,
+    /// Make the connection anew.
+    Renew,
+    /// The peer has been out of reach for a while.
+    Absent,
+}
+
+const TIMERS: [Timer; 7] = [
+    Timer::Ask,
+    Timer::SayAgain,
+    Timer::Retry,
+    Timer::Restart,
+    Timer::Disconnected,
+    Timer::Renew,
+    Timer::Absent,
+];
+
+/// One connection.
+struct Link {
+    connection: PeerConnection,
+    events: Events,
+    data: DataChannel,
+    negotiation: Negotiation,
+    data_is_open: bool,
+    data_is_over: bool,
+    is_over: bool,
+}
+
+/// What a connection tells.
+enum News {
+    Event(Event),
+    Over,
+    DataOpen,
+    Data(Message),
+    DataOver,
+}
+
+pub(super) struct Companion {
+    peer: PeerId,
+    channel: SignalingChannel,
+    own_name: String,
+    /// What it goes by.
+    name: String,
+    is_polite: bool,
+    /// The number of the present connection; 0 before the first.
+    attempt: u64,
+    link: Option<Link>,
+    waiting: VecDeque<String>,
+    timers: [Option<Instant>; TIMERS.len()],
+    restarts: u32,
+    data_was_closed: bool,
+    has_left: bool,
+    was_announced: bool,
+    /// Whether it was said that the connection is interrupted.
+    is_interrupted: bool,
+}
+
+type Flow = ControlFlow<Gone>;
+
+const GO_ON: Flow = Flow::Continue(());
+
+impl Companion {
+    /// `name` is what it goes by until it says its own.
+    pub(super) fn new(channel: SignalingChannel, peer: PeerId, own_name: &str, name: String) -> Self {
+        Self {
+            is_polite: channel.peer_id().is_some_and(|own| own < peer),
+            channel,
+            peer,
+            own_name: own_name.to_owned(),
+            name,
+            attempt: 0,
+            link: None,
+            waiting: VecDeque::new(),
+            timers: [None; TIMERS.len()],
+            restarts: 0,
+            data_was_closed: false,
+            has_left: false,
+            was_announced: false,
+            is_interrupted: false,
+        }
+    }
+
+    /// Runs until the peer or this side has left.
+    pub(super) async fn run(mut self, mut words: mpsc::Receiver<Word>) -> (PeerId, Gone) {
+        self.renew().await;
+        self.watch();
+        let gone = loop {
+            let timer = self.timers.iter().flatten().min().copied();
+            let flow = tokio::select! {
+                word = words.recv() => match word {
+                    Some(Word::Leave(patience)) => break self.part(patience, &mut words).await,
+                    Some(word) => self.hear(word).await,
+                    None => break self.part(Duration::ZERO, &mut words).await,
+                },
+                news = news(&mut self.link) => self.learn(news).await,
+                () = until(timer) => self.act().await,
+            };
+            if let Flow::Break(gone) = flow {
+                break gone;
+            }
+        };
+        self.announce_end(gone);
+        (self.peer, gone)
+    }
+
+    fn announce_end(&self, gone: Gone) {
+        match gone {
+            Gone::Left if self.was_announced => screen::note(&format!("{} has left.", self.name)),
+            Gone::Vanished if self.was_announced => {
+                screen::note(&format!(
+                    "{} has vanished: neither the server nor a connection reaches it.",
+                    self.name
+                ));
+            }
+            Gone::Vanished => screen::note(&format!("{} went away before a connection was made.", self.name)),
+            Gone::Left | Gone::Parted { .. } => {}
+        }
+    }
+
+    async fn hear(&mut self, word: Word) -> Flow {
+        match word {
+            Word::Signal(message) => return self.hear_signal(message).await,
+            Word::Chat(text) => self.say(text).await,
+            Word::Reachable { anew } => {
+                self.has_left = false;
+                self.clear(Timer::Absent);
+                if anew {
+                    self.say_again();
+                }
+                if !self.is_connected() {
+                    self.watch();
+                }
+            }
+            Word::Unreachable(reason) => {
+                // Half a minute without a word on either way is long enough.
+                let is_silent = reason == LeaveReason::Timeout && self.state() == PeerConnectionState::Failed;
+                self.has_left |= reason == LeaveReason::Left || is_silent;
+                self.clear(Timer::Absent);
+                return self.check_absence();
+            }
+            Word::Leave(_) => {}
+        }
+        GO_ON
+    }
+
+    async fn hear_signal(&mut self, message: CallMessage) -> Flow {
+        if message.bye == Some(true) {
+            return Flow::Break(Gone::Left);
+        }
+        if let Some(attempt) = message.renew {
+            self.renewal_asked(attempt).await;
+            return GO_ON;
+        }
+        let Some(attempt) = message.attempt else { return GO_ON };
+        if self.is_polite && attempt > self.attempt {
+            self.open(attempt).await;
+        }
+        if attempt != self.attempt {
+            return GO_ON;
+        }
+        let is_description = message.description.is_some();
+        if let Some(link) = &mut self.link {
+            let answer = link.negotiation.take(&link.connection, message).await;
+            self.send_or_fail(answer);
+        }
+        if is_description {
+            self.watch();
+        }
+        GO_ON
+    }
+
+    /// A new connection, because there is none or the present one cannot go on: the impolite side makes it, the polite one asks for it.
+    async fn renew(&mut self) {
+        if !self.is_polite {
+            // It grows over calls on the same channel as well, because the clock does.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let clock = u64::try_from(now.as_millis()).unwrap_or_default();
+            self.open(clock.max(self.attempt + 1)).await;
+        } else if self.link.is_some() {
+            self.send(CallMessage::renew(self.attempt));
+        } else {
+            self.after(Timer::Ask, PATIENCE);
+        }
+    }
+
+    /// The polite side needs a new connection, or has not heard of the present one; `attempt` is the last that it knows.
+    async fn renewal_asked(&mut self, attempt: u64) {
+        if self.is_polite {
+            return;
+        }
+        let is_new = self.link.as_ref().is_some_and(|link| link.connection.remote_description().is_none());
+        if attempt == self.attempt || (attempt == 0 && !is_new) {
+            self.renew().await;
+        } else {
+            self.say_again();
+        }
+    }
+
+    async fn open(&mut self, attempt: u64) {
+        self.link = None;
+        self.timers = [None; TIMERS.len()];
+        self.attempt = attempt;
+        self.data_was_closed = false;
+        match make_link(&self.channel.ice_servers(), self.is_polite) {
+            Ok(link) => self.link = Some(link),
+            Err(error) => {
+                screen::note(&format!("No connection to {} can be made: {error}.", self.name));
+                self.after(Timer::Renew, RETRY);
+            }
+        }
+        self.watch();
+    }
+
+    /// Keeps an eye on a connection that is not up: repeats, restarts and finally renews.
+    fn watch(&mut self) {
+        if self.timer(Timer::SayAgain).is_none() {
+            self.after(Timer::SayAgain, SAY_AGAIN);
+        }
+        if !self.is_connected() && self.timer(Timer::Retry).is_none() && self.timer(Timer::Restart).is_none()
+        {
+            self.after(Timer::Retry, RETRY);
+        }
+    }
+
+    /// Does what is due.
+    async fn act(&mut self) -> Flow {
+        let now = Instant::now();
+        for timer in TIMERS {
+            if self.timer(timer).is_some_and(|at| at <= now) {
+                self.clear(timer);
+                self.fire(timer).await?;
+            }
+        }
+        GO_ON
+    }
+
+    async fn fire(&mut self, timer: Timer) -> Flow {
+        let is_reachable = self.is_reachable();
+        match timer {
+            Timer::Ask if self.link.is_none() => {
+                if is_reachable {
+                    self.send(CallMessage::renew(0));
+                }
+                self.after(Timer::Ask, SAY_AGAIN);
+            }
+            Timer::SayAgain => {
+                let waits = |link: &Link| link.connection.signaling_state() == SignalingState::HaveLocalOffer;
+                if self.link.as_ref().is_some_and(waits) {
+                    if is_reachable {
+                        self.say_again();
+                    }
+                    self.after(Timer::SayAgain, SAY_AGAIN);
+                }
+            }
+            Timer::Retry if !self.is_connected() => self.retry(is_reachable).await,
+            Timer::Restart if !self.is_connected() => self.restart().await,
+            Timer::Disconnected => self.recover(),
+            Timer::Renew if is_reachable => self.renew().await,
+            Timer::Absent if !is_reachable && !self.is_connected() => {
+                // While the server is away nobody is reachable, which says nothing about this peer.
+                if self.signaling_is_settled() {
+                    return Flow::Break(Gone::Vanished);
+                }
+                return self.check_absence();
+            }
+            Timer::Ask | Timer::Retry | Timer::Restart | Timer::Renew | Timer::Absent => {}
+        }
+        GO_ON
+    }
+
+    async fn retry(&mut self, is_reachable: bool) {
+        if !is_reachable {
+            self.after(Timer::Retry, RETRY);
+        } else if self.link.is_none() {
+        } else if self.restarts < MAX_RESTARTS {
+            self.restart().await;
+        } else {
+            self.restarts = 0;
+            self.renew().await;
+            self.watch();
+        }
+    }
+
+    /// Restarts ICE soon; the polite side leaves it to the other for a moment.
+    fn recover(&mut self) {
+        if !self.is_connected() {
+            self.clear(Timer::Retry);
+            self.after(Timer::Restart, if self.is_polite { POLITE } else { Duration::ZERO });
+        }
+    }
+
+    /// Restarts ICE, with fresh TURN credentials, because the old ones may have ended.
+    async fn restart(&mut self) {
+        let Some(link) = &self.link else { return };
+        let connection = link.connection.clone();
+        self.restarts += 1;
+        self.after(Timer::Retry, RETRY);
+        // Without fresh ones the old ones may still do.
+        if let Ok(servers) = self.channel.refresh_ice_servers().await {
+            let _ = connection.set_configuration(configuration(&servers));
+        }
+        connection.restart_ice();
+        self.watch();
+    }
+
+    async fn learn(&mut self, news: News) -> Flow {
+        match news {
+            News::Event(event) => return self.learn_event(event).await,
+            News::Over => {
+                if let Some(link) = &mut self.link {
+                    link.is_over = true;
+                }
+            }
+            News::DataOpen => {
+                if let Some(link) = &mut self.link {
+                    link.data_is_open = true;
+                }
+                self.send_data(&DataMessage::status(&self.own_name)).await;
+                self.say_waiting().await;
+            }
+            News::Data(Message::Text(text)) => return self.learn_data(&text),
+            News::Data(Message::Binary(_)) => {}
+            News::DataOver => {
+                // It leaves, or makes a new connection.
+                self.data_was_closed = true;
+                if let Some(link) = &mut self.link {
+                    (link.data_is_open, link.data_is_over) = (false, true);
+                }
+                self.check_absence()?;
+                self.after(Timer::Renew, DISCONNECTED);
+            }
+        }
+        GO_ON
+    }
+
+    async fn learn_event(&mut self, event: Event) -> Flow {
+        let Some(link) = &mut self.link else { return GO_ON };
+        match event {
+            Event::NegotiationNeeded => {
+                let offer = link.negotiation.needed(&link.connection).await;
+                self.send_or_fail(offer);
+            }
+            Event::IceCandidate(Some(candidate)) => {
+                let message = link.negotiation.found(candidate.init);
+                self.send_or_fail(Ok(message));
+            }
+            Event::ConnectionState(state) => return self.state_changed(state),
+            Event::Error(error) => {
+                screen::note(&format!("The connection to {} has failed: {error}.", self.name))
+            }
+            _ => {}
+        }
+        GO_ON
+    }
+
+    fn state_changed(&mut self, state: PeerConnectionState) -> Flow {
+        match state {
+            PeerConnectionState::Connected => {
+                self.restarts = 0;
+                for timer in [Timer::Disconnected, Timer::Retry, Timer::Restart, Timer::Absent] {
+                    self.clear(timer);
+                }
+                if std::mem::take(&mut self.is_interrupted) {
+                    screen::note(&format!("The connection to {} is back.", self.name));
+                }
+                return GO_ON;
+            }
+            PeerConnectionState::Disconnected => {
+                if self.was_announced && !std::mem::replace(&mut self.is_interrupted, true) {
+                    screen::note(&format!("The connection to {} is interrupted.", self.name));
+                }
+                self.after(Timer::Disconnected, DISCONNECTED);
+            }
+            PeerConnectionState::Failed => {
+                self.clear(Timer::Disconnected);
+                self.recover();
+            }
+            _ => {}
+        }
+        self.check_absence()
+    }
+
+    fn learn_data(&mut self, text: &str) -> Flow {
+        match DataMessage::read(text) {
+            Some(DataMessage::Chat { text }) => screen::said(&self.name, &text),
+            Some(DataMessage::Status { name, .. }) => {
+                let is_new = !name.is_empty() && name != self.name;
+                if !std::mem::replace(&mut self.was_announced, true) {
+                    if is_new {
+                        self.name = name;
+                    }
+                    screen::note(&format!("{} is here.", self.name));
+                } else if is_new {
+                    screen::note(&format!("{} is now called {name}.", self.name));
+                    self.name = name;
+                }
+            }
+            Some(DataMessage::Bye) => return Flow::Break(Gone::Left),
+            None => {}
+        }
+        GO_ON
+    }
+
+    async fn say(&mut self, text: String) {
+        if self.send_data(&DataMessage::chat(&text)).await {
+            return;
+        }
+        self.waiting.push_back(text);
+        if self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_front();
+        }
+    }
+
+    async fn say_waiting(&mut self) {
+        while let Some(text) = self.waiting.pop_front() {
+            if !self.send_data(&DataMessage::chat(&text)).await {
+                self.waiting.push_front(text);
+                return;
+            }
+        }
+    }
+
+    /// Whether the data channel took it.
+    async fn send_data(&self, message: &DataMessage) -> bool {
+        let Some(link) = self.link.as_ref().filter(|link| link.data_is_open) else { return false };
+        // A peer that takes nothing must not keep this side from hearing what else there is.
+        matches!(timeout(LAST_WORDS, link.data.send(message.to_json())).await, Ok(Ok(())))
+    }
+
+    /// Leaves: waits for what is still to be said, says goodbye, and closes the connection.
+    async fn part(&mut self, patience: Duration, words: &mut mpsc::Receiver<Word>) -> Gone {
+        let deadline = Instant::now() + patience;
+        while !self.waiting.is_empty() && Instant::now() < deadline {
+            let timer = self.timers.iter().flatten().min().copied();
+            let flow = tokio::select! {
+                Some(word) = words.recv() => self.hear(word).await,
+                news = news(&mut self.link) => self.learn(news).await,
+                () = until(timer) => self.act().await,
+                () = sleep_until(deadline) => break,
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        let unheard = self.waiting.len();
+        self.send_data(&DataMessage::Bye).await;
+        if let Some(link) = self.link.take() {
+            let _ = timeout(LAST_WORDS, link.data.buffered_amount_low(0)).await;
+            let _ = timeout(LAST_WORDS, link.connection.close()).await;
+        }
+        Gone::Parted { unheard }
+    }
+
+    /// A peer that the server does not know any more stays as long as a connection reaches it, and a little longer.
+    fn check_absence(&mut self) -> Flow {
+        if self.is_reachable() || self.is_connected() {
+            self.clear(Timer::Absent);
+        } else if self.has_left && self.signaling_is_settled() {
+            return Flow::Break(Gone::Left);
+        } else if self.data_was_closed && self.signaling_is_settled() {
+            return Flow::Break(Gone::Vanished);
+        } else if self.timer(Timer::Absent).is_none() {
+            self.after(Timer::Absent, ABSENT);
+        }
+        GO_ON
+    }
+
+    fn say_again(&self) {
+        let Some(link) = &self.link else { return };
+        for message in link.negotiation.say_again(&link.connection) {
+            self.send(CallMessage { attempt: Some(self.attempt), ..message });
+        }
+    }
+
+    /// Sends what negotiation has to say; if it has failed, the connection is made anew in a while.
+    fn send_or_fail(&mut self, outcome: Result<Option<CallMessage>, Error>) {
+        match outcome {
+            Ok(Some(message)) => self.send(CallMessage { attempt: Some(self.attempt), ..message }),
+            Ok(None) => {}
+            Err(error) => {
+                screen::note(&format!("The connection to {} has to be made anew: {error}.", self.name));
+                self.after(Timer::Renew, PATIENCE);
+            }
+        }
+    }
+
+    fn send(&self, message: CallMessage) {
+        // If the queue is full: offers are said again when they are not answered.
+        let _ = self.channel.send(Some(self.peer), &message.envelope());
+    }
+
+    fn state(&self) -> PeerConnectionState {
+        self.link.as_ref().map_or(PeerConnectionState::New, |link| link.connection.connection_state())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.state() == PeerConnectionState::Connected && !self.data_was_closed
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.channel.is_reachable(self.peer)
+    }
+
+    /// Whether what signaling says of the peer is the last word for now.
+    fn signaling_is_settled(&self) -> bool {
+        self.channel.is_open() || self.channel.is_closed()
+    }
+
+    fn timer(&self, timer: Timer) -> Option<Instant> {
+        self.timers[timer as usize]
+    }
+
+    fn after(&mut self, timer: Timer, delay: Duration) {
+        self.timers[timer as usize] = Some(Instant::now() + delay);
+    }
+
+    fn clear(&mut self, timer: Timer) {
+        self.timers[timer as usize] = None;
+    }
+}
+
+fn make_link(servers: &IceServers, is_polite: bool) -> Result<Link, Error> {
+    let (connection, events) = PeerConnection::new(configuration(servers))?;
+    let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
+    let data = connection.create_data_channel("columba", init)?;
+    let negotiation = Negotiation::new(is_polite);
+    Ok(Link {
+        connection,
+        events,
+        data,
+        negotiation,
+        data_is_open: false,
+        data_is_over: false,
+        is_over: false,
+    })
+}
+
+fn configuration(servers: &IceServers) -> Configuration {
+    let ice_servers = servers.servers.iter().map(|server| IceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    });
+    Configuration { ice_servers: ice_servers.collect(), ..Configuration::default() }
+}
+
+/// The next thing that a connection tells.
+async fn news(link: &mut Option<Link>) -> News {
+    let Some(link) = link else { return std::future::pending().await };
+    let Link { events, data, data_is_open, data_is_over, is_over, .. } = link;
+    tokio::select! {
+        event = events.recv(), if !*is_over => event.map_or(News::Over, News::Event),
+        opened = data.opened(), if !*data_is_open && !*data_is_over => {
+            if opened.is_ok() { News::DataOpen } else { News::DataOver }
+        }
+        message = data.recv(), if *data_is_open => message.map_or(News::DataOver, News::Data),
+        else => std::future::pending().await,
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

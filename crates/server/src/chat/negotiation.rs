@@ -1,0 +1,170 @@
+//! Perfect negotiation (W3C WebRTC 1.0 §10.7), as the call page does it: either side may want to change something at any time; when both do
+//! at once, the impolite one's offer wins and the polite one takes its own back.
+//!
+//! Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a message which was lost can be sent again
+//! and one that comes twice does no harm; and candidates wait until the description that they belong to has been applied.
+
+use std::collections::VecDeque;
+
+use columba::{Error, IceCandidateInit, PeerConnection, SdpType, SessionDescription, SignalingState};
+
+use super::message::{CallMessage, Candidate, Description};
+
+/// Candidates that wait for their description; the oldest is dropped first.
+const MAX_HELD: usize = 256;
+
+/// Own candidates kept for sending again.
+const MAX_LOCAL: usize = 64;
+
+/// Where the exchange of descriptions for one connection stands.
+#[derive(Debug, Default)]
+pub(super) struct Negotiation {
+    /// Whether this side gives way.
+    is_polite: bool,
+    /// The number of the last own offer.
+    offer: u64,
+    /// The number of the last offer of the other side's that was applied.
+    remote_offer: u64,
+    /// The answer to it.
+    answer: Option<CallMessage>,
+    held: VecDeque<Candidate>,
+    local: Vec<Candidate>,
+}
+
+impl Negotiation {
+    pub(super) fn new(is_polite: bool) -> Self {
+        Self { is_polite, ..Self::default() }
+    }
+
+    /// Something is to be negotiated. The first offer is the impolite side's, so that the two do not begin with a collision.
+    pub(super) async fn needed(&mut self, connection: &PeerConnection) -> Result<Option<CallMessage>, Error> {
+        let is_mine = !self.is_polite || connection.remote_description().is_some();
+        if !is_mine || connection.signaling_state() != SignalingState::Stable {
+            return Ok(None);
+        }
+        let description = connection.set_local_description(None).await?;
+        self.offer += 1;
+        Ok(Some(described(&description, self.offer)))
+    }
+
+    /// An own candidate was found.
+    pub(super) fn found(&mut self, init: IceCandidateInit) -> Option<CallMessage> {
+        if init.candidate.is_empty() {
+            return None;
+        }
+        let candidate = Candidate::from(init);
+        if self.local.iter().any(|each| each.username_fragment != candidate.username_fragment) {
+            self.local.clear();
+        }
+        if self.local.len() < MAX_LOCAL {
+            self.local.push(candidate.clone());
+        }
+        Some(CallMessage { candidate: Some(candidate), ..CallMessage::default() })
+    }
+
+    /// What may have been lost on the way: an offer that was not answered, with the candidates in it, or else the candidates.
+    pub(super) fn say_again(&self, connection: &PeerConnection) -> Vec<CallMessage> {
+        if connection.signaling_state() == SignalingState::HaveLocalOffer && self.offer > 0 {
+            let offer = connection.local_description();
+            return offer.iter().map(|offer| described(offer, self.offer)).collect();
+        }
+        let message = |candidate: &Candidate| CallMessage {
+            candidate: Some(candidate.clone()),
+            ..CallMessage::default()
+        };
+        self.local.iter().map(message).collect()
+    }
+
+    /// Takes a message of the other side's; what is to be answered comes back.
+    pub(super) async fn take(
+        &mut self,
+        connection: &PeerConnection,
+        message: CallMessage,
+    ) -> Result<Option<CallMessage>, Error> {
+        let offer = message.offer.unwrap_or_default();
+        let mut answer = None;
+        if let Some(description) = message.description {
+            match description.sdp_type() {
+                Some(SdpType::Offer) => answer = self.take_offer(connection, description.sdp, offer).await?,
+                Some(SdpType::Answer) => self.take_answer(connection, description.sdp, offer).await?,
+                _ => {}
+            }
+        }
+        if let Some(candidate) = message.candidate {
+            self.take_candidate(connection, candidate).await;
+        }
+        Ok(answer)
+    }
+
+    async fn take_offer(
+        &mut self,
+        connection: &PeerConnection,
+        sdp: String,
+        offer: u64,
+    ) -> Result<Option<CallMessage>, Error> {
+        if offer <= self.remote_offer {
+            // It asks again because the answer did not arrive.
+            return Ok(self.answer.clone().filter(|_| offer == self.remote_offer));
+        }
+        let collides = connection.signaling_state() != SignalingState::Stable;
+        if collides && !self.is_polite {
+            return Ok(None);
+        }
+        connection.set_remote_description(SessionDescription::offer(sdp)).await?;
+        self.remote_offer = offer;
+        self.answer = None;
+        let description = connection.set_local_description(None).await?;
+        self.answer = Some(described(&description, offer));
+        self.take_held(connection).await;
+        Ok(self.answer.clone())
+    }
+
+    async fn take_answer(
+        &mut self,
+        connection: &PeerConnection,
+        sdp: String,
+        offer: u64,
+    ) -> Result<(), Error> {
+        if offer != self.offer || connection.signaling_state() != SignalingState::HaveLocalOffer {
+            return Ok(());
+        }
+        connection.set_remote_description(SessionDescription::answer(sdp)).await?;
+        self.take_held(connection).await;
+        Ok(())
+    }
+
+    async fn take_candidate(&mut self, connection: &PeerConnection, candidate: Candidate) {
+        if !belongs(connection, &candidate) {
+            self.held.push_back(candidate);
+            if self.held.len() > MAX_HELD {
+                self.held.pop_front();
+            }
+            return;
+        }
+        // One candidate that cannot be used must not end a connection that others may make.
+        let _ = connection.add_ice_candidate(IceCandidateInit::from(candidate)).await;
+    }
+
+    async fn take_held(&mut self, connection: &PeerConnection) {
+        for candidate in std::mem::take(&mut self.held) {
+            self.take_candidate(connection, candidate).await;
+        }
+    }
+}
+
+/// Whether the description that this candidate belongs to is in force: the fragment of the user name tells.
+fn belongs(connection: &PeerConnection, candidate: &Candidate) -> bool {
+    let Some(remote) = connection.remote_description() else { return false };
+    let in_text = || candidate.candidate.split_once(" ufrag ").and_then(|(_, rest)| rest.split(' ').next());
+    let Some(fragment) = candidate.username_fragment.as_deref().or_else(in_text) else { return true };
+    remote
+        .sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=ice-ufrag:"))
+        .any(|each| each.trim() == fragment)
+}
+
+fn described(description: &SessionDescription, offer: u64) -> CallMessage {
+    let description = Some(Description::from(description));
+    CallMessage { description, offer: Some(offer), ..CallMessage::default() }
+}

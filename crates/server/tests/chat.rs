@@ -1,0 +1,149 @@
+//! `columba chat`: two terminals in a session, and each fault with its sentence.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, program, run};
+
+/// A terminal with `columba chat`.
+struct Terminal {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Terminal {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command: Command = program();
+        command.arg("chat").args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let (sender, lines) = channel();
+        forward(child.stdout.take().expect("stdout is piped"), sender.clone());
+        forward(child.stderr.take().expect("stderr is piped"), sender);
+        let input = child.stdin.take();
+        Self { child, input, lines }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().expect("the input is open"), "{line}").expect("the program reads");
+    }
+
+    /// Waits for a line with these words, and gives it.
+    fn shows(&self, words: &str) -> String {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            if line.contains(words) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("never showed {words:?}, but {seen:?}")
+    }
+
+    /// Ends the input; the exit status.
+    fn end(mut self) -> Option<i32> {
+        drop(self.input.take());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("still running");
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("the child runs");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(from: impl std::io::Read + Send + 'static, to: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if to.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn page(server: &Server) -> String {
+    format!("http://127.0.0.1:{}/", server.port)
+}
+
+#[test]
+fn two_terminals_talk_and_hear_goodbye() {
+    let server = Server::start(&[]);
+    let mut ann = Terminal::start(&["--name", "Ann", &page(&server)]);
+    let line = ann.shows("This is a new session");
+    let link = line.split_whitespace().last().expect("a link").to_owned();
+    // What is said before anybody is there is for whoever comes first.
+    ann.say("is anybody there?");
+    let mut bob = Terminal::start(&["--name", "Bob", &link]);
+    assert_eq!(ann.shows("Bob is here"), "* Bob is here.");
+    assert_eq!(bob.shows("anybody"), "Ann: is anybody there?");
+    bob.say("yes, \u{1b}[31mme");
+    assert_eq!(ann.shows("yes"), "Bob: yes, \u{fffd}[31mme");
+    assert_eq!(bob.end(), Some(0));
+    assert_eq!(ann.shows("left"), "* Bob has left.");
+    assert_eq!(ann.end(), Some(0));
+}
+
+#[test]
+fn what_is_piped_in_is_heard_before_the_program_ends() {
+    let server = Server::start(&[]);
+    let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
+    ann.shows("Nobody else is here yet");
+    let mut bob = Terminal::start(&["--name", "Bob", &format!("{}#a-session", page(&server))]);
+    bob.say("said and gone");
+    assert_eq!(bob.end(), Some(0));
+    assert_eq!(ann.shows("said"), "Bob: said and gone");
+}
+
+#[test]
+fn a_peer_that_vanishes_is_reported() {
+    let server = Server::start(&["--resume-within", "1s"]);
+    let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
+    ann.shows("Nobody else is here yet");
+    let mut bob = Terminal::start(&["--name", "Bob", &format!("{}#a-session", page(&server))]);
+    ann.shows("Bob is here");
+    bob.kill();
+    assert_eq!(ann.shows("interrupted"), "* The connection to Bob is interrupted.");
+}
+
+#[test]
+fn each_fault_has_its_sentence_and_status_2() {
+    let server = Server::start(&[]);
+    let empty = format!("{}#nobody-knows-it", page(&server));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port is free")
+        .local_addr()
+        .expect("it is bound");
+    let closed = format!("http://{closed}/#token");
+    for (arguments, words) in [
+        (vec![empty.as_str()], "There is no such session, because nobody is in it"),
+        (vec![closed.as_str()], "cannot be reached: Connection refused"),
+        (vec!["example.org"], "is not a link to a session"),
+        (vec!["https://example.org/#a b"], "is not a session"),
+        (vec![], "required arguments were not provided: <LINK>"),
+    ] {
+        let output = run(&[vec!["chat"], arguments].concat());
+        let said = String::from_utf8(output.stderr).expect("the sentence is text");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words) && said.trim_end().lines().count() == 1, "{said}");
+    }
+}
