@@ -33,7 +33,8 @@ use reset::Resets;
 /// It has the five doors of a protocol without I/O: packets and time go in by [`handle_input`](Self::handle_input) and
 /// [`handle_timeout`](Self::handle_timeout), and after each call that changes something, what is to be done comes out of
 /// [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event) and [`poll_timeout`](Self::poll_timeout). Any order
-/// of calls is legal. Once [`Event::Closed`] has been given, nothing comes out any more.
+/// of calls is legal. Once [`Event::Closed`] has been given, nothing comes out any more but answers to a peer that has not
+/// heard of it.
 #[derive(Debug)]
 pub struct Association {
     config: Config,

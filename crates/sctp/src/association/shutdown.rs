@@ -17,7 +17,7 @@ impl Association {
             State::Idle | State::CookieWait => self.close(CloseReason::Shutdown),
             State::CookieEchoed { .. } | State::Established => {
                 self.state = State::ShutdownPending;
-                self.timers.set(Timer::ShutdownGuard, now + self.config.max_rto * SHUTDOWN_GUARD_RTOS);
+                self.guard_shutdown(now);
                 self.continue_shutdown(now);
             }
             _ => {}
@@ -28,6 +28,10 @@ impl Association {
     pub fn abort(&mut self, now: Instant) {
         self.abort_with(now, Abort { cause: crate::wire::cause::USER_INITIATED, text: "" });
         self.close(CloseReason::Local);
+    }
+
+    fn guard_shutdown(&mut self, now: Instant) {
+        self.timers.set(Timer::ShutdownGuard, now + self.config.max_rto * SHUTDOWN_GUARD_RTOS);
     }
 
     /// Goes on with an end that waits for data to arrive.
@@ -67,6 +71,7 @@ impl Association {
             self.due.shutdown_ack = true;
         } else {
             self.state = State::ShutdownReceived;
+            self.guard_shutdown(now);
             self.continue_shutdown(now);
         }
     }
@@ -78,8 +83,8 @@ impl Association {
                 self.reply(peer, |writer| writer.chunk(chunk_type::SHUTDOWN_COMPLETE, 0, |_| {}));
                 self.close(CloseReason::Shutdown);
             }
-            // RFC 9260 section 8.5.1, rule E: a peer that remembers what we have forgotten.
-            State::CookieWait | State::CookieEchoed { .. } => {
+            // RFC 9260 sections 8.4 and 8.5.1, rule E: a peer that remembers what we have forgotten.
+            State::CookieWait | State::CookieEchoed { .. } | State::Closed => {
                 self.reply(header.verification_tag, |writer| {
                     writer.chunk(chunk_type::SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, |_| {});
                 });

@@ -27,6 +27,8 @@ pub(crate) struct Reassembly {
     max_message_size: usize,
     /// Memory in use for messages, in bytes, what keeps them included.
     held: usize,
+    /// The part of it that the application could free by reading.
+    readable: usize,
     /// How many pieces of unordered messages there are.
     unordered_pieces: usize,
 }
@@ -46,6 +48,8 @@ struct Incoming {
     waiting: VecDeque<(u32, Ppid, Bytes)>,
     /// Messages to be read.
     inbox: VecDeque<(Ppid, Bytes)>,
+    /// Memory in use for them.
+    inbox_bytes: usize,
     /// The owner knows that there is something to read.
     announced: bool,
     /// A message was too large: the rest of the stream is thrown away.
@@ -75,6 +79,7 @@ impl Reassembly {
             interleaved: false,
             max_message_size,
             held: 0,
+            readable: 0,
             unordered_pieces: 0,
         }
     }
@@ -86,6 +91,11 @@ impl Reassembly {
     /// Memory in use for messages, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// The part of it that the application could free by reading.
+    pub(crate) fn readable(&self) -> usize {
+        self.readable
     }
 
     /// Takes a fragment whose TSN is new.
@@ -129,14 +139,16 @@ impl Reassembly {
         };
         self.held += payload.len() + MESSAGE_OVERHEAD;
         let stream = self.streams.get_mut(data.stream)?;
+        let readable_before = stream.inbox_bytes;
         if data.unordered {
-            stream.inbox.push_back((ppid, payload));
+            stream.make_readable(ppid, payload);
         } else if data.message == stream.next {
             stream.deliver(ppid, payload, sequence_bits);
         } else {
             self.held -= stream.wait(data.message, ppid, payload, sequence_bits);
             return None;
         }
+        self.readable += stream.inbox_bytes - readable_before;
         stream.announce(data.stream)
     }
 
@@ -150,6 +162,8 @@ impl Reassembly {
             }
             return None;
         };
+        stream.inbox_bytes -= payload.len() + MESSAGE_OVERHEAD;
+        self.readable -= payload.len() + MESSAGE_OVERHEAD;
         self.held -= payload.len() + MESSAGE_OVERHEAD;
         Some(ReceivedMessage { stream: id, ppid, payload })
     }
@@ -178,11 +192,13 @@ impl Reassembly {
             return None;
         }
         self.held -= freed;
+        let readable_before = stream.inbox_bytes;
         if !is_before(message, stream.next, bits) {
             stream.release(|waiting, _| !is_before(message, waiting, bits));
             stream.next = following(message, bits);
             stream.release_in_order(bits);
         }
+        self.readable += stream.inbox_bytes - readable_before;
         stream.announce(id)
     }
 
@@ -311,7 +327,7 @@ impl Incoming {
 
     /// Delivers the message whose turn it is, and those that waited for it.
     fn deliver(&mut self, ppid: Ppid, payload: Bytes, bits: u32) {
-        self.inbox.push_back((ppid, payload));
+        self.make_readable(ppid, payload);
         self.next = following(self.next, bits);
         self.release_in_order(bits);
     }
@@ -333,9 +349,14 @@ impl Incoming {
                 break;
             }
             if let Some((_, ppid, payload)) = self.waiting.pop_front() {
-                self.inbox.push_back((ppid, payload));
+                self.make_readable(ppid, payload);
             }
         }
+    }
+
+    fn make_readable(&mut self, ppid: Ppid, payload: Bytes) {
+        self.inbox_bytes += payload.len() + MESSAGE_OVERHEAD;
+        self.inbox.push_back((ppid, payload));
     }
 
     /// Keeps a message until its turn. Says how much memory is not needed after all, because it is there already.

@@ -139,7 +139,8 @@ impl Receiver {
         round_trip: Duration,
         timers: &mut Timers,
     ) {
-        let window = self.window.advertise(now, self.reassembly.held(), round_trip);
+        let window =
+            self.window.advertise(now, self.reassembly.held(), self.reassembly.readable(), round_trip);
         if self.tracker.write_sack(writer, window) {
             self.ack = AckState::Idle;
             timers.stop(Timer::Sack);

@@ -38,8 +38,18 @@ impl Window {
         self.advertised < self.limit / 2 && room >= self.advertised + self.limit / 4
     }
 
-    /// What a SACK says now, when `held` bytes are unread or unfinished.
-    pub(crate) fn advertise(&mut self, now: Instant, held: usize, round_trip: Duration) -> u32 {
+    /// What a SACK says now, when `held` bytes are unread or unfinished, of which the application could read `readable`.
+    pub(crate) fn advertise(
+        &mut self,
+        now: Instant,
+        held: usize,
+        readable: usize,
+        round_trip: Duration,
+    ) -> u32 {
+        // Full of unfinished messages, it would stay full for ever.
+        if held >= self.limit / 2 && readable == 0 {
+            self.limit = (self.limit * 2).min(self.max);
+        }
         if self.read >= self.limit {
             if now.saturating_duration_since(self.since) < round_trip * 2 {
                 self.limit = (self.limit * 2).min(self.max);
@@ -68,11 +78,11 @@ mod tests {
         let round_trip = Duration::from_millis(50);
         let mut window = Window::new(1000, 4000, start);
         window.on_read(1000);
-        assert_eq!(window.advertise(start + Duration::from_millis(200), 100, round_trip), 900);
+        assert_eq!(window.advertise(start + Duration::from_millis(200), 100, 100, round_trip), 900);
         window.on_read(1000);
-        assert_eq!(window.advertise(start + Duration::from_millis(250), 0, round_trip), 2000);
+        assert_eq!(window.advertise(start + Duration::from_millis(250), 0, 0, round_trip), 2000);
         assert!(!window.should_announce(1500));
-        window.advertise(start + Duration::from_millis(250), 1900, round_trip);
+        window.advertise(start + Duration::from_millis(250), 1900, 1, round_trip);
         assert!(window.should_announce(0));
     }
 }

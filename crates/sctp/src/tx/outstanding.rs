@@ -354,8 +354,8 @@ impl Outstanding {
         }
     }
 
-    /// The highest TSN up to which all is acknowledged or abandoned, if that is more than what the peer has, and the last
-    /// abandoned message of each stream on the way; as many as fit.
+    /// The last abandoned TSN up to which all is acknowledged or abandoned, and the last abandoned message of each stream on
+    /// the way; as many as fit.
     pub(crate) fn forward_point(&self, most: usize) -> Option<(Tsn, Vec<Skipped>)> {
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut point = None;
@@ -376,11 +376,9 @@ impl Outstanding {
                     }
                     point = Some(self.base.plus(offset as u32));
                 }
-                SentState::Acked => {
-                    if point.is_some() {
-                        point = Some(self.base.plus(offset as u32));
-                    }
-                }
+                // The peer finds those behind the point itself; and it must not take the beginning of a message, whose end is
+                // still to come, for a part of an abandoned one.
+                SentState::Acked => {}
                 SentState::InFlight | SentState::Lost => break,
             }
         }

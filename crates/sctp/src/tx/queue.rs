@@ -373,19 +373,10 @@ impl Outgoing {
         let (_, message) = self.messages.front()?;
         let begin = self.begun.is_none();
         let mut begun = self.begun.unwrap_or_else(|| {
-            // Unordered DATA has no number of its own.
-            let number = if !message.unordered {
-                Some(&mut self.next_ordered)
-            } else if interleaved {
-                Some(&mut self.next_unordered)
-            } else {
-                None
-            };
-            let message = number.map_or(0, |number| {
-                let this = *number;
-                *number = if interleaved { this.wrapping_add(1) } else { this.wrapping_add(1) & 0xffff };
-                this
-            });
+            // The peer ignores that of unordered DATA; we know messages by it.
+            let number = if message.unordered { &mut self.next_unordered } else { &mut self.next_ordered };
+            let message = *number;
+            *number = if interleaved { message.wrapping_add(1) } else { message.wrapping_add(1) & 0xffff };
             Begun { sent: 0, message, next_fragment: 0 }
         });
         let length = room.min(message.payload.len() - begun.sent);
