@@ -80,8 +80,20 @@ class Scene {
     }
   }
 
-  /** A call with video both ways must take this route; answers with the candidate types. @param {'direct' | 'relayed'} route */
-  route(route) {
+  /**
+   * A call with video both ways must take this route; answers with the candidate types.
+   *
+   * A browser that is short of time may nominate the relay because it answered first, and then stays with it: so where a direct
+   * way must be found, a second call decides.
+   * @param {'direct' | 'relayed'} route
+   */
+  async route(route) {
+    if (route === 'relayed') return this.#route(route);
+    return this.#route(route).catch(() => this.#route(route));
+  }
+
+  /** @param {'direct' | 'relayed'} route */
+  #route(route) {
     return this.call(async (p1, p2) => {
       const pages = [p1, p2];
       await Promise.all(pages.map((page) => page.takes(route)));
