@@ -238,8 +238,8 @@ impl Agent {
     }
 
     /// What checks and responses carry for the owner from now on, in the attribute
-    /// [`EMBEDDED`](crate::EMBEDDED): DTLS flights, for example. At most 1,100 bytes, so that a check stays one packet; more
-    /// is not carried.
+    /// [`crate::EMBEDDED`]: DTLS flights, for example. At most 1,100 bytes, so that a check stays one packet; more is not
+    /// carried.
     pub fn set_embedded(&mut self, value: Option<Bytes>) {
         self.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
     }
