@@ -58,13 +58,13 @@ impl DataChannels {
         for id in ids {
             match self.channels.get(&id).and_then(|channel| channel.info.stream_id) {
                 Some(stream) if stream >= count => self.fail(now, id, ChannelError::NoStream),
-                Some(_) => self.opened(id),
+                Some(_) => self.opened(now, id),
                 None => {}
             }
         }
     }
 
-    fn on_readable_stream(&mut self, now: Instant, stream: StreamId) {
+    pub(super) fn on_readable_stream(&mut self, now: Instant, stream: StreamId) {
         // DCEP is for us; what follows is for the owner.
         while self.association.next_ppid(stream) == Some(ppid::DCEP) {
             let Some(message) = self.association.receive(stream) else { break };
@@ -77,7 +77,7 @@ impl DataChannels {
     }
 
     /// Tells the owner that a channel can be read. Messages on a stream without a channel wait for one that is negotiated.
-    pub(super) fn on_readable(&mut self, stream: StreamId) {
+    fn on_readable(&mut self, stream: StreamId) {
         if self.association.next_ppid(stream).is_none() {
             // It said "readable" and was not read to its end: it will say so again.
             self.association.receive(stream);

@@ -255,11 +255,11 @@ impl DataChannels {
             self.association.send_control(stream, ppid::DCEP, open);
         }
         if self.association.is_established() {
-            self.opened(id);
+            self.opened(now, id);
         }
     }
 
-    fn opened(&mut self, id: ChannelId) {
+    fn opened(&mut self, now: Instant, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if channel.info.state != ChannelState::Connecting {
             return;
@@ -267,7 +267,7 @@ impl DataChannels {
         channel.info.state = ChannelState::Open;
         self.events.push_back(ChannelEvent::Opened(id));
         if let Some(stream) = channel.stream() {
-            self.on_readable(stream);
+            self.on_readable_stream(now, stream);
         }
     }
 

@@ -16,8 +16,9 @@ pub(crate) struct Host {
     remote: SocketAddr,
     pub(crate) events: Vec<Event>,
     /// Called after each input, to read.
-    pub(crate) on_input: fn(&mut Host, Instant),
+    pub(crate) on_input: fn(&mut Self, Instant),
     pub(crate) received_bytes: u64,
+    pub(crate) sends: bool,
     pub(crate) messages: Vec<columba_sctp::ReceivedMessage>,
 }
 
@@ -81,6 +82,7 @@ impl Pair {
                 events: Vec::new(),
                 on_input,
                 received_bytes: 0,
+                sends: false,
                 messages: Vec::new(),
             })
         });
