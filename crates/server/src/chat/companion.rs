@@ -532,7 +532,9 @@ impl Companion {
         let unheard = self.waiting.len();
         self.send_data(&DataMessage::Bye).await;
         if let Some(link) = self.link.take() {
-            let _ = timeout(LAST_WORDS, link.data.buffered_amount_low(0)).await;
+            // The channel is closed when the other side has everything.
+            link.data.close();
+            let _ = timeout(LAST_WORDS, link.data.closed()).await;
             let _ = timeout(LAST_WORDS, link.connection.close()).await;
         }
         Gone::Parted { unheard }
@@ -637,10 +639,9 @@ async fn news(link: &mut Option<Link>) -> News {
     let Link { events, data, data_is_open, data_is_over, is_over, .. } = link;
     tokio::select! {
         event = events.recv(), if !*is_over => event.map_or(News::Over, News::Event),
-        opened = data.opened(), if !*data_is_open && !*data_is_over => {
-            if opened.is_ok() { News::DataOpen } else { News::DataOver }
-        }
-        message = data.recv(), if *data_is_open => message.map_or(News::DataOver, News::Data),
+        Ok(()) = data.opened(), if !*data_is_open && !*data_is_over => News::DataOpen,
+        // Also what came on a channel that was closed again at once.
+        message = data.recv(), if !*data_is_over => message.map_or(News::DataOver, News::Data),
         else => std::future::pending().await,
     }
 }
