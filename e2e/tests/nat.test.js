@@ -3,115 +3,20 @@
 // kept in docs/nat-matrix.md (UPDATE_DOCS=1 writes it).
 
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { Authority } from '../browser/authority.js';
-import { CallPage } from '../browser/call-page.js';
-import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { BROWSER_PROGRAMS } from '../browser/launch.js';
+import { Scene } from '../browser/scene.js';
 import { labMissing } from '../lab/available.js';
 import { figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
-import { Server } from '../server.js';
 import { keepMatrix } from './nat-matrix.js';
 
-/** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 /** @typedef {import('../lab/nat.js').NatKind} NatKind */
-/** @typedef {import('../browser/call-page.js').OpenOptions} OpenOptions */
 
 const skip = await labMissing(...BROWSER_PROGRAMS);
 
 /** What was measured. @type {import('./nat-matrix.js').Row[]} */
 const measured = [];
-
-/** A figure with the server in it, and a browser at each peer. */
-class Scene {
-  /**
-   * @param {import('../lab/lab.js').Lab} lab @param {Server} server
-   * @param {import('../browser/launch.js').Running[]} browsers
-   */
-  constructor(lab, server, browsers) {
-    this.lab = lab;
-    this.server = server;
-    this.browsers = browsers;
-  }
-
-  /**
-   * @param {import('../lab/lab.js').Lab} lab @param {{name: string, address: string}} host
-   * @param {{browsers: BrowserName[], asShipped?: boolean}} options for p1 and p2
-   */
-  static async set(lab, host, { browsers, asShipped }) {
-    try {
-      const authority = await Authority.create(`${lab.folder}/authority`);
-      const certificate = await authority.issue('server', [`DNS:${host.name}`, `IP:${host.address}`]);
-      const serving = Server.start({
-        at: { lab, node: 'server' },
-        address: '0.0.0.0',
-        host: host.name,
-        ports: { web: 443, stun: 3478, turns: 5349 },
-        tls: { ...certificate, authority: authority.cert },
-        // 10.0.0.0/8 plays the public Internet here.
-        args: ['--joins-per-minute', '1000', '--allow-peer', '10.0.0.0/8'],
-      });
-      const launching = browsers.map((name, index) =>
-        launch(name, { authority, asShipped, at: { lab, node: `p${index + 1}` } }),
-      );
-      return new Scene(lab, await serving, await Promise.all(launching));
-    } catch (error) {
-      lab.down();
-      throw error;
-    }
-  }
-
-  /**
-   * Brings both peers into one call, asks `about` it, and ends it.
-   * @template T
-   * @param {(p1: CallPage, p2: CallPage) => Promise<T>} about @param {OpenOptions} [options]
-   */
-  async call(about, options = {}) {
-    const token = randomUUID();
-    const [p1, p2] = await Promise.all(
-      this.browsers.map((browser) => CallPage.join(browser, this.server.origin, token, options)),
-    );
-    try {
-      await Promise.all([p1.connectedTo(1), p2.connectedTo(1)]);
-      return await about(p1, p2);
-    } finally {
-      await Promise.all([p1.close(), p2.close()]);
-    }
-  }
-
-  /**
-   * A call with video both ways must take this route; answers with the candidate types.
-   *
-   * A browser that is short of time may nominate the relay because it answered first, and then stays with it: so where a direct
-   * way must be found, a second call decides.
-   * @param {'direct' | 'relayed'} route
-   */
-  async route(route) {
-    if (route === 'relayed') return this.#route(route);
-    return this.#route(route).catch(() => this.#route(route));
-  }
-
-  /** @param {'direct' | 'relayed'} route */
-  #route(route) {
-    return this.call(async (p1, p2) => {
-      const pages = [p1, p2];
-      await Promise.all(pages.map((page) => page.takes(route)));
-      await Promise.all(pages.map((page) => page.seesVideo(1)));
-      const [pair1, pair2] = (await Promise.all(pages.map((page) => page.pairs()))).flat();
-      for (const pair of [pair1, pair2]) {
-        assert.equal([pair.local, pair.remote].includes('relay'), route === 'relayed', JSON.stringify(pair));
-      }
-      return { route, p1: `${pair1.local} – ${pair1.remote}`, p2: `${pair2.local} – ${pair2.remote}` };
-    });
-  }
-
-  async strike() {
-    await Promise.all(this.browsers.map((browser) => browser.close()));
-    await this.server.stop();
-    this.lab.down();
-  }
-}
 
 /** @param {boolean} direct */
 const routeOf = (direct) => (direct ? 'direct' : 'relayed');
@@ -193,6 +98,7 @@ describe('figure 3: each peer behind a router of its own', { skip, timeout: 300_
   for (const [url, protocol, kind] of /** @type {[string, string, NatKind][]} */ ([
     [`turn:${PUBLIC_HOST.name}:3478?transport=udp`, 'udp', 'symmetric'],
     [`turn:${PUBLIC_HOST.name}:3478?transport=tcp`, 'tcp', 'symmetric'],
+    [`turn:${PUBLIC_HOST.name}:443?transport=tcp`, 'tcp', 'tcp443'],
     [`turns:${PUBLIC_HOST.name}:443?transport=tcp`, 'tls', 'tcp443'],
   ])) {
     it(`relays through ${url} alone, behind ${kind}`, async () => {
