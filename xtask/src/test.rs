@@ -113,7 +113,8 @@ fn web() -> (Count, Result<(), String>) {
 }
 
 fn e2e() -> (Count, Result<(), String>) {
-    if let Err(sentence) = step::run("cargo", &["build", "--release", "--package", "columba-server"]) {
+    let programs = ["--package", "columba-server", "--package", "columba-e2e-peer"];
+    if let Err(sentence) = step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat()) {
         return (Count { failed: 1, ..Count::default() }, Err(sentence));
     }
     let mut tests = step::command("npm", &["test", "--silent"]);

@@ -1,0 +1,118 @@
+//! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
+//! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
+//!
+//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES [ICE-URL-PREFIX]`
+//!
+//! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
+//! `{"event":"error","message":…}` and 1.
+
+mod negotiation;
+mod talk;
+mod wire;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
+use columba::{Configuration, IceServer, PeerConnection};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+/// What stops the program; its sentence is printed.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// How long everything may take; losing a peer that vanished takes more than 30 s of it.
+const PATIENCE: Duration = Duration::from_secs(75);
+
+/// What the command line says.
+struct Options {
+    url: String,
+    session: SessionToken,
+    role: Role,
+    /// Whether this side closes the connection in the end.
+    closes: bool,
+    /// How many bytes to send; the other side sends as many.
+    bytes: usize,
+    /// Only servers whose URL begins so are used.
+    ice_servers: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Offer,
+    Answer,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Options::read() {
+        Ok(options) => tokio::time::timeout(PATIENCE, run(options)).await,
+        Err(failure) => Ok(Err(failure)),
+    };
+    match result.unwrap_or_else(|_| Err("this took too long".into())) {
+        Ok(done) => {
+            tell(&done);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            tell(&json!({ "event": "error", "message": failure.to_string() }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<serde_json::Value, Failure> {
+    let (signaling, words) =
+        SignalingChannel::open(SignalingOptions::join(options.url, options.session)).await?;
+    tell(&json!({ "event": "joined" }));
+    let servers = signaling.ice_servers().servers.into_iter().map(|server| IceServer {
+        urls: server.urls.into_iter().filter(|url| url.starts_with(&options.ice_servers)).collect(),
+        username: server.username.unwrap_or_default(),
+        credential: server.credential.unwrap_or_default(),
+    });
+    let ice_servers = servers.filter(|server| !server.urls.is_empty()).collect();
+    let (connection, events) =
+        PeerConnection::new(Configuration { ice_servers, ..Configuration::default() })?;
+    let (opened, theirs) = mpsc::channel(8);
+    let talk = talk::Talk::new(connection.clone(), options.role, options.closes, options.bytes)?;
+    let negotiation = negotiation::Negotiation { connection: connection.clone(), signaling, opened };
+    let done = tokio::select! {
+        failure = negotiation.hold(options.role, words, events) => Err(failure),
+        done = talk.hold(theirs) => done,
+    };
+    connection.close().await;
+    done
+}
+
+/// Writes a line.
+fn tell(line: &serde_json::Value) {
+    println!("{line}");
+}
+
+impl Options {
+    fn read() -> Result<Self, Failure> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let (required, rest) = words
+            .split_first_chunk::<5>()
+            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES [ICE-URL-PREFIX]")?;
+        let [url, session, role, end, bytes] = required;
+        Ok(Self {
+            url: url.clone(),
+            session: session.parse()?,
+            role: if role == "offer" { Role::Offer } else { Role::Answer },
+            closes: end == "closes",
+            bytes: bytes.parse()?,
+            ice_servers: rest.first().cloned().unwrap_or_default(),
+        })
+    }
+}

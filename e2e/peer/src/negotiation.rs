@@ -1,0 +1,91 @@
+//! Offer, answer and candidates, each as soon as it is there.
+
+use columba::signaling::{SignalingChannel, SignalingEvent, SignalingEvents};
+use columba::{DataChannel, Event, Events, PeerConnection, SessionDescription};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::wire::Word;
+use crate::{Failure, Role, tell};
+
+pub(crate) struct Negotiation {
+    pub(crate) connection: PeerConnection,
+    pub(crate) signaling: SignalingChannel,
+    /// Channels that the other side has opened.
+    pub(crate) opened: mpsc::Sender<DataChannel>,
+}
+
+impl Negotiation {
+    /// Goes on until something fails.
+    pub(crate) async fn hold(self, role: Role, mut words: SignalingEvents, mut events: Events) -> Failure {
+        match self.try_hold(role, &mut words, &mut events).await {
+            Ok(()) => std::future::pending().await,
+            Err(failure) => failure,
+        }
+    }
+
+    async fn try_hold(
+        &self,
+        role: Role,
+        words: &mut SignalingEvents,
+        events: &mut Events,
+    ) -> Result<(), Failure> {
+        if role == Role::Offer {
+            self.describe().await?;
+        }
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.attend(event).await?,
+                    None => return Ok(()),
+                },
+                word = words.recv() => match word {
+                    Some(SignalingEvent::Message { data, .. }) => self.hear(serde_json::from_str(data.get())?).await?,
+                    Some(SignalingEvent::Closed(error)) => return Err(error.into()),
+                    Some(_) => {}
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn describe(&self) -> Result<(), Failure> {
+        let description = self.connection.set_local_description(None).await?;
+        self.signaling.send(None, &Word::from(description))?;
+        Ok(())
+    }
+
+    async fn hear(&self, word: Word) -> Result<(), Failure> {
+        if let Some(offer) = word.offer {
+            self.connection.set_remote_description(SessionDescription::offer(offer.sdp())).await?;
+            self.describe().await?;
+        }
+        if let Some(answer) = word.answer {
+            self.connection.set_remote_description(SessionDescription::answer(answer.sdp())).await?;
+        }
+        if let Some(candidate) = word.ice_candidate {
+            self.connection.add_ice_candidate(Some(candidate.into())).await?;
+        }
+        Ok(())
+    }
+
+    async fn attend(&self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::IceCandidate(Some(candidate)) => {
+                self.signaling.send(None, &Word::from(candidate.init))?;
+            }
+            Event::DataChannel(channel) => self.opened.send(channel).await?,
+            Event::ConnectionState(state) => {
+                tell(&json!({ "event": "state", "state": format!("{state:?}") }));
+            }
+            Event::SelectedCandidatePair(pair) => tell(&json!({
+                "event": "pair",
+                "local": format!("{:?}", pair.local.kind),
+                "remote": format!("{:?}", pair.remote.kind),
+            })),
+            Event::Error(error) => return Err(error.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+}

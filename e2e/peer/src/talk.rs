@@ -1,0 +1,158 @@
+//! What is said: a greeting, many bytes each way at once with their digest, and a goodbye on a channel of each side's own.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use columba::{DataChannel, DataChannelInit, Message, PeerConnection};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::{Failure, Role};
+
+/// Bytes of one message.
+const CHUNK: usize = 64 << 10;
+
+pub(crate) struct Talk {
+    connection: PeerConnection,
+    role: Role,
+    closes: bool,
+    bytes: usize,
+    /// The offerer's; the answerer's comes from the other side.
+    channel: Option<DataChannel>,
+}
+
+/// What came.
+struct Heard {
+    greeting: String,
+    bytes: usize,
+    sha256: String,
+}
+
+impl Talk {
+    pub(crate) fn new(
+        connection: PeerConnection,
+        role: Role,
+        closes: bool,
+        bytes: usize,
+    ) -> Result<Self, Failure> {
+        let channel = match role {
+            Role::Offer => Some(connection.create_data_channel("talk", DataChannelInit::default())?),
+            Role::Answer => None,
+        };
+        Ok(Self { connection, role, closes, bytes, channel })
+    }
+
+    /// From the first word to the last; answers with what is to be told about it.
+    pub(crate) async fn hold(self, mut theirs: mpsc::Receiver<DataChannel>) -> Result<Value, Failure> {
+        let channel = match &self.channel {
+            Some(channel) => channel.clone(),
+            None => theirs.recv().await.ok_or("no channel came")?,
+        };
+        let (sent, heard) = tokio::try_join!(self.say(&channel), listen(&channel))?;
+        channel.send("whole").await?;
+        expect(&channel, "whole").await?;
+        tokio::try_join!(self.say_goodbye(), hear_goodbye(&mut theirs))?;
+        // Who closes must know that the other side is waiting for nothing else: closing takes back what is not sent yet.
+        if self.closes {
+            expect(&channel, "ready").await?;
+            self.connection.close().await;
+        } else {
+            channel.send("ready").await?;
+            if let Some(message) = channel.recv().await {
+                return Err(format!("{message:?} came instead of the end").into());
+            }
+        }
+        let end = channel.closed().await;
+        Ok(json!({
+            "event": "done",
+            "greeting": heard.greeting,
+            "sent": sent,
+            "received": { "bytes": heard.bytes, "sha256": heard.sha256 },
+            "end": end.map_or_else(|error| error.to_string(), |()| "closed".to_owned()),
+        }))
+    }
+
+    async fn say(&self, channel: &DataChannel) -> Result<Value, Failure> {
+        channel.send(format!("hello from {}", self.role.as_str())).await?;
+        let mut digest = Context::new(&SHA256);
+        // Different on both sides, so that nobody can pass for the other by echoing.
+        let mut state: u32 = if self.role == Role::Offer { 1 } else { 2 };
+        let mut left = self.bytes;
+        while left > 0 {
+            let chunk: Vec<u8> = (0..left.min(CHUNK))
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                })
+                .collect();
+            left -= chunk.len();
+            digest.update(&chunk);
+            channel.send(Message::Binary(chunk.into())).await?;
+        }
+        let sha256 = hexadecimal(digest);
+        channel.send(sha256.as_str()).await?;
+        Ok(json!({ "bytes": self.bytes, "sha256": sha256 }))
+    }
+
+    /// Opens a channel that the other side closes.
+    async fn say_goodbye(&self) -> Result<(), Failure> {
+        let channel = self.connection.create_data_channel("goodbye", DataChannelInit::default())?;
+        channel.send("goodbye").await?;
+        Ok(channel.closed().await?)
+    }
+}
+
+async fn listen(channel: &DataChannel) -> Result<Heard, Failure> {
+    let greeting = match channel.recv().await {
+        Some(Message::Text(greeting)) => greeting,
+        other => return Err(unexpected(channel, other).await),
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut bytes = 0;
+    loop {
+        match channel.recv().await {
+            Some(Message::Binary(chunk)) => {
+                bytes += chunk.len();
+                digest.update(&chunk);
+            }
+            Some(Message::Text(sha256)) => {
+                let found = hexadecimal(digest);
+                if found != sha256 {
+                    return Err(
+                        format!("{bytes} bytes came with the digest {found} instead of {sha256}").into()
+                    );
+                }
+                return Ok(Heard { greeting, bytes, sha256 });
+            }
+            None => return Err(unexpected(channel, None).await),
+        }
+    }
+}
+
+/// Closes the channel that the other side opens.
+async fn hear_goodbye(theirs: &mut mpsc::Receiver<DataChannel>) -> Result<(), Failure> {
+    let channel = theirs.recv().await.ok_or("no goodbye came")?;
+    expect(&channel, "goodbye").await?;
+    channel.close();
+    Ok(channel.closed().await?)
+}
+
+async fn expect(channel: &DataChannel, text: &str) -> Result<(), Failure> {
+    match channel.recv().await {
+        Some(Message::Text(found)) if found == text => Ok(()),
+        other => Err(unexpected(channel, other).await),
+    }
+}
+
+/// What to say about a message that should not be, or about the end of the channel.
+async fn unexpected(channel: &DataChannel, message: Option<Message>) -> Failure {
+    match message {
+        Some(message) => format!("unexpected: {message:?}").into(),
+        None => match channel.closed().await {
+            Ok(()) => "the other side closed the channel".into(),
+            Err(error) => error.into(),
+        },
+    }
+}
+
+fn hexadecimal(digest: Context) -> String {
+    digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
