@@ -1,0 +1,94 @@
+//! Two peers of the library that may only meet over the server's relay, reached over UDP and over TCP.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::time::Duration;
+
+use columba::signaling::{SignalingChannel, SignalingOptions};
+use columba::{
+    Configuration, DataChannelInit, Event, Events, IceServer, Message, PeerConnection, PeerConnectionState,
+    TransportPolicy,
+};
+use common::{PATIENCE, Server};
+use tokio::time::timeout;
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Only the servers whose URL ends like this, and nothing but relayed candidates.
+async fn configuration(server: &Server, ending: &str) -> Configuration {
+    let options = SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
+    let (channel, _events) = soon("joining", SignalingChannel::open(options)).await.unwrap();
+    let offered = channel.ice_servers().servers;
+    let ice_servers: Vec<IceServer> = offered
+        .into_iter()
+        .map(|server| IceServer {
+            urls: server
+                .urls
+                .into_iter()
+                .filter(|url| url.starts_with("turn:") && url.ends_with(ending))
+                .collect(),
+            username: server.username.unwrap_or_default(),
+            credential: server.credential.unwrap_or_default(),
+        })
+        .filter(|server| !server.urls.is_empty())
+        .collect();
+    assert!(!ice_servers.is_empty(), "the server offers TURN with {ending}");
+    Configuration { ice_servers, ice_transport_policy: TransportPolicy::Relay, ..Configuration::default() }
+}
+
+async fn forward(mut events: Events, other: PeerConnection) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::IceCandidate(Some(candidate)) => {
+                assert!(
+                    candidate.init.candidate.is_empty() || candidate.init.candidate.contains("typ relay")
+                );
+                let _ = other.add_ice_candidate(candidate.init).await;
+            }
+            Event::DataChannel(channel) => {
+                tokio::spawn(async move {
+                    while let Some(message) = channel.recv().await {
+                        if channel.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn echo_through(ending: &str) {
+    let server = Server::start(&[]);
+    let (caller, from_caller) = PeerConnection::new(configuration(&server, ending).await).unwrap();
+    let (callee, from_callee) = PeerConnection::new(configuration(&server, ending).await).unwrap();
+    let channel = caller.create_data_channel("echo", DataChannelInit::default()).unwrap();
+    callee.set_remote_description(caller.set_local_description(None).await.unwrap()).await.unwrap();
+    caller.set_remote_description(callee.set_local_description(None).await.unwrap()).await.unwrap();
+    tokio::spawn(forward(from_caller, callee.clone()));
+    tokio::spawn(forward(from_callee, caller.clone()));
+    for number in 0..16u8 {
+        soon("sending", channel.send(vec![number; 64 << 10])).await.unwrap();
+    }
+    for number in 0..16u8 {
+        let echo = soon("an echo", channel.recv()).await;
+        assert_eq!(echo, Some(Message::from(vec![number; 64 << 10])), "{number}");
+    }
+    assert_eq!(caller.connection_state(), PeerConnectionState::Connected);
+    let closing = timeout(Duration::from_secs(5), async { tokio::join!(caller.close(), callee.close()) });
+    closing.await.expect("both close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_over_udp_carries_a_megabyte_each_way() {
+    echo_through("transport=udp").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_over_tcp_carries_a_megabyte_each_way() {
+    echo_through("transport=tcp").await;
+}
