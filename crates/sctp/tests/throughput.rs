@@ -39,8 +39,7 @@ fn measure(link: &Link, seed: u64, from: u64, to: u64) -> f64 {
     pair.run_for(Duration::from_secs(from));
     let before = pair.host(1).received_bytes;
     pair.run_for(Duration::from_secs(to - from));
-    let rate = (pair.host(1).received_bytes - before) as f64 * 8.0 / (to - from) as f64 / 1e6;
-    rate
+    (pair.host(1).received_bytes - before) as f64 * 8.0 / (to - from) as f64 / 1e6
 }
 
 fn path(rate: u64, round_trip_ms: u64) -> Link {

@@ -1,0 +1,9 @@
+//! SCTP: see `bodies/sctp.rs`.
+#![no_main]
+
+use std::time::Instant;
+
+#[path = "../bodies/sctp.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::packet(data, Instant::now()));
