@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 
 /// A STUN Binding request (RFC 8489 §5) without attributes.
 const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -278,7 +279,7 @@ fn the_log_can_be_read_by_machines_and_names_nobody() {
             "--log-format",
             "json",
             "--log-level",
-            "debug",
+            "trace",
         ])
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -308,6 +309,12 @@ fn the_log_can_be_read_by_machines_and_names_nobody() {
         .unwrap();
         assert!(Answer::read(stream).status >= 201);
     }
+    let mut request = format!("ws://127.0.0.1:{port}/v1/signal").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "columba.v1".parse().unwrap());
+    let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+    say(&mut socket, body);
+    assert_eq!(hear(&mut socket)["type"], "joined");
     child.kill().unwrap();
     child.wait().unwrap();
     for line in lines.map_while(Result::ok) {

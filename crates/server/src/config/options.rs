@@ -281,8 +281,11 @@ pub(crate) enum LogFormat {
 pub(crate) struct LogFilter(String);
 
 impl LogFilter {
+    /// Without what the libraries for HTTP and WebSocket say at their finest levels, whatever is asked for: they write down
+    /// requests and messages, and those are the peers' business.
     pub(crate) fn to_filter(&self) -> tracing_subscriber::EnvFilter {
-        tracing_subscriber::EnvFilter::new(&self.0)
+        const DISCREET: &str = "h2=info,hyper=info,hyper_util=info,tungstenite=info,tokio_tungstenite=info";
+        tracing_subscriber::EnvFilter::new(format!("{},{DISCREET}", self.0))
     }
 }
 
