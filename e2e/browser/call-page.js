@@ -8,7 +8,7 @@ const PATIENCE = 15_000;
  * @typedef {object} OpenOptions
  * @property {boolean} [webSocket] `false` takes WebSocket away from the page
  * @property {boolean} [media] `false` joins without camera and microphone
- * @property {string} [onlyIceServer] leaves the page only ICE servers whose URL begins so
+ * @property {string} [onlyIceServer] the one TURN URL that the page is left with, or `none`
  * @property {string} [name] what to call oneself
  * @property {number} [width]
  * @property {number} [height]
@@ -270,16 +270,14 @@ function whileNavigating(error) {
   throw error;
 }
 
-/** Wraps RTCPeerConnection so that it knows only some of the servers it is given. Runs in the page. @param {string} prefix */
-function keepOnly(prefix) {
+/** Wraps RTCPeerConnection so that it knows only some of the servers it is given. Runs in the page. @param {string} url */
+function keepOnly(url) {
   const Native = globalThis.RTCPeerConnection;
   /** @param {RTCConfiguration} [configuration] */
   const kept = (configuration) => ({
     ...configuration,
-    iceServers: configuration?.iceServers?.flatMap((server) => {
-      const urls = [server.urls].flat().filter((url) => url.startsWith(prefix));
-      return urls.length > 0 ? [{ ...server, urls }] : [];
-    }),
+    // With the credentials that the server gave for its own.
+    iceServers: configuration?.iceServers?.flatMap((server) => (server.username && url !== 'none' ? [{ ...server, urls: [url] }] : [])),
   });
   globalThis.RTCPeerConnection = class extends Native {
     /** @param {RTCConfiguration} [configuration] */
