@@ -190,6 +190,36 @@ async fn negotiated_channels_need_no_announcement() {
     assert_eq!((ours.id(), ours.negotiated()), (Some(0), true));
 }
 
+/// Waits until the description has all candidates in it.
+async fn gathered(connection: &PeerConnection, events: &mut Events) -> SessionDescription {
+    loop {
+        if let Some(Event::IceCandidate(None)) = soon("all candidates", events.recv()).await {
+            return connection.local_description().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_last_handle_closes_the_connection() {
+    let (caller, mut from_caller) = PeerConnection::new(Configuration::default()).unwrap();
+    let (callee, mut from_callee) = PeerConnection::new(Configuration::default()).unwrap();
+    let init = DataChannelInit { negotiated: Some(7), ..DataChannelInit::default() };
+    let ours = caller.create_data_channel("ours", init.clone()).unwrap();
+    let theirs = callee.create_data_channel("theirs", init).unwrap();
+    caller.set_local_description(None).await.unwrap();
+    callee.set_remote_description(gathered(&caller, &mut from_caller).await).await.unwrap();
+    callee.set_local_description(None).await.unwrap();
+    caller.set_remote_description(gathered(&callee, &mut from_callee).await).await.unwrap();
+    // A channel holds its connection.
+    drop((caller, from_caller));
+    soon("sending", ours.send("still here")).await.unwrap();
+    assert_eq!(soon("a message", theirs.recv()).await, Some(Message::from("still here")));
+    drop(ours);
+    assert_eq!(soon("the end", theirs.recv()).await, None);
+    soon("closing", callee.close()).await;
+    while soon("the last event", from_callee.recv()).await.is_some() {}
+}
+
 #[tokio::test]
 async fn a_garbage_description_is_one_clear_error() {
     let (connection, _events) = PeerConnection::new(Configuration::default()).unwrap();
