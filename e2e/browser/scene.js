@@ -25,9 +25,9 @@ export class Scene {
 
   /**
    * @param {import('../lab/lab.js').Lab} lab @param {{name: string, address: string}} host
-   * @param {{browsers: BrowserName[], asShipped?: boolean}} options for p1 and p2
+   * @param {{browsers: BrowserName[], asShipped?: boolean, args?: string[]}} options browsers for p1, p2 and on; more options of the server's
    */
-  static async set(lab, host, { browsers, asShipped }) {
+  static async set(lab, host, { browsers, asShipped, args = [] }) {
     try {
       const authority = await Authority.create(`${lab.folder}/authority`);
       const certificate = await authority.issue('server', [`DNS:${host.name}`, `IP:${host.address}`]);
@@ -38,7 +38,7 @@ export class Scene {
         ports: { web: 443, stun: 3478, turns: 5349 },
         tls: { ...certificate, authority: authority.cert },
         // 10.0.0.0/8 plays the public Internet here.
-        args: ['--joins-per-minute', '1000', '--allow-peer', '10.0.0.0/8'],
+        args: ['--joins-per-minute', '1000', '--allow-peer', '10.0.0.0/8', ...args],
       });
       const launching = browsers.map((name, index) =>
         launch(name, { authority, asShipped, at: { lab, node: `p${index + 1}` } }),

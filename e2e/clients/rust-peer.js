@@ -14,6 +14,7 @@ import { program } from '../server.js';
  * @property {'offer' | 'answer'} role
  * @property {boolean} closes whether this side closes the connection in the end
  * @property {number} bytes how many to send; the other side sends as many
+ * @property {boolean} [direct] whether to go on until the path needs no relay
  * @property {string} [iceServers] only servers whose URL begins so are used
  * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
  * @property {string} [authority] whom it trusts
@@ -25,9 +26,9 @@ export class RustPeer {
   #errors = '';
 
   /** @param {RustPeerOptions} options */
-  constructor({ server, token, role, closes, bytes, iceServers = '', at, authority }) {
+  constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', at, authority }) {
     const path = join(dirname(program()), 'columba-e2e-peer');
-    const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), iceServers];
+    const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers];
     /** @type {import('node:child_process').SpawnOptions} */
     const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);
@@ -41,7 +42,7 @@ export class RustPeer {
   /** @type {Promise<unknown>} */
   #ended;
 
-  /** What it has sent and heard, in the words of {@link import('../browser/data-page.js').Talk}. */
+  /** What it has sent and heard, in the words of {@link import('../browser/data-page.js').Said}. */
   async talk() {
     await this.#ended;
     const last = this.said.at(-1);

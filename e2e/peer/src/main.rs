@@ -1,7 +1,7 @@
 //! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
 //! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
 //!
-//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES [ICE-URL-PREFIX]`
+//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX]`
 //!
 //! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
 //! `{"event":"error","message":…}` and 1.
@@ -17,7 +17,7 @@ use std::time::Duration;
 use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
 use columba::{Configuration, IceServer, PeerConnection};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What stops the program; its sentence is printed.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -34,6 +34,8 @@ struct Options {
     closes: bool,
     /// How many bytes to send; the other side sends as many.
     bytes: usize,
+    /// Whether to go on until the path needs no relay.
+    direct: bool,
     /// Only servers whose URL begins so are used.
     ice_servers: String,
 }
@@ -72,8 +74,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<serde_json::Value, Failure> {
-    let (signaling, words) =
-        SignalingChannel::open(SignalingOptions::join(options.url, options.session)).await?;
+    let entry = SignalingOptions::join(options.url.as_str(), options.session.clone());
+    let (signaling, words) = SignalingChannel::open(entry).await?;
     tell(&json!({ "event": "joined" }));
     let servers = signaling.ice_servers().servers.into_iter().map(|server| IceServer {
         urls: server.urls.into_iter().filter(|url| url.starts_with(&options.ice_servers)).collect(),
@@ -84,11 +86,13 @@ async fn run(options: Options) -> Result<serde_json::Value, Failure> {
     let (connection, events) =
         PeerConnection::new(Configuration { ice_servers, ..Configuration::default() })?;
     let (opened, theirs) = mpsc::channel(8);
-    let talk = talk::Talk::new(connection.clone(), options.role, options.closes, options.bytes)?;
-    let negotiation = negotiation::Negotiation { connection: connection.clone(), signaling, opened };
+    // As long as nobody has to wait for a direct path, every path will do.
+    let (direct, is_direct) = watch::channel(!options.direct);
+    let talk = talk::Talk::new(connection.clone(), &options)?;
+    let negotiation = negotiation::Negotiation { connection: connection.clone(), signaling, opened, direct };
     let done = tokio::select! {
         failure = negotiation.hold(options.role, words, events) => Err(failure),
-        done = talk.hold(theirs) => done,
+        done = talk.hold(theirs, is_direct) => done,
     };
     connection.close().await;
     done
@@ -103,15 +107,16 @@ impl Options {
     fn read() -> Result<Self, Failure> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let (required, rest) = words
-            .split_first_chunk::<5>()
-            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES [ICE-URL-PREFIX]")?;
-        let [url, session, role, end, bytes] = required;
+            .split_first_chunk::<6>()
+            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX]")?;
+        let [url, session, role, end, bytes, route] = required;
         Ok(Self {
             url: url.clone(),
             session: session.parse()?,
             role: if role == "offer" { Role::Offer } else { Role::Answer },
             closes: end == "closes",
             bytes: bytes.parse()?,
+            direct: route == "direct",
             ice_servers: rest.first().cloned().unwrap_or_default(),
         })
     }

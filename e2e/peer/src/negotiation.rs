@@ -3,7 +3,7 @@
 use columba::signaling::{SignalingChannel, SignalingEvent, SignalingEvents};
 use columba::{DataChannel, Event, Events, PeerConnection, SessionDescription};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::wire::Word;
 use crate::{Failure, Role, tell};
@@ -13,6 +13,8 @@ pub(crate) struct Negotiation {
     pub(crate) signaling: SignalingChannel,
     /// Channels that the other side has opened.
     pub(crate) opened: mpsc::Sender<DataChannel>,
+    /// Becomes true with the first path that needs no relay.
+    pub(crate) direct: watch::Sender<bool>,
 }
 
 impl Negotiation {
@@ -78,11 +80,14 @@ impl Negotiation {
             Event::ConnectionState(state) => {
                 tell(&json!({ "event": "state", "state": format!("{state:?}") }));
             }
-            Event::SelectedCandidatePair(pair) => tell(&json!({
-                "event": "pair",
-                "local": format!("{:?}", pair.local.kind),
-                "remote": format!("{:?}", pair.remote.kind),
-            })),
+            Event::SelectedCandidatePair(pair) => {
+                let kinds = [pair.local.kind, pair.remote.kind].map(|kind| format!("{kind:?}"));
+                tell(&json!({ "event": "pair", "local": kinds[0], "remote": kinds[1] }));
+                self.direct.send_if_modified(|is_direct| {
+                    let found = !kinds.iter().any(|kind| kind == "Relayed");
+                    found && !std::mem::replace(is_direct, true)
+                });
+            }
             Event::Error(error) => return Err(error.into()),
             _ => {}
         }

@@ -3,9 +3,9 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use columba::{DataChannel, DataChannelInit, Message, PeerConnection};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::{Failure, Role};
+use crate::{Failure, Options, Role};
 
 /// Bytes of one message.
 const CHUNK: usize = 64 << 10;
@@ -27,12 +27,8 @@ struct Heard {
 }
 
 impl Talk {
-    pub(crate) fn new(
-        connection: PeerConnection,
-        role: Role,
-        closes: bool,
-        bytes: usize,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(connection: PeerConnection, options: &Options) -> Result<Self, Failure> {
+        let &Options { role, closes, bytes, .. } = options;
         let channel = match role {
             Role::Offer => Some(connection.create_data_channel("talk", DataChannelInit::default())?),
             Role::Answer => None,
@@ -41,12 +37,17 @@ impl Talk {
     }
 
     /// From the first word to the last; answers with what is to be told about it.
-    pub(crate) async fn hold(self, mut theirs: mpsc::Receiver<DataChannel>) -> Result<Value, Failure> {
+    pub(crate) async fn hold(
+        self,
+        mut theirs: mpsc::Receiver<DataChannel>,
+        mut is_direct: watch::Receiver<bool>,
+    ) -> Result<Value, Failure> {
         let channel = match &self.channel {
             Some(channel) => channel.clone(),
             None => theirs.recv().await.ok_or("no channel came")?,
         };
         let (sent, heard) = tokio::try_join!(self.say(&channel), listen(&channel))?;
+        is_direct.wait_for(|is_direct| *is_direct).await?;
         channel.send("whole").await?;
         expect(&channel, "whole").await?;
         tokio::try_join!(self.say_goodbye(), hear_goodbye(&mut theirs))?;

@@ -1,0 +1,234 @@
+// What a page with nothing but data does: a browser's own RTCPeerConnection used as the introductions write it, saying what
+// the Rust program in `peer/` says. These classes run in the page: they use nothing else of this file.
+
+/** The messages of a channel, from its first moment on; `null` is its end. */
+export class Inbox {
+  /** @type {any[]} */
+  #messages = [];
+  /** @type {((message: any) => void)[]} */
+  #readers = [];
+
+  /** @param {RTCDataChannel} channel */
+  constructor(channel) {
+    this.channel = channel;
+    channel.binaryType = 'arraybuffer';
+    this.open = new Promise((resolve) => {
+      if (channel.readyState === 'open') resolve(undefined);
+      else channel.addEventListener('open', resolve, { once: true });
+    });
+    this.closed = new Promise((resolve) => channel.addEventListener('close', resolve, { once: true }));
+    channel.addEventListener('message', ({ data }) => this.#take(data));
+    this.closed.then(() => this.#take(null));
+  }
+
+  /** @returns {Promise<any>} */
+  async next() {
+    return this.#messages.length > 0 ? this.#messages.shift() : await new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  /** @param {unknown} message */
+  async expect(message) {
+    const found = await this.next();
+    if (found !== message) throw new Error(`${found} came instead of ${message}`);
+  }
+
+  /** @param {any} message */
+  #take(message) {
+    const reader = this.#readers.shift();
+    if (reader) reader(message);
+    else this.#messages.push(message);
+  }
+}
+
+export class Talk {
+  #chunk = 1 << 16;
+  #room = 1 << 20;
+  /** How far it has come, for failures. */
+  #progress = 'nothing was said';
+  /** Channels of the other side's that nobody has asked for yet. @type {Inbox[]} */
+  #arrived = [];
+  /** @type {((inbox: Inbox) => void)[]} */
+  #awaiting = [];
+  #hearing = Promise.resolve();
+  /** @type {(reason: Error) => void} */
+  #fail = () => {};
+
+  /** @param {import('./data-page.js').TalkOptions} options @param {any} signaling @param {typeof Inbox} inbox */
+  constructor(options, signaling, inbox) {
+    this.options = options;
+    this.signaling = signaling;
+    this.newInbox = (/** @type {RTCDataChannel} */ channel) => new inbox(channel);
+    const prefix = options.iceServers ?? '';
+    this.connection = new RTCPeerConnection({
+      iceServers: signaling.iceServers.flatMap((/** @type {RTCIceServer} */ server) => {
+        const urls = [server.urls].flat().filter((url) => url.startsWith(prefix));
+        return urls.length > 0 ? [{ ...server, urls }] : [];
+      }),
+    });
+  }
+
+  /** From the first word to the last. @param {number} patience milliseconds @returns {Promise<import('./data-page.js').Said>} */
+  async hold(patience) {
+    const failure = new Promise((_, reject) => (this.#fail = reject));
+    const timer = setTimeout(() => this.#fail(new Error(`this took more than ${patience} ms; ${this.#progress}`)), patience);
+    try {
+      this.#negotiate();
+      return /** @type {any} */ (await Promise.race([this.#talk(), failure]));
+    } finally {
+      clearTimeout(timer);
+      this.connection.close();
+      this.signaling.close();
+    }
+  }
+
+  async #talk() {
+    const { role, closes } = this.options;
+    const own = role === 'offer' ? this.newInbox(this.connection.createDataChannel('talk')) : undefined;
+    if (own) await this.#describe();
+    const inbox = own ?? (await this.#theirs());
+    const [sent, { greeting, ...received }] = await Promise.all([this.#say(inbox), this.#listen(inbox)]);
+    const pair = await this.#settledPair();
+    inbox.channel.send('whole');
+    await inbox.expect('whole');
+    this.#progress = 'everything was said but goodbye';
+    await Promise.all([this.#sayGoodbye(), this.#hearGoodbye()]);
+    this.#progress = 'everything was said but the end';
+    // Who closes must know that the other side is waiting for nothing else: closing takes back what is not sent yet.
+    if (closes) {
+      await inbox.expect('ready');
+    } else {
+      inbox.channel.send('ready');
+      await inbox.expect(null);
+    }
+    return { greeting, sent, received, pair, sdp: this.connection.localDescription?.sdp ?? '', end: 'closed' };
+  }
+
+  #negotiate() {
+    const { connection, signaling } = this;
+    connection.addEventListener('connectionstatechange', () => {
+      if (connection.connectionState === 'failed') this.#fail(new Error('the connection failed'));
+    });
+    connection.addEventListener('icecandidate', ({ candidate }) => {
+      if (candidate) signaling.send({ 'new-ice-candidate': candidate });
+    });
+    connection.addEventListener('datachannel', ({ channel }) => {
+      const inbox = this.newInbox(channel);
+      const waiter = this.#awaiting.shift();
+      if (waiter) waiter(inbox);
+      else this.#arrived.push(inbox);
+    });
+    signaling.addEventListener('message', (/** @type {any} */ message) => {
+      this.#hearing = this.#hearing.then(() => this.#hear(message)).catch(this.#fail);
+    });
+  }
+
+  /** @param {any} message */
+  async #hear({ offer, answer, iceCandidate }) {
+    if (offer) {
+      await this.connection.setRemoteDescription(offer);
+      await this.#describe();
+    }
+    if (answer) await this.connection.setRemoteDescription(answer);
+    if (iceCandidate) await this.connection.addIceCandidate(iceCandidate);
+  }
+
+  async #describe() {
+    await this.connection.setLocalDescription();
+    const { type, sdp } = /** @type {RTCSessionDescription} */ (this.connection.localDescription);
+    const spoilt = {
+      // Another certificate's, as of somebody in the middle.
+      fingerprint: () => sdp.replace(/(a=fingerprint:\S+ )(..)/, (_, before, byte) => before + (byte === '00' ? '01' : '00')),
+      description: () => 'This is not a description.',
+      nothing: () => sdp,
+    }[this.options.spoil ?? 'nothing']();
+    this.signaling.send({ [type]: { type, sdp: spoilt } });
+  }
+
+  /** The next channel that the other side opens. @returns {Promise<Inbox>} */
+  async #theirs() {
+    return this.#arrived.shift() ?? (await new Promise((resolve) => this.#awaiting.push(resolve)));
+  }
+
+  /** @param {Inbox} inbox */
+  async #say({ channel, open }) {
+    const { bytes, role } = this.options;
+    await open;
+    channel.send(`hello from ${role}`);
+    const data = new Uint8Array(bytes);
+    /** @type {(at: number) => Uint8Array<ArrayBuffer>} */
+    const chunk = (at) => data.subarray(at, Math.min(at + this.#chunk, bytes));
+    for (let at = 0; at < bytes; at += this.#chunk) crypto.getRandomValues(chunk(at));
+    channel.bufferedAmountLowThreshold = this.#room / 2;
+    for (let at = 0; at < bytes; at += this.#chunk) {
+      if (channel.bufferedAmount > this.#room) {
+        await new Promise((resolve) => channel.addEventListener('bufferedamountlow', resolve, { once: true }));
+      }
+      channel.send(chunk(at));
+    }
+    const sha256 = await this.#sha256(data);
+    channel.send(sha256);
+    return { bytes, sha256 };
+  }
+
+  /** @param {Inbox} inbox */
+  async #listen(inbox) {
+    const greeting = await inbox.next();
+    const data = new Uint8Array(this.options.bytes);
+    let bytes = 0;
+    for (;;) {
+      this.#progress = `${bytes} bytes came`;
+      const message = await inbox.next();
+      if (message === null) throw new Error(`the channel was closed after ${bytes} bytes`);
+      if (typeof message === 'string') {
+        const sha256 = await this.#sha256(data);
+        if (sha256 !== message) throw new Error(`${bytes} bytes came with the digest ${sha256} instead of ${message}`);
+        return { greeting, bytes, sha256 };
+      }
+      data.set(new Uint8Array(message), bytes);
+      bytes += message.byteLength;
+    }
+  }
+
+  /** Opens a channel that the other side closes. */
+  async #sayGoodbye() {
+    const { channel, open, closed } = this.newInbox(this.connection.createDataChannel('goodbye'));
+    await open;
+    channel.send('goodbye');
+    await closed;
+  }
+
+  /** Closes the channel that the other side opens. */
+  async #hearGoodbye() {
+    const inbox = await this.#theirs();
+    await inbox.expect('goodbye');
+    inbox.channel.close();
+    await inbox.closed;
+  }
+
+  /** The selected pair's candidate types, once there is no relay in it where there need not be. */
+  async #settledPair() {
+    for (;;) {
+      const pair = await this.#pair();
+      if (!this.options.direct || ![pair.local, pair.remote].includes('relay')) return pair;
+      this.#progress = `the pair is ${pair.local} – ${pair.remote}`;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async #pair() {
+    const reports = [...(await this.connection.getStats()).values()];
+    const transport = reports.find((report) => report.type === 'transport');
+    // Firefox marks the pair itself.
+    const pair =
+      reports.find((report) => report.id === transport?.selectedCandidatePairId) ??
+      reports.find((report) => report.type === 'candidate-pair' && report.selected);
+    const typeOf = (/** @type {string} */ id) => reports.find((report) => report.id === id)?.candidateType;
+    return { local: typeOf(pair?.localCandidateId), remote: typeOf(pair?.remoteCandidateId) };
+  }
+
+  /** In hexadecimal. @param {Uint8Array<ArrayBuffer>} data */
+  async #sha256(data) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+    return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+}
