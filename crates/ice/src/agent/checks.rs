@@ -268,8 +268,7 @@ impl Agent {
         pair.answered = Some(now);
         pair.silent_since = None;
         pair.missed = 0;
-        let nominated = pair.nominate_on_success || (nominate && self.role == Role::Controlling);
-        pair.nominate_on_success = false;
+        let claimed = std::mem::take(&mut pair.nominate_on_success);
         let (number, foundation) = (pair.session, pair.foundation.clone());
         if !was_valid {
             for other in self.pairs.values_mut() {
@@ -286,8 +285,10 @@ impl Agent {
             }
         }
         self.schedule_consent(now, id);
-        if nominated {
+        if nominate && self.role == Role::Controlling {
             self.select(now, id);
+        } else if claimed {
+            self.accept_nomination(now, id);
         }
     }
 

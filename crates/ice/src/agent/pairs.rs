@@ -35,6 +35,8 @@ pub(super) struct Pair {
     pub(super) nominated: bool,
     /// The controlling side has nominated it before it was valid here (RFC 8445 §7.3.1.5).
     pub(super) nominate_on_success: bool,
+    /// When the controlling side last nominated it.
+    pub(super) claimed: Option<Instant>,
     /// The nomination in a check under way.
     pub(super) nominating: bool,
     /// When anything authentic last came from there.
@@ -141,6 +143,7 @@ impl Agent {
             check: None,
             nominated: false,
             nominate_on_success: false,
+            claimed: None,
             nominating: false,
             heard: None,
             answered: None,

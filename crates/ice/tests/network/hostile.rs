@@ -8,7 +8,7 @@ use columba_ice::{
     Input, Path, Received, RemoteParameters, Role, State, TAILROOM,
 };
 use columba_netsim::Network;
-use columba_stun::attributes::{IceControlling, Priority, UseCandidate, Username};
+use columba_stun::attributes::{IceControlling, Priority, UseCandidate, Username, XorMappedAddress};
 use columba_stun::{Class, IntegrityKey, MessageBuilder, Method, TransactionId};
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
@@ -117,6 +117,61 @@ fn forged_requests_lead_to_nothing() {
     assert_eq!(sent.len(), 2, "the answer and a check of its own");
     assert!(sent[0].len() <= asked, "nothing larger goes to an address that is not proven");
     assert_eq!(agent.stats().pairs.len(), 1);
+}
+
+/// The stranger nominates its address `remote`, and answers what it is asked, here and elsewhere.
+fn nominate(agent: &mut Agent, now: std::time::Instant, local: SocketAddr, remote: SocketAddr) {
+    let pwd = agent.local_credentials().pwd.to_string();
+    let mut bytes = check(agent, &pwd, None, true);
+    agent.handle_datagram(now, Path::udp(local, remote), Ecn::NotEct, &mut bytes);
+    let mut buf = [0; 2000];
+    while let Some(transmit) = agent.poll_transmit(now, &mut buf) {
+        let request = columba_stun::Message::parse(&buf[transmit.range.clone()]).unwrap();
+        if request.class() != Class::Request {
+            continue;
+        }
+        let mut buffer = [0; 200];
+        let mut answer = MessageBuilder::new(
+            &mut buffer,
+            Class::SuccessResponse,
+            Method::BINDING,
+            request.transaction_id(),
+        )
+        .unwrap();
+        answer.push(&XorMappedAddress(local)).unwrap();
+        answer.integrity(&IntegrityKey::short_term(&stranger().credentials.pwd)).unwrap();
+        answer.fingerprint().unwrap();
+        let mut answer = answer.as_bytes().to_vec();
+        agent.handle_datagram(now, transmit.path, Ecn::NotEct, &mut answer);
+    }
+}
+
+/// Where the data goes now.
+fn target(agent: &Agent) -> Option<std::net::IpAddr> {
+    let stats = agent.stats();
+    let pair = stats.pairs.iter().find(|pair| Some(pair.id) == stats.transport.selected_pair)?;
+    let remote = stats.remote_candidates.iter().find(|remote| remote.id == pair.remote)?;
+    remote.candidate.socket_address().map(|address| address.ip())
+}
+
+#[test]
+fn of_several_nominations_the_best_pair_counts_until_it_is_forgotten() {
+    let (mut agent, now, local) = agent();
+    let [worse, better] = [1, 2].map(|number| candidate(&format!("198.51.100.{number}"), number));
+    for candidate in [&worse, &better] {
+        agent.add_remote_candidate(now, (*candidate).clone());
+    }
+    let [worse, better] = [worse, better].map(|candidate| candidate.socket_address().unwrap());
+    nominate(&mut agent, now, local, worse);
+    assert_eq!(target(&agent), Some(worse.ip()));
+    nominate(&mut agent, now, local, better);
+    assert_eq!(target(&agent), Some(better.ip()));
+    // As Firefox does, which nominates every pair that it checks.
+    nominate(&mut agent, now + SECOND, local, worse);
+    assert_eq!(target(&agent), Some(better.ip()));
+    // As Chromium does, which has changed to another path.
+    nominate(&mut agent, now + 6 * SECOND, local, worse);
+    assert_eq!(target(&agent), Some(worse.ip()));
 }
 
 #[test]
