@@ -268,7 +268,8 @@ impl Agent {
         pair.answered = Some(now);
         pair.silent_since = None;
         pair.missed = 0;
-        let claimed = std::mem::take(&mut pair.nominate_on_success);
+        // One that was nominated while it seemed silent is as good again.
+        let claimed = std::mem::take(&mut pair.nominate_on_success) || pair.is_meant(now);
         let (number, foundation) = (pair.session, pair.foundation.clone());
         if !was_valid {
             for other in self.pairs.values_mut() {

@@ -8,10 +8,6 @@ use crate::candidate::CandidateKind;
 use crate::event::{Event, Role, SelectedPair};
 use crate::path::Path;
 
-/// How long a nomination without a number stands against that of a worse pair: twice as long as Chromium leaves between two checks of the
-/// path that it uses.
-const STALE_NOMINATION: Duration = Duration::from_secs(5);
-
 impl Agent {
     /// The controlling side chooses: at once where nothing better can come, else after some patience.
     pub(super) fn update_nomination(&mut self, now: Instant) {
@@ -93,7 +89,8 @@ impl Agent {
             session.nomination = nomination;
         }
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.claimed = Some(now);
+        // With numbers, the order of nominations is the other side's word.
+        pair.claimed = nomination.is_none().then_some(now);
         if pair.is_valid() {
             self.accept_nomination(now, id);
         } else {
@@ -109,13 +106,10 @@ impl Agent {
         pair.nominated = true;
         let (number, component, priority) = (pair.session, usize::from(pair.component), pair.priority);
         let session = self.sessions.iter().find(|session| session.number == number);
-        // With numbers, the order of nominations is the other side's word.
         let numbered = session.is_some_and(|session| session.nomination > 0);
         let selected = session.and_then(|session| *session.selected.get(component - 1)?);
         let keeps = |other: &Pair| {
-            let is_meant =
-                other.claimed.is_none_or(|at| now.saturating_duration_since(at) < STALE_NOMINATION);
-            other.is_valid() && other.missed == 0 && other.priority > priority && is_meant
+            other.is_valid() && other.missed == 0 && other.priority > priority && other.is_meant(now)
         };
         if numbered || !selected.and_then(|other| self.pairs.get(&other)).is_some_and(keeps) {
             self.select(now, id);

@@ -35,7 +35,7 @@ pub(super) struct Pair {
     pub(super) nominated: bool,
     /// The controlling side has nominated it before it was valid here (RFC 8445 §7.3.1.5).
     pub(super) nominate_on_success: bool,
-    /// When the controlling side last nominated it.
+    /// When the controlling side last nominated it, if it does that without numbers.
     pub(super) claimed: Option<Instant>,
     /// The nomination in a check under way.
     pub(super) nominating: bool,
@@ -52,7 +52,16 @@ pub(super) struct Pair {
     pub(super) counters: PairCounters,
 }
 
+/// How long a nomination without a number stands against that of a worse pair: twice as long as Chromium leaves between two checks of the
+/// path that it uses.
+const STALE_NOMINATION: Duration = Duration::from_secs(5);
+
 impl Pair {
+    /// Whether the controlling side has nominated it a short while ago, without a number.
+    pub(super) fn is_meant(&self, now: Instant) -> bool {
+        self.claimed.is_some_and(|at| now.saturating_duration_since(at) < STALE_NOMINATION)
+    }
+
     pub(super) fn is_valid(&self) -> bool {
         self.state == PairState::Succeeded
     }
