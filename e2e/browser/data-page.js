@@ -35,16 +35,25 @@ export async function talkInPage(running, origin, options) {
   // A window of its own: a page in a hidden tab would be slowed down.
   const page = await running.browser.newPage({ type: 'window' });
   try {
-    await page.goto(origin, { timeout: PATIENCE, waitUntil: 'load' });
-    return /** @type {Said} */ (await page.evaluate(`(async () => {
-      const { SignalingChannel } = await import('/columba/index.js');
-      const Inbox = ${Inbox}, Talk = ${Talk};
-      const options = ${JSON.stringify(options)};
-      const signaling = new SignalingChannel(options.token);
-      await new Promise((resolve) => signaling.addEventListener('open', resolve, { once: true }));
-      return await new Talk(options, signaling, Inbox).hold(${PATIENCE});
-    })()`));
+    return await talkIn(page, origin, options);
   } finally {
     await page.close();
   }
+}
+
+/**
+ * Talks in a page that somebody else closes.
+ * @param {import('puppeteer-core').Page} page @param {string} origin @param {TalkOptions} options
+ * @returns {Promise<Said>}
+ */
+export async function talkIn(page, origin, options) {
+  await page.goto(origin, { timeout: PATIENCE, waitUntil: 'load' });
+  return /** @type {Said} */ (await page.evaluate(`(async () => {
+    const { SignalingChannel } = await import('/columba/index.js');
+    const Inbox = ${Inbox}, Talk = ${Talk};
+    const options = ${JSON.stringify(options)};
+    const signaling = new SignalingChannel(options.token);
+    await new Promise((resolve) => signaling.addEventListener('open', resolve, { once: true }));
+    return await new Talk(options, signaling, Inbox).hold(${PATIENCE});
+  })()`));
 }
