@@ -1,0 +1,54 @@
+//! Our own library.
+
+use bytes::Bytes;
+use columba::{Configuration, DataChannel, DataChannelInit, Event, Events, PeerConnection};
+use tokio::sync::mpsc;
+
+use crate::end::{End, Outcome};
+
+/// A connection of ours and its channel.
+pub(crate) struct Columba {
+    connection: PeerConnection,
+    channel: DataChannel,
+}
+
+impl End for Columba {
+    async fn connect() -> Outcome<(Self, Self)> {
+        let (caller, from_caller) = PeerConnection::new(Configuration::default())?;
+        let (callee, from_callee) = PeerConnection::new(Configuration::default())?;
+        let channel = caller.create_data_channel("bench", DataChannelInit::default())?;
+        callee.set_remote_description(caller.set_local_description(None).await?).await?;
+        caller.set_remote_description(callee.set_local_description(None).await?).await?;
+        let (announced, mut announcements) = mpsc::channel(1);
+        tokio::spawn(attend(from_caller, callee.clone(), announced.clone()));
+        tokio::spawn(attend(from_callee, caller.clone(), announced));
+        channel.opened().await?;
+        let announced = announcements.recv().await.ok_or("closed before the channel was open")?;
+        Ok((Self { connection: caller, channel }, Self { connection: callee, channel: announced }))
+    }
+
+    async fn send(&self, message: Bytes) -> Outcome<()> {
+        Ok(self.channel.send(message).await?)
+    }
+
+    async fn receive(&self) -> Outcome<usize> {
+        Ok(self.channel.recv().await.ok_or("the channel was closed")?.len())
+    }
+
+    async fn close(&self) -> Outcome<()> {
+        self.connection.close().await;
+        Ok(())
+    }
+}
+
+/// Hands one side's candidates to the other, and its channel to the measurement.
+async fn attend(mut events: Events, other: PeerConnection, announced: mpsc::Sender<DataChannel>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            // One that comes after the end is not needed.
+            Event::IceCandidate(Some(candidate)) => drop(other.add_ice_candidate(candidate.init).await),
+            Event::DataChannel(channel) => drop(announced.send(channel).await),
+            _ => {}
+        }
+    }
+}

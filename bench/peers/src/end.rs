@@ -1,0 +1,34 @@
+//! What the measurements need of a stack.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// Something, or why not.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What a sender may have waiting, in bytes, where a stack asks for a bound; our library's own default.
+pub(crate) const SEND_BUFFER: usize = 1 << 20;
+
+/// How long a stack may take to open a connection; the slowest on record needs two seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One end of an open data channel, and the connection below it.
+pub(crate) trait End: Sized + Send + Sync + 'static {
+    /// Connects two ends over loopback, with one reliable, ordered channel that is open at both. The first has created it.
+    fn connect() -> impl Future<Output = Outcome<(Self, Self)>> + Send;
+
+    /// Sends a message, once there is room for it.
+    fn send(&self, message: Bytes) -> impl Future<Output = Outcome<()>> + Send;
+
+    /// Waits for a message; the answer is its length.
+    fn receive(&self) -> impl Future<Output = Outcome<usize>> + Send;
+
+    /// Closes the connection.
+    fn close(&self) -> impl Future<Output = Outcome<()>> + Send;
+}
+
+/// [`End::connect`], for as long as a stack is given.
+pub(crate) async fn connect<E: End>() -> Outcome<(E, E)> {
+    tokio::time::timeout(PATIENCE, E::connect()).await.map_err(|_| "no open channel within 15 s")?
+}
