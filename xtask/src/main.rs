@@ -13,7 +13,7 @@ const USAGE: &str = "\
 cargo xtask CHORE
 
   test [PART...]      install what the tests need and run everything, or only the named parts:
-                      style fmt clippy doc rust fuzz-targets web e2e
+                      style fmt clippy doc rust fuzz-targets web e2e, and by name only: peers
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
