@@ -30,6 +30,9 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How many streams we ask for and offer. Default 65,535, as RFC 8831 section 6.2 says.
     pub streams: u16,
+    /// How many bytes the channels may take that the peer has opened, labels and protocols included; a channel beyond is refused,
+    /// which means closed at once. Default 32 MiB: enough for all 65,535 with short labels.
+    pub channel_memory: usize,
     /// Whether packets are protected by DTLS below, so that the checksum may be left out where the peer agrees (RFC 9653).
     /// Default true.
     pub zero_checksum: bool,
@@ -69,6 +72,7 @@ impl Default for Config {
             max_receive_window: 64 << 20,
             max_in_flight: 64 << 20,
             streams: u16::MAX,
+            channel_memory: 32 << 20,
             zero_checksum: true,
             interleaving: true,
             scheduling: Scheduling::default(),

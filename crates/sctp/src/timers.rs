@@ -1,6 +1,6 @@
 //! The deadlines of an association, each with a name.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What can become due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,13 @@ impl Timers {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0[timer as usize].is_some()
+    }
+
+    /// Time has stood still for so long.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        for at in self.0.iter_mut().flatten() {
+            *at += by;
+        }
     }
 
     pub(crate) fn stop_all(&mut self) {

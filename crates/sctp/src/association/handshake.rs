@@ -179,8 +179,8 @@ impl Association {
         self.local_tag = cookie.local_tag;
         self.local_tsn = cookie.local_tsn;
         self.timers.stop_all();
-        self.sender.restart(&self.config, cookie.local_tsn, now);
-        self.resets = super::Resets::new(cookie.local_tsn);
+        let resetting = self.sender.restart(&self.config, cookie.local_tsn, now);
+        self.resets = super::Resets::new(cookie.local_tsn, resetting);
         self.receiver.reassembly.reset_all();
         self.due.shutdown = false;
         self.adopt(cookie.peer);

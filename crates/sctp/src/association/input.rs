@@ -66,6 +66,7 @@ impl Association {
                 self.due.shutdown = true;
             }
         }
+        self.refuse_resets();
     }
 
     pub(super) fn drop_packet(&mut self, why: &'static str) {
@@ -91,7 +92,7 @@ impl Association {
         matches!(self.state, State::Established | State::ShutdownPending | State::ShutdownSent)
     }
 
-    fn has_peer(&self) -> bool {
+    pub(super) fn has_peer(&self) -> bool {
         !matches!(self.state, State::Idle | State::CookieWait | State::Closed)
     }
 

@@ -6,6 +6,8 @@ mod input;
 mod output;
 mod reset;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -52,8 +54,8 @@ pub struct Association {
     receiver: Receiver,
     resets: Resets,
     due: Due,
-    /// Output is held until the transport can carry it.
-    held: bool,
+    /// Since when output is held, until the transport can carry it.
+    held_since: Option<Instant>,
     /// Timeouts in a row without an answer.
     unanswered: u32,
     heartbeat: Heartbeat,
@@ -130,7 +132,7 @@ impl Association {
         Self {
             sender: Sender::new(&config, local_tsn, now),
             receiver: Receiver::new(&config, now),
-            resets: Resets::new(local_tsn),
+            resets: Resets::new(local_tsn, Vec::new()),
             rng,
             born: now,
             local_tag,
@@ -140,7 +142,7 @@ impl Association {
             peer: PeerInit { incoming_streams: u16::MAX, ..PeerInit::default() },
             timers: Timers::default(),
             due: Due::default(),
-            held: false,
+            held_since: None,
             unanswered: 0,
             heartbeat: Heartbeat::default(),
             handshake_sent: None,
@@ -244,6 +246,17 @@ impl Association {
         )
     }
 
+    /// From now on what the peer sends on a stream is thrown away, until it resets it.
+    pub(crate) fn discard_incoming(&mut self, stream: StreamId) {
+        self.receiver.reassembly.discard(stream);
+    }
+
+    /// The peer may not use a stream: it is told so by a reset of our direction, and not listened to until it resets its own.
+    pub(crate) fn refuse_stream(&mut self, now: Instant, stream: StreamId) {
+        self.discard_incoming(stream);
+        self.reset_stream(now, stream);
+    }
+
     /// What the next message of a stream is.
     pub(crate) fn next_ppid(&self, stream: StreamId) -> Option<Ppid> {
         self.receiver.reassembly.next_ppid(stream)
@@ -282,6 +295,12 @@ impl Association {
         self.config.max_send_message_size = limit;
     }
 
+    /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 section 5); before the handshake, or
+    /// its packets are dropped as those of somebody else.
+    pub fn set_remote_port(&mut self, port: u16) {
+        self.config.remote_port = port;
+    }
+
     /// Below which number streams are accepted by [`send`](Self::send).
     pub fn outgoing_streams(&self) -> u16 {
         self.config.streams.min(self.peer.incoming_streams)
@@ -298,14 +317,17 @@ impl Association {
         }
     }
 
-    /// Holds all output back, because the transport below cannot carry it yet.
-    pub fn hold_output(&mut self) {
-        self.held = true;
+    /// Holds all output back, because the transport below cannot carry it yet. Deadlines are held back, too: a peer that
+    /// hears nothing cannot be blamed for not answering.
+    pub fn hold_output(&mut self, now: Instant) {
+        self.held_since.get_or_insert(now);
     }
 
-    /// Lets output go.
-    pub fn set_transport_ready(&mut self, _now: Instant) {
-        self.held = false;
+    /// Lets output go, and time go on.
+    pub fn set_transport_ready(&mut self, now: Instant) {
+        if let Some(since) = self.held_since.take() {
+            self.timers.postpone(now.saturating_duration_since(since));
+        }
     }
 
     /// What should the owner know? Until `None`.
@@ -344,11 +366,14 @@ impl Association {
 
     /// When should [`handle_timeout`](Self::handle_timeout) be called?
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().filter(|_| self.held_since.is_none())
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.held_since.is_some() {
+            return;
+        }
         while let Some(timer) = self.timers.expire(now) {
             tracing::trace!(?timer, "expired");
             self.on_timer(now, timer);

@@ -16,7 +16,7 @@ impl Association {
         budget: &mut dyn Budget,
         buffer: &mut [u8],
     ) -> Option<usize> {
-        if self.held {
+        if self.held_since.is_some() {
             return None;
         }
         let length = self.write_packet(now, budget, buffer)?;

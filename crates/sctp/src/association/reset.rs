@@ -36,10 +36,11 @@ struct Request {
 }
 
 impl Resets {
-    pub(super) fn new(initial: Tsn) -> Self {
+    /// Numbers count from the first TSN (RFC 6525 section 4.1). `draining` are streams whose reset was asked for before.
+    pub(super) fn new(initial: Tsn, draining: Vec<StreamId>) -> Self {
         Self {
             next_request: RequestNumber(initial.0),
-            draining: Vec::new(),
+            draining,
             drained: VecDeque::new(),
             pending: None,
             expected: RequestNumber(0),
@@ -71,6 +72,23 @@ impl Association {
     pub fn reset_stream(&mut self, _now: Instant, stream: StreamId) {
         if self.sender.queue.drain(stream) {
             self.resets.draining.push(stream);
+            self.refuse_resets();
+        }
+    }
+
+    /// A peer without RE-CONFIG cannot be asked: once everything has arrived, that is all that can be done.
+    pub(super) fn refuse_resets(&mut self) {
+        if self.resets.is_idle() || self.peer.extensions.reconfig || !self.has_peer() {
+            return;
+        }
+        self.note_drained();
+        let base = self.sender.outstanding.base();
+        while let Some(&(stream, last)) = self.resets.drained.front()
+            && base.is_after(last)
+        {
+            self.resets.drained.pop_front();
+            self.sender.queue.reopen(stream);
+            self.outgoing_resets.push_back(Event::ResetRefused(stream));
         }
     }
 
@@ -106,10 +124,9 @@ impl Association {
         self.timers.set(Timer::Reconfig, now + self.sender.round_trip.rto());
     }
 
-    /// Makes a request of the streams whose data the peer has: then it can grant it at once.
-    fn gather_request(&mut self) {
-        let sender = &mut self.sender;
-        let resets = &mut self.resets;
+    /// Finds out which streams have become empty.
+    fn note_drained(&mut self) {
+        let (sender, resets) = (&mut self.sender, &mut self.resets);
         let last_given = sender.outstanding.next_tsn().previous();
         resets.draining.retain(|stream| {
             let drained = sender.queue.drained(*stream);
@@ -118,10 +135,16 @@ impl Association {
             }
             !drained
         });
+    }
+
+    /// Makes a request of the streams whose data the peer has: then it can grant it at once.
+    fn gather_request(&mut self) {
+        self.note_drained();
+        let resets = &mut self.resets;
         if resets.pending.is_some() {
             return;
         }
-        let base = sender.outstanding.base();
+        let base = self.sender.outstanding.base();
         let mut streams = Vec::new();
         while streams.len() < MAX_STREAMS_AT_ONCE
             && let Some((stream, last)) = resets.drained.front()
@@ -171,7 +194,10 @@ impl Association {
                 ReconfigParameter::IncomingReset { request, streams } => {
                     self.answer(request, |association| {
                         for stream in streams.iter() {
-                            association.reset_stream(now, stream);
+                            // Of a stream that nothing was sent on there is nothing to reset, and nothing to remember.
+                            if association.sender.queue.knows(stream) {
+                                association.reset_stream(now, stream);
+                            }
                         }
                         ResetResult::Performed
                     });

@@ -141,6 +141,8 @@ pub(super) struct Channel {
     pub(super) low_threshold: usize,
     /// What has arrived of a message that is sent in parts, in the deprecated way; bounded by the largest message.
     partial: BytesMut,
+    /// What it counts against [`Config::channel_memory`](crate::Config::channel_memory).
+    pub(super) charge: usize,
     /// What had arrived before the stream was given up, still to be read; bounded by the receive window.
     unread: VecDeque<(Ppid, Bytes)>,
 }
@@ -164,6 +166,7 @@ impl Channel {
             incoming_reset: false,
             low_threshold: 0,
             partial: BytesMut::new(),
+            charge: 0,
             unread: VecDeque::new(),
         }
     }

@@ -20,7 +20,7 @@ impl DataChannels {
         if let ChannelEvent::Closed(id) = event
             && self.channels.get(&id).is_some_and(|channel| !channel.has_unread())
         {
-            self.channels.remove(&id);
+            self.forget(id);
         }
         Some(event)
     }
@@ -35,7 +35,8 @@ impl DataChannels {
                 }
                 Event::Readable(stream) => self.on_readable_stream(now, stream),
                 Event::IncomingReset(stream) => self.on_incoming_reset(now, stream),
-                Event::OutgoingReset(stream) | Event::ResetRefused(stream) => self.on_outgoing_reset(stream),
+                Event::OutgoingReset(stream) => self.on_outgoing_reset(stream),
+                Event::ResetRefused(stream) => self.on_reset_refused(stream),
                 Event::MessageTooLarge(stream) => {
                     if let Some(id) = self.by_stream.get(stream) {
                         self.fail(now, *id, ChannelError::MessageTooLarge);
@@ -70,7 +71,7 @@ impl DataChannels {
             let Some(message) = self.association.receive(stream) else { break };
             match self.by_stream.get(stream) {
                 Some(id) => self.on_dcep(now, *id, &message.payload),
-                None => self.on_open(stream, &message.payload),
+                None => self.on_open(now, stream, &message.payload),
             }
         }
         self.on_readable(stream);
@@ -92,7 +93,7 @@ impl DataChannels {
     }
 
     /// The peer opens a channel (RFC 8832 section 6).
-    fn on_open(&mut self, stream: StreamId, payload: &[u8]) {
+    fn on_open(&mut self, now: Instant, stream: StreamId, payload: &[u8]) {
         let Some(Dcep::Open(open)) = Dcep::parse(payload) else {
             tracing::debug!(%stream, "a message before its channel was opened");
             return;
@@ -102,9 +103,16 @@ impl DataChannels {
             return;
         }
         let Open { ordered, reliability, priority, label, protocol } = open;
+        let charge = CHANNEL_COST + label.len() + protocol.len();
+        let Some(spare) = self.spare_memory.checked_sub(charge) else {
+            tracing::debug!(%stream, "the peer has opened too many channels");
+            return self.association.refuse_stream(now, stream);
+        };
+        self.spare_memory = spare;
         let init = ChannelInit { ordered, reliability, protocol, priority, negotiated: None };
         let mut channel = Channel::new(label, init, ChannelState::Open);
         channel.info.stream_id = Some(stream.0);
+        channel.charge = charge;
         channel.unacknowledged = false;
         let id = self.add(channel);
         *self.by_stream.entry(stream, || id) = id;
@@ -147,6 +155,15 @@ impl DataChannels {
         }
     }
 
+    /// The peer cannot or will not reset the stream: the channel is closed here, and its stream is not used again, because the
+    /// peer goes on taking what comes on it for the old channel's.
+    fn on_reset_refused(&mut self, stream: StreamId) {
+        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        self.finish(id);
+        *self.by_stream.entry(stream, || id) = id;
+        self.association.discard_incoming(stream);
+    }
+
     /// Closes a channel because of an error.
     pub(super) fn fail(&mut self, now: Instant, id: ChannelId, error: ChannelError) {
         let Some(channel) = self.channels.get(&id) else { return };
@@ -184,3 +201,6 @@ impl DataChannels {
         }
     }
 }
+
+/// What a channel takes here beside its texts: itself, its place in two tables, and its stream.
+const CHANNEL_COST: usize = size_of::<Channel>() + 256;

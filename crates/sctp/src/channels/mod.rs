@@ -150,6 +150,9 @@ pub struct DataChannels {
     /// All smaller stream numbers of our parity are taken.
     next_stream: u16,
     max_message_size: usize,
+    /// What channels of the peer may still take.
+    spare_memory: usize,
+    /// At most a few for each channel: whoever lets packets in takes events out.
     events: VecDeque<ChannelEvent>,
 }
 
@@ -158,6 +161,7 @@ impl DataChannels {
     pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
         Self {
             max_message_size: config.max_message_size,
+            spare_memory: config.channel_memory,
             association: Association::new(config, now, rng),
             role: None,
             channels: BTreeMap::new(),
@@ -229,6 +233,12 @@ impl DataChannels {
         id
     }
 
+    fn forget(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.remove(&id) {
+            self.spare_memory += channel.charge;
+        }
+    }
+
     /// The first stream of our parity that no channel uses.
     fn free_stream(&mut self) -> Option<u16> {
         let mut stream = self.next_stream;
@@ -298,7 +308,7 @@ impl DataChannels {
             let Some((kind, payload)) = channel.next_message(&mut self.association) else {
                 channel.announced = false;
                 if channel.info.state == ChannelState::Closed {
-                    self.channels.remove(&id);
+                    self.forget(id);
                 }
                 return None;
             };
@@ -322,7 +332,10 @@ impl DataChannels {
         }
         channel.info.state = ChannelState::Closing;
         match channel.stream() {
-            Some(stream) => self.association.reset_stream(now, stream),
+            Some(stream) => {
+                self.association.reset_stream(now, stream);
+                self.digest_events(now);
+            }
             None => self.finish(id),
         }
     }
@@ -401,6 +414,11 @@ impl DataChannels {
         self.association.set_max_send_message_size(limit);
     }
 
+    /// See [`Association::set_remote_port`].
+    pub fn set_remote_port(&mut self, port: u16) {
+        self.association.set_remote_port(port);
+    }
+
     /// See [`Association::handle_path_change`].
     pub fn handle_path_change(&mut self, now: Instant, mtu: usize) {
         self.association.handle_path_change(now, mtu);
@@ -423,8 +441,8 @@ impl DataChannels {
     }
 
     /// See [`Association::hold_output`].
-    pub fn hold_output(&mut self) {
-        self.association.hold_output();
+    pub fn hold_output(&mut self, now: Instant) {
+        self.association.hold_output(now);
     }
 
     /// See [`Association::set_transport_ready`].

@@ -13,6 +13,8 @@ use crate::message::Reliability;
 struct Pair {
     now: Instant,
     ends: [DataChannels; 2],
+    /// What happens to packets on the way.
+    edit: fn(&mut [u8]),
 }
 
 impl Pair {
@@ -20,7 +22,7 @@ impl Pair {
         let now = crate::test_time();
         let mut rng = ChaCha12Rng::seed_from_u64(7);
         let ends = [(); 2].map(|()| DataChannels::new(config.clone(), now, &mut rng));
-        Self { now, ends }
+        Self { now, ends, edit: |_| {} }
     }
 
     fn started(config: Config) -> Self {
@@ -40,6 +42,7 @@ impl Pair {
             for from in 0..2 {
                 while let Some(length) = self.ends[from].poll_transmit(self.now, &mut Unlimited, &mut buffer)
                 {
+                    (self.edit)(&mut buffer[..length]);
                     self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
                     moved = true;
                 }
@@ -215,7 +218,7 @@ fn an_init_carried_elsewhere_saves_the_handshake() {
     let inits = [pair.ends[0].export_init(), pair.ends[1].export_init()];
     for (end, role) in [(0, Role::Client), (1, Role::Server)] {
         let now = pair.now;
-        pair.ends[end].hold_output();
+        pair.ends[end].hold_output(now);
         pair.ends[end].import_init(now, role, &inits[1 - end]).unwrap();
     }
     let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
@@ -229,4 +232,59 @@ fn an_init_carried_elsewhere_saves_the_handshake() {
     pair.ends[1].handle_input(pair.now, &buffer[..length], Ecn::NotMarked);
     let theirs = pair.ends[1].channels().next().unwrap();
     assert_eq!(pair.ends[1].receive(pair.now, theirs), Some(text("at once")));
+}
+
+#[test]
+fn a_channel_closed_towards_a_peer_without_reconfig_is_closed_here() {
+    let mut pair = Pair::new(Config::default());
+    pair.edit = |packet| {
+        // The list of supported extensions loses its RE-CONFIG: PAD instead, which nobody asks for.
+        let Some(at) = packet.windows(4).position(|window| window[..2] == [0x80, 0x08]) else { return };
+        if let Some(kind) = packet[at + 4..].iter_mut().take(8).find(|kind| **kind == 130) {
+            *kind = 132;
+        }
+        crate::wire::seal(packet);
+    };
+    pair.ends[0].start(pair.now, Role::Client);
+    pair.ends[1].start(pair.now, Role::Server);
+    pair.run();
+    let ours = pair.ends[0].open(pair.now, "old", ChannelInit::default()).unwrap();
+    pair.run();
+    pair.ends[0].send(pair.now, ours, text("last")).unwrap();
+    pair.ends[0].close(pair.now, ours);
+    pair.run();
+    assert!(pair.events(0).contains(&ChannelEvent::Closed(ours)));
+    let again = pair.ends[0].open(pair.now, "new", ChannelInit::default()).unwrap();
+    let stream = pair.ends[0].channel(again).unwrap().stream_id;
+    assert_eq!(stream, Some(2), "on stream 0 the peer still sees the old channel");
+    pair.run();
+    let theirs: Vec<_> = pair.ends[1].channels().collect();
+    for id in &theirs {
+        pair.ends[1].send(pair.now, *id, text("hello")).unwrap();
+    }
+    pair.run();
+    assert_eq!(pair.ends[0].receive(pair.now, again), Some(text("hello")));
+    assert_eq!(pair.ends[0].association.stats().messages_received, 3, "two ACKs, one message");
+}
+
+#[test]
+fn channels_of_the_peer_are_bounded_by_their_memory() {
+    let mut pair = Pair::started(Config { channel_memory: 300_000, ..Config::default() });
+    let label = "x".repeat(60_000);
+    let ids: Vec<_> =
+        (0..8).map(|_| pair.ends[0].open(pair.now, &label, ChannelInit::default()).unwrap()).collect();
+    pair.run();
+    let taken = pair.ends[1].channels().count();
+    assert!((3..=4).contains(&taken), "{taken}");
+    let closed = pair.events(0).iter().filter(|event| matches!(event, ChannelEvent::Closed(_))).count();
+    assert_eq!(closed, 8 - taken, "the others were refused");
+    // What is closed makes room again.
+    for id in ids {
+        pair.ends[0].close(pair.now, id);
+    }
+    pair.run();
+    pair.events(1);
+    pair.ends[0].open(pair.now, &label, ChannelInit::default()).unwrap();
+    pair.run();
+    assert_eq!(pair.ends[1].channels().count(), 1);
 }

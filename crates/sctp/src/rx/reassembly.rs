@@ -19,9 +19,15 @@ pub(crate) enum Notice {
 }
 
 /// The unfinished and the unread messages of all streams.
+///
+/// What a peer can make it keep is bounded by the receive window, against which everything is counted: bytes, pieces, and streams
+/// that have any. A stream that has none costs 28 bytes; there are at most 65,536.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     streams: StreamTable<Incoming>,
+    /// Emptied content, to be used again without an allocation. At most [`SPARE_CONTENTS`].
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    spare: Vec<Box<Content>>,
     /// Whether fragments are numbered within their message (I-DATA), or by TSN alone.
     interleaved: bool,
     max_message_size: usize,
@@ -31,6 +37,8 @@ pub(crate) struct Reassembly {
     readable: usize,
     /// How many pieces of unordered messages there are.
     unordered_pieces: usize,
+    /// Bytes reserved for what has not arrived yet, beyond what doubling would: at most one of the largest messages.
+    guessed: usize,
 }
 
 /// The receiving side of a stream.
@@ -39,9 +47,19 @@ struct Incoming {
     /// The number of the next ordered message to be delivered.
     next: u32,
     /// How long the last message was: a guess for the next.
-    last_length: usize,
-    /// Unfinished messages, each run of fragments without a hole a piece, in order of position. Bounded like all here by the
-    /// receive window and by the TSNs that may be ahead of the first hole.
+    last_length: u32,
+    /// The owner knows that there is something to read.
+    announced: bool,
+    /// A message was too large: the rest of the stream is thrown away.
+    broken: bool,
+    /// If there is anything to keep.
+    content: Option<Box<Content>>,
+}
+
+/// What a stream keeps. Bounded like all here by the receive window and by the TSNs that may be ahead of the first hole.
+#[derive(Debug, Default)]
+struct Content {
+    /// Unfinished messages, each run of fragments without a hole a piece, in order of position.
     ordered: VecDeque<Piece>,
     unordered: VecDeque<Piece>,
     /// Finished messages that have to wait for earlier ones, in order.
@@ -50,10 +68,6 @@ struct Incoming {
     inbox: VecDeque<(Ppid, Bytes)>,
     /// Memory in use for them.
     inbox_bytes: usize,
-    /// The owner knows that there is something to read.
-    announced: bool,
-    /// A message was too large: the rest of the stream is thrown away.
-    broken: bool,
 }
 
 /// Consecutive fragments of one message.
@@ -65,6 +79,8 @@ struct Piece {
     end: bool,
     message: u32,
     ppid: Ppid,
+    /// How much was reserved because the last message was that long.
+    guess: usize,
     data: BytesMut,
 }
 
@@ -76,11 +92,13 @@ impl Reassembly {
     pub(crate) fn new(max_message_size: usize) -> Self {
         Self {
             streams: StreamTable::default(),
+            spare: Vec::new(),
             interleaved: false,
             max_message_size,
             held: 0,
             readable: 0,
             unordered_pieces: 0,
+            guessed: 0,
         }
     }
 
@@ -98,79 +116,75 @@ impl Reassembly {
         self.readable
     }
 
+    #[cfg(test)]
+    pub(crate) fn streams_with_content(&self) -> usize {
+        self.streams.values().filter(|stream| stream.content.is_some()).count()
+    }
+
     /// Takes a fragment whose TSN is new.
     pub(crate) fn take(&mut self, data: &Data<'_>) -> Option<Notice> {
-        let sequence_bits = self.sequence_bits();
+        let bits = self.sequence_bits();
         let stream = self.streams.entry(data.stream, Incoming::default);
-        if stream.broken || (!data.unordered && is_before(data.message, stream.next, sequence_bits)) {
+        if stream.broken || (!data.unordered && is_before(data.message, stream.next, bits)) {
             return None;
         }
         if data.payload.len() > self.max_message_size {
             return self.give_up(data.stream);
         }
+        let content = stream.content.get_or_insert_with(|| {
+            self.held += CONTENT_OVERHEAD;
+            self.spare.pop().unwrap_or_default()
+        });
         let (ppid, payload) = if data.begin && data.end {
-            stream.last_length = data.payload.len();
             (data.ppid, Bytes::copy_from_slice(data.payload))
         } else {
-            let step = if self.interleaved { 1 } else { 1 << 32 };
-            let position = if self.interleaved {
-                u64::from(data.message) << 32 | u64::from(data.fragment)
-            } else {
-                u64::from(data.tsn.0) << 32
-            };
-            self.held += data.payload.len();
-            let (change, finished) = stream.take_fragment(data, position, step, self.max_message_size);
-            self.held = self.held.saturating_add_signed(change * PIECE_OVERHEAD);
+            let guess = (stream.last_length as usize).min(self.max_message_size - self.guessed);
+            let taken = content.take_fragment(data, self.interleaved, guess, self.max_message_size);
+            self.held = self.held.saturating_add_signed(taken.held);
+            self.guessed = self.guessed.saturating_add_signed(taken.guessed);
             if data.unordered {
-                self.unordered_pieces = self.unordered_pieces.saturating_add_signed(change);
+                self.unordered_pieces = self.unordered_pieces.saturating_add_signed(taken.pieces);
             }
-            match finished {
+            match taken.fragment {
                 Fragment::Kept => return None,
-                Fragment::Refused => {
-                    self.held -= data.payload.len();
-                    return None;
-                }
                 Fragment::TooLarge => return self.give_up(data.stream),
-                Fragment::Finished(ppid, payload) => {
-                    self.held -= payload.len();
-                    (ppid, payload)
-                }
+                Fragment::Finished(ppid, payload) => (ppid, payload),
             }
         };
+        stream.last_length = payload.len() as u32;
         self.held += payload.len() + MESSAGE_OVERHEAD;
-        let stream = self.streams.get_mut(data.stream)?;
-        let readable_before = stream.inbox_bytes;
+        let readable_before = content.inbox_bytes;
         if data.unordered {
-            stream.make_readable(ppid, payload);
+            content.make_readable(ppid, payload);
         } else if data.message == stream.next {
-            stream.deliver(ppid, payload, sequence_bits);
+            content.make_readable(ppid, payload);
+            stream.next = content.release_in_order(following(stream.next, bits), bits);
         } else {
-            self.held -= stream.wait(data.message, ppid, payload, sequence_bits);
+            self.held -= content.wait(data.message, ppid, payload, bits);
             return None;
         }
-        self.readable += stream.inbox_bytes - readable_before;
+        self.readable += content.inbox_bytes - readable_before;
         stream.announce(data.stream)
     }
 
     /// The next message of a stream.
     pub(crate) fn receive(&mut self, id: StreamId) -> Option<ReceivedMessage> {
         let stream = self.streams.get_mut(id)?;
-        let Some((ppid, payload)) = stream.inbox.pop_front() else {
+        let message = stream.content.as_mut().and_then(|content| content.inbox.pop_front());
+        let (Some((ppid, payload)), Some(content)) = (message, &mut stream.content) else {
             stream.announced = false;
-            if stream.inbox.capacity() > SPARE_MESSAGES {
-                stream.inbox = VecDeque::new();
-            }
             return None;
         };
-        stream.inbox_bytes -= payload.len() + MESSAGE_OVERHEAD;
+        content.inbox_bytes -= payload.len() + MESSAGE_OVERHEAD;
         self.readable -= payload.len() + MESSAGE_OVERHEAD;
         self.held -= payload.len() + MESSAGE_OVERHEAD;
+        self.put_away(id);
         Some(ReceivedMessage { stream: id, ppid, payload })
     }
 
     /// What the next message of a stream is.
     pub(crate) fn next_ppid(&self, id: StreamId) -> Option<Ppid> {
-        self.streams.get(id)?.inbox.front().map(|(ppid, _)| *ppid)
+        self.streams.get(id)?.content.as_ref()?.inbox.front().map(|(ppid, _)| *ppid)
     }
 
     /// The peer has given up the ordered messages of this stream up to `message`, and with I-DATA the unordered ones, too,
@@ -178,28 +192,35 @@ impl Reassembly {
     pub(crate) fn skip(&mut self, id: StreamId, unordered: bool, message: u32) -> Option<Notice> {
         let bits = self.sequence_bits();
         let stream = self.streams.entry(id, Incoming::default);
-        let pieces = if unordered { &mut stream.unordered } else { &mut stream.ordered };
+        let is_new = !unordered && !is_before(message, stream.next, bits);
+        let Some(content) = &mut stream.content else {
+            if is_new {
+                stream.next = following(message, bits);
+            }
+            return None;
+        };
+        let pieces = if unordered { &mut content.unordered } else { &mut content.ordered };
         let before = pieces.len();
-        let mut freed = 0;
         pieces.retain(|piece| {
             let keep = is_before(message, piece.message, bits);
-            freed += if keep { 0 } else { piece.memory() };
+            if !keep {
+                self.held -= piece.memory();
+                self.guessed -= piece.guess;
+            }
             keep
         });
         if unordered {
             self.unordered_pieces -= before - pieces.len();
-            self.held -= freed;
-            return None;
         }
-        self.held -= freed;
-        let readable_before = stream.inbox_bytes;
-        if !is_before(message, stream.next, bits) {
-            stream.release(|waiting, _| !is_before(message, waiting, bits));
-            stream.next = following(message, bits);
-            stream.release_in_order(bits);
+        let readable_before = content.inbox_bytes;
+        if is_new {
+            content.release_until(message, bits);
+            stream.next = content.release_in_order(following(message, bits), bits);
         }
-        self.readable += stream.inbox_bytes - readable_before;
-        stream.announce(id)
+        self.readable += content.inbox_bytes - readable_before;
+        let notice = stream.announce(id);
+        self.put_away(id);
+        notice
     }
 
     /// With DATA, unordered messages that were given up are known by their TSN alone.
@@ -207,13 +228,13 @@ impl Reassembly {
         if self.interleaved || self.unordered_pieces == 0 {
             return;
         }
-        let (held, count) = (&mut self.held, &mut self.unordered_pieces);
-        for stream in self.streams.values_mut() {
-            stream.unordered.retain(|piece| {
+        for content in self.streams.values_mut().filter_map(|stream| stream.content.as_mut()) {
+            content.unordered.retain(|piece| {
                 let keep = Tsn((piece.first >> 32) as u32).is_after(tsn);
                 if !keep {
-                    *held -= piece.memory();
-                    *count -= 1;
+                    self.held -= piece.memory();
+                    self.guessed -= piece.guess;
+                    self.unordered_pieces -= 1;
                 }
                 keep
             });
@@ -222,32 +243,59 @@ impl Reassembly {
 
     /// The peer has reset a stream: it starts anew, what can be read stays.
     pub(crate) fn reset(&mut self, id: StreamId) {
+        self.drop_unfinished(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
-        self.unordered_pieces -= stream.unordered.len();
-        self.held -= stream.drop_unfinished();
         stream.next = 0;
         stream.broken = false;
-        if stream.inbox.is_empty() {
+        if stream.content.is_none() {
             self.streams.remove(id);
         }
     }
 
     /// All streams start anew, what can be read stays.
     pub(crate) fn reset_all(&mut self) {
-        for stream in self.streams.values_mut() {
-            self.held -= stream.drop_unfinished();
-            stream.next = 0;
-            stream.broken = false;
+        let ids: Vec<_> = self.streams.ids().collect();
+        for id in ids {
+            self.reset(id);
         }
-        self.unordered_pieces = 0;
+    }
+
+    /// From now on what comes on a stream is thrown away, until it is reset.
+    pub(crate) fn discard(&mut self, id: StreamId) {
+        self.drop_unfinished(id);
+        self.streams.entry(id, Incoming::default).broken = true;
     }
 
     fn give_up(&mut self, id: StreamId) -> Option<Notice> {
-        let stream = self.streams.get_mut(id)?;
-        self.unordered_pieces -= stream.unordered.len();
-        self.held -= stream.drop_unfinished();
-        stream.broken = true;
+        self.discard(id);
         Some(Notice::TooLarge(id))
+    }
+
+    /// Throws away what is not readable.
+    fn drop_unfinished(&mut self, id: StreamId) {
+        let Some(content) = self.streams.get_mut(id).and_then(|stream| stream.content.as_mut()) else {
+            return;
+        };
+        self.unordered_pieces -= content.unordered.len();
+        for piece in content.ordered.drain(..).chain(content.unordered.drain(..)) {
+            self.held -= piece.memory();
+            self.guessed -= piece.guess;
+        }
+        for (_, _, payload) in content.waiting.drain(..) {
+            self.held -= payload.len() + MESSAGE_OVERHEAD;
+        }
+        self.put_away(id);
+    }
+
+    /// Puts content that is empty aside for the next stream that needs some.
+    fn put_away(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let Some(mut content) = stream.content.take_if(|content| content.is_empty()) else { return };
+        self.held -= CONTENT_OVERHEAD;
+        if self.spare.len() < SPARE_CONTENTS {
+            content.shrink();
+            self.spare.push(content);
+        }
     }
 
     /// How wide the numbers of messages are.
@@ -256,26 +304,62 @@ impl Reassembly {
     }
 }
 
+/// What a fragment has changed.
+struct Taken {
+    /// Memory.
+    held: isize,
+    /// Reserved memory.
+    guessed: isize,
+    /// The number of pieces.
+    pieces: isize,
+    fragment: Fragment,
+}
+
 /// What became of a fragment.
 enum Fragment {
     Kept,
-    Refused,
     TooLarge,
     Finished(Ppid, Bytes),
 }
 
 impl Incoming {
-    /// Takes one of several fragments of a message. Says how many pieces there are more (or less) than before.
-    fn take_fragment(
-        &mut self,
-        data: &Data<'_>,
-        position: Position,
-        step: u64,
-        max_message_size: usize,
-    ) -> (isize, Fragment) {
-        let guess = self.last_length.min(max_message_size);
+    fn announce(&mut self, id: StreamId) -> Option<Notice> {
+        let readable = self.content.as_ref().is_some_and(|content| !content.inbox.is_empty());
+        if self.announced || !readable {
+            return None;
+        }
+        self.announced = true;
+        Some(Notice::Readable(id))
+    }
+}
+
+impl Content {
+    fn is_empty(&self) -> bool {
+        self.ordered.is_empty()
+            && self.unordered.is_empty()
+            && self.waiting.is_empty()
+            && self.inbox.is_empty()
+    }
+
+    /// Gives memory back of which there is more than is worth keeping.
+    fn shrink(&mut self) {
+        self.ordered.shrink_to(SPARE_MESSAGES);
+        self.unordered.shrink_to(SPARE_MESSAGES);
+        self.waiting.shrink_to(SPARE_MESSAGES);
+        self.inbox.shrink_to(SPARE_MESSAGES);
+    }
+
+    /// Takes one of several fragments of a message.
+    fn take_fragment(&mut self, data: &Data<'_>, interleaved: bool, guess: usize, largest: usize) -> Taken {
+        let step = if interleaved { 1 } else { 1 << 32 };
+        let position = if interleaved {
+            u64::from(data.message) << 32 | u64::from(data.fragment)
+        } else {
+            u64::from(data.tsn.0) << 32
+        };
+        let mut taken = Taken { held: 0, guessed: 0, pieces: 0, fragment: Fragment::Kept };
         let pieces = if data.unordered { &mut self.unordered } else { &mut self.ordered };
-        let index = match pieces.back() {
+        let mut index = match pieces.back() {
             Some(back) if !is_earlier(back.last, position) => {
                 pieces.partition_point(|piece| is_earlier(piece.first, position))
             }
@@ -285,13 +369,13 @@ impl Incoming {
         if left.is_some_and(|left| !is_earlier(left.last, position))
             || pieces.get(index).is_some_and(|right| right.first == position)
         {
-            return (0, Fragment::Refused);
+            return taken;
         }
         let joins_left = !data.begin
             && left.is_some_and(|left| {
                 !left.end && left.message == data.message && left.last.wrapping_add(step) == position
             });
-        let (mut index, mut change) = (index, 0);
+        taken.held += data.payload.len() as isize;
         if joins_left {
             index -= 1;
             let piece = &mut pieces[index];
@@ -299,8 +383,12 @@ impl Incoming {
             piece.last = position;
             piece.end = data.end;
         } else {
+            // Only the beginning of a message knows that much will follow.
+            let guess = if data.begin { guess } else { 0 };
             pieces.insert(index, Piece::new(data, position, guess));
-            change += 1;
+            taken.held += PIECE_OVERHEAD;
+            taken.guessed += guess as isize;
+            taken.pieces += 1;
         }
         let joins_right = !data.end
             && pieces.get(index + 1).is_some_and(|right| {
@@ -311,46 +399,43 @@ impl Incoming {
             piece.data.extend_from_slice(&right.data);
             piece.last = right.last;
             piece.end = right.end;
-            change -= 1;
+            taken.held -= PIECE_OVERHEAD;
+            taken.pieces -= 1;
         }
         let piece = &pieces[index];
-        if piece.data.len() > max_message_size {
-            return (change, Fragment::TooLarge);
+        if piece.data.len() > largest {
+            taken.fragment = Fragment::TooLarge;
+        } else if piece.begin
+            && piece.end
+            && let Some(piece) = pieces.remove(index)
+        {
+            taken.held -= piece.memory() as isize;
+            taken.guessed -= piece.guess as isize;
+            taken.pieces -= 1;
+            taken.fragment = Fragment::Finished(piece.ppid, piece.data.freeze());
         }
-        if !(piece.begin && piece.end) {
-            return (change, Fragment::Kept);
+        taken
+    }
+
+    /// Makes readable the messages from `next` on that have waited; says which one is next then.
+    fn release_in_order(&mut self, mut next: u32, bits: u32) -> u32 {
+        while self.waiting.front().is_some_and(|(message, ..)| *message == next) {
+            self.release_first();
+            next = following(next, bits);
         }
-        let Some(piece) = pieces.remove(index) else { return (change, Fragment::Kept) };
-        self.last_length = piece.data.len();
-        (change - 1, Fragment::Finished(piece.ppid, piece.data.freeze()))
+        next
     }
 
-    /// Delivers the message whose turn it is, and those that waited for it.
-    fn deliver(&mut self, ppid: Ppid, payload: Bytes, bits: u32) {
-        self.make_readable(ppid, payload);
-        self.next = following(self.next, bits);
-        self.release_in_order(bits);
+    /// Makes readable what waits up to `message`: what is missing between them will not come.
+    fn release_until(&mut self, message: u32, bits: u32) {
+        while self.waiting.front().is_some_and(|(waiting, ..)| !is_before(message, *waiting, bits)) {
+            self.release_first();
+        }
     }
 
-    fn release_in_order(&mut self, bits: u32) {
-        self.release(|message, next| {
-            let due = message == *next;
-            if due {
-                *next = following(*next, bits);
-            }
-            due
-        });
-    }
-
-    /// Makes readable what waits at the front, as long as it is `due`.
-    fn release(&mut self, mut due: impl FnMut(u32, &mut u32) -> bool) {
-        while let Some(&(message, ..)) = self.waiting.front() {
-            if !due(message, &mut self.next) {
-                break;
-            }
-            if let Some((_, ppid, payload)) = self.waiting.pop_front() {
-                self.make_readable(ppid, payload);
-            }
+    fn release_first(&mut self) {
+        if let Some((_, ppid, payload)) = self.waiting.pop_front() {
+            self.make_readable(ppid, payload);
         }
     }
 
@@ -373,30 +458,10 @@ impl Incoming {
         self.waiting.insert(index, (message, ppid, payload));
         0
     }
-
-    fn announce(&mut self, id: StreamId) -> Option<Notice> {
-        if self.announced || self.inbox.is_empty() {
-            return None;
-        }
-        self.announced = true;
-        Some(Notice::Readable(id))
-    }
-
-    /// Throws away what is not readable; says how much memory that frees.
-    fn drop_unfinished(&mut self) -> usize {
-        let pieces: usize = self.ordered.iter().chain(&self.unordered).map(Piece::memory).sum();
-        let waiting: usize =
-            self.waiting.iter().map(|(_, _, payload)| payload.len() + MESSAGE_OVERHEAD).sum();
-        self.ordered = VecDeque::new();
-        self.unordered = VecDeque::new();
-        self.waiting = VecDeque::new();
-        pieces + waiting
-    }
 }
 
 impl Piece {
     fn new(data: &Data<'_>, position: Position, guess: usize) -> Self {
-        // Only the beginning of a message knows that much will follow.
         let capacity = if data.begin { guess.max(2 * data.payload.len()) } else { data.payload.len() };
         let mut payload = BytesMut::with_capacity(capacity);
         payload.extend_from_slice(data.payload);
@@ -407,6 +472,7 @@ impl Piece {
             end: data.end,
             message: data.message,
             ppid: data.ppid,
+            guess,
             data: payload,
         }
     }
@@ -429,9 +495,13 @@ fn following(message: u32, bits: u32) -> u32 {
     message.wrapping_add(1) & (u32::MAX >> (32 - bits))
 }
 
-/// What a piece needs beside its bytes.
-const PIECE_OVERHEAD: isize = size_of::<Piece>() as isize;
+/// What a piece needs beside its bytes: its place in a list of which half may be empty, and what an allocation costs.
+const PIECE_OVERHEAD: isize = 2 * size_of::<Piece>() as isize + 32;
 /// What a message needs beside its bytes.
-const MESSAGE_OVERHEAD: usize = size_of::<(Ppid, Bytes)>();
-/// An empty inbox keeps room for so many messages, and gives larger memory back.
-const SPARE_MESSAGES: usize = 32;
+const MESSAGE_OVERHEAD: usize = 2 * size_of::<(u32, Ppid, Bytes)>() + 32;
+/// What a stream needs as soon as it has anything: itself, and lists of the least length.
+const CONTENT_OVERHEAD: usize = size_of::<Content>() + 4 * size_of::<Piece>() + 32;
+/// So many emptied contents are kept.
+const SPARE_CONTENTS: usize = 2;
+/// An empty list keeps room for so many messages, and gives larger memory back.
+const SPARE_MESSAGES: usize = 64;

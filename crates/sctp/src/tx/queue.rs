@@ -212,6 +212,11 @@ impl SendQueue {
         true
     }
 
+    /// Whether the stream has been used since it was reset last.
+    pub(crate) fn knows(&self, id: StreamId) -> bool {
+        self.streams.get(id).is_some()
+    }
+
     /// Asks for a stream to be reset once it is empty. Says whether it has not been asked before.
     pub(crate) fn drain(&mut self, id: StreamId) -> bool {
         let stream = self.stream(id);
@@ -244,8 +249,9 @@ impl SendQueue {
         self.stream(id).phase = Phase::Open;
     }
 
-    /// The association has begun anew: messages are numbered from zero, and begun ones are sent from their beginning.
-    pub(crate) fn restart(&mut self) {
+    /// The association has begun anew: messages are numbered from zero, and begun ones are sent from their beginning. Gives
+    /// the streams that are being reset, because that has to be asked for again.
+    pub(crate) fn restart(&mut self) -> Vec<StreamId> {
         self.current = None;
         self.ready.clear();
         self.queued = 0;
@@ -259,9 +265,15 @@ impl SendQueue {
             stream.buffered = messages().map(|message| message.counted_bytes(message.payload.len())).sum();
         }
         let ids: Vec<_> = self.streams.ids().collect();
+        let mut resetting = Vec::new();
         for id in ids {
             self.schedule(id);
+            if let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.phase != Phase::Open) {
+                stream.phase = Phase::Draining;
+                resetting.push(id);
+            }
         }
+        resetting
     }
 
     fn stream(&mut self, id: StreamId) -> &mut Outgoing {

@@ -6,7 +6,7 @@ use super::congestion::{Ack, Controller, NewReno};
 use super::outstanding::{NeverSent, NewestAcked, Outstanding, Policy, Sent, SentState};
 use super::{Fragment, Pacer, Rack, RoundTrip, SendQueue};
 use crate::config::Config;
-use crate::serial::Tsn;
+use crate::serial::{StreamId, Tsn};
 use crate::timers::{Timer, Timers};
 use crate::wire::{DATA_HEADER, ForwardTsn, I_DATA_HEADER, PACKET_HEADER, Sack, Skipped, Writer};
 
@@ -83,12 +83,13 @@ impl Sender {
         self.outstanding.set_interleaved(interleaved);
     }
 
-    /// The peer has begun anew: what waits is kept, what was in flight is gone.
-    pub(crate) fn restart(&mut self, config: &Config, initial: Tsn, now: Instant) {
+    /// The peer has begun anew: what waits is kept, what was in flight is gone. Gives the streams that are being reset.
+    pub(crate) fn restart(&mut self, config: &Config, initial: Tsn, now: Instant) -> Vec<StreamId> {
         let fresh = Self::new(config, initial, now);
         let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config.scheduling));
-        queue.restart();
+        let resetting = queue.restart();
         *self = Self { queue, mtu: self.mtu, ..fresh };
+        resetting
     }
 
     /// Another path, of which nothing is known but the packet size.

@@ -1,0 +1,56 @@
+//! The transport below: output held, ports, packets.
+
+use super::*;
+
+#[test]
+fn while_output_is_held_time_stands_still() {
+    let config = Config {
+        heartbeat_interval: Duration::from_secs(1),
+        max_retransmissions: Some(2),
+        ..Config::default()
+    };
+    let mut hand = Hand::new(config);
+    hand.association.hold_output(hand.now);
+    let init = write(|writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT));
+    hand.association.import_init(hand.now, &init).unwrap();
+    hand.send(0, b"soon");
+    assert_eq!(hand.association.poll_timeout(), None);
+    assert_eq!(hand.wait(Duration::from_secs(600)), []);
+    // A timer of the owner's own may still call.
+    hand.association.handle_timeout(hand.now);
+    assert!(!hand.association.is_closed());
+
+    hand.association.set_transport_ready(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    let at = hand.association.poll_timeout().unwrap();
+    assert!(at > hand.now, "deadlines go on from where they stood");
+}
+
+#[test]
+fn a_port_that_the_description_names_is_used_and_expected() {
+    let mut hand = Hand::new(Config::default());
+    hand.association.set_remote_port(6000);
+    hand.association.connect(hand.now);
+    let mut buffer = [0; 1500];
+    hand.association.poll_transmit(hand.now, &mut Unlimited, &mut buffer).unwrap();
+    assert_eq!(buffer[..4], [0x13, 0x88, 0x17, 0x70], "from 5000 to 6000");
+    let dropped = hand.association.stats().packets_dropped;
+    hand.say(|writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT_ACK));
+    assert_eq!(hand.association.stats().packets_dropped, dropped + 1, "port 5000 is somebody else's");
+}
+
+#[test]
+fn a_peer_without_reconfig_cannot_be_asked_to_reset() {
+    let mut hand = Hand::established(Config::default(), Extensions { reconfig: false, ..EVERYTHING });
+    hand.send(4, b"last words");
+    hand.association.reset_stream(hand.now, StreamId(4));
+    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    assert_eq!(hand.events(), [Event::BufferedAmountLow(StreamId(4))], "what was sent may still be lost");
+    let sent = hand.association.local_tsn;
+    hand.say_sack(sent, 1 << 20, &[]);
+    assert_eq!(hand.events(), [Event::ResetRefused(StreamId(4))]);
+    assert!(!kinds(&hand.wait(Duration::from_secs(20))).contains(&chunk_type::RECONFIG));
+    hand.send(4, b"it can be used on");
+    hand.association.reset_stream(hand.now, StreamId(9));
+    assert_eq!(hand.events(), [Event::ResetRefused(StreamId(9))], "nothing was ever sent there");
+}
