@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod install;
+mod simulation;
 mod step;
 mod style;
 mod test;
@@ -17,6 +18,8 @@ cargo xtask CHORE
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
+  scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 unless told)
+  nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
   options             write the table of options in README.md anew
   deny                licences and sources of all dependencies (installs cargo-deny)";
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
         Some("install") => install::everything().map_err(|error| error.to_string()),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("scenarios") => simulation::scenarios(rest),
+        Some("nat-matrix") => simulation::nat_matrix(),
         Some("screenshot") => test::screenshot(),
         Some("options") => test::options(),
         Some("deny") => install::cargo_tool("cargo-deny").and_then(|()| {

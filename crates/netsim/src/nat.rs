@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::Random;
 
-/// On what a mapping or a filter depends (RFC 4787 sections 4.1 and 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// On what a mapping or a filter depends (RFC 4787 sections 4.1 and 5); in order, the more the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependence {
     /// On nothing of the other end.
     EndpointIndependent,

@@ -368,6 +368,13 @@ impl Lab {
         zone
     }
 
+    /// A zone behind a router that is itself behind another one.
+    pub(crate) fn add_inner_home(&mut self, outside: ZoneId, router: Router) -> ZoneId {
+        let zone = self.network.add_zone();
+        self.routers.push(self.network.add_router(zone, outside, router));
+        zone
+    }
+
     /// Two peers, each behind a router of its own, with the same inner address.
     pub(crate) fn two_homes(routers: [Router; 2], config: &Config, seed: u64) -> Self {
         let mut lab = Self::new(seed);

@@ -16,6 +16,9 @@ pub(crate) const WALL: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
 pub(crate) const SECRET: &[u8] = b"north";
 pub(crate) const PORT: u16 = 3478;
 
+/// Networks for documentation, which stand for public addresses here; a relay would refuse them as peers.
+const PUBLIC: [&str; 3] = ["198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"];
+
 pub(crate) struct TurnHost {
     pub(crate) server: Server,
     ip: IpAddr,
@@ -35,6 +38,7 @@ impl TurnHost {
             relay_ipv6: ip.is_ipv6(),
             own_addresses: ips.to_vec(),
             listeners: vec![SocketAddr::new(ip, PORT)],
+            allow_peers: PUBLIC.iter().map(|network| network.parse().expect("a network")).collect(),
             ..Config::default()
         };
         let server = Server::new(config, now, WALL, &mut ChaCha12Rng::seed_from_u64(seed));
