@@ -74,6 +74,10 @@ export class Talk {
     try {
       this.#negotiate();
       return /** @type {any} */ (await Promise.race([this.#talk(), failure]));
+    } catch (error) {
+      const { connectionState, iceConnectionState, sctp } = this.connection;
+      const states = { connectionState, iceConnectionState, dtls: sctp?.transport.state, sctp: sctp?.state };
+      throw new Error(`the page: ${error instanceof Error ? error.message : error}; ${this.#progress}; ${JSON.stringify(states)}`);
     } finally {
       clearTimeout(timer);
       this.connection.close();

@@ -30,12 +30,12 @@ export class RustPeer {
     const path = join(dirname(program()), 'columba-e2e-peer');
     const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers];
     /** @type {import('node:child_process').SpawnOptions} */
-    const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
+    const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { RUST_LOG: LOG, ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);
     this.child = child;
     if (!child.stdout) throw new Error('a peer without output');
     createInterface({ input: child.stdout }).on('line', (line) => this.said.push(JSON.parse(line)));
-    child.stderr?.on('data', (text) => (this.#errors += text));
+    child.stderr?.on('data', (text) => (this.#errors = (this.#errors + text).slice(-ENOUGH_LOG)));
     this.#ended = once(child, 'close');
   }
 
@@ -46,7 +46,7 @@ export class RustPeer {
   async talk() {
     await this.#ended;
     const last = this.said.at(-1);
-    if (last?.event !== 'done') throw new Error(`the Rust peer: ${last?.message ?? 'no end'}\n${JSON.stringify(this.said)}\n${this.#errors}`);
+    if (last?.event !== 'done') throw new Error(`the Rust peer: ${last?.message ?? 'no end'}; ${JSON.stringify(this.said)}\n${this.#errors}`);
     return { ...last, pair: this.pair };
   }
 
@@ -78,6 +78,10 @@ export class RustPeer {
     await stop(this.child, { signal: 'SIGKILL' });
   }
 }
+
+/** What a Rust peer logs, and how much of the end of it a failure shows. */
+const LOG = 'debug';
+const ENOUGH_LOG = 10_000;
 
 /** @type {Record<string, string>} */
 const KINDS = { Host: 'host', PeerReflexive: 'prflx', ServerReflexive: 'srflx', Relayed: 'relay' };

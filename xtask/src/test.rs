@@ -22,12 +22,8 @@ const PARTS: &[Part] = &[
     },
     Part { name: "fuzz-targets", run: fuzz_targets },
     Part { name: "web", run: web },
-    Part { name: "e2e", run: || e2e("test") },
-    Part { name: PEERS, run: || e2e("peers") },
+    Part { name: "e2e", run: e2e },
 ];
-
-/// The Rust peer against browsers and NATs: by name only, for as long as a transfer in it now and then ends early.
-const PEERS: &str = "peers";
 
 /// Runs the named parts, or all, and closes with the line `N passed, N failed, N skipped`.
 pub(crate) fn run(names: &[String]) -> Result<(), String> {
@@ -62,7 +58,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
 }
 
 fn is_wanted(part: &Part, names: &[String]) -> bool {
-    if names.is_empty() { part.name != PEERS } else { names.iter().any(|name| name == part.name) }
+    names.is_empty() || names.iter().any(|name| name == part.name)
 }
 
 /// Makes the picture of the call page in `docs/` anew.
@@ -120,13 +116,13 @@ fn web() -> (Count, Result<(), String>) {
     (count, outcome)
 }
 
-/// Runs a script of `e2e/package.json` against the programs as people run them.
-fn e2e(script: &str) -> (Count, Result<(), String>) {
+/// Real browsers and NATs, against the programs as people run them.
+fn e2e() -> (Count, Result<(), String>) {
     let programs = ["--package", "columba-server", "--package", "columba-e2e-peer"];
     if let Err(sentence) = step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat()) {
         return (Count { failed: 1, ..Count::default() }, Err(sentence));
     }
-    let mut tests = step::command("npm", &["run", "--silent", script]);
+    let mut tests = step::command("npm", &["test", "--silent"]);
     tests.current_dir(step::top().join("e2e"));
     step::counted(tests)
 }

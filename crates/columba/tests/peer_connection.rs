@@ -101,6 +101,19 @@ async fn the_callee_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_sent_right_before_the_close_arrives() {
+    let (caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    channel.try_send("last words").unwrap();
+    soon("closing", caller.connection.close()).await;
+    assert_eq!(soon("last words", other.recv()).await, Some(Message::from("last words")));
+    assert_eq!(soon("the end", other.recv()).await, None);
+    soon("the end", other.closed()).await.unwrap();
+    soon("closing", callee.connection.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_is_closed_from_either_side_and_the_connection_stays() {
     let (caller, mut callee, channel) = pair().await;
     soon("opening", channel.opened()).await.unwrap();

@@ -100,8 +100,9 @@ impl Data {
         Ok(id)
     }
 
-    /// What the other side's description says.
-    pub(crate) fn set_remote(&mut self, max_message_size: u64) {
+    /// What the other side's description says. The port counts until the association begins, the size always.
+    pub(crate) fn set_remote(&mut self, sctp_port: u16, max_message_size: u64) {
+        self.channels.set_remote_port(sctp_port);
         self.max_message_size = max_message_size;
         let limit = match usize::try_from(max_message_size) {
             Ok(0) | Err(_) => usize::MAX,

@@ -18,6 +18,7 @@ use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
 use columba::{Configuration, IceServer, PeerConnection};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
+use tracing_subscriber::EnvFilter;
 
 /// What stops the program; its sentence is printed.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -57,11 +58,16 @@ impl Role {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let result = match Options::read() {
-        Ok(options) => tokio::time::timeout(PATIENCE, run(options)).await,
-        Err(failure) => Ok(Err(failure)),
+        Ok(options) => run(options).await,
+        Err(failure) => Err(failure),
     };
-    match result.unwrap_or_else(|_| Err("this took too long".into())) {
+    match result {
         Ok(done) => {
             tell(&done);
             ExitCode::SUCCESS
@@ -93,9 +99,31 @@ async fn run(options: Options) -> Result<serde_json::Value, Failure> {
     let done = tokio::select! {
         failure = negotiation.hold(options.role, words, events) => Err(failure),
         done = talk.hold(theirs, is_direct) => done,
+        () = tokio::time::sleep(PATIENCE) => Err("this took too long".into()),
     };
+    if done.is_err() {
+        tell_states(&connection);
+    }
     connection.close().await;
     done
+}
+
+/// Writes how things stood when something failed.
+fn tell_states(connection: &PeerConnection) {
+    let stats = connection.stats();
+    let channels = stats.channels.iter().map(|channel| {
+        json!({ "label": channel.label, "state": format!("{:?}", channel.state), "sent": channel.bytes_sent, "received": channel.bytes_received })
+    });
+    tell(&json!({
+        "event": "states",
+        "connection": format!("{:?}", connection.connection_state()),
+        "ice": format!("{:?}", connection.ice_connection_state()),
+        "dtls": format!("{:?}", stats.dtls.state),
+        "sctp": format!("{:?}", stats.sctp.state),
+        "association": format!("{:?}", stats.sctp.association),
+        "dropped": format!("{:?}", stats.dropped),
+        "channels": channels.collect::<Vec<_>>(),
+    }));
 }
 
 /// Writes a line.

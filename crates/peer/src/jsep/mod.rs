@@ -120,8 +120,12 @@ impl Jsep {
         self.require("create_offer", &[State::Stable, State::HaveLocalOffer, State::HaveRemotePrAnswer])?;
         let mut sections = self.current.sections.clone();
         if data && !sections.iter().any(Section::is_data) {
-            let mid = free_mid(&sections);
-            sections.push(Section::own_data(mid));
+            let section = Section::own_data(free_mid(&sections));
+            // All others were rejected, and one of them is used again (RFC 8829 §5.2.2).
+            match sections.first_mut() {
+                Some(rejected) => *rejected = section,
+                None => sections.push(section),
+            }
         }
         let created = self.create(SdpType::Offer, sections, local, Setup::ActPass, true)?;
         let text = created.text.clone();

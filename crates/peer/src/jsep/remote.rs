@@ -49,6 +49,8 @@ pub(crate) struct RemoteData {
     pub(crate) ice: RemoteParameters,
     pub(crate) fingerprints: Vec<Fingerprint>,
     pub(crate) setup: Option<Setup>,
+    /// Where its SCTP packets come from, and ours go to (RFC 8841 §5).
+    pub(crate) sctp_port: u16,
     /// Bytes of the longest message that it takes; 0 for any length.
     pub(crate) max_message_size: u64,
     pub(crate) candidates: Vec<Candidate>,
@@ -127,11 +129,12 @@ impl Reader {
             pacing: read.get::<IcePacing>()?.map(|pacing| Duration::from_millis(pacing.0.into())),
         };
         let own = Transport { section, ..read };
-        let sctp_port = own.get::<SctpPort>()?.map_or(DEFAULT_SCTP_PORT, |port| port.0);
-        // Deviation from RFC 8841 §5: the association's ports are chosen before the other side's description
-        // is known.
-        if sctp_port != DEFAULT_SCTP_PORT {
-            return Err(self.wrong(Some(&mid), "only SCTP port 5000 is supported"));
+        // Descriptions older than RFC 8841 have it in place of the format.
+        let format = || section.head().formats.first().and_then(|format| format.parse().ok());
+        let sctp_port =
+            own.get::<SctpPort>()?.map(|port| port.0).or_else(format).unwrap_or(DEFAULT_SCTP_PORT);
+        if sctp_port == 0 {
+            return Err(self.wrong(Some(&mid), "SCTP port 0 means that there is no association"));
         }
         Ok(RemoteData {
             index,
@@ -140,6 +143,7 @@ impl Reader {
             ice,
             fingerprints: read.fingerprints()?,
             setup: read.setup()?,
+            sctp_port,
             max_message_size: own.get::<MaxMessageSize>()?.unwrap_or(MaxMessageSize::DEFAULT).0,
             candidates: candidates(description, &bundle, &mid),
             end_of_candidates: own.section.lines.has::<EndOfCandidates>()

@@ -249,7 +249,8 @@ impl Peer {
         deadlines.into_iter().flatten().min()
     }
 
-    /// `close`: says goodbye. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts
+    /// `close`: sends what the congestion window lets go now of what waits (which is all of a message or two
+    /// that were sent right before), and says goodbye, so that the other side knows at once. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts
     /// until [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN
     /// servers. As in the W3C's interface no events tell of the states that follow, only of the channels that
     /// are closed by it.

@@ -195,7 +195,7 @@ impl Peer {
         if data.end_of_candidates {
             self.agent.end_of_remote_candidates(now);
         }
-        self.data.set_remote(data.max_message_size);
+        self.data.set_remote(data.sctp_port, data.max_message_size);
     }
 
     /// An answer, of whichever side, settles who begins DTLS, and whether there is data at all.

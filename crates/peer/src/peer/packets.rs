@@ -118,19 +118,24 @@ impl Peer {
         packet_size(self.configuration.datagram_size)
     }
 
-    /// Makes the last datagrams: SCTP's and DTLS's goodbyes. They have to be made before ICE lets go of the
-    /// path.
+    /// Makes the last datagrams: what the congestion window lets go now of what waits, then SCTP's and DTLS's
+    /// goodbyes. They have to be made before ICE lets go of the path.
     pub(super) fn say_farewell(&mut self, now: Instant) {
-        self.data.close(now);
         let mut buf = vec![0; HEADROOM + FRONT + self.configuration.datagram_size + BACK + TAILROOM];
-        while self.farewells.len() < FAREWELLS
-            && let Some((_, record)) = self.next_record(now, &mut buf, HEADROOM, self.packet_size())
-        {
-            self.bid(now, &mut buf, record);
-        }
+        self.bid_records(now, &mut buf, LAST_WORDS);
+        self.data.close(now);
+        self.bid_records(now, &mut buf, FAREWELLS);
         self.link.close(now);
         while let Some(flight) = self.next_flight(&mut buf) {
             self.bid(now, &mut buf, flight);
+        }
+    }
+
+    fn bid_records(&mut self, now: Instant, buf: &mut [u8], most: usize) {
+        while self.farewells.len() < most
+            && let Some((_, record)) = self.next_record(now, buf, HEADROOM, self.packet_size())
+        {
+            self.bid(now, buf, record);
         }
     }
 
@@ -156,5 +161,9 @@ const MAX_BATCH: usize = 64;
 /// Bytes in one batch at most: what a UDP length can say, less headers.
 const MAX_BATCH_BYTES: usize = 65_000;
 
-/// Goodbyes at most.
-pub(super) const FAREWELLS: usize = 8;
+/// Datagrams of what waits that still go when the connection is closed, at most: more than the window of a
+/// path that was not measured yet.
+const LAST_WORDS: usize = 64;
+
+/// Last datagrams at most, goodbyes included.
+pub(super) const FAREWELLS: usize = LAST_WORDS + 8;

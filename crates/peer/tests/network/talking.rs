@@ -186,6 +186,54 @@ fn what_was_received_before_the_end_can_be_read_after_it() {
 }
 
 #[test]
+fn a_message_sent_right_before_the_close_arrives() {
+    for (seed, nats) in [(10, [Nat::PORT; 2]), (11, [Nat::SYMMETRIC; 2])] {
+        let mut lab = Lab::homes(nats, &with_turn(), 0.0, seed);
+        let (alice, bob) = open(&mut lab, DataChannelInit::default());
+        lab.run_for(SECOND);
+        let words: Vec<_> = (0..5).map(numbered).collect();
+        lab.with(ALICE, |host, now| {
+            for word in &words {
+                host.peer.send(now, alice, word.clone()).unwrap();
+            }
+            host.peer.close(now);
+        });
+        let heard = lab.run_until(SECOND, |lab| lab.peer(BOB).closed == [bob]);
+        assert!(heard, "the other side hears of it at once: {}", lab.network.trace());
+        assert_eq!(lab.peer(BOB).all_received(), words);
+        assert!(lab.peer(BOB).errors.is_empty(), "{:?}", lab.peer(BOB).errors);
+    }
+}
+
+#[test]
+fn a_channel_that_is_closed_sends_first_what_waits() {
+    let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.05, 12);
+    let (alice, bob) = open(&mut lab, DataChannelInit::default());
+    for index in 0..400 {
+        send(&mut lab, ALICE, alice, numbered(index));
+    }
+    assert!(lab.peer(ALICE).peer.buffered_amount(alice) > 500_000, "more than a window");
+    lab.with(ALICE, |host, now| host.peer.close_channel(now, alice).unwrap());
+    let closed = |lab: &Lab| lab.peer(ALICE).closed == [alice] && lab.peer(BOB).closed == [bob];
+    assert!(lab.run_until(SECOND * 60, closed), "{}", lab.network.trace());
+    assert_eq!(lab.peer(BOB).all_received(), (0..400).map(numbered).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_side_may_have_an_sctp_port_of_its_own() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 13);
+    // What Alice hears of Bob, and Bob of Alice, is another port than what they use: nothing can get through.
+    lab.forge = |description| {
+        let sdp = description.sdp.replace("a=sctp-port:5000", "a=sctp-port:6789");
+        columba_peer::SessionDescription { sdp, ..description }
+    };
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    assert!(lab.run_until(SECOND * 5, Lab::connected), "{:?}", lab.peer(ALICE).errors);
+    lab.run_for(SECOND * 5);
+    assert!(lab.both(|host| host.open.is_empty()), "packets go to the port that was said");
+}
+
+#[test]
 fn a_restart_in_the_middle_of_a_transfer_loses_nothing() {
     let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.02, 9);
     let (alice, _) = open(&mut lab, DataChannelInit::default());

@@ -295,10 +295,12 @@ impl Association {
         self.config.max_send_message_size = limit;
     }
 
-    /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 section 5); before the handshake, or
-    /// its packets are dropped as those of somebody else.
+    /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 section 5). Before the handshake, or
+    /// its packets are dropped as those of somebody else; afterwards it is settled.
     pub fn set_remote_port(&mut self, port: u16) {
-        self.config.remote_port = port;
+        if self.state == State::Idle {
+            self.config.remote_port = port;
+        }
     }
 
     /// Below which number streams are accepted by [`send`](Self::send).

@@ -68,6 +68,22 @@ fn text(text: &'static str) -> Payload {
 }
 
 #[test]
+fn each_end_may_have_a_port_of_its_own() {
+    let mut pair = Pair::new(Config { local_port: 6000, ..Config::default() });
+    pair.ends[1] = DataChannels::new(Config::default(), pair.now, &mut ChaCha12Rng::seed_from_u64(8));
+    pair.ends[1].set_remote_port(6000);
+    pair.ends[0].start(pair.now, Role::Client);
+    pair.ends[1].start(pair.now, Role::Server);
+    pair.run();
+    assert!(pair.ends.iter().all(|end| end.association().is_established()));
+    // Too late for another one.
+    pair.ends[1].set_remote_port(6001);
+    let id = pair.ends[1].open(pair.now, "chat", ChannelInit::default()).unwrap();
+    pair.run();
+    assert!(pair.events(0).iter().any(|event| matches!(event, ChannelEvent::Incoming(_))), "{id:?}");
+}
+
+#[test]
 fn a_channel_opens_carries_every_kind_of_message_and_closes() {
     let mut pair = Pair::new(Config::default());
     let init = ChannelInit {

@@ -43,12 +43,18 @@ const ROLES = /** @type {Role[]} */ (['offer', 'answer']);
  */
 async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, direct = true, iceServers } = {}) {
   const token = randomUUID();
-  const [offered, answered] = await Promise.all(
+  const talks = await Promise.allSettled(
     [offerer, answerer].map((speaker, index) => {
       const role = ROLES[index];
       return speaker({ token, role, closes: role === closes, bytes, direct, iceServers });
     }),
   );
+  // Where one side fails, what the other makes of it belongs to the picture.
+  if (talks.some(({ status }) => status === 'rejected')) {
+    const pictures = talks.map((talk, index) => `who ${ROLES[index]}s: ${talk.status === 'rejected' ? talk.reason : 'heard everything'}`);
+    throw new Error(pictures.join('\n'));
+  }
+  const [offered, answered] = talks.map((talk) => /** @type {PromiseFulfilledResult<Said>} */ (talk).value);
   assert.equal(offered.greeting, 'hello from answer');
   assert.equal(answered.greeting, 'hello from offer');
   assert.deepEqual(offered.received, answered.sent);
