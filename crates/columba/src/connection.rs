@@ -50,8 +50,8 @@ impl PeerConnection {
         let now = Instant::now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
-        let addresses = network::addresses();
-        peer.handle_network_change(now, &addresses);
+        let mut addresses = network::watch();
+        peer.handle_network_change(now, &addresses.borrow_and_update());
         let shared = Arc::new(Shared::new(peer));
         let driver = Driver::new(shared.clone(), addresses);
         runtime.spawn(driver.run());

@@ -14,11 +14,12 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use columba_peer::{BindId, Event, Input, LocalAddress, Request, Transmit, Transport};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 use tracing::debug;
@@ -32,9 +33,6 @@ const SENDS_PER_TURN: usize = 32;
 
 /// Batches read from one socket in a turn.
 const BATCHES_PER_TURN: usize = 4;
-
-/// How often the host's addresses are looked at.
-const NETWORK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// How long a closed connection may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -56,8 +54,6 @@ pub(crate) struct Driver {
     blocked: Option<Transmit>,
     blocked_bytes: Vec<u8>,
     timer: Pin<Box<Sleep>>,
-    addresses: Vec<LocalAddress>,
-    look_at_network: Instant,
     /// When a closed connection is given up.
     give_up: Option<Instant>,
     tasks: JoinSet<()>,
@@ -71,19 +67,19 @@ enum Turn {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, addresses: Vec<LocalAddress>) -> Self {
-        let now = Instant::now();
+    /// A driver that tells the peer of the host's addresses whenever they change. To be called inside a runtime.
+    pub(crate) fn new(shared: Arc<Shared>, addresses: watch::Receiver<Arc<[LocalAddress]>>) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(report_addresses(Arc::downgrade(&shared), addresses));
         Self {
             shared,
             sockets: Vec::new(),
             closing: Vec::new(),
             blocked: None,
             blocked_bytes: Vec::new(),
-            timer: Box::pin(sleep_until(now.into())),
-            addresses,
-            look_at_network: now + NETWORK_INTERVAL,
+            timer: Box::pin(sleep_until(Instant::now().into())),
             give_up: None,
-            tasks: JoinSet::new(),
+            tasks,
         }
     }
 
@@ -122,10 +118,11 @@ impl Driver {
         if self.give_up.is_some_and(|at| at <= now) {
             return Poll::Ready(());
         }
-        let deadline =
-            [deadline, self.give_up].into_iter().flatten().fold(self.look_at_network, Instant::min);
-        self.timer.as_mut().reset(deadline.into());
-        if turn == Turn::More || self.timer.as_mut().poll(cx).is_ready() {
+        let is_due = [deadline, self.give_up].into_iter().flatten().min().is_some_and(|deadline| {
+            self.timer.as_mut().reset(deadline.into());
+            self.timer.as_mut().poll(cx).is_ready()
+        });
+        if turn == Turn::More || is_due {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -138,16 +135,7 @@ impl Driver {
 
     fn keep_time(&mut self) {
         let now = Instant::now();
-        let addresses = (self.look_at_network <= now).then(network::addresses);
         let mut state = self.shared.lock();
-        if let Some(addresses) = addresses {
-            self.look_at_network = now + NETWORK_INTERVAL;
-            if addresses != self.addresses {
-                debug!(count = addresses.len(), "the host's addresses have changed");
-                state.peer.handle_network_change(now, &addresses);
-                self.addresses = addresses;
-            }
-        }
         if state.peer.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.peer.handle_timeout(now);
         }
@@ -282,6 +270,15 @@ impl Driver {
         let closing = &self.closing;
         self.sockets.retain(|socket| !closing.contains(&socket.local));
         self.closing.clear();
+    }
+}
+
+/// Tells the peer of the host's addresses whenever they change.
+async fn report_addresses(shared: Weak<Shared>, mut addresses: watch::Receiver<Arc<[LocalAddress]>>) {
+    while addresses.changed().await.is_ok() {
+        let Some(shared) = shared.upgrade() else { return };
+        let now = addresses.borrow_and_update().clone();
+        shared.with_peer(|peer, at| peer.handle_network_change(at, &now));
     }
 }
 

@@ -1,15 +1,56 @@
-//! The host's addresses.
+//! The host's addresses, and news of them.
 
+mod changes;
+#[cfg(target_os = "linux")]
+mod ipv6;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 use columba_peer::LocalAddress;
+use tokio::sync::watch;
+use tracing::debug;
+
+use changes::Changes;
 
 /// Addresses at most: a machine with more has enough of them in the first ones.
 const MAX_ADDRESSES: usize = 64;
 
+/// The addresses that the host has, now and later. One thread looks after them for all connections of the process.
+pub(crate) fn watch() -> watch::Receiver<Arc<[LocalAddress]>> {
+    static ADDRESSES: OnceLock<watch::Sender<Arc<[LocalAddress]>>> = OnceLock::new();
+    let sender = ADDRESSES.get_or_init(|| {
+        let changes = Changes::subscribe();
+        let sender = watch::Sender::new(addresses().into());
+        let keeper = sender.clone();
+        let thread = std::thread::Builder::new().name("columba-network".into());
+        if let Err(error) = thread.spawn(move || keep(&keeper, changes)) {
+            debug!(%error, "nobody looks after the host's addresses");
+        }
+        sender
+    });
+    sender.subscribe()
+}
+
+fn keep(sender: &watch::Sender<Arc<[LocalAddress]>>, mut changes: Changes) {
+    loop {
+        changes.wait();
+        let found = addresses();
+        sender.send_if_modified(|known| {
+            let is_new = **known != *found;
+            if is_new {
+                debug!(count = found.len(), "the host's addresses have changed");
+                *known = found.into();
+            }
+            is_new
+        });
+    }
+}
+
 /// The addresses that the host has now, in a stable order. Link-local IPv6 addresses are left out, because they mean nothing without the
 /// name of an interface, which candidates cannot carry.
-pub(crate) fn addresses() -> Vec<LocalAddress> {
+fn addresses() -> Vec<LocalAddress> {
     let Ok(interfaces) = if_addrs::get_if_addrs() else { return Vec::new() };
     let defaults =
         [default_address(Ipv4Addr::UNSPECIFIED.into()), default_address(Ipv6Addr::UNSPECIFIED.into())];
@@ -18,14 +59,15 @@ pub(crate) fn addresses() -> Vec<LocalAddress> {
         .filter(|interface| defaults.contains(&Some(interface.ip())))
         .map(|interface| interface.name.as_str())
         .collect();
+    let flags = ipv6_flags();
     let mut found: Vec<LocalAddress> = interfaces
         .iter()
         .filter(|interface| interface.is_oper_up() || interface.is_loopback())
         .filter(|interface| is_usable(interface.ip()))
+        .filter(|interface| !flags.get(&interface.ip()).is_some_and(|flags| flags.unusable))
         .map(|interface| LocalAddress {
             address: interface.ip(),
-            // What sets temporary addresses apart is not told; the default route's is the one that the system prefers.
-            temporary: interface.ip().is_ipv6() && defaults.contains(&Some(interface.ip())),
+            temporary: flags.get(&interface.ip()).is_some_and(|flags| flags.temporary),
             default_route: default_interfaces.contains(&interface.name.as_str()),
             network_cost: cost(&interface.name),
         })
@@ -34,6 +76,25 @@ pub(crate) fn addresses() -> Vec<LocalAddress> {
     found.dedup_by_key(|address| address.address);
     found.truncate(MAX_ADDRESSES);
     found
+}
+
+/// What the system says of its IPv6 addresses; nothing where it does not say it.
+fn ipv6_flags() -> BTreeMap<IpAddr, Ipv6Flags> {
+    #[cfg(target_os = "linux")]
+    return std::fs::read_to_string("/proc/net/if_inet6")
+        .map(|table| ipv6::parse(&table))
+        .unwrap_or_default();
+    #[cfg(not(target_os = "linux"))]
+    BTreeMap::new()
+}
+
+/// What sets an IPv6 address apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ipv6Flags {
+    /// Made for privacy, and changed now and then (RFC 8981).
+    temporary: bool,
+    /// Not yet known to be unique, or known not to be, or no longer to be used for something new (RFC 4862).
+    unusable: bool,
 }
 
 fn is_usable(address: IpAddr) -> bool {
