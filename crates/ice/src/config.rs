@@ -162,12 +162,14 @@ pub struct LocalAddress {
     pub default_route: bool,
     /// What using the network costs, 0 (wired) to 999.
     pub network_cost: u16,
+    /// The network to which it belongs, such as the index of its interface: the same address in another network is another address.
+    pub network: u32,
 }
 
 impl From<IpAddr> for LocalAddress {
     /// An address about which nothing else is known.
     fn from(address: IpAddr) -> Self {
-        Self { address, temporary: false, default_route: true, network_cost: 0 }
+        Self { address, temporary: false, default_route: true, network_cost: 0, network: 0 }
     }
 }
 

@@ -65,21 +65,24 @@ impl Agent {
     /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change. Sockets of
     /// addresses that are gone are closed, and new addresses used at once.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
+        let before = self.usable_addresses();
         self.addresses = addresses.to_vec();
         if self.gathering == GatheringState::New || self.state == State::Closed {
             return;
         }
-        let usable = self.usable_addresses();
+        let mut kept = self.usable_addresses();
+        // The same address in another network is another one: what NATs and servers know of it is void.
+        kept.retain(|one| before.iter().all(|old| old.address != one.address || old.network == one.network));
         let gone: Vec<BindId> = self
             .sockets
             .iter()
-            .filter(|(_, socket)| !usable.iter().any(|one| one.address == socket.address))
+            .filter(|(_, socket)| !kept.iter().any(|one| one.address == socket.address))
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
             self.close_socket(now, id);
         }
-        self.close_streams_except(now, &usable);
+        self.close_streams_except(now, &kept);
         self.open_sockets(now);
         self.update(now);
     }

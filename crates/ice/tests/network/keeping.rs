@@ -166,3 +166,19 @@ fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
         assert!(lab.connected());
     }
 }
+
+#[test]
+fn the_same_address_in_another_network_is_another_address() {
+    let mut lab = lan(7);
+    let port = |lab: &Lab| lab.peer(ALICE).selected.last().map(|pair| pair.path.local.port());
+    let before = port(&lab);
+    lab.with(ALICE, |host, now| {
+        host.addresses[0].network = 7;
+        let addresses = host.addresses.clone();
+        host.agent.handle_network_change(now, &addresses);
+        host.selected.clear();
+    });
+    assert!(lab.run_until(SECOND * 2, |lab| lab.settled() && !lab.peer(ALICE).selected.is_empty()));
+    assert_ne!(port(&lab), before);
+    assert!(lab.talks());
+}

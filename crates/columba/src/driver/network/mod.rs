@@ -70,6 +70,7 @@ fn addresses() -> Vec<LocalAddress> {
             temporary: flags.get(&interface.ip()).is_some_and(|flags| flags.temporary),
             default_route: default_interfaces.contains(&interface.name.as_str()),
             network_cost: cost(&interface.name),
+            network: interface.index.unwrap_or_default(),
         })
         .collect();
     found.sort_by_key(|address| address.address);
