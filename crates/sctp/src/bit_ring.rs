@@ -79,9 +79,15 @@ impl BitRing {
     }
 
     /// The runs of members without holes, in order: first and last.
+    #[cfg(test)]
     pub(crate) fn runs(&self) -> impl Iterator<Item = (Tsn, Tsn)> + '_ {
+        self.runs_from(None)
+    }
+
+    /// The same, from a TSN on that is not before the base.
+    pub(crate) fn runs_from(&self, first: Option<Tsn>) -> impl Iterator<Item = (Tsn, Tsn)> + '_ {
         let origin = Tsn(self.base.0 & !63);
-        let mut position = (self.base.0 % 64) as usize;
+        let mut position = self.bit(first.unwrap_or(self.base));
         std::iter::from_fn(move || {
             let start = self.find(position, true);
             if start >= self.words.len() * 64 {

@@ -41,6 +41,8 @@ pub struct Config {
     pub interleaving: bool,
     /// Which stream sends next. Default: by weight.
     pub scheduling: Scheduling,
+    /// How fast to send. Default: by a model of the path.
+    pub congestion_control: CongestionControl,
     /// How often to ask whether an idle peer is still there. Default 30 s.
     pub heartbeat_interval: Duration,
     /// How many times in a row a peer may leave data or heartbeats unanswered before the association ends; `None` is for
@@ -76,6 +78,7 @@ impl Default for Config {
             zero_checksum: true,
             interleaving: true,
             scheduling: Scheduling::default(),
+            congestion_control: CongestionControl::default(),
             heartbeat_interval: Duration::from_secs(30),
             max_retransmissions: None,
             max_init_retransmissions: None,
@@ -85,6 +88,19 @@ impl Default for Config {
             sack_delay: Duration::from_millis(20),
         }
     }
+}
+
+/// How the sending rate follows the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// By a model of the path's bandwidth and round trip, in the manner of BBRv3 (draft-ietf-ccwg-bbr): fills fast and long
+    /// paths in spite of random loss, and keeps queues short.
+    #[default]
+    Bbr,
+    /// CUBIC (RFC 9438): what TCP does almost everywhere.
+    Cubic,
+    /// NewReno, as RFC 9260 section 7.2 has it.
+    NewReno,
 }
 
 /// Which stream sends next, when several have something to send (RFC 8260 section 3). Without interleaving a message that has

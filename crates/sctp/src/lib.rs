@@ -51,7 +51,7 @@ mod wire;
 
 pub use association::{Association, Ecn};
 pub use budget::{Budget, Unlimited};
-pub use config::{Config, Scheduling};
+pub use config::{Config, CongestionControl, Scheduling};
 pub use error::{CloseReason, ImportError, SendError};
 pub use event::Event;
 pub use message::{Message, ReceivedMessage, Reliability};

@@ -1,58 +1,44 @@
-//! How fast it goes over simulated paths.
+//! How fast it goes over simulated paths; the long and fast ones are in `goals.rs`.
 
 mod sim;
 
-use std::time::{Duration, Instant};
+use columba_netsim::{Link, Loss};
+use columba_sctp::CongestionControl::{Bbr, Cubic, NewReno};
+use sim::flows::{Flow, Shared, jain, path};
 
-use bytes::Bytes;
-use columba_netsim::{Link, Queue};
-use columba_sctp::{Config, Message, Ppid, StreamId};
-use sim::{Host, Pair};
-
-/// Reads all, and keeps the queue of whoever has begun to send full.
-fn pump(host: &mut Host, now: Instant) {
-    while let Some(message) = host.association.receive(StreamId(0)) {
-        host.received_bytes += message.payload.len() as u64;
-    }
-    fill(host, now);
-}
-
-fn fill(host: &mut Host, now: Instant) {
-    if !host.events.is_empty() && host.sends {
-        while host.association.total_buffered_amount() < 4 << 20 {
-            let message = Message::new(Ppid(53), Bytes::from_static(&[7; 64 * 1024]));
-            host.association.send(now, StreamId(0), message).unwrap();
-        }
-    }
-}
-
-/// Mbit/s between `from` and `to` seconds.
-fn measure(link: &Link, seed: u64, from: u64, to: u64) -> f64 {
-    let config = Config::default();
-    let mut pair = Pair::new(seed, &config, link, pump);
-    pair.connect();
-    pair.run_for(Duration::from_millis(500));
-    pair.with(0, |host, now| {
-        host.sends = true;
-        fill(host, now);
-    });
-    pair.run_for(Duration::from_secs(from));
-    let before = pair.host(1).received_bytes;
-    pair.run_for(Duration::from_secs(to - from));
-    (pair.host(1).received_bytes - before) as f64 * 8.0 / (to - from) as f64 / 1e6
-}
-
-fn path(rate: u64, round_trip_ms: u64) -> Link {
-    Link {
-        delay: Duration::from_millis(round_trip_ms) / 2,
-        rate: Some(rate),
-        // As much as is on the way in a round trip.
-        queue: Queue::DropTail { bytes: (rate / 8 * round_trip_ms / 1000) as usize },
-        ..Link::default()
-    }
+/// Mbit/s of one flow, after a warm-up, over as many seconds.
+fn alone(link: &Link, flow: Flow, warm_up: f64, seconds: f64) -> f64 {
+    let mut shared = Shared::new(3, link, &[flow]);
+    shared.run(warm_up);
+    shared.run(seconds)[0].megabits
 }
 
 #[test]
 fn a_clean_path_is_filled() {
-    assert!(measure(&path(100_000_000, 40), 1, 2, 5) > 85.0);
+    for control in [Bbr, Cubic, NewReno] {
+        let got = alone(&path(20.0, 40, 1.0), Flow::new(control), 2.0, 5.0);
+        assert!(got > 18.0, "{control:?}: {got}");
+    }
+}
+
+#[test]
+fn random_loss_does_not_slow_the_model_down() {
+    for (loss, least) in [(0.01, 18.0), (0.05, 16.5), (0.3, 10.0)] {
+        let link = Link { loss: Loss::Random(loss), ..path(20.0, 20, 1.0) };
+        let got = alone(&link, Flow::new(Bbr), 10.0, 10.0);
+        assert!(got > least, "{loss}: {got}");
+    }
+}
+
+#[test]
+fn flows_share() {
+    for (first, second) in [(Bbr, Bbr), (Bbr, Cubic), (Cubic, Bbr), (Cubic, Cubic)] {
+        let flows = [Flow::new(first), Flow::new(second).starting(5.0)];
+        let mut shared = Shared::new(3, &path(20.0, 40, 1.0), &flows);
+        shared.run(20.0);
+        let outcomes = shared.run(40.0);
+        let index = jain(&outcomes);
+        let least = if first == second { 0.9 } else { 0.8 };
+        assert!(index > least, "{first:?} and {second:?}: {outcomes:?}");
+    }
 }

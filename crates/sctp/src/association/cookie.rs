@@ -60,9 +60,13 @@ impl Cookie {
         writer.u32(self.peer.window);
         writer.u16(self.peer.incoming_streams);
         let extensions = self.peer.extensions;
-        for set in
-            [extensions.forward_tsn, extensions.reconfig, extensions.interleaving, extensions.zero_checksum]
-        {
+        for set in [
+            extensions.forward_tsn,
+            extensions.reconfig,
+            extensions.interleaving,
+            extensions.zero_checksum,
+            extensions.partial_sacks,
+        ] {
             writer.u8(u8::from(set));
         }
         code.copy_from_slice(&authenticate(content, key));
@@ -100,6 +104,7 @@ impl Cookie {
                     reconfig: reader.u8()? != 0,
                     interleaving: reader.u8()? != 0,
                     zero_checksum: reader.u8()? != 0,
+                    partial_sacks: reader.u8()? != 0,
                 },
             },
         })
@@ -112,7 +117,7 @@ fn authenticate(content: &[u8], key: &[u8; 16]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-const CONTENT: usize = 42;
+const CONTENT: usize = 43;
 /// How many bytes a cookie has.
 pub(super) const LENGTH: usize = CONTENT + 16;
 

@@ -65,6 +65,7 @@ impl Association {
                 reconfig: true,
                 interleaving: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
+                partial_sacks: true,
             },
             cookie: &[],
             unrecognized: &[],
@@ -207,7 +208,7 @@ impl Association {
         };
         self.peer = PeerInit { extensions, ..peer };
         self.sender.start(peer.window, extensions.interleaving, extensions.forward_tsn);
-        self.receiver.start(peer.tsn, extensions.interleaving);
+        self.receiver.start(peer.tsn, extensions.interleaving, extensions.partial_sacks);
         self.resets.start(peer.tsn);
     }
 

@@ -99,7 +99,7 @@ impl Association {
     fn on_chunk(&mut self, now: Instant, header: &Header, chunk: &Chunk<'_>) -> Next {
         match chunk.kind {
             chunk_type::DATA | chunk_type::I_DATA => return self.on_data(now, chunk),
-            chunk_type::SACK => self.on_sack(now, chunk.value),
+            chunk_type::SACK => self.on_sack(now, chunk),
             chunk_type::INIT => {
                 self.on_init(now, chunk.value);
                 return Next::Stop;
@@ -167,11 +167,15 @@ impl Association {
         Next::Continue
     }
 
-    fn on_sack(&mut self, now: Instant, value: &[u8]) {
+    fn on_sack(&mut self, now: Instant, chunk: &Chunk<'_>) {
         if !self.has_peer() {
             return;
         }
-        let Ok(sack) = Sack::parse(value) else { return self.violation(now, "malformed SACK") };
+        // Without an agreement the flags mean nothing.
+        let partial = self.peer.extensions.partial_sacks.then_some(chunk.flags);
+        let Ok(sack) = Sack::parse(partial, chunk.value) else {
+            return self.violation(now, "malformed SACK");
+        };
         match self.sender.on_sack(now, &sack, &mut self.timers) {
             Ok(true) => self.unanswered = 0,
             Ok(false) => {}

@@ -42,8 +42,9 @@ impl Receiver {
     }
 
     /// The handshake is done, or done again: the peer's first TSN is known.
-    pub(crate) fn start(&mut self, initial: Tsn, interleaved: bool) {
+    pub(crate) fn start(&mut self, initial: Tsn, interleaved: bool, partial_sacks: bool) {
         self.tracker = Tracker::new(initial);
+        self.tracker.set_partial_sacks(partial_sacks);
         self.ack = AckState::Idle;
         self.interleaved = interleaved;
         self.reassembly.set_interleaved(interleaved);

@@ -19,6 +19,10 @@ pub(crate) struct Tracker {
     cumulative: Tsn,
     highest: Tsn,
     beyond: BitRing,
+    /// The peer takes SACKs that name only a stretch of what is beyond.
+    partial_sacks: bool,
+    /// Where the next SACK goes on, if the last one had no room for all.
+    resume: Option<Tsn>,
     /// TSNs that have come again since the last SACK; at most [`MAX_DUPLICATES`], more are not reported.
     duplicates: Vec<Tsn>,
 }
@@ -26,7 +30,18 @@ pub(crate) struct Tracker {
 impl Tracker {
     pub(crate) fn new(initial: Tsn) -> Self {
         let cumulative = initial.previous();
-        Self { cumulative, highest: cumulative, beyond: BitRing::new(initial), duplicates: Vec::new() }
+        Self {
+            cumulative,
+            highest: cumulative,
+            beyond: BitRing::new(initial),
+            partial_sacks: false,
+            resume: None,
+            duplicates: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_partial_sacks(&mut self, partial_sacks: bool) {
+        self.partial_sacks = partial_sacks;
     }
 
     pub(crate) fn cumulative(&self) -> Tsn {
@@ -107,15 +122,32 @@ impl Tracker {
         let Some(room) = writer.room().checked_sub(Sack::wire_length(0, 0)) else { return false };
         let fitting = room / 4;
         let cumulative = self.cumulative;
+        let resume = self.resume.take().filter(|tsn| self.partial_sacks && tsn.is_after(cumulative.next()));
         let blocks = || {
-            self.beyond.runs().take(fitting).map(|(first, last)| GapBlock {
+            self.beyond.runs_from(resume).take(fitting).map(|(first, last)| GapBlock {
                 start: first.since(cumulative) as u16,
                 end: last.since(cumulative) as u16,
             })
         };
-        let block_count = if self.has_holes() { blocks().count() } else { 0 };
+        let (mut block_count, mut start, mut end) = (0, cumulative, cumulative);
+        if self.has_holes() {
+            for block in blocks() {
+                block_count += 1;
+                start = cumulative.plus(block.start.into());
+                end = cumulative.plus(block.end.into());
+            }
+        }
+        let mut flags = 0;
+        if self.partial_sacks && block_count > 0 {
+            flags |= if resume.is_some() { Sack::RESUMED } else { 0 };
+            if self.highest.is_after(end) {
+                flags |= Sack::CUT;
+                // With the last block again, so that the hole behind it is told of, too.
+                self.resume = Some(if block_count > 1 { start } else { end.next() });
+            }
+        }
         let duplicates = self.duplicates.len().min(fitting - block_count);
-        writer.chunk(chunk_type::SACK, 0, |writer| {
+        writer.chunk(chunk_type::SACK, flags, |writer| {
             writer.u32(cumulative.0);
             writer.u32(window);
             writer.u16(block_count as u16);
@@ -146,7 +178,7 @@ mod tests {
         let mut buffer = [0; 1200];
         let mut writer = Writer::new(&mut buffer);
         assert!(tracker.write_sack(&mut writer, 1000));
-        let sack = Sack::parse(&writer.written()[4..]).expect("we wrote it");
+        let sack = Sack::parse(Some(writer.written()[1]), &writer.written()[4..]).expect("we wrote it");
         assert_eq!(sack.cumulative_tsn, tracker.cumulative());
         (sack.blocks().map(|block| (block.start, block.end)).collect(), sack.duplicates)
     }

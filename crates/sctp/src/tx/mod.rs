@@ -1,6 +1,7 @@
 //! Sending: what waits, what is in flight, what is lost, and how fast to go.
 
 pub(crate) mod congestion;
+mod delivery;
 mod outstanding;
 mod pacer;
 mod queue;
@@ -12,6 +13,7 @@ pub(crate) use outstanding::Policy;
 pub(crate) use queue::QueuedMessage;
 pub(crate) use sender::Sender;
 
+use delivery::{Delivery, Marks};
 use pacer::Pacer;
 use queue::{Fragment, SendQueue};
 use rack::Rack;

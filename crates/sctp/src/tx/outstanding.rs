@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::Marks;
 use crate::bit_ring::BitRing;
 use crate::serial::{Ppid, StreamId, Tsn};
 use crate::wire::{Data, Sack, Skipped};
@@ -33,6 +34,7 @@ pub(crate) struct Sent {
     /// How often it was sent.
     pub(crate) transmissions: u16,
     pub(crate) state: SentState,
+    pub(crate) marks: Marks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) struct AckSummary {
     pub(crate) advanced: bool,
     /// Bytes (of chunks on the wire) acknowledged for the first time.
     pub(crate) acked: usize,
+    /// Of these, what was sent in a quiet phase of the controller.
+    pub(crate) quiet: usize,
     /// What was known when the latest sent of the newly acknowledged chunks was sent.
     pub(crate) newest: Option<NewestAcked>,
     /// Something that had been taken for lost, and not been sent again, has arrived.
@@ -67,6 +71,7 @@ pub(crate) struct NewestAcked {
     pub(crate) tsn: Tsn,
     pub(crate) sent_at: Instant,
     pub(crate) retransmitted: bool,
+    pub(crate) marks: Marks,
 }
 
 /// The peer acknowledges what was never sent.
@@ -81,6 +86,8 @@ pub(crate) struct Outstanding {
     chunks: VecDeque<Sent>,
     acked: BitRing,
     highest_acked: Tsn,
+    /// The first and the last TSN of which the last SACK has told; `None` where nothing bounds it.
+    told: (Option<Tsn>, Option<Tsn>),
     interleaved: bool,
     /// Bytes of chunks on the way, as they are on the wire.
     in_flight: usize,
@@ -97,6 +104,7 @@ impl Outstanding {
             chunks: VecDeque::new(),
             acked: BitRing::new(initial),
             highest_acked: initial.previous(),
+            told: (None, None),
             interleaved: false,
             in_flight: 0,
             payload: 0,
@@ -135,6 +143,12 @@ impl Outstanding {
         self.highest_acked
     }
 
+    /// Whether the peer had the room to say that it has this chunk.
+    pub(crate) fn is_told(&self, tsn: Tsn) -> bool {
+        let (first, last) = self.told;
+        first.is_none_or(|first| !first.is_after(tsn)) && last.is_none_or(|last| !tsn.is_after(last))
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.chunks.len() >= MAX_CHUNKS
     }
@@ -171,11 +185,18 @@ impl Outstanding {
     }
 
     /// A chunk goes out again.
-    pub(crate) fn resend(&mut self, tsn: Tsn, now: Instant) -> Option<&Sent> {
+    pub(crate) fn resend(
+        &mut self,
+        tsn: Tsn,
+        now: Instant,
+        mut marks: impl FnMut(usize, usize) -> Marks,
+    ) -> Option<&Sent> {
         let index = tsn.since(self.base) as usize;
         let sent = self.chunks.get_mut(index)?;
+        let length = sent.wire_length(self.interleaved);
+        sent.marks = marks(self.in_flight, length);
         if sent.state == SentState::Lost {
-            self.in_flight += sent.wire_length(self.interleaved);
+            self.in_flight += length;
         }
         sent.state = SentState::InFlight;
         sent.sent_at = now;
@@ -192,8 +213,14 @@ impl Outstanding {
         if passed as usize > self.chunks.len() {
             return Err(NeverSent);
         }
-        let mut summary =
-            AckSummary { advanced: passed > 0, acked: 0, newest: None, revived: false, reordered: false };
+        let mut summary = AckSummary {
+            advanced: passed > 0,
+            acked: 0,
+            quiet: 0,
+            newest: None,
+            revived: false,
+            reordered: false,
+        };
         for _ in 0..passed {
             self.acknowledge_first(&mut summary);
         }
@@ -226,12 +253,14 @@ impl Outstanding {
         let cumulative = sack.cumulative_tsn;
         let sent_count = self.chunks.len() as u32;
         let mut least = 2;
+        let mut first = None;
         for block in sack.blocks() {
             let (start, end) = (u32::from(block.start), u32::from(block.end));
             if start < least || end < start || end > sent_count {
                 continue;
             }
             least = end + 2;
+            first.get_or_insert_with(|| cumulative.plus(start));
             let (base, interleaved, highest) = (self.base, self.interleaved, self.highest_acked);
             let (chunks, in_flight, payload) = (&mut self.chunks, &mut self.in_flight, &mut self.payload);
             self.acked.insert_range(cumulative.plus(start), cumulative.plus(end), |tsn| {
@@ -249,6 +278,8 @@ impl Outstanding {
                 self.highest_acked = cumulative.plus(end);
             }
         }
+        let last = cumulative.plus(least - 2);
+        self.told = (first.filter(|_| sack.is_resumed()), sack.is_cut().then_some(last));
     }
 
     /// A receiver may throw away what it has acknowledged only in gap blocks (RFC 9260 section 6.2). It has done so if the
@@ -267,18 +298,15 @@ impl Outstanding {
         }
     }
 
-    /// Takes a chunk in flight for lost; says how long it is on the wire.
-    pub(crate) fn mark_lost(&mut self, tsn: Tsn) -> usize {
+    /// Takes a chunk in flight for lost; says how long it is on the wire, and what it remembers.
+    pub(crate) fn mark_lost(&mut self, tsn: Tsn) -> Option<(usize, Marks)> {
         let index = tsn.since(self.base) as usize;
-        let Some(sent) = self.chunks.get_mut(index) else { return 0 };
-        if sent.state != SentState::InFlight {
-            return 0;
-        }
+        let sent = self.chunks.get_mut(index).filter(|sent| sent.state == SentState::InFlight)?;
         sent.state = SentState::Lost;
         let length = sent.wire_length(self.interleaved);
         self.in_flight -= length;
         self.lost.push_back(tsn);
-        length
+        Some((length, sent.marks))
     }
 
     /// Takes all that is in flight for lost: the timer has expired.
@@ -395,12 +423,17 @@ impl AckSummary {
     /// Counts a chunk that is acknowledged for the first time.
     fn count(&mut self, tsn: Tsn, sent: &mut Sent, length: usize, highest_acked: Tsn) {
         self.acked += length;
+        self.quiet += if sent.marks.quiet { length } else { 0 };
         self.revived |= sent.state == SentState::Lost;
         self.reordered |= sent.transmissions == 1 && highest_acked.is_after(tsn);
         // Of chunks sent at the same time, the one with the higher TSN is the later.
         if self.newest.is_none_or(|newest| newest.sent_at <= sent.sent_at) {
-            self.newest =
-                Some(NewestAcked { tsn, sent_at: sent.sent_at, retransmitted: sent.transmissions > 1 });
+            self.newest = Some(NewestAcked {
+                tsn,
+                sent_at: sent.sent_at,
+                retransmitted: sent.transmissions > 1,
+                marks: sent.marks,
+            });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::Marks;
 use super::outstanding::{AckSummary, Outstanding, SentState};
 use super::rtt::RoundTrip;
 use crate::serial::Tsn;
@@ -23,15 +24,6 @@ pub(crate) struct Rack {
     cursor: Tsn,
     /// Chunks sent more than once, in order of time. At most one entry for each transmission that is not settled.
     resent: VecDeque<(Instant, Tsn)>,
-}
-
-/// What loss detection has found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Detection {
-    /// Bytes taken for lost.
-    pub(crate) lost: usize,
-    /// When to look again.
-    pub(crate) again: Option<Instant>,
 }
 
 impl Rack {
@@ -91,16 +83,22 @@ impl Rack {
         }
     }
 
-    /// Finds what is lost.
+    /// Finds what is lost, and tells of each such chunk how long it is and what it remembers. Says when to look again.
     pub(crate) fn detect(
         &mut self,
         now: Instant,
         chunks: &mut Outstanding,
         round_trip: &RoundTrip,
         recovering: bool,
-    ) -> Detection {
-        let mut detection = Detection::default();
-        let Some((newest_sent, newest_tsn)) = self.newest else { return detection };
+        mut lost: impl FnMut(usize, &Marks),
+    ) -> Option<Instant> {
+        let mut again = None;
+        let (newest_sent, newest_tsn) = self.newest?;
+        let mut mark = |chunks: &mut Outstanding, tsn| {
+            if let Some((length, marks)) = chunks.mark_lost(tsn) {
+                lost(length, &marks);
+            }
+        };
         let patience = self.round_trip + self.reordering_window(chunks, round_trip, recovering);
         let overtaken =
             |sent_at, tsn| sent_at < newest_sent || (sent_at == newest_sent && newest_tsn.is_after(tsn));
@@ -111,14 +109,14 @@ impl Rack {
                     .get(tsn)
                     .is_some_and(|sent| sent.state == SentState::InFlight && sent.sent_at == sent_at);
             if current {
-                if !overtaken(sent_at, tsn) {
+                if !overtaken(sent_at, tsn) || !chunks.is_told(tsn) {
                     break;
                 }
                 if sent_at + patience > now {
-                    detection.look_again(sent_at + patience);
+                    again = Some(sent_at + patience);
                     break;
                 }
-                detection.lost += chunks.mark_lost(tsn);
+                mark(chunks, tsn);
             }
             self.resent.pop_front();
         }
@@ -127,18 +125,19 @@ impl Rack {
         }
         while let Some(sent) = chunks.get(self.cursor) {
             if sent.state == SentState::InFlight && sent.transmissions == 1 {
-                if !overtaken(sent.sent_at, self.cursor) {
+                if !overtaken(sent.sent_at, self.cursor) || !chunks.is_told(self.cursor) {
                     break;
                 }
                 if sent.sent_at + patience > now {
-                    detection.look_again(sent.sent_at + patience);
+                    let when = sent.sent_at + patience;
+                    again = Some(again.map_or(when, |again: Instant| again.min(when)));
                     break;
                 }
-                detection.lost += chunks.mark_lost(self.cursor);
+                mark(chunks, self.cursor);
             }
             self.cursor = self.cursor.next();
         }
-        detection
+        again
     }
 
     /// How long to wait for what may only be late (RFC 8985 section 6.2.3).
@@ -151,12 +150,6 @@ impl Rack {
         }
         let least = round_trip.min().unwrap_or_default();
         (least * self.window_quarters / 4).min(round_trip.estimate())
-    }
-}
-
-impl Detection {
-    fn look_again(&mut self, when: Instant) {
-        self.again = Some(self.again.map_or(when, |again| again.min(when)));
     }
 }
 

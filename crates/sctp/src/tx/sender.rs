@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::congestion::{Ack, Controller, NewReno};
-use super::outstanding::{NeverSent, NewestAcked, Outstanding, Policy, Sent, SentState};
-use super::{Fragment, Pacer, Rack, RoundTrip, SendQueue};
-use crate::config::Config;
+use super::congestion::{Ack, Controller, Lost, controller};
+use super::outstanding::{AckSummary, NeverSent, NewestAcked, Outstanding, Policy, Sent, SentState};
+use super::{Delivery, Fragment, Marks, Pacer, Rack, RoundTrip, SendQueue};
+use crate::config::{Config, CongestionControl};
 use crate::serial::{StreamId, Tsn};
 use crate::timers::{Timer, Timers};
 use crate::wire::{DATA_HEADER, ForwardTsn, I_DATA_HEADER, PACKET_HEADER, Sack, Skipped, Writer};
@@ -17,7 +17,11 @@ pub(crate) struct Sender {
     pub(crate) outstanding: Outstanding,
     pub(crate) round_trip: RoundTrip,
     rack: Rack,
+    congestion_control: CongestionControl,
     controller: Box<dyn Controller>,
+    delivery: Delivery,
+    /// The most that was in flight in the last round and in this one.
+    peak_in_flight: [usize; 2],
     pacer: Pacer,
     interleaved: bool,
     /// The peer takes FORWARD-TSN.
@@ -56,7 +60,10 @@ impl Sender {
             outstanding: Outstanding::new(initial),
             round_trip: RoundTrip::new(config.initial_rto, config.min_rto, config.max_rto),
             rack: Rack::new(initial),
-            controller: Box::new(NewReno::new(config.mtu)),
+            congestion_control: config.congestion_control,
+            controller: controller(config.congestion_control, config.mtu, initial.0),
+            delivery: Delivery::new(now),
+            peak_in_flight: [0; 2],
             pacer: Pacer::new(now),
             interleaved: false,
             partial_reliability: false,
@@ -94,12 +101,19 @@ impl Sender {
 
     /// Another path, of which nothing is known but the packet size.
     pub(crate) fn change_path(&mut self, now: Instant, mtu: usize) {
-        self.mtu = mtu;
         self.round_trip.forget();
-        self.controller = Box::new(NewReno::new(mtu));
+        self.controller = controller(self.congestion_control, mtu, self.outstanding.next_tsn().0);
+        self.delivery = Delivery::new(now);
         self.pacer = Pacer::new(now);
+        self.set_mtu(mtu);
         self.recovery = None;
         self.timed_out_at = None;
+    }
+
+    /// Packets may have this size from now on.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
+        self.controller.set_mtu(mtu);
     }
 
     pub(crate) fn mtu(&self) -> usize {
@@ -126,16 +140,14 @@ impl Sender {
         sack: &Sack<'_>,
         timers: &mut Timers,
     ) -> Result<bool, NeverSent> {
-        let in_flight_before = self.outstanding.in_flight();
         let Some(summary) = self.outstanding.on_sack(sack)? else { return Ok(false) };
         self.peer_window = sack.window as usize;
         if summary.acked > 0 {
             self.probing = false;
-            match summary.newest {
-                Some(NewestAcked { sent_at, retransmitted: false, .. }) => {
-                    self.round_trip.measured(now.saturating_duration_since(sent_at));
-                }
-                _ => self.round_trip.answered(),
+            self.delivery.on_acked(now, summary.acked);
+            match measure(now, summary.newest) {
+                Some(round_trip) => self.round_trip.measured(round_trip),
+                None => self.round_trip.answered(),
             }
         }
         self.judge_timeout(summary.revived, summary.newest);
@@ -147,13 +159,9 @@ impl Sender {
             self.recovery = None;
             self.rack.on_recovered();
         }
-        self.detect_loss(now, timers);
-        if summary.acked > 0 {
-            self.controller.on_ack(&Ack {
-                acked: summary.acked,
-                in_flight_before,
-                recovering: self.recovery.is_some(),
-            });
+        let lost = self.detect_loss(now, timers);
+        if let Some(newest) = summary.newest {
+            self.tell_controller(now, &summary, newest, lost);
         }
         if self.outstanding.should_forward() {
             self.forward_due = true;
@@ -169,6 +177,32 @@ impl Sender {
         Ok(true)
     }
 
+    fn tell_controller(
+        &mut self,
+        now: Instant,
+        summary: &AckSummary,
+        newest: NewestAcked,
+        lost: (usize, usize),
+    ) {
+        let sample = self.delivery.sample(now, newest.sent_at, &newest.marks);
+        let in_flight = self.outstanding.in_flight();
+        if sample.round_start {
+            self.peak_in_flight = [self.peak_in_flight[1], in_flight];
+        }
+        self.controller.on_ack(&Ack {
+            now,
+            acked: summary.acked,
+            lost: lost.0,
+            quiet: (summary.quiet, lost.1),
+            in_flight,
+            peak_in_flight: self.peak_in_flight[0].max(self.peak_in_flight[1]),
+            recovering: self.recovery.is_some(),
+            round_trip: measure(now, Some(newest)),
+            smoothed: self.round_trip.estimate(),
+            sample,
+        });
+    }
+
     /// A timeout was spurious if the first thing to arrive after it had been sent before (in the spirit of RFC 5682).
     fn judge_timeout(&mut self, revived: bool, newest: Option<NewestAcked>) {
         let (Some(timed_out_at), Some(newest)) = (self.timed_out_at, newest) else { return };
@@ -179,20 +213,29 @@ impl Sender {
         }
     }
 
-    /// Looks for what is lost.
-    pub(crate) fn detect_loss(&mut self, now: Instant, timers: &mut Timers) {
+    /// Looks for what is lost; says how many bytes, and how many of them were sent in a quiet phase.
+    pub(crate) fn detect_loss(&mut self, now: Instant, timers: &mut Timers) -> (usize, usize) {
         let in_flight = self.outstanding.in_flight();
         let recovering = self.recovery.is_some();
-        let detection = self.rack.detect(now, &mut self.outstanding, &self.round_trip, recovering);
-        match detection.again {
+        let (mut total, mut quiet) = (0, 0);
+        let (delivery, controller) = (&mut self.delivery, &mut self.controller);
+        let tell = |bytes: usize, marks: &Marks| {
+            total += bytes;
+            quiet += if marks.quiet { bytes } else { 0 };
+            delivery.on_lost(bytes);
+            let (in_flight_then, lost_since, app_limited) = delivery.lost_since(marks);
+            controller.on_lost(&Lost { now, in_flight_then, lost_since, app_limited });
+        };
+        match self.rack.detect(now, &mut self.outstanding, &self.round_trip, recovering, tell) {
             Some(again) => timers.set(Timer::Reordering, again),
             None => timers.stop(Timer::Reordering),
         }
-        if detection.lost > 0 && !recovering {
+        if total > 0 && !recovering {
             self.recovery = Some(self.outstanding.next_tsn().previous());
             self.controller.on_congestion(now, in_flight);
             self.free_packet = Some(FreePacket::Retransmit);
         }
+        (total, quiet)
     }
 
     /// The retransmission timer has expired. Says whether anything was in flight.
@@ -200,11 +243,12 @@ impl Sender {
         if self.outstanding.is_empty() {
             return false;
         }
+        let in_flight = self.outstanding.in_flight();
         self.outstanding.mark_all_lost();
         self.rack.on_timeout(self.outstanding.next_tsn());
         // A closed window is no congestion.
         if self.peer_window > 0 {
-            self.controller.on_timeout(now);
+            self.controller.on_timeout(now, in_flight);
         }
         self.round_trip.back_off();
         self.recovery = None;
@@ -255,8 +299,12 @@ impl Sender {
         self.free_packet = None;
         let written = writer.len() - before;
         if written == 0 {
+            // It was the peer's window.
+            self.delivery.note_app_limited(self.outstanding.in_flight());
             return false;
         }
+        let in_flight = self.outstanding.in_flight();
+        self.peak_in_flight[1] = self.peak_in_flight[1].max(in_flight);
         self.last_sent = Some(now);
         self.pacer.sent(written + PACKET_HEADER);
         if !timers.is_set(Timer::Retransmission) || free == Some(FreePacket::Retransmit) {
@@ -272,6 +320,10 @@ impl Sender {
             return true;
         }
         if !self.would_send() {
+            let in_flight = self.outstanding.in_flight();
+            if in_flight < self.window() {
+                self.delivery.note_app_limited(in_flight);
+            }
             return false;
         }
         let Some(rate) = self.pacing_rate() else { return true };
@@ -312,7 +364,7 @@ impl Sender {
             return;
         }
         if let Some(last) = self.last_sent {
-            self.controller.on_idle(now.saturating_duration_since(last), self.round_trip.rto());
+            self.controller.on_idle(now, now.saturating_duration_since(last), self.round_trip.rto());
         }
     }
 
@@ -329,7 +381,9 @@ impl Sender {
     }
 
     fn resend(&mut self, now: Instant, tsn: Tsn, writer: &mut Writer<'_>) {
-        if let Some(sent) = self.outstanding.resend(tsn, now) {
+        let (delivery, quiet) = (&mut self.delivery, self.controller.is_quiet());
+        let marks = |in_flight, length| delivery.mark(now, in_flight, length, quiet);
+        if let Some(sent) = self.outstanding.resend(tsn, now, marks) {
             sent.data(tsn, true).write(writer, self.interleaved);
             self.rack.on_resent(now, tsn);
             self.retransmitted_chunks += 1;
@@ -363,6 +417,7 @@ impl Sender {
                     sent_at: now,
                     transmissions: 1,
                     state: SentState::Abandoned,
+                    marks: Marks::default(),
                 };
                 self.outstanding.push(rest);
             }
@@ -391,7 +446,7 @@ impl Sender {
     }
 
     fn send_fragment(&mut self, now: Instant, fragment: Fragment, writer: &mut Writer<'_>) {
-        let sent = Sent {
+        let mut sent = Sent {
             stream: fragment.stream,
             ppid: fragment.ppid,
             payload: fragment.payload,
@@ -404,7 +459,10 @@ impl Sender {
             sent_at: now,
             transmissions: 1,
             state: SentState::InFlight,
+            marks: Marks::default(),
         };
+        let (in_flight, length) = (self.outstanding.in_flight(), sent.wire_length(self.interleaved));
+        sent.marks = self.delivery.mark(now, in_flight, length, self.controller.is_quiet());
         // The last one before a pause: nothing behind it would make the peer answer.
         let last = self.queue.is_empty()
             || self.outstanding.in_flight() + self.mtu >= self.window()
@@ -447,6 +505,12 @@ impl Sender {
         }
         self.forward_due = false;
     }
+}
+
+/// The round trip that an acknowledgement tells, if that is certain (Karn's rule).
+fn measure(now: Instant, newest: Option<NewestAcked>) -> Option<Duration> {
+    let newest = newest.filter(|newest| !newest.retransmitted)?;
+    Some(now.saturating_duration_since(newest.sent_at))
 }
 
 /// How long a tail-loss probe waits beyond two round trips: for scheduling here and there.

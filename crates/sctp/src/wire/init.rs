@@ -8,6 +8,8 @@ mod parameter {
     pub(super) const STATE_COOKIE: u16 = 7;
     pub(super) const UNRECOGNIZED: u16 = 8;
     pub(super) const ZERO_CHECKSUM: u16 = 0x8001;
+    /// Our own: [`Extensions::partial_sacks`](super::Extensions::partial_sacks). Others skip it without a word.
+    pub(super) const PARTIAL_SACKS: u16 = 0x8c0b;
     pub(super) const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub(super) const FORWARD_TSN: u16 = 0xc000;
     /// Those that have a meaning, but none over DTLS: addresses, cookie preservative, address types, and those of AUTH and ASCONF.
@@ -25,6 +27,8 @@ pub(crate) struct Extensions {
     pub(crate) interleaving: bool,
     /// It takes packets without a checksum.
     pub(crate) zero_checksum: bool,
+    /// It reads SACKs that begin and end anywhere, and holds on to what earlier ones said.
+    pub(crate) partial_sacks: bool,
 }
 
 /// An INIT or INIT ACK chunk.
@@ -65,6 +69,7 @@ impl<'a> Init<'a> {
                 parameter::ZERO_CHECKSUM => {
                     init.extensions.zero_checksum = Reader::new(value).u32() == Ok(DTLS);
                 }
+                parameter::PARTIAL_SACKS => init.extensions.partial_sacks = true,
                 parameter::SUPPORTED_EXTENSIONS => {
                     init.extensions.reconfig |= value.contains(&chunk_type::RECONFIG);
                     init.extensions.interleaving |= value.contains(&chunk_type::I_DATA);
@@ -109,6 +114,9 @@ impl<'a> Init<'a> {
         }
         if extensions.zero_checksum {
             writer.parameter(parameter::ZERO_CHECKSUM, |writer| writer.u32(DTLS));
+        }
+        if extensions.partial_sacks {
+            writer.parameter(parameter::PARTIAL_SACKS, |_| {});
         }
         writer.parameter(parameter::SUPPORTED_EXTENSIONS, |writer| {
             for (supported, chunk) in [

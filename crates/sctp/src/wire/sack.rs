@@ -4,6 +4,9 @@ use super::Reader;
 use crate::error::WireError;
 use crate::serial::Tsn;
 
+/// A SACK with fewer blocks has named all that there is to name: no stack is known to have room for less.
+const FEWEST_BLOCKS: usize = 20;
+
 /// The length of a SACK chunk without blocks and duplicates.
 const HEADER: usize = 16;
 
@@ -22,11 +25,18 @@ pub(crate) struct Sack<'a> {
     pub(crate) window: u32,
     blocks: &'a [u8],
     pub(crate) duplicates: usize,
+    /// The flags, if it is agreed that they mean something.
+    partial: Option<u8>,
 }
 
 impl<'a> Sack<'a> {
-    /// Reads the chunk's value.
-    pub(crate) fn parse(value: &'a [u8]) -> Result<Self, WireError> {
+    /// In a partial SACK: its blocks go on where another had no room for more. What lies before is not named.
+    pub(crate) const RESUMED: u8 = 1;
+    /// In a partial SACK: there is more behind its last block.
+    pub(crate) const CUT: u8 = 2;
+
+    /// Reads the chunk's value, and takes its flags where partial SACKs are agreed upon.
+    pub(crate) fn parse(partial: Option<u8>, value: &'a [u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(value);
         let cumulative_tsn = Tsn(reader.u32()?);
         let window = reader.u32()?;
@@ -34,12 +44,12 @@ impl<'a> Sack<'a> {
         let duplicates = usize::from(reader.u16()?);
         let blocks = reader.bytes(blocks * 4)?;
         reader.bytes(duplicates * 4)?;
-        Ok(Self { cumulative_tsn, window, blocks, duplicates })
+        Ok(Self { cumulative_tsn, window, blocks, duplicates, partial })
     }
 
     /// An acknowledgement without holes.
     pub(crate) fn cumulative(cumulative_tsn: Tsn, window: u32) -> Self {
-        Self { cumulative_tsn, window, blocks: &[], duplicates: 0 }
+        Self { cumulative_tsn, window, blocks: &[], duplicates: 0, partial: None }
     }
 
     /// The gap blocks as the peer wrote them: any order, any value.
@@ -48,6 +58,15 @@ impl<'a> Sack<'a> {
             start: u16::from_be_bytes([block[0], block[1]]),
             end: u16::from_be_bytes([block[2], block[3]]),
         })
+    }
+
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.partial.is_some_and(|flags| flags & Self::RESUMED != 0)
+    }
+
+    /// Whether something may have arrived beyond the last block.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.partial.map_or(self.blocks.len() / 4 >= FEWEST_BLOCKS, |flags| flags & Self::CUT != 0)
     }
 
     /// How many bytes a SACK with so many blocks and duplicates takes.

@@ -1,6 +1,8 @@
 //! Two associations on a simulated path.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod flows;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,24 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    pub(crate) fn new(
+        association: Association,
+        local: SocketAddr,
+        remote: SocketAddr,
+        on_input: fn(&mut Self, Instant),
+    ) -> Self {
+        Self {
+            association,
+            local,
+            remote,
+            events: Vec::new(),
+            on_input,
+            received_bytes: 0,
+            sends: false,
+            messages: Vec::new(),
+        }
+    }
+
     fn after_input(&mut self, now: Instant) {
         while let Some(event) = self.association.poll_event() {
             self.events.push(event);
@@ -75,16 +95,8 @@ impl Pair {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let now = network.now();
         let hosts = [(0, 1), (1, 0)].map(|(local, remote)| {
-            network.add_host(Host {
-                association: Association::new(config.clone(), now, &mut rng),
-                local: addresses[local],
-                remote: addresses[remote],
-                events: Vec::new(),
-                on_input,
-                received_bytes: 0,
-                sends: false,
-                messages: Vec::new(),
-            })
+            let association = Association::new(config.clone(), now, &mut rng);
+            network.add_host(Host::new(association, addresses[local], addresses[remote], on_input))
         });
         let interfaces =
             [0, 1].map(|host| network.attach(hosts[host], zone, addresses[host].ip(), Link::default()));

@@ -17,8 +17,13 @@ const TAG: u32 = 0x0bad_cafe;
 const FIRST: Tsn = Tsn(0xffff_fff0);
 
 /// What every extension is.
-const EVERYTHING: Extensions =
-    Extensions { forward_tsn: true, reconfig: true, interleaving: false, zero_checksum: true };
+const EVERYTHING: Extensions = Extensions {
+    forward_tsn: true,
+    reconfig: true,
+    interleaving: false,
+    zero_checksum: true,
+    partial_sacks: false,
+};
 
 /// An association, and the hand that plays its peer.
 struct Hand {

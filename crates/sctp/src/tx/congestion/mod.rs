@@ -3,26 +3,40 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-mod new_reno;
+use crate::config::CongestionControl;
 
-pub(crate) use new_reno::NewReno;
+mod bbr;
+mod cubic;
+mod new_reno;
+mod slow_start;
+
+use bbr::Bbr;
+use cubic::Cubic;
+use new_reno::NewReno;
+use slow_start::{Growth, HyStart};
 
 /// A congestion controller. It knows nothing of chunks, only of bytes and times.
 pub(crate) trait Controller: Debug + Send {
     /// Something was acknowledged.
     fn on_ack(&mut self, ack: &Ack);
 
-    /// Something was lost, or the path marked a packet: at most once a round trip.
+    /// A chunk was lost. Called for each, before [`on_congestion`](Self::on_congestion) and [`on_ack`](Self::on_ack).
+    fn on_lost(&mut self, _lost: &Lost) {}
+
+    /// Something was lost: at most once a round trip.
     fn on_congestion(&mut self, now: Instant, in_flight: usize);
 
-    /// The retransmission timer has expired.
-    fn on_timeout(&mut self, now: Instant);
+    /// The retransmission timer has expired. What was in flight counts as lost.
+    fn on_timeout(&mut self, now: Instant, in_flight: usize);
 
     /// The last timeout was spurious: nothing had been lost.
     fn on_spurious_timeout(&mut self);
 
-    /// Nothing was sent for a while: the window may not be true any more.
-    fn on_idle(&mut self, idle: Duration, rto: Duration);
+    /// Nothing was sent for a while, and now something is.
+    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
+
+    /// The largest packet has changed; the path has not.
+    fn set_mtu(&mut self, mtu: usize);
 
     /// How many bytes may be in flight.
     fn window(&self) -> usize;
@@ -32,18 +46,85 @@ pub(crate) trait Controller: Debug + Send {
 
     /// Whether the window grows as fast as it can.
     fn in_slow_start(&self) -> bool;
+
+    /// Whether less is sent now than the path bears, so that what is lost was not lost by our fault.
+    fn is_quiet(&self) -> bool {
+        false
+    }
+}
+
+/// The controller that was chosen. `seed` spreads what must not happen at the same time everywhere.
+pub(crate) fn controller(choice: CongestionControl, mtu: usize, seed: u32) -> Box<dyn Controller> {
+    match choice {
+        CongestionControl::Bbr => Box::new(Bbr::new(mtu, seed)),
+        CongestionControl::Cubic => Box::new(Cubic::new(mtu)),
+        CongestionControl::NewReno => Box::new(NewReno::new(mtu)),
+    }
 }
 
 /// An acknowledgement, as controllers see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
+    pub(crate) now: Instant,
     /// Bytes acknowledged for the first time.
     pub(crate) acked: usize,
-    /// What was in flight before it.
-    pub(crate) in_flight_before: usize,
+    /// Bytes that it has shown to be lost.
+    pub(crate) lost: usize,
+    /// Of those acknowledged and those lost, what was sent while [`Controller::is_quiet`].
+    pub(crate) quiet: (usize, usize),
+    /// What is in flight after it.
+    pub(crate) in_flight: usize,
+    /// The most that was in flight in this round and the one before.
+    pub(crate) peak_in_flight: usize,
     /// In a recovery: what was lost is not all acknowledged yet.
     pub(crate) recovering: bool,
+    /// The round trip of what it acknowledges, if that was sent only once.
+    pub(crate) round_trip: Option<Duration>,
+    /// The smoothed round trip.
+    pub(crate) smoothed: Duration,
+    pub(crate) sample: RateSample,
+}
+
+/// How fast data was delivered between two moments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateSample {
+    /// Bytes delivered at its beginning and at its end, counted since birth.
+    pub(crate) prior_delivered: u64,
+    pub(crate) total_delivered: u64,
+    pub(crate) interval: Duration,
+    /// It tells how much there was to send.
+    pub(crate) app_limited: bool,
+    /// What was in flight at its beginning, and what was lost since.
+    pub(crate) in_flight_then: usize,
+    pub(crate) lost_since: usize,
+    /// A round trip has passed since this was last so.
+    pub(crate) round_start: bool,
+}
+
+impl RateSample {
+    pub(crate) fn delivered(&self) -> usize {
+        (self.total_delivered - self.prior_delivered) as usize
+    }
+
+    /// Bytes a second.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        (!self.interval.is_zero()).then(|| self.delivered() as f64 / self.interval.as_secs_f64())
+    }
+}
+
+/// A lost chunk, as controllers see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost {
+    pub(crate) now: Instant,
+    /// What was in flight when it was sent, and what was lost since, itself included.
+    pub(crate) in_flight_then: usize,
+    pub(crate) lost_since: usize,
+    /// There was not enough to send then.
+    pub(crate) app_limited: bool,
 }
 
 /// The initial window in packets (RFC 6928, as RFC 9260 section 7.2.1 allows).
-pub(super) const INITIAL_WINDOW: usize = 10;
+const INITIAL_WINDOW: usize = 10;
+
+/// The least window after loss, in packets (RFC 9260 section 7.2.3).
+const MIN_WINDOW: usize = 4;

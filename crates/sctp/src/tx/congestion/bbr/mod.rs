@@ -1,0 +1,341 @@
+//! A controller with a model of the path, in the manner of BBRv3 (draft-ietf-ccwg-bbr): it measures how fast data is delivered
+//! and how long the way is without a queue, and keeps as much in flight as that needs. Loss bounds it, but does not drive it.
+//!
+//! Deviations from the draft, each where a test shows why:
+//! - Loss that comes even while less is sent than the path bears is not counted as a sign of congestion, and made up for
+//!   (see `model::Ambient`).
+//! - Short-term limits react to a round that loses too much rather than to any loss.
+//! - The least round trip counts as seen again when it is come near to, and what a probe of it shows is believed at once.
+
+mod cycle;
+mod model;
+
+use std::time::{Duration, Instant};
+
+use super::{Ack, Controller, INITIAL_WINDOW, Lost, MIN_WINDOW};
+use cycle::Probe;
+use model::Model;
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Doubling each round, to find the bandwidth.
+    Startup,
+    /// Emptying the queue that this has made.
+    Drain,
+    /// Sending less than is delivered, so that a queue shrinks and others find room.
+    Down,
+    /// Sending as fast as is delivered.
+    Cruise,
+    /// Filling the path again before more is tried.
+    Refill,
+    /// Trying more.
+    Up,
+    /// Sending little, to see the round trip without a queue.
+    ProbeRoundTrip,
+}
+
+/// The controller.
+#[derive(Debug)]
+pub(super) struct Bbr {
+    mtu: usize,
+    /// `None` before the first acknowledgement.
+    model: Option<Model>,
+    phase: Phase,
+    window: usize,
+    /// Bytes a second; `None` before the bandwidth is known.
+    rate: Option<f64>,
+    /// The limits that loss has shown: lasting ones, and those until the next probe.
+    inflight_high: usize,
+    inflight_low: usize,
+    bandwidth_low: f64,
+    latest: Latest,
+    full: FullBandwidth,
+    probe: Probe,
+    /// The window to return to after a probe of the round trip, or a timeout.
+    saved_window: Option<usize>,
+    /// Nothing was sent for a while: the window is not to be judged yet.
+    restarting: bool,
+}
+
+/// What this round has shown.
+#[derive(Debug, Default)]
+struct Latest {
+    bandwidth: f64,
+    inflight: usize,
+    /// The round ends when what was sent after this has arrived.
+    round_end: u64,
+    /// Bytes acknowledged and lost in this round, and how many times something was lost.
+    acked: usize,
+    lost: usize,
+    losses: u32,
+}
+
+/// Whether the bandwidth has stopped to grow.
+#[derive(Debug, Default)]
+struct FullBandwidth {
+    best: f64,
+    rounds: u32,
+    /// It has stopped in this phase.
+    now: bool,
+    /// It has stopped once: startup is over.
+    reached: bool,
+}
+
+impl FullBandwidth {
+    fn restart(&mut self, best: f64) {
+        *self = Self { best, rounds: 0, now: false, reached: self.reached };
+    }
+
+    /// Looks at a round's bandwidth.
+    fn on_round(&mut self, bandwidth: f64) {
+        if bandwidth >= self.best * FULL_GROWTH {
+            return self.restart(bandwidth);
+        }
+        self.rounds += 1;
+        self.now |= self.rounds >= FULL_ROUNDS;
+        self.reached |= self.now;
+    }
+}
+
+impl Bbr {
+    pub(super) fn new(mtu: usize, seed: u32) -> Self {
+        Self {
+            mtu,
+            model: None,
+            phase: Phase::Startup,
+            window: INITIAL_WINDOW * mtu,
+            rate: None,
+            inflight_high: usize::MAX,
+            inflight_low: usize::MAX,
+            bandwidth_low: f64::INFINITY,
+            latest: Latest::default(),
+            full: FullBandwidth::default(),
+            probe: Probe::new(seed),
+            saved_window: None,
+            restarting: false,
+        }
+    }
+
+    fn max_bandwidth(&self) -> f64 {
+        self.model.as_ref().map_or(0.0, Model::max_bandwidth)
+    }
+
+    fn bandwidth(&self) -> f64 {
+        self.max_bandwidth().min(self.bandwidth_low)
+    }
+
+    fn least_window(&self) -> usize {
+        MIN_WINDOW * self.mtu
+    }
+
+    /// Bytes in flight for this gain: what the path holds, and what timers and clumped acknowledgements need.
+    fn inflight(&self, bandwidth: f64, gain: f64) -> usize {
+        let Some(model) = &self.model else { return INITIAL_WINDOW * self.mtu };
+        let burst = 3.0 * (bandwidth * BURST.as_secs_f64()).clamp(2.0 * self.mtu as f64, MAX_BURST);
+        let inflight = (gain * model.product(bandwidth)).max(burst) as usize;
+        let probing = if self.phase == Phase::Up { 2 * self.mtu } else { 0 };
+        inflight.max(self.least_window()) + probing
+    }
+
+    /// The lasting limit, with some room left for others.
+    fn inflight_with_headroom(&self) -> usize {
+        if self.inflight_high == usize::MAX {
+            return usize::MAX;
+        }
+        let headroom = ((self.inflight_high as f64 * HEADROOM) as usize).max(self.mtu);
+        self.inflight_high.saturating_sub(headroom).max(self.least_window())
+    }
+
+    /// Whether so much loss says that there was too much in flight.
+    fn is_too_much(&self, lost: usize, of: usize) -> bool {
+        let ambient = self.model.as_ref().map_or(0.0, Model::ambient_loss);
+        let share = LOSS_THRESHOLD + AMBIENT_SLACK * ambient;
+        lost > LOSS_GRAIN * self.mtu && lost as f64 > share * of as f64
+    }
+
+    fn gains(&self) -> (f64, f64) {
+        match self.phase {
+            Phase::Startup => (STARTUP_GAIN, 2.0),
+            Phase::Drain => (DRAIN_GAIN, 2.0),
+            Phase::Down => (DOWN_GAIN, 2.0),
+            Phase::Cruise | Phase::Refill => (1.0, 2.0),
+            Phase::Up => (UP_GAIN, 2.25),
+            Phase::ProbeRoundTrip => (1.0, 0.5),
+        }
+    }
+
+    fn reset_short_term(&mut self) {
+        self.inflight_low = usize::MAX;
+        self.bandwidth_low = f64::INFINITY;
+    }
+
+    fn learn(&mut self, ack: &Ack) {
+        let (bandwidth, window) = (self.bandwidth(), self.window);
+        let model = self.model.get_or_insert_with(|| Model::new(ack.now));
+        if let Some(round_trip) = ack.round_trip {
+            model.on_round_trip(ack.now, round_trip);
+            self.probe.note_round_trip(round_trip);
+        }
+        // An interval shorter than the round trip is an accident of timing.
+        let plausible = Some(ack.sample.interval) >= model.min_round_trip;
+        if let Some(rate) = ack.sample.rate().filter(|_| plausible) {
+            model.on_rate(rate, ack.sample.app_limited);
+            self.latest.bandwidth = self.latest.bandwidth.max(rate);
+        }
+        model.on_quiet(ack.quiet.0, ack.quiet.1);
+        model.on_aggregation(ack, bandwidth, window);
+        self.latest.inflight = self.latest.inflight.max(ack.sample.delivered());
+        self.latest.acked += ack.acked;
+        self.latest.lost += ack.lost;
+        self.latest.losses += u32::from(ack.lost > 0);
+    }
+
+    /// A round has passed: a round with too much loss lowers the limits until the next probe.
+    fn end_round(&mut self, ack: &Ack) {
+        let too_much = self.is_too_much(self.latest.lost, self.latest.lost + self.latest.acked);
+        if self.phase == Phase::Startup && !ack.sample.app_limited {
+            self.full.on_round(self.latest.bandwidth);
+            // Loss without growth: the queue is full.
+            if too_much && self.latest.losses >= STARTUP_LOSSES && self.full.rounds > 0 {
+                self.full.reached = true;
+                self.inflight_high = self.latest.inflight.max(self.inflight(self.max_bandwidth(), 1.0));
+            }
+        } else if self.phase == Phase::Up {
+            self.full.on_round(self.latest.bandwidth);
+        }
+        if too_much && !matches!(self.phase, Phase::Startup | Phase::Refill | Phase::Up) {
+            self.lower_limits();
+        }
+        self.latest = Latest { round_end: ack.sample.total_delivered, ..Latest::default() };
+    }
+
+    fn lower_limits(&mut self) {
+        let bandwidth = self.bandwidth_low.min(self.max_bandwidth());
+        let inflight = self.inflight_low.min(self.window);
+        self.bandwidth_low = self.latest.bandwidth.max(bandwidth * BETA);
+        self.inflight_low = self.latest.inflight.max((inflight as f64 * BETA) as usize);
+    }
+
+    fn set_rate(&mut self) {
+        let bandwidth = self.bandwidth();
+        let Some(model) = self.model.as_ref().filter(|_| bandwidth > 0.0) else { return };
+        let rate = self.gains().0 * bandwidth * (1.0 - MARGIN) / (1.0 - model.ambient_loss());
+        if self.full.reached || self.rate.is_none_or(|known| rate > known) {
+            self.rate = Some(rate);
+        }
+    }
+
+    fn set_window(&mut self, ack: &Ack) {
+        let extra = self.model.as_ref().map_or(0, Model::extra_acked);
+        let most = self.inflight(self.max_bandwidth(), self.gains().1) + extra;
+        if self.full.reached {
+            self.window = (self.window + ack.acked).min(most);
+        } else if self.window < most || ack.sample.total_delivered < (INITIAL_WINDOW * self.mtu) as u64 {
+            self.window += ack.acked;
+        }
+        self.window = self.window.min(self.cap()).max(self.least_window());
+    }
+
+    fn cap(&self) -> usize {
+        let lasting = match self.phase {
+            Phase::Startup | Phase::Drain => usize::MAX,
+            Phase::Cruise => self.inflight_with_headroom(),
+            Phase::Down | Phase::Refill | Phase::Up => self.inflight_high,
+            Phase::ProbeRoundTrip => {
+                self.inflight_with_headroom().min(self.inflight(self.bandwidth(), self.gains().1))
+            }
+        };
+        lasting.min(self.inflight_low)
+    }
+
+    fn save_window(&mut self) {
+        self.saved_window = Some(self.saved_window.unwrap_or(0).max(self.window));
+    }
+}
+
+impl Controller for Bbr {
+    fn on_ack(&mut self, ack: &Ack) {
+        self.learn(ack);
+        if ack.sample.prior_delivered >= self.latest.round_end {
+            self.end_round(ack);
+        }
+        self.advance(ack);
+        self.set_rate();
+        self.set_window(ack);
+        self.restarting = false;
+    }
+
+    fn on_lost(&mut self, lost: &Lost) {
+        if self.probe.is_open() && self.is_too_much(lost.lost_since, lost.in_flight_then) {
+            self.end_probe(lost);
+        }
+    }
+
+    fn on_congestion(&mut self, _now: Instant, _in_flight: usize) {}
+
+    fn on_timeout(&mut self, _now: Instant, _in_flight: usize) {
+        self.save_window();
+        self.window = self.mtu;
+    }
+
+    fn on_spurious_timeout(&mut self) {
+        if let Some(window) = self.saved_window.take() {
+            self.window = self.window.max(window);
+        }
+    }
+
+    fn on_idle(&mut self, _now: Instant, _idle: Duration, _rto: Duration) {
+        self.restarting = true;
+        if self.full.reached && self.phase != Phase::ProbeRoundTrip {
+            // No faster than the path is known to be, whatever was being tried before the pause.
+            self.rate = self.rate.map(|rate| rate.min(self.bandwidth().max(1.0)));
+        }
+    }
+
+    fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
+    }
+
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn pacing_rate(&self) -> Option<u64> {
+        self.rate.map(|rate| rate as u64)
+    }
+
+    fn in_slow_start(&self) -> bool {
+        self.phase == Phase::Startup
+    }
+
+    fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Down | Phase::ProbeRoundTrip)
+    }
+}
+
+/// 4 ln 2: doubles the rate each round.
+const STARTUP_GAIN: f64 = 2.773;
+const DRAIN_GAIN: f64 = 0.5;
+const DOWN_GAIN: f64 = 0.9;
+const UP_GAIN: f64 = 1.25;
+/// How much slower than the bandwidth to send, so that a queue shrinks in the long run.
+const MARGIN: f64 = 0.01;
+/// How much of what was in flight or delivered is kept when loss lowers the limits.
+const BETA: f64 = 0.7;
+/// How much of the lasting limit is left for others.
+const HEADROOM: f64 = 0.15;
+/// The share of loss that says that too much is in flight.
+const LOSS_THRESHOLD: f64 = 0.02;
+/// How much of the ambient loss is allowed for besides, because chance scatters it.
+const AMBIENT_SLACK: f64 = 1.5;
+/// So many lost packets are chance.
+const LOSS_GRAIN: usize = 2;
+/// Startup ends when the bandwidth has not grown by this factor for so many rounds,
+const FULL_GROWTH: f64 = 1.25;
+const FULL_ROUNDS: u32 = 3;
+/// or when so many acknowledgements of a round have shown loss, and it was too much.
+const STARTUP_LOSSES: u32 = 6;
+/// What the pacer may send at once, and how much that is at most.
+const BURST: Duration = Duration::from_millis(1);
+const MAX_BURST: f64 = 65_536.0;
