@@ -29,6 +29,8 @@ pub(crate) struct Marks {
 pub(crate) struct Delivery {
     delivered: u64,
     lost: u64,
+    /// When the path changed: what was sent before tells nothing of it.
+    path_since: Instant,
     delivered_at: Instant,
     first_sent: Instant,
     /// Until so much is delivered, samples say how much there was to send rather than what the path bears.
@@ -42,11 +44,18 @@ impl Delivery {
         Self {
             delivered: 0,
             lost: 0,
+            path_since: now,
             delivered_at: now,
             first_sent: now,
             app_limited_until: 0,
             next_round: 0,
         }
+    }
+
+    /// Another path. The counts go on, because chunks in flight refer to them.
+    pub(crate) fn change_path(&mut self, now: Instant) {
+        *self =
+            Self { delivered: self.delivered, lost: self.lost, next_round: self.delivered, ..Self::new(now) };
     }
 
     /// Marks a chunk of `length` bytes that goes out while `in_flight` bytes are on the way.
@@ -84,8 +93,11 @@ impl Delivery {
         }
     }
 
-    /// Since a chunk that was sent at `sent_at`, until the last delivery.
-    pub(crate) fn sample(&mut self, now: Instant, sent_at: Instant, marks: &Marks) -> RateSample {
+    /// Since a chunk that was sent at `sent_at`, until the last delivery; `None` if it was sent on another path.
+    pub(crate) fn sample(&mut self, now: Instant, sent_at: Instant, marks: &Marks) -> Option<RateSample> {
+        if sent_at < self.path_since {
+            return None;
+        }
         self.first_sent = self.first_sent.max(sent_at);
         let send_elapsed = Duration::from_nanos(marks.since_first.into());
         let ack_elapsed =
@@ -94,7 +106,7 @@ impl Delivery {
         if round_start {
             self.next_round = self.delivered;
         }
-        RateSample {
+        Some(RateSample {
             prior_delivered: marks.delivered,
             total_delivered: self.delivered,
             interval: send_elapsed.max(ack_elapsed),
@@ -102,7 +114,7 @@ impl Delivery {
             in_flight_then: marks.in_flight as usize,
             lost_since: self.lost.saturating_sub(marks.lost) as usize,
             round_start,
-        }
+        })
     }
 
     /// The loss of a chunk, counted with all that was lost since it was sent: bytes in flight then, and bytes lost since.
@@ -129,7 +141,7 @@ mod tests {
         let mut rate = 0.0f64;
         for (n, mark) in marks.iter().enumerate() {
             delivery.on_acked(at(20 + n as u64), 1000);
-            let sample = delivery.sample(at(20 + n as u64), start, mark);
+            let sample = delivery.sample(at(20 + n as u64), start, mark).expect("one path");
             assert_eq!(sample.round_start, n == 0);
             rate = rate.max(sample.rate().unwrap_or(0.0));
         }
@@ -138,10 +150,12 @@ mod tests {
         let mark = delivery.mark(at(29), 0, 1000, false);
         let later = delivery.mark(at(30), 1000, 1000, false);
         delivery.on_acked(at(49), 1000);
-        assert!(delivery.sample(at(49), at(29), &mark).round_start);
+        assert!(delivery.sample(at(49), at(29), &mark).expect("one path").round_start);
         delivery.on_acked(at(50), 1000);
-        let sample = delivery.sample(at(50), at(30), &later);
+        let sample = delivery.sample(at(50), at(30), &later).expect("one path");
         assert_eq!((sample.interval, sample.in_flight_then), (Duration::from_millis(21), 2000));
+        delivery.change_path(at(60));
+        assert!(delivery.sample(at(61), at(30), &later).is_none());
     }
 
     #[test]
@@ -152,9 +166,9 @@ mod tests {
         delivery.note_app_limited(1000);
         let second = delivery.mark(start, 1000, 1000, false);
         delivery.on_acked(start, 1000);
-        assert!(!delivery.sample(start, start, &first).app_limited);
+        assert!(!delivery.sample(start, start, &first).expect("one path").app_limited);
         delivery.on_acked(start, 1000);
-        assert!(delivery.sample(start, start, &second).app_limited);
+        assert!(delivery.sample(start, start, &second).expect("one path").app_limited);
         assert!(!delivery.mark(start, 0, 1000, false).app_limited);
     }
 }

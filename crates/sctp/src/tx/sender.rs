@@ -103,7 +103,8 @@ impl Sender {
     pub(crate) fn change_path(&mut self, now: Instant, mtu: usize) {
         self.round_trip.forget();
         self.controller = controller(self.congestion_control, mtu, self.outstanding.next_tsn().0);
-        self.delivery = Delivery::new(now);
+        self.delivery.change_path(now);
+        self.peak_in_flight = [0; 2];
         self.pacer = Pacer::new(now);
         self.set_mtu(mtu);
         self.recovery = None;
@@ -184,7 +185,7 @@ impl Sender {
         newest: NewestAcked,
         lost: (usize, usize),
     ) {
-        let sample = self.delivery.sample(now, newest.sent_at, &newest.marks);
+        let Some(sample) = self.delivery.sample(now, newest.sent_at, &newest.marks) else { return };
         let in_flight = self.outstanding.in_flight();
         if sample.round_start {
             self.peak_in_flight = [self.peak_in_flight[1], in_flight];
