@@ -12,6 +12,10 @@ pub struct Config {
     /// The size of the largest SCTP packet to send at first, in bytes. Default 1,191: what Chromium uses, and what fits with
     /// DTLS, TURN, UDP and IPv6 headers into the 1,280 bytes that every path bears.
     pub mtu: usize,
+    /// The size of the largest SCTP packet to try, in bytes: whether larger ones than `mtu` get through is found out by padded
+    /// probes (RFC 8899) once there is much to send. That needs packets that are not fragmented below, which only the owner
+    /// knows. A peer that does not say that it knows padding is not sent more than 1,432. Default 1,191: nothing is tried.
+    pub max_mtu: usize,
     /// The largest message that we take, in bytes, as we say in `a=max-message-size`. What is larger is thrown away, with
     /// [`Event::MessageTooLarge`](crate::Event::MessageTooLarge). Default 256 KiB.
     pub max_message_size: usize,
@@ -67,6 +71,7 @@ impl Default for Config {
             local_port: 5000,
             remote_port: 5000,
             mtu: 1191,
+            max_mtu: 1191,
             max_message_size: 256 * 1024,
             max_send_message_size: 64 * 1024,
             send_buffer: 16 << 20,

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Heartbeat,
     /// A stream reset is asked for again.
     Reconfig,
+    /// A probe of the path's MTU is lost, or it is time to search again.
+    PathMtu,
     /// The pacer lets the next packet go.
     Pacing,
 }
@@ -38,6 +40,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Sack,
     Timer::Heartbeat,
     Timer::Reconfig,
+    Timer::PathMtu,
     Timer::Pacing,
 ];
 

@@ -66,6 +66,7 @@ impl Cookie {
             extensions.interleaving,
             extensions.zero_checksum,
             extensions.partial_sacks,
+            extensions.padding,
         ] {
             writer.u8(u8::from(set));
         }
@@ -105,6 +106,7 @@ impl Cookie {
                     interleaving: reader.u8()? != 0,
                     zero_checksum: reader.u8()? != 0,
                     partial_sacks: reader.u8()? != 0,
+                    padding: reader.u8()? != 0,
                 },
             },
         })
@@ -117,7 +119,7 @@ fn authenticate(content: &[u8], key: &[u8; 16]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-const CONTENT: usize = 43;
+const CONTENT: usize = 44;
 /// How many bytes a cookie has.
 pub(super) const LENGTH: usize = CONTENT + 16;
 

@@ -66,6 +66,7 @@ impl Association {
                 interleaving: self.config.interleaving,
                 zero_checksum: self.config.zero_checksum,
                 partial_sacks: true,
+                padding: true,
             },
             cookie: &[],
             unrecognized: &[],
@@ -209,6 +210,7 @@ impl Association {
         self.peer = PeerInit { extensions, ..peer };
         self.sender.start(peer.window, extensions.interleaving, extensions.forward_tsn);
         self.receiver.start(peer.tsn, extensions.interleaving, extensions.partial_sacks);
+        self.path_mtu.set_peer_pads(extensions.padding);
         self.resets.start(peer.tsn);
     }
 

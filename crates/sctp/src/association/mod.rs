@@ -4,6 +4,7 @@ mod cookie;
 mod handshake;
 mod input;
 mod output;
+mod path_mtu;
 mod reset;
 mod shutdown;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::tx::{Policy, QueuedMessage, Sender};
 pub use input::Ecn;
 
 use cookie::PeerInit;
+use path_mtu::PathMtu;
 use reset::Resets;
 
 /// An SCTP association with one peer (RFC 9260), as WebRTC uses it over DTLS (RFC 8261, RFC 8831).
@@ -53,6 +55,7 @@ pub struct Association {
     sender: Sender,
     receiver: Receiver,
     resets: Resets,
+    path_mtu: PathMtu,
     due: Due,
     /// Since when output is held, until the transport can carry it.
     held_since: Option<Instant>,
@@ -133,6 +136,7 @@ impl Association {
             sender: Sender::new(&config, local_tsn, now),
             receiver: Receiver::new(&config, now),
             resets: Resets::new(local_tsn, Vec::new()),
+            path_mtu: PathMtu::new(config.mtu, config.max_mtu),
             rng,
             born: now,
             local_tag,
@@ -308,10 +312,12 @@ impl Association {
         self.config.streams.min(self.peer.incoming_streams)
     }
 
-    /// The route to the peer has changed: round trip, congestion window and packet size are learnt anew. `mtu` is the largest
-    /// SCTP packet, in bytes.
-    pub fn handle_path_change(&mut self, now: Instant, mtu: usize) {
+    /// The route to the peer has changed: round trip, congestion window and packet size are learnt anew. `mtu` and `max_mtu`
+    /// are those of [`Config`] for the new path.
+    pub fn handle_path_change(&mut self, now: Instant, mtu: usize, max_mtu: usize) {
         self.sender.change_path(now, mtu);
+        self.path_mtu.change_path(mtu, max_mtu);
+        self.timers.stop(Timer::PathMtu);
         self.receiver.change_path(now);
         // The new path's round trip is needed, and the peer may not have noticed.
         if self.is_established() {
@@ -390,6 +396,7 @@ impl Association {
             Timer::Retransmission => {
                 if self.sender.on_timeout(now) {
                     self.count_unanswered(now);
+                    self.suspect_black_hole(now);
                 }
             }
             Timer::TailLossProbe => self.sender.on_probe_timeout(),
@@ -399,6 +406,7 @@ impl Association {
             Timer::Sack => self.receiver.acknowledge_now(),
             Timer::Heartbeat => self.on_heartbeat_timeout(now),
             Timer::Reconfig => self.on_reconfig_timeout(now),
+            Timer::PathMtu => self.on_path_mtu_timeout(now),
             // That `poll_transmit` is called after this is all.
             Timer::Pacing => {}
         }

@@ -8,8 +8,9 @@ use crate::timers::Timer;
 use crate::wire::{PACKET_HEADER, Writer, chunk_type, seal};
 
 impl Association {
-    /// Writes the next packet into `buffer`, which holds at least as many bytes as the largest packet
-    /// ([`Stats::mtu`](crate::Stats::mtu)), and says how long it is. Until `None`.
+    /// Writes the next packet into `buffer`, and says how long it is. Until `None`. The buffer holds at least
+    /// [`Config::max_mtu`](crate::Config::max_mtu) bytes; in a smaller one packets are smaller, and larger ones are not tried.
+    /// What is longer than [`Stats::mtu`](crate::Stats::mtu) is a probe that may get lost for its length.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
@@ -49,7 +50,10 @@ impl Association {
                 let length = self.alone(buffer, 0, |writer| self.write_init(writer));
                 Some(length)
             }
-            _ => self.write_chunks(now, budget, buffer),
+            _ => {
+                self.search_path_mtu();
+                self.write_probe(now, buffer).or_else(|| self.write_chunks(now, budget, buffer))
+            }
         }
     }
 
@@ -104,6 +108,9 @@ impl Association {
             self.receiver.write_sack(now, writer, round_trip, &mut self.timers);
         }
         self.sender.write(now, writer, &mut self.timers);
+        if self.sender.take_suspicion() {
+            self.suspect_black_hole(now);
+        }
         self.sender.write_forward(now, writer, &mut self.timers);
     }
 

@@ -129,6 +129,9 @@ impl Association {
         let mut reader = Reader::new(value);
         let Ok(([0, 1], information)) = reader.element() else { return };
         let nonce = Reader::new(information).u64().ok();
+        if nonce.is_some_and(|nonce| self.on_probe_answered(now, nonce)) {
+            return;
+        }
         if let Some((_, asked)) = self.heartbeat.asked.take_if(|(asked, _)| Some(*asked) == nonce) {
             self.sender.round_trip.measured(now.saturating_duration_since(asked));
             self.unanswered = 0;

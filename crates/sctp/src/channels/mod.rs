@@ -420,8 +420,8 @@ impl DataChannels {
     }
 
     /// See [`Association::handle_path_change`].
-    pub fn handle_path_change(&mut self, now: Instant, mtu: usize) {
-        self.association.handle_path_change(now, mtu);
+    pub fn handle_path_change(&mut self, now: Instant, mtu: usize, max_mtu: usize) {
+        self.association.handle_path_change(now, mtu, max_mtu);
     }
 
     /// See [`Association::export_init`].

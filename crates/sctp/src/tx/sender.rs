@@ -27,6 +27,10 @@ pub(crate) struct Sender {
     /// The peer takes FORWARD-TSN.
     partial_reliability: bool,
     mtu: usize,
+    /// What every path bears; no chunk is larger.
+    base_mtu: usize,
+    /// Something had to be sent again more than once, as if packets of its size did not get through.
+    suspicious: bool,
     max_in_flight: usize,
     /// What the peer's last SACK said.
     peer_window: usize,
@@ -68,6 +72,8 @@ impl Sender {
             interleaved: false,
             partial_reliability: false,
             mtu: config.mtu,
+            base_mtu: config.mtu,
+            suspicious: false,
             max_in_flight: config.max_in_flight,
             peer_window: 0,
             recovery: None,
@@ -95,12 +101,13 @@ impl Sender {
         let fresh = Self::new(config, initial, now);
         let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config.scheduling));
         let resetting = queue.restart();
-        *self = Self { queue, mtu: self.mtu, ..fresh };
+        *self = Self { queue, mtu: self.mtu, base_mtu: self.base_mtu, ..fresh };
         resetting
     }
 
     /// Another path, of which nothing is known but the packet size.
     pub(crate) fn change_path(&mut self, now: Instant, mtu: usize) {
+        self.base_mtu = mtu;
         self.round_trip.forget();
         self.controller = controller(self.congestion_control, mtu, self.outstanding.next_tsn().0);
         self.delivery.change_path(now);
@@ -111,14 +118,34 @@ impl Sender {
         self.timed_out_at = None;
     }
 
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
     /// Packets may have this size from now on.
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         self.mtu = mtu;
         self.controller.set_mtu(mtu);
     }
 
-    pub(crate) fn mtu(&self) -> usize {
-        self.mtu
+    /// What was in flight has vanished for its size: it goes out again, in smaller packets.
+    pub(crate) fn on_black_hole(&mut self, now: Instant) {
+        self.on_timeout(now);
+        self.round_trip.answered();
+        self.timed_out_at = None;
+    }
+
+    /// Whether packets seem to vanish since this was asked last.
+    pub(crate) fn take_suspicion(&mut self) -> bool {
+        std::mem::take(&mut self.suspicious)
+    }
+
+    /// The payload of the largest chunk: as many of them as needed fill a packet evenly.
+    fn largest_payload(&self) -> usize {
+        let header = if self.interleaved { I_DATA_HEADER } else { DATA_HEADER };
+        let room = self.mtu.saturating_sub(PACKET_HEADER);
+        let chunks = room.div_ceil(self.base_mtu.saturating_sub(PACKET_HEADER).max(1)).max(1);
+        ((room / chunks) & !3).saturating_sub(header)
     }
 
     pub(crate) fn congestion_window(&self) -> usize {
@@ -386,6 +413,7 @@ impl Sender {
         let marks = |in_flight, length| delivery.mark(now, in_flight, length, quiet);
         if let Some(sent) = self.outstanding.resend(tsn, now, marks) {
             sent.data(tsn, true).write(writer, self.interleaved);
+            self.suspicious |= sent.transmissions > 2;
             self.rack.on_resent(now, tsn);
             self.retransmitted_chunks += 1;
         }
@@ -430,12 +458,12 @@ impl Sender {
 
     fn write_new(&mut self, now: Instant, writer: &mut Writer<'_>, free: bool) {
         let header = if self.interleaved { I_DATA_HEADER } else { DATA_HEADER };
-        let full = self.mtu.saturating_sub(PACKET_HEADER + header) & !3;
+        let full = self.largest_payload();
         while !self.outstanding.is_full() {
             if self.outstanding.in_flight() >= self.window() && !free {
                 return;
             }
-            let mut room = (writer.room() & !3).saturating_sub(header);
+            let mut room = (writer.room() & !3).saturating_sub(header).min(full);
             let credit = self.peer_window.saturating_sub(self.outstanding.payload());
             // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
             if credit < full.min(room) && !self.outstanding.is_empty() {

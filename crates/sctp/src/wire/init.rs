@@ -29,6 +29,8 @@ pub(crate) struct Extensions {
     pub(crate) zero_checksum: bool,
     /// It reads SACKs that begin and end anywhere, and holds on to what earlier ones said.
     pub(crate) partial_sacks: bool,
+    /// It knows the PAD chunk (RFC 4820).
+    pub(crate) padding: bool,
 }
 
 /// An INIT or INIT ACK chunk.
@@ -72,6 +74,7 @@ impl<'a> Init<'a> {
                 parameter::PARTIAL_SACKS => init.extensions.partial_sacks = true,
                 parameter::SUPPORTED_EXTENSIONS => {
                     init.extensions.reconfig |= value.contains(&chunk_type::RECONFIG);
+                    init.extensions.padding |= value.contains(&chunk_type::PAD);
                     init.extensions.interleaving |= value.contains(&chunk_type::I_DATA);
                     init.extensions.forward_tsn |= value.contains(&chunk_type::FORWARD_TSN);
                 }
@@ -121,6 +124,7 @@ impl<'a> Init<'a> {
         writer.parameter(parameter::SUPPORTED_EXTENSIONS, |writer| {
             for (supported, chunk) in [
                 (extensions.reconfig, chunk_type::RECONFIG),
+                (extensions.padding, chunk_type::PAD),
                 (extensions.forward_tsn, chunk_type::FORWARD_TSN),
                 (extensions.interleaving, chunk_type::I_DATA),
                 (extensions.interleaving && extensions.forward_tsn, chunk_type::I_FORWARD_TSN),

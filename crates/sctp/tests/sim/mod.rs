@@ -21,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) on_input: fn(&mut Self, Instant),
     pub(crate) received_bytes: u64,
     pub(crate) sends: bool,
+    /// Bytes of room for a packet.
+    pub(crate) buffer: usize,
     pub(crate) messages: Vec<columba_sctp::ReceivedMessage>,
 }
 
@@ -39,6 +41,7 @@ impl Host {
             on_input,
             received_bytes: 0,
             sends: false,
+            buffer: 10_000,
             messages: Vec::new(),
         }
     }
@@ -67,7 +70,7 @@ impl Endpoint for Host {
     }
 
     fn poll_transmit(&mut self, now: Instant, payload: &mut Vec<u8>) -> Option<Departure> {
-        payload.resize(10_000, 0);
+        payload.resize(self.buffer, 0);
         let length = self.association.poll_transmit(now, &mut Unlimited, payload)?;
         payload.truncate(length);
         Some(Departure::Udp { local: self.local, remote: self.remote, ecn: Ecn::NotEct, segment_size: None })

@@ -23,6 +23,7 @@ const EVERYTHING: Extensions = Extensions {
     interleaving: false,
     zero_checksum: true,
     partial_sacks: false,
+    padding: true,
 };
 
 /// An association, and the hand that plays its peer.
