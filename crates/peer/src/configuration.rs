@@ -20,6 +20,10 @@ pub struct Configuration {
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default 1,200:
     /// with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
+    /// Bytes of the largest UDP payload that is tried where two hosts talk directly: whether larger ones than
+    /// [`datagram_size`](Self::datagram_size) get through is found out once there is much to send (RFC 8899). The sockets must
+    /// not let datagrams be fragmented. More than 16,422 is of no use: a DTLS record has 16,384 bytes at most. Default 16,422.
+    pub max_datagram_size: usize,
     /// Derives the DTLS room's own random numbers from the seed, so that a simulation can be repeated.
     /// Default false. Keys and signatures are random nevertheless; but 64 bits of seed are too few for a real
     /// connection.
@@ -80,6 +84,7 @@ impl Default for Configuration {
             data: DataConfiguration::default(),
             dtls_versions: DtlsVersions::default(),
             datagram_size: 1200,
+            max_datagram_size: 16_422,
             simulated: false,
         }
     }

@@ -56,6 +56,7 @@ impl Data {
         let defaults = Config::default();
         let config = Config {
             mtu: packet_size,
+            max_mtu: packet_size,
             max_message_size: configuration.max_message_size as usize,
             send_buffer: configuration.send_buffer,
             receive_window: defaults.receive_window.min(configuration.receive_buffer),
@@ -128,8 +129,18 @@ impl Data {
         self.channels.handle_timeout(now);
     }
 
-    pub(crate) fn handle_path_change(&mut self, now: Instant) {
-        self.channels.handle_path_change(now, self.packet_size);
+    /// What packets may be tried at most on the path that is taken.
+    pub(crate) fn set_largest_packet(&mut self, largest: usize) {
+        self.channels.set_max_mtu(largest);
+    }
+
+    pub(crate) fn handle_path_change(&mut self, now: Instant, largest: usize) {
+        self.channels.handle_path_change(now, self.packet_size, largest);
+    }
+
+    /// Bytes of the largest packet that the path is known to bear.
+    pub(crate) fn packet_size(&self) -> usize {
+        self.channels.association().stats().mtu
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -228,7 +228,7 @@ impl Peer {
     }
 
     /// What should go out? `buf` must have 2,048 bytes (and 200 more than
-    /// [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch fits in.
+    /// [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch and the largest datagrams fit in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let transmit = self.next_transmit(now, buf);
         if transmit.is_none() {

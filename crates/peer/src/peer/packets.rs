@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use columba_ice::{Ecn, HEADROOM, Path, Received, TAILROOM, Transmit};
+use columba_ice::{
+    CandidateKind, Ecn, HEADROOM, Path, Received, SelectedPair, TAILROOM, Transmit, Transport,
+};
 
 use super::Peer;
 use crate::demux::{Protocol, protocol_of};
@@ -67,11 +69,13 @@ impl Peer {
     /// SCTP packets, each written once at its place and sealed there; several of one size one behind the
     /// other, if the path takes that.
     fn next_batch(&mut self, now: Instant, buf: &mut [u8]) -> Option<(Range<usize>, Option<usize>)> {
-        let (plain, first) = self.next_record(now, buf, HEADROOM, self.packet_size())?;
+        let borne = self.data.packet_size();
+        let (plain, first) = self.next_record(now, buf, HEADROOM, MAX_RECORD)?;
         let size = first.len();
         let mut end = first.end;
-        // A small packet is not made the measure for the large ones that may follow.
-        if size * 2 < self.configuration.datagram_size || !self.agent.takes_batches() {
+        // A small packet is not made the measure for the large ones that may follow; and what may be too large to arrive goes
+        // alone, because the kernel refuses a batch as a whole.
+        if size * 2 < borne || plain > borne || !self.agent.takes_batches() {
             return Some((first, None));
         }
         for _ in 1..MAX_BATCH {
@@ -102,8 +106,9 @@ impl Peer {
         at: usize,
         size: usize,
     ) -> Option<(usize, Range<usize>)> {
+        let start = at + FRONT;
+        let size = size.min(buf.len().checked_sub(start + BACK + TAILROOM)?);
         loop {
-            let start = at + FRONT;
             let length = self.data.poll_transmit(now, buf.get_mut(start..start + size)?)?;
             if let Some(record) = self.link.seal(now, buf, start..start + length) {
                 return Some((length, record));
@@ -112,7 +117,17 @@ impl Peer {
         }
     }
 
-    /// Bytes of the largest SCTP packet. A TURN header comes on top; what the default leaves for it stays
+    /// Bytes of the largest SCTP packet to try on this path. Only between the two hosts themselves are packets kept from being
+    /// fragmented: what a relay does with larger ones, nobody knows.
+    pub(super) fn largest_packet(&self, pair: &SelectedPair) -> usize {
+        let relayed = [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed);
+        if relayed || pair.path.transport != Transport::Udp {
+            return self.packet_size();
+        }
+        packet_size(self.configuration.max_datagram_size).clamp(self.packet_size(), MAX_RECORD)
+    }
+
+    /// Bytes of the largest SCTP packet that every path bears. A TURN header comes on top; what the default leaves for it stays
     /// below IPv6's 1,280 bytes.
     pub(super) fn packet_size(&self) -> usize {
         packet_size(self.configuration.datagram_size)
@@ -154,6 +169,9 @@ pub(super) fn packet_size(datagram_size: usize) -> usize {
     // SCTP pads to four bytes; a whole number of them is what it can fill.
     datagram_size.saturating_sub(FRONT + BACK) & !3
 }
+
+/// Bytes of plaintext that one DTLS record holds (RFC 6347 section 4.1, RFC 9147 section 4).
+const MAX_RECORD: usize = 1 << 14;
 
 /// Datagrams in one batch at most: what Linux takes at once (UDP_MAX_SEGMENTS was 64 before it became 128).
 const MAX_BATCH: usize = 64;

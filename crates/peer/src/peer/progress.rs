@@ -48,8 +48,11 @@ impl Peer {
                 self.begin_dtls(now);
             }
             Ice::Selected(pair) => {
+                let largest = self.largest_packet(&pair);
                 if pair.changed {
-                    self.data.handle_path_change(now);
+                    self.data.handle_path_change(now, largest);
+                } else {
+                    self.data.set_largest_packet(largest);
                 }
                 self.events.push_back(Event::SelectedCandidatePair(Box::new(pair)));
             }

@@ -299,6 +299,11 @@ impl Association {
         self.config.max_send_message_size = limit;
     }
 
+    /// [`Config::max_mtu`], once it is known what the path is made of.
+    pub fn set_max_mtu(&mut self, max_mtu: usize) {
+        self.path_mtu.set_wanted(max_mtu);
+    }
+
     /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 section 5). Before the handshake, or
     /// its packets are dropped as those of somebody else; afterwards it is settled.
     pub fn set_remote_port(&mut self, port: u16) {

@@ -73,6 +73,13 @@ impl PathMtu {
         self.set_peer_pads(self.peer_pads);
     }
 
+    /// Something else may be tried at most.
+    pub(super) fn set_wanted(&mut self, wanted: usize) {
+        self.wanted = wanted.max(self.base) & !3;
+        self.too_large = self.limit() + 4;
+        self.phase = Phase::Idle;
+    }
+
     /// The handshake has told what the peer expects.
     pub(super) fn set_peer_pads(&mut self, pads: bool) {
         self.peer_pads = pads;

@@ -419,6 +419,11 @@ impl DataChannels {
         self.association.set_remote_port(port);
     }
 
+    /// See [`Association::set_max_mtu`].
+    pub fn set_max_mtu(&mut self, max_mtu: usize) {
+        self.association.set_max_mtu(max_mtu);
+    }
+
     /// See [`Association::handle_path_change`].
     pub fn handle_path_change(&mut self, now: Instant, mtu: usize, max_mtu: usize) {
         self.association.handle_path_change(now, mtu, max_mtu);
