@@ -162,6 +162,27 @@ async fn twenty_megabytes_go_each_way_whole() {
     }
 }
 
+/// Loopback bears whatever a DTLS record holds, and the sockets say so truly.
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_grow_to_what_loopback_bears() {
+    let (caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    let mtu = || caller.connection.stats().sctp.association.mtu;
+    assert!(mtu() < 1200, "nothing is tried before there is something to send");
+    soon("the largest datagram", async {
+        while mtu() < (1 << 14) - 4 {
+            for _ in 0..16 {
+                channel.send(vec![7; 64 << 10]).await.unwrap();
+            }
+            for _ in 0..16 {
+                assert_eq!(other.recv().await.map(|message| message.len()), Some(64 << 10));
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_holds_the_sender_back_and_loses_nothing() {
     let (_caller, mut callee, channel) = pair().await;

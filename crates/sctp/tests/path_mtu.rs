@@ -74,7 +74,7 @@ fn packets_grow_to_what_each_path_bears() {
         let mut pair = pair(&path(link_mtu), 65_507);
         assert_eq!(mtu(&pair), BASE, "an idle path is not probed");
         send(&mut pair, 0, 1000);
-        pair.run_for(Duration::from_secs(10));
+        pair.run_for(Duration::from_secs(20));
         let found = mtu(&pair);
         assert!(found <= link_mtu - HEADERS && found + 36 > link_mtu - HEADERS, "{found} of {link_mtu}");
         let lost = pair.host(0).association.stats().retransmitted_chunks;
@@ -102,9 +102,9 @@ fn a_path_that_shrinks_in_the_middle_of_a_transfer_loses_nothing() {
         let there = pair.host(1).messages.len();
         assert!((1..1900).contains(&there), "{there}");
         pair.change_links(|link| link.mtu = 1280);
-        pair.run_for(Duration::from_secs(2));
+        pair.run_for(Duration::from_secs(3));
         assert!(mtu(&pair) <= 1280 - HEADERS, "{} after {before}", mtu(&pair));
-        assert!(pair.host(1).messages.len() > there, "it goes on within two seconds");
+        assert!(pair.host(1).messages.len() > there + 10, "it goes on within three seconds");
         finish(&mut pair, 2000);
     }
 }
@@ -115,7 +115,7 @@ fn a_black_hole_is_seen_although_small_packets_pass() {
     send(&mut pair, 0, 300);
     pair.run_for(Duration::from_millis(500));
     pair.change_links(|link| link.mtu = 1280);
-    for _ in 0..100 {
+    for _ in 0..150 {
         // Unordered and small: it arrives, and what is large before it does not.
         pair.with(0, |host, now| {
             let message = Message {

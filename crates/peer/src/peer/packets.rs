@@ -170,8 +170,9 @@ pub(super) fn packet_size(datagram_size: usize) -> usize {
     datagram_size.saturating_sub(FRONT + BACK) & !3
 }
 
-/// Bytes of plaintext that one DTLS record holds (RFC 6347 section 4.1, RFC 9147 section 4).
-const MAX_RECORD: usize = 1 << 14;
+/// Bytes of plaintext that one DTLS record holds are 16,384 (RFC 6347 section 4.1, RFC 9147 section 4), of which DTLS 1.3 may
+/// take one for the type; SCTP packets are whole words.
+const MAX_RECORD: usize = (1 << 14) - 4;
 
 /// Datagrams in one batch at most: what Linux takes at once (UDP_MAX_SEGMENTS was 64 before it became 128).
 const MAX_BATCH: usize = 64;

@@ -73,9 +73,10 @@ fn a_file_arrives_in_batches_of_one_size() {
         let stats = lab.peer(ALICE).peer.stats(lab.network.now());
         assert_eq!((stats.channels[0].messages_sent, stats.channels[0].bytes_sent), (32, 32 * 65_536));
         assert_eq!(stats.data_channels_opened, 1);
-        // No datagram is larger than what every IPv6 path carries: 1,280 bytes less 48 of headers.
-        assert!(lab.peer(ALICE).largest <= 1232, "{}", lab.peer(ALICE).largest);
         let relayed = nats == [Nat::SYMMETRIC; 2];
+        let largest = lab.peer(ALICE).largest;
+        // What every IPv6 path carries is 1,280 bytes, less 48 of headers.
+        assert_eq!(largest <= 1232, relayed, "{largest}: through a relay nothing larger is tried");
         assert_eq!(lab.peer(ALICE).batches > 0, !relayed, "the kernel cannot cut what a relay wraps");
     }
 }
@@ -247,4 +248,39 @@ fn a_restart_in_the_middle_of_a_transfer_loses_nothing() {
     assert!(lab.run_until(SECOND * 60, |lab| lab.peer(BOB).all_received().len() == 300));
     assert_eq!(lab.peer(BOB).all_received(), (0..300).map(numbered).collect::<Vec<_>>());
     assert!(lab.both(|host| host.errors.is_empty()));
+}
+
+#[test]
+fn datagrams_grow_to_what_the_path_bears_and_shrink_with_it() {
+    for before in [1500, 65_535] {
+        let mut lab = Lab::lan(&Configuration::default(), 0.0, 5);
+        let paths = lab.interfaces.clone();
+        let limit = |lab: &mut Lab, mtu: usize| {
+            for interface in &paths {
+                lab.network.change_link(*interface, |up, down| (up.mtu, down.mtu) = (mtu, mtu));
+            }
+        };
+        limit(&mut lab, before);
+        let (alice, _) = open(&mut lab, DataChannelInit::default());
+        let mtu = |lab: &Lab| lab.peer(ALICE).peer.stats(lab.network.now()).sctp.association.mtu;
+        let known = mtu(&lab);
+        let mut sent = 0;
+        let mut transfer = |lab: &mut Lab, count: usize| {
+            for _ in 0..count {
+                send(lab, ALICE, alice, numbered(sent));
+                sent += 1;
+            }
+            assert!(lab.run_until(SECOND * 60, |lab| lab.peer(BOB).all_received().len() == sent), "{before}");
+        };
+        transfer(&mut lab, 600);
+        lab.run_for(SECOND * 5);
+        let grown = mtu(&lab);
+        // A record has up to 38 bytes of its own, and IP and UDP have 28; the rest is how exactly it is found.
+        let most = (before - 66).min((1 << 14) - 4);
+        assert!(grown > known && (most - 36..=most + 16).contains(&grown), "{grown} of {before}");
+        limit(&mut lab, 1280);
+        transfer(&mut lab, 600);
+        assert!(mtu(&lab) <= 1280 - 28, "{}", mtu(&lab));
+        assert_eq!(lab.peer(BOB).all_received(), (0..1200).map(numbered).collect::<Vec<_>>());
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Abort, Association, State};
+use super::{Abort, Association, MAX_REPLIES, State};
 use crate::error::CloseReason;
 use crate::wire::{
     Chunk, Data, FLAG_REFLECTED_TAG, ForwardTsn, Header, Reader, Sack, cause, chunk_type, parse,
@@ -115,8 +115,9 @@ impl Association {
             }
             chunk_type::COOKIE_ACK => self.on_cookie_ack(now),
             chunk_type::HEARTBEAT => {
-                if self.has_peer() && chunk.value.len() <= MAX_HEARTBEAT {
-                    self.due.heartbeat_ack = Some(Bytes::copy_from_slice(chunk.value));
+                let acks = &self.due.heartbeat_acks;
+                if self.has_peer() && chunk.value.len() <= MAX_HEARTBEAT && acks.len() < MAX_REPLIES {
+                    self.due.heartbeat_acks.push_back(Bytes::copy_from_slice(chunk.value));
                 }
             }
             chunk_type::HEARTBEAT_ACK => self.on_heartbeat_ack(now, chunk.value),

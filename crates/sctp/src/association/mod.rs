@@ -101,8 +101,8 @@ struct Due {
     shutdown_ack: bool,
     abort: Option<Abort>,
     heartbeat: bool,
-    /// The information of the last HEARTBEAT that is not answered yet.
-    heartbeat_ack: Option<Bytes>,
+    /// The information of HEARTBEATs that are not answered yet. At most [`MAX_REPLIES`]; more are not answered.
+    heartbeat_acks: VecDeque<Bytes>,
     /// An ERROR chunk's cause and its information; the last one.
     error: Option<(u16, Bytes)>,
     /// Whole packets that need no state, such as INIT ACK. At most [`MAX_REPLIES`]; more are dropped.

@@ -134,7 +134,9 @@ impl Association {
                 writer.parameter(cause, |writer| writer.bytes(&information));
             });
         }
-        if let Some(information) = self.due.heartbeat_ack.take_if(|bytes| bytes.len() + 8 < writer.room()) {
+        while self.due.heartbeat_acks.front().is_some_and(|bytes| bytes.len() + 8 < writer.room())
+            && let Some(information) = self.due.heartbeat_acks.pop_front()
+        {
             writer.chunk(chunk_type::HEARTBEAT_ACK, 0, |writer| writer.bytes(&information));
         }
         if std::mem::take(&mut self.due.heartbeat)

@@ -26,6 +26,8 @@ pub(super) struct PathMtu {
     /// The smallest size that is too large, as far as is known.
     too_large: usize,
     phase: Phase,
+    /// The last probe that was given up: it may have been only late.
+    given_up: Option<Probe>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +66,15 @@ enum Verdict {
 impl PathMtu {
     pub(super) fn new(base: usize, wanted: usize) -> Self {
         let wanted = wanted.max(base) & !3;
-        Self { base, wanted, peer_pads: false, current: base, too_large: wanted + 4, phase: Phase::Idle }
+        Self {
+            base,
+            wanted,
+            peer_pads: false,
+            current: base,
+            too_large: wanted + 4,
+            phase: Phase::Idle,
+            given_up: None,
+        }
     }
 
     /// Another path.
@@ -126,9 +136,10 @@ impl PathMtu {
         if probe.lost < MAX_PROBES {
             return Verdict::Open;
         }
-        let (size, confirms) = (probe.size, probe.confirms);
-        self.too_large = size;
-        if confirms {
+        let probe = *probe;
+        self.too_large = probe.size;
+        self.given_up = Some(probe);
+        if probe.confirms {
             self.current = self.base;
             return Verdict::BlackHole;
         }
@@ -168,13 +179,18 @@ impl Association {
         }
         // Shorter than RFC 8899 section 5.1.1 has it where the round trip is not known: here it is.
         let patience = self.sender.round_trip.estimate() * 2 + PROBE_SLACK;
-        self.timers.set(Timer::PathMtu, now + patience.min(self.sender.round_trip.rto()));
+        self.timers.set(Timer::PathMtu, now + patience);
         Some(size)
     }
 
     /// A HEARTBEAT has been answered; says whether it was a probe.
     pub(super) fn on_probe_answered(&mut self, now: Instant, nonce: u64) -> bool {
-        let Some(probe) = self.path_mtu.probe().filter(|probe| probe.nonce == nonce).copied() else {
+        let path = &mut self.path_mtu;
+        let late = path.given_up.take_if(|probe| probe.nonce == nonce);
+        if late.is_some() {
+            path.too_large = path.limit() + 4;
+        }
+        let Some(probe) = late.or_else(|| path.probe().copied().filter(|probe| probe.nonce == nonce)) else {
             return false;
         };
         tracing::debug!(size = probe.size, "the path bears packets of this size");
@@ -241,7 +257,7 @@ const PRECISION: usize = 32;
 const MAX_PROBES: u32 = 3;
 /// RFC 8899 section 5.1.1.
 const RAISE: Duration = Duration::from_secs(600);
-/// How long a probe may take beyond two round trips.
-const PROBE_SLACK: Duration = Duration::from_millis(50);
+/// How long a probe may take beyond two round trips: as long as a queue on the way may grow, or a busy peer may take.
+const PROBE_SLACK: Duration = Duration::from_millis(300);
 /// So many packets must wait before larger ones are looked for.
 const WORTH_A_SEARCH: usize = 4;

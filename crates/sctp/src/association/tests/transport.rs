@@ -54,3 +54,15 @@ fn a_peer_without_reconfig_cannot_be_asked_to_reset() {
     hand.association.reset_stream(hand.now, StreamId(9));
     assert_eq!(hand.events(), [Event::ResetRefused(StreamId(9))], "nothing was ever sent there");
 }
+
+#[test]
+fn heartbeats_that_come_together_are_all_answered() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    for nonce in 0..3 {
+        hand.say(|writer| {
+            writer.chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.u64(nonce)));
+        });
+    }
+    let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value[11])).collect();
+    assert_eq!(answered, [0, 1, 2].map(|nonce| (chunk_type::HEARTBEAT_ACK, nonce)));
+}
