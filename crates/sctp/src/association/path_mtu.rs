@@ -104,7 +104,7 @@ impl PathMtu {
     fn candidate(&self) -> Option<usize> {
         let usual = USUAL.into_iter().chain([self.limit()]);
         let usual = usual.filter(|size| (self.current + 1..self.too_large).contains(size)).min();
-        let middle = (self.current + self.too_large) / 2 & !3;
+        let middle = ((self.current + self.too_large) / 2) & !3;
         usual.or_else(|| (self.too_large - self.current > PRECISION).then_some(middle))
     }
 

@@ -132,7 +132,7 @@ impl Bbr {
     /// Bytes in flight for this gain: what the path holds, and what timers and clumped acknowledgements need.
     fn inflight(&self, bandwidth: f64, gain: f64) -> usize {
         let Some(model) = &self.model else { return INITIAL_WINDOW * self.mtu };
-        let burst = 3.0 * (bandwidth * BURST.as_secs_f64()).clamp(2.0 * self.mtu as f64, MAX_BURST);
+        let burst = 3.0 * (bandwidth * BURST.as_secs_f64()).min(MAX_BURST).max(2.0 * self.mtu as f64);
         let inflight = (gain * model.product(bandwidth)).max(burst) as usize;
         let probing = if self.phase == Phase::Up { 2 * self.mtu } else { 0 };
         inflight.max(self.least_window()) + probing
