@@ -23,6 +23,8 @@ pub(super) struct Transaction {
     /// When it is repeated or given up.
     pub(super) next: Instant,
     deadline: Instant,
+    /// It has been missed already, but its answer still counts.
+    late: bool,
 }
 
 /// What it is for.
@@ -73,6 +75,7 @@ impl Transaction {
             first_rto: rto,
             next,
             deadline,
+            late: false,
         }
     }
 
@@ -81,6 +84,13 @@ impl Transaction {
             Kind::Check { pair, .. } | Kind::Consent { pair, .. } => Some(pair),
             Kind::Server { .. } => None,
         }
+    }
+
+    /// Waits on for an answer, however late.
+    fn linger(&mut self, until: Instant) {
+        self.late = true;
+        self.next = until;
+        self.deadline = until;
     }
 
     /// The bytes of a repetition, and when the next is due.
@@ -100,6 +110,13 @@ impl Agent {
             self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect();
         for id in due {
             let Some(transaction) = self.transactions.get_mut(&id) else { continue };
+            if let (Kind::Consent { pair, .. }, false) = (transaction.kind, transaction.late) {
+                // On a path that has become slow all answers come late, and yet the other side consents.
+                let sent = transaction.first;
+                transaction.linger(sent + self.config.timings.consent_timeout);
+                self.handle_consent_silence(now, pair, sent);
+                continue;
+            }
             if transaction.deadline > now {
                 let bytes = transaction.repeat(now);
                 let (base, remote, pair) = (transaction.base, transaction.remote, transaction.pair());
@@ -112,7 +129,7 @@ impl Agent {
             let Some(transaction) = self.transactions.remove(&id) else { continue };
             match transaction.kind {
                 Kind::Check { pair, .. } => self.handle_check_silence(pair),
-                Kind::Consent { pair, .. } => self.handle_consent_silence(now, pair, transaction.first),
+                Kind::Consent { .. } => {}
                 Kind::Server { server, first } => self.handle_server_silence(&transaction, server, first),
             }
         }

@@ -4,4 +4,5 @@ mod failing;
 mod lab;
 mod meeting;
 mod server;
+mod stalling;
 mod talking;
