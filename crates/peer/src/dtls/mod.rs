@@ -3,7 +3,9 @@
 //! Its shape is in place: a packet that was built with room around it is [sealed](Dtls::seal) where it
 //! stands, and what a datagram holds is [read](Dtls::read) into the datagram's own bytes.
 
+mod attempt;
 mod dimpl;
+mod record;
 #[cfg(test)]
 mod tests;
 

@@ -177,12 +177,129 @@ fn noise_before_the_answer_is_held_or_dropped() {
     assert!(events(&mut pair[0]).contains(&DtlsEvent::Connected));
 }
 
+/// A record in the clear that anybody could have written.
+fn forged(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, 254, 253, 0, 0, 0, 0, 0, 0, 9, 9];
+    record.extend_from_slice(&(body.len() as u16).to_be_bytes());
+    record.extend_from_slice(body);
+    record
+}
+
+/// A handshake message with a body that means nothing.
+fn forged_handshake(kind: u8, number: u8) -> Vec<u8> {
+    let mut message = vec![kind, 0, 0, 60, 0, number, 0, 0, 0, 0, 0, 60];
+    message.extend((0..60_u8).map(|byte| byte.wrapping_mul(37) ^ number));
+    forged(22, &message)
+}
+
+#[test]
+fn alerts_in_the_clear_are_not_obeyed_before_or_after_the_handshake() {
+    let now = start();
+    for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let mut pair = [association(true, versions, now), association(false, versions, now)];
+        for _ in 0..20 {
+            for from in 0..2 {
+                for datagram in flights(&mut pair[from]) {
+                    for description in [0, 40, 80] {
+                        pair[1 - from].open(now, &forged(21, &[2, description])).unwrap();
+                    }
+                    pair[1 - from].open(now, &datagram).unwrap();
+                }
+            }
+        }
+        for (index, one) in pair.iter_mut().enumerate() {
+            assert!(events(one).contains(&DtlsEvent::Connected), "{versions:?} {index}");
+            one.open(now, &forged(21, &[2, 40])).unwrap();
+            assert!(one.dropped() > 3 && events(one).is_empty());
+        }
+    }
+}
+
+#[test]
+fn one_who_is_really_refused_is_told_why_before_long() {
+    let mut now = start();
+    let mut client = association(true, DtlsVersions::Auto, now);
+    let begin = now;
+    client.open(now, &forged(21, &[2, 40])).unwrap();
+    let error = loop {
+        flights(&mut client);
+        now = client.poll_timeout().unwrap().max(now);
+        if let Err(error) = client.handle_timeout(now) {
+            break error;
+        }
+    };
+    assert_eq!(error.0, "the other side refuses with alert 40");
+    assert!(now - begin <= Duration::from_secs(30), "{:?}", now - begin);
+}
+
+#[test]
+fn forged_messages_cost_an_attempt_and_not_the_connection() {
+    for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let mut now = start();
+        let mut pair = [association(true, versions, now), association(false, versions, now)];
+        // A ServerHello of somebody else's is faster than the right one; a ClientHello, too.
+        pair[0].open(now, &forged_handshake(2, 0)).unwrap();
+        for number in 0..40 {
+            pair[1].open(now, &forged_handshake(1, number)).unwrap();
+        }
+        let mut connected = [false; 2];
+        for _ in 0..400 {
+            shake_hands(&mut pair, now, |_| {});
+            for (index, one) in pair.iter_mut().enumerate() {
+                connected[index] |= events(one).contains(&DtlsEvent::Connected);
+            }
+            if connected == [true; 2] {
+                break;
+            }
+            now += Duration::from_millis(20);
+            for one in &mut pair {
+                if one.poll_timeout().is_some_and(|at| at <= now) {
+                    one.handle_timeout(now).unwrap();
+                }
+            }
+        }
+        assert_eq!(connected, [true; 2], "{versions:?}");
+    }
+}
+
+#[test]
+fn nothing_forged_ends_what_is_connected() {
+    let now = start();
+    for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let mut pair = connected(versions, now);
+        let mut hello = sealed(&mut pair[0], now, b"confirms");
+        pair[1].open(now, &hello.clone()).unwrap();
+        assert!(pair[1].read(&mut hello).is_some());
+        for round in 0..100_u8 {
+            for victim in &mut pair {
+                for kind in [1, 2, 11, 14, 16, 20, 24] {
+                    let mut datagram = forged_handshake(kind, round);
+                    victim.open(now, &datagram).unwrap();
+                    while victim.read(&mut datagram).is_some() {}
+                }
+                for kind in [20, 21, 23, 26] {
+                    victim.open(now, &forged(kind, &[1; 20])).unwrap();
+                }
+                victim.open(now, &[0x2F, 0, round, 0, 3, 1, 2, 3]).unwrap();
+                while victim.read(&mut [0; 100]).is_some() {}
+                flights(victim);
+            }
+        }
+        for from in 0..2 {
+            let mut datagram = sealed(&mut pair[from], now, b"still here");
+            pair[1 - from].open(now, &datagram.clone()).unwrap();
+            let range = pair[1 - from].read(&mut datagram).unwrap();
+            assert_eq!(&datagram[range], b"still here", "{versions:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever arrives, nothing panics; an error ends the association, and it stays ended.
+    /// Whatever arrives, nothing panics, and nothing that is not authentic ends the association.
     #[test]
-    fn nothing_that_arrives_makes_it_panic(seed: u64, client: bool, mangled in 0..6_usize) {
+    fn nothing_that_arrives_makes_it_panic_or_end(seed: u64, client: bool, mangled in 0..6_usize) {
         let now = start();
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let mut pair = [association(true, DtlsVersions::Auto, now), association(false, DtlsVersions::Auto, now)];
@@ -190,7 +307,7 @@ proptest! {
         for _ in 0..mangled {
             for from in 0..2 {
                 for datagram in flights(&mut pair[from]) {
-                    let _ = pair[1 - from].open(now, &datagram);
+                    pair[1 - from].open(now, &datagram).unwrap();
                     datagrams.push(datagram);
                 }
             }
@@ -202,12 +319,12 @@ proptest! {
                 datagram[at] = rng.next_u32() as u8;
             }
             datagram.truncate(1 + rng.next_u32() as usize % datagram.len());
-            let _ = victim.open(now, &datagram);
+            victim.open(now, &datagram).unwrap();
             while victim.read(&mut datagram).is_some() {}
             let mut noise = vec![0; 1 + rng.next_u32() as usize % 1500];
             rng.fill_bytes(&mut noise);
             noise[0] = 20 + noise[0] % 44;
-            let _ = victim.open(now, &noise);
+            victim.open(now, &noise).unwrap();
             while victim.read(&mut noise).is_some() {}
             flights(victim);
         }

@@ -2,7 +2,7 @@
 
 use columba_netsim::{Link, Loss};
 use columba_peer::{
-    Configuration, DataChannelInit, Error, Event, IceCandidateInit, OfferOptions,
+    Configuration, DataChannelInit, DtlsVersions, Error, Event, IceCandidateInit, OfferOptions,
     PeerConnectionState as State, SdpType, SessionDescription, SignalingState,
 };
 
@@ -160,4 +160,32 @@ fn noise_on_the_path_changes_nothing() {
     }
     lab.open(ALICE, "chat", DataChannelInit::default());
     assert!(lab.run_until(SECOND * 60, Lab::connected), "{:?}", lab.peer(ALICE).errors);
+}
+
+/// How often to try; `NETSIM_SCENARIOS` says another number.
+fn scenarios(default: u64) -> u64 {
+    std::env::var("NETSIM_SCENARIOS").ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn one_datagram_of_five_damaged_costs_time_and_nothing_else() {
+    for seed in 0..scenarios(24) {
+        let versions = [DtlsVersions::Auto, DtlsVersions::Dtls13, DtlsVersions::Dtls12][seed as usize % 3];
+        let configuration = Configuration { dtls_versions: versions, ..Configuration::default() };
+        let mut lab = Lab::lan(&configuration, 0.0, seed);
+        for interface in lab.interfaces.clone() {
+            lab.network.change_link(interface, |out, into| {
+                out.corrupt = 0.2;
+                (out.duplicate, into.reorder) = (0.1, 0.1);
+            });
+        }
+        let alice = lab.open(ALICE, "chat", DataChannelInit::default());
+        let open = |lab: &Lab| lab.both(|host| !host.open.is_empty());
+        let done = lab.run_until(SECOND * 55, open);
+        let faults = [ALICE, BOB].map(|side| lab.peer(side).errors.clone());
+        assert!(done && faults.iter().all(Vec::is_empty), "seed {seed}, {versions:?}: {faults:?}");
+        lab.with(ALICE, |host, now| host.peer.send(now, alice, "coo".into()).unwrap());
+        let heard = lab.run_until(SECOND * 20, |lab| !lab.peer(BOB).all_received().is_empty());
+        assert!(heard, "seed {seed}, {versions:?}");
+    }
 }
