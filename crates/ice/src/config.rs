@@ -45,9 +45,17 @@ pub struct Timings {
     /// How many checks may go out at once in the beginning. Deviation from RFC 8445 §14: a small burst, so that the best pairs of
     /// each kind are tried in the first round trip. Default 6.
     pub burst: u32,
-    /// The time until the first repetition of a check. Default 250 ms, doubling to 2 s. Deviation: RFC 8445 §14.3 has at least
-    /// 500 ms; with many checks under way the RFC's formula makes it longer here, too.
+    /// The time until the first repetition of a check. Default 150 ms. Deviation: RFC 8445 §14.3 has at least 500 ms; as there, it is never
+    /// less than [`pacing`](Self::pacing) for each pair that waits or is under check, so that repetitions come no faster than new
+    /// checks may.
     pub check_rto: Duration,
+    /// How many repetitions of a request after the first keep that distance, before each waits twice as long as the one before, up to
+    /// 2 s. Default 4.
+    /// Deviation: RFC 8489 §6.2.1 doubles from the first; where one packet in five is lost, these find most paths within a second.
+    pub quick_repetitions: u32,
+    /// The time until the first repetition of a request to a STUN or TURN server, as long as no round trip to it is known. Default
+    /// 200 ms. Deviation: RFC 8445 §14.3 has at least 500 ms.
+    pub server_rto: Duration,
     /// How long a check is repeated before its pair has failed. Default 39.5 s (RFC 8489 §6.2.1).
     pub check_timeout: Duration,
     /// For how long the agent does not fail although all pairs have: candidates may still be found or come (RFC 8863).
@@ -203,7 +211,9 @@ impl Default for Timings {
         Self {
             pacing: ms(50),
             burst: 6,
-            check_rto: ms(250),
+            check_rto: ms(150),
+            quick_repetitions: 4,
+            server_rto: ms(200),
             check_timeout: ms(39_500),
             patience: ms(39_500),
             gather_timeout: ms(9500),

@@ -117,7 +117,7 @@ impl NatState {
         random: &mut Random,
     ) -> u16 {
         let key = Key { protocol, inner, remote: reduce(nat.mapping, remote) };
-        if self.mappings.get(&key).is_some_and(|mapping| expired(nat, mapping.used, now)) {
+        if self.mappings.get(&key).is_some_and(|mapping| expired(nat, protocol, mapping.used, now)) {
             self.remove(&key, outer);
         }
         if !self.mappings.contains_key(&key) {
@@ -144,11 +144,11 @@ impl NatState {
     ) -> Option<SocketAddr> {
         let key = *self.ports.get(&(protocol, outer.ip(), outer.port()))?;
         let mapping = self.mappings.get_mut(&key)?;
-        if expired(nat, mapping.used, now) {
+        if expired(nat, protocol, mapping.used, now) {
             self.remove(&key, outer.ip());
             return None;
         }
-        let fresh = |time: &Instant| !expired(nat, *time, now);
+        let fresh = |time: &Instant| !expired(nat, protocol, *time, now);
         let passes = match nat.filtering {
             Dependence::EndpointIndependent => true,
             Dependence::AddressDependent => {
@@ -204,9 +204,15 @@ impl NatState {
     }
 }
 
-/// TCP mappings live for two hours (RFC 5382 section 5); no simulation is that long, so one timeout serves.
-fn expired(nat: &Nat, used: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(used) > nat.timeout
+/// How long a TCP mapping lives (RFC 5382 REQ-5).
+const TCP_TIMEOUT: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
+
+fn expired(nat: &Nat, protocol: Protocol, used: Instant, now: Instant) -> bool {
+    let timeout = match protocol {
+        Protocol::Udp => nat.timeout,
+        Protocol::Tcp => TCP_TIMEOUT.max(nat.timeout),
+    };
+    now.saturating_duration_since(used) > timeout
 }
 
 fn reduce(dependence: Dependence, remote: SocketAddr) -> Option<(IpAddr, Option<u16>)> {

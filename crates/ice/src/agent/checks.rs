@@ -23,6 +23,12 @@ const MIN_PACING: Duration = Duration::from_millis(5);
 /// Repetitions towards a peer whose round-trip time is known come no faster than this.
 const MIN_RTO: Duration = Duration::from_millis(100);
 
+/// A check to the other side's relay is repeated once so soon: it may have been faster than the permission to let it in.
+const RELAY_REPETITION: Duration = Duration::from_millis(100);
+
+/// How long a pair is checked again on which no answer has come although the other side's checks did.
+const ONE_WAY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Local candidates discovered by checks from one base, at most: a peer that lies about addresses makes no more.
 const MAX_DISCOVERED: usize = 8;
 
@@ -103,6 +109,12 @@ impl Agent {
         let Some(pair) = self.pairs.get(&id) else { return };
         let rto = self.check_rto(pair.round_trip);
         let (base, remote, old) = (pair.base, pair.address, pair.check);
+        let timeout = match pair.one_way {
+            Some(_) => ONE_WAY_TIMEOUT,
+            None => self.config.timings.check_timeout,
+        };
+        let kind = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
+        let to_relay = kind == Some(CandidateKind::Relayed) && !pair.is_valid();
         let priority = self.discovered_priority(pair.local);
         if nominate {
             self.session_mut().nomination += 1;
@@ -112,10 +124,12 @@ impl Agent {
         if let Some(old) = old {
             self.transactions.remove(&old);
         }
-        let deadline = now + self.config.timings.check_timeout;
+        let deadline = now + timeout;
         let kind = Kind::Check { pair: id, role: self.role, priority, nominate };
         self.send(base, remote, bytes.clone());
-        let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline);
+        let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline)
+            .with_quick_repetitions(self.config.timings.quick_repetitions)
+            .with_first_repetition(to_relay.then(|| now + RELAY_REPETITION));
         self.transactions.insert(transaction_id, transaction);
         if let Some(pair) = self.pairs.get_mut(&id) {
             if !pair.is_valid() {
@@ -244,6 +258,10 @@ impl Agent {
             pair.counters.current_round_trip_time = Some(sample);
             pair.round_trip = Some(pair.round_trip.map_or(sample, |smooth| (smooth * 7 + sample) / 8));
             pair.counters.total_round_trip_time += sample;
+        } else if pair.round_trip.is_none() {
+            // But it has not taken longer than from the first one on: better than nothing where the way is so long that no
+            // request goes without repetition.
+            pair.round_trip = Some(now.saturating_duration_since(transaction.first));
         }
         if let Some(raw) = answer.raw(EMBEDDED) {
             self.events.push_back(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
@@ -266,6 +284,7 @@ impl Agent {
         pair.nominating = false;
         pair.seen_as = seen_as.or(Some(pair.local));
         pair.answered = Some(now);
+        pair.one_way = None;
         pair.silent_since = None;
         pair.missed = 0;
         // One that was nominated while it seemed silent is as good again.
@@ -300,10 +319,15 @@ impl Agent {
         if let Some((local, _)) = of_base.clone().find(|(_, local)| local.address == mapped) {
             return Some(*local);
         }
-        let discovered =
-            of_base.filter(|(_, local)| local.candidate.kind == CandidateKind::PeerReflexive).count();
-        if discovered >= MAX_DISCOVERED {
-            return None;
+        let discovered: Vec<u32> = of_base
+            .filter(|(_, local)| local.candidate.kind == CandidateKind::PeerReflexive)
+            .map(|(id, _)| *id)
+            .collect();
+        if discovered.len() >= MAX_DISCOVERED {
+            // NATs forget and map anew: one that no pair is seen as any more makes room.
+            let in_use = |id: &u32| self.pairs.values().any(|pair| pair.seen_as == Some(*id));
+            let unused = discovered.into_iter().find(|id| !in_use(id))?;
+            self.locals.remove(&unused);
         }
         let own = self.locals.get(&self.pairs.get(&id)?.local)?;
         let related = own.address;

@@ -159,12 +159,14 @@ impl Agent {
         };
         let Ok(builder) = builder.fingerprint() else { return };
         let bytes: Box<[u8]> = builder.as_bytes().into();
-        let rto = SERVER_RTO;
+        let (rto, quick) = (self.config.timings.server_rto, self.config.timings.quick_repetitions);
         let deadline = now + self.config.timings.gather_timeout;
         let kind = Kind::Server { server, first };
         let base = Base::Socket(socket);
         self.send(base, remote, bytes.clone());
-        self.transactions.insert(id, Transaction::new(kind, base, remote, bytes, now, rto, deadline));
+        let transaction =
+            Transaction::new(kind, base, remote, bytes, now, rto, deadline).with_quick_repetitions(quick);
+        self.transactions.insert(id, transaction);
     }
 
     /// A STUN server has answered.
@@ -326,6 +328,3 @@ impl Agent {
         }
     }
 }
-
-/// The first retransmission timeout towards servers (RFC 8489 §6.2.1).
-const SERVER_RTO: std::time::Duration = std::time::Duration::from_millis(500);

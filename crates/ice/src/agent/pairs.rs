@@ -43,6 +43,8 @@ pub(super) struct Pair {
     pub(super) heard: Option<Instant>,
     /// When a check was last answered: consent (RFC 7675).
     pub(super) answered: Option<Instant>,
+    /// When a check last failed although the other side's came through all the while.
+    pub(super) one_way: Option<Instant>,
     /// Since when checks go unanswered, and how many.
     pub(super) silent_since: Option<Instant>,
     pub(super) missed: u32,
@@ -104,7 +106,7 @@ impl Agent {
             return;
         }
         let (session, base, address) = (other.session, one.base, other.address);
-        if self.find_pair(session, base, address).is_some() {
+        if self.find_pair(session, base, address).is_some() || self.is_refused(base, address.ip()) {
             return;
         }
         if let Some(id) = self.insert_pair(session, local, remote)
@@ -156,6 +158,7 @@ impl Agent {
             nominating: false,
             heard: None,
             answered: None,
+            one_way: None,
             silent_since: None,
             missed: 0,
             next_check: None,

@@ -168,6 +168,8 @@ impl Agent {
             username: relay.server.username.clone(),
             password: relay.server.credential.clone(),
             stream: path.transport.is_stream(),
+            rto: self.config.timings.server_rto,
+            quick_repetitions: self.config.timings.quick_repetitions,
             ..client::Config::default()
         };
         relay.leg = Leg::Open { path, client: Box::new(Client::new(config, now, &mut self.rng)) };
@@ -389,6 +391,12 @@ impl Agent {
                 self.relays.get(&id).and_then(Relay::client).is_some_and(|client| client.is_permitted(peer))
             }
         }
+    }
+
+    /// Whether a pair could never be checked: the relay's server has refused to send there.
+    pub(super) fn is_refused(&self, base: Base, peer: IpAddr) -> bool {
+        let Base::Relay(id) = base else { return false };
+        self.relays.get(&id).and_then(Relay::client).is_some_and(|client| client.is_refused(peer))
     }
 
     /// Releases what nobody needs any more, and closes what is released.

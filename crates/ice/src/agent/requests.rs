@@ -1,7 +1,7 @@
 //! The other side's checks: authenticated, answered, and learned from (RFC 8445 §7.3).
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use columba_stun::attributes::{
@@ -11,6 +11,7 @@ use columba_stun::{AttributeType, BuildError, Class, ErrorCode, Message, Message
 
 use super::session::{Claim, Early, MAX_EARLY};
 use super::{Agent, Base};
+use crate::candidate::CandidateKind;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
@@ -22,6 +23,12 @@ pub const EMBEDDED: AttributeType = AttributeType::new(0xC070);
 
 /// The longest embedded value, in bytes.
 pub(super) const MAX_EMBEDDED: usize = 1100;
+
+/// Discovered candidates of one IP address that have never answered a check from one base, at most.
+const MAX_CHASED: usize = 5;
+
+/// A pair on which the other side is heard but never answers is not checked again within this time.
+const REVIVAL: Duration = Duration::from_secs(60);
 
 /// The longest response.
 const MAX_RESPONSE: usize = 1300;
@@ -193,6 +200,9 @@ impl Agent {
         let id = match self.find_pair(number, base, address) {
             Some(id) => id,
             None => {
+                if self.is_chased(number, base, address.ip()) {
+                    return;
+                }
                 let remote = self.remote_for(number, component, address, claim.priority);
                 let Some(id) = remote.and_then(|remote| self.insert_pair(number, local, remote)) else {
                     return;
@@ -221,6 +231,8 @@ impl Agent {
         match pair.state {
             PairState::Succeeded => {}
             PairState::InProgress => self.repeat_now(now, id),
+            PairState::Failed
+                if pair.one_way.is_some_and(|at| now.saturating_duration_since(at) < REVIVAL) => {}
             PairState::Frozen | PairState::Waiting | PairState::Failed => {
                 pair.state = PairState::Waiting;
                 self.triggered.push_back(id);
@@ -229,6 +241,23 @@ impl Agent {
         if claim.nominated && self.role == Role::Controlled {
             self.handle_nomination(now, id, claim.nomination);
         }
+    }
+
+    /// Whether enough discovered candidates of one IP address have never answered. Two NATs that map each port by itself and let all in make
+    /// each side answer every new port of the other's from a new port of its own, without end.
+    fn is_chased(&self, number: u32, base: Base, ip: IpAddr) -> bool {
+        let is_discovered = |id: &u32| {
+            let remote = self.remotes.get(id);
+            remote.is_some_and(|remote| remote.candidate.kind == CandidateKind::PeerReflexive)
+        };
+        let silent = self.pairs.values().filter(|pair| {
+            pair.session == number
+                && pair.base == base
+                && pair.address.ip() == ip
+                && pair.answered.is_none()
+                && is_discovered(&pair.remote)
+        });
+        silent.count() >= MAX_CHASED
     }
 
     fn note_lite_valid(&mut self, now: Instant, number: u32) {
@@ -241,7 +270,7 @@ impl Agent {
     /// The host or relayed candidate behind a base, of the family that the other side has.
     fn local_of(&self, base: Base, remote: SocketAddr) -> Option<(u32, u8)> {
         let found = self.locals.iter().find(|(_, local)| {
-            use crate::candidate::CandidateKind::{Host, Relayed};
+            use CandidateKind::{Host, Relayed};
             local.base == base
                 && matches!(local.candidate.kind, Host | Relayed)
                 && local.address.is_ipv4() == remote.is_ipv4()

@@ -19,7 +19,10 @@ pub(super) struct Transaction {
     pub(super) last: Instant,
     pub(super) sent: u32,
     rto: Duration,
-    first_rto: Duration,
+    /// Repetitions that are still to come at the first distance.
+    quick: u32,
+    /// How often the other side's check has brought about a repetition.
+    prompts: u32,
     /// When it is repeated or given up.
     pub(super) next: Instant,
     deadline: Instant,
@@ -51,6 +54,10 @@ const MAX_RTO: Duration = Duration::from_secs(2);
 /// A repetition is not triggered again within this time.
 const RECENT: Duration = Duration::from_millis(20);
 
+/// Repetitions of one check that the other side's checks bring about, at most: where no answer ever comes, each side's would
+/// bring about the other's for ever.
+const MAX_PROMPTS: u32 = 3;
+
 impl Transaction {
     /// A request that goes out now.
     pub(super) fn new(
@@ -72,11 +79,22 @@ impl Transaction {
             last: now,
             sent: 1,
             rto,
-            first_rto: rto,
+            quick: 0,
+            prompts: 0,
             next,
             deadline,
             late: false,
         }
+    }
+
+    /// The first so many repetitions come at equal distances.
+    pub(super) fn with_quick_repetitions(self, quick: u32) -> Self {
+        Self { quick, ..self }
+    }
+
+    /// The first repetition comes sooner than the others.
+    pub(super) fn with_first_repetition(self, at: Option<Instant>) -> Self {
+        Self { next: at.map_or(self.next, |at| at.min(self.next)), ..self }
     }
 
     pub(super) fn pair(&self) -> Option<PairId> {
@@ -97,7 +115,10 @@ impl Transaction {
     fn repeat(&mut self, now: Instant) -> Box<[u8]> {
         self.sent += 1;
         self.last = now;
-        self.rto = (self.rto * 2).min(MAX_RTO);
+        match self.quick.checked_sub(1) {
+            Some(left) => self.quick = left,
+            None => self.rto = (self.rto * 2).min(MAX_RTO),
+        }
         self.next = (now + self.rto).min(self.deadline);
         self.bytes.clone()
     }
@@ -128,7 +149,14 @@ impl Agent {
             }
             let Some(transaction) = self.transactions.remove(&id) else { continue };
             match transaction.kind {
-                Kind::Check { pair, .. } => self.handle_check_silence(pair),
+                Kind::Check { pair, .. } => {
+                    if let Some(pair) = self.pairs.get_mut(&pair)
+                        && pair.heard.is_some_and(|at| at >= transaction.first)
+                    {
+                        pair.one_way = Some(now);
+                    }
+                    self.handle_check_silence(pair);
+                }
                 Kind::Consent { .. } => {}
                 Kind::Server { server, first } => self.handle_server_silence(&transaction, server, first),
             }
@@ -138,12 +166,14 @@ impl Agent {
     /// The other side's check has come through: what kept this side's out may be gone.
     pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
         let check = self.pairs.get(&pair).and_then(|pair| pair.check);
+        let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);
         let Some(transaction) = check.and_then(|id| self.transactions.get_mut(&id)) else { return };
-        if now.saturating_duration_since(transaction.last) < RECENT {
+        if transaction.prompts >= MAX_PROMPTS || now.saturating_duration_since(transaction.last) < RECENT {
             return;
         }
+        transaction.prompts += 1;
         // The path is open, so that repetitions are worth while again.
-        transaction.rto = transaction.first_rto / 2;
+        (transaction.rto, transaction.quick) = (rto, quick);
         let bytes = transaction.repeat(now);
         let (base, remote) = (transaction.base, transaction.remote);
         if let Some(pair) = self.pairs.get_mut(&pair) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use columba_ice::{Config, State};
-use columba_netsim::{Link, Loss, Nat};
+use columba_ice::{CandidateKind, CandidatePairStats, Config, PairState, State};
+use columba_netsim::{Dependence, Link, Loss, Nat};
 
-use crate::lab::{ALICE, BOB, Lab, with_turn};
+use crate::lab::{ALICE, BOB, Lab, with_stun, with_turn};
 use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -181,4 +181,69 @@ fn the_same_address_in_another_network_is_another_address() {
     assert!(lab.run_until(SECOND * 2, |lab| lab.settled() && !lab.peer(ALICE).selected.is_empty()));
     assert_ne!(port(&lab), before);
     assert!(lab.talks());
+}
+
+#[test]
+fn a_path_as_long_as_to_a_satellite_is_kept() {
+    let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(1300), 7);
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+    lab.run_for(SECOND * 120);
+    assert!(lab.connected(), "{}", lab.network.trace());
+    assert!(lab.both(|host| !host.states.contains(&State::Disconnected)), "{:?}", lab.peer(ALICE).states);
+    assert!(lab.both(|host| host.restarts_wanted == 0));
+}
+
+/// The answer comes late, and the relay is the only way in.
+#[test]
+fn a_relay_outlives_the_short_memory_of_a_nat() {
+    let nat = Nat { timeout: SECOND * 30, ..Nat::SYMMETRIC };
+    let mut lab = Lab::new(8);
+    for (outer, config) in [("198.51.100.1", with_turn()), ("198.51.100.2", with_stun())] {
+        let home = lab.add_home(behind(outer, nat));
+        lab.add_peer(home, "192.168.0.7", config, Link::with_delay(Duration::from_millis(10)));
+    }
+    lab.with(ALICE, |host, now| host.gather(now));
+    lab.run_for(SECOND * 100);
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+    assert!(lab.talks());
+    let relays = lab.peer(ALICE).found.iter().filter(|one| one.kind == CandidateKind::Relayed);
+    assert_eq!(relays.count(), 1, "it is the same allocation still");
+}
+
+/// The server relays to no private address; after a restart the relay still knows that.
+#[test]
+fn no_pair_waits_for_what_a_server_has_refused() {
+    let routers = [behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::SYMMETRIC)];
+    let mut lab = Lab::two_homes(routers, &with_turn(), 10);
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| host.agent.restart(now, None));
+    }
+    lab.start();
+    lab.run_for(SECOND * 60);
+    assert!(lab.settled());
+    let waits = |pair: &CandidatePairStats| matches!(pair.state, PairState::Waiting | PairState::Frozen);
+    assert!(lab.both(|host| !host.agent.stats().pairs.iter().any(waits)));
+    assert!(lab.both(|host| host.agent.state() == State::Completed));
+}
+
+/// Each side sees every check of the other's come from a new port, and answers from a new port of its own.
+#[test]
+fn nats_that_never_meet_make_no_storm() {
+    let kind = Nat { filtering: Dependence::EndpointIndependent, ..Nat::SYMMETRIC };
+    let mut lab =
+        Lab::two_homes([behind("198.51.100.1", kind), behind("198.51.100.2", kind)], &with_turn(), 9);
+    lab.start();
+    for (seconds, messages) in [(60, 600), (300, 900)] {
+        lab.run_for(SECOND * seconds);
+        for index in [ALICE, BOB] {
+            let peer = lab.peer(index);
+            assert!(peer.wire.busiest < 80, "{} checks in a second", peer.wire.busiest);
+            assert!(peer.wire.messages < messages, "{} messages", peer.wire.messages);
+            assert!(peer.agent.stats().pairs.len() < 15);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use columba_netsim::{
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
 use crate::server::{PORT, TurnHost, udp};
+use crate::wire::Wire;
 
 pub(crate) const ALICE: usize = 0;
 pub(crate) const BOB: usize = 1;
@@ -28,8 +29,11 @@ pub(crate) struct AgentHost {
     pub(crate) addresses: Vec<LocalAddress>,
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
     next_port: u16,
-    /// Candidates that the signaling has yet to carry, with the time at which they were found.
-    pub(crate) candidates: VecDeque<(Instant, Candidate)>,
+    /// Candidates that the signaling has yet to carry, with the time from which on it does.
+    pub(crate) candidates: Vec<(Instant, Candidate)>,
+    /// How much longer the signaling takes for one candidate than for another, at the most: they come out of order.
+    pub(crate) disorder: Duration,
+    random: Random,
     pub(crate) gathered: bool,
     pub(crate) found: Vec<Candidate>,
     pub(crate) states: Vec<State>,
@@ -40,6 +44,7 @@ pub(crate) struct AgentHost {
     pub(crate) embedded: Vec<Vec<u8>>,
     pub(crate) heard: Vec<Vec<u8>>,
     pub(crate) unsent: usize,
+    pub(crate) wire: Wire,
     out: VecDeque<(Departure, Vec<u8>)>,
     connects: BTreeMap<StreamId, (ConnectId, Transport, Reader)>,
     paths: BTreeMap<StreamId, Path>,
@@ -48,13 +53,15 @@ pub(crate) struct AgentHost {
 }
 
 impl AgentHost {
-    fn new(agent: Agent, addresses: &[IpAddr]) -> Self {
+    fn new(agent: Agent, addresses: &[IpAddr], random: Random) -> Self {
         Self {
             agent,
             addresses: addresses.iter().map(|ip| LocalAddress::from(*ip)).collect(),
             names: BTreeMap::new(),
             next_port: 40_000,
-            candidates: VecDeque::new(),
+            candidates: Vec::new(),
+            disorder: Duration::ZERO,
+            random,
             gathered: false,
             found: Vec::new(),
             states: Vec::new(),
@@ -65,6 +72,7 @@ impl AgentHost {
             embedded: Vec::new(),
             heard: Vec::new(),
             unsent: 0,
+            wire: Wire::default(),
             out: VecDeque::new(),
             connects: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -115,6 +123,7 @@ impl AgentHost {
         }
         let mut buffer = [0; 2000];
         while let Some(transmit) = self.agent.poll_transmit(now, &mut buffer) {
+            self.wire.sent(now, &transmit.path, &buffer[transmit.range.clone()]);
             self.depart(transmit.path, buffer[transmit.range].to_vec());
         }
         while let Some(event) = self.agent.poll_event() {
@@ -157,13 +166,16 @@ impl AgentHost {
             }
             Event::LocalCandidate(candidate) => {
                 self.found.push(candidate.clone());
-                self.candidates.push_back((now, candidate));
+                self.candidates.push((now + self.random.up_to(self.disorder), candidate));
             }
             Event::GatheringState(state) => self.gathered = state == GatheringState::Complete,
             Event::CandidateError(error) => self.errors.push(error),
             Event::State(state) => self.states.push(state),
             Event::Writable => self.writable_at = self.writable_at.or(Some(now)),
-            Event::Selected(pair) => self.selected.push(pair),
+            Event::Selected(pair) => {
+                self.wire.selected(&pair);
+                self.selected.push(pair);
+            }
             Event::RestartWanted => self.restarts_wanted += 1,
             Event::Embedded(bytes) => self.embedded.push(bytes.to_vec()),
             _ => {}
@@ -183,6 +195,7 @@ impl Endpoint for Software {
             Self::Agent(host) => {
                 let mut bytes = datagram.payload.to_vec();
                 let path = Path::udp(datagram.local, datagram.remote);
+                host.wire.received(&path, &bytes);
                 if let Received::Data { range, .. } =
                     host.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
                 {
@@ -206,6 +219,8 @@ impl Endpoint for Software {
             Self::Agent(host) => {
                 host.agent.handle_timeout(now);
                 host.run(now);
+                let next = host.agent.poll_timeout();
+                assert!(next.is_none_or(|at| at > now), "a timer in the past after its time was handled");
             }
             Self::Turn(host) => {
                 host.server.handle_timeout(now);
@@ -266,6 +281,7 @@ impl AgentHost {
                     }
                 }
                 for mut frame in frames {
+                    self.wire.received(&path, &frame);
                     if let Received::Data { range, .. } =
                         self.agent.handle_datagram(now, path, Ecn::NotEct, &mut frame)
                     {
@@ -294,6 +310,8 @@ pub(crate) struct Lab {
     pub(crate) server: Option<HostId>,
     /// How long the signaling takes.
     pub(crate) delay: Duration,
+    /// How long it takes for descriptions, if that is not the same: candidates may come first.
+    pub(crate) description_delay: Option<Duration>,
     random: Random,
 }
 
@@ -344,6 +362,7 @@ impl Lab {
             routers: Vec::new(),
             server: Some(host),
             delay: Duration::from_millis(20),
+            description_delay: None,
             random: Random::new(seed ^ 0xA5A5),
         }
     }
@@ -354,7 +373,8 @@ impl Lab {
         let mut agent = Agent::new(config, self.network.now(), &mut rng);
         let index = self.peers.len();
         agent.set_role(if index == 0 { Role::Controlling } else { Role::Controlled });
-        let software = Software::Agent(Box::new(AgentHost::new(agent, &[ip(address)])));
+        let agent_host = AgentHost::new(agent, &[ip(address)], self.random.fork());
+        let software = Software::Agent(Box::new(agent_host));
         let host = self.network.add_host(software);
         self.interfaces.push(self.network.attach(host, zone, ip(address), link));
         self.peers.push(host);
@@ -422,12 +442,18 @@ impl Lab {
 
     /// Both gather, and know the other's description after the signaling's delay.
     pub(crate) fn start(&mut self) {
-        self.with(ALICE, |host, now| host.gather(now));
-        self.run_for(self.delay);
-        self.tell(ALICE, BOB);
-        self.with(BOB, |host, now| host.gather(now));
-        self.run_for(self.delay);
-        self.tell(BOB, ALICE);
+        self.start_from(ALICE);
+    }
+
+    /// The same, with this one making the offer.
+    pub(crate) fn start_from(&mut self, offerer: usize) {
+        let answerer = 1 - offerer;
+        self.with(offerer, |host, now| host.gather(now));
+        self.run_for(self.description_delay.unwrap_or(self.delay));
+        self.tell(offerer, answerer);
+        self.with(answerer, |host, now| host.gather(now));
+        self.run_for(self.description_delay.unwrap_or(self.delay));
+        self.tell(answerer, offerer);
     }
 
     /// Carries one side's description over at once.
@@ -440,11 +466,11 @@ impl Lab {
     fn signal(&mut self) {
         let now = self.network.now();
         for (from, to) in [(ALICE, BOB), (BOB, ALICE)] {
-            while self.peer(from).candidates.front().is_some_and(|(at, _)| *at + self.delay <= now) {
-                let next = self.with(from, |host, _| host.candidates.pop_front());
-                if let Some((_, candidate)) = next {
-                    self.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
-                }
+            let delay = self.delay;
+            let due = |(at, _): &(Instant, Candidate)| *at + delay <= now;
+            while let Some(index) = self.peer(from).candidates.iter().position(due) {
+                let (_, candidate) = self.with(from, |host, _| host.candidates.remove(index));
+                self.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
             }
             if self.peer(from).gathered && self.peer(from).candidates.is_empty() {
                 self.with(from, |host, _| host.gathered = false);

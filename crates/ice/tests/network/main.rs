@@ -7,4 +7,5 @@ mod matrix;
 mod meeting;
 mod scenarios;
 mod server;
+mod wire;
 mod worlds;

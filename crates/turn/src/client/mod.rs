@@ -51,11 +51,23 @@ pub struct Config {
     pub stream: bool,
     /// Whether to ask for a relayed IPv6 address beside the IPv4 one. Default true.
     pub both_families: bool,
+    /// The time until the first repetition of a request, as long as no round trip to the server is known; then it is twice that,
+    /// but not more than this. Default 500 ms (RFC 8489 §6.2.1).
+    pub rto: Duration,
+    /// How many repetitions after the first keep that distance, before each waits twice as long as the one before. Default none.
+    pub quick_repetitions: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { username: "".into(), password: "".into(), stream: false, both_families: true }
+        Self {
+            username: "".into(),
+            password: "".into(),
+            stream: false,
+            both_families: true,
+            rto: Duration::from_millis(500),
+            quick_repetitions: 0,
+        }
     }
 }
 
@@ -126,6 +138,11 @@ pub struct Client {
     numbers: Vec<SocketAddr>,
     relayed: Vec<SocketAddr>,
     refresh_at: Option<Instant>,
+    /// When the way to the server is to be kept open.
+    keepalive_at: Option<Instant>,
+    keepalive_due: bool,
+    /// Smoothed.
+    round_trip: Option<Duration>,
     events: VecDeque<Event>,
 }
 
@@ -156,6 +173,9 @@ impl Client {
             numbers: Vec::new(),
             relayed: Vec::new(),
             refresh_at: None,
+            keepalive_at: None,
+            keepalive_due: false,
+            round_trip: None,
             events: VecDeque::new(),
         };
         client.begin(now, Kind::Allocate);
@@ -187,6 +207,7 @@ impl Client {
             Stage::Releasing | Stage::Ended => {}
         }
         self.refresh_at = None;
+        self.keepalive_at = None;
     }
 
     /// Asks the server whether the allocation is still there, because nothing comes back through it: behind a NAT that has
@@ -222,11 +243,20 @@ impl Client {
             self.refresh_at = None;
             self.begin(now, Kind::Refresh { lifetime: LIFETIME });
         }
+        if self.keepalive_at.is_some_and(|at| at <= now) {
+            self.keepalive_due = true;
+            self.keepalive_at = Some(now + KEEPALIVE);
+        }
         self.renew_peers(now);
     }
 
     /// Writes the next request to the front of `buf` and returns its length. `None` if there is none.
     pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<usize> {
+        if std::mem::take(&mut self.keepalive_due)
+            && let Some(length) = self.build_keepalive(buf)
+        {
+            return Some(length);
+        }
         let transaction = self.transactions.iter_mut().find(|transaction| transaction.due)?;
         transaction.due = false;
         let length = transaction.bytes.len();
@@ -243,7 +273,7 @@ impl Client {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transactions = self.transactions.iter().map(|transaction| transaction.next);
-        transactions.chain(self.refresh_at).chain(self.next_renewal()).min()
+        transactions.chain(self.refresh_at).chain(self.keepalive_at).chain(self.next_renewal()).min()
     }
 
     fn end(&mut self) {
@@ -252,6 +282,7 @@ impl Client {
         self.permissions.clear();
         self.channels.clear();
         self.refresh_at = None;
+        self.keepalive_at = None;
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -267,6 +298,10 @@ impl Client {
 
 /// The lifetime asked for, in seconds: what servers give by default (RFC 8656 §3.2).
 const LIFETIME: u32 = 600;
+
+/// How often the NATs on the way to the server are shown that it is in use, over UDP: some forget after 30 s, and with their mapping
+/// the allocation is lost.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// How long before its end an allocation is refreshed.
 const REFRESH_AHEAD: Duration = Duration::from_secs(60);

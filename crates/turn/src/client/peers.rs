@@ -63,6 +63,12 @@ impl Client {
         matches!(self.permissions.get(&canonical_ip(peer)), Some(Permission::Granted { .. }))
     }
 
+    /// Whether the server does not relay to this address.
+    #[must_use]
+    pub fn is_refused(&self, peer: IpAddr) -> bool {
+        self.permissions.get(&canonical_ip(peer)) == Some(&Permission::Refused)
+    }
+
     /// Asks for a channel to this peer, which makes sending to it shorter. Until it is bound, and if it is refused, data goes in
     /// Send indications.
     pub fn bind(&mut self, now: Instant, peer: SocketAddr) {

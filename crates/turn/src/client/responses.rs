@@ -7,7 +7,7 @@ use columba_stun::{Class, ErrorCode, Message};
 
 use super::auth::Auth;
 use super::transaction::{Kind, Transaction};
-use super::{Client, Event, Failure, LIFETIME, REFRESH_AHEAD, Stage};
+use super::{Client, Event, Failure, KEEPALIVE, LIFETIME, REFRESH_AHEAD, Stage};
 
 /// How often one thing is asked for with new credentials or a new nonce before the server is given up.
 const MAX_ATTEMPTS: u8 = 4;
@@ -26,6 +26,7 @@ impl Client {
         if !self.is_authentic(&self.transactions[index], answer, error.as_ref()) {
             return;
         }
+        self.note_round_trip(now, index);
         let transaction = self.transactions.swap_remove(index);
         match error {
             None => self.handle_success(now, transaction.kind, answer),
@@ -65,6 +66,7 @@ impl Client {
         self.stage = Stage::Live;
         self.relayed.clone_from(&relayed);
         self.schedule_refresh(now, answer);
+        self.keepalive_at = (!self.config.stream).then(|| now + KEEPALIVE);
         self.events.push_back(Event::Allocated { relayed, mapped });
         self.ask_for_permissions(now);
     }

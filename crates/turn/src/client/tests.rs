@@ -316,3 +316,35 @@ proptest! {
         prop_assert!(lab.client.is_live());
     }
 }
+
+#[test]
+fn the_way_to_the_server_is_kept_open_and_asks_for_no_answer() {
+    let mut lab = Lab::allocated();
+    lab.requests.clear();
+    lab.advance(SECOND * 61);
+    assert_eq!(lab.requests, [Method::BINDING; 4]);
+    let before = lab.server.stats().control_bytes_out;
+    lab.advance(SECOND * 15);
+    assert_eq!(lab.server.stats().control_bytes_out, before);
+}
+
+#[test]
+fn repetitions_come_as_soon_as_the_distance_to_the_server_allows() {
+    let now = start();
+    let mut rng = ChaCha12Rng::seed_from_u64(1);
+    let config = Config { rto: Duration::from_millis(200), quick_repetitions: 2, ..Config::default() };
+    let mut client = Client::new(config, now, &mut rng);
+    let mut times = Vec::new();
+    let mut buf = [0; 500];
+    let mut at = now;
+    while !client.is_ended() {
+        if client.poll_transmit(at, &mut buf).is_some() {
+            times.push((at - now).as_millis());
+        }
+        let Some(next) = client.poll_timeout() else { break };
+        at = next;
+        client.handle_timeout(at);
+    }
+    assert_eq!(times, [0, 200, 400, 600, 1000, 1800, 3400, 6600, 13_000, 25_800]);
+    assert_eq!((at - now).as_millis(), 39_500, "given up as RFC 8489 has it");
+}

@@ -30,30 +30,37 @@ pub(super) struct Transaction {
     pub(super) attempt: u8,
     /// To be sent.
     pub(super) due: bool,
-    sent: u32,
+    /// When it was sent first, and how often.
+    pub(super) first: Instant,
+    pub(super) sent: u32,
+    rto: Duration,
+    /// Repetitions that are still to come at the first distance.
+    quick: u32,
     /// When it is repeated or given up.
     pub(super) next: Instant,
 }
 
-/// The first retransmission timeout (RFC 8489 §6.2.1).
-const RTO: Duration = Duration::from_millis(500);
-/// Rc: how often a request is sent.
-const REQUEST_COUNT: u32 = 7;
-/// Rm: the wait after the last one, in multiples of the first.
-const LAST_WAIT: u32 = 16;
-/// Ti: the wait for an answer on a stream.
-const STREAM_TIMEOUT: Duration = Duration::from_millis(39_500);
+/// The shortest time until a repetition.
+const MIN_RTO: Duration = Duration::from_millis(100);
+/// The longest time between two repetitions: what Rc = 7 leads to with half a second in the beginning (RFC 8489 §6.2.1).
+const MAX_RTO: Duration = Duration::from_secs(16);
+/// When a request is given up: Rc and Rm of RFC 8489 §6.2.1, and Ti on a stream.
+const TIMEOUT: Duration = Duration::from_millis(39_500);
 
 impl Transaction {
     /// Prepares the next repetition; `false` when it is time to give up.
     pub(super) fn repeat(&mut self, now: Instant, stream: bool) -> bool {
-        if stream || self.sent >= REQUEST_COUNT {
+        let end = self.first + TIMEOUT;
+        if stream || now >= end {
             return false;
         }
         self.sent += 1;
         self.due = true;
-        let factor = if self.sent == REQUEST_COUNT { LAST_WAIT } else { 1 << (self.sent - 1) };
-        self.next = now + RTO * factor;
+        match self.quick.checked_sub(1) {
+            Some(left) => self.quick = left,
+            None => self.rto = (self.rto * 2).min(MAX_RTO),
+        }
+        self.next = (now + self.rto).min(end);
         true
     }
 }
@@ -71,11 +78,50 @@ impl Client {
         let mut buffer = [0; MAX_REQUEST];
         // A request that cannot be built (a realm of the server's too long to be echoed) is never answered, and so times out.
         let length = self.build(&mut buffer, id, &kind).unwrap_or(0);
-        let next = now + if self.config.stream { STREAM_TIMEOUT } else { RTO };
+        let rto = self.rto();
+        let next = now + if self.config.stream { TIMEOUT } else { rto };
         let bytes = buffer[..length].into();
         let signed = self.auth.is_some();
         let due = length > 0;
-        self.transactions.push(Transaction { id, kind, bytes, signed, attempt, due, sent: 1, next });
+        let quick = self.config.quick_repetitions;
+        self.transactions.push(Transaction {
+            id,
+            kind,
+            bytes,
+            signed,
+            attempt,
+            due,
+            first: now,
+            sent: 1,
+            rto,
+            quick,
+            next,
+        });
+    }
+
+    /// Twice the round trip to the server, once it is known.
+    fn rto(&self) -> Duration {
+        let known = self.round_trip.map(|time| (time * 2).max(MIN_RTO));
+        known.map_or(self.config.rto, |time| time.min(self.config.rto))
+    }
+
+    /// Learns from an answer how far the server is, unless nobody knows which copy of the request it answers (Karn).
+    pub(super) fn note_round_trip(&mut self, now: Instant, index: usize) {
+        let sent = &self.transactions[index];
+        if sent.sent == 1 {
+            let sample = now.saturating_duration_since(sent.first);
+            self.round_trip = Some(self.round_trip.map_or(sample, |smooth| (smooth * 7 + sample) / 8));
+        }
+    }
+
+    /// A Binding indication, which nobody answers (RFC 8489 §2).
+    pub(super) fn build_keepalive(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let mut id = [0; 12];
+        self.rng.fill_bytes(&mut id);
+        let mut builder =
+            MessageBuilder::new(buffer, Class::Indication, Method::BINDING, TransactionId(id)).ok()?;
+        builder.fingerprint().ok()?;
+        Some(builder.finish())
     }
 
     fn build(&self, buffer: &mut [u8], id: TransactionId, kind: &Kind) -> Result<usize, BuildError> {

@@ -1,0 +1,21 @@
+//! How long agents take to connect in virtual time, and what they cost of the processor's time and of memory:
+//! `cargo xtask bench ice`.
+
+#![allow(dead_code, reason = "the laboratory is shared with the tests, which use all of it")]
+
+mod connect;
+mod cost;
+#[path = "../../../crates/ice/tests/network/lab.rs"]
+mod lab;
+#[path = "../../../crates/ice/tests/network/server.rs"]
+mod server;
+#[path = "../../../crates/ice/tests/network/wire.rs"]
+mod wire;
+
+fn main() {
+    connect::negotiations();
+    connect::times();
+    cost::checks();
+    cost::consent();
+    cost::idle();
+}
