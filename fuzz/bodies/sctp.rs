@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use columba_sctp::channels::{ChannelEvent, ChannelInit, DataChannels, Payload, Role};
+use columba_sctp::channels::{ChannelEvent, ChannelId, ChannelInit, DataChannels, Payload, Role};
 use columba_sctp::{Config, Ecn, Unlimited};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
@@ -21,39 +21,8 @@ pub(crate) fn packet(data: &[u8], now: Instant) {
 /// not what keeps a hostile peer out.
 pub(crate) fn sequence(data: &[u8], now: Instant) {
     let Some((&state, mut rest)) = data.split_first() else { return };
-    let mut rng = ChaCha12Rng::seed_from_u64(2);
-    let config = Config {
-        interleaving: state & 8 != 0,
-        receive_window: 50_000,
-        max_receive_window: 100_000,
-        max_message_size: 10_000,
-        ..Config::default()
-    };
-    let mut channels = DataChannels::new(config.clone(), now, &mut rng);
-    let peer = DataChannels::new(config, now, &mut rng);
-    let tag: [u8; 4] = channels.export_init()[4..8].try_into().expect("an INIT has a tag");
-    let tsns = [first_tsn(&channels), first_tsn(&peer)];
+    let Prepared { mut channels, tag, tsns, sending } = prepare(state, now);
     let mut now = now;
-    let mut sending = None;
-    match state & 3 {
-        0 => {}
-        1 => channels.start(now, Role::Client),
-        _ => {
-            channels.import_init(now, Role::Client, &peer.export_init()).expect("an INIT of our own");
-            let channel = channels.open(now, "fuzz", ChannelInit::default()).expect("a stream is free");
-            for _ in 0..4 {
-                let message = Payload::Binary(vec![0; 5_000].into());
-                channels.send(now, channel, message).expect("the channel is open");
-            }
-            if state & 4 != 0 {
-                channels.close(now, channel);
-            }
-            sending = Some(channel);
-        }
-    }
-    if state & 16 != 0 {
-        channels.shutdown(now);
-    }
     while let Some((&length, after)) = rest.split_first() {
         let (chunks, after) = after.split_at(usize::from(length).min(after.len()));
         rest = after;
@@ -71,6 +40,87 @@ pub(crate) fn sequence(data: &[u8], now: Instant) {
     }
     if let Some(channel) = sending {
         assert!(channels.buffered_amount(channel) <= 20_000);
+    }
+}
+
+/// The states of RFC 9260 section 4, as [`prepare`] numbers them.
+pub(crate) const STATES: [&str; 9] = [
+    "Idle",
+    "CookieWait",
+    "CookieEchoed",
+    "Established",
+    "ShutdownPending",
+    "ShutdownSent",
+    "ShutdownReceived",
+    "ShutdownAckSent",
+    "Closed",
+];
+
+/// An association in some state.
+pub(crate) struct Prepared {
+    pub(crate) channels: DataChannels,
+    /// Under which tag it is spoken to.
+    tag: [u8; 4],
+    /// From where its TSNs count, and the peer's.
+    tsns: [u32; 2],
+    sending: Option<ChannelId>,
+}
+
+/// The lower four bits choose the state, the next ones what else is so.
+pub(crate) fn prepare(state: u8, now: Instant) -> Prepared {
+    let mut rng = ChaCha12Rng::seed_from_u64(2);
+    let config = Config {
+        interleaving: state & 16 != 0,
+        receive_window: 50_000,
+        max_receive_window: 100_000,
+        max_message_size: 10_000,
+        ..Config::default()
+    };
+    let mut channels = DataChannels::new(config.clone(), now, &mut rng);
+    let mut peer = DataChannels::new(config, now, &mut rng);
+    let init = channels.export_init();
+    let tag = init[4..8].try_into().expect("an INIT has a tag");
+    let tsns = [first_tsn(&channels), first_tsn(&peer)];
+    let name = STATES[usize::from(state & 15) % STATES.len()];
+    let mut sending = None;
+    if matches!(name, "CookieWait" | "CookieEchoed") {
+        channels.start(now, Role::Client);
+    } else if name != "Idle" {
+        channels.import_init(now, Role::Client, &peer.export_init()).expect("an INIT of our own");
+        peer.import_init(now, Role::Server, &init).expect("an INIT of our own");
+    }
+    if matches!(name, "Established" | "ShutdownPending" | "ShutdownReceived") {
+        let channel = channels.open(now, "fuzz", ChannelInit::default()).expect("a stream is free");
+        for _ in 0..4 {
+            let message = Payload::Binary(vec![0; 5_000].into());
+            channels.send(now, channel, message).expect("the channel is open");
+        }
+        if state & 32 != 0 {
+            channels.close(now, channel);
+        }
+        sending = Some(channel);
+    }
+    match name {
+        "CookieEchoed" => {
+            carry(&mut channels, &mut peer, now);
+            carry(&mut peer, &mut channels, now);
+        }
+        "ShutdownPending" | "ShutdownSent" => channels.shutdown(now),
+        "ShutdownReceived" | "ShutdownAckSent" => {
+            peer.shutdown(now);
+            carry(&mut peer, &mut channels, now);
+        }
+        "Closed" => channels.abort(now),
+        _ => {}
+    }
+    Prepared { channels, tag, tsns, sending }
+}
+
+/// Carries what one has to say to the other.
+fn carry(from: &mut DataChannels, to: &mut DataChannels, now: Instant) {
+    let mut buffer = [0; 2048];
+    while let Some(length) = from.poll_transmit(now, &mut Unlimited, &mut buffer) {
+        to.handle_input(now, &buffer[..length], Ecn::NotMarked);
     }
 }
 

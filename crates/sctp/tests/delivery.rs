@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use columba_netsim::{Link, Loss, Random};
-use columba_sctp::{CloseReason, Config, Event, Message, Ppid, Reliability, Scheduling, StreamId};
+use columba_sctp::{
+    CloseReason, Config, CongestionControl, Event, Message, Ppid, Reliability, Scheduling, StreamId,
+};
 use sim::{Host, Pair};
 
 /// How many networks are tried; `SCTP_SEEDS` asks for more.
@@ -46,9 +48,18 @@ fn read_all(host: &mut Host, _now: Instant) {
     }
 }
 
+#[derive(Default)]
 struct Plan {
     streams: u16,
-    sent: BTreeMap<(u16, u32), (u8, Bytes)>,
+    sent: BTreeMap<(u16, u32), Planned>,
+}
+
+/// A message that was given to `send`.
+struct Planned {
+    kind: u8,
+    payload: Bytes,
+    reliability: Reliability,
+    at: Instant,
 }
 
 fn impaired(random: &mut Random) -> Link {
@@ -88,28 +99,62 @@ fn send_some(pair: &mut Pair, plans: &mut [Plan; 2], random: &mut Random) {
                 unordered: kind == UNORDERED || (kind == UNRELIABLE && random.chance(0.5)),
                 reliability,
             };
-            pair.with(end, |host, now| host.association.send(now, StreamId(stream), message)).unwrap();
-            plan.sent.insert((stream, number), (kind, payload));
+            let at = pair.with(end, |host, now| {
+                host.association.send(now, StreamId(stream), message).unwrap();
+                now
+            });
+            plan.sent.insert((stream, number), Planned { kind, payload, reliability, at });
         }
     }
 }
 
-fn check(host: &Host, plan: &Plan, seed: u64) {
+/// What has arrived was sent, once, unaltered and in order; `all` of it, if it was reliable.
+fn check(host: &Host, plan: &Plan, seed: u64, all: bool) {
     let mut last_ordered: BTreeMap<u16, u32> = BTreeMap::new();
     let mut seen = BTreeMap::new();
     for message in &host.messages {
         let key = (message.stream.0, message.ppid.0);
-        let (kind, payload) =
-            plan.sent.get(&key).unwrap_or_else(|| panic!("seed {seed}: never sent {key:?}"));
-        assert!(*payload == message.payload, "seed {seed}: {key:?} was altered");
+        let planned = plan.sent.get(&key).unwrap_or_else(|| panic!("seed {seed}: never sent {key:?}"));
+        assert!(planned.payload == message.payload, "seed {seed}: {key:?} was altered");
         assert!(seen.insert(key, ()).is_none(), "seed {seed}: {key:?} came twice");
-        if *kind == ORDERED {
+        if planned.kind == ORDERED {
             let last = last_ordered.insert(key.0, key.1);
             assert!(last.is_none_or(|last| last < key.1), "seed {seed}: {key:?} after {last:?}");
         }
     }
-    for (key, (kind, _)) in &plan.sent {
-        assert!(*kind == UNRELIABLE || seen.contains_key(key), "seed {seed}: {key:?} is missing");
+    for (key, planned) in &plan.sent {
+        let there = planned.kind == UNRELIABLE || seen.contains_key(key);
+        assert!(there || !all, "seed {seed}: {key:?} is missing");
+    }
+}
+
+/// On the wire no chunk went out more often, or later, than the policy of its message allows.
+fn check_policies(host: &Host, plan: &Plan, seed: u64) {
+    let sent = sim::data(host.tap.as_deref().unwrap_or_default());
+    let mut names = BTreeMap::new();
+    for chunk in sent.iter().filter(|chunk| chunk.begin) {
+        let number = u32::from_be_bytes(chunk.payload[2..6].try_into().unwrap());
+        names.insert(chunk.message, (chunk.message.0, number));
+    }
+    let mut times: BTreeMap<u32, u32> = BTreeMap::new();
+    for chunk in &sent {
+        let count = times.entry(chunk.tsn).or_default();
+        *count += 1;
+        let planned = &plan.sent[&names[&chunk.message]];
+        match planned.reliability {
+            Reliability::Reliable => {}
+            Reliability::MaxRetransmits(most) => {
+                assert!(
+                    *count <= u32::from(most) + 1,
+                    "seed {seed}: {:?} went out {count} times",
+                    chunk.message
+                );
+            }
+            Reliability::MaxLifetime(lifetime) => {
+                let age = chunk.at - planned.at;
+                assert!(age <= lifetime, "seed {seed}: {:?} went out after {age:?}", chunk.message);
+            }
+        }
     }
 }
 
@@ -119,59 +164,143 @@ fn is_done(host: &Host) -> bool {
         && host.association.stats().in_flight == 0
 }
 
+fn random_config(random: &mut Random) -> Config {
+    Config {
+        interleaving: random.chance(0.5),
+        // Corruption must be seen by somebody: here there is no DTLS.
+        zero_checksum: false,
+        receive_window: [20_000, 1 << 20][random.below(2) as usize],
+        max_message_size: 30_000,
+        max_mtu: [1191, 1191, 1400, 9000][random.below(4) as usize],
+        congestion_control: *random.pick(&[
+            CongestionControl::Bbr,
+            CongestionControl::Cubic,
+            CongestionControl::NewReno,
+        ]),
+        scheduling: *random.pick(&[Scheduling::FirstCome, Scheduling::RoundRobin, Scheduling::WeightedFair]),
+        ..Config::default()
+    }
+}
+
+/// Lets traffic flow over a network that changes, partitions included, and readers that pause.
+fn exchange(pair: &mut Pair, plans: &mut [Plan; 2], random: &mut Random) {
+    for _ in 0..random.below(10) {
+        send_some(pair, plans, random);
+        if random.chance(0.05) {
+            let (mtu, before) = (random.pick(&[1300, 1500, 65_535]).to_owned(), impaired(random));
+            pair.change_links(|link| link.loss = Loss::All);
+            pair.run_for(Duration::from_millis(random.below(5000)));
+            pair.change_links(|link| *link = Link { mtu, ..before.clone() });
+        }
+        if random.chance(0.2) {
+            let rate = *random.pick(&[None, Some(500_000), Some(5_000_000)]);
+            let delay = Duration::from_millis(random.below(200));
+            pair.change_links(|link| (link.rate, link.delay) = (rate, delay));
+        }
+        let reads = random.chance(0.8);
+        pair.with(random.below(2) as usize, |host, _| host.reads = reads);
+        pair.run_for(Duration::from_millis(random.below(300)));
+    }
+    for end in 0..2 {
+        pair.with(end, |host, now| {
+            host.reads = true;
+            read_all(host, now);
+        });
+    }
+}
+
+fn finish(pair: &mut Pair, seed: u64) {
+    let mut waited = 0;
+    while !(is_done(pair.host(0)) && is_done(pair.host(1))) {
+        pair.run_for(Duration::from_secs(1));
+        waited += 1;
+        assert!(
+            waited < 600,
+            "seed {seed}: stuck: {:?} {:?}",
+            pair.host(0).association.stats(),
+            pair.host(1).association.stats()
+        );
+    }
+}
+
+/// Both ends, or one, end it; both come to the same end.
+fn shut_down(pair: &mut Pair, seed: u64, both: bool) {
+    pair.with(0, |host, now| host.association.shutdown(now));
+    if both {
+        pair.with(1, |host, now| host.association.shutdown(now));
+    }
+    let mut waited = 0;
+    while !(pair.host(0).association.is_closed() && pair.host(1).association.is_closed()) {
+        pair.run_for(Duration::from_secs(1));
+        waited += 1;
+        assert!(waited < 120, "seed {seed}: not closed");
+    }
+    assert!(pair.host(0).events.contains(&Event::Closed(CloseReason::Shutdown)), "seed {seed}");
+}
+
 #[test]
 fn everything_arrives_over_bad_networks() {
     for seed in 0..seeds() {
         let seed = columba_netsim::seed(seed);
         let mut random = Random::new(seed);
-        let config = Config {
-            interleaving: random.chance(0.5),
-            // Corruption must be seen by somebody: here there is no DTLS.
-            zero_checksum: false,
-            receive_window: [20_000, 1 << 20][random.below(2) as usize],
-            max_message_size: 30_000,
-            scheduling: *random.pick(&[
-                Scheduling::FirstCome,
-                Scheduling::RoundRobin,
-                Scheduling::WeightedFair,
-            ]),
-            ..Config::default()
-        };
-        let link = impaired(&mut random);
-        let mut pair = Pair::new(seed, &config, &link, read_all);
-        let mut plans = [(); 2].map(|()| Plan { streams: 1 + random.below(5) as u16, sent: BTreeMap::new() });
+        let config = random_config(&mut random);
+        let mut pair = Pair::new(seed, &config, &impaired(&mut random), read_all);
+        let mut plans = [(); 2].map(|()| Plan { streams: 1 + random.below(5) as u16, ..Plan::default() });
+        for end in 0..2 {
+            pair.with(end, |host, _| host.tap = Some(Vec::new()));
+        }
         pair.connect();
-        for _ in 0..random.below(10) {
-            send_some(&mut pair, &mut plans, &mut random);
-            if random.chance(0.05) {
-                pair.change_links(|link| link.loss = Loss::All);
-                pair.run_for(Duration::from_millis(random.below(5000)));
-                let loss = link.loss;
-                pair.change_links(|link| link.loss = loss);
-            }
-            pair.run_for(Duration::from_millis(random.below(300)));
+        exchange(&mut pair, &mut plans, &mut random);
+        finish(&mut pair, seed);
+        shut_down(&mut pair, seed, random.chance(0.3));
+        for (end, other) in [(0, 1), (1, 0)] {
+            check(pair.host(end), &plans[other], seed, true);
+            check_policies(pair.host(end), &plans[end], seed);
         }
+    }
+}
+
+/// One end forgets everything in the middle, and begins anew: what was in flight may be lost, nothing comes twice or altered, and
+/// what is sent from then on arrives.
+#[test]
+fn a_peer_that_begins_anew_is_met_anew() {
+    for seed in 0..seeds() / 3 {
+        let seed = columba_netsim::seed(0x5e55_0000 + seed);
+        let mut random = Random::new(seed);
+        let config = random_config(&mut random);
+        let mut pair = Pair::new(seed, &config, &impaired(&mut random), read_all);
+        let plan = || [(); 2].map(|()| Plan { streams: 3, ..Plan::default() });
+        let mut before = plan();
+        pair.connect();
+        exchange(&mut pair, &mut before, &mut random);
+        // Whoever has never met cannot begin anew.
         let mut waited = 0;
-        while !(is_done(pair.host(0)) && is_done(pair.host(1))) {
+        while !pair.host(1).association.is_established() || !pair.host(0).association.is_established() {
             pair.run_for(Duration::from_secs(1));
             waited += 1;
-            assert!(
-                waited < 600,
-                "seed {seed}: stuck: {:?} {:?}",
-                pair.host(0).association.stats(),
-                pair.host(1).association.stats()
-            );
+            assert!(waited < 300, "seed {seed}: not connected");
         }
-        pair.with(0, |host, now| host.association.shutdown(now));
+        pair.restart(1, &config, seed + 1);
         let mut waited = 0;
-        while !(pair.host(0).association.is_closed() && pair.host(1).association.is_closed()) {
+        while !pair.host(0).events.contains(&Event::Restarted) || !pair.host(1).association.is_established() {
             pair.run_for(Duration::from_secs(1));
             waited += 1;
-            assert!(waited < 120, "seed {seed}: not closed");
+            assert!(waited < 300, "seed {seed}: not met again");
         }
-        for (end, plan) in [(0, &plans[1]), (1, &plans[0])] {
-            check(pair.host(end), plan, seed);
+        finish(&mut pair, seed);
+        // What is lost and waits to be sent again is not in flight.
+        pair.run_for(Duration::from_secs(60));
+        finish(&mut pair, seed);
+        let mut after = plan();
+        for end in 0..2 {
+            check(pair.host(end), &before[1 - end], seed, false);
+            pair.with(end, |host, _| host.messages.clear());
         }
-        assert!(pair.host(0).events.contains(&Event::Closed(CloseReason::Shutdown)), "seed {seed}");
+        exchange(&mut pair, &mut after, &mut random);
+        finish(&mut pair, seed);
+        shut_down(&mut pair, seed, false);
+        for (end, other) in [(0, 1), (1, 0)] {
+            check(pair.host(end), &after[other], seed, true);
+        }
     }
 }

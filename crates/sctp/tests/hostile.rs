@@ -29,6 +29,18 @@ fn chunk() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// Sequences of packets begin in each state of RFC 9260 section 4, for this test and for the fuzzer.
+#[test]
+fn every_state_is_reached() {
+    for (number, name) in (0..).zip(bodies::STATES) {
+        for rest in [0, 16, 32, 48] {
+            let channels = bodies::prepare(number | rest, now()).channels;
+            let seen = format!("{:?}", channels.association());
+            assert!(seen.contains(&format!("state: {name}")), "{name}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

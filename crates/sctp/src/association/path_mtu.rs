@@ -90,9 +90,10 @@ impl PathMtu {
         self.phase = Phase::Idle;
     }
 
-    /// The handshake has told what the peer expects.
+    /// The handshake has told what the peer expects. What was asked before it is not answered any more.
     pub(super) fn set_peer_pads(&mut self, pads: bool) {
         self.peer_pads = pads;
+        self.phase = Phase::Idle;
         self.too_large = self.limit() + 4;
     }
 

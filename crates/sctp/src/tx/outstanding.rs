@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Marks;
+use super::{Fragment, Marks};
 use crate::bit_ring::BitRing;
 use crate::serial::{Ppid, StreamId, Tsn};
 use crate::wire::{Data, Sack, Skipped};
@@ -439,6 +439,34 @@ impl AckSummary {
 }
 
 impl Sent {
+    /// A fragment that goes out now for the first time, or does not.
+    pub(crate) fn new(now: Instant, fragment: Fragment, state: SentState) -> Self {
+        Self {
+            stream: fragment.stream,
+            ppid: fragment.ppid,
+            payload: fragment.payload,
+            unordered: fragment.unordered,
+            begin: fragment.begin,
+            end: fragment.end,
+            message: fragment.message,
+            fragment: fragment.fragment,
+            policy: fragment.policy,
+            sent_at: now,
+            transmissions: 1,
+            state,
+            marks: Marks::default(),
+        }
+    }
+
+    /// Whether its policy does not let it go out again.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        match self.policy {
+            Policy::Reliable => false,
+            Policy::Retransmits(most) => self.transmissions > most,
+            Policy::Until(end) => end <= now,
+        }
+    }
+
     pub(crate) fn wire_length(&self, interleaved: bool) -> usize {
         Data::wire_length(self.payload.len(), interleaved)
     }

@@ -22,7 +22,7 @@ pub(crate) struct QueuedMessage {
     pub(crate) counted: bool,
 }
 
-/// A piece of a message, ready to go out.
+/// A piece of a message, ready to go out. One without payload is not: it stands for what is left of a message that is given up.
 #[derive(Debug)]
 pub(crate) struct Fragment {
     pub(crate) stream: StreamId,
@@ -51,6 +51,8 @@ pub(crate) struct SendQueue {
     clock: u64,
     arrivals: u64,
     interleaved: bool,
+    /// The peer understands that a message which it has a part of is given up.
+    gives_up: bool,
     queued: usize,
     /// Streams whose queue has fallen to their threshold.
     low: VecDeque<StreamId>,
@@ -101,6 +103,7 @@ impl SendQueue {
             clock: 0,
             arrivals: 0,
             interleaved: false,
+            gives_up: false,
             queued: 0,
             low: VecDeque::new(),
         }
@@ -108,6 +111,10 @@ impl SendQueue {
 
     pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
         self.interleaved = interleaved;
+    }
+
+    pub(crate) fn set_gives_up(&mut self, gives_up: bool) {
+        self.gives_up = gives_up;
     }
 
     /// Bytes that wait, over all streams.
@@ -172,6 +179,9 @@ impl SendQueue {
             };
             if self.drop_expired(now, id) {
                 continue;
+            }
+            if let Some(rest) = self.overdue_rest(now, id) {
+                return Some(rest);
             }
             let stream = self.streams.get_mut(id)?;
             let (_, message) = stream.messages.front()?;
@@ -350,6 +360,28 @@ impl SendQueue {
             self.drop_front(id);
         }
         expired
+    }
+
+    /// Throws away what is left of the message that has begun on this stream, if its time is over; gives a mark for its end.
+    fn overdue_rest(&mut self, now: Instant, id: StreamId) -> Option<Fragment> {
+        let stream = self.streams.get(id).filter(|_| self.gives_up)?;
+        let (begun, (_, message)) = (stream.begun?, stream.messages.front()?);
+        if !matches!(message.policy, Policy::Until(end) if end <= now) {
+            return None;
+        }
+        let rest = Fragment {
+            stream: id,
+            ppid: message.ppid,
+            payload: Bytes::new(),
+            unordered: message.unordered,
+            begin: false,
+            end: true,
+            message: begun.message,
+            fragment: begun.next_fragment,
+            policy: message.policy,
+        };
+        self.drop_front(id);
+        Some(rest)
     }
 
     fn drop_front(&mut self, id: StreamId) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::congestion::{Ack, Controller, Lost, controller};
-use super::outstanding::{AckSummary, NeverSent, NewestAcked, Outstanding, Policy, Sent, SentState};
+use super::outstanding::{AckSummary, NeverSent, NewestAcked, Outstanding, Sent, SentState};
 use super::{Delivery, Fragment, Marks, Pacer, Rack, RoundTrip, SendQueue};
 use crate::config::{Config, CongestionControl};
 use crate::serial::{StreamId, Tsn};
@@ -93,6 +93,7 @@ impl Sender {
         self.interleaved = interleaved;
         self.partial_reliability = partial_reliability;
         self.queue.set_interleaved(interleaved);
+        self.queue.set_gives_up(partial_reliability);
         self.outstanding.set_interleaved(interleaved);
     }
 
@@ -422,38 +423,33 @@ impl Sender {
     /// Gives a message up if its policy says so. RFC 3758 section 3.5.
     fn give_up_if_overdue(&mut self, now: Instant, tsn: Tsn) -> bool {
         let Some(sent) = self.outstanding.get(tsn) else { return false };
-        let overdue = self.partial_reliability
-            && match sent.policy {
-                Policy::Reliable => false,
-                Policy::Retransmits(most) => sent.transmissions > most,
-                Policy::Until(end) => end <= now,
-            };
+        let overdue = self.partial_reliability && sent.is_overdue(now);
         if overdue {
             let (stream, unordered, message) = (sent.stream, sent.unordered, sent.message);
-            let rest_waits = !sent.end && self.queue.abandon(stream, unordered, message);
-            if rest_waits {
-                // The message needs an end, so that the peer learns of it even if all that was sent has arrived.
-                let rest = Sent {
-                    stream,
-                    ppid: sent.ppid,
-                    payload: bytes::Bytes::new(),
-                    unordered,
-                    begin: false,
-                    end: true,
-                    message,
-                    fragment: 0,
-                    policy: sent.policy,
-                    sent_at: now,
-                    transmissions: 1,
-                    state: SentState::Abandoned,
-                    marks: Marks::default(),
-                };
-                self.outstanding.push(rest);
+            let rest = Fragment {
+                stream,
+                ppid: sent.ppid,
+                payload: bytes::Bytes::new(),
+                unordered,
+                begin: false,
+                end: true,
+                message,
+                fragment: 0,
+                policy: sent.policy,
+            };
+            if !sent.end && self.queue.abandon(stream, unordered, message) {
+                self.push_end(now, rest);
             }
             self.outstanding.abandon(tsn);
             self.forward_due |= self.outstanding.should_forward();
         }
         overdue
+    }
+
+    /// A message that is given up before all of it was sent needs an end, so that the peer learns of it even if all that was sent
+    /// has arrived.
+    fn push_end(&mut self, now: Instant, rest: Fragment) -> Tsn {
+        self.outstanding.push(Sent::new(now, rest, SentState::Abandoned))
     }
 
     fn write_new(&mut self, now: Instant, writer: &mut Writer<'_>, free: bool) {
@@ -470,26 +466,18 @@ impl Sender {
                 room = room.min(credit);
             }
             let Some(fragment) = self.queue.next_fragment(now, room, full) else { return };
-            self.send_fragment(now, fragment, writer);
+            if fragment.payload.is_empty() {
+                let end = self.push_end(now, fragment);
+                self.outstanding.abandon(end);
+                self.forward_due |= self.outstanding.should_forward();
+            } else {
+                self.send_fragment(now, fragment, writer);
+            }
         }
     }
 
     fn send_fragment(&mut self, now: Instant, fragment: Fragment, writer: &mut Writer<'_>) {
-        let mut sent = Sent {
-            stream: fragment.stream,
-            ppid: fragment.ppid,
-            payload: fragment.payload,
-            unordered: fragment.unordered,
-            begin: fragment.begin,
-            end: fragment.end,
-            message: fragment.message,
-            fragment: fragment.fragment,
-            policy: fragment.policy,
-            sent_at: now,
-            transmissions: 1,
-            state: SentState::InFlight,
-            marks: Marks::default(),
-        };
+        let mut sent = Sent::new(now, fragment, SentState::InFlight);
         let (in_flight, length) = (self.outstanding.in_flight(), sent.wire_length(self.interleaved));
         sent.marks = self.delivery.mark(now, in_flight, length, self.controller.is_quiet());
         // The last one before a pause: nothing behind it would make the peer answer.
@@ -503,10 +491,10 @@ impl Sender {
     /// Nothing new is there to probe with: the last chunk is sent again.
     fn write_probe(&mut self, now: Instant, writer: &mut Writer<'_>) {
         if let Some(tsn) = self.outstanding.last_in_flight()
-            && self
-                .outstanding
-                .get(tsn)
-                .is_some_and(|sent| sent.wire_length(self.interleaved) <= writer.room())
+            && self.outstanding.get(tsn).is_some_and(|sent| {
+                sent.wire_length(self.interleaved) <= writer.room()
+                    && !(self.partial_reliability && sent.is_overdue(now))
+            })
         {
             self.resend(now, tsn, writer);
         }

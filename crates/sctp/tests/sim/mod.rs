@@ -24,6 +24,10 @@ pub(crate) struct Host {
     /// Bytes of room for a packet.
     pub(crate) buffer: usize,
     pub(crate) messages: Vec<columba_sctp::ReceivedMessage>,
+    /// Whether `on_input` is called.
+    pub(crate) reads: bool,
+    /// What has been sent, where somebody wants to know.
+    pub(crate) tap: Option<Vec<(Instant, Vec<u8>)>>,
 }
 
 impl Host {
@@ -43,6 +47,8 @@ impl Host {
             sends: false,
             buffer: 10_000,
             messages: Vec::new(),
+            reads: true,
+            tap: None,
         }
     }
 
@@ -50,7 +56,9 @@ impl Host {
         while let Some(event) = self.association.poll_event() {
             self.events.push(event);
         }
-        (self.on_input)(self, now);
+        if self.reads {
+            (self.on_input)(self, now);
+        }
     }
 }
 
@@ -73,6 +81,9 @@ impl Endpoint for Host {
         payload.resize(self.buffer, 0);
         let length = self.association.poll_transmit(now, &mut Unlimited, payload)?;
         payload.truncate(length);
+        if let Some(tap) = &mut self.tap {
+            tap.push((now, payload.clone()));
+        }
         Some(Departure::Udp { local: self.local, remote: self.remote, ecn: Ecn::NotEct, segment_size: None })
     }
 
@@ -129,7 +140,59 @@ impl Pair {
         self.with(1, |host, now| host.association.connect(now));
     }
 
+    /// One end loses its memory, and begins anew.
+    pub(crate) fn restart(&mut self, end: usize, config: &Config, seed: u64) {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        self.with(end, |host, now| {
+            host.association = Association::new(config.clone(), now, &mut rng);
+            host.association.connect(now);
+        });
+    }
+
     pub(crate) fn run_for(&mut self, duration: Duration) {
         self.network.run_for(duration);
     }
+}
+
+/// A DATA or I-DATA chunk as it was on the wire.
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+    pub(crate) tsn: u32,
+    /// Of which message it is a part: stream, whether unordered, number.
+    pub(crate) message: (u16, bool, u32),
+    pub(crate) begin: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The chunks of a kind in a packet: flags and value.
+pub(crate) fn chunks(packet: &[u8], kinds: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
+    let (mut rest, mut found) = (&packet[12..], Vec::new());
+    while let [kind, flags, high, low, ..] = *rest {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if kinds.contains(&kind) {
+            found.push((kind, flags, rest[4..length].to_vec()));
+        }
+        rest = &rest[length.next_multiple_of(4).min(rest.len())..];
+    }
+    found
+}
+
+/// The user data that was sent.
+pub(crate) fn data(tap: &[(Instant, Vec<u8>)]) -> Vec<Sent> {
+    let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    tap.iter()
+        .flat_map(|(at, packet)| chunks(packet, &[0, 64]).into_iter().map(move |chunk| (*at, chunk)))
+        .map(|(at, (kind, flags, value))| {
+            let stream = u16::from_be_bytes([value[4], value[5]]);
+            let interleaved = kind == 64;
+            let number = if interleaved { word(&value, 8) } else { word(&value, 4) & 0xffff };
+            Sent {
+                at,
+                tsn: word(&value, 0),
+                message: (stream, flags & 4 != 0, number),
+                begin: flags & 2 != 0,
+                payload: value[if interleaved { 16 } else { 12 }..].to_vec(),
+            }
+        })
+        .collect()
 }
