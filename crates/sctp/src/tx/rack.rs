@@ -58,8 +58,13 @@ impl Rack {
         }
     }
 
-    /// The peer has reported duplicates: what was taken for lost was only late.
-    pub(crate) fn on_duplicates(&mut self) {
+    /// The peer has reported duplicates: what was taken for lost was only late. In a recovery it is the wait that was too
+    /// short.
+    pub(crate) fn on_duplicates(&mut self, recovering: bool) {
+        self.reordering_seen = true;
+        if !recovering {
+            return;
+        }
         self.window_quarters = (self.window_quarters + 1).min(MAX_WINDOW_QUARTERS);
         self.persist = WIDENED_RECOVERIES;
     }

@@ -59,7 +59,9 @@ impl RoundTrip {
     pub(crate) fn rto(&self) -> Duration {
         let base = self.smoothed.map_or(self.initial_rto, |smoothed| smoothed + self.variance * 4);
         let base = base.max(self.min_rto).min(self.max_rto);
-        base.saturating_mul(1 << self.backoff.min(16)).min(self.max_rto)
+        // However often it has doubled: when the path comes back, that must not take long to be noticed.
+        let longest = self.max_rto.min(base.max(LONGEST_BACKOFF));
+        base.saturating_mul(1 << self.backoff.min(16)).min(longest)
     }
 
     /// A timeout has passed without an answer.
@@ -77,3 +79,6 @@ impl RoundTrip {
         *self = Self::new(self.initial_rto, self.min_rto, self.max_rto);
     }
 }
+
+/// A packet each two seconds burdens no path.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);

@@ -181,8 +181,8 @@ impl Sender {
         }
         self.judge_timeout(summary.revived, summary.newest);
         self.rack.on_acked(now, &summary, &self.round_trip);
-        if sack.duplicates > 0 && self.recovery.is_some() {
-            self.rack.on_duplicates();
+        if sack.duplicates > 0 {
+            self.rack.on_duplicates(self.recovery.is_some());
         }
         if self.recovery.is_some_and(|point| self.outstanding.base().is_after(point)) {
             self.recovery = None;

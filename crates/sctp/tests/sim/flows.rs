@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use columba_netsim::{HostId, Link, Network, Queue, Router, RouterId};
+use columba_netsim::{HostId, InterfaceId, Link, Network, Queue, Router, RouterId};
 use columba_sctp::{Association, Config, CongestionControl, Message, Ppid, StreamId};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) senders: Vec<HostId>,
     pub(crate) receivers: Vec<HostId>,
     router: RouterId,
+    first_back: InterfaceId,
     starts: Vec<Duration>,
 }
 
@@ -74,7 +75,7 @@ impl Shared {
             network.add_router(left, right, Router { link: bottleneck.clone(), ..Router::default() });
         network.add_route(right, IpAddr::from([10, 0, 0, 0]), 8, router);
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
-        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+        let (mut senders, mut receivers, mut first_back) = (Vec::new(), Vec::new(), None);
         for (index, flow) in flows.iter().enumerate() {
             let near = IpAddr::from([10, 0, 0, index as u8 + 1]);
             let far = IpAddr::from([192, 0, 2, index as u8 + 1]);
@@ -89,16 +90,39 @@ impl Shared {
                     pump,
                 ));
                 // Each interface is passed on the way there and on the way back.
-                network.attach(host, zone, local, Link::with_delay(flow.extra_round_trip / 4));
+                let interface =
+                    network.attach(host, zone, local, Link::with_delay(flow.extra_round_trip / 4));
+                if index == 0 {
+                    first_back = Some(interface);
+                }
                 hosts.push(host);
             }
         }
         let starts = flows.iter().map(|flow| flow.start).collect();
-        Self { network, senders, receivers, router, starts }
+        let first_back = first_back.expect("there is a flow");
+        Self { network, senders, receivers, router, first_back, starts }
     }
 
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Link)) {
         self.network.change_router(self.router, |router| change(&mut router.link));
+    }
+
+    /// Changes the way back of the first flow.
+    pub(crate) fn change_back(&mut self, change: impl FnOnce(&mut Link)) {
+        self.network.change_link(self.first_back, |out, _into| change(out));
+    }
+
+    /// The first flow has nothing more to send.
+    pub(crate) fn pause(&mut self) {
+        self.network.with(self.senders[0], |host, _now| host.paused = true);
+    }
+
+    /// It has again.
+    pub(crate) fn resume(&mut self) {
+        self.network.with(self.senders[0], |host, now| {
+            host.paused = false;
+            fill(host, now);
+        });
     }
 
     /// Lets time pass, and says what has become of each flow meanwhile.
@@ -161,8 +185,8 @@ pub(crate) fn pump(host: &mut Host, now: Instant) {
 
 /// Fills the queue of whoever sends and is connected.
 pub(crate) fn fill(host: &mut Host, now: Instant) {
-    if host.sends && host.association.is_established() {
-        while host.association.total_buffered_amount() < 4 << 20 {
+    if host.sends && !host.paused && host.association.is_established() {
+        while host.association.total_buffered_amount() < host.queue_limit {
             let message = Message::new(Ppid(53), Bytes::from_static(&[7; 64 * 1024]));
             host.association.send(now, StreamId(0), message).expect("there is room");
         }

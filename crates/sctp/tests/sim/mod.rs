@@ -23,6 +23,9 @@ pub(crate) struct Host {
     pub(crate) sends: bool,
     /// Bytes of room for a packet.
     pub(crate) buffer: usize,
+    pub(crate) paused: bool,
+    /// How much is queued by whoever keeps the queue full.
+    pub(crate) queue_limit: usize,
     pub(crate) messages: Vec<columba_sctp::ReceivedMessage>,
     /// Whether `on_input` is called.
     pub(crate) reads: bool,
@@ -46,6 +49,8 @@ impl Host {
             received_bytes: 0,
             sends: false,
             buffer: 10_000,
+            paused: false,
+            queue_limit: 4 << 20,
             messages: Vec::new(),
             reads: true,
             tap: None,

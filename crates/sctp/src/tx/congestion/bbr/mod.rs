@@ -54,6 +54,8 @@ pub(super) struct Bbr {
     probe: Probe,
     /// The window to return to after a probe of the round trip, or a timeout.
     saved_window: Option<usize>,
+    /// Rounds in a row that lost too much and delivered far less than the path was thought to.
+    fallen_rounds: u32,
     /// Nothing was sent for a while: the window is not to be judged yet.
     restarting: bool,
 }
@@ -113,6 +115,7 @@ impl Bbr {
             full: FullBandwidth::default(),
             probe: Probe::new(seed),
             saved_window: None,
+            fallen_rounds: 0,
             restarting: false,
         }
     }
@@ -204,10 +207,25 @@ impl Bbr {
         } else if self.phase == Phase::Up {
             self.full.on_round(self.latest.bandwidth);
         }
-        if too_much && !matches!(self.phase, Phase::Startup | Phase::Refill | Phase::Up) {
+        let fallen = too_much && self.full.reached && self.latest.bandwidth < self.max_bandwidth() / 2.0;
+        self.fallen_rounds = if fallen { self.fallen_rounds + 1 } else { 0 };
+        if self.fallen_rounds >= FALLEN_ROUNDS {
+            self.accept_fall();
+        } else if too_much && !matches!(self.phase, Phase::Startup | Phase::Refill | Phase::Up) {
             self.lower_limits();
         }
         self.latest = Latest { round_end: ack.sample.total_delivered, ..Latest::default() };
+    }
+
+    /// The path has become far slower: what it was is forgotten, and the queue that this has made emptied.
+    fn accept_fall(&mut self) {
+        if let Some(model) = &mut self.model {
+            model.restart_bandwidth(self.latest.bandwidth);
+        }
+        self.fallen_rounds = 0;
+        self.reset_short_term();
+        self.inflight_high = usize::MAX;
+        self.phase = Phase::Drain;
     }
 
     fn lower_limits(&mut self) {
@@ -334,6 +352,8 @@ const LOSS_GRAIN: usize = 2;
 /// Startup ends when the bandwidth has not grown by this factor for so many rounds,
 const FULL_GROWTH: f64 = 1.25;
 const FULL_ROUNDS: u32 = 3;
+/// So many rounds far below the bandwidth are no accident.
+const FALLEN_ROUNDS: u32 = 2;
 /// or when so many acknowledgements of a round have shown loss, and it was too much.
 const STARTUP_LOSSES: u32 = 6;
 /// What the pacer may send at once, and how much that is at most.

@@ -46,6 +46,11 @@ impl Model {
         }
     }
 
+    /// What was measured before is void: this is the bandwidth now.
+    pub(super) fn restart_bandwidth(&mut self, bandwidth: f64) {
+        self.bandwidth = [0.0, bandwidth];
+    }
+
     /// Takes in a round trip. Where it comes near the least again by itself, the queue is empty now and then, and need not
     /// be emptied to see it.
     pub(super) fn on_round_trip(&mut self, now: Instant, round_trip: Duration) {
