@@ -405,9 +405,7 @@ impl Association {
                 }
             }
             Timer::TailLossProbe => self.sender.on_probe_timeout(),
-            Timer::Reordering => {
-                self.sender.detect_loss(now, &mut self.timers);
-            }
+            Timer::Reordering => self.sender.detect_loss(now, &mut self.timers),
             Timer::Sack => self.receiver.acknowledge_now(),
             Timer::Heartbeat => self.on_heartbeat_timeout(now),
             Timer::Reconfig => self.on_reconfig_timeout(now),

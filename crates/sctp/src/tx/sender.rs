@@ -22,6 +22,8 @@ pub(crate) struct Sender {
     delivery: Delivery,
     /// The most that was in flight in the last round and in this one.
     peak_in_flight: [usize; 2],
+    /// Bytes found lost since the controller was last told, and how many of them were sent in a quiet phase.
+    lost: (usize, usize),
     pacer: Pacer,
     interleaved: bool,
     /// The peer takes FORWARD-TSN.
@@ -68,6 +70,7 @@ impl Sender {
             controller: controller(config.congestion_control, config.mtu, initial.0),
             delivery: Delivery::new(now),
             peak_in_flight: [0; 2],
+            lost: (0, 0),
             pacer: Pacer::new(now),
             interleaved: false,
             partial_reliability: false,
@@ -188,9 +191,9 @@ impl Sender {
             self.recovery = None;
             self.rack.on_recovered();
         }
-        let lost = self.detect_loss(now, timers);
+        self.detect_loss(now, timers);
         if let Some(newest) = summary.newest {
-            self.tell_controller(now, &summary, newest, lost);
+            self.tell_controller(now, &summary, newest);
         }
         if self.outstanding.should_forward() {
             self.forward_due = true;
@@ -206,14 +209,9 @@ impl Sender {
         Ok(true)
     }
 
-    fn tell_controller(
-        &mut self,
-        now: Instant,
-        summary: &AckSummary,
-        newest: NewestAcked,
-        lost: (usize, usize),
-    ) {
+    fn tell_controller(&mut self, now: Instant, summary: &AckSummary, newest: NewestAcked) {
         let Some(sample) = self.delivery.sample(now, newest.sent_at, &newest.marks) else { return };
+        let lost = std::mem::take(&mut self.lost);
         let in_flight = self.outstanding.in_flight();
         if sample.round_start {
             self.peak_in_flight = [self.peak_in_flight[1], in_flight];
@@ -242,8 +240,8 @@ impl Sender {
         }
     }
 
-    /// Looks for what is lost; says how many bytes, and how many of them were sent in a quiet phase.
-    pub(crate) fn detect_loss(&mut self, now: Instant, timers: &mut Timers) -> (usize, usize) {
+    /// Looks for what is lost.
+    pub(crate) fn detect_loss(&mut self, now: Instant, timers: &mut Timers) {
         let in_flight = self.outstanding.in_flight();
         let recovering = self.recovery.is_some();
         let (mut total, mut quiet) = (0, 0);
@@ -264,7 +262,7 @@ impl Sender {
             self.controller.on_congestion(now, in_flight);
             self.free_packet = Some(FreePacket::Retransmit);
         }
-        (total, quiet)
+        self.lost = (self.lost.0 + total, self.lost.1 + quiet);
     }
 
     /// The retransmission timer has expired. Says whether anything was in flight.

@@ -54,7 +54,7 @@ pub(super) struct Bbr {
     probe: Probe,
     /// The window to return to after a probe of the round trip, or a timeout.
     saved_window: Option<usize>,
-    /// Rounds in a row that lost too much and delivered far less than the path was thought to.
+    /// Rounds in a row that lost too much and delivered far less than the path was thought to, while a queue stood.
     fallen_rounds: u32,
     /// Nothing was sent for a while: the window is not to be judged yet.
     restarting: bool,
@@ -207,7 +207,11 @@ impl Bbr {
         } else if self.phase == Phase::Up {
             self.full.on_round(self.latest.bandwidth);
         }
-        let fallen = too_much && self.full.reached && self.latest.bandwidth < self.max_bandwidth() / 2.0;
+        let least = self.model.as_ref().and_then(|model| model.min_round_trip).unwrap_or_default();
+        let fallen = too_much
+            && self.full.reached
+            && ack.smoothed > least * 3 / 2
+            && self.latest.bandwidth < self.max_bandwidth() / 2.0;
         self.fallen_rounds = if fallen { self.fallen_rounds + 1 } else { 0 };
         if self.fallen_rounds >= FALLEN_ROUNDS {
             self.accept_fall();

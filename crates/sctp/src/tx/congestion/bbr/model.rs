@@ -168,6 +168,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const AGGREGATION_ROUNDS: u32 = 5;
 const AMBIENT_PHASES: usize = 2;
 /// How many packets a quiet phase needs to say anything.
-const AMBIENT_PACKETS: usize = 30;
+const AMBIENT_PACKETS: usize = 100;
 /// Whatever is lost beyond this is taken for our fault.
 const MAX_AMBIENT: f64 = 0.4;
