@@ -23,6 +23,7 @@ const PATIENCE = 60_000;
  * @property {{bytes: number, sha256: string}} received
  * @property {{local: string, remote: string}} pair candidate types
  * @property {string} [sdp] the own description, with its candidates
+ * @property {string[]} [resolved] the other side's hidden addresses that were found
  * @property {string} end
  */
 

@@ -16,6 +16,7 @@ import { program } from '../server.js';
  * @property {number} bytes how many to send; the other side sends as many
  * @property {boolean} [direct] whether to go on until the path needs no relay
  * @property {string} [iceServers] only servers whose URL begins so are used
+ * @property {boolean} [hidden] whether it hides its addresses behind names of mDNS
  * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
  * @property {string} [authority] whom it trusts
  */
@@ -26,9 +27,9 @@ export class RustPeer {
   #errors = '';
 
   /** @param {RustPeerOptions} options */
-  constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', at, authority }) {
+  constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', hidden = false, at, authority }) {
     const path = join(dirname(program()), 'columba-e2e-peer');
-    const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers];
+    const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers, hidden ? 'hidden' : 'shown'];
     /** @type {import('node:child_process').SpawnOptions} */
     const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { RUST_LOG: LOG, ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);

@@ -94,9 +94,9 @@ async function untilTrue(question, describe) {
 /** The browser of a scene. @param {Scene} scene @param {number} index @returns {Speaker} */
 const browserOf = (scene, index) => (options) => talkInPage(scene.browsers[index], scene.server.origin, options);
 
-/** A Rust peer at a node of a scene. @param {Scene} scene @param {string} node @returns {Speaker} */
-const rustAt = (scene, node) => (options) =>
-  new RustPeer({ ...options, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
+/** A Rust peer at a node of a scene. @param {Scene} scene @param {string} node @param {boolean} [hidden] @returns {Speaker} */
+const rustAt = (scene, node, hidden) => (options) =>
+  new RustPeer({ ...options, hidden, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
 
 describe('over loopback', { skip, timeout: 150_000 }, () => {
   /** @type {Server} */ let server;
@@ -192,6 +192,7 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
   function areHosts(page, rust) {
     const hosts = page.sdp?.match(/candidate:.* typ host/g);
     assert.ok(hosts?.every((line) => line.includes('.local ')), String(hosts));
+    assert.ok(rust.resolved?.length, 'the hidden address was found, and not only discovered by a check');
     for (const { pair } of [page, rust]) {
       assert.equal(pair.local, 'host');
       assert.match(pair.remote, /^(host|prflx)$/);
@@ -202,13 +203,14 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
       const [page, rust] = await talk(browserOf(scene, index), rustAt(scene, 'p3'), options);
       areHosts(page, rust);
     });
-    it(`${name} answers`, async () => {
-      const [rust, page] = await talk(rustAt(scene, 'p3'), browserOf(scene, index), options);
+    it(`${name} answers a peer that hides, too`, async () => {
+      const [rust, page] = await talk(rustAt(scene, 'p3', true), browserOf(scene, index), options);
       areHosts(page, rust);
     });
   }
-  it('two Rust peers', async () => {
-    for (const { pair } of await talk(rustAt(scene, 'p1'), rustAt(scene, 'p2'), options)) {
+  it('two Rust peers that hide, too', async () => {
+    for (const { pair, resolved } of await talk(rustAt(scene, 'p1', true), rustAt(scene, 'p2', true), options)) {
+      assert.ok(resolved?.length, 'the hidden address was found');
       assert.equal(pair.local, 'host');
       assert.match(pair.remote, /^(host|prflx)$/);
     }

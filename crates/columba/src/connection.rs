@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use columba_ice::MdnsMode;
 use columba_peer::{
     Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
     Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, UnixTime,
@@ -42,9 +41,6 @@ impl PeerConnection {
     /// An ICE server or certificate in the configuration cannot be used; there is no runtime; the system gives no random numbers.
     pub fn new(configuration: Configuration) -> Result<(Self, Events), Error> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        if configuration.ice.mdns == MdnsMode::QueryAndGather {
-            return Err(Error::Unsupported { what: "hiding addresses behind mDNS names" });
-        }
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
         let now = Instant::now();

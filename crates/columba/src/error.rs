@@ -13,10 +13,4 @@ pub enum Error {
     /// The system gives no random numbers, without which nothing would be secret.
     #[error("the system gives no random numbers")]
     NoRandomness,
-    /// The configuration asks for something that this driver does not do.
-    #[error("{what} is not supported")]
-    Unsupported {
-        /// What.
-        what: &'static str,
-    },
 }

@@ -4,8 +4,8 @@
 mod common;
 
 use columba::{
-    Configuration, DataChannel, DataChannelInit, DataChannelState, Error, Event, Events, Message,
-    PeerConnection, PeerConnectionState, PeerError, SessionDescription,
+    Configuration, DataChannel, DataChannelInit, DataChannelState, Error, Event, Events, IceConfig, MdnsMode,
+    Message, PeerConnection, PeerConnectionState, PeerError, SessionDescription,
 };
 use common::soon;
 use tokio::sync::mpsc;
@@ -56,8 +56,12 @@ fn forward(mut from: Events, to: PeerConnection) -> mpsc::UnboundedReceiver<Even
 
 /// A caller with a channel, and a callee; descriptions are exchanged.
 async fn pair() -> (Side, Side, DataChannel) {
-    let (caller, caller_events) = PeerConnection::new(Configuration::default()).unwrap();
-    let (callee, callee_events) = PeerConnection::new(Configuration::default()).unwrap();
+    pair_of(Configuration::default()).await
+}
+
+async fn pair_of(configuration: Configuration) -> (Side, Side, DataChannel) {
+    let (caller, caller_events) = PeerConnection::new(configuration.clone()).unwrap();
+    let (callee, callee_events) = PeerConnection::new(configuration).unwrap();
     let channel = caller.create_data_channel("a channel", DataChannelInit::default()).unwrap();
     let offer = caller.set_local_description(None).await.unwrap();
     callee.set_remote_description(offer).await.unwrap();
@@ -98,6 +102,22 @@ async fn the_callee_closes() {
     assert_eq!(soon("the end", channel.recv()).await, None);
     assert_eq!(soon("the end", other.recv()).await, None);
     soon("closing", caller.connection.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_hidden_and_found_all_the_same() {
+    let ice = IceConfig { mdns: MdnsMode::QueryAndGather, ..IceConfig::default() };
+    let (caller, mut callee, channel) = pair_of(Configuration { ice, ..Configuration::default() }).await;
+    soon("opening", channel.opened()).await.unwrap();
+    soon("sending", channel.send("hello")).await.unwrap();
+    assert_eq!(soon("hello", callee.channel().await.recv()).await, Some(Message::from("hello")));
+    for connection in [&caller.connection, &callee.connection] {
+        let description = connection.local_description().unwrap().sdp;
+        let mut hosts = description.lines().filter(|line| line.starts_with("a=candidate:"));
+        assert!(hosts.all(|line| line.contains(".local ") || line.contains(" 127.0.0.1 ")), "{description}");
+    }
+    soon("closing", caller.connection.close()).await;
+    soon("closing", callee.connection.close()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

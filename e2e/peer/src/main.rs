@@ -1,7 +1,7 @@
 //! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
 //! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
 //!
-//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX]`
+//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden]]`
 //!
 //! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
 //! `{"event":"error","message":…}` and 1.
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
-use columba::{Configuration, IceServer, PeerConnection};
+use columba::{Configuration, IceConfig, IceServer, MdnsMode, PeerConnection};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
@@ -39,6 +39,8 @@ struct Options {
     direct: bool,
     /// Only servers whose URL begins so are used.
     ice_servers: String,
+    /// Whether to hide addresses behind names of mDNS.
+    hidden: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,10 @@ async fn run(options: Options) -> Result<serde_json::Value, Failure> {
         credential: server.credential.unwrap_or_default(),
     });
     let ice_servers = servers.filter(|server| !server.urls.is_empty()).collect();
+    let mdns = if options.hidden { MdnsMode::QueryAndGather } else { MdnsMode::Query };
+    let ice = IceConfig { mdns, ..IceConfig::default() };
     let (connection, events) =
-        PeerConnection::new(Configuration { ice_servers, ..Configuration::default() })?;
+        PeerConnection::new(Configuration { ice_servers, ice, ..Configuration::default() })?;
     let (opened, theirs) = mpsc::channel(8);
     // As long as nobody has to wait for a direct path, every path will do.
     let (direct, is_direct) = watch::channel(!options.direct);
@@ -136,7 +140,7 @@ impl Options {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let (required, rest) = words
             .split_first_chunk::<6>()
-            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX]")?;
+            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden]]")?;
         let [url, session, role, end, bytes, route] = required;
         Ok(Self {
             url: url.clone(),
@@ -146,6 +150,7 @@ impl Options {
             bytes: bytes.parse()?,
             direct: route == "direct",
             ice_servers: rest.first().cloned().unwrap_or_default(),
+            hidden: rest.get(1).is_some_and(|word| word == "hidden"),
         })
     }
 }

@@ -51,6 +51,7 @@ impl Talk {
         channel.send("whole").await?;
         expect(&channel, "whole").await?;
         tokio::try_join!(self.say_goodbye(), hear_goodbye(&mut theirs))?;
+        let resolved = self.resolved_names();
         // Who closes must know that the other side is waiting for nothing else: closing takes back what is not sent yet.
         if self.closes {
             expect(&channel, "ready").await?;
@@ -67,8 +68,16 @@ impl Talk {
             "greeting": heard.greeting,
             "sent": sent,
             "received": { "bytes": heard.bytes, "sha256": heard.sha256 },
+            "resolved": resolved,
             "end": end.map_or_else(|error| error.to_string(), |()| "closed".to_owned()),
         }))
+    }
+
+    /// Candidates of the other side's whose name has got an address.
+    fn resolved_names(&self) -> Vec<String> {
+        let candidates = self.connection.stats().ice.remote_candidates;
+        let hosts = candidates.iter().map(|one| format!("{:?}", one.candidate.address));
+        hosts.filter(|host| host.contains(".local")).collect()
     }
 
     async fn say(&self, channel: &DataChannel) -> Result<Value, Failure> {
@@ -146,7 +155,8 @@ async fn expect(channel: &DataChannel, text: &str) -> Result<(), Failure> {
 /// What to say about a message that should not be, or about the end of the channel.
 async fn unexpected(channel: &DataChannel, message: Option<Message>) -> Failure {
     match message {
-        Some(message) => format!("unexpected: {message:?}").into(),
+        Some(Message::Text(text)) => format!("unexpected: {text:?}").into(),
+        Some(Message::Binary(bytes)) => format!("unexpected: {} bytes", bytes.len()).into(),
         None => match channel.closed().await {
             Ok(()) => "the other side closed the channel".into(),
             Err(error) => error.into(),

@@ -56,6 +56,8 @@ pub(crate) struct Driver {
     timer: Pin<Box<Sleep>>,
     /// When a closed connection is given up.
     give_up: Option<Instant>,
+    /// Answers for the own names, if addresses are hidden.
+    responder: Option<mdns::Responder>,
     tasks: JoinSet<()>,
 }
 
@@ -79,6 +81,7 @@ impl Driver {
             blocked_bytes: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now().into())),
             give_up: None,
+            responder: None,
             tasks,
         }
     }
@@ -245,7 +248,14 @@ impl Driver {
                 let answer = mdns::resolve(host);
                 self.tasks.spawn(names::report(Arc::downgrade(&self.shared), id, answer));
             }
-            // The configuration that would ask for anything else is refused in the beginning.
+            Request::PublishMdns { host, address } => {
+                let responder = self.responder.get_or_insert_with(|| {
+                    let responder = mdns::Responder::default();
+                    self.tasks.spawn(responder.clone().run());
+                    responder
+                });
+                responder.publish(host, address);
+            }
             request => debug!(?request, "nobody does this here"),
         }
     }
