@@ -23,8 +23,11 @@ pub struct Config {
     /// Default 64 KiB, as RFC 8841 says where the peer does not say. May be changed later.
     pub max_send_message_size: usize,
     /// How many bytes of messages may wait to be sent, over all streams; [`send`](crate::Association::send) accepts a message
-    /// while fewer wait. What is in flight does not count. Default 16 MiB.
+    /// while fewer wait, and one more on each stream where none waits, so that a large one cannot keep an urgent one out. What is
+    /// in flight does not count. Default 16 MiB.
     pub send_buffer: usize,
+    /// The same for one stream, so that one channel cannot take the room of all. Default 16 MiB.
+    pub stream_send_buffer: usize,
     /// How many bytes may be on the way to us or wait to be read at first. Default 1 MiB.
     pub receive_window: usize,
     /// How far the receive window may grow where path and reader are fast enough. Default 64 MiB. Memory is only used for
@@ -75,6 +78,7 @@ impl Default for Config {
             max_message_size: 256 * 1024,
             max_send_message_size: 64 * 1024,
             send_buffer: 16 << 20,
+            stream_send_buffer: 16 << 20,
             receive_window: 1 << 20,
             max_receive_window: 64 << 20,
             max_in_flight: 64 << 20,

@@ -16,7 +16,7 @@ pub enum Event {
     Readable(StreamId),
     /// A stream's queue has shrunk to its low threshold.
     BufferedAmountLow(StreamId),
-    /// The association's queue, which had refused a message, has room again.
+    /// The queue of the association or of a stream, which had refused a message, has room again.
     Writable,
     /// The peer has ended its direction of a stream: after the messages that are still to be read, none follow.
     IncomingReset(StreamId),

@@ -222,6 +222,9 @@ impl Association {
         self.timers.stop(Timer::Handshake);
         self.timers.set(Timer::Heartbeat, now + self.config.heartbeat_interval);
         self.events.push_back(Event::Connected);
+        if std::mem::take(&mut self.ends) {
+            self.shutdown(now);
+        }
     }
 
     pub(super) fn on_handshake_timeout(&mut self) {

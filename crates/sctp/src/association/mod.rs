@@ -59,6 +59,8 @@ pub struct Association {
     due: Due,
     /// Since when output is held, until the transport can carry it.
     held_since: Option<Instant>,
+    /// The end was asked for before the handshake was done.
+    ends: bool,
     /// Timeouts in a row without an answer.
     unanswered: u32,
     heartbeat: Heartbeat,
@@ -66,6 +68,8 @@ pub struct Association {
     handshake_sent: Option<Instant>,
     /// `send` has refused a message because the queue was full.
     refused: bool,
+    /// Or that of these streams; each at most once.
+    refused_streams: Vec<StreamId>,
     /// Changes of state; few.
     events: VecDeque<Event>,
     /// Streams that can be read and whose reader does not know; each at most once.
@@ -147,10 +151,12 @@ impl Association {
             timers: Timers::default(),
             due: Due::default(),
             held_since: None,
+            ends: false,
             unanswered: 0,
             heartbeat: Heartbeat::default(),
             handshake_sent: None,
             refused: false,
+            refused_streams: Vec::new(),
             events: VecDeque::new(),
             notices: VecDeque::new(),
             outgoing_resets: VecDeque::new(),
@@ -209,8 +215,15 @@ impl Association {
         if self.sender.queue.is_resetting(stream) {
             return Err(SendError::Resetting(stream));
         }
-        if self.sender.queue.queued() >= self.config.send_buffer {
+        let idle = self.sender.queue.buffered(stream) == 0;
+        if self.sender.queue.queued() >= self.config.send_buffer && !idle {
             self.refused = true;
+            return Err(SendError::Full);
+        }
+        if self.sender.queue.buffered(stream) >= self.config.stream_send_buffer {
+            if !self.refused_streams.contains(&stream) {
+                self.refused_streams.push(stream);
+            }
             return Err(SendError::Full);
         }
         let policy = match message.reliability {
@@ -244,10 +257,11 @@ impl Association {
     }
 
     fn takes_messages(&self) -> bool {
-        matches!(
+        let open = matches!(
             self.state,
             State::Idle | State::CookieWait | State::CookieEchoed { .. } | State::Established
-        )
+        );
+        open && !self.ends
     }
 
     /// From now on what the peer sends on a stream is thrown away, until it resets it.
@@ -369,6 +383,12 @@ impl Association {
     pub(crate) fn poll_low_event(&mut self) -> Option<Event> {
         if let Some(stream) = self.sender.queue.poll_low() {
             return Some(Event::BufferedAmountLow(stream));
+        }
+        let (queue, room) = (&self.sender.queue, self.config.stream_send_buffer / 2);
+        let before = self.refused_streams.len();
+        self.refused_streams.retain(|stream| queue.buffered(*stream) > room);
+        if self.refused_streams.len() < before && !self.is_closed() {
+            return Some(Event::Writable);
         }
         if self.refused && self.sender.queue.queued() < self.config.send_buffer / 2 && !self.is_closed() {
             self.refused = false;

@@ -14,8 +14,14 @@ impl Association {
     /// Ends the association once everything queued has arrived. [`Event::Closed`](crate::Event::Closed) follows.
     pub fn shutdown(&mut self, now: Instant) {
         match self.state {
-            State::Idle | State::CookieWait => self.close(CloseReason::Shutdown),
-            State::CookieEchoed { .. } | State::Established => {
+            State::Idle => self.close(CloseReason::Shutdown),
+            State::CookieWait if self.sender.queue.is_empty() => self.close(CloseReason::Shutdown),
+            // The peer has to know us before it can say goodbye.
+            State::CookieWait | State::CookieEchoed { .. } => {
+                self.ends = true;
+                self.guard_shutdown(now);
+            }
+            State::Established => {
                 self.state = State::ShutdownPending;
                 self.guard_shutdown(now);
                 self.continue_shutdown(now);

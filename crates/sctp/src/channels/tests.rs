@@ -15,6 +15,9 @@ struct Pair {
     ends: [DataChannels; 2],
     /// What happens to packets on the way.
     edit: fn(&mut [u8]),
+    /// Each so many of them get lost; 0 is none.
+    drop_every: usize,
+    carried: usize,
 }
 
 impl Pair {
@@ -22,7 +25,7 @@ impl Pair {
         let now = crate::test_time();
         let mut rng = ChaCha12Rng::seed_from_u64(7);
         let ends = [(); 2].map(|()| DataChannels::new(config.clone(), now, &mut rng));
-        Self { now, ends, edit: |_| {} }
+        Self { now, ends, edit: |_| {}, drop_every: 0, carried: 0 }
     }
 
     fn started(config: Config) -> Self {
@@ -43,8 +46,11 @@ impl Pair {
                 while let Some(length) = self.ends[from].poll_transmit(self.now, &mut Unlimited, &mut buffer)
                 {
                     (self.edit)(&mut buffer[..length]);
-                    self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
                     moved = true;
+                    self.carried += 1;
+                    if self.drop_every == 0 || !self.carried.is_multiple_of(self.drop_every) {
+                        self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
+                    }
                 }
             }
             if !moved {
@@ -303,4 +309,169 @@ fn channels_of_the_peer_are_bounded_by_their_memory() {
     pair.ends[0].open(pair.now, &label, ChannelInit::default()).unwrap();
     pair.run();
     assert_eq!(pair.ends[1].channels().count(), 1);
+}
+
+#[test]
+fn a_thousand_channels_open_and_close_again_and_again_over_a_lossy_path() {
+    let mut pair = Pair::started(Config::default());
+    pair.drop_every = 7;
+    for round in 0..4 {
+        let opener = round % 2;
+        let ids: Vec<_> = (0..1000)
+            .map(|_| pair.ends[opener].open(pair.now, "again", ChannelInit::default()).unwrap())
+            .collect();
+        for (index, id) in ids.iter().enumerate() {
+            let stream = pair.ends[opener].channel(*id).unwrap().stream_id;
+            assert_eq!(stream, Some((index * 2 + opener) as u16), "round {round}");
+            pair.ends[opener].send(pair.now, *id, text("x")).unwrap();
+            pair.ends[opener].close(pair.now, *id);
+        }
+        let mut incoming = 0;
+        let mut read = 0;
+        for _ in 0..120 {
+            pair.run();
+            for event in pair.events(1 - opener) {
+                match event {
+                    ChannelEvent::Incoming(_) => incoming += 1,
+                    ChannelEvent::Readable(id) => {
+                        while let Some(message) = pair.ends[1 - opener].receive(pair.now, id) {
+                            assert_eq!(message, text("x"));
+                            read += 1;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            pair.events(opener);
+            if pair.ends.iter().all(|end| end.channels().count() == 0) {
+                break;
+            }
+        }
+        assert_eq!((incoming, read), (1000, 1000), "round {round}");
+        let left = [0, 1].map(|end| pair.ends[end].channels().count());
+        assert_eq!(left, [0, 0], "round {round}");
+    }
+}
+
+#[test]
+fn both_sides_may_open_at_once_on_streams_of_their_own() {
+    let mut pair = Pair::started(Config::default());
+    let ours: Vec<_> =
+        (0..3).map(|_| pair.ends[0].open(pair.now, "a", ChannelInit::default()).unwrap()).collect();
+    let theirs: Vec<_> =
+        (0..3).map(|_| pair.ends[1].open(pair.now, "b", ChannelInit::default()).unwrap()).collect();
+    pair.run();
+    let streams = |end: usize, ids: &[ChannelId]| -> Vec<_> {
+        ids.iter().map(|id| pair.ends[end].channel(*id).unwrap().stream_id.unwrap()).collect()
+    };
+    assert_eq!(streams(0, &ours), [0, 2, 4], "RFC 8832 section 6: the DTLS client takes the even ones");
+    assert_eq!(streams(1, &theirs), [1, 3, 5]);
+    assert!(pair.ends.iter().all(|end| end.channels().count() == 6));
+}
+
+#[test]
+fn parts_in_the_deprecated_way_are_put_together() {
+    let mut pair = Pair::started(Config { max_message_size: 20, ..Config::default() });
+    let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+    pair.run();
+    let theirs = pair.ends[1].channels().next().unwrap();
+    let mut say = |kind, payload: &'static str| {
+        let message = Message::new(kind, payload);
+        pair.ends[0].association.send(pair.now, StreamId(0), message).unwrap();
+    };
+    say(ppid::STRING_PARTIAL, "co");
+    say(ppid::STRING_PARTIAL, "o");
+    say(ppid::STRING, "!");
+    say(ppid::BINARY_PARTIAL, "ab");
+    say(ppid::BINARY, "c");
+    say(crate::Ppid(60), "of no known kind");
+    say(ppid::STRING, "plain");
+    pair.run();
+    let heard: Vec<_> = std::iter::from_fn(|| pair.ends[1].receive(pair.now, theirs)).collect();
+    assert_eq!(heard, [text("coo!"), Payload::Binary("abc".into()), text("plain")]);
+    // Together they must not be larger than a message may be.
+    for _ in 0..3 {
+        let message = Message::new(ppid::BINARY_PARTIAL, "fivefive");
+        pair.ends[0].association.send(pair.now, StreamId(0), message).unwrap();
+    }
+    pair.run();
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), None);
+    pair.run();
+    assert!(pair.events(1).contains(&ChannelEvent::Failed(theirs, ChannelError::MessageTooLarge)));
+    assert!(pair.events(0).contains(&ChannelEvent::Closed(ours)));
+}
+
+#[test]
+fn the_peers_largest_message_is_respected() {
+    let config = Config { max_send_message_size: 1000, max_message_size: 1 << 20, ..Config::default() };
+    let mut pair = Pair::started(config);
+    let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+    pair.run();
+    let send = |pair: &mut Pair, length: usize| {
+        let now = pair.now;
+        pair.ends[0].send(now, ours, Payload::Binary(vec![0; length].into()))
+    };
+    assert_eq!(send(&mut pair, 1000), Ok(()));
+    assert_eq!(send(&mut pair, 1001), Err(SendError::TooLarge { limit: 1000 }.into()));
+    // What `a=max-message-size:0` means: any.
+    pair.ends[0].set_max_send_message_size(usize::MAX);
+    assert_eq!(send(&mut pair, 1 << 20), Ok(()));
+    for _ in 0..3 {
+        pair.run();
+    }
+    let theirs = pair.ends[1].channels().next().unwrap();
+    let lengths: Vec<_> =
+        std::iter::from_fn(|| pair.ends[1].receive(pair.now, theirs)).map(|message| message.len()).collect();
+    assert_eq!(lengths, [1000, 1 << 20]);
+}
+
+/// `bufferedAmount` counts bytes of application data: of text its UTF-8, nothing of what the protocols add, and nothing that has
+/// been handed to the network. `bufferedamountlow` comes when it falls from above the threshold to it or below, and only then.
+#[test]
+fn the_buffered_amount_is_that_of_the_w3c() {
+    let mut pair = Pair::started(Config::default());
+    let ours = pair.ends[0].open(pair.now, "a label that does not count", ChannelInit::default()).unwrap();
+    assert_eq!(pair.ends[0].buffered_amount(ours), 0);
+    pair.run();
+    pair.events(0);
+    pair.ends[0].hold_output(pair.now);
+    let low = |pair: &mut Pair| {
+        pair.events(0).iter().filter(|event| **event == ChannelEvent::BufferedAmountLow(ours)).count()
+    };
+    pair.ends[0].set_buffered_amount_low_threshold(ours, 3000);
+    for (payload, total) in [
+        (text("gr\u{fc}n"), 5),
+        (text(""), 5),
+        (Payload::Binary(Bytes::new()), 5),
+        (Payload::Binary(vec![0; 2995].into()), 3000),
+    ] {
+        pair.ends[0].send(pair.now, ours, payload).unwrap();
+        assert_eq!(pair.ends[0].buffered_amount(ours), total);
+    }
+    pair.ends[0].set_transport_ready(pair.now);
+    pair.run();
+    assert_eq!(
+        (pair.ends[0].buffered_amount(ours), low(&mut pair)),
+        (0, 0),
+        "it was never above the threshold"
+    );
+
+    pair.ends[0].hold_output(pair.now);
+    pair.ends[0].send(pair.now, ours, Payload::Binary(vec![0; 9000].into())).unwrap();
+    assert_eq!(low(&mut pair), 0);
+    pair.ends[0].set_transport_ready(pair.now);
+    let mut buffer = [0; 2048];
+    let mut amounts = vec![9000];
+    let mut crossings = 0;
+    while let Some(length) = pair.ends[0].poll_transmit(pair.now, &mut Unlimited, &mut buffer) {
+        let amount = pair.ends[0].buffered_amount(ours);
+        let crossed = amounts[amounts.len() - 1] > 3000 && amount <= 3000;
+        assert_eq!(low(&mut pair), usize::from(crossed), "{amounts:?} {amount}");
+        crossings += usize::from(crossed);
+        amounts.push(amount);
+        pair.ends[1].handle_input(pair.now, &buffer[..length], Ecn::NotMarked);
+    }
+    assert!(amounts.is_sorted_by(|one, next| one >= next), "{amounts:?}");
+    pair.run();
+    assert_eq!((pair.ends[0].buffered_amount(ours), crossings, low(&mut pair)), (0, 1, 0));
 }

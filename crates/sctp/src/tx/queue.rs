@@ -227,6 +227,11 @@ impl SendQueue {
         self.streams.get(id).is_some()
     }
 
+    #[cfg(test)]
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.values().count()
+    }
+
     /// Asks for a stream to be reset once it is empty. Says whether it has not been asked before.
     pub(crate) fn drain(&mut self, id: StreamId) -> bool {
         let stream = self.stream(id);

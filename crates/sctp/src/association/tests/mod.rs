@@ -1,6 +1,9 @@
 //! An association against a peer made by hand, which can say what no honest one would.
 
+mod chunks;
+mod handshake;
 mod hostile;
+mod shutdown;
 mod transport;
 
 use std::time::{Duration, Instant};
@@ -10,7 +13,7 @@ use rand_core::SeedableRng;
 
 use super::*;
 use crate::budget::Unlimited;
-use crate::wire::{Data, Extensions, Header, Init, Writer, chunk_type, parse, seal};
+use crate::wire::{Data, Extensions, Header, Init, Writer, cause, chunk_type, parse, seal};
 
 /// The peer's tag, and the first TSN that it sends.
 const TAG: u32 = 0x0bad_cafe;

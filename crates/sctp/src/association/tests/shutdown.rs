@@ -1,0 +1,133 @@
+//! The graceful end in every state (RFC 9260 section 9.2).
+
+use super::*;
+use crate::error::CloseReason;
+
+fn closed(hand: &mut Hand) -> bool {
+    hand.events().contains(&Event::Closed(CloseReason::Shutdown))
+}
+
+fn shutdown_ack(writer: &mut Writer<'_>) {
+    writer.chunk(chunk_type::SHUTDOWN_ACK, 0, |_| {});
+}
+
+fn say_shutdown(hand: &mut Hand, cumulative: Tsn) {
+    hand.say(|writer| writer.chunk(chunk_type::SHUTDOWN, 0, |writer| writer.u32(cumulative.0)));
+}
+
+#[test]
+fn before_the_handshake_there_is_nothing_to_end() {
+    let mut hand = Hand::new(Config::default());
+    hand.association.shutdown(hand.now);
+    assert!(closed(&mut hand));
+    let mut hand = Hand::new(Config::default());
+    hand.association.connect(hand.now);
+    hand.hear();
+    hand.association.shutdown(hand.now);
+    assert!(closed(&mut hand));
+    assert_eq!(hand.wait(Duration::from_secs(60)), []);
+}
+
+#[test]
+fn in_the_middle_of_the_handshake_it_waits_for_its_end() {
+    let mut hand = Hand::new(Config::default());
+    hand.association.connect(hand.now);
+    hand.send(0, b"first this");
+    hand.hear();
+    hand.say(|writer| {
+        Init { cookie: b"theirs", ..peer_init(EVERYTHING) }.write(writer, chunk_type::INIT_ACK)
+    });
+    hand.association.shutdown(hand.now);
+    assert!(hand.association.send(hand.now, StreamId(0), Message::new(Ppid(53), "late")).is_err());
+    assert_eq!(kinds(&hand.hear()), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+    hand.say(|writer| writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {}));
+    let sent = hand.association.local_tsn;
+    hand.say_sack(sent, 1000, &[]);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    hand.say(shutdown_ack);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert!(closed(&mut hand));
+}
+
+#[test]
+fn what_is_queued_goes_first() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.send(0, b"first this");
+    hand.association.shutdown(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    // It is lost once.
+    assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::DATA));
+    let sent = hand.association.local_tsn;
+    hand.say_sack(sent, 1000, &[]);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    // SHUTDOWN is lost; meanwhile the peer still says something, which is taken and answered.
+    assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::SHUTDOWN));
+    hand.say_fragment(Data { payload: b"not yet", ..fragment(3) });
+    assert_eq!(hand.association.receive(StreamId(3)).unwrap().payload, "not yet");
+    let heard = hand.hear();
+    let shutdown = heard.iter().find(|heard| heard.kind == chunk_type::SHUTDOWN).unwrap();
+    assert_eq!(shutdown.value, FIRST.0.to_be_bytes(), "it acknowledges");
+    hand.say(shutdown_ack);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert!(closed(&mut hand));
+    // SHUTDOWN COMPLETE is lost: who asks again is answered, with its own tag.
+    hand.say(shutdown_ack);
+    let heard = hand.hear();
+    assert_eq!((heard[0].kind, heard[0].flags), (chunk_type::SHUTDOWN_COMPLETE, 1));
+}
+
+#[test]
+fn the_peer_may_end_it_while_something_waits_here() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.send(0, b"first this");
+    hand.hear();
+    let before = hand.association.local_tsn.previous();
+    say_shutdown(&mut hand, before);
+    assert_eq!(hand.association.state, State::ShutdownReceived);
+    assert!(!kinds(&hand.hear()).contains(&chunk_type::SHUTDOWN_ACK));
+    assert!(hand.association.send(hand.now, StreamId(0), Message::new(Ppid(53), "late")).is_err());
+    assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::DATA), "it goes out again");
+    // SHUTDOWN acknowledges as well as SACK.
+    let sent = hand.association.local_tsn;
+    say_shutdown(&mut hand, sent);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
+    // It is lost, and goes out again; also when an INIT says that the peer has not understood.
+    assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::SHUTDOWN_ACK));
+    hand.say_as(0, |writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT));
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
+    hand.say(|writer| writer.chunk(chunk_type::SHUTDOWN_COMPLETE, 0, |_| {}));
+    assert!(closed(&mut hand));
+}
+
+#[test]
+fn both_may_end_it_at_once() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.association.shutdown(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    let nothing = hand.association.local_tsn.previous();
+    say_shutdown(&mut hand, nothing);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
+    hand.say(shutdown_ack);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert!(closed(&mut hand));
+}
+
+#[test]
+fn a_peer_that_never_answers_is_given_up() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.association.shutdown(hand.now);
+    hand.wait(Duration::from_secs(55));
+    assert!(hand.events().contains(&Event::Closed(CloseReason::Timeout)));
+}
+
+#[test]
+fn asking_twice_is_asking_once() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.association.shutdown(hand.now);
+    hand.association.shutdown(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    hand.say(shutdown_ack);
+    hand.association.shutdown(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert_eq!(hand.events(), [Event::Closed(CloseReason::Shutdown)]);
+}
