@@ -37,9 +37,7 @@ impl World {
 
     fn lab(self, seed: u64, loss: f64, timings: &Timings) -> Lab {
         let mut lab = Lab::new(seed);
-        // What one way loses in all: on the way out and on the way in.
-        let loss = Loss::Random(1.0 - (1.0 - loss).sqrt());
-        let link = Link { loss, ..Link::with_delay(Duration::from_millis(10)) };
+        let link = Link { loss: on_each_link(loss), ..Link::with_delay(Duration::from_millis(10)) };
         let base = if self == Self::Reflexive { with_stun() } else { with_turn() };
         let config = Config { timings: timings.clone(), ..base };
         if self == Self::Lan {
@@ -62,6 +60,11 @@ impl World {
         }
         lab
     }
+}
+
+/// What one way loses in all is lost on the way out and on the way in.
+fn on_each_link(loss: f64) -> Loss {
+    Loss::Random(1.0 - (1.0 - loss).sqrt())
 }
 
 /// What the RFCs say: half a second until the first repetition, each wait twice the one before, and no burst.
@@ -96,22 +99,27 @@ pub(crate) fn times() {
     println!(
         "A: candidates gathered and exchanged before; B: gathered from the beginning, each sent when found (20 ms)"
     );
-    println!("{:31}{:>30}{:>36}", "", "ours", "by the book (500 ms, no burst)");
+    println!(
+        "{:31}{:>30}{:>36}{:>36}",
+        "", "ours", "by the book (500 ms, no burst)", "is 0.12 (nominated pair)"
+    );
     let heads = ["median", "99 %", "packets"];
     let heads = heads.map(|head| format!("{head:>11}")).concat();
-    println!("{:31}{heads}   {heads}", "");
+    println!("{:31}{heads}   {heads}   {heads}", "");
     for world in [World::Lan, World::Reflexive, World::Relayed, World::AnyNats] {
         for trickled in [false, true] {
             for loss in [0.0, 0.05, 0.2] {
                 let ours = Figures::of(world, trickled, loss, &Timings::default());
                 let book = Figures::of(world, trickled, loss, &by_the_book());
                 let way = if trickled { 'B' } else { 'A' };
+                let needs_server = trickled || !matches!(world, World::Lan | World::Reflexive);
+                let is = if needs_server { String::new() } else { Figures::of_is(world, loss).shown() };
                 println!(
-                    "{:10} {way} loss {:>3.0} %        {}   {}",
+                    "{:10} {way} loss {:>3.0} %        {}   {}   {is}",
                     world.name(),
                     loss * 100.0,
                     ours.shown(),
-                    book.shown()
+                    book.shown(),
                 );
             }
         }
@@ -132,6 +140,19 @@ impl Figures {
             let mut lab = world.lab(seed, loss, timings);
             figures.times.extend(if trickled { trickle(&mut lab) } else { exchange(&mut lab) });
             figures.packets += lab.network.stats().sent;
+        }
+        figures.times.sort();
+        figures
+    }
+
+    /// The same with the agent of str0m's, in the worlds that need no server.
+    fn of_is(world: World, loss: f64) -> Self {
+        let mut figures = Self { times: Vec::new(), packets: 0 };
+        for seed in 0..ROUNDS {
+            let (time, packets) =
+                crate::is_agent::connect(seed, on_each_link(loss), world == World::Reflexive);
+            figures.times.extend(time);
+            figures.packets += packets;
         }
         figures.times.sort();
         figures

@@ -5,6 +5,7 @@
 
 mod connect;
 mod cost;
+mod is_agent;
 #[path = "../../../crates/ice/tests/network/lab.rs"]
 mod lab;
 #[path = "../../../crates/ice/tests/network/server.rs"]

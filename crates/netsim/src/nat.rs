@@ -267,6 +267,79 @@ mod tests {
     }
 
     #[test]
+    fn all_nine_kinds_depend_on_what_they_say() {
+        use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
+        let now = crate::clock::start();
+        let others = ["203.0.113.1:1001", "203.0.113.2:1000"];
+        // Whether another port of the same address, and another address, are as the one that was sent to.
+        let table = [
+            (EndpointIndependent, [true, true]),
+            (AddressDependent, [true, false]),
+            (AddressAndPortDependent, [false, false]),
+        ];
+        for (mapping, same_port) in table {
+            for (filtering, lets_in) in table {
+                let nat = Nat { mapping, filtering, ..Nat::CONE };
+                let mut state = NatState::default();
+                let port = send(&mut state, &nat, now, "203.0.113.1:1000");
+                assert!(arrives(&mut state, &nat, now, port, "203.0.113.1:1000"));
+                assert_eq!(
+                    others.map(|remote| arrives(&mut state, &nat, now, port, remote)),
+                    lets_in,
+                    "{nat:?}"
+                );
+                let ports = others.map(|remote| send(&mut state, &nat, now, remote));
+                assert_eq!(ports.map(|other| other == port), same_port, "{nat:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ports_are_given_as_the_kind_says() {
+        let now = crate::clock::start();
+        let remotes = ["203.0.113.1:1", "203.0.113.2:1", "203.0.113.3:1"];
+        let ports_of = |ports| {
+            let nat = Nat { mapping: Dependence::AddressDependent, ports, ..Nat::CONE };
+            let (mut state, mut random) = (NatState::default(), Random::new(1));
+            let pair = (address(INNER), OUTER.parse().expect("an address"));
+            remotes.map(|remote| state.outbound(&nat, now, Protocol::Udp, pair, address(remote), &mut random))
+        };
+        assert_eq!(ports_of(PortAssignment::Preserving), [5000, 5001, 5002]);
+        assert_eq!(ports_of(PortAssignment::Sequential), [20_000, 20_001, 20_002]);
+        let random = ports_of(PortAssignment::Random);
+        assert!(random[0] != random[1] && random[1] != random[2] && random[1] != random[0] + 1);
+    }
+
+    #[test]
+    fn what_comes_in_keeps_a_mapping_only_where_it_is_said_to() {
+        let now = crate::clock::start();
+        for inbound_refresh in [false, true] {
+            let nat = Nat { inbound_refresh, ..Nat::CONE };
+            let mut state = NatState::default();
+            let port = send(&mut state, &nat, now, "203.0.113.1:1000");
+            let half = nat.timeout * 2 / 3;
+            assert!(arrives(&mut state, &nat, now + half, port, "203.0.113.1:1000"));
+            let later = arrives(&mut state, &nat, now + 2 * half, port, "203.0.113.1:1000");
+            assert_eq!(later, inbound_refresh);
+        }
+    }
+
+    #[test]
+    fn tcp_is_remembered_for_hours() {
+        let (nat, now) = (Nat::PORT, crate::clock::start());
+        let mut state = NatState::default();
+        let outer = OUTER.parse().expect("an address");
+        let (inner, remote) = (address(INNER), address("203.0.113.1:443"));
+        let port = state.outbound(&nat, now, Protocol::Tcp, (inner, outer), remote, &mut Random::new(1));
+        let mut at = |seconds| {
+            let now = now + Duration::from_secs(seconds);
+            state.inbound(&nat, now, Protocol::Tcp, SocketAddr::new(outer, port), remote)
+        };
+        assert_eq!(at(7400), Some(inner));
+        assert_eq!(at(7500), None);
+    }
+
+    #[test]
     fn a_mapping_ends_after_silence_and_a_filter_with_it() {
         let (nat, now) = (Nat::PORT, crate::clock::start());
         let mut state = NatState::default();

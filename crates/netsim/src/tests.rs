@@ -255,9 +255,10 @@ fn hairpin_and_double_nat() {
         let outer = network.host(server).heard[0].0;
         assert_eq!(outer.ip(), address("198.51.100.1:1").ip(), "translated twice");
         assert_eq!(network.host(alice).heard.len(), 1, "and back");
-        // The neighbour behind the carrier's NAT reaches it only by hairpin.
+        // The neighbour behind the carrier's NAT reaches it only by hairpin, and seems to come from outside (RFC 4787 REQ-9).
         send(&mut network, bob, "100.64.0.9:7000", outer);
-        assert_eq!(network.host(alice).heard.len() == 2, hairpin);
+        let seen = network.host(alice).heard.get(1).map(|(from, _)| from.ip());
+        assert_eq!(seen, hairpin.then_some(outer.ip()));
     }
 }
 
@@ -295,4 +296,104 @@ fn an_interface_goes_down_and_comes_back() {
     network.set_up(crate::InterfaceId(0), true);
     send(&mut network, alice, ALICE, address(SERVER));
     assert_eq!(network.host(server).heard.len(), 1);
+}
+
+#[test]
+fn a_host_sends_by_the_interface_that_has_the_address() {
+    let mut network: Network<Peer> = Network::new(1);
+    let (cable, radio) = (network.add_zone(), network.add_zone());
+    let alice = network.add_host(Peer::default());
+    let bob = network.add_host(Peer { echo: true, ..Peer::default() });
+    for (zone, net, delay) in [(cable, 1, 2), (radio, 2, 30)] {
+        for (host, number) in [(alice, 1), (bob, 2)] {
+            let ip = std::net::IpAddr::from([10, net, 0, number]);
+            network.attach(host, zone, ip, Link::with_delay(Duration::from_millis(delay)));
+        }
+    }
+    assert_eq!(network.addresses(alice).len(), 2);
+    for (local, remote, round_trip) in
+        [("10.1.0.1:1", "10.1.0.2:1", 8), ("10.2.0.1:1", "10.2.0.2:1", 120), ("10.1.0.1:1", "10.2.0.2:1", 0)]
+    {
+        let (start, before) = (network.elapsed(), network.host(alice).heard.len());
+        network
+            .with(alice, |peer, _| peer.outbox.push((udp(address(local), address(remote)), b"coo".to_vec())));
+        let answered =
+            network.run_while_not(Duration::from_secs(1), |network| network.host(alice).heard.len() > before);
+        let took = answered.then(|| network.elapsed() - start);
+        // Nobody routes between the two networks.
+        let expected = (round_trip > 0).then(|| Duration::from_millis(round_trip));
+        assert_eq!(took, expected, "{local} to {remote}");
+    }
+}
+
+#[test]
+fn what_a_link_does_happens_on_it_and_in_its_direction_only() {
+    let story = |out: Link, into: Link| {
+        let (mut network, [alice, _, server]) =
+            two_homes(behind("198.51.100.1", Nat::CONE), behind("198.51.100.2", Nat::CONE), 3);
+        network.change_link(crate::InterfaceId(0), |now_out, now_into| (*now_out, *now_into) = (out, into));
+        for _ in 0..200 {
+            send(&mut network, alice, ALICE, address(SERVER));
+        }
+        let heard =
+            |host| network.host(host).heard.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>();
+        (heard(server), heard(alice))
+    };
+    let clean = Link::default();
+    let (there, back) = story(Link { duplicate: 0.5, ..clean.clone() }, clean.clone());
+    assert!(there.len() > 250 && back.len() == there.len());
+    let (there, back) = story(clean.clone(), Link { loss: Loss::Random(0.5), ..clean.clone() });
+    assert!(there.len() == 200 && (60..140).contains(&back.len()));
+    let (there, _) = story(Link { corrupt: 0.5, ..clean.clone() }, clean.clone());
+    let flipped =
+        |bytes: &Vec<u8>| bytes.iter().zip(b"coo").map(|(one, two)| (one ^ two).count_ones()).sum::<u32>();
+    let wrong: Vec<u32> = there.iter().map(flipped).filter(|bits| *bits > 0).collect();
+    assert!(there.len() == 200 && (60..140).contains(&wrong.len()));
+    assert!(wrong.iter().all(|bits| *bits == 1), "one bit each");
+    // "coo" and its headers are 31 bytes.
+    let (there, _) = story(Link { mtu: 30, ..clean.clone() }, clean.clone());
+    assert!(there.is_empty());
+    let (there, back) = story(Link { mtu: 31, ..clean.clone() }, Link { mtu: 30, ..clean });
+    assert!(there.len() == 200 && back.is_empty());
+}
+
+#[test]
+fn a_router_has_a_link_of_its_own() {
+    let slow = Link { rate: Some(8000), ..Link::with_delay(Duration::from_millis(50)) };
+    let router = Router { link: slow, ..behind("198.51.100.1", Nat::CONE) };
+    let (mut network, [alice, _, server]) = two_homes(router, behind("198.51.100.2", Nat::CONE), 1);
+    network.with(alice, |peer, _| {
+        for _ in 0..2 {
+            peer.outbox.push((udp(address(ALICE), address(SERVER)), b"coo".to_vec()));
+        }
+    });
+    // 10 ms to the router, 31 ms for the 31 bytes of each, 50 ms behind it.
+    for (number, at) in [(1, 91), (2, 122)] {
+        assert!(
+            network
+                .run_while_not(Duration::from_secs(1), |network| network.host(server).heard.len() == number)
+        );
+        assert_eq!(network.elapsed(), Duration::from_millis(at));
+    }
+}
+
+#[test]
+fn a_stateful_firewall_forgets() {
+    let mut network: Network<Peer> = Network::new(1);
+    let (internet, home) = (network.add_zone(), network.add_zone());
+    let router =
+        network.add_router(home, internet, Router { firewall: Firewall::stateful(), ..Router::default() });
+    network.add_route(internet, "2001:db8:1::".parse().expect("an address"), 48, router);
+    let (inner, outer) = ("[2001:db8:1::5]:4000", "[2001:db8:9::1]:3478");
+    let alice = network.add_host(Peer::default());
+    let server = network.add_host(Peer::default());
+    network.attach(alice, home, address(inner).ip(), Link::default());
+    network.attach(server, internet, address(outer).ip(), Link::default());
+    send(&mut network, alice, inner, address(outer));
+    network.run_for(Duration::from_secs(119));
+    send(&mut network, server, outer, address(inner));
+    assert_eq!(network.host(alice).heard.len(), 1);
+    network.run_for(Duration::from_secs(2));
+    send(&mut network, server, outer, address(inner));
+    assert_eq!(network.host(alice).heard.len(), 1);
 }
