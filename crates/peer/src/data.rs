@@ -24,6 +24,8 @@ pub(crate) struct Data {
     channels: DataChannels,
     state: SctpTransportState,
     packet_size: usize,
+    /// Packets go from host to host, so that congestion marks do, too.
+    direct: bool,
     /// As the other side's description says it; 0 for any length.
     max_message_size: u64,
     /// Why everything ends, if it does not end because somebody wanted it to.
@@ -61,12 +63,14 @@ impl Data {
             send_buffer: configuration.send_buffer,
             receive_window: defaults.receive_window.min(configuration.receive_buffer),
             max_receive_window: configuration.receive_buffer,
+            ecn: true,
             ..defaults
         };
         Self {
             channels: DataChannels::new(config, now, rng),
             state: SctpTransportState::Connecting,
             packet_size,
+            direct: false,
             max_message_size: 65_536,
             failure: None,
             counters: BTreeMap::new(),
@@ -141,6 +145,17 @@ impl Data {
     /// Bytes of the largest packet that the path is known to bear.
     pub(crate) fn packet_size(&self) -> usize {
         self.channels.association().stats().mtu
+    }
+
+    /// Whether a relay is on the path, which may lose the marks of packets.
+    pub(crate) fn set_direct(&mut self, direct: bool) {
+        self.direct = direct;
+    }
+
+    /// How packets are to be marked.
+    pub(crate) fn ecn(&self) -> Ecn {
+        let capable = self.direct && self.channels.association().is_ecn_capable();
+        if capable { Ecn::Ect0 } else { Ecn::NotEct }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

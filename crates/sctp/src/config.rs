@@ -46,6 +46,9 @@ pub struct Config {
     /// Whether messages may be interleaved where the peer agrees (RFC 8260), so that a large one does not block others.
     /// Default true.
     pub interleaving: bool,
+    /// Whether the driver tells the marks of packets that arrive and marks those that are sent, so that routers on the way
+    /// can ask for less without dropping anything, where the peer agrees. Default false.
+    pub ecn: bool,
     /// Which stream sends next. Default: by weight.
     pub scheduling: Scheduling,
     /// How fast to send. Default: by a model of the path.
@@ -86,6 +89,7 @@ impl Default for Config {
             channel_memory: 32 << 20,
             zero_checksum: true,
             interleaving: true,
+            ecn: false,
             scheduling: Scheduling::default(),
             congestion_control: CongestionControl::default(),
             heartbeat_interval: Duration::from_secs(30),

@@ -168,3 +168,23 @@ fn cubic_keeps_to_its_response_function() {
         assert!((0.75..1.25).contains(&(got / expected)), "{loss}: {got} instead of {expected}");
     }
 }
+
+#[test]
+fn marks_take_the_place_of_loss() {
+    for control in ALL {
+        let target = Duration::from_millis(5);
+        let queue = Queue::CoDel { bytes: 1 << 20, target, interval: Duration::from_millis(100) };
+        let link = Link { queue, ..path(20.0, 40, 1.0) };
+        let mut flow = Flow::new(control);
+        flow.config.ecn = true;
+        let mut shared = Shared::new(5, &link, &[flow]);
+        let first = run(&mut shared, 4.0);
+        let then = run(&mut shared, 20.0);
+        assert_eq!(first.resent + then.resent, 0, "{control:?}: {first:?} {then:?}");
+        assert!(then.megabits > 14.0 && then.round_trip < 60.0, "{control:?}: {then:?}");
+        // The marks are there, and are heeded: without them the queue is what the model or the loss makes it.
+        let mut deaf = settled(control, &link);
+        run(&mut deaf, 20.0);
+        assert!(control == Bbr || deaf.network.stats().dropped.contains_key("codel"), "{control:?}");
+    }
+}

@@ -49,7 +49,7 @@ impl Peer {
         }
         while let Some((range, segment_size)) = self.next_batch(now, buf) {
             match self.agent.prepare(now, buf, range, segment_size) {
-                Some(transmit) => return Some(transmit),
+                Some(transmit) => return Some(Transmit { ecn: self.data.ecn(), ..transmit }),
                 None => self.dropped.no_path += 1,
             }
         }
@@ -120,8 +120,7 @@ impl Peer {
     /// Bytes of the largest SCTP packet to try on this path. Only between the two hosts themselves are packets kept from being
     /// fragmented: what a relay does with larger ones, nobody knows.
     pub(super) fn largest_packet(&self, pair: &SelectedPair) -> usize {
-        let relayed = [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed);
-        if relayed || pair.path.transport != Transport::Udp {
+        if !is_direct(pair) {
             return self.packet_size();
         }
         packet_size(self.configuration.max_datagram_size).clamp(self.packet_size(), MAX_RECORD)
@@ -163,6 +162,12 @@ impl Peer {
             self.farewells.push_back((Transmit { range, ..transmit }, bytes));
         }
     }
+}
+
+/// Whether datagrams go from host to host as they are.
+pub(super) fn is_direct(pair: &SelectedPair) -> bool {
+    let relayed = [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed);
+    !relayed && pair.path.transport == Transport::Udp
 }
 
 pub(super) fn packet_size(datagram_size: usize) -> usize {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use columba_ice::{Event as Ice, GatheringState, State};
 
 use super::Peer;
+use super::packets::is_direct;
 use crate::candidate::{IceCandidate, IceCandidateInit};
 use crate::convert;
 use crate::error::Error;
@@ -49,6 +50,7 @@ impl Peer {
             }
             Ice::Selected(pair) => {
                 let largest = self.largest_packet(&pair);
+                self.data.set_direct(is_direct(&pair));
                 if pair.changed {
                     self.data.handle_path_change(now, largest);
                 } else {

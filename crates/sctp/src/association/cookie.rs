@@ -67,6 +67,7 @@ impl Cookie {
             extensions.zero_checksum,
             extensions.partial_sacks,
             extensions.padding,
+            extensions.ecn,
         ] {
             writer.u8(u8::from(set));
         }
@@ -107,6 +108,7 @@ impl Cookie {
                     zero_checksum: reader.u8()? != 0,
                     partial_sacks: reader.u8()? != 0,
                     padding: reader.u8()? != 0,
+                    ecn: reader.u8()? != 0,
                 },
             },
         })
@@ -119,7 +121,7 @@ fn authenticate(content: &[u8], key: &[u8; 16]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-const CONTENT: usize = 44;
+const CONTENT: usize = 45;
 /// How many bytes a cookie has.
 pub(super) const LENGTH: usize = CONTENT + 16;
 

@@ -67,6 +67,7 @@ impl Association {
                 zero_checksum: self.config.zero_checksum,
                 partial_sacks: true,
                 padding: true,
+                ecn: self.config.ecn,
             },
             cookie: &[],
             unrecognized: &[],
@@ -205,6 +206,7 @@ impl Association {
         let extensions = Extensions {
             interleaving: theirs.interleaving && self.config.interleaving,
             zero_checksum: theirs.zero_checksum && self.config.zero_checksum,
+            ecn: theirs.ecn && self.config.ecn,
             ..theirs
         };
         self.peer = PeerInit { extensions, ..peer };
@@ -212,6 +214,7 @@ impl Association {
         self.receiver.start(peer.tsn, extensions.interleaving, extensions.partial_sacks);
         self.path_mtu.set_peer_pads(extensions.padding);
         self.resets.start(peer.tsn);
+        self.notification = Default::default();
     }
 
     fn establish(&mut self, now: Instant) {

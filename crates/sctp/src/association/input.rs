@@ -28,7 +28,7 @@ enum Next {
 
 impl Association {
     /// A packet has arrived, decrypted. What makes no sense is dropped and counted.
-    pub fn handle_input(&mut self, now: Instant, packet: &[u8], _ecn: Ecn) {
+    pub fn handle_input(&mut self, now: Instant, packet: &[u8], ecn: Ecn) {
         let (header, chunks) = match parse(packet, self.config.zero_checksum) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -48,13 +48,18 @@ impl Association {
         }
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet.len() as u64;
+        let mut marked = ecn == Ecn::CongestionExperienced && self.peer.extensions.ecn;
         let mut had_data = false;
         for chunk in chunks {
             let Ok(chunk) = chunk else {
                 tracing::debug!("the rest of a packet cannot be read");
                 break;
             };
-            had_data |= matches!(chunk.kind, chunk_type::DATA | chunk_type::I_DATA);
+            let is_data = matches!(chunk.kind, chunk_type::DATA | chunk_type::I_DATA);
+            if is_data && std::mem::take(&mut marked) {
+                self.note_marked(chunk.value);
+            }
+            had_data |= is_data;
             if matches!(self.on_chunk(now, &header, &chunk), Next::Stop) || self.state == State::Closed {
                 break;
             }
@@ -138,6 +143,8 @@ impl Association {
                     self.on_reconfig(now, chunk.value);
                 }
             }
+            chunk_type::ECNE => self.on_echo(now, chunk.value),
+            chunk_type::CWR => self.on_reduced(chunk.value),
             chunk_type::PAD => {}
             _ => return self.on_unknown(chunk),
         }
@@ -178,7 +185,10 @@ impl Association {
             return self.violation(now, "malformed SACK");
         };
         match self.sender.on_sack(now, &sack, &mut self.timers) {
-            Ok(true) => self.unanswered = 0,
+            Ok(true) => {
+                self.unanswered = 0;
+                self.notification.on_acknowledged();
+            }
             Ok(false) => {}
             Err(_) => return self.violation(now, "SACK for data never sent"),
         }

@@ -1,6 +1,7 @@
 //! The association: what its owner calls, and what it remembers.
 
 mod cookie;
+mod ecn;
 mod handshake;
 mod input;
 mod output;
@@ -29,6 +30,7 @@ use crate::tx::{Policy, QueuedMessage, Sender};
 pub use input::Ecn;
 
 use cookie::PeerInit;
+use ecn::Notification;
 use path_mtu::PathMtu;
 use reset::Resets;
 
@@ -56,6 +58,7 @@ pub struct Association {
     receiver: Receiver,
     resets: Resets,
     path_mtu: PathMtu,
+    notification: Notification,
     due: Due,
     /// Since when output is held, until the transport can carry it.
     held_since: Option<Instant>,
@@ -149,6 +152,7 @@ impl Association {
             state: State::Idle,
             peer: PeerInit { incoming_streams: u16::MAX, ..PeerInit::default() },
             timers: Timers::default(),
+            notification: Notification::default(),
             due: Due::default(),
             held_since: None,
             ends: false,
@@ -334,6 +338,7 @@ impl Association {
     /// The route to the peer has changed: round trip, congestion window and packet size are learnt anew. `mtu` and `max_mtu`
     /// are those of [`Config`] for the new path.
     pub fn handle_path_change(&mut self, now: Instant, mtu: usize, max_mtu: usize) {
+        self.notification.change_path();
         self.sender.change_path(now, mtu);
         self.path_mtu.change_path(mtu, max_mtu);
         self.timers.stop(Timer::PathMtu);
@@ -420,6 +425,7 @@ impl Association {
             Timer::ShutdownGuard => self.close(CloseReason::Timeout),
             Timer::Retransmission => {
                 if self.sender.on_timeout(now) {
+                    self.notification.on_timeout();
                     self.count_unanswered(now);
                     self.suspect_black_hole(now);
                 }

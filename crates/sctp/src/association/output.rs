@@ -154,6 +154,7 @@ impl Association {
             self.timers.set(Timer::Shutdown, now + self.sender.round_trip.rto());
         }
         self.write_resets(now, writer);
+        self.write_notification(writer);
         if self.receiver.is_sack_due() {
             let round_trip = self.sender.round_trip.estimate();
             self.receiver.write_sack(now, writer, round_trip, &mut self.timers);

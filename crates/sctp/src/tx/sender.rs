@@ -38,6 +38,8 @@ pub(crate) struct Sender {
     peer_window: usize,
     /// The last TSN that was sent when loss was found; the recovery ends when it is acknowledged.
     recovery: Option<Tsn>,
+    /// The last TSN that was sent when a mark was answered; marks of what was sent before ask for nothing more.
+    marked_until: Option<Tsn>,
     /// When the retransmission timer last expired, until its verdict has been confirmed or refuted.
     timed_out_at: Option<Instant>,
     /// The next packet may go out whatever the window says.
@@ -80,6 +82,7 @@ impl Sender {
             max_in_flight: config.max_in_flight,
             peer_window: 0,
             recovery: None,
+            marked_until: None,
             timed_out_at: None,
             free_packet: None,
             probing: false,
@@ -263,6 +266,21 @@ impl Sender {
             self.free_packet = Some(FreePacket::Retransmit);
         }
         self.lost = (self.lost.0 + total, self.lost.1 + quiet);
+    }
+
+    /// The peer says that the packet with this TSN was marked. Says whether it can have been.
+    pub(crate) fn on_marked(&mut self, now: Instant, tsn: Tsn) -> bool {
+        let last = self.outstanding.next_tsn().previous();
+        if tsn.is_after(last) {
+            return false;
+        }
+        if self.marked_until.is_none_or(|until| tsn.is_after(until)) {
+            self.marked_until = Some(last);
+            if self.recovery.is_none() {
+                self.controller.on_marked(now, self.outstanding.in_flight());
+            }
+        }
+        true
     }
 
     /// The retransmission timer has expired. Says whether anything was in flight.

@@ -7,6 +7,7 @@ use crate::serial::Tsn;
 mod parameter {
     pub(super) const STATE_COOKIE: u16 = 7;
     pub(super) const UNRECOGNIZED: u16 = 8;
+    pub(super) const ECN_CAPABLE: u16 = 0x8000;
     pub(super) const ZERO_CHECKSUM: u16 = 0x8001;
     /// Our own: [`Extensions::partial_sacks`](super::Extensions::partial_sacks). Others skip it without a word.
     pub(super) const PARTIAL_SACKS: u16 = 0x8c0b;
@@ -31,6 +32,8 @@ pub(crate) struct Extensions {
     pub(crate) partial_sacks: bool,
     /// It knows the PAD chunk (RFC 4820).
     pub(crate) padding: bool,
+    /// It sees and answers congestion marks (RFC 4960 appendix A).
+    pub(crate) ecn: bool,
 }
 
 /// An INIT or INIT ACK chunk.
@@ -71,6 +74,7 @@ impl<'a> Init<'a> {
                 parameter::ZERO_CHECKSUM => {
                     init.extensions.zero_checksum = Reader::new(value).u32() == Ok(DTLS);
                 }
+                parameter::ECN_CAPABLE => init.extensions.ecn = true,
                 parameter::PARTIAL_SACKS => init.extensions.partial_sacks = true,
                 parameter::SUPPORTED_EXTENSIONS => {
                     init.extensions.reconfig |= value.contains(&chunk_type::RECONFIG);
@@ -117,6 +121,9 @@ impl<'a> Init<'a> {
         }
         if extensions.zero_checksum {
             writer.parameter(parameter::ZERO_CHECKSUM, |writer| writer.u32(DTLS));
+        }
+        if extensions.ecn {
+            writer.parameter(parameter::ECN_CAPABLE, |_| {});
         }
         if extensions.partial_sacks {
             writer.parameter(parameter::PARTIAL_SACKS, |_| {});

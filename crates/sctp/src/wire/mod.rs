@@ -17,7 +17,7 @@ pub(crate) use packet::{Chunk, Header, PACKET_HEADER, parse, seal};
 pub(crate) use reconfig::{Reconfig, ReconfigParameter, ResetResult};
 pub(crate) use sack::{GapBlock, Sack};
 
-/// Chunk types (RFC 9260 section 3.2, RFC 3758, RFC 4820, RFC 6525, RFC 8260).
+/// Chunk types (RFC 9260 section 3.2, RFC 4960 appendix A, RFC 3758, RFC 4820, RFC 6525, RFC 8260).
 pub(crate) mod chunk_type {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -31,6 +31,8 @@ pub(crate) mod chunk_type {
     pub(crate) const ERROR: u8 = 9;
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
+    pub(crate) const ECNE: u8 = 12;
+    pub(crate) const CWR: u8 = 13;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
     pub(crate) const I_DATA: u8 = 64;
     pub(crate) const RECONFIG: u8 = 130;

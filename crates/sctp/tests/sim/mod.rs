@@ -89,7 +89,8 @@ impl Endpoint for Host {
         if let Some(tap) = &mut self.tap {
             tap.push((now, payload.clone()));
         }
-        Some(Departure::Udp { local: self.local, remote: self.remote, ecn: Ecn::NotEct, segment_size: None })
+        let ecn = if self.association.is_ecn_capable() { Ecn::Ect0 } else { Ecn::NotEct };
+        Some(Departure::Udp { local: self.local, remote: self.remote, ecn, segment_size: None })
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

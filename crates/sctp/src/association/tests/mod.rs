@@ -27,6 +27,7 @@ const EVERYTHING: Extensions = Extensions {
     zero_checksum: true,
     partial_sacks: false,
     padding: true,
+    ecn: false,
 };
 
 /// An association, and the hand that plays its peer.

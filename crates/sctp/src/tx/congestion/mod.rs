@@ -26,6 +26,11 @@ pub(crate) trait Controller: Debug + Send {
     /// Something was lost: at most once a round trip.
     fn on_congestion(&mut self, now: Instant, in_flight: usize);
 
+    /// The path has marked a packet instead of dropping it (RFC 3168): at most once a round trip.
+    fn on_marked(&mut self, now: Instant, in_flight: usize) {
+        self.on_congestion(now, in_flight);
+    }
+
     /// The retransmission timer has expired. What was in flight counts as lost.
     fn on_timeout(&mut self, now: Instant, in_flight: usize);
 

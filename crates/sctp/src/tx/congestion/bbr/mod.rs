@@ -296,6 +296,19 @@ impl Controller for Bbr {
 
     fn on_congestion(&mut self, _now: Instant, _in_flight: usize) {}
 
+    fn on_marked(&mut self, now: Instant, in_flight: usize) {
+        match self.phase {
+            Phase::Startup => {
+                self.full.reached = true;
+                self.inflight_high = in_flight.max(self.inflight(self.max_bandwidth(), 1.0));
+            }
+            Phase::Refill | Phase::Up => {
+                self.end_probe(&Lost { now, in_flight_then: in_flight, lost_since: 0, app_limited: false });
+            }
+            _ => self.lower_limits(),
+        }
+    }
+
     fn on_timeout(&mut self, _now: Instant, _in_flight: usize) {
         self.save_window();
         self.window = self.mtu;
