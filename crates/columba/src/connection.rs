@@ -7,6 +7,7 @@ use columba_peer::{
     Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
     Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, UnixTime,
 };
+use rustls::ClientConfig;
 
 use crate::data_channel::DataChannel;
 use crate::driver::{Driver, network};
@@ -40,6 +41,19 @@ impl PeerConnection {
     /// # Errors
     /// An ICE server or certificate in the configuration cannot be used; there is no runtime; the system gives no random numbers.
     pub fn new(configuration: Configuration) -> Result<(Self, Events), Error> {
+        Self::make(configuration, None)
+    }
+
+    /// Likewise; certificates of TURN servers (`turns:`) are checked in this way instead of the system's. See
+    /// [`tls::trusting`](crate::tls::trusting).
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn with_tls(configuration: Configuration, tls: Arc<ClientConfig>) -> Result<(Self, Events), Error> {
+        Self::make(configuration, Some(tls))
+    }
+
+    fn make(configuration: Configuration, tls: Option<Arc<ClientConfig>>) -> Result<(Self, Events), Error> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
@@ -49,7 +63,7 @@ impl PeerConnection {
         let mut addresses = network::watch();
         peer.handle_network_change(now, &addresses.borrow_and_update());
         let shared = Arc::new(Shared::new(peer));
-        let driver = Driver::new(shared.clone(), addresses);
+        let driver = Driver::new(shared.clone(), addresses, tls);
         runtime.spawn(driver.run());
         let handle = Arc::new(Handle { shared: shared.clone() });
         let events = Events::new(shared, Arc::downgrade(&handle));

@@ -13,4 +13,10 @@ pub enum Error {
     /// The system gives no random numbers, without which nothing would be secret.
     #[error("the system gives no random numbers")]
     NoRandomness,
+    /// Certificates that were to be trusted cannot be read.
+    #[error("the certificates cannot be used: {reason}")]
+    InvalidCertificates {
+        /// Why.
+        reason: String,
+    },
 }

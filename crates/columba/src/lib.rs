@@ -53,7 +53,7 @@ mod error;
 mod events;
 mod shared;
 pub mod signaling;
-mod tls;
+pub mod tls;
 
 pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, Timings as IceTimings};
 pub use columba_peer::Error as PeerError;
@@ -67,3 +67,4 @@ pub use connection::PeerConnection;
 pub use data_channel::DataChannel;
 pub use error::Error;
 pub use events::{Event, Events};
+pub use rustls;

@@ -10,16 +10,15 @@ use columba::{
     Configuration, DataChannelInit, Event, Events, IceServer, Message, PeerConnection, PeerConnectionState,
     TransportPolicy,
 };
-use common::{PATIENCE, Server};
+use common::{Folder, PATIENCE, Server, program};
 use tokio::time::timeout;
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
-/// Only the servers whose URL ends like this, and nothing but relayed candidates.
-async fn configuration(server: &Server, ending: &str) -> Configuration {
-    let options = SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
+/// Only the servers whose URL begins and ends like this, and nothing but relayed candidates.
+async fn configuration(options: SignalingOptions, beginning: &str, ending: &str) -> Configuration {
     let (channel, _events) = soon("joining", SignalingChannel::open(options)).await.unwrap();
     let offered = channel.ice_servers().servers;
     let ice_servers: Vec<IceServer> = offered
@@ -28,14 +27,14 @@ async fn configuration(server: &Server, ending: &str) -> Configuration {
             urls: server
                 .urls
                 .into_iter()
-                .filter(|url| url.starts_with("turn:") && url.ends_with(ending))
+                .filter(|url| url.starts_with(beginning) && url.ends_with(ending))
                 .collect(),
             username: server.username.unwrap_or_default(),
             credential: server.credential.unwrap_or_default(),
         })
         .filter(|server| !server.urls.is_empty())
         .collect();
-    assert!(!ice_servers.is_empty(), "the server offers TURN with {ending}");
+    assert!(!ice_servers.is_empty(), "the server offers {beginning} with {ending}");
     Configuration { ice_servers, ice_transport_policy: TransportPolicy::Relay, ..Configuration::default() }
 }
 
@@ -64,8 +63,16 @@ async fn forward(mut events: Events, other: PeerConnection) {
 
 async fn echo_through(ending: &str) {
     let server = Server::start(&[]);
-    let (caller, from_caller) = PeerConnection::new(configuration(&server, ending).await).unwrap();
-    let (callee, from_callee) = PeerConnection::new(configuration(&server, ending).await).unwrap();
+    let options = || SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
+    let caller = PeerConnection::new(configuration(options(), "turn:", ending).await).unwrap();
+    let callee = PeerConnection::new(configuration(options(), "turn:", ending).await).unwrap();
+    echo(caller, callee).await;
+}
+
+async fn echo(
+    (caller, from_caller): (PeerConnection, Events),
+    (callee, from_callee): (PeerConnection, Events),
+) {
     let channel = caller.create_data_channel("echo", DataChannelInit::default()).unwrap();
     callee.set_remote_description(caller.set_local_description(None).await.unwrap()).await.unwrap();
     caller.set_remote_description(callee.set_local_description(None).await.unwrap()).await.unwrap();
@@ -91,4 +98,28 @@ async fn a_relay_over_udp_carries_a_megabyte_each_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_over_tcp_carries_a_megabyte_each_way() {
     echo_through("transport=tcp").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signaling_and_relay_over_tls_with_a_self_signed_certificate() {
+    let folder = Folder::new();
+    let state = folder.path().join("state");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--stun-listen", "127.0.0.1:0"];
+    let mut command = program();
+    command.args(arguments).args(["--turns-listen", "127.0.0.1:0", "--tls", "self-signed", "--state-dir"]);
+    let server = Server::spawn(command.arg(&state));
+    let url = format!("wss://localhost:{}", server.port);
+
+    // Who does not know the certificate does not trust it.
+    let error = soon("refusing", SignalingChannel::open(SignalingOptions::create(&url))).await.unwrap_err();
+    assert!(error.to_string().contains("TLS failed") || error.to_string().contains("trusted"), "{error}");
+
+    let certificate = std::fs::read(state.join("self-signed.crt")).unwrap();
+    let trusted = columba::tls::trusting(&certificate).unwrap();
+    let options = || SignalingOptions { tls: Some(trusted.clone()), ..SignalingOptions::create(&url) };
+    let caller = configuration(options(), "turns:", "").await;
+    let callee = configuration(options(), "turns:", "").await;
+    let caller = PeerConnection::with_tls(caller, trusted.clone()).unwrap();
+    let callee = PeerConnection::with_tls(callee, trusted.clone()).unwrap();
+    echo(caller, callee).await;
 }

@@ -56,6 +56,8 @@ pub(crate) struct Driver {
     timer: Pin<Box<Sleep>>,
     /// When a closed connection is given up.
     give_up: Option<Instant>,
+    /// How certificates are checked, if not as the system does it.
+    tls: Option<Arc<rustls::ClientConfig>>,
     /// Answers for the own names, if addresses are hidden.
     responder: Option<mdns::Responder>,
     tasks: JoinSet<()>,
@@ -70,7 +72,11 @@ enum Turn {
 
 impl Driver {
     /// A driver that tells the peer of the host's addresses whenever they change. To be called inside a runtime.
-    pub(crate) fn new(shared: Arc<Shared>, addresses: watch::Receiver<Arc<[LocalAddress]>>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        addresses: watch::Receiver<Arc<[LocalAddress]>>,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(report_addresses(Arc::downgrade(&shared), addresses));
         Self {
@@ -81,6 +87,7 @@ impl Driver {
             blocked_bytes: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now().into())),
             give_up: None,
+            tls,
             responder: None,
             tasks,
         }
@@ -232,6 +239,7 @@ impl Driver {
             Request::BindUdp { id, address } => self.bind(id, address),
             Request::CloseUdp { local } => self.closing.push(local),
             Request::Connect { id, local, remote, tls, framing } => {
+                let tls = tls.map(|name| (name, self.tls.clone()));
                 let wish = stream::Wish { id, local, remote, tls, framing };
                 self.tasks.spawn(stream::run(wish, Arc::downgrade(&self.shared)));
             }

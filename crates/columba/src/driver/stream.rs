@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use columba_peer::framing::{Framing, Reader};
 use columba_peer::{ConnectId, Ecn, Input, Path, Transport};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -34,7 +35,8 @@ pub(super) struct Wish {
     pub(super) id: ConnectId,
     pub(super) local: IpAddr,
     pub(super) remote: SocketAddr,
-    pub(super) tls: Option<Arc<str>>,
+    /// The server's name, and how its certificate is checked if not as the system does it.
+    pub(super) tls: Option<(Arc<str>, Option<Arc<ClientConfig>>)>,
     pub(super) framing: Framing,
 }
 
@@ -123,11 +125,11 @@ async fn open(wish: &Wish) -> io::Result<(Box<dyn Stream>, Path)> {
     // Packets must not wait for each other.
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    let Some(name) = &wish.tls else {
+    let Some((name, config)) = &wish.tls else {
         return Ok((Box::new(stream), Path::new(Transport::Tcp, local, wish.remote)));
     };
     let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
-    let config = tls::client_config().map_err(io::Error::other)?;
+    let config = config.clone().map_or_else(tls::client_config, Ok).map_err(io::Error::other)?;
     let stream = TlsConnector::from(config).connect(name, stream).await?;
     Ok((Box::new(stream), Path::new(Transport::Tls, local, wish.remote)))
 }
