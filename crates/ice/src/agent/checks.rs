@@ -32,6 +32,9 @@ const ONE_WAY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Local candidates discovered by checks from one base, at most: a peer that lies about addresses makes no more.
 const MAX_DISCOVERED: usize = 8;
 
+/// And no slower than this: the round trip may have been measured over a loss.
+const MAX_KNOWN_RTO: Duration = Duration::from_millis(500);
+
 /// The longest check: two names of 256 bytes, and what the owner has embedded.
 const MAX_CHECK: usize = 1900;
 
@@ -90,7 +93,8 @@ impl Agent {
     /// RFC 8445 §14.3, with a shorter minimum: see [`Timings::check_rto`](crate::Timings).
     fn check_rto(&self, round_trip: Option<Duration>) -> Duration {
         if let Some(round_trip) = round_trip {
-            return (round_trip * 2).clamp(MIN_RTO, self.config.timings.check_rto.max(MIN_RTO));
+            // Somewhat more than the round trip, so that what is only far is not asked again and again.
+            return (round_trip + round_trip / 2).clamp(MIN_RTO, MAX_KNOWN_RTO);
         }
         let number = self.session().number;
         let active = self

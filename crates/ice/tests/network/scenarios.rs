@@ -12,7 +12,7 @@ use crate::meeting::behind;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Scenarios in an ordinary run; `NETSIM_SCENARIOS=10000` for the great one (`cargo xtask scenarios`).
-const SCENARIOS: u64 = 150;
+const SCENARIOS: u64 = 100;
 
 /// Checks and questions to STUN servers of one agent in any second, at most: two for each of the hundred pairs that it has at most, on
 /// hosts with up to five addresses and three allocations for each. With one address and two allocations it is below half of that.
