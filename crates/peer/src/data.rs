@@ -61,6 +61,7 @@ impl Data {
             max_mtu: packet_size,
             max_message_size: configuration.max_message_size as usize,
             send_buffer: configuration.send_buffer,
+            stream_send_buffer: configuration.send_buffer,
             receive_window: defaults.receive_window.min(configuration.receive_buffer),
             max_receive_window: configuration.receive_buffer,
             ecn: true,

@@ -25,8 +25,13 @@ fn path(mtu: usize) -> Link {
 }
 
 fn pair(link: &Link, max_mtu: usize) -> Pair {
-    let config =
-        Config { max_mtu, max_send_message_size: 1 << 20, send_buffer: 64 << 20, ..Config::default() };
+    let config = Config {
+        max_mtu,
+        max_send_message_size: 1 << 20,
+        send_buffer: 64 << 20,
+        stream_send_buffer: 64 << 20,
+        ..Config::default()
+    };
     let mut pair = Pair::new(5, &config, link, read);
     for end in 0..2 {
         pair.with(end, |host, _| host.buffer = 65_535);

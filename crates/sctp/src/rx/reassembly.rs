@@ -37,7 +37,7 @@ pub(crate) struct Reassembly {
     readable: usize,
     /// How many pieces of unordered messages there are.
     unordered_pieces: usize,
-    /// Bytes reserved for what has not arrived yet, beyond what doubling would: at most one of the largest messages.
+    /// Bytes reserved for what has not arrived yet, beyond what doubling would: at most [`GUESSES`] of the largest messages.
     guessed: usize,
 }
 
@@ -138,7 +138,8 @@ impl Reassembly {
         let (ppid, payload) = if data.begin && data.end {
             (data.ppid, Bytes::copy_from_slice(data.payload))
         } else {
-            let guess = (stream.last_length as usize).min(self.max_message_size - self.guessed);
+            let guess = (stream.last_length as usize)
+                .min(self.max_message_size.saturating_mul(GUESSES).saturating_sub(self.guessed));
             let taken = content.take_fragment(data, self.interleaved, guess, self.max_message_size);
             self.held = self.held.saturating_add_signed(taken.held);
             self.guessed = self.guessed.saturating_add_signed(taken.guessed);
@@ -501,7 +502,9 @@ const PIECE_OVERHEAD: isize = 2 * size_of::<Piece>() as isize + 32;
 const MESSAGE_OVERHEAD: usize = 2 * size_of::<(u32, Ppid, Bytes)>() + 32;
 /// What a stream needs as soon as it has anything: itself, and lists of the least length.
 const CONTENT_OVERHEAD: usize = size_of::<Content>() + 4 * size_of::<Piece>() + 32;
+/// For so many of the largest messages memory may be reserved before they are there.
+const GUESSES: usize = 4;
 /// So many emptied contents are kept.
-const SPARE_CONTENTS: usize = 2;
+const SPARE_CONTENTS: usize = 8;
 /// An empty list keeps room for so many messages, and gives larger memory back.
 const SPARE_MESSAGES: usize = 64;

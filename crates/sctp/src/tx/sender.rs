@@ -418,7 +418,10 @@ impl Sender {
             if self.give_up_if_overdue(now, tsn) {
                 continue;
             }
-            if length > writer.room() || (!free && self.outstanding.in_flight() >= self.window()) {
+            // A closed window is probed by one packet for each timeout (RFC 9260 section 6.3.3).
+            let probes = self.peer_window == 0 && self.timed_out_at.is_some();
+            if length > writer.room() || (!free && (probes || self.outstanding.in_flight() >= self.window()))
+            {
                 return;
             }
             self.resend(now, tsn, writer);

@@ -8,6 +8,8 @@ mod init;
 mod packet;
 mod reconfig;
 mod sack;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cursor::{Reader, Writer};
 pub(crate) use data::{DATA_HEADER, Data, I_DATA_HEADER};
