@@ -25,7 +25,8 @@ const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:
 pub(crate) fn lines(data: &[u8]) -> usize {
     let Ok(text) = std::str::from_utf8(data) else { return 0 };
     let mut now = start();
-    let mut peer = peer(now);
+    let mut buffer = vec![0; 65_536];
+    let mut peer = peer(now, &mut buffer);
     let mut taken = 0;
     for line in text.lines().take(MAX_LINES) {
         let init = IceCandidateInit {
@@ -35,10 +36,10 @@ pub(crate) fn lines(data: &[u8]) -> usize {
             username_fragment: None,
         };
         taken += usize::from(peer.add_ice_candidate(now, Some(init)).is_ok());
-        drain(&mut peer, now);
-        now = wait(&mut peer, now, Duration::from_millis(20));
+        drain(&mut peer, now, &mut buffer);
+        now = wait(&mut peer, now, Duration::from_millis(20), &mut buffer);
     }
-    wait(&mut peer, now, Duration::from_secs(60));
+    wait(&mut peer, now, Duration::from_secs(60), &mut buffer);
     taken
 }
 
@@ -47,7 +48,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn peer(now: Instant) -> Peer {
+fn peer(now: Instant, buffer: &mut [u8]) -> Peer {
     static CERTIFICATE: OnceLock<Certificate> = OnceLock::new();
     let certificate = CERTIFICATE.get_or_init(|| {
         Certificate::generate(&mut ChaCha12Rng::seed_from_u64(1), WALL).expect("a certificate can be made")
@@ -61,12 +62,12 @@ fn peer(now: Instant) -> Peer {
     peer.set_remote_description(now, offer).expect("the offer is valid");
     peer.set_local_description(now, None).expect("it can be answered");
     peer.create_data_channel(now, "chat", DataChannelInit::default()).expect("a channel can be made");
-    drain(&mut peer, now);
+    drain(&mut peer, now, buffer);
     peer
 }
 
 /// Grants what the peer asks for; whatever name it asks about is one address.
-fn drain(peer: &mut Peer, now: Instant) {
+fn drain(peer: &mut Peer, now: Instant, buffer: &mut [u8]) {
     while let Some(event) = peer.poll_event() {
         let Event::Request(request) = event else { continue };
         match request {
@@ -81,23 +82,22 @@ fn drain(peer: &mut Peer, now: Instant) {
             _ => {}
         }
     }
-    let mut buffer = vec![0; 65_536];
     for _ in 0..2000 {
-        if peer.poll_transmit(now, &mut buffer).is_none() {
+        if peer.poll_transmit(now, buffer).is_none() {
             return;
         }
     }
     panic!("no end of sending");
 }
 
-fn wait(peer: &mut Peer, now: Instant, duration: Duration) -> Instant {
+fn wait(peer: &mut Peer, now: Instant, duration: Duration, buffer: &mut [u8]) -> Instant {
     let end = now + duration;
     let mut now = now;
     for _ in 0..5000 {
         let Some(at) = peer.poll_timeout().filter(|at| *at <= end) else { return end };
         now = now.max(at);
         peer.handle_timeout(now);
-        drain(peer, now);
+        drain(peer, now, buffer);
         assert!(peer.poll_timeout().is_none_or(|next| next > now), "a timer in the past");
     }
     panic!("timers without end");
