@@ -15,7 +15,7 @@ pub(super) struct Record<'a> {
 pub(super) enum Kind<'a> {
     /// Encrypted: who cannot decrypt it drops it.
     Sealed,
-    /// The beginning of a ClientHello, from its version on: the same in each repetition.
+    /// The beginning of a first ClientHello, from its version on: the same in each repetition.
     ClientHello(&'a [u8]),
     /// A whole ServerHello or HelloVerifyRequest.
     Answer,
@@ -88,8 +88,10 @@ fn handshake_kind(body: &[u8]) -> Kind<'_> {
     {
         return Kind::Noise;
     }
+    // A second ClientHello, which a server has asked for, goes on with the handshake of the first.
+    let opens = header[4..6] == [0, 0] && offset == 0;
     match header[0] {
-        1 if offset == 0 => Kind::ClientHello(message),
+        1 if opens => Kind::ClientHello(message),
         2 | 3 if offset == 0 => Kind::Answer,
         _ => Kind::Handshake,
     }
@@ -121,6 +123,8 @@ mod tests {
         let answer = plain(22, 0, &[2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
         assert_eq!(kinds(&hello), [Kind::ClientHello(&[254, 253, 9])]);
         assert_eq!(kinds(&fragment), [Kind::Handshake]);
+        let second = plain(22, 0, &[1, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 3, 254, 253, 9]);
+        assert_eq!(kinds(&second), [Kind::Handshake]);
         assert_eq!(kinds(&plain(21, 0, &[2, 40])), [Kind::Alert(40)]);
         assert_eq!(kinds(&plain(21, 1, &[2, 40])), [Kind::Sealed]);
         assert_eq!(kinds(&plain(23, 0, &[2, 40])), [Kind::Noise]);

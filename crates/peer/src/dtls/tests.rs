@@ -177,6 +177,53 @@ fn noise_before_the_answer_is_held_or_dropped() {
     assert!(events(&mut pair[0]).contains(&DtlsEvent::Connected));
 }
 
+/// A server of somebody else's that asks for a second ClientHello first.
+fn asking_server(versions: DtlsVersions, now: Instant) -> dimpl::Dtls {
+    let config = dimpl::Config::builder().use_server_cookie(true).build().unwrap();
+    let certificate = dimpl::DtlsCertificate {
+        certificate: certificate(false).der().to_vec(),
+        private_key: certificate(false).private_key_der().to_vec(),
+    };
+    let config = std::sync::Arc::new(config);
+    let mut server = match versions {
+        DtlsVersions::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
+        _ => dimpl::Dtls::new_13(config, certificate, now),
+    };
+    server.set_active(false);
+    server.handle_timeout(now).unwrap();
+    server
+}
+
+#[test]
+fn a_server_may_ask_for_a_second_hello() {
+    let now = start();
+    for (ours, theirs) in [
+        (DtlsVersions::Auto, DtlsVersions::Dtls12),
+        (DtlsVersions::Auto, DtlsVersions::Dtls13),
+        (DtlsVersions::Dtls12, DtlsVersions::Dtls12),
+        (DtlsVersions::Dtls13, DtlsVersions::Dtls13),
+    ] {
+        let (mut client, mut server) = (association(true, ours, now), asking_server(theirs, now));
+        let (mut buf, mut hellos) = (vec![0; 60_000], 0);
+        for _ in 0..20 {
+            client.handle_timeout(now).unwrap();
+            for datagram in flights(&mut client) {
+                hellos += usize::from(datagram[0] == 22 && datagram[13] == 1);
+                server.handle_packet(&datagram).unwrap();
+            }
+            loop {
+                match server.poll_output(&mut buf) {
+                    dimpl::Output::Packet(datagram) => client.open(now, datagram).unwrap(),
+                    dimpl::Output::Timeout(_) => break,
+                    _ => {}
+                }
+            }
+        }
+        assert!(events(&mut client).contains(&DtlsEvent::Connected), "{ours:?} {theirs:?}");
+        assert_eq!(hellos, 2, "{ours:?} {theirs:?}");
+    }
+}
+
 /// A record in the clear that anybody could have written.
 fn forged(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut record = vec![kind, 254, 253, 0, 0, 0, 0, 0, 0, 9, 9];
