@@ -17,6 +17,8 @@ struct Pair {
     edit: fn(&mut [u8]),
     /// Each so many of them get lost; 0 is none.
     drop_every: usize,
+    /// And this one.
+    drop_one: Option<usize>,
     carried: usize,
 }
 
@@ -25,7 +27,7 @@ impl Pair {
         let now = crate::test_time();
         let mut rng = ChaCha12Rng::seed_from_u64(7);
         let ends = [(); 2].map(|()| DataChannels::new(config.clone(), now, &mut rng));
-        Self { now, ends, edit: |_| {}, drop_every: 0, carried: 0 }
+        Self { now, ends, edit: |_| {}, drop_every: 0, drop_one: None, carried: 0 }
     }
 
     fn started(config: Config) -> Self {
@@ -48,6 +50,9 @@ impl Pair {
                     (self.edit)(&mut buffer[..length]);
                     moved = true;
                     self.carried += 1;
+                    if self.drop_one == Some(self.carried) {
+                        continue;
+                    }
                     if self.drop_every == 0 || !self.carried.is_multiple_of(self.drop_every) {
                         self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
                     }
@@ -474,4 +479,43 @@ fn the_buffered_amount_is_that_of_the_w3c() {
     assert!(amounts.is_sorted_by(|one, next| one >= next), "{amounts:?}");
     pair.run();
     assert_eq!((pair.ends[0].buffered_amount(ours), crossings, low(&mut pair)), (0, 1, 0));
+}
+
+/// INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE and what lies between: each may get lost.
+#[test]
+fn no_packet_of_a_handshake_or_an_end_is_indispensable() {
+    for both in [false, true] {
+        for lost in 1..24 {
+            let mut pair = Pair::new(Config::default());
+            pair.drop_one = Some(lost);
+            pair.ends[0].start(pair.now, Role::Client);
+            if both {
+                pair.ends[1].start(pair.now, Role::Server);
+            } else {
+                pair.ends[1].set_role(pair.now, Role::Server);
+            }
+            let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+            for _ in 0..3 {
+                pair.run();
+            }
+            pair.ends[0].send(pair.now, ours, text("hello")).unwrap();
+            pair.ends[0].shutdown(pair.now);
+            for _ in 0..5 {
+                pair.run();
+            }
+            let events = [0, 1].map(|end| pair.events(end));
+            for events in &events {
+                let connected = events.iter().filter(|event| **event == ChannelEvent::Connected).count();
+                assert_eq!(connected, 1, "{both} {lost}: {events:?}");
+            }
+            let shut = ChannelEvent::Disconnected(CloseReason::Shutdown);
+            assert!(events[0].contains(&shut) && events[1].contains(&shut), "{both} {lost}: {events:?}");
+            let theirs = events[1].iter().find_map(|event| match event {
+                ChannelEvent::Incoming(id) => Some(*id),
+                _ => None,
+            });
+            let heard = pair.ends[1].receive(pair.now, theirs.unwrap());
+            assert_eq!(heard, Some(text("hello")), "{both} {lost}");
+        }
+    }
 }

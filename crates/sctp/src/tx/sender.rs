@@ -299,9 +299,8 @@ impl Sender {
         self.recovery = None;
         self.timed_out_at = Some(now);
         self.free_packet = Some(FreePacket::Retransmit);
-        if self.outstanding.should_forward() {
-            self.forward_due = true;
-        }
+        self.last_forward = None;
+        self.forward_due |= self.outstanding.should_forward();
         true
     }
 
@@ -529,11 +528,11 @@ impl Sender {
         let recent = |(sent, at): (Tsn, Instant), tsn: Tsn| {
             !tsn.is_after(sent) && now.saturating_duration_since(at) < self.round_trip.estimate()
         };
-        if let Some((tsn, skipped)) = self.outstanding.forward_point(most)
-            && !self.last_forward.is_some_and(|last| recent(last, tsn))
-        {
-            self.last_forward = Some((tsn, now));
-            ForwardTsn::write(writer, tsn, &skipped, self.interleaved);
+        if let Some((tsn, skipped)) = self.outstanding.forward_point(most) {
+            if !self.last_forward.is_some_and(|last| recent(last, tsn)) {
+                self.last_forward = Some((tsn, now));
+                ForwardTsn::write(writer, tsn, &skipped, self.interleaved);
+            }
             // Until it is acknowledged it is sent again whenever the timer expires.
             if !timers.is_set(Timer::Retransmission) {
                 timers.set(Timer::Retransmission, now + self.round_trip.rto());

@@ -162,3 +162,17 @@ fn queues_have_limits_for_all_and_for_each() {
     assert!((1..=2).contains(&writable), "told when there is room, and once for each refusal: {writable}");
     assert_eq!(send(&mut hand, 0), Ok(()));
 }
+
+#[test]
+fn what_is_given_up_is_told_until_it_is_acknowledged() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let message = Message { reliability: Reliability::MaxRetransmits(0), ..Message::new(Ppid(53), "once") };
+    hand.association.send(hand.now, StreamId(0), message).unwrap();
+    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    let told = hand.wait(Duration::from_secs(20));
+    assert!(told.len() >= 3 && told.iter().all(|heard| heard.kind == chunk_type::FORWARD_TSN), "{told:?}");
+    let sent = hand.association.local_tsn;
+    hand.say_sack(sent, 1 << 20, &[]);
+    assert_eq!(hand.wait(Duration::from_secs(9)), []);
+    assert!(hand.association.sender.is_done());
+}
