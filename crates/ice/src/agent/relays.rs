@@ -76,7 +76,7 @@ impl Relay {
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        self.client().is_none_or(|client| !client.is_live() && !client.is_ended())
+        self.client().is_none_or(|client| !client.is_live() && !client.is_releasing() && !client.is_ended())
     }
 }
 
@@ -96,10 +96,12 @@ impl Agent {
             }
         }
         for (server, remote, local, component) in wanted {
-            let exists = self
-                .relays
-                .values()
-                .any(|relay| relay.server == server && relay.local == local && relay.component == component);
+            let exists = self.relays.values().any(|relay| {
+                relay.server == server
+                    && relay.local == local
+                    && relay.component == component
+                    && !relay.client().is_some_and(Client::is_releasing)
+            });
             if !exists && self.relays.len() < MAX_RELAYS {
                 self.open_relay(server, remote, local, component, (0, false));
             }
@@ -301,12 +303,23 @@ impl Agent {
         self.discard_relay(now, id);
     }
 
-    /// Those who have not answered by now are given up.
+    /// Those who have not answered by now are given up. What one of them allocates nevertheless is given back.
     pub(super) fn give_up_relays(&mut self, now: Instant) {
         let pending: Vec<RelayId> =
             self.relays.iter().filter(|(_, relay)| relay.is_pending()).map(|(id, _)| *id).collect();
         for id in pending {
-            self.fail_relay(now, id, None, "the server did not answer");
+            let text = "the server did not answer";
+            let opened = self.relays.get_mut(&id).and_then(Relay::open).map(|(path, client)| {
+                client.release(now);
+                (path.local, client.is_releasing())
+            });
+            match (opened, self.relays.get(&id)) {
+                (Some((local, true)), Some(relay)) => {
+                    let url = relay.server.url.clone();
+                    self.report(Some(local), url, 701, text);
+                }
+                _ => self.fail_relay(now, id, None, text),
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use columba_ice::{CandidateAddress, CandidateKind, Config, MdnsMode, Role, State, TransportPolicy};
+use columba_ice::{
+    Candidate, CandidateAddress, CandidateKind, Config, MdnsMode, Role, State, TransportPolicy,
+};
 use columba_netsim::{Link, Loss, Nat, Router};
 
 use crate::lab::{ALICE, BOB, Lab, ip, with_stun, with_turn};
@@ -100,6 +102,26 @@ fn relays_alone_show_no_address_of_the_host() {
     lab.run_for(SECOND);
     assert_eq!(lab.turn().allocations(), 0, "allocations are released on close");
     assert!(lab.both(|host| host.sockets == 0 && host.agent.poll_timeout().is_none()));
+}
+
+#[test]
+fn whenever_an_agent_closes_its_relay_is_given_back() {
+    // Its server is 30 ms away and challenges first: somewhere in between the server has allocated and the agent does not know.
+    let mut unknowing = 0;
+    for wait in (10..200).step_by(10) {
+        let routers = [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)];
+        let mut lab = Lab::two_homes(routers, &with_turn(), 9);
+        lab.with(ALICE, |host, now| host.gather(now));
+        lab.run_for(Duration::from_millis(wait));
+        let is_relayed = |candidate: &Candidate| candidate.kind == CandidateKind::Relayed;
+        let known = lab.peer(ALICE).found.iter().any(is_relayed);
+        unknowing += u32::from(lab.turn().allocations() == 1 && !known);
+        lab.with(ALICE, |host, now| host.agent.close(now));
+        lab.run_for(SECOND * 2);
+        assert_eq!(lab.turn().allocations(), 0, "closed after {wait} ms");
+        assert!(lab.peer(ALICE).sockets == 0 && lab.peer(ALICE).agent.poll_timeout().is_none());
+    }
+    assert!(unknowing > 0, "no close came between allocation and answer");
 }
 
 #[test]

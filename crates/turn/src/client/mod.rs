@@ -151,7 +151,7 @@ pub struct Client {
 enum Stage {
     Allocating,
     Live,
-    /// A refresh with lifetime zero is on its way.
+    /// A refresh with lifetime zero is on its way, or will be once the server says that it has allocated.
     Releasing,
     Ended,
 }
@@ -188,6 +188,12 @@ impl Client {
         self.stage == Stage::Live
     }
 
+    /// Whether it is being given back to the server.
+    #[must_use]
+    pub fn is_releasing(&self) -> bool {
+        self.stage == Stage::Releasing
+    }
+
     /// Whether nothing is left to be done: released, failed or lost.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -202,7 +208,10 @@ impl Client {
                 self.transactions.clear();
                 self.begin(now, Kind::Refresh { lifetime: 0 });
             }
-            // The server may have allocated already: only a refresh that it can authenticate would tell.
+            // The server may have allocated already: its answer will tell. It has not if it knows no credentials yet.
+            Stage::Allocating if self.transactions.iter().any(|one| one.signed) => {
+                self.stage = Stage::Releasing;
+            }
             Stage::Allocating => self.end(),
             Stage::Releasing | Stage::Ended => {}
         }
@@ -286,8 +295,11 @@ impl Client {
     }
 
     fn fail(&mut self, failure: Failure) {
+        let wanted = self.stage != Stage::Releasing;
         self.end();
-        self.events.push_back(Event::Failed(failure));
+        if wanted {
+            self.events.push_back(Event::Failed(failure));
+        }
     }
 
     fn lose(&mut self) {

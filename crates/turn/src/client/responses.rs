@@ -62,6 +62,9 @@ impl Client {
             let text = "the server granted no address".to_owned();
             return self.fail(Failure { code: None, text, alternate: None });
         }
+        if self.stage == Stage::Releasing {
+            return self.begin(now, Kind::Refresh { lifetime: 0 });
+        }
         let mapped = answer.get().ok().flatten().map(|XorMappedAddress(address)| address);
         self.stage = Stage::Live;
         self.relayed.clone_from(&relayed);
@@ -87,7 +90,10 @@ impl Client {
             ErrorCode::STALE_NONCE => true,
             _ => false,
         };
+        // Nobody asks again for what nobody wants any more.
+        let given_up = self.stage == Stage::Releasing && matches!(sent.kind, Kind::Allocate);
         if challenge
+            && !given_up
             && sent.attempt < MAX_ATTEMPTS
             && let Some(auth) = Auth::from_challenge(answer, &self.config, self.auth.as_ref())
         {

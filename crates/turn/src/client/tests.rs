@@ -201,6 +201,32 @@ fn release_ends_it_at_the_server() {
 }
 
 #[test]
+fn what_is_allocated_after_the_release_is_given_back() {
+    let mut lab = Lab::new(None);
+    let mut buf = [0; 4000];
+    let challenged = lab.client.poll_transmit(lab.now, &mut buf).unwrap();
+    lab.deliver(&buf[..challenged]);
+    let signed = lab.client.poll_transmit(lab.now, &mut buf).unwrap();
+    lab.client.release(lab.now);
+    assert!(lab.client.is_releasing() && !lab.client.is_ended());
+    lab.deliver(&buf[..signed]);
+    assert_eq!(lab.server.stats().allocations_live, 1);
+    lab.settle();
+    assert_eq!(lab.server.stats().allocations_live, 0);
+    assert!(lab.client.is_ended());
+    assert_eq!((lab.client.poll_event(), lab.client.poll_timeout()), (None, None));
+}
+
+#[test]
+fn what_cannot_have_been_allocated_yet_is_forgotten_at_once() {
+    let mut lab = Lab::new(None);
+    lab.client.release(lab.now);
+    assert!(lab.client.is_ended());
+    lab.settle();
+    assert!(lab.requests.is_empty());
+}
+
+#[test]
 fn a_wrong_password_is_tried_once() {
     let mut lab = Lab::new(Some("guess"));
     lab.settle();
