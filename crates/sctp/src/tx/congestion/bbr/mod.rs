@@ -197,21 +197,21 @@ impl Bbr {
     /// A round has passed: a round with too much loss lowers the limits until the next probe.
     fn end_round(&mut self, ack: &Ack) {
         let too_much = self.is_too_much(self.latest.lost, self.latest.lost + self.latest.acked);
+        let least = self.model.as_ref().and_then(|model| model.min_round_trip).unwrap_or_default();
+        let queued = ack.smoothed > least * 3 / 2;
         if self.phase == Phase::Startup && !ack.sample.app_limited {
             self.full.on_round(self.latest.bandwidth);
-            // Loss without growth: the queue is full.
-            if too_much && self.latest.losses >= STARTUP_LOSSES && self.full.rounds > 0 {
+            // Loss without growth: the queue is full. Without a queue chance may have stopped the growth.
+            let rounds = if queued { 1 } else { 2 };
+            if too_much && self.latest.losses >= STARTUP_LOSSES && self.full.rounds >= rounds {
                 self.full.reached = true;
                 self.inflight_high = self.latest.inflight.max(self.inflight(self.max_bandwidth(), 1.0));
             }
         } else if self.phase == Phase::Up {
             self.full.on_round(self.latest.bandwidth);
         }
-        let least = self.model.as_ref().and_then(|model| model.min_round_trip).unwrap_or_default();
-        let fallen = too_much
-            && self.full.reached
-            && ack.smoothed > least * 3 / 2
-            && self.latest.bandwidth < self.max_bandwidth() / 2.0;
+        let fallen =
+            too_much && self.full.reached && queued && self.latest.bandwidth < self.max_bandwidth() / 2.0;
         self.fallen_rounds = if fallen { self.fallen_rounds + 1 } else { 0 };
         if self.fallen_rounds >= FALLEN_ROUNDS {
             self.accept_fall();
@@ -345,7 +345,12 @@ impl Controller for Bbr {
     }
 
     fn is_quiet(&self) -> bool {
-        matches!(self.phase, Phase::Down | Phase::ProbeRoundTrip)
+        match self.phase {
+            Phase::Down | Phase::ProbeRoundTrip => true,
+            // So little is nobody's congestion, and quiet phases alone would take too long to tell anything.
+            Phase::Cruise => self.window <= SMALL_WINDOW * self.mtu,
+            Phase::Startup | Phase::Drain | Phase::Refill | Phase::Up => false,
+        }
     }
 }
 
@@ -369,6 +374,8 @@ const LOSS_GRAIN: usize = 2;
 /// Startup ends when the bandwidth has not grown by this factor for so many rounds,
 const FULL_GROWTH: f64 = 1.25;
 const FULL_ROUNDS: u32 = 3;
+/// So many packets in flight are few.
+const SMALL_WINDOW: usize = 32;
 /// So many rounds far below the bandwidth are no accident.
 const FALLEN_ROUNDS: u32 = 2;
 /// or when so many acknowledgements of a round have shown loss, and it was too much.

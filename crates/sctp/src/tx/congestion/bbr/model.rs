@@ -145,6 +145,8 @@ struct Ambient {
     share: f64,
     acked: usize,
     lost: usize,
+    /// It has been measured.
+    known: bool,
     /// What the last quiet phases have shown; the least counts.
     shown: [f64; AMBIENT_PHASES],
 }
@@ -158,6 +160,9 @@ impl Ambient {
         let share = self.lost as f64 / (self.acked + self.lost) as f64;
         self.shown.rotate_left(1);
         self.shown[AMBIENT_PHASES - 1] = share;
+        if !std::mem::replace(&mut self.known, true) {
+            self.shown = [share; AMBIENT_PHASES];
+        }
         self.share = self.shown.iter().copied().fold(MAX_AMBIENT, f64::min);
         (self.acked, self.lost) = (0, 0);
     }
