@@ -1,36 +1,75 @@
-//! `cargo xtask bench`: the benchmarks of `bench/`, the comparison with other stacks in `bench/peers/`, and simulations.
+//! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in `bench/peers/` and `bench/sctp/`, and simulations.
+
+use std::fs;
+use std::path::Path;
 
 use crate::step;
 
-/// The name that stands for the comparison.
-const PEERS: &str = "peers";
+/// What runs one thing that was named.
+type Run = fn() -> Result<(), String>;
 
-/// The name that stands for SCTP over simulated paths.
-const SCTP_SIM: &str = "sctp-sim";
+/// What is not a benchmark of `bench/` and runs only if it is named: others are built for it, or it takes long.
+const NAMED: &[(&str, Run)] = &[
+    ("peers", || {
+        step::run("cargo", &["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"])
+    }),
+    ("sctp", sctp),
+    ("sctp-sim", simulate),
+];
 
-/// Runs all benchmarks, or those named; the comparison, which builds other stacks, and the simulations only if they are named.
+/// Where the sources are put that are measured after a change.
+const VENDORED: &str = "target/bench-sctp-vendor";
+
+/// Runs all benchmarks, or those named.
 pub(crate) fn run(names: &[String]) -> Result<(), String> {
-    let (sims, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| *name == SCTP_SIM);
-    if !sims.is_empty() {
-        simulate()?;
-        if names.is_empty() {
-            return Ok(());
+    let mut benches = Vec::new();
+    for name in names {
+        match NAMED.iter().find(|(own, _)| own == name) {
+            Some((_, run)) => run()?,
+            None => benches.push(name.as_str()),
         }
     }
-    let (peers, benches): (Vec<&String>, Vec<_>) = names.iter().partition(|name| **name == PEERS);
-    if !benches.is_empty() || names.is_empty() {
-        let mut arguments = vec!["bench", "--package", "columba-bench"];
-        for name in benches {
-            arguments.extend(["--bench", name]);
-        }
-        step::run("cargo", &arguments)?;
-    }
-    if peers.is_empty() {
+    if benches.is_empty() && !names.is_empty() {
         return Ok(());
     }
-    let mut cargo = step::command("cargo", &["run", "--release", "--locked", "--manifest-path"]);
-    cargo.arg("bench/peers/Cargo.toml");
-    step::finish(cargo)
+    let mut arguments = vec!["bench", "--package", "columba-bench"];
+    for name in benches {
+        arguments.extend(["--bench", name]);
+    }
+    step::run("cargo", &arguments)
+}
+
+/// Ours in memory beside other engines, and then alone.
+fn sctp() -> Result<(), String> {
+    let manifest = ["--locked", "--manifest-path", "bench/sctp/Cargo.toml"];
+    step::run("cargo", &[["vendor", "--quiet"].as_slice(), &manifest, &[VENDORED]].concat())?;
+    silence_dcsctp(&step::top().join(VENDORED).join("dcsctp"))
+        .map_err(|error| format!("dcsctp's source is not as expected: {error}"))?;
+    let sources = [
+        "--config=source.crates-io.replace-with='vendored'",
+        &format!("--config=source.vendored.directory='{VENDORED}'"),
+    ];
+    step::run("cargo", &[["run", "--release"].as_slice(), &sources, &manifest, &["--bin=memory"]].concat())?;
+    step::run("cargo", &["bench", "--package", "columba-bench", "--bench", "sctp"])
+}
+
+/// dcsctp writes every packet in hexadecimal for a line of its log, also when nobody reads the log: that is nine tenths of its
+/// time, and nothing that an engine should be judged by.
+fn silence_dcsctp(source: &Path) -> std::io::Result<()> {
+    let path = source.join("src/lib.rs");
+    let text = fs::read_to_string(&path)?;
+    let (head, body) = text
+        .split_once("pub fn log_packet")
+        .and_then(|(head, rest)| Some((head, rest.split_once(" {\n")?)))
+        .ok_or_else(|| std::io::Error::other("no log_packet in it"))?;
+    let silence = "if !log::log_enabled!(log::Level::Info) { return; }";
+    fs::write(&path, format!("{head}pub fn log_packet{} {{\n{silence}\n{}", body.0, body.1))?;
+    // cargo holds a folder of sources to the digests of its files, as far as they are listed.
+    let path = source.join(".cargo-checksum.json");
+    let text = fs::read_to_string(&path)?;
+    let package =
+        text.find("\"package\"").ok_or_else(|| std::io::Error::other("no digest of the package"))?;
+    fs::write(&path, format!("{{\"files\":{{}},{}", &text[package..]))
 }
 
 /// The goals of SCTP over long, fast and lossy paths, in virtual time: a table, and a failure where one is missed.

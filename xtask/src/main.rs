@@ -17,7 +17,8 @@ cargo xtask CHORE
                       style fmt clippy doc rust fuzz-targets web e2e, and by name only: peers
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
-                      'sctp-sim' holds SCTP to its goals over simulated paths
+                      'sctp' our SCTP in memory beside other engines, 'sctp-sim'
+                      holds SCTP to its goals over simulated paths
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
   scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 unless told)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
