@@ -14,6 +14,10 @@ const NAMED: &[(&str, Run)] = &[
         step::run("cargo", &["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"])
     }),
     ("sctp", sctp),
+    ("sctp-loss", || {
+        let manifest = ["--release", "--locked", "--manifest-path", "bench/sctp/Cargo.toml"];
+        step::run("cargo", &[["run"].as_slice(), &manifest, &["--bin=links"]].concat())
+    }),
     ("sctp-sim", simulate),
 ];
 

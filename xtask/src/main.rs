@@ -18,7 +18,8 @@ cargo xtask CHORE
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
-                      holds SCTP to its goals over simulated paths
+                      holds SCTP to its goals over simulated paths,
+                      'sctp-loss' sets it beside other engines over lossy ones
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
   scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 unless told)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
