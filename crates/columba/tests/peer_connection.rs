@@ -314,3 +314,29 @@ async fn a_wrong_fingerprint_is_one_clear_error() {
 fn without_a_runtime_there_is_an_error_and_no_panic() {
     assert_eq!(PeerConnection::new(Configuration::default()).map(|_| ()), Err(Error::NoRuntime));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_pool_is_filled_by_the_driver_and_handed_to_the_first_description() {
+    let configuration = Configuration { ice_candidate_pool_size: 1, ..Configuration::default() };
+    let (connection, _events) = PeerConnection::new(configuration.clone()).unwrap();
+    let found = async {
+        while connection.stats().ice.local_candidates.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("a candidate ahead of need", found).await;
+    let none = Configuration::default();
+    connection.set_configuration(none).unwrap();
+    assert!(connection.stats().ice.local_candidates.is_empty(), "who wants no pool has none");
+    connection.set_configuration(configuration).unwrap();
+    let found = async {
+        while connection.stats().ice.local_candidates.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("another candidate", found).await;
+    let _channel = connection.create_data_channel("a channel", DataChannelInit::default()).unwrap();
+    connection.set_local_description(None).await.unwrap();
+    assert!(connection.local_description().unwrap().sdp.contains("a=candidate:"), "it is there at once");
+    assert!(connection.set_configuration(Configuration::default()).is_err());
+}

@@ -20,6 +20,10 @@ pub struct Config {
     pub lite: bool,
     /// How many components there are: 1 with multiplexed RTCP. Default 1.
     pub components: u8,
+    /// For how many components candidates are gathered as soon as the host's addresses are known, before
+    /// [`Agent::gather`](crate::Agent::gather) asks for them and tells of them: the W3C's `iceCandidatePoolSize` (RFC 8829 §3.5.4). What is
+    /// ahead of need costs sockets, NAT bindings and allocations until it is used. Default 0.
+    pub candidate_pool: u8,
     /// Whether to offer renomination: moving to a better pair without a restart. Default true.
     pub renomination: bool,
     /// What is done with names that end in `.local`. Default [`MdnsMode::Query`].
@@ -194,6 +198,7 @@ impl Default for Config {
             address_policy: AddressPolicy::All,
             lite: false,
             components: 1,
+            candidate_pool: 0,
             renomination: true,
             mdns: MdnsMode::Query,
             tcp: true,

@@ -9,9 +9,13 @@ pub struct Configuration {
     pub ice_servers: Vec<IceServer>,
     /// Which candidates may be used. Default all.
     pub ice_transport_policy: columba_ice::TransportPolicy,
+    /// For how many ICE components candidates are gathered before a local description asks for them (RFC 8829 §3.5.4); the first
+    /// transport takes them. A connection has one component, so that more than 1 is no more than 1. Cannot be changed once a local
+    /// description was set. Default 0.
+    pub ice_candidate_pool_size: u8,
     /// Who this side is; the first one is used. Default none: one is generated.
     pub certificates: Vec<Certificate>,
-    /// Everything else about ICE; its `servers` and `policy` are replaced by the two fields above.
+    /// Everything else about ICE; its `servers`, `policy` and `candidate_pool` are replaced by the fields above.
     pub ice: columba_ice::Config,
     /// What applies to data channels.
     pub data: DataConfiguration,
@@ -79,6 +83,7 @@ impl Default for Configuration {
         Self {
             ice_servers: Vec::new(),
             ice_transport_policy: columba_ice::TransportPolicy::All,
+            ice_candidate_pool_size: 0,
             certificates: Vec::new(),
             ice: columba_ice::Config::default(),
             data: DataConfiguration::default(),

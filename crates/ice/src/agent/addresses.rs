@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use columba_stun::canonical;
 
+use super::pool::Pool;
 use super::relays::RelayId;
 use super::{Agent, Base, mdns_name};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
@@ -63,12 +64,15 @@ const MAX_FOUNDATIONS: usize = 1000;
 
 impl Agent {
     /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change. Sockets of
-    /// addresses that are gone are closed, and new addresses used at once.
+    /// addresses that are gone are closed, and new addresses used at once; a candidate pool begins to be filled.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
         let before = self.usable_addresses();
         self.addresses = addresses.to_vec();
-        if self.gathering == GatheringState::New || self.state == State::Closed {
+        if self.state == State::Closed {
             return;
+        }
+        if matches!(self.pool, Pool::Untouched) {
+            return self.fill_pool(now);
         }
         let mut kept = self.usable_addresses();
         // The same address in another network is another one: what NATs and servers know of it is void.
@@ -83,7 +87,10 @@ impl Agent {
             self.close_socket(now, id);
         }
         self.close_streams_except(now, &kept);
-        self.open_sockets(now);
+        // After a restart `gather` opens new ones.
+        if self.is_pooling() || self.gathering != GatheringState::New {
+            self.open_sockets(now);
+        }
         self.update(now);
     }
 
@@ -131,7 +138,7 @@ impl Agent {
     pub(super) fn open_sockets(&mut self, now: Instant) {
         if self.config.policy == TransportPolicy::All {
             for one in self.usable_addresses() {
-                for component in 1..=self.config.components.max(1) {
+                for component in 1..=self.gathered_components() {
                     let exists = self.sockets.values().any(|socket| {
                         socket.address == one.address
                             && socket.component == component
@@ -252,8 +259,11 @@ impl Agent {
         self.pair_local(now, id);
     }
 
-    /// Tells the other side, once in each generation.
+    /// Tells the other side, once in each generation, and not before anybody wants to know.
     pub(super) fn announce(&mut self, id: u32) {
+        if self.gathering == GatheringState::New {
+            return;
+        }
         let session = self.session();
         let (number, ufrag) = (session.number, session.local.ufrag.clone());
         let Some(local) = self.locals.get_mut(&id) else { return };

@@ -41,7 +41,35 @@ impl Agent {
         if self.state == State::Closed || self.gathering == GatheringState::Gathering {
             return;
         }
+        let was_pooled = self.hand_out_pool();
         self.set_gathering(now, GatheringState::Gathering);
+        self.add_servers();
+        self.retire_relays();
+        let known: Vec<u32> = self.locals.keys().copied().collect();
+        for id in known {
+            if self.is_local_current(id) {
+                self.announce(id);
+            }
+            if was_pooled {
+                self.pair_local(now, id);
+            }
+        }
+        self.open_sockets(now);
+        let bound: Vec<BindId> = self
+            .sockets
+            .iter()
+            // Those of a pool have asked already.
+            .filter(|(_, socket)| !was_pooled && socket.purpose == Purpose::Host && socket.local.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in bound {
+            self.query_servers(now, id);
+        }
+        self.update(now);
+    }
+
+    /// Takes the configuration's servers, unless some are in use already.
+    pub(super) fn add_servers(&mut self) {
         if self.servers.is_empty() && !self.config.lite {
             let servers: Vec<IceServer> =
                 self.config.servers.iter().take(Config::MAX_SERVERS).cloned().collect();
@@ -49,24 +77,6 @@ impl Agent {
                 self.add_server(config);
             }
         }
-        self.retire_relays();
-        let known: Vec<u32> = self.locals.keys().copied().collect();
-        for id in known {
-            if self.is_local_current(id) {
-                self.announce(id);
-            }
-        }
-        self.open_sockets(now);
-        let bound: Vec<BindId> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.purpose == Purpose::Host && socket.local.is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in bound {
-            self.query_servers(now, id);
-        }
-        self.update(now);
     }
 
     fn add_server(&mut self, config: IceServer) {
@@ -118,8 +128,7 @@ impl Agent {
     }
 
     pub(super) fn report(&mut self, local: Option<SocketAddr>, url: Arc<str>, code: u16, text: &str) {
-        let error = CandidateError { local, url, code, text: text.into() };
-        self.events.push_back(Event::CandidateError(error));
+        self.report_error(CandidateError { local, url, code, text: text.into() });
     }
 
     /// Asks all servers what a socket's address looks like from there.
@@ -222,8 +231,14 @@ impl Agent {
             return;
         };
         let base = Base::Socket(socket);
-        // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already.
+        // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already, and to nobody
+        // else.
         let kind = CandidateKind::ServerReflexive;
+        if self.is_pooling() {
+            self.locals.retain(|_, one| {
+                one.base != base || one.candidate.kind != kind || one.candidate.url.as_ref() != Some(&url)
+            });
+        }
         let candidate = Candidate {
             foundation: self.foundation(kind, local.ip(), Some(server), Transport::Udp),
             component,
@@ -272,10 +287,15 @@ impl Agent {
         self.gathering = state;
         self.timers.gather =
             (state == GatheringState::Gathering).then(|| now + self.config.timings.gather_timeout);
+        self.keep_bindings(now);
+        self.events.push_back(Event::GatheringState(state));
+    }
+
+    /// From now on NATs' bindings are refreshed.
+    pub(super) fn keep_bindings(&mut self, now: Instant) {
         if self.timers.bindings.is_none() && !self.config.lite {
             self.timers.bindings = Some(now + self.config.timings.keepalive);
         }
-        self.events.push_back(Event::GatheringState(state));
     }
 
     pub(super) fn handle_gather_timers(&mut self, now: Instant) {

@@ -7,6 +7,7 @@ mod data;
 mod gather;
 mod nominate;
 mod pairs;
+mod pool;
 mod relays;
 mod remotes;
 mod requests;
@@ -32,6 +33,7 @@ use crate::event::{BindId, Event, GatheringState, Input, ResolveId, Role, State}
 use addresses::{Local, Socket};
 use gather::Server;
 use pairs::{Pair, PairId};
+use pool::Pool;
 use relays::{Relay, RelayId};
 use remotes::Remote;
 use session::{Early, Session};
@@ -94,6 +96,7 @@ pub struct Agent {
     foundations: Vec<addresses::FoundationKey>,
     embedded: Option<Bytes>,
     gathering: GatheringState,
+    pool: Pool,
     state: State,
     /// The data path of each component: the nominated pair, else the best valid one, else the old generation's.
     active: Vec<Option<PairId>>,
@@ -182,6 +185,7 @@ impl Agent {
             foundations: Vec::new(),
             embedded: None,
             gathering: GatheringState::New,
+            pool: Pool::Untouched,
             state: State::New,
             active: vec![None; usize::from(config.components.max(1))],
             timers: Timers::default(),
@@ -232,9 +236,12 @@ impl Agent {
         }
     }
 
-    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. The number of components stays.
-    pub fn set_config(&mut self, config: Config) {
-        self.config = Config { components: self.config.components, ..config };
+    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. The number of components stays. A
+    /// candidate pool that the new configuration would not have led to is given up, and gathered anew.
+    pub fn set_config(&mut self, now: Instant, config: Config) {
+        let config = Config { components: self.config.components, ..config };
+        let before = std::mem::replace(&mut self.config, config);
+        self.refill_pool(now, &before);
     }
 
     /// What checks and responses carry for the owner from now on, in the attribute

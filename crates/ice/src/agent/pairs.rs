@@ -98,7 +98,9 @@ impl Agent {
     fn pair(&mut self, now: Instant, local: u32, remote: u32) {
         let (Some(one), Some(other)) = (self.locals.get(&local), self.remotes.get(&remote)) else { return };
         let kind = matches!(one.candidate.kind, CandidateKind::Host | CandidateKind::Relayed);
+        // Who has only prepared to answer sends nothing to who offers: a check would show where this side is.
         if self.config.lite
+            || self.is_pooling()
             || !kind
             || one.candidate.component != other.candidate.component
             || !can_reach(one.candidate.kind, one.address.ip(), other.address.ip())

@@ -90,7 +90,7 @@ impl Agent {
                 let same_family = addresses.iter().find(|ip| ip.is_ipv4() == one.address.is_ipv4());
                 let Some(ip) = same_family else { continue };
                 let remote = SocketAddr::new(*ip, server.config.port);
-                for component in 1..=self.config.components.max(1) {
+                for component in 1..=self.gathered_components() {
                     wanted.push((server.config.clone(), remote, one.address, component));
                 }
             }

@@ -137,9 +137,11 @@ impl Agent {
             return;
         }
         if let Some(config) = config {
-            self.set_config(config);
-            self.servers.clear();
-            self.transactions.retain(|_, one| one.pair().is_some());
+            self.set_config(now, config);
+            if !self.is_pooling() {
+                self.servers.clear();
+                self.transactions.retain(|_, one| one.pair().is_some());
+            }
         }
         // Of the old generation only what carries data stays; of the one before nothing, unless the old one never came so far.
         let keep: Vec<PairId> = self.active.iter().copied().flatten().collect();

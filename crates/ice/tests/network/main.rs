@@ -5,6 +5,7 @@ mod keeping;
 mod lab;
 mod matrix;
 mod meeting;
+mod pool;
 mod scenarios;
 mod server;
 mod wire;

@@ -62,6 +62,8 @@ struct Negotiation {
     restart: bool,
     /// It was announced in this stable state already.
     announced: bool,
+    /// A local description was set, whatever has become of it.
+    described: bool,
     /// The agent has new credentials that the other side has not answered yet.
     restarted: bool,
     /// The other side's credentials that the agent knows.
@@ -132,20 +134,27 @@ impl Peer {
         })
     }
 
-    /// `setConfiguration`: servers and policies take effect with the next gathering.
+    /// `setConfiguration`: servers and policies take effect with the next gathering; a candidate pool that was
+    /// gathered by other ones is given up, and gathered anew.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
-    /// certificates change.
-    pub fn set_configuration(&mut self, _now: Instant, configuration: Configuration) -> Result<(), Error> {
+    /// certificates change, or the size of the candidate pool after a local description was set.
+    pub fn set_configuration(&mut self, now: Instant, configuration: Configuration) -> Result<(), Error> {
         self.require_open()?;
         let same = configuration.certificates.is_empty()
             || configuration.certificates.first().map(Certificate::der) == Some(self.certificate.der());
         if !same {
             return Err(Error::InvalidConfiguration { reason: "certificates cannot be exchanged" });
         }
-        self.agent.set_config(ice_configuration(&configuration)?);
+        let pool = configuration.ice_candidate_pool_size;
+        if self.negotiation.described && pool != self.configuration.ice_candidate_pool_size {
+            let reason = "the size of the candidate pool cannot be changed once a local description was set";
+            return Err(Error::InvalidConfiguration { reason });
+        }
+        self.agent.set_config(now, ice_configuration(&configuration)?);
         self.configuration = configuration;
+        self.progress(now);
         Ok(())
     }
 
@@ -289,8 +298,9 @@ impl Peer {
 
 fn ice_configuration(configuration: &Configuration) -> Result<columba_ice::Config, Error> {
     let servers = servers::parse(&configuration.ice_servers)?;
-    let policy = configuration.ice_transport_policy;
-    Ok(columba_ice::Config { servers, policy, ..configuration.ice.clone() })
+    let (policy, candidate_pool) =
+        (configuration.ice_transport_policy, configuration.ice_candidate_pool_size);
+    Ok(columba_ice::Config { servers, policy, candidate_pool, ..configuration.ice.clone() })
 }
 
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).

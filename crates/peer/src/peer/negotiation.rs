@@ -57,6 +57,7 @@ impl Peer {
         };
         let initial = self.jsep.is_initial();
         self.jsep.set_local(&description)?;
+        self.negotiation.described |= description.kind != SdpType::Rollback;
         if description.kind == SdpType::Offer && initial {
             self.agent.set_role(Role::Controlling);
         }

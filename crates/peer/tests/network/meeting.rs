@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use columba_netsim::Nat;
-use columba_peer::{Configuration, DataChannelInit, DtlsVersions, Event, SignalingState};
+use columba_peer::{
+    Configuration, DataChannelInit, DtlsVersions, Error, Event, IceGatheringState, SignalingState,
+};
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
 
@@ -96,4 +98,37 @@ fn a_client_hello_that_is_faster_than_the_answer_is_kept() {
     // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the ClientHello would be
     // repeated much later.
     assert!(lab.run_until(Duration::from_millis(100), Lab::connected), "{}", lab.network.trace());
+}
+
+#[test]
+fn a_candidate_pool_is_there_when_the_first_description_needs_it() {
+    let mut configuration = Configuration { ice_candidate_pool_size: 2, ..with_turn() };
+    let mut lab = Lab::homes([Nat::PORT; 2], &configuration, 0.0, 7);
+    for index in [ALICE, BOB] {
+        lab.with(index, |_, _| ());
+    }
+    lab.run_for(SECOND * 2);
+    assert_eq!(lab.allocations(), 2);
+    let heard = |host: &crate::lab::PeerHost| {
+        let all = host.events.iter();
+        all.filter(|event| matches!(event, Event::IceCandidate(_) | Event::IceGatheringState(_))).count()
+    };
+    assert!(lab.both(|host| heard(host) == 0 && host.peer.ice_gathering_state() == IceGatheringState::New));
+    // Other servers, another pool.
+    configuration.ice_servers[0].urls = vec!["stun:5.0.0.1".to_owned()];
+    lab.with(BOB, |host, now| host.peer.set_configuration(now, configuration.clone()).unwrap());
+    lab.run_for(SECOND);
+    assert_eq!(lab.allocations(), 1);
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    let alice = &lab.peer(ALICE).peer;
+    assert!(alice.local_description().unwrap().sdp.contains("typ relay"), "it is there at once");
+    assert_eq!(alice.ice_gathering_state(), IceGatheringState::Complete);
+    assert!(lab.run_until(SECOND * 10, Lab::connected), "{}", lab.network.trace());
+    let refused = lab.with(ALICE, |host, now| {
+        let smaller = Configuration { ice_candidate_pool_size: 0, ..with_turn() };
+        host.peer.set_configuration(now, smaller)
+    });
+    assert!(matches!(refused, Err(Error::InvalidConfiguration { .. })));
+    let same = Configuration { ice_candidate_pool_size: 2, ..Configuration::default() };
+    assert_eq!(lab.with(ALICE, |host, now| host.peer.set_configuration(now, same)), Ok(()));
 }

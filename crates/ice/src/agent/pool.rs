@@ -1,0 +1,111 @@
+//! The candidate pool: gathered before anybody needs it (RFC 8829 §3.5.4).
+
+use std::time::Instant;
+
+use super::Agent;
+use super::addresses::Purpose;
+use crate::config::{Config, IceServer};
+use crate::event::{BindId, CandidateError, Event, State};
+
+/// How far gathering has come beyond what is told of it.
+#[derive(Debug)]
+pub(super) enum Pool {
+    /// Nothing was gathered yet.
+    Untouched,
+    /// Candidates are gathered that nobody hears of yet. What went wrong on the way is told with them: at most
+    /// [`MAX_ERRORS`], later ones are forgotten.
+    Filled(Vec<CandidateError>),
+    /// Somebody has asked for candidates: from now on they are told at once.
+    Handed,
+}
+
+/// Errors that are kept, at most: one for each server at some addresses.
+const MAX_ERRORS: usize = 64;
+
+impl Agent {
+    /// Begins to gather ahead, where that is asked for and possible.
+    pub(super) fn fill_pool(&mut self, now: Instant) {
+        let is_due = matches!(self.pool, Pool::Untouched) && self.state != State::Closed;
+        if !is_due || self.config.candidate_pool == 0 || self.usable_addresses().is_empty() {
+            return;
+        }
+        self.pool = Pool::Filled(Vec::new());
+        self.timers.gather = Some(now + self.config.timings.gather_timeout);
+        self.keep_bindings(now);
+        self.add_servers();
+        self.open_sockets(now);
+        self.update(now);
+    }
+
+    /// The pool goes to who asks for candidates; whether there was one.
+    pub(super) fn hand_out_pool(&mut self) -> bool {
+        match std::mem::replace(&mut self.pool, Pool::Handed) {
+            Pool::Filled(errors) => {
+                self.events.extend(errors.into_iter().map(Event::CandidateError));
+                true
+            }
+            Pool::Untouched | Pool::Handed => false,
+        }
+    }
+
+    /// Tells of an error, or keeps it as long as nobody knows that anything is gathered.
+    pub(super) fn report_error(&mut self, error: CandidateError) {
+        match &mut self.pool {
+            Pool::Filled(errors) if errors.len() < MAX_ERRORS => errors.push(error),
+            Pool::Filled(_) => self.counters.dropped += 1,
+            Pool::Untouched | Pool::Handed => self.events.push_back(Event::CandidateError(error)),
+        }
+    }
+
+    pub(super) fn is_pooling(&self) -> bool {
+        matches!(self.pool, Pool::Filled(_))
+    }
+
+    /// The components for which candidates are gathered now.
+    pub(super) fn gathered_components(&self) -> u8 {
+        let components = self.config.components.max(1);
+        if self.is_pooling() { components.min(self.config.candidate_pool) } else { components }
+    }
+
+    /// The configuration was another one: what was gathered by it goes, unless the new one would have led to the same.
+    pub(super) fn refill_pool(&mut self, now: Instant, before: &Config) {
+        if self.is_pooling() {
+            let servers = |config: &Config| -> Vec<IceServer> {
+                config.servers.iter().take(Config::MAX_SERVERS).cloned().collect()
+            };
+            let components = |config: &Config| config.candidate_pool.min(config.components.max(1));
+            let after = &self.config;
+            let same = servers(before) == servers(after)
+                && before.policy == after.policy
+                && before.address_policy == after.address_policy
+                && before.mdns == after.mdns
+                && before.loopback == after.loopback
+                && before.lite == after.lite;
+            if same && components(before) <= components(after) {
+                // What is there stays, and what is missing follows.
+                return self.open_sockets(now);
+            }
+            self.empty_pool(now);
+        }
+        self.fill_pool(now);
+    }
+
+    fn empty_pool(&mut self, now: Instant) {
+        self.pool = Pool::Untouched;
+        self.timers.gather = None;
+        self.servers.clear();
+        self.transactions.clear();
+        let hosts: Vec<BindId> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.purpose == Purpose::Host)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in hosts {
+            self.close_socket(now, id);
+        }
+        self.retire_relays();
+        self.locals.clear();
+        self.sweep_relays(now);
+    }
+}
