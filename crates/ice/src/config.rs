@@ -43,11 +43,13 @@ pub struct Config {
 /// Times and intervals of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// Ta: the time between two new checks (RFC 8445 §14.2). Never below 5 ms. Default 50 ms; a remote that asks for more
-    /// gets more.
+    /// Ta: the time between two new checks (RFC 8445 §14.2). Default 50 ms. The longer of both sides' wishes counts, and whoever says
+    /// nothing (`a=ice-pacing`, RFC 8839 §5.5) wishes 50 ms. Never below 5 ms. Deviation: RFC 8445 has one such floor for all that a
+    /// host does; here it holds for each agent, and, for what an agent does not send at this pace, for each IP address that it sends
+    /// checks to.
     pub pacing: Duration,
     /// How many checks may go out at once in the beginning. Deviation from RFC 8445 §14: a small burst, so that the best pairs of
-    /// each kind are tried in the first round trip. Default 6.
+    /// each kind are tried in the first round trip; to one IP address they go at distances of 5 ms. Default 6.
     pub burst: u32,
     /// The time until the first repetition of a check. Default 150 ms. Deviation: RFC 8445 §14.3 has at least 500 ms; as there, it is never
     /// less than [`pacing`](Self::pacing) for each pair that waits or is under check, so that repetitions come no faster than new
@@ -139,16 +141,24 @@ pub enum TransportPolicy {
     Relay,
 }
 
-/// Which addresses of the host are used and shown (RFC 8828 §5.2).
+/// Which addresses of the host are used and shown: the modes of RFC 8828 §5.2. What a mode hides appears neither in candidates nor in
+/// the related addresses of others, nor in statistics or [`CandidateError`](crate::CandidateError)s; the paths of
+/// [`Transmit`](crate::Transmit)s and of the [`SelectedPair`](crate::SelectedPair) are the kernel's, and not for others to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressPolicy {
-    /// Mode 1: all of them.
+    /// Mode 1, "enumerate all addresses": each address has a socket, and is shown.
     #[default]
     All,
-    /// Mode 2: those of the default route.
+    /// Mode 2, "default route and associated local addresses": one address of each family, the best by which the default route leaves,
+    /// has a socket and is shown.
     DefaultRoute,
-    /// Mode 3: the default route, but the host's own address is not shown: no host candidates.
+    /// Mode 3, "default route only": the sockets of mode 2, but the host's own addresses are not shown: no host candidates. Checks still
+    /// leave from there, so that the other peer sees the address from which they come.
     DefaultRouteHidden,
+    /// Mode 4, "force proxy", as far as it applies where there is no HTTP proxy: everything goes through a relay. Nothing but an
+    /// allocation's own socket is opened, by the default route, and only relayed candidates are shown; the other peer never sees a
+    /// packet of this host's. Where not even the relay may be spoken to by datagrams, only servers over TCP or TLS are to be configured.
+    RelayOnly,
 }
 
 /// What is done with mDNS names in candidates.
@@ -188,6 +198,18 @@ impl From<IpAddr> for LocalAddress {
 impl Config {
     /// Servers that are looked at, at most.
     pub const MAX_SERVERS: usize = 32;
+
+    /// Whether only relayed candidates may be used.
+    pub(crate) fn is_relay_only(&self) -> bool {
+        self.policy == TransportPolicy::Relay || self.address_policy == AddressPolicy::RelayOnly
+    }
+
+    /// Whether the host's own addresses may be shown.
+    pub(crate) fn shows_addresses(&self) -> bool {
+        let hides =
+            matches!(self.address_policy, AddressPolicy::DefaultRouteHidden | AddressPolicy::RelayOnly);
+        !hides && self.policy == TransportPolicy::All && self.mdns != MdnsMode::QueryAndGather
+    }
 }
 
 impl Default for Config {

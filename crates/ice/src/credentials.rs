@@ -40,7 +40,7 @@ pub struct RemoteParameters {
     pub trickle: bool,
     /// `a=ice-options:renomination`.
     pub renomination: bool,
-    /// `a=ice-pacing` (RFC 8839 §5.6): the Ta that it wants.
+    /// `a=ice-pacing` (RFC 8839 §5.5): the Ta that it wants; 50 ms if it does not say.
     pub pacing: Option<Duration>,
 }
 

@@ -79,7 +79,7 @@ pub struct CandidatePairStats {
     pub local: u32,
     /// The other side's.
     pub remote: u32,
-    /// As the kernel sees it.
+    /// As the kernel sees it; nothing where the host's own addresses are not shown.
     pub path: Option<Path>,
     /// The state.
     pub state: PairState,

@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::relays::RelayId;
 use super::{Agent, Base, mdns_name};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
-use crate::config::{AddressPolicy, LocalAddress, MdnsMode, TransportPolicy};
+use crate::config::{AddressPolicy, LocalAddress, MdnsMode};
 use crate::event::{BindId, Event, GatheringState, State};
 use crate::path::Transport;
 
@@ -22,6 +22,8 @@ pub(super) struct Socket {
     pub(super) purpose: Purpose,
     /// Where it is bound, once it is.
     pub(super) local: Option<SocketAddr>,
+    /// The configuration does not let it be used any more: it goes when its last pair does.
+    retired: bool,
 }
 
 /// What a socket is for.
@@ -66,27 +68,30 @@ impl Agent {
     /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change. Sockets of
     /// addresses that are gone are closed, and new addresses used at once; a candidate pool begins to be filled.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
-        let before = self.usable_addresses();
-        self.addresses = addresses.to_vec();
+        let before = std::mem::replace(&mut self.addresses, addresses.to_vec());
         if self.state == State::Closed {
             return;
         }
         if matches!(self.pool, Pool::Untouched) {
             return self.fill_pool(now);
         }
-        let mut kept = self.usable_addresses();
         // The same address in another network is another one: what NATs and servers know of it is void.
-        kept.retain(|one| before.iter().all(|old| old.address != one.address || old.network == one.network));
+        let is_old = |one: &LocalAddress| {
+            before.iter().all(|old| old.address != one.address || old.network == one.network)
+        };
+        let there: Vec<LocalAddress> = self.addresses.iter().copied().filter(is_old).collect();
+        let kept: Vec<IpAddr> =
+            self.usable_addresses().iter().filter(|one| is_old(one)).map(|one| one.address).collect();
+        self.leave_relays(now, &kept, &there);
         let gone: Vec<BindId> = self
             .sockets
             .iter()
-            .filter(|(_, socket)| !kept.iter().any(|one| one.address == socket.address))
+            .filter(|(_, socket)| socket.purpose == Purpose::Host && !kept.contains(&socket.address))
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
-            self.close_socket(now, id);
+            self.close_socket(id);
         }
-        self.close_streams_except(now, &kept);
         // After a restart `gather` opens new ones.
         if self.is_pooling() || self.gathering != GatheringState::New {
             self.open_sockets(now);
@@ -107,8 +112,12 @@ impl Agent {
             .filter(|one| self.config.address_policy == AddressPolicy::All || one.default_route)
             .filter(|one| !is_deprecated(one.address) && !self.is_hidden_by_temporary(one))
             .collect();
-        usable.sort_by_key(|one| (one.network_cost, !one.default_route));
+        usable.sort_by_key(|one| (one.network_cost, !one.default_route, is_unique_local(one.address)));
         usable.dedup_by_key(|one| one.address);
+        if self.config.address_policy != AddressPolicy::All {
+            let mut families = [true; 2];
+            usable.retain(|one| std::mem::take(&mut families[usize::from(one.address.is_ipv4())]));
+        }
         usable.truncate(MAX_ADDRESSES);
         usable
     }
@@ -136,7 +145,7 @@ impl Agent {
 
     /// Asks for a socket for each address and component that has none.
     pub(super) fn open_sockets(&mut self, now: Instant) {
-        if self.config.policy == TransportPolicy::All {
+        if !self.config.is_relay_only() {
             for one in self.usable_addresses() {
                 for component in 1..=self.gathered_components() {
                     let exists = self.sockets.values().any(|socket| {
@@ -160,7 +169,7 @@ impl Agent {
 
     pub(super) fn open_socket(&mut self, address: IpAddr, component: u8, purpose: Purpose) -> BindId {
         let id = BindId(u64::from(self.new_id()));
-        self.sockets.insert(id, Socket { address, component, purpose, local: None });
+        self.sockets.insert(id, Socket { address, component, purpose, local: None, retired: false });
         self.events.push_back(Event::BindUdp { id, address });
         id
     }
@@ -190,17 +199,43 @@ impl Agent {
         }
     }
 
-    /// Closes a socket with all that came of it.
-    pub(super) fn close_socket(&mut self, now: Instant, id: BindId) {
+    /// Closes a host candidate's socket with all that came of it.
+    pub(super) fn close_socket(&mut self, id: BindId) {
         let Some(socket) = self.sockets.remove(&id) else { return };
         if let Some(local) = socket.local {
             self.events.push_back(Event::CloseUdp { local });
         }
-        if let Purpose::Relay(relay) = socket.purpose {
-            self.drop_relay(now, relay);
-        }
         self.transactions.retain(|_, transaction| transaction.base != Base::Socket(id));
         self.remove_locals(Base::Socket(id));
+    }
+
+    /// Sockets that the configuration does not let be used any more, or lets be used again.
+    pub(super) fn retire_sockets(&mut self) {
+        let usable = self.usable_addresses();
+        let none = self.config.is_relay_only();
+        for socket in self.sockets.values_mut().filter(|socket| socket.purpose == Purpose::Host) {
+            socket.retired = none || !usable.iter().any(|one| one.address == socket.address);
+        }
+    }
+
+    /// Closes those of them over which nothing goes any more.
+    pub(super) fn sweep_sockets(&mut self) {
+        let retired = self.sockets.iter().filter(|(_, socket)| socket.retired);
+        let unused =
+            retired.filter(|(id, _)| !self.pairs.values().any(|pair| pair.base == Base::Socket(**id)));
+        let unused: Vec<BindId> = unused.map(|(id, _)| *id).collect();
+        for id in unused {
+            self.close_socket(id);
+        }
+    }
+
+    /// Whether a candidate may be used and shown in a new generation.
+    pub(super) fn is_local_current(&self, id: u32) -> bool {
+        match self.locals.get(&id).map(|local| local.base) {
+            Some(Base::Relay(relay)) => self.is_relay_current(relay),
+            Some(Base::Socket(socket)) => self.sockets.get(&socket).is_some_and(|socket| !socket.retired),
+            None => false,
+        }
     }
 
     pub(super) fn remove_locals(&mut self, base: Base) {
@@ -211,7 +246,9 @@ impl Agent {
 
     fn add_host(&mut self, now: Instant, id: BindId, component: u8, local: SocketAddr) {
         let ip = local.ip();
-        let hidden = self.config.mdns == MdnsMode::QueryAndGather && !ip.is_loopback();
+        let policy = self.config.address_policy;
+        let shown = !matches!(policy, AddressPolicy::DefaultRouteHidden | AddressPolicy::RelayOnly);
+        let hidden = shown && self.config.mdns == MdnsMode::QueryAndGather && !ip.is_loopback();
         let address = if hidden {
             let host = mdns_name(&mut self.rng);
             self.events.push_back(Event::PublishMdns { host: host.clone(), address: ip });
@@ -232,7 +269,6 @@ impl Agent {
             network_cost: self.network_cost(ip),
             url: None,
         };
-        let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
         let base = Base::Socket(id);
         self.add_local(
             now,
@@ -299,15 +335,17 @@ impl Agent {
 
     /// What may be shown as the address from which another candidate was had.
     pub(super) fn shown_related(&self, address: SocketAddr) -> SocketAddr {
-        let hidden = self.config.mdns == MdnsMode::QueryAndGather
-            || self.config.policy == TransportPolicy::Relay
-            || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
         match address {
-            address if !hidden => address,
+            address if self.config.shows_addresses() => address,
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         }
     }
+}
+
+/// IPv6 addresses that reach no further than their site (RFC 4193).
+fn is_unique_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unique_local())
 }
 
 /// Addresses that RFC 8445 §5.1.1.1 forbids: site-local, and IPv4 in the deprecated form of IPv6.

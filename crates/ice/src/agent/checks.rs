@@ -9,7 +9,7 @@ use columba_stun::attributes::{
 use columba_stun::{BuildError, Class, ErrorCode, Message, MessageBuilder, Method, TransactionId};
 
 use super::addresses::Local;
-use super::pairs::PairId;
+use super::pairs::{Pair, PairId};
 use super::requests::{EMBEDDED, NOMINATION};
 use super::transaction::{Kind, Transaction};
 use super::{Agent, Base};
@@ -17,8 +17,12 @@ use crate::candidate::{Candidate, CandidateAddress, CandidateKind, priority};
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
-/// The shortest time between two checks (RFC 8445 §14.2).
-const MIN_PACING: Duration = Duration::from_millis(5);
+/// The shortest time between two new checks of an agent's check list, and between two of whatever kind to one IP address (RFC 8445
+/// §14.2).
+pub(super) const MIN_PACING: Duration = Duration::from_millis(5);
+
+/// What a side wishes that does not say so (RFC 8839 §5.5).
+const DEFAULT_PACING: Duration = Duration::from_millis(50);
 
 /// Repetitions towards a peer whose round-trip time is known come no faster than this.
 const MIN_RTO: Duration = Duration::from_millis(100);
@@ -42,12 +46,15 @@ impl Agent {
     /// Lets checks go out: triggered ones at once, others at their pace.
     pub(super) fn run_checks(&mut self, now: Instant) {
         if self.config.lite || self.session().remote.is_none() || self.session().failed {
-            self.timers.pace = None;
+            (self.timers.pace, self.timers.spacing) = (None, None);
             return;
         }
-        while let Some(id) = self.triggered.pop_front() {
-            if self.pairs.get(&id).is_some_and(|pair| !pair.is_valid()) {
-                self.start_check(now, id, false);
+        self.asked.retain(|_, at| now < *at + MIN_PACING);
+        for id in std::mem::take(&mut self.triggered) {
+            match self.pairs.get(&id).filter(|pair| !pair.is_valid()) {
+                Some(pair) if self.asked.contains_key(&pair.address.ip()) => self.triggered.push_back(id),
+                Some(_) => self.start_listed_check(now, id),
+                None => {}
             }
         }
         loop {
@@ -61,33 +68,55 @@ impl Agent {
                 }
                 break;
             };
-            self.start_check(now, id, false);
+            self.start_listed_check(now, id);
             if due {
                 self.timers.pace = Some(now + self.pacing());
             } else {
                 self.burst -= 1;
             }
         }
+        self.timers.spacing =
+            self.asked.values().min().filter(|_| self.is_held_up()).map(|at| *at + MIN_PACING);
+    }
+
+    /// A check of the check list, triggered or not.
+    fn start_listed_check(&mut self, now: Instant, id: PairId) {
+        if let Some(pair) = self.pairs.get(&id) {
+            self.asked.insert(pair.address.ip(), now);
+            self.start_check(now, id, false);
+        }
     }
 
     /// Ta: the longer of both sides' wishes.
     fn pacing(&self) -> Duration {
         let remote = self.session().remote.as_ref().and_then(|remote| remote.parameters.pacing);
-        self.config.timings.pacing.max(remote.unwrap_or_default()).max(MIN_PACING)
+        self.config.timings.pacing.max(remote.unwrap_or(DEFAULT_PACING)).max(MIN_PACING)
     }
 
     /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2).
     fn next_pair(&self) -> Option<PairId> {
-        let number = self.session().number;
         let best = |state: PairState| {
-            self.pairs
-                .values()
-                .filter(|pair| pair.session == number && pair.state == state)
-                .filter(|pair| self.is_permitted(pair.base, pair.address.ip()))
+            self.unchecked()
+                .filter(|pair| pair.state == state && !self.asked.contains_key(&pair.address.ip()))
                 .max_by_key(|pair| pair.priority)
                 .map(|pair| pair.id)
         };
         best(PairState::Waiting).or_else(|| best(PairState::Frozen))
+    }
+
+    /// Whether a check waits for nothing but its address's turn.
+    fn is_held_up(&self) -> bool {
+        let may = self.burst > 0 || self.timers.pace.is_none();
+        let is_asked = |pair: &Pair| self.asked.contains_key(&pair.address.ip());
+        !self.triggered.is_empty() || (may && self.unchecked().any(is_asked))
+    }
+
+    /// Pairs that have not been checked, and may be.
+    fn unchecked(&self) -> impl Iterator<Item = &Pair> {
+        let number = self.session().number;
+        let is_new = |pair: &Pair| matches!(pair.state, PairState::Waiting | PairState::Frozen);
+        let pairs = self.pairs.values().filter(move |pair| pair.session == number && is_new(pair));
+        pairs.filter(|pair| self.is_permitted(pair.base, pair.address.ip()))
     }
 
     /// RFC 8445 §14.3, with a shorter minimum: see [`Timings::check_rto`](crate::Timings).
@@ -340,7 +369,7 @@ impl Agent {
             address: CandidateAddress::Ip(mapped.ip()),
             port: mapped.port(),
             kind: CandidateKind::PeerReflexive,
-            related: Some(related),
+            related: Some(self.shown_related(related)),
             ..own.candidate.clone()
         };
         let local =

@@ -11,7 +11,7 @@ use super::addresses::{Local, Purpose};
 use super::transaction::{Kind, Transaction};
 use super::{Agent, Base};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
-use crate::config::{Config, Host, IceServer, ServerKind, TransportPolicy};
+use crate::config::{Config, Host, IceServer, ServerKind};
 use crate::event::{BindId, CandidateError, Event, GatheringState, ResolveId, State};
 use crate::path::Transport;
 
@@ -45,6 +45,7 @@ impl Agent {
         self.set_gathering(now, GatheringState::Gathering);
         self.add_servers();
         self.retire_relays();
+        self.retire_sockets();
         let known: Vec<u32> = self.locals.keys().copied().collect();
         for id in known {
             if self.is_local_current(id) {
@@ -128,6 +129,8 @@ impl Agent {
     }
 
     pub(super) fn report(&mut self, local: Option<SocketAddr>, url: Arc<str>, code: u16, text: &str) {
+        // W3C: an address that is not shown in a candidate is not shown here, either.
+        let local = local.filter(|_| self.config.shows_addresses());
         self.report_error(CandidateError { local, url, code, text: text.into() });
     }
 
@@ -327,7 +330,7 @@ impl Agent {
     /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn of them; once pairs are
     /// nominated, their own checks do it.
     fn refresh_bindings(&mut self, now: Instant) {
-        if self.session().is_selected() || self.config.policy == TransportPolicy::Relay {
+        if self.session().is_selected() || self.config.is_relay_only() {
             return;
         }
         self.timers.bindings = Some(now + self.config.timings.keepalive);

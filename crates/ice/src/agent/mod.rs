@@ -17,7 +17,7 @@ mod stats;
 mod transaction;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,8 @@ pub use requests::EMBEDDED;
 ///
 /// # Deviations from RFC 8445
 ///
-/// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at once, see
-///   [`Timings`](crate::Timings).
+/// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at once; only to one IP address they keep
+///   the distance of 5 ms that RFC 8445 §14.2 wants between all checks of a host. See [`Timings`](crate::Timings).
 /// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over to.
 /// - Requests whose integrity does not hold are dropped, not answered: whoever sent them has no claim to an answer.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ pub struct Agent {
     events: VecDeque<Event>,
     /// Pairs to be checked at once.
     triggered: VecDeque<PairId>,
+    /// IP addresses that were sent a check of the check list within the last [`checks::MIN_PACING`].
+    asked: BTreeMap<IpAddr, Instant>,
     /// Authentic requests that came before the remote credentials; at most [`session::MAX_EARLY`], then the oldest goes.
     early: VecDeque<Early>,
     /// Remote candidates of credentials not yet known, which may be those of a restart to come; bounded as remote candidates are,
@@ -142,6 +144,8 @@ struct Counters {
 struct Timers {
     /// The next check of the check list may go out.
     pace: Option<Instant>,
+    /// An address may be sent another check.
+    spacing: Option<Instant>,
     /// A valid pair may be nominated.
     nominate: Option<Instant>,
     /// The state changes unless something happens.
@@ -154,7 +158,7 @@ struct Timers {
 
 impl Timers {
     fn next(&self) -> Option<Instant> {
-        let all = [self.pace, self.nominate, self.state, self.gather, self.bindings];
+        let all = [self.pace, self.spacing, self.nominate, self.state, self.gather, self.bindings];
         all.into_iter().flatten().min()
     }
 }
@@ -180,6 +184,7 @@ impl Agent {
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             triggered: VecDeque::new(),
+            asked: BTreeMap::new(),
             early: VecDeque::new(),
             held: Vec::new(),
             foundations: Vec::new(),
@@ -320,6 +325,7 @@ impl Agent {
         self.update_gathering(now);
         self.update_state(now);
         self.sweep_relays(now);
+        self.sweep_sockets();
     }
 
     fn session(&self) -> &Session {

@@ -176,7 +176,7 @@ impl Agent {
         Some(SelectedPair {
             component: pair.component,
             path: self.path_of(pair.base, pair.address)?,
-            local: local.candidate.clone(),
+            local: self.shown(local),
             remote: remote.candidate.clone(),
             changed,
         })

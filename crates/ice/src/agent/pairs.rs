@@ -101,6 +101,7 @@ impl Agent {
         // Who has only prepared to answer sends nothing to who offers: a check would show where this side is.
         if self.config.lite
             || self.is_pooling()
+            || !self.is_local_current(local)
             || !kind
             || one.candidate.component != other.candidate.component
             || !can_reach(one.candidate.kind, one.address.ip(), other.address.ip())

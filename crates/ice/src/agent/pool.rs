@@ -102,7 +102,7 @@ impl Agent {
             .map(|(id, _)| *id)
             .collect();
         for id in hosts {
-            self.close_socket(now, id);
+            self.close_socket(id);
         }
         self.retire_relays();
         self.locals.clear();

@@ -345,38 +345,33 @@ impl Agent {
         self.remove_locals(Base::Relay(id));
     }
 
-    /// The socket of a relay is gone.
-    pub(super) fn drop_relay(&mut self, now: Instant, id: RelayId) {
-        self.discard_relay(now, id);
-    }
-
-    /// Connections from addresses that are gone.
-    pub(super) fn close_streams_except(&mut self, now: Instant, usable: &[LocalAddress]) {
-        let gone: Vec<RelayId> = self
-            .relays
-            .iter()
-            .filter(|(_, relay)| !usable.iter().any(|one| one.address == relay.local))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            self.discard_relay(now, id);
+    /// Gives up relays that are not spoken to from one of the addresses that are kept. Where the address is still there, although it is not
+    /// to be used any more, the server hears of it.
+    pub(super) fn leave_relays(&mut self, now: Instant, kept: &[IpAddr], there: &[LocalAddress]) {
+        let left: Vec<RelayId> =
+            self.relays.iter().filter(|(_, relay)| !kept.contains(&relay.local)).map(|(id, _)| *id).collect();
+        for id in left {
+            let Some(relay) = self.relays.get_mut(&id) else { continue };
+            if there.iter().any(|one| columba_stun::canonical_ip(one.address) == relay.local) {
+                relay.retired = true;
+                self.remove_locals(Base::Relay(id));
+            } else {
+                self.discard_relay(now, id);
+            }
         }
     }
 
-    /// Relays of servers that the configuration does not have any more.
+    /// Relays that the configuration does not let be used any more, or lets be used again.
     pub(super) fn retire_relays(&mut self) {
+        let usable = self.usable_addresses();
         for relay in self.relays.values_mut() {
-            relay.retired = !self.servers.iter().any(|server| server.config == relay.server);
+            let is_usable = usable.iter().any(|one| one.address == relay.local);
+            relay.retired = !is_usable || !self.servers.iter().any(|server| server.config == relay.server);
         }
     }
 
-    /// Whether a candidate may be shown to the other side in a new generation.
-    pub(super) fn is_local_current(&self, id: u32) -> bool {
-        match self.locals.get(&id).map(|local| local.base) {
-            Some(Base::Relay(relay)) => self.relays.get(&relay).is_some_and(|relay| !relay.retired),
-            Some(Base::Socket(_)) => self.config.policy == crate::TransportPolicy::All,
-            None => false,
-        }
+    pub(super) fn is_relay_current(&self, id: RelayId) -> bool {
+        self.relays.get(&id).is_some_and(|relay| !relay.retired)
     }
 
     pub(super) fn permit(&mut self, now: Instant, id: RelayId, peer: IpAddr) {
@@ -448,7 +443,7 @@ impl Agent {
             .map(|(id, _)| *id)
             .collect();
         for id in hosts {
-            self.close_socket(now, id);
+            self.close_socket(id);
         }
         self.locals.clear();
         self.sweep_relays(now);

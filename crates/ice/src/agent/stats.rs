@@ -1,6 +1,10 @@
 //! What was counted, collected when somebody asks.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::addresses::Local;
 use super::{Agent, Base};
+use crate::candidate::{Candidate, CandidateAddress, CandidateKind};
 use crate::stats::{CandidatePairStats, CandidateStats, Stats, TransportStats};
 
 impl Agent {
@@ -24,7 +28,7 @@ impl Agent {
             id: pair.id,
             local: pair.seen_as.unwrap_or(pair.local),
             remote: pair.remote,
-            path: self.path_of(pair.base, pair.address),
+            path: self.path_of(pair.base, pair.address).filter(|_| self.config.shows_addresses()),
             state: pair.state,
             nominated: pair.nominated,
             priority: pair.priority,
@@ -32,7 +36,7 @@ impl Agent {
         });
         let locals = self.locals.iter().map(|(id, local)| CandidateStats {
             id: *id,
-            candidate: local.candidate.clone(),
+            candidate: self.shown(local),
             relay_protocol: local.relay_protocol,
         });
         let remotes = self.remotes.iter().map(|(id, remote)| CandidateStats {
@@ -46,6 +50,18 @@ impl Agent {
             local_candidates: locals.collect(),
             remote_candidates: remotes.collect(),
         }
+    }
+
+    /// A candidate as it may be shown: one of which the other side does not learn has no address.
+    pub(super) fn shown(&self, local: &Local) -> Candidate {
+        let unspecified = match local.address.ip() {
+            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let hidden = local.candidate.kind == CandidateKind::Host && !local.shown;
+        let address =
+            if hidden { CandidateAddress::Ip(unspecified) } else { local.candidate.address.clone() };
+        Candidate { address, ..local.candidate.clone() }
     }
 
     /// Whether data goes through a relay of this side's now.

@@ -1,7 +1,7 @@
 //! What others may try, and what it must not do.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use columba_ice::{
     Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, Event, HEADROOM,
@@ -16,7 +16,7 @@ use crate::lab::{ALICE, BOB, Lab, ip};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn candidate(address: &str, number: u32) -> Candidate {
+pub(crate) fn candidate(address: &str, number: u32) -> Candidate {
     Candidate {
         foundation: number.to_string().into(),
         component: 1,
@@ -32,13 +32,13 @@ fn candidate(address: &str, number: u32) -> Candidate {
     }
 }
 
-fn stranger() -> RemoteParameters {
+pub(crate) fn stranger() -> RemoteParameters {
     let credentials = columba_ice::Credentials { ufrag: "them".into(), pwd: "a password of 22 chars".into() };
     RemoteParameters { credentials, lite: false, trickle: true, renomination: true, pacing: None }
 }
 
 /// A check as the stranger would send it, or with something wrong.
-fn check(agent: &Agent, key: &str, username: Option<&str>, fingerprint: bool) -> Vec<u8> {
+pub(crate) fn check(agent: &Agent, key: &str, username: Option<&str>, fingerprint: bool) -> Vec<u8> {
     let usual = format!("{}:them", agent.local_credentials().ufrag);
     let mut buffer = [0; 500];
     let mut builder =
@@ -61,9 +61,13 @@ fn check(agent: &Agent, key: &str, username: Option<&str>, fingerprint: bool) ->
 }
 
 /// An agent with one socket, whose other side is known.
-fn agent() -> (Agent, std::time::Instant, SocketAddr) {
+pub(crate) fn agent() -> (Agent, Instant, SocketAddr) {
+    agent_with(Config::default(), stranger())
+}
+
+pub(crate) fn agent_with(config: Config, remote: RemoteParameters) -> (Agent, Instant, SocketAddr) {
     let now = Network::<crate::lab::Software>::new(1).now();
-    let mut agent = Agent::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(1));
+    let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(1));
     agent.set_role(Role::Controlled);
     agent.handle_network_change(now, &[ip("192.0.2.1").into()]);
     agent.gather(now);
@@ -73,11 +77,11 @@ fn agent() -> (Agent, std::time::Instant, SocketAddr) {
             agent.handle_input(now, Input::Bound { id, local });
         }
     }
-    agent.set_remote(now, stranger());
+    agent.set_remote(now, remote);
     (agent, now, local)
 }
 
-fn sends(agent: &mut Agent, now: std::time::Instant) -> Vec<Vec<u8>> {
+fn sends(agent: &mut Agent, now: Instant) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut buf = [0; 2000];
     while let Some(transmit) = agent.poll_transmit(now, &mut buf) {
@@ -120,7 +124,7 @@ fn forged_requests_lead_to_nothing() {
 }
 
 /// The stranger nominates its address `remote`, and answers what it is asked, here and elsewhere.
-fn nominate(agent: &mut Agent, now: std::time::Instant, local: SocketAddr, remote: SocketAddr) {
+fn nominate(agent: &mut Agent, now: Instant, local: SocketAddr, remote: SocketAddr) {
     let pwd = agent.local_credentials().pwd.to_string();
     let mut bytes = check(agent, &pwd, None, true);
     agent.handle_datagram(now, Path::udp(local, remote), Ecn::NotEct, &mut bytes);

@@ -1,6 +1,6 @@
 //! Two agents, routers between them, servers, and the signaling that carries descriptions and candidates.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,9 @@ pub(crate) struct AgentHost {
     paths: BTreeMap<StreamId, Path>,
     next_stream: u64,
     pub(crate) sockets: usize,
+    /// Addresses on which a socket or a connection was wanted, and those to which anything went.
+    pub(crate) bound: BTreeSet<IpAddr>,
+    pub(crate) spoken_to: BTreeSet<IpAddr>,
 }
 
 impl AgentHost {
@@ -78,6 +81,8 @@ impl AgentHost {
             paths: BTreeMap::new(),
             next_stream: 0,
             sockets: 0,
+            bound: BTreeSet::new(),
+            spoken_to: BTreeSet::new(),
         }
     }
 
@@ -109,6 +114,7 @@ impl AgentHost {
     }
 
     fn depart(&mut self, path: Path, bytes: Vec<u8>) {
+        self.spoken_to.insert(path.remote.ip());
         if path.transport == Transport::Udp {
             self.out.push_back((udp(path.local, path.remote), bytes));
         } else if let Some((id, _)) = self.paths.iter().find(|(_, one)| **one == path) {
@@ -134,6 +140,7 @@ impl AgentHost {
     fn handle(&mut self, now: Instant, event: Event) {
         match event {
             Event::BindUdp { id, address } => {
+                self.bound.insert(address);
                 let input = if self.addresses.iter().any(|one| one.address == address) {
                     self.next_port += 1;
                     self.sockets += 1;
@@ -145,6 +152,7 @@ impl AgentHost {
             }
             Event::CloseUdp { .. } => self.sockets -= 1,
             Event::Connect { id, local, remote, tls, framing } => {
+                self.bound.insert(local);
                 self.next_stream += 1;
                 self.next_port += 1;
                 let stream = StreamId(self.next_stream);

@@ -5,6 +5,8 @@ mod keeping;
 mod lab;
 mod matrix;
 mod meeting;
+mod pacing;
+mod policy;
 mod pool;
 mod scenarios;
 mod server;

@@ -1,7 +1,9 @@
 //! The exchange with recorded descriptions of browsers, and with nonsense.
 
+use std::time::Duration;
+
 use columba_ice::Credentials;
-use columba_sdp::attributes::{Fingerprint, Group, HashFunction, Setup};
+use columba_sdp::attributes::{Fingerprint, Group, HashFunction, IcePacing, Setup};
 
 use super::{Jsep, LocalParameters, Remote};
 use crate::description::{SdpType, SessionDescription};
@@ -18,6 +20,7 @@ fn local() -> LocalParameters {
         credentials: Credentials { ufrag: "abcd".into(), pwd: "abcdefghijklmnopqrstuv".into() },
         lite: false,
         renomination: true,
+        pacing: None,
         fingerprint: Fingerprint { hash: HashFunction::Sha256, digest: vec![7; 32] },
         max_message_size: 262_144,
     }
@@ -38,6 +41,16 @@ fn answer(text: &str) -> columba_sdp::SessionDescription {
     jsep.set_local(&answer).unwrap();
     assert_eq!(jsep.state(), SignalingState::Stable);
     answer.sdp.parse().unwrap()
+}
+
+#[test]
+fn a_wish_for_another_pace_is_written_and_read() {
+    let mut jsep = Jsep::new(1);
+    let local = LocalParameters { pacing: Some(IcePacing(20)), ..local() };
+    let offer = jsep.create_offer(&local, true).unwrap();
+    let remote = Remote::parse(SdpType::Offer, &offer.sdp).unwrap();
+    assert_eq!(remote.data.unwrap().ice.pacing, Some(Duration::from_millis(20)));
+    assert!(offer.sdp.find("a=ice-pacing:20") < offer.sdp.find("m="), "it is the session's");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use columba_ice::Credentials;
 use columba_sdp::attributes::{
-    Connection, Direction, Fingerprint, Group, IceLite, IceOptions, IcePwd, IceUfrag, MaxMessageSize, Mid,
-    Origin, SctpMap, SctpPort, Setup,
+    Connection, Direction, Fingerprint, Group, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag,
+    MaxMessageSize, Mid, Origin, SctpMap, SctpPort, Setup,
 };
 use columba_sdp::{Error, MediaKind, MediaLine, MediaSection, Protocol, SessionDescription};
 
@@ -15,6 +15,8 @@ pub(crate) struct LocalParameters {
     pub(crate) credentials: Credentials,
     pub(crate) lite: bool,
     pub(crate) renomination: bool,
+    /// Ta, where it is not what everybody has who does not say so.
+    pub(crate) pacing: Option<IcePacing>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) max_message_size: u64,
 }
@@ -33,6 +35,9 @@ pub(super) fn write(
     }
     if local.lite {
         description.lines.add(&IceLite)?;
+    }
+    if let Some(pacing) = &local.pacing {
+        description.lines.add(pacing)?;
     }
     for section in sections {
         let written = match &section.data {

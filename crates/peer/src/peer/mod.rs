@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use columba_ice::{Agent, Credentials, Ecn, Input, LocalAddress, Path, Transmit};
+use columba_sdp::attributes::IcePacing;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -285,11 +286,18 @@ impl Peer {
         if self.jsep.state() == SignalingState::Closed { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// `a=ice-pacing` (RFC 8839 §5.5), unless it is the 50 ms that who says nothing has.
+    fn pacing(&self) -> Option<IcePacing> {
+        let pacing = self.configuration.ice.timings.pacing.as_millis().try_into().unwrap_or(u32::MAX);
+        (pacing != 50).then_some(IcePacing(pacing))
+    }
+
     fn local_parameters(&self) -> LocalParameters {
         LocalParameters {
             credentials: self.agent.local_credentials().clone(),
             lite: self.agent.is_lite(),
             renomination: self.configuration.ice.renomination,
+            pacing: self.pacing(),
             fingerprint: self.certificate.fingerprint(),
             max_message_size: self.configuration.data.max_message_size.into(),
         }
