@@ -54,6 +54,7 @@ struct World {
     now: Instant,
     sockets: Vec<SocketAddr>,
     streams: Vec<Path>,
+    listeners: Vec<SocketAddr>,
     wishes: Vec<Event>,
     /// What the agent last asked and where, to be answered.
     asked: Vec<(Path, Vec<u8>)>,
@@ -86,8 +87,16 @@ pub(crate) fn agent(data: &[u8]) -> usize {
     let now = start();
     let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
     agent.set_role(if mode & 4 == 0 { Role::Controlling } else { Role::Controlled });
-    let mut world =
-        World { agent, now, sockets: vec![], streams: vec![], wishes: vec![], asked: vec![], port: 5000 };
+    let mut world = World {
+        agent,
+        now,
+        sockets: vec![],
+        streams: vec![],
+        listeners: vec![],
+        wishes: vec![],
+        asked: vec![],
+        port: 5000,
+    };
     for _ in 0..MAX_STEPS {
         let Some(step) = script.byte() else { break };
         world.step(step, &mut script);
@@ -114,7 +123,7 @@ fn start() -> Instant {
 impl World {
     fn step(&mut self, step: u8, script: &mut Script<'_>) {
         let now = self.now;
-        match step % 14 {
+        match step % 15 {
             0 => self.agent.gather(now),
             1 => {
                 let count = usize::from(script.byte().unwrap_or(0) % 4);
@@ -144,6 +153,14 @@ impl World {
                 let mut buffer = [0; HEADROOM + 100 + TAILROOM];
                 let _ = self.agent.prepare(now, &mut buffer, HEADROOM..HEADROOM + 100, None);
             }
+            13 => {
+                let choice = usize::from(script.byte().unwrap_or(0));
+                if let Some(local) = self.listeners.get(choice % self.listeners.len().max(1)) {
+                    let path = Path::new(Transport::Tcp, *local, script.address());
+                    self.streams.push(path);
+                    self.agent.handle_input(now, Input::Accepted { path });
+                }
+            }
             _ => {
                 if let Some(path) = self.streams.pop() {
                     self.agent.handle_input(now, Input::Closed { path });
@@ -169,6 +186,12 @@ impl World {
                 let path = Path::new(Transport::Tcp, SocketAddr::new(local, self.port), remote);
                 self.streams.push(path);
                 Input::Connected { id, path }
+            }
+            Event::Listen { id, .. } if refused => Input::ListenFailed { id },
+            Event::Listen { id, address } => {
+                let local = SocketAddr::new(address, self.port);
+                self.listeners.push(local);
+                Input::Listening { id, local }
             }
             Event::Resolve { id, .. } | Event::ResolveMdns { id, .. } => {
                 let addresses = if refused { vec![] } else { vec![script.address().ip()] };
@@ -232,7 +255,9 @@ impl World {
         let choice = script.byte().unwrap_or(0);
         let mapped = script.address();
         let Some((path, bytes)) = self.asked.pop() else { return };
-        let Ok(request) = Message::parse(&bytes) else { return };
+        // Between peers, a length stands in front of it.
+        let framed = || Message::parse(bytes.get(2..).unwrap_or_default());
+        let Ok(request) = Message::parse(&bytes).or_else(|_| framed()) else { return };
         let mut buffer = [0; 400];
         let code = columba_stun::ErrorCode::new(if choice & 2 == 0 { 487 } else { 300 + u16::from(choice) });
         let builder = match code.filter(|_| choice & 1 == 0) {
@@ -276,9 +301,11 @@ impl World {
         while let Some(event) = self.agent.poll_event() {
             match event {
                 Event::CloseUdp { local } => self.sockets.retain(|one| *one != local),
+                Event::CloseListener { local } => self.listeners.retain(|one| *one != local),
                 Event::CloseStream { path } => self.streams.retain(|one| *one != path),
                 Event::BindUdp { .. }
                 | Event::Connect { .. }
+                | Event::Listen { .. }
                 | Event::Resolve { .. }
                 | Event::ResolveMdns { .. }
                     if self.wishes.len() < 50 =>

@@ -72,6 +72,9 @@ impl Wire {
                             let input = Input::Bound { id, local: address(index) };
                             self.agents[index].handle_input(self.now, input);
                         }
+                        Event::Listen { id, .. } => {
+                            self.agents[index].handle_input(self.now, Input::ListenFailed { id });
+                        }
                         Event::LocalCandidate(candidate) => {
                             self.agents[1 - index].add_remote_candidate(self.now, candidate);
                         }

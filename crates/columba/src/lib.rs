@@ -55,7 +55,7 @@ mod shared;
 pub mod signaling;
 pub mod tls;
 
-pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, Timings as IceTimings};
+pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, TcpMode, Timings as IceTimings};
 pub use columba_peer::Error as PeerError;
 pub use columba_peer::{
     CandidateError, Certificate, Configuration, DataChannelInit, DataChannelState, DataChannelStats,

@@ -104,6 +104,43 @@ async fn the_callee_closes() {
     soon("closing", caller.connection.close()).await;
 }
 
+fn without_datagrams() -> Configuration {
+    let ice = IceConfig { udp: false, ..IceConfig::default() };
+    Configuration { ice, ..Configuration::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_datagram_passes_tcp_carries_everything() {
+    let (mut caller, mut callee, channel) = pair_of(without_datagrams()).await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    caller.reaches(PeerConnectionState::Connected).await;
+    let stats = caller.connection.stats();
+    let pair =
+        stats.ice.pairs.iter().find(|pair| Some(pair.id) == stats.ice.transport.selected_pair).unwrap();
+    let path = pair.path.unwrap();
+    assert_eq!(path.transport, columba_peer::Transport::Tcp);
+    // More than may wait for the connection at once.
+    let sending = tokio::spawn({
+        let channel = channel.clone();
+        async move {
+            for number in 0..64u8 {
+                channel.send(vec![number; 64 << 10]).await.unwrap();
+            }
+        }
+    });
+    for number in 0..64u8 {
+        let message = soon("a message", other.recv()).await;
+        assert_eq!(message, Some(Message::from(vec![number; 64 << 10])));
+    }
+    soon("the sender", sending).await.unwrap();
+    channel.try_send("last words").unwrap();
+    soon("closing", caller.connection.close()).await;
+    assert_eq!(soon("last words", other.recv()).await, Some(Message::from("last words")));
+    assert_eq!(soon("the end", other.recv()).await, None);
+    soon("closing", callee.connection.close()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_are_hidden_and_found_all_the_same() {
     let ice = IceConfig { mdns: MdnsMode::QueryAndGather, ..IceConfig::default() };

@@ -27,6 +27,16 @@ impl CandidateKind {
             Self::Relayed => 0,
         }
     }
+
+    /// The type preference of a TCP candidate: below all direct candidates for datagrams, above relayed ones (RFC 6544 §4.2); libwebrtc's numbers.
+    #[must_use]
+    pub(crate) const fn tcp_preference(self) -> u32 {
+        match self {
+            Self::Host => 90,
+            Self::PeerReflexive | Self::ServerReflexive => 80,
+            Self::Relayed => 0,
+        }
+    }
 }
 
 /// What peers speak with the address: for a relayed candidate with the relay.
@@ -37,6 +47,24 @@ pub enum CandidateTransport {
     Udp,
     /// A TCP connection (RFC 6544).
     Tcp(TcpType),
+}
+
+impl CandidateTransport {
+    /// Whether a connection is needed.
+    #[must_use]
+    pub const fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    /// Whether what is sent from a candidate of this transport can arrive at one of the other (RFC 6544 §6.2). A passive one sends nothing
+    /// by itself: it waits for a connection.
+    #[must_use]
+    pub(crate) const fn reaches(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Udp, Self::Udp) | (Self::Tcp(TcpType::Active), Self::Tcp(TcpType::Passive))
+        )
+    }
 }
 
 /// Who opens the connection (RFC 6544 §4.5).
@@ -103,6 +131,23 @@ pub(crate) const fn priority(type_preference: u32, local_preference: u16, compon
     (type_preference << 24) | ((local_preference as u32) << 8) | (256 - component as u32)
 }
 
+/// A TCP host candidate's local preference from that of its address: who can open connections comes first (RFC 6544 §4.2).
+#[must_use]
+pub(crate) const fn tcp_local_preference(tcp_type: TcpType, of_address: u16) -> u16 {
+    let direction: u16 = match tcp_type {
+        TcpType::Active => 6,
+        TcpType::Passive => 4,
+        TcpType::SimultaneousOpen => 2,
+    };
+    // The preference of addresses counts down from the top; 13 bits are more than there are addresses.
+    let rank = u16::MAX - of_address;
+    let other = OTHER_PREFERENCE - if rank < OTHER_PREFERENCE { rank } else { OTHER_PREFERENCE };
+    direction << 13 | other
+}
+
+/// The highest "other" preference of RFC 6544 §4.2: 13 bits.
+const OTHER_PREFERENCE: u16 = (1 << 13) - 1;
+
 /// A pair's priority from those of its candidates: `controlling` is the controlling agent's (RFC 8445 §6.1.2.3).
 #[must_use]
 pub(crate) fn pair_priority(controlling: u32, controlled: u32) -> u64 {
@@ -115,9 +160,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn connections_are_made_from_active_to_passive_and_datagrams_never_become_one() {
+        let all = [
+            CandidateTransport::Udp,
+            CandidateTransport::Tcp(TcpType::Active),
+            CandidateTransport::Tcp(TcpType::Passive),
+            CandidateTransport::Tcp(TcpType::SimultaneousOpen),
+        ];
+        let pairs = all.map(|one| all.map(|other| one.reaches(other)));
+        assert_eq!(pairs, [[true, false, false, false], [false, false, true, false], [false; 4], [false; 4]]);
+        // Direct paths for datagrams first, then TCP, then relays.
+        assert!(CandidateKind::Host.tcp_preference() < CandidateKind::ServerReflexive.preference());
+        assert!(CandidateKind::PeerReflexive.tcp_preference() > CandidateKind::Relayed.preference() + 2);
+    }
+
+    #[test]
     fn priorities_are_the_formulas_of_the_rfc() {
         assert_eq!(priority(126, 65535, 1), 2_130_706_431);
         assert_eq!(priority(0, 65535, 2), 0x00FF_FFFE);
+        assert_eq!(tcp_local_preference(TcpType::Active, u16::MAX), 6 * 8192 + 8191);
+        assert_eq!(tcp_local_preference(TcpType::Passive, u16::MAX - 3), 4 * 8192 + 8188);
+        assert_eq!(tcp_local_preference(TcpType::SimultaneousOpen, 0), 2 * 8192);
         assert_eq!(pair_priority(1, 2), (1 << 32) + 4);
         assert_eq!(pair_priority(2, 1), (1 << 32) + 5);
     }

@@ -28,8 +28,11 @@ pub struct Config {
     pub renomination: bool,
     /// What is done with names that end in `.local`. Default [`MdnsMode::Query`].
     pub mdns: MdnsMode,
-    /// Whether connections are opened to passive TCP candidates (RFC 6544). Default true.
-    pub tcp: bool,
+    /// Whether UDP sockets are used at all: for host candidates, for STUN, and towards TURN servers that are reached over UDP. Default
+    /// true; without it there is TCP, and relays reached over TCP or TLS.
+    pub udp: bool,
+    /// Which TCP candidates there are beside those for datagrams (RFC 6544). Default [`TcpMode::ActivePassive`].
+    pub tcp: TcpMode,
     /// Whether loopback addresses are used even where there are others. Default false: only where there are none.
     pub loopback: bool,
     /// Candidate pairs at most; over it those of the lowest priority go (RFC 8445 §6.1.2.5). Default 100.
@@ -141,6 +144,21 @@ pub enum TransportPolicy {
     Relay,
 }
 
+/// Which TCP candidates an agent has. They come after all direct paths for datagrams and before relays; once a direct path for datagrams is
+/// nominated, listeners and connections are closed again. There are none where [`TransportPolicy::Relay`] rules, no listeners where
+/// the host's addresses are not shown, and only listeners on a lite agent. Simultaneous-open candidates are neither made nor used: no
+/// browser has them, and they need STUN servers that are asked over TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TcpMode {
+    /// None, and the other side's are not used.
+    Off,
+    /// Connections are opened to the other side's passive candidates.
+    Active,
+    /// And accepted, at one listener for each address.
+    #[default]
+    ActivePassive,
+}
+
 /// Which addresses of the host are used and shown: the modes of RFC 8828 §5.2. What a mode hides appears neither in candidates nor in
 /// the related addresses of others, nor in statistics or [`CandidateError`](crate::CandidateError)s; the paths of
 /// [`Transmit`](crate::Transmit)s and of the [`SelectedPair`](crate::SelectedPair) are the kernel's, and not for others to see.
@@ -223,7 +241,8 @@ impl Default for Config {
             candidate_pool: 0,
             renomination: true,
             mdns: MdnsMode::Query,
-            tcp: true,
+            udp: true,
+            tcp: TcpMode::ActivePassive,
             loopback: false,
             max_pairs: 100,
             max_remote_candidates: 100,

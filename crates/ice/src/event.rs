@@ -18,6 +18,10 @@ pub struct BindId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectId(pub u64);
 
+/// Names a wish for a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenId(pub u64);
+
 /// Names a wish for the addresses of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResolveId(pub u64);
@@ -49,6 +53,24 @@ pub enum Input {
     ConnectFailed {
         /// The wish.
         id: ConnectId,
+    },
+    /// The listener is there.
+    Listening {
+        /// The wish.
+        id: ListenId,
+        /// Its address, never unspecified: the paths of connections that it accepts have it as their local address.
+        local: SocketAddr,
+    },
+    /// The listener cannot be had.
+    ListenFailed {
+        /// The wish.
+        id: ListenId,
+    },
+    /// A listener has accepted a connection. Messages are to be cut out of what arrives by
+    /// [`Framing::Rfc4571`](crate::framing::Framing::Rfc4571).
+    Accepted {
+        /// The connection: its local address is the listener's.
+        path: Path,
     },
     /// A connection is gone.
     Closed {
@@ -92,6 +114,19 @@ pub enum Event {
         tls: Option<Arc<str>>,
         /// How to cut messages out of what arrives: see [`framing`](crate::framing).
         framing: Framing,
+    },
+    /// Listen for TCP connections at this address and any port, and answer with [`Input::Listening`] or [`Input::ListenFailed`]; then tell of
+    /// each connection by [`Input::Accepted`].
+    Listen {
+        /// The name of the wish.
+        id: ListenId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Listen no more; what was accepted stays.
+    CloseListener {
+        /// The listener's address.
+        local: SocketAddr,
     },
     /// Close this connection.
     CloseStream {

@@ -3,6 +3,8 @@
 //! The agent frames what it sends; what arrives is cut by whoever owns the connection, with one [`Reader`] for each, and
 //! every frame is handed to [`Agent::handle_datagram`](crate::Agent::handle_datagram).
 
+use std::ops::Range;
+
 use columba_stun::stream::{Frame, Reader as StunReader, StreamError};
 
 /// What marks the end of a message on a connection.
@@ -72,6 +74,17 @@ impl Reader {
         }
     }
 }
+
+/// Writes the length in front of a packet, where there is room for it (RFC 4571 §2); the range of both.
+pub(crate) fn wrap(buf: &mut [u8], packet: Range<usize>) -> Option<Range<usize>> {
+    let length = u16::try_from(packet.len()).ok()?;
+    let start = packet.start.checked_sub(LENGTH)?;
+    buf.get_mut(start..packet.start)?.copy_from_slice(&length.to_be_bytes());
+    Some(start..packet.end)
+}
+
+/// Bytes of the length in front of a packet.
+pub(crate) const LENGTH: usize = 2;
 
 /// The longest frame of RFC 4571, its two bytes of length included.
 const LARGEST: usize = 2 + 65_535;

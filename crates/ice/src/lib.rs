@@ -61,12 +61,13 @@ mod stats;
 pub use agent::{Agent, EMBEDDED, HEADROOM, TAILROOM};
 pub use candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
 pub use config::{
-    AddressPolicy, Config, Host, IceServer, LocalAddress, MdnsMode, ServerKind, Timings, TransportPolicy,
+    AddressPolicy, Config, Host, IceServer, LocalAddress, MdnsMode, ServerKind, TcpMode, Timings,
+    TransportPolicy,
 };
 pub use credentials::{Credentials, RemoteParameters};
 pub use event::{
-    BindId, CandidateError, ConnectId, Event, GatheringState, Input, Received, ResolveId, Role, SelectedPair,
-    State,
+    BindId, CandidateError, ConnectId, Event, GatheringState, Input, ListenId, Received, ResolveId, Role,
+    SelectedPair, State,
 };
 pub use path::{Ecn, Path, Transmit, Transport};
 pub use stats::{CandidatePairStats, CandidateStats, PairCounters, PairState, Stats, TransportStats};

@@ -86,6 +86,10 @@ pub enum Departure {
     Stream(StreamId),
     /// Close a TCP connection.
     Close(StreamId),
+    /// Accept TCP connections at this address of the host from now on.
+    Listen(SocketAddr),
+    /// Accept no more of them; what was accepted stays.
+    Unlisten(SocketAddr),
 }
 
 /// A host's name for one of its TCP connections. Those that others open get names with the highest bit set.

@@ -56,6 +56,8 @@ pub struct Stats {
 struct Host<E> {
     endpoint: E,
     interfaces: Vec<InterfaceId>,
+    /// Where it accepts connections.
+    listening: BTreeSet<SocketAddr>,
     /// The earliest timer that the queue holds for this host.
     timer: Option<Instant>,
     accepted: u64,
@@ -245,7 +247,8 @@ impl<E: Endpoint> Network<E> {
 
     /// A new host, without interfaces yet.
     pub fn add_host(&mut self, endpoint: E) -> HostId {
-        self.hosts.push(Host { endpoint, interfaces: Vec::new(), timer: None, accepted: 0 });
+        let (interfaces, listening) = (Vec::new(), BTreeSet::new());
+        self.hosts.push(Host { endpoint, interfaces, listening, timer: None, accepted: 0 });
         HostId(self.hosts.len() - 1)
     }
 
@@ -282,7 +285,7 @@ impl<E: Endpoint> Network<E> {
         interfaces.filter(|interface| interface.up).map(|interface| interface.address).collect()
     }
 
-    /// Lets a host accept TCP connections at this address.
+    /// Lets whichever host has this address accept TCP connections there. A host may ask for it by itself: [`Departure::Listen`].
     pub fn listen(&mut self, address: SocketAddr) {
         self.listening.insert(address);
     }
@@ -375,6 +378,12 @@ impl<E: Endpoint> Network<E> {
                     self.send_segment(host, stream, Segment::Data(payload));
                 }
                 Some(Departure::Close(stream)) => self.close(host, stream),
+                Some(Departure::Listen(address)) => {
+                    self.hosts[host.0].listening.insert(address);
+                }
+                Some(Departure::Unlisten(address)) => {
+                    self.hosts[host.0].listening.remove(&address);
+                }
             }
         }
         if let Some(at) = self.hosts[host.0].endpoint.poll_timeout()

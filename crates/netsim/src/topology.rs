@@ -58,6 +58,11 @@ impl Firewall {
         Self { udp: false, tcp_ports: Some(vec![443]), stateful: true }
     }
 
+    /// UDP blocked; TCP passes to any port.
+    pub fn only_tcp() -> Self {
+        Self { udp: false, stateful: true, ..Self::default() }
+    }
+
     /// What a home router does for IPv6.
     pub fn stateful() -> Self {
         Self { stateful: true, ..Self::default() }

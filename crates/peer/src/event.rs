@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use columba_ice::framing::Framing;
-use columba_ice::{BindId, CandidateError, ConnectId, Path, ResolveId, SelectedPair};
+use columba_ice::{BindId, CandidateError, ConnectId, ListenId, Path, ResolveId, SelectedPair};
 
 use crate::candidate::IceCandidate;
 use crate::channel::ChannelId;
@@ -94,6 +94,20 @@ pub enum Request {
         tls: Option<Arc<str>>,
         /// How to cut messages out of what arrives.
         framing: Framing,
+    },
+    /// Listen for TCP connections at this address and any port, and answer with `Input::Listening` or
+    /// `Input::ListenFailed`; then tell of each connection by `Input::Accepted`, and cut what arrives on it by
+    /// `Framing::Rfc4571`.
+    Listen {
+        /// The name of the wish.
+        id: ListenId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Listen no more; what was accepted stays.
+    CloseListener {
+        /// The listener's address.
+        local: SocketAddr,
     },
     /// Close this connection.
     CloseStream {

@@ -98,8 +98,8 @@ pub use certificate::Certificate;
 pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message};
 pub use columba_ice::framing;
 pub use columba_ice::{
-    BindId, CandidateError, ConnectId, Ecn, Input, LocalAddress, Path, ResolveId, SelectedPair, Transmit,
-    Transport, TransportPolicy,
+    BindId, CandidateError, ConnectId, Ecn, Input, ListenId, LocalAddress, Path, ResolveId, SelectedPair,
+    Transmit, Transport, TransportPolicy,
 };
 pub use configuration::{Configuration, DataConfiguration, DtlsVersions, IceServer};
 pub use description::{OfferOptions, SdpType, SessionDescription};

@@ -4,6 +4,7 @@
 //! the state machine), it takes in what arrived, sends what is to be sent, hands on what is to be known, and sleeps again. It never waits for
 //! the application, and holds the lock for no longer than one step of the state machine takes.
 
+mod listener;
 mod mdns;
 mod names;
 pub(crate) mod network;
@@ -18,7 +19,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use columba_peer::{BindId, Event, Input, LocalAddress, Request, Transmit, Transport};
+use columba_peer::framing::Framing;
+use columba_peer::{BindId, Event, Input, ListenId, LocalAddress, Path, Request, Transmit, Transport};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
@@ -26,6 +28,8 @@ use tracing::debug;
 
 use crate::data_channel::ENOUGH_ROOM;
 use crate::shared::{Shared, State};
+use listener::Listener;
+use stream::Outgoing;
 use udp::{Received, Socket};
 
 /// Sends between two looks at the sockets, so that a flood of one kind does not starve the other.
@@ -33,6 +37,9 @@ const SENDS_PER_TURN: usize = 32;
 
 /// Batches read from one socket in a turn.
 const BATCHES_PER_TURN: usize = 4;
+
+/// Connections accepted from one listener in a turn.
+const ACCEPTS_PER_TURN: usize = 16;
 
 /// How long a closed connection may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -50,6 +57,11 @@ pub(crate) struct Driver {
     sockets: Vec<Socket>,
     /// Sockets to be closed, once what is to be sent has gone.
     closing: Vec<SocketAddr>,
+    listeners: Vec<Listener>,
+    /// The same for TCP connections.
+    closing_streams: Vec<Path>,
+    /// Connections that still write what waits.
+    ending: Vec<Arc<Outgoing>>,
     /// What a socket did not take; nothing else is sent before it.
     blocked: Option<Transmit>,
     blocked_bytes: Vec<u8>,
@@ -83,6 +95,9 @@ impl Driver {
             shared,
             sockets: Vec::new(),
             closing: Vec::new(),
+            listeners: Vec::new(),
+            closing_streams: Vec::new(),
+            ending: Vec::new(),
             blocked: None,
             blocked_bytes: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now().into())),
@@ -119,7 +134,7 @@ impl Driver {
         let deadline = {
             let mut state = self.shared.lock();
             make_room(&mut state);
-            if everything_went && state.peer.is_drained() {
+            if everything_went && self.ending.is_empty() && state.peer.is_drained() {
                 return Poll::Ready(());
             }
             state.peer.poll_timeout()
@@ -156,7 +171,7 @@ impl Driver {
 
     /// Takes in what has arrived.
     fn receive(&mut self, cx: &mut Context<'_>) -> Turn {
-        let mut turn = Turn::Done;
+        let mut turn = self.accept(cx);
         for socket in &mut self.sockets {
             let mut batches = 0;
             loop {
@@ -171,6 +186,21 @@ impl Driver {
             }
         }
         turn
+    }
+
+    /// Takes in connections that others have opened.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Turn {
+        for listener in &self.listeners {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some((stream, path)) = listener.poll_accept(cx) else { break };
+                let outgoing = Arc::new(Outgoing::default());
+                self.shared.lock().streams.insert(path, outgoing.clone());
+                let shared = Arc::downgrade(&self.shared);
+                self.tasks.spawn(stream::carry(stream, Framing::Rfc4571, path, outgoing, shared));
+                self.shared.lock().peer.handle_input(Instant::now(), Input::Accepted { path });
+            }
+        }
+        Turn::Done
     }
 
     /// Sends what there is to be sent.
@@ -243,11 +273,9 @@ impl Driver {
                 let wish = stream::Wish { id, local, remote, tls, framing };
                 self.tasks.spawn(stream::run(wish, Arc::downgrade(&self.shared)));
             }
-            Request::CloseStream { path } => {
-                if let Some(stream) = self.shared.lock().streams.remove(&path) {
-                    stream.close();
-                }
-            }
+            Request::Listen { id, address } => self.listen(id, address),
+            Request::CloseListener { local } => self.listeners.retain(|listener| listener.local != local),
+            Request::CloseStream { path } => self.closing_streams.push(path),
             Request::Resolve { id, host } => {
                 let answer = names::resolve(host);
                 self.tasks.spawn(names::report(Arc::downgrade(&self.shared), id, answer));
@@ -283,8 +311,30 @@ impl Driver {
         self.shared.lock().peer.handle_input(Instant::now(), input);
     }
 
+    fn listen(&mut self, id: ListenId, address: IpAddr) {
+        let input = match Listener::bind(address) {
+            Ok(listener) => {
+                let local = listener.local;
+                self.listeners.push(listener);
+                Input::Listening { id, local }
+            }
+            Err(error) => {
+                debug!(%error, "a listener could not be had");
+                Input::ListenFailed { id }
+            }
+        };
+        self.shared.lock().peer.handle_input(Instant::now(), input);
+    }
+
     /// A goodbye may have been asked for in the same breath as the end of the socket that carries it.
     fn close_sockets(&mut self) {
+        for path in self.closing_streams.drain(..) {
+            if let Some(stream) = self.shared.lock().streams.remove(&path) {
+                stream.close();
+                self.ending.push(stream);
+            }
+        }
+        self.ending.retain(|stream| !stream.is_done());
         let closing = &self.closing;
         self.sockets.retain(|socket| !closing.contains(&socket.local));
         self.closing.clear();

@@ -1,6 +1,5 @@
 //! TCP and TLS connections, to TURN servers and to peers behind walls.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,6 +26,15 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// sends it again, and old packets help nobody.
 const MAX_WAITING: usize = 256 << 10;
 
+/// Beyond that there is room for short frames, so that a flood of data does not drown the checks and acknowledgements that keep it going.
+const RESERVE: usize = 16 << 10;
+
+/// Bytes of a short frame, at most.
+const SHORT: usize = 256;
+
+/// How long the other side may take to read what was written last and close, too. To close before would throw away what is on its way.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// What is read at once.
 const READ: usize = 16 << 10;
 
@@ -49,16 +57,18 @@ pub(crate) struct Outgoing {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    bytes: VecDeque<u8>,
+    bytes: Vec<u8>,
     is_closed: bool,
+    is_done: bool,
 }
 
 impl Outgoing {
     /// Takes whole frames.
     pub(super) fn push(&self, frames: &[u8]) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.bytes.len() + frames.len() <= MAX_WAITING {
-            waiting.bytes.extend(frames);
+        let most = if frames.len() <= SHORT { MAX_WAITING + RESERVE } else { MAX_WAITING };
+        if waiting.bytes.len() + frames.len() <= most {
+            waiting.bytes.extend_from_slice(frames);
             self.changed.notify_one();
         }
     }
@@ -69,14 +79,23 @@ impl Outgoing {
         self.changed.notify_one();
     }
 
-    /// Waits for something to be written, and moves it to `chunk`. False if the connection is to be closed.
+    /// Whether the connection is closed and what waited is written.
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_done
+    }
+
+    fn finish(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_done = true;
+    }
+
+    /// Waits for something to be written, and moves it to `chunk`, whose memory is used again. False if the connection is to be closed.
     async fn next(&self, chunk: &mut Vec<u8>) -> bool {
         loop {
             {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 if !waiting.bytes.is_empty() {
                     chunk.clear();
-                    chunk.extend(waiting.bytes.drain(..));
+                    std::mem::swap(chunk, &mut waiting.bytes);
                     return true;
                 }
                 if waiting.is_closed {
@@ -88,7 +107,7 @@ impl Outgoing {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -107,13 +126,33 @@ pub(super) async fn run(wish: Wish, shared: Weak<Shared>) {
     owner.lock().streams.insert(path, outgoing.clone());
     owner.with_peer(|peer, now| peer.handle_input(now, Input::Connected { id: wish.id, path }));
     drop(owner);
-    let (reader, writer) = tokio::io::split(stream);
-    tokio::select! {
-        () = read(reader, wish.framing, path, &shared) => {}
-        () = write(writer, &outgoing) => {}
+    carry(stream, wish.framing, path, outgoing, shared).await;
+}
+
+/// Carries bytes both ways until one side closes the connection.
+pub(super) async fn carry(
+    stream: impl Stream,
+    framing: Framing,
+    path: Path,
+    outgoing: Arc<Outgoing>,
+    shared: Weak<Shared>,
+) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let written = tokio::select! {
+        () = read(&mut reader, framing, path, &shared) => false,
+        () = write(&mut writer, &outgoing) => true,
+    };
+    if written {
+        let rest = async { while matches!(reader.read(&mut [0; 1024]).await, Ok(1..)) {} };
+        let _ = timeout(LINGER, rest).await;
     }
+    outgoing.finish();
     if let Some(owner) = shared.upgrade() {
-        owner.lock().streams.remove(&path);
+        let mut state = owner.lock();
+        if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, &outgoing)) {
+            state.streams.remove(&path);
+        }
+        drop(state);
         owner.with_peer(|peer, now| peer.handle_input(now, Input::Closed { path }));
     }
 }
@@ -134,7 +173,7 @@ async fn open(wish: &Wish) -> io::Result<(Box<dyn Stream>, Path)> {
     Ok((Box::new(stream), Path::new(Transport::Tls, local, wish.remote)))
 }
 
-async fn read(mut from: impl AsyncRead + Unpin, framing: Framing, path: Path, shared: &Weak<Shared>) {
+async fn read(from: &mut (impl AsyncRead + Unpin), framing: Framing, path: Path, shared: &Weak<Shared>) {
     let mut reader = Reader::new(framing);
     let mut bytes = vec![0; READ];
     loop {
@@ -160,7 +199,7 @@ async fn read(mut from: impl AsyncRead + Unpin, framing: Framing, path: Path, sh
     }
 }
 
-async fn write(mut to: impl AsyncWrite + Unpin, outgoing: &Outgoing) {
+async fn write(to: &mut (impl AsyncWrite + Unpin), outgoing: &Outgoing) {
     let mut chunk = Vec::new();
     while outgoing.next(&mut chunk).await {
         if to.write_all(&chunk).await.is_err() || to.flush().await.is_err() {

@@ -9,7 +9,9 @@ use columba_stun::canonical;
 use super::pool::Pool;
 use super::relays::RelayId;
 use super::{Agent, Base, mdns_name};
-use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use crate::candidate::{
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority, tcp_local_preference,
+};
 use crate::config::{AddressPolicy, LocalAddress, MdnsMode};
 use crate::event::{BindId, Event, GatheringState, State};
 use crate::path::Transport;
@@ -92,6 +94,7 @@ impl Agent {
         for id in gone {
             self.close_socket(id);
         }
+        self.close_tcp_except(&kept);
         // After a restart `gather` opens new ones.
         if self.is_pooling() || self.gathering != GatheringState::New {
             self.open_sockets(now);
@@ -153,7 +156,9 @@ impl Agent {
                             && socket.component == component
                             && socket.purpose == Purpose::Host
                     });
-                    if !exists {
+                    if !self.config.udp {
+                        self.open_tcp(now, one.address, component);
+                    } else if !exists {
                         self.open_socket(one.address, component, Purpose::Host);
                     }
                 }
@@ -182,11 +187,12 @@ impl Agent {
             return;
         };
         socket.local = Some(local);
-        let component = socket.component;
+        let (component, address) = (socket.component, socket.address);
         match socket.purpose {
             Purpose::Host => {
-                self.add_host(now, id, component, local);
+                self.add_host(now, Base::Socket(id), component, local, CandidateTransport::Udp);
                 self.query_servers(now, id);
+                self.open_tcp(now, address, component);
             }
             Purpose::Relay(relay) => self.handle_relay_bound(now, relay, local),
         }
@@ -194,8 +200,9 @@ impl Agent {
 
     pub(super) fn handle_bind_failed(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.remove(&id) else { return };
-        if let Purpose::Relay(relay) = socket.purpose {
-            self.fail_relay(now, relay, None, "no socket could be bound");
+        match socket.purpose {
+            Purpose::Host => self.open_tcp(now, socket.address, socket.component),
+            Purpose::Relay(relay) => self.fail_relay(now, relay, None, "no socket could be bound"),
         }
     }
 
@@ -216,6 +223,7 @@ impl Agent {
         for socket in self.sockets.values_mut().filter(|socket| socket.purpose == Purpose::Host) {
             socket.retired = none || !usable.iter().any(|one| one.address == socket.address);
         }
+        self.retire_tcp(&usable);
     }
 
     /// Closes those of them over which nothing goes any more.
@@ -234,6 +242,7 @@ impl Agent {
         match self.locals.get(&id).map(|local| local.base) {
             Some(Base::Relay(relay)) => self.is_relay_current(relay),
             Some(Base::Socket(socket)) => self.sockets.get(&socket).is_some_and(|socket| !socket.retired),
+            Some(Base::Tcp(base)) => self.is_tcp_current(base),
             None => false,
         }
     }
@@ -244,23 +253,35 @@ impl Agent {
         self.outbox.retain(|outgoing| outgoing.base != base);
     }
 
-    fn add_host(&mut self, now: Instant, id: BindId, component: u8, local: SocketAddr) {
+    /// Adds the candidate of a host's own address.
+    pub(super) fn add_host(
+        &mut self,
+        now: Instant,
+        base: Base,
+        component: u8,
+        local: SocketAddr,
+        transport: CandidateTransport,
+    ) {
         let ip = local.ip();
         let policy = self.config.address_policy;
         let shown = !matches!(policy, AddressPolicy::DefaultRouteHidden | AddressPolicy::RelayOnly);
         let hidden = shown && self.config.mdns == MdnsMode::QueryAndGather && !ip.is_loopback();
-        let address = if hidden {
-            let host = mdns_name(&mut self.rng);
-            self.events.push_back(Event::PublishMdns { host: host.clone(), address: ip });
-            CandidateAddress::Name(host)
-        } else {
-            CandidateAddress::Ip(ip)
+        let address =
+            if hidden { CandidateAddress::Name(self.name_of(ip)) } else { CandidateAddress::Ip(ip) };
+        let of_address = self.local_preference(ip);
+        let (protocol, type_preference, local_preference) = match transport {
+            CandidateTransport::Udp => (Transport::Udp, CandidateKind::Host.preference(), of_address),
+            CandidateTransport::Tcp(tcp_type) => (
+                Transport::Tcp,
+                CandidateKind::Host.tcp_preference(),
+                tcp_local_preference(tcp_type, of_address),
+            ),
         };
         let candidate = Candidate {
-            foundation: self.foundation(CandidateKind::Host, ip, None, Transport::Udp),
+            foundation: self.foundation(CandidateKind::Host, ip, None, protocol),
             component,
-            transport: CandidateTransport::Udp,
-            priority: priority(CandidateKind::Host.preference(), self.local_preference(ip), component),
+            transport,
+            priority: priority(type_preference, local_preference, component),
             address,
             port: local.port(),
             kind: CandidateKind::Host,
@@ -269,11 +290,24 @@ impl Agent {
             network_cost: self.network_cost(ip),
             url: None,
         };
-        let base = Base::Socket(id);
         self.add_local(
             now,
             Local { base, address: local, candidate, shown, announced: None, relay_protocol: None },
         );
+    }
+
+    /// The mDNS name that hides an address: one for all candidates of it.
+    fn name_of(&mut self, ip: IpAddr) -> Arc<str> {
+        let mut hosts = self.locals.values().filter(|local| local.candidate.kind == CandidateKind::Host);
+        let known = hosts.find_map(|local| match &local.candidate.address {
+            CandidateAddress::Name(name) if local.address.ip() == ip => Some(name.clone()),
+            _ => None,
+        });
+        known.unwrap_or_else(|| {
+            let host = mdns_name(&mut self.rng);
+            self.events.push_back(Event::PublishMdns { host: host.clone(), address: ip });
+            host
+        })
     }
 
     /// Adds a candidate unless it says nothing new, announces and pairs it.

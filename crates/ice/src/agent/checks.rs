@@ -130,7 +130,10 @@ impl Agent {
             .pairs
             .values()
             .filter(|pair| {
-                pair.session == number && matches!(pair.state, PairState::Waiting | PairState::InProgress)
+                // Over a connection nothing is repeated.
+                pair.session == number
+                    && !matches!(pair.base, Base::Tcp(_))
+                    && matches!(pair.state, PairState::Waiting | PairState::InProgress)
             })
             .count();
         let active = u32::try_from(active).unwrap_or(u32::MAX);
@@ -142,12 +145,18 @@ impl Agent {
         let Some(pair) = self.pairs.get(&id) else { return };
         let rto = self.check_rto(pair.round_trip);
         let (base, remote, old) = (pair.base, pair.address, pair.check);
+        let is_tcp = matches!(base, Base::Tcp(_));
+        if is_tcp && self.path_of(base, remote).is_none() {
+            return self.connect(now, id);
+        }
         let timeout = match pair.one_way {
             Some(_) => ONE_WAY_TIMEOUT,
             None => self.config.timings.check_timeout,
         };
         let kind = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
-        let to_relay = kind == Some(CandidateKind::Relayed) && !pair.is_valid();
+        let to_relay = kind == Some(CandidateKind::Relayed) && !pair.is_valid() && !is_tcp;
+        // TCP repeats by itself (RFC 6544 §7.1).
+        let rto = if is_tcp { timeout } else { rto };
         let priority = self.discovered_priority(pair.local);
         if nominate {
             self.session_mut().nomination += 1;
@@ -197,7 +206,9 @@ impl Agent {
             return candidate.priority;
         }
         let preference = u16::try_from(candidate.priority >> 8 & 0xFFFF).unwrap_or(u16::MAX);
-        priority(CandidateKind::PeerReflexive.preference(), preference, candidate.component)
+        let kind = CandidateKind::PeerReflexive;
+        let of_type = if candidate.transport.is_tcp() { kind.tcp_preference() } else { kind.preference() };
+        priority(of_type, preference, candidate.component)
     }
 
     fn build_check(
@@ -364,9 +375,11 @@ impl Agent {
         }
         let own = self.locals.get(&self.pairs.get(&id)?.local)?;
         let related = own.address;
+        // From the host's own address, but another port: a connection. What hides the address hides it here, too.
+        let hidden = (mapped.ip() == related.ip()).then(|| self.shown(own).address);
         let candidate = Candidate {
             priority,
-            address: CandidateAddress::Ip(mapped.ip()),
+            address: hidden.unwrap_or_else(|| CandidateAddress::Ip(mapped.ip())),
             port: mapped.port(),
             kind: CandidateKind::PeerReflexive,
             related: Some(self.shown_related(related)),

@@ -12,6 +12,7 @@ use super::pairs::PairId;
 use super::relays::{Relay, RelayId};
 use super::{Agent, Base, HEADROOM, Outgoing, TAILROOM};
 use crate::event::{Received, State};
+use crate::framing;
 use crate::path::{Ecn, Path, Transmit};
 
 impl Agent {
@@ -19,13 +20,14 @@ impl Agent {
     ///
     /// Data is handed on only from where something authentic has come before.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, _ecn: Ecn, datagram: &mut [u8]) -> Received {
-        let remote = canonical(path.remote);
-        let Some(base) = self.base_of(&path) else {
+        let Some((base, remote)) = self.base_of(&path) else {
             self.counters.dropped += 1;
             return Received::Consumed;
         };
         match base {
-            Base::Socket(_) => self.handle_bytes(now, base, remote, datagram, 0..datagram.len()),
+            Base::Socket(_) | Base::Tcp(_) => {
+                self.handle_bytes(now, base, remote, datagram, 0..datagram.len())
+            }
             Base::Relay(id) => {
                 let Some((leg, client)) = self.relays.get_mut(&id).and_then(Relay::open) else {
                     return Received::Consumed;
@@ -64,6 +66,7 @@ impl Agent {
         }
         let Some(component) = self.note_data(now, base, remote, bytes.len()) else {
             self.counters.dropped += 1;
+            self.distrust_stream(base, remote);
             return Received::Consumed;
         };
         self.counters.packets_received += 1;
@@ -95,16 +98,22 @@ impl Agent {
         self.locals.values().find(|local| local.base == base).map(|local| local.candidate.component)
     }
 
-    fn base_of(&self, path: &Path) -> Option<Base> {
+    /// The base at which something arrives, and where it comes from.
+    fn base_of(&self, path: &Path) -> Option<(Base, SocketAddr)> {
+        let remote = canonical(path.remote);
         if path.transport.is_stream() {
-            return self.relay_at(path).map(Base::Relay);
+            if let Some((base, remote)) = self.stream_at(path) {
+                return Some((Base::Tcp(base), remote));
+            }
+            return self.relay_at(path).map(|relay| (Base::Relay(relay), remote));
         }
         let local = canonical(path.local);
         let (id, socket) = self.sockets.iter().find(|(_, socket)| socket.local == Some(local))?;
-        Some(match socket.purpose {
+        let base = match socket.purpose {
             Purpose::Host => Base::Socket(*id),
             Purpose::Relay(relay) => Base::Relay(relay),
-        })
+        };
+        Some((base, remote))
     }
 
     fn relay_at(&self, path: &Path) -> Option<RelayId> {
@@ -148,7 +157,11 @@ impl Agent {
                 let segment_size = segment_size.filter(|_| packets > 1);
                 Transmit { path, ecn: Ecn::NotEct, range, segment_size }
             }
-            Base::Relay(_) if packets > 1 => return None,
+            Base::Relay(_) | Base::Tcp(_) if packets > 1 => return None,
+            Base::Tcp(_) => {
+                let path = self.path_of(pair.base, pair.address)?;
+                Transmit { path, ecn: Ecn::NotEct, range: framing::wrap(buf, range)?, segment_size: None }
+            }
             Base::Relay(relay) => {
                 let peer = pair.address;
                 let (path, client) = self.relays.get_mut(&relay).and_then(Relay::open)?;
@@ -167,7 +180,7 @@ impl Agent {
         Some(transmit)
     }
 
-    /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs.
+    /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs, and not over TCP.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
         let pair = self.active_of(1).and_then(|id| self.pairs.get(&id));
@@ -211,6 +224,11 @@ impl Agent {
             Base::Socket(_) => {
                 buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
                 (self.path_of(outgoing.base, outgoing.remote)?, 0..length)
+            }
+            Base::Tcp(_) => {
+                let range = framing::LENGTH..framing::LENGTH + length;
+                buf.get_mut(range.clone())?.copy_from_slice(&outgoing.bytes);
+                (self.path_of(outgoing.base, outgoing.remote)?, framing::wrap(buf, range)?)
             }
             Base::Relay(id) => {
                 let range = HEADROOM..HEADROOM + length;

@@ -66,6 +66,7 @@ impl Agent {
         for id in bound {
             self.query_servers(now, id);
         }
+        self.open_missing_tcp(now);
         self.update(now);
     }
 
@@ -278,6 +279,7 @@ impl Agent {
             || self.servers.iter().any(|server| matches!(server.addresses, Resolution::Pending(_)))
             || self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
             || self.relays.values().any(super::Relay::is_pending)
+            || self.tcp_bases.values().any(super::TcpBase::is_pending)
     }
 
     pub(super) fn update_gathering(&mut self, now: Instant) {
@@ -325,6 +327,7 @@ impl Agent {
         }
         self.give_up_relays(now);
         self.sockets.retain(|_, socket| socket.local.is_some());
+        self.give_up_listeners();
     }
 
     /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn of them; once pairs are

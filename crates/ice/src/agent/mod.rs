@@ -14,6 +14,7 @@ mod requests;
 mod session;
 mod state;
 mod stats;
+mod streams;
 mod transaction;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +38,7 @@ use pool::Pool;
 use relays::{Relay, RelayId};
 use remotes::Remote;
 use session::{Early, Session};
+use streams::{Stream, TcpBase, TcpBaseId};
 use transaction::Transaction;
 
 pub use columba_turn::client::{HEADROOM, TAILROOM};
@@ -61,7 +63,8 @@ pub use requests::EMBEDDED;
 ///
 /// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at once; only to one IP address they keep
 ///   the distance of 5 ms that RFC 8445 §14.2 wants between all checks of a host. See [`Timings`](crate::Timings).
-/// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over to.
+/// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over to; not over TCP where datagrams
+///   pass directly.
 /// - Requests whose integrity does not hold are dropped, not answered: whoever sent them has no claim to an answer.
 #[derive(Debug)]
 pub struct Agent {
@@ -74,6 +77,10 @@ pub struct Agent {
     addresses: Vec<LocalAddress>,
     sockets: BTreeMap<BindId, Socket>,
     servers: Vec<Server>,
+    /// Where TCP connections come from and arrive: an active and a passive one for each address.
+    tcp_bases: BTreeMap<TcpBaseId, TcpBase>,
+    /// The connections to peers, by the base and the other end; bounded with the pairs, but for those that have not shown yet whose they are.
+    streams: BTreeMap<(TcpBaseId, SocketAddr), Stream>,
     relays: BTreeMap<RelayId, Relay>,
     /// Names of remote candidates under resolution; bounded with the candidates.
     names: BTreeMap<ResolveId, Candidate>,
@@ -118,6 +125,8 @@ enum Base {
     Socket(BindId),
     /// An allocation at a server.
     Relay(RelayId),
+    /// Where TCP connections begin or end; which of them is told by the other end's address.
+    Tcp(TcpBaseId),
 }
 
 /// A message of the agent's own.
@@ -154,11 +163,14 @@ struct Timers {
     gather: Option<Instant>,
     /// Bindings at STUN servers are refreshed.
     bindings: Option<Instant>,
+    /// Connections and listeners that nobody uses are closed.
+    conclude: Option<Instant>,
 }
 
 impl Timers {
     fn next(&self) -> Option<Instant> {
-        let all = [self.pace, self.spacing, self.nominate, self.state, self.gather, self.bindings];
+        let all =
+            [self.pace, self.spacing, self.nominate, self.state, self.gather, self.bindings, self.conclude];
         all.into_iter().flatten().min()
     }
 }
@@ -175,6 +187,8 @@ impl Agent {
             addresses: Vec::new(),
             sockets: BTreeMap::new(),
             servers: Vec::new(),
+            tcp_bases: BTreeMap::new(),
+            streams: BTreeMap::new(),
             relays: BTreeMap::new(),
             names: BTreeMap::new(),
             locals: BTreeMap::new(),
@@ -263,6 +277,9 @@ impl Agent {
             Input::BindFailed { id } => self.handle_bind_failed(now, id),
             Input::Connected { id, path } => self.handle_connected(now, id, path),
             Input::ConnectFailed { id } => self.handle_connect_failed(now, id),
+            Input::Listening { id, local } => self.handle_listening(now, id, local),
+            Input::ListenFailed { id } => self.handle_listen_failed(id),
+            Input::Accepted { path } => self.handle_accepted(now, path),
             Input::Closed { path } => self.handle_closed(now, path),
             Input::Resolved { id, addresses } => self.handle_resolved(now, id, &addresses),
         }
@@ -273,6 +290,7 @@ impl Agent {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_transactions(now);
         self.drive_relays(now);
+        self.expire_streams(now);
         self.check_liveness(now);
         self.handle_gather_timers(now);
         self.update(now);
@@ -292,7 +310,8 @@ impl Agent {
         let transactions = self.transactions.values().map(|transaction| transaction.next);
         let pairs = self.pairs.values().filter_map(|pair| pair.next_check);
         let relays = self.relays.values().filter_map(Relay::poll_timeout);
-        transactions.chain(pairs).chain(relays).chain(self.timers.next()).min()
+        let streams = self.streams.values().filter_map(|stream| stream.deadline);
+        transactions.chain(pairs).chain(relays).chain(streams).chain(self.timers.next()).min()
     }
 
     /// Releases everything; keep draining, for the goodbyes to servers.
@@ -322,6 +341,7 @@ impl Agent {
         self.run_checks(now);
         self.update_nomination(now);
         self.update_active(now);
+        self.sweep_streams(now);
         self.update_gathering(now);
         self.update_state(now);
         self.sweep_relays(now);

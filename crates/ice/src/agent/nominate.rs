@@ -58,23 +58,30 @@ impl Agent {
     fn patience(&self, pair: &Pair) -> Duration {
         let timings = &self.config.timings;
         match self.rank(pair) {
-            0 => timings.nominate_relayed,
-            1 => timings.nominate_reflexive,
+            0 | 1 => timings.nominate_relayed,
+            2 => timings.nominate_reflexive,
             _ => timings.nominate_host,
         }
     }
 
-    /// How good a kind of path is: relayed, through NATs, direct. A path that works is left only for one of a better kind.
+    /// How good a kind of path is: relayed, over TCP, through NATs, direct. A path that works is left only for one of a better kind.
     fn rank(&self, pair: &Pair) -> u8 {
         let remote = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
         let seen = pair.seen_as.and_then(|id| self.locals.get(&id)).map(|local| local.candidate.kind);
         if matches!(pair.base, Base::Relay(_)) || remote == Some(CandidateKind::Relayed) {
             0
-        } else if remote == Some(CandidateKind::Host) && seen == Some(CandidateKind::Host) {
-            2
-        } else {
+        } else if matches!(pair.base, Base::Tcp(_)) {
             1
+        } else if remote == Some(CandidateKind::Host) && seen == Some(CandidateKind::Host) {
+            3
+        } else {
+            2
         }
+    }
+
+    /// Whether no relay is on the way.
+    pub(super) fn is_direct(&self, pair: &Pair) -> bool {
+        self.rank(pair) > 0
     }
 
     /// The controlling side has nominated a pair.
@@ -187,6 +194,7 @@ impl Agent {
         match base {
             Base::Socket(id) => Some(Path::udp(self.sockets.get(&id)?.local?, remote)),
             Base::Relay(id) => self.relays.get(&id)?.path(),
+            Base::Tcp(id) => self.stream_path(id, remote),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use columba_stun::TransactionId;
 
+use super::streams::may_connect;
 use super::{Agent, Base};
 use crate::candidate::{CandidateKind, pair_priority};
 use crate::event::Role;
@@ -104,6 +105,8 @@ impl Agent {
             || !self.is_local_current(local)
             || !kind
             || one.candidate.component != other.candidate.component
+            || !one.candidate.transport.reaches(other.candidate.transport)
+            || (one.candidate.transport.is_tcp() && (self.is_tcp_needless() || !may_connect(other.address)))
             || !can_reach(one.candidate.kind, one.address.ip(), other.address.ip())
         {
             return;

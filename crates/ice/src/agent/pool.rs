@@ -80,7 +80,8 @@ impl Agent {
                 && before.address_policy == after.address_policy
                 && before.mdns == after.mdns
                 && before.loopback == after.loopback
-                && before.lite == after.lite;
+                && before.lite == after.lite
+                && (before.udp, before.tcp) == (after.udp, after.tcp);
             if same && components(before) <= components(after) {
                 // What is there stays, and what is missing follows.
                 return self.open_sockets(now);
@@ -104,6 +105,7 @@ impl Agent {
         for id in hosts {
             self.close_socket(id);
         }
+        self.close_tcp_except(&[]);
         self.retire_relays();
         self.locals.clear();
         self.sweep_relays(now);

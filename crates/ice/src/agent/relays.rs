@@ -85,6 +85,9 @@ impl Agent {
     pub(super) fn open_relays(&mut self) {
         let mut wanted = Vec::new();
         for server in self.servers.iter().filter(|server| server.config.kind == ServerKind::Turn) {
+            if server.config.transport == Transport::Udp && !self.config.udp {
+                continue;
+            }
             let Resolution::Known(addresses) = &server.addresses else { continue };
             for one in self.usable_addresses() {
                 let same_family = addresses.iter().find(|ip| ip.is_ipv4() == one.address.is_ipv4());
@@ -148,11 +151,15 @@ impl Agent {
         let path = Path::new(path.transport, path.local, path.remote);
         match self.relay_connecting(id) {
             Some(relay) => self.start_client(now, relay, path),
+            None if self.handle_stream_connected(now, id, path) => {}
             None => self.events.push_back(Event::CloseStream { path }),
         }
     }
 
     pub(super) fn handle_connect_failed(&mut self, now: Instant, id: ConnectId) {
+        if self.handle_stream_refused(id) {
+            return;
+        }
         if let Some(relay) = self.relay_connecting(id) {
             self.fail_relay(now, relay, None, "the connection to the server could not be opened");
         }
@@ -180,6 +187,9 @@ impl Agent {
     /// A connection is gone.
     pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
         let path = Path::new(path.transport, path.local, path.remote);
+        if self.handle_stream_closed(now, &path) {
+            return;
+        }
         let found = self
             .relays
             .iter()
@@ -394,7 +404,7 @@ impl Agent {
 
     pub(super) fn is_permitted(&self, base: Base, peer: IpAddr) -> bool {
         match base {
-            Base::Socket(_) => true,
+            Base::Socket(_) | Base::Tcp(_) => true,
             Base::Relay(id) => {
                 self.relays.get(&id).and_then(Relay::client).is_some_and(|client| client.is_permitted(peer))
             }
@@ -445,6 +455,7 @@ impl Agent {
         for id in hosts {
             self.close_socket(id);
         }
+        self.close_tcp_except(&[]);
         self.locals.clear();
         self.sweep_relays(now);
     }

@@ -8,7 +8,7 @@ use columba_stun::canonical;
 
 use super::{Agent, Event};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
-use crate::config::MdnsMode;
+use crate::config::{MdnsMode, TcpMode};
 use crate::event::{ResolveId, State};
 
 /// A candidate of the other side's, by its address.
@@ -69,8 +69,11 @@ impl Agent {
         let component = (1..=self.config.components.max(1)).contains(&candidate.component);
         let transport = match candidate.transport {
             CandidateTransport::Udp => candidate.port != 0,
-            CandidateTransport::Tcp(TcpType::Passive | TcpType::SimultaneousOpen) => self.config.tcp,
-            CandidateTransport::Tcp(TcpType::Active) => false,
+            CandidateTransport::Tcp(TcpType::Passive) => {
+                candidate.port != 0 && self.config.tcp != TcpMode::Off
+            }
+            // Where they come from is seen when they come.
+            CandidateTransport::Tcp(TcpType::Active | TcpType::SimultaneousOpen) => false,
         };
         component && transport
     }
@@ -101,11 +104,13 @@ impl Agent {
 
     fn add_remote_address(&mut self, now: Instant, candidate: Candidate, address: SocketAddr) {
         let ip = address.ip();
-        if ip.is_unspecified() || ip.is_multicast() || candidate.transport != CandidateTransport::Udp {
+        if ip.is_unspecified() || ip.is_multicast() {
             return;
         }
         let session = self.session().number;
-        if let Some((id, known)) = self.find_remote(session, candidate.component, address) {
+        if let Some((id, known)) =
+            self.find_remote(session, candidate.component, candidate.transport, address)
+        {
             if known.candidate.kind == CandidateKind::PeerReflexive {
                 // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are.
                 if let Some(known) = self.remotes.get_mut(&id) {
@@ -125,16 +130,16 @@ impl Agent {
         &mut self,
         session: u32,
         component: u8,
-        address: SocketAddr,
+        (transport, address): (CandidateTransport, SocketAddr),
         priority: u32,
     ) -> Option<u32> {
-        if let Some((id, _)) = self.find_remote(session, component, address) {
+        if let Some((id, _)) = self.find_remote(session, component, transport, address) {
             return Some(id);
         }
         let candidate = Candidate {
             foundation: format!("prflx{}", self.next_id).into(),
             component,
-            transport: CandidateTransport::Udp,
+            transport,
             priority,
             address: CandidateAddress::Ip(address.ip()),
             port: address.port(),
@@ -147,12 +152,19 @@ impl Agent {
         self.insert_remote(Remote { session, address, candidate })
     }
 
-    fn find_remote(&self, session: u32, component: u8, address: SocketAddr) -> Option<(u32, &Remote)> {
+    fn find_remote(
+        &self,
+        session: u32,
+        component: u8,
+        transport: CandidateTransport,
+        address: SocketAddr,
+    ) -> Option<(u32, &Remote)> {
         self.remotes
             .iter()
             .find(|(_, remote)| {
                 remote.session == session
                     && remote.address == address
+                    && remote.candidate.transport == transport
                     && remote.candidate.component == component
             })
             .map(|(id, remote)| (*id, remote))

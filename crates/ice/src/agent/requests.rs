@@ -46,6 +46,7 @@ impl Agent {
     pub(super) fn handle_stun(&mut self, now: Instant, base: Base, remote: SocketAddr, bytes: &[u8]) {
         let Ok(message) = Message::parse(bytes) else {
             self.counters.dropped += 1;
+            self.distrust_stream(base, remote);
             return;
         };
         match message.class() {
@@ -55,6 +56,7 @@ impl Agent {
             Class::Request if message.method() == Method::BINDING => {
                 if self.handle_request(now, base, remote, &message).is_none() {
                     self.counters.dropped += 1;
+                    self.distrust_stream(base, remote);
                 }
             }
             // A Binding indication keeps a NAT's binding open and says nothing else.
@@ -99,6 +101,7 @@ impl Agent {
             remote_ufrag: remote_ufrag.into(),
             embedded: request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value)),
         };
+        self.prove_stream(base, remote);
         self.respond(base, remote, request, number);
         if known_ufrag_missing(self, number) {
             // The answer needs no remote credentials; what the check brings about does.
@@ -203,7 +206,8 @@ impl Agent {
                 if self.is_chased(number, base, address.ip()) {
                     return;
                 }
-                let remote = self.remote_for(number, component, address, claim.priority);
+                let transport = self.remote_transport(base);
+                let remote = self.remote_for(number, component, (transport, address), claim.priority);
                 let Some(id) = remote.and_then(|remote| self.insert_pair(number, local, remote)) else {
                     return;
                 };

@@ -34,6 +34,10 @@ pub(super) struct Session {
     pub(super) restart_asked: bool,
     /// Since when no pair is valid, although one was.
     pub(super) lost_since: Option<Instant>,
+    /// Until when a connection that broke may be opened again before a restart is asked for.
+    pub(super) reconnecting_until: Option<Instant>,
+    /// Since when a direct pair of each component is selected.
+    pub(super) concluded: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,8 @@ impl Session {
             failed: false,
             restart_asked: false,
             lost_since: None,
+            reconnecting_until: None,
+            concluded: None,
         }
     }
 
@@ -144,7 +150,12 @@ impl Agent {
             }
         }
         // Of the old generation only what carries data stays; of the one before nothing, unless the old one never came so far.
-        let keep: Vec<PairId> = self.active.iter().copied().flatten().collect();
+        let mut keep: Vec<PairId> = self.active.iter().copied().flatten().collect();
+        // A connection that is silent would carry the new generation's checks into the same silence.
+        keep.retain(|id| {
+            let pair = self.pairs.get(id);
+            !pair.is_some_and(|pair| matches!(pair.base, Base::Tcp(_)) && self.is_dead(pair, now))
+        });
         let kept_session = keep.first().and_then(|id| self.pairs.get(id)).map(|pair| pair.session);
         self.remove_pairs(|pair| !keep.contains(&pair.id));
         let in_use: Vec<u32> = self.pairs.values().map(|pair| pair.remote).collect();

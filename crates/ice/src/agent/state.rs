@@ -101,11 +101,14 @@ impl Agent {
         let lost = self.session().lost_since.is_some();
         let dead = self.active_pairs().any(|pair| self.is_dead(pair, now));
         let renomination = self.config.renomination && self.session().renomination();
+        let reconnecting = self.session().reconnecting_until.filter(|until| *until > now);
         let alternative = self
             .pairs
             .values()
             .any(|pair| pair.session == self.session().number && pair.is_valid() && pair.missed == 0);
-        if lost || (dead && !(renomination && alternative)) {
+        if let Some(until) = reconnecting.filter(|_| lost) {
+            self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
+        } else if lost || (dead && !(renomination && alternative)) {
             self.ask_for_restart();
         }
     }

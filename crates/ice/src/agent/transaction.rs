@@ -168,7 +168,10 @@ impl Agent {
         let check = self.pairs.get(&pair).and_then(|pair| pair.check);
         let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);
         let Some(transaction) = check.and_then(|id| self.transactions.get_mut(&id)) else { return };
-        if transaction.prompts >= MAX_PROMPTS || now.saturating_duration_since(transaction.last) < RECENT {
+        if matches!(transaction.base, Base::Tcp(_))
+            || transaction.prompts >= MAX_PROMPTS
+            || now.saturating_duration_since(transaction.last) < RECENT
+        {
             return;
         }
         transaction.prompts += 1;

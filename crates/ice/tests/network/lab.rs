@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use columba_ice::framing::Reader;
+use columba_ice::framing::{Framing, Reader};
 use columba_ice::{
     Agent, Candidate, CandidateError, CandidateKind, ConnectId, Event, GatheringState, HEADROOM, Host,
     IceServer, Input, LocalAddress, Path, Received, RemoteParameters, Role, SelectedPair, ServerKind, State,
@@ -46,13 +46,18 @@ pub(crate) struct AgentHost {
     pub(crate) unsent: usize,
     pub(crate) wire: Wire,
     out: VecDeque<(Departure, Vec<u8>)>,
-    connects: BTreeMap<StreamId, (ConnectId, Transport, Reader)>,
-    paths: BTreeMap<StreamId, Path>,
+    connects: BTreeMap<StreamId, (ConnectId, Transport)>,
+    readers: BTreeMap<StreamId, Reader>,
+    /// The connections that are open.
+    pub(crate) paths: BTreeMap<StreamId, Path>,
     next_stream: u64,
     pub(crate) sockets: usize,
     /// Addresses on which a socket or a connection was wanted, and those to which anything went.
     pub(crate) bound: BTreeSet<IpAddr>,
     pub(crate) spoken_to: BTreeSet<IpAddr>,
+    pub(crate) listeners: usize,
+    /// The most connections that were open at once.
+    pub(crate) most_streams: usize,
 }
 
 impl AgentHost {
@@ -78,11 +83,14 @@ impl AgentHost {
             wire: Wire::default(),
             out: VecDeque::new(),
             connects: BTreeMap::new(),
+            readers: BTreeMap::new(),
             paths: BTreeMap::new(),
             next_stream: 0,
             sockets: 0,
             bound: BTreeSet::new(),
             spoken_to: BTreeSet::new(),
+            listeners: 0,
+            most_streams: 0,
         }
     }
 
@@ -151,13 +159,31 @@ impl AgentHost {
                 self.agent.handle_input(now, input);
             }
             Event::CloseUdp { .. } => self.sockets -= 1,
+            Event::Listen { id, address } => {
+                self.bound.insert(address);
+                let input = if self.addresses.iter().any(|one| one.address == address) {
+                    self.next_port += 1;
+                    self.listeners += 1;
+                    let local = SocketAddr::new(address, self.next_port);
+                    self.out.push_back((Departure::Listen(local), Vec::new()));
+                    Input::Listening { id, local }
+                } else {
+                    Input::ListenFailed { id }
+                };
+                self.agent.handle_input(now, input);
+            }
+            Event::CloseListener { local } => {
+                self.listeners -= 1;
+                self.out.push_back((Departure::Unlisten(local), Vec::new()));
+            }
             Event::Connect { id, local, remote, tls, framing } => {
                 self.bound.insert(local);
                 self.next_stream += 1;
                 self.next_port += 1;
                 let stream = StreamId(self.next_stream);
                 let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
-                self.connects.insert(stream, (id, transport, Reader::new(framing)));
+                self.connects.insert(stream, (id, transport));
+                self.readers.insert(stream, Reader::new(framing));
                 let local = SocketAddr::new(local, self.next_port);
                 self.out.push_back((Departure::Connect { stream, local, remote }, Vec::new()));
             }
@@ -165,6 +191,7 @@ impl AgentHost {
                 let found = self.paths.iter().find(|(_, one)| **one == path).map(|(id, _)| *id);
                 if let Some(id) = found {
                     self.paths.remove(&id);
+                    self.readers.remove(&id);
                     self.out.push_back((Departure::Close(id), Vec::new()));
                 }
             }
@@ -269,14 +296,14 @@ impl AgentHost {
     fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>) {
         match input {
             StreamInput::Connected { local, remote } => {
-                let Some((id, transport, _)) = self.connects.get(&stream) else { return };
-                let path = Path::new(*transport, local, remote);
-                self.paths.insert(stream, path);
-                self.agent.handle_input(now, Input::Connected { id: *id, path });
+                let Some((id, transport)) = self.connects.remove(&stream) else { return };
+                let path = Path::new(transport, local, remote);
+                self.open(stream, path);
+                self.agent.handle_input(now, Input::Connected { id, path });
             }
             StreamInput::Data(mut bytes) => {
-                let (Some(path), Some((.., reader))) =
-                    (self.paths.get(&stream).copied(), self.connects.get_mut(&stream))
+                let (Some(path), Some(reader)) =
+                    (self.paths.get(&stream).copied(), self.readers.get_mut(&stream))
                 else {
                     return;
                 };
@@ -298,13 +325,26 @@ impl AgentHost {
                 }
             }
             StreamInput::Closed => match (self.paths.remove(&stream), self.connects.remove(&stream)) {
-                (Some(path), _) => self.agent.handle_input(now, Input::Closed { path }),
-                (None, Some((id, ..))) => self.agent.handle_input(now, Input::ConnectFailed { id }),
+                (Some(path), _) => {
+                    self.readers.remove(&stream);
+                    self.agent.handle_input(now, Input::Closed { path });
+                }
+                (None, Some((id, _))) => self.agent.handle_input(now, Input::ConnectFailed { id }),
                 (None, None) => {}
             },
-            StreamInput::Accepted { .. } => {}
+            StreamInput::Accepted { local, remote } => {
+                let path = Path::new(Transport::Tcp, local, remote);
+                self.readers.insert(stream, Reader::new(Framing::Rfc4571));
+                self.open(stream, path);
+                self.agent.handle_input(now, Input::Accepted { path });
+            }
         }
         self.run(now);
+    }
+
+    fn open(&mut self, stream: StreamId, path: Path) {
+        self.paths.insert(stream, path);
+        self.most_streams = self.most_streams.max(self.paths.len());
     }
 }
 

@@ -10,5 +10,6 @@ mod policy;
 mod pool;
 mod scenarios;
 mod server;
+mod tcp;
 mod wire;
 mod worlds;

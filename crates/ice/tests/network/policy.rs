@@ -95,7 +95,7 @@ fn mode_2_uses_and_shows_one_address_of_each_family_by_the_default_route() {
     let lab = lab(Config { address_policy: AddressPolicy::DefaultRoute, ..Config::default() });
     let default = addresses(["192.168.0.7", "2001:db8:1::7"]);
     assert_eq!((bases(&lab), shown(&lab)), (default.clone(), default));
-    assert_eq!(lab.peer(ALICE).found.iter().filter(|one| one.kind == CandidateKind::Host).count(), 2);
+    assert_eq!(lab.peer(ALICE).found.iter().filter(|one| one.kind == CandidateKind::Host).count(), 2 * 3);
     assert!(lab.settled() && !lab.peer(ALICE).errors.is_empty());
 }
 

@@ -46,7 +46,9 @@ fn a_pool_is_filled_in_silence_and_handed_out_at_once() {
     assert!(alice.gathered, "nothing is left to be done");
     let mut kinds: Vec<_> = alice.found.iter().map(|one| one.kind).collect();
     kinds.sort();
-    assert_eq!(kinds, [CandidateKind::Host, CandidateKind::ServerReflexive, CandidateKind::Relayed]);
+    let host = CandidateKind::Host;
+    // One for datagrams, and two for connections.
+    assert_eq!(kinds, [host, host, host, CandidateKind::ServerReflexive, CandidateKind::Relayed]);
     lab.run_for(SECOND);
     assert_eq!(lab.network.stats().sent, sent, "and nothing is asked twice");
     lab.start_from(BOB);
@@ -171,7 +173,7 @@ fn a_pool_for_one_component_leaves_the_other_for_later() {
     lab.run_for(SECOND);
     let alice = lab.peer(ALICE);
     assert_eq!(alice.agent.gathering_state(), GatheringState::Complete);
-    assert_eq!((alice.sockets, alice.found.len()), (2, 4));
+    assert_eq!((alice.sockets, alice.listeners, alice.found.len()), (2, 2, 8));
 }
 
 #[test]
@@ -184,8 +186,8 @@ fn a_pool_follows_the_network() {
     lab.run_for(SECOND);
     lab.with(ALICE, |host, now| host.gather(now));
     let alice = lab.peer(ALICE);
-    assert!(alice.gathered && alice.sockets == 1);
-    assert_eq!(alice.found.len(), 2, "nothing of the network that was left");
+    assert!(alice.gathered && alice.sockets == 1 && alice.listeners == 1);
+    assert_eq!(alice.found.len(), 4, "nothing of the network that was left");
 }
 
 /// After a restart, and before its candidates are asked for, sockets of addresses that are gone go, too.

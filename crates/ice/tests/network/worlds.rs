@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use columba_ice::{CandidateKind, Config, LocalAddress, Role, ServerKind, State, Transport};
+use columba_ice::{
+    CandidateKind, CandidateTransport, Config, LocalAddress, Role, ServerKind, State, Transport,
+};
 use columba_netsim::{Firewall, Link, Nat, Router};
 
 use crate::lab::{ALICE, BOB, Lab, ip, servers, with_stun, with_turn};
@@ -114,6 +116,7 @@ fn ipv6_is_the_way_where_ipv4_has_none() {
     assert_eq!(lab.peer(ALICE).sockets, 2, "one for each usable address");
     // IPv6 comes first, but not all of IPv6 before IPv4 (RFC 8421).
     let hosts = lab.peer(ALICE).found.iter().filter(|one| one.kind == CandidateKind::Host);
+    let hosts = hosts.filter(|one| one.transport == CandidateTransport::Udp);
     let priorities: Vec<_> =
         hosts.map(|one| (one.socket_address().unwrap().is_ipv6(), one.priority)).collect();
     assert!(

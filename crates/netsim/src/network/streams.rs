@@ -82,7 +82,7 @@ impl<E: Endpoint> Network<E> {
 
     fn accept(&mut self, host: HostId, path: (SocketAddr, SocketAddr), id: ConnectionId) {
         let (local, remote) = path;
-        if !self.listening.contains(&local) {
+        if !self.listening.contains(&local) && !self.hosts[host.0].listening.contains(&local) {
             return self.emit_segment(host, path, id, Segment::Refused);
         }
         let stream = StreamId(ACCEPTED | self.hosts[host.0].accepted);

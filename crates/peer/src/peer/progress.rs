@@ -201,6 +201,8 @@ fn request(event: Ice) -> Option<Request> {
         Ice::Connect { id, local, remote, tls, framing } => {
             Request::Connect { id, local, remote, tls, framing }
         }
+        Ice::Listen { id, address } => Request::Listen { id, address },
+        Ice::CloseListener { local } => Request::CloseListener { local },
         Ice::CloseStream { path } => Request::CloseStream { path },
         Ice::Resolve { id, host } => Request::Resolve { id, host },
         Ice::ResolveMdns { id, host } => Request::ResolveMdns { id, host },

@@ -75,6 +75,9 @@ impl PeerHost {
                 let local = SocketAddr::new(*address, self.next_port);
                 self.peer.handle_input(now, Input::Bound { id: *id, local });
             }
+            Event::Request(Request::Listen { id, .. }) => {
+                self.peer.handle_input(now, Input::ListenFailed { id: *id });
+            }
             Event::NegotiationNeeded if self.offers => {
                 let offer = self.peer.set_local_description(now, None).unwrap();
                 assert_eq!(offer.kind, SdpType::Offer);

@@ -1,0 +1,481 @@
+//! TCP candidates (RFC 6544): listeners, connections to peers, and which pairs they carry.
+//!
+//! A connection is told by its base and the other end's address, as a datagram's path is, so that checks, consent and data know no
+//! difference. An active pair opens its connection when its turn for a check comes. A connection that was accepted shows by an
+//! authentic check to which pair it belongs; one that does not is closed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_stun::canonical;
+
+use super::addresses::Purpose;
+use super::pairs::{Pair, PairId};
+use super::{Agent, Base};
+use crate::candidate::{CandidateTransport, TcpType};
+use crate::config::{AddressPolicy, LocalAddress, TcpMode};
+use crate::event::{ConnectId, Event, ListenId};
+use crate::framing::Framing;
+use crate::path::Path;
+use crate::stats::PairState;
+
+/// Names a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TcpBaseId(pub(super) u32);
+
+/// Where connections begin or end.
+#[derive(Debug)]
+pub(super) struct TcpBase {
+    address: IpAddr,
+    component: u8,
+    end: End,
+    /// The configuration does not let it be used any more: it goes when its last pair does.
+    retired: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Connections are opened from any port.
+    Active,
+    /// They are accepted here, once the listener is there.
+    Passive(Option<SocketAddr>),
+}
+
+impl TcpBase {
+    pub(super) fn is_pending(&self) -> bool {
+        self.end == End::Passive(None)
+    }
+}
+
+/// A connection to a peer.
+#[derive(Debug)]
+pub(super) struct Stream {
+    leg: Leg,
+    /// When it is given up: it is not open yet, or nobody has shown yet whose it is.
+    pub(super) deadline: Option<Instant>,
+    opened: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leg {
+    Connecting(ConnectId),
+    Open(Path),
+}
+
+impl Stream {
+    fn path(&self) -> Option<Path> {
+        match self.leg {
+            Leg::Open(path) => Some(path),
+            Leg::Connecting(_) => None,
+        }
+    }
+
+    /// Whether it was accepted, and no authentic check has come.
+    fn is_unproven(&self) -> bool {
+        self.deadline.is_some() && self.path().is_some()
+    }
+}
+
+/// The port of active candidates (RFC 6544 §4.5): "discard", because nobody listens there.
+const DISCARD: u16 = 9;
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an accepted connection may take to show by a check whose it is.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+
+/// Accepted connections that have not shown yet whose they are, at most. Then the oldest is closed, so that strangers who connect and
+/// say nothing do not keep out the peer, whose check comes along with its connection.
+const MAX_UNPROVEN: usize = 16;
+
+/// How long after nomination connections that are not used are closed, and listeners (RFC 8445 §8.3: three seconds).
+const CONCLUSION: Duration = Duration::from_secs(3);
+
+/// A connection in use that has lasted so long is opened again if it breaks, before a restart is asked for.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// How long that may take.
+const RECONNECTION: Duration = Duration::from_secs(2);
+
+impl Agent {
+    /// Makes the TCP candidates of an address that are not there yet, and asks for the listener.
+    pub(super) fn open_tcp(&mut self, now: Instant, address: IpAddr, component: u8) {
+        let mode = self.config.tcp;
+        if self.config.is_relay_only() || mode == TcpMode::Off || self.is_tcp_needless() {
+            return;
+        }
+        if !self.config.lite && !self.has_tcp_base(address, component, |end| end == End::Active) {
+            let id = self.add_tcp_base(address, component, End::Active);
+            let local = SocketAddr::new(address, DISCARD);
+            self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(TcpType::Active));
+        }
+        // Nobody comes to an address that nobody is told.
+        let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
+        if mode == TcpMode::ActivePassive
+            && shown
+            && !self.has_tcp_base(address, component, |end| end != End::Active)
+        {
+            let id = self.add_tcp_base(address, component, End::Passive(None));
+            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address });
+        }
+    }
+
+    /// The same for every socket that is there: listeners are closed when nobody needs them, and a new generation may.
+    pub(super) fn open_missing_tcp(&mut self, now: Instant) {
+        let hosts = self.sockets.values().filter(|one| one.purpose == Purpose::Host && one.local.is_some());
+        for (address, component) in hosts.map(|one| (one.address, one.component)).collect::<Vec<_>>() {
+            self.open_tcp(now, address, component);
+        }
+    }
+
+    fn has_tcp_base(&self, address: IpAddr, component: u8, is: impl Fn(End) -> bool) -> bool {
+        let mut bases = self.tcp_bases.values();
+        bases.any(|base| base.address == address && base.component == component && is(base.end))
+    }
+
+    fn add_tcp_base(&mut self, address: IpAddr, component: u8, end: End) -> TcpBaseId {
+        let id = TcpBaseId(self.new_id());
+        self.tcp_bases.insert(id, TcpBase { address, component, end, retired: false });
+        id
+    }
+
+    pub(super) fn handle_listening(&mut self, now: Instant, id: ListenId, local: SocketAddr) {
+        let local = canonical(local);
+        let Some((id, base)) = self.listener(id).filter(|(_, base)| base.is_pending()) else {
+            // Not wanted any more, or never.
+            self.events.push_back(Event::CloseListener { local });
+            return;
+        };
+        base.end = End::Passive(Some(local));
+        let component = base.component;
+        self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(TcpType::Passive));
+    }
+
+    pub(super) fn handle_listen_failed(&mut self, id: ListenId) {
+        if let Some((id, _)) = self.listener(id).filter(|(_, base)| base.is_pending()) {
+            self.tcp_bases.remove(&id);
+        }
+    }
+
+    fn listener(&mut self, id: ListenId) -> Option<(TcpBaseId, &mut TcpBase)> {
+        let id = TcpBaseId(u32::try_from(id.0).ok()?);
+        self.tcp_bases.get_mut(&id).map(|base| (id, base))
+    }
+
+    /// Gathering goes on without listeners that are not there by now.
+    pub(super) fn give_up_listeners(&mut self) {
+        self.tcp_bases.retain(|_, base| !base.is_pending());
+    }
+
+    /// Somebody has connected to a listener.
+    pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
+        let path = Path::new(path.transport, path.local, path.remote);
+        let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end == End::Passive(Some(path.local));
+        let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
+            self.events.push_back(Event::CloseStream { path });
+            return;
+        };
+        let unproven = self.streams.iter().filter(|(_, stream)| stream.is_unproven());
+        if unproven.clone().count() >= MAX_UNPROVEN
+            && let Some(oldest) = unproven.min_by_key(|(_, stream)| stream.deadline).map(|(key, _)| *key)
+        {
+            self.close_stream(oldest);
+            self.counters.dropped += 1;
+        }
+        let stream = Stream { leg: Leg::Open(path), deadline: Some(now + INTRODUCTION), opened: now };
+        self.streams.insert((id, path.remote), stream);
+    }
+
+    /// Opens the connection that a pair needs; its check follows.
+    pub(super) fn connect(&mut self, now: Instant, pair: PairId) {
+        let Some((base, remote)) = self.pairs.get(&pair).map(|pair| (pair.base, pair.address)) else {
+            return;
+        };
+        let Base::Tcp(id) = base else { return };
+        let Some(local) =
+            self.tcp_bases.get(&id).filter(|base| base.end == End::Active).map(|base| base.address)
+        else {
+            // Only the other side can open it.
+            return self.handle_check_silence(pair);
+        };
+        if !self.streams.contains_key(&(id, remote)) {
+            let connect = ConnectId(u64::from(self.new_id()));
+            let framing = Framing::Rfc4571;
+            self.events.push_back(Event::Connect { id: connect, local, remote, tls: None, framing });
+            let stream = Stream { leg: Leg::Connecting(connect), deadline: Some(now + CONNECT), opened: now };
+            self.streams.insert((id, remote), stream);
+        }
+        if let Some(pair) = self.pairs.get_mut(&pair) {
+            pair.state = PairState::InProgress;
+        }
+    }
+
+    /// Whether that was a connection to a peer, which now is open.
+    pub(super) fn handle_stream_connected(&mut self, now: Instant, id: ConnectId, path: Path) -> bool {
+        let Some(key) = self.stream_connecting(id) else { return false };
+        if let Some(stream) = self.streams.get_mut(&key) {
+            *stream = Stream { leg: Leg::Open(path), deadline: None, opened: now };
+        }
+        for pair in self.pairs_on(key) {
+            if self.pairs.get(&pair).is_some_and(|pair| pair.state == PairState::InProgress) {
+                self.start_check(now, pair, false);
+            }
+        }
+        true
+    }
+
+    /// Whether that was a connection to a peer, which cannot be had.
+    pub(super) fn handle_stream_refused(&mut self, id: ConnectId) -> bool {
+        let Some(key) = self.stream_connecting(id) else { return false };
+        self.streams.remove(&key);
+        for pair in self.pairs_on(key) {
+            self.handle_check_silence(pair);
+        }
+        true
+    }
+
+    fn stream_connecting(&self, id: ConnectId) -> Option<(TcpBaseId, SocketAddr)> {
+        let found = self.streams.iter().find(|(_, stream)| stream.leg == Leg::Connecting(id));
+        found.map(|(key, _)| *key)
+    }
+
+    /// Whether that was a connection to a peer, which is gone.
+    pub(super) fn handle_stream_closed(&mut self, now: Instant, path: &Path) -> bool {
+        let Some(key) = self.stream_at(path) else { return false };
+        let Some(stream) = self.streams.remove(&key) else { return false };
+        let lasted = now.saturating_duration_since(stream.opened) >= LASTING;
+        self.forget_messages(key);
+        for pair in self.pairs_on(key) {
+            self.lose_connection(now, pair, lasted);
+        }
+        true
+    }
+
+    /// A pair's connection is gone: it is not valid any more. One that was in use is opened again by who opened it.
+    fn lose_connection(&mut self, now: Instant, id: PairId, lasted: bool) {
+        let again = lasted && self.active.contains(&Some(id));
+        self.handle_check_silence(id);
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        pair.nominated = false;
+        pair.nominate_on_success = false;
+        pair.claimed = None;
+        pair.silent_since = None;
+        pair.missed = 0;
+        let (number, base) = (pair.session, pair.base);
+        for session in &mut self.sessions {
+            session.selected.iter_mut().filter(|one| **one == Some(id)).for_each(|one| *one = None);
+        }
+        if !again || number != self.session().number {
+            return;
+        }
+        self.session_mut().reconnecting_until = Some(now + RECONNECTION);
+        let Base::Tcp(base) = base else { return };
+        if self.tcp_bases.get(&base).is_some_and(|base| base.end == End::Active)
+            && let Some(pair) = self.pairs.get_mut(&id)
+        {
+            pair.state = PairState::Waiting;
+            self.triggered.push_back(id);
+        }
+    }
+
+    /// Connections that did not open, or did not show whose they are.
+    pub(super) fn expire_streams(&mut self, now: Instant) {
+        let due = |(_, stream): &(&_, &Stream)| stream.deadline.is_some_and(|at| at <= now);
+        let due: Vec<_> = self.streams.iter().filter(due).map(|(key, _)| *key).collect();
+        for key in due {
+            self.close_stream(key);
+            for pair in self.pairs_on(key) {
+                self.handle_check_silence(pair);
+            }
+        }
+    }
+
+    /// The connection's end and its remote address, by its path.
+    pub(super) fn stream_at(&self, path: &Path) -> Option<(TcpBaseId, SocketAddr)> {
+        let path = Path::new(path.transport, path.local, path.remote);
+        self.streams.iter().find(|(_, stream)| stream.leg == Leg::Open(path)).map(|(key, _)| *key)
+    }
+
+    /// Where a connection goes, if it is open.
+    pub(super) fn stream_path(&self, base: TcpBaseId, remote: SocketAddr) -> Option<Path> {
+        self.streams.get(&(base, remote))?.path()
+    }
+
+    /// An authentic check has come over it.
+    pub(super) fn prove_stream(&mut self, base: Base, remote: SocketAddr) {
+        if let Base::Tcp(base) = base
+            && let Some(stream) = self.streams.get_mut(&(base, remote)).filter(|stream| stream.is_unproven())
+        {
+            stream.deadline = None;
+        }
+    }
+
+    /// Something has come over it that no peer would begin with.
+    pub(super) fn distrust_stream(&mut self, base: Base, remote: SocketAddr) {
+        if let Base::Tcp(base) = base
+            && self.streams.get(&(base, remote)).is_some_and(Stream::is_unproven)
+        {
+            self.close_stream((base, remote));
+        }
+    }
+
+    /// What the other side's candidate at the end of such a connection is.
+    pub(super) fn remote_transport(&self, base: Base) -> CandidateTransport {
+        match base {
+            Base::Socket(_) | Base::Relay(_) => CandidateTransport::Udp,
+            Base::Tcp(id) => {
+                let active = self.tcp_bases.get(&id).is_some_and(|base| base.end == End::Active);
+                CandidateTransport::Tcp(if active { TcpType::Passive } else { TcpType::Active })
+            }
+        }
+    }
+
+    fn pairs_on(&self, (base, remote): (TcpBaseId, SocketAddr)) -> Vec<PairId> {
+        let here = |pair: &&Pair| pair.base == Base::Tcp(base) && pair.address == remote;
+        self.pairs.values().filter(here).map(|pair| pair.id).collect()
+    }
+
+    /// Closes a connection; what hangs on it is its caller's business.
+    fn close_stream(&mut self, key: (TcpBaseId, SocketAddr)) {
+        if let Some(path) = self.streams.remove(&key).and_then(|stream| stream.path()) {
+            self.events.push_back(Event::CloseStream { path });
+        }
+        self.forget_messages(key);
+    }
+
+    fn forget_messages(&mut self, (base, remote): (TcpBaseId, SocketAddr)) {
+        let base = Base::Tcp(base);
+        self.outbox.retain(|one| one.base != base || one.remote != remote);
+        self.early.retain(|one| one.base != base || one.remote != remote);
+        self.transactions.retain(|_, one| one.base != base || one.remote != remote);
+    }
+
+    /// Closes what nobody needs: connections whose pairs have failed or gone, and after the nomination all that is not used.
+    pub(super) fn sweep_streams(&mut self, now: Instant) {
+        self.timers.conclude = None;
+        if !self.tcp_bases.is_empty() {
+            self.conclude(now);
+        }
+        let used = |id: &TcpBaseId| self.pairs.values().any(|pair| pair.base == Base::Tcp(*id));
+        let retired = self.tcp_bases.iter().filter(|(id, base)| base.retired && !used(id));
+        for id in retired.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.close_tcp_base(id);
+        }
+        let is_needed = |(base, remote): &(TcpBaseId, SocketAddr), stream: &Stream| {
+            let base = Base::Tcp(*base);
+            stream.is_unproven()
+                || self.early.iter().any(|one| one.base == base && one.remote == *remote)
+                || self.pairs.values().any(|pair| {
+                    pair.base == base && pair.address == *remote && (pair.is_valid() || pair.is_pending())
+                })
+        };
+        let unused = self.streams.iter().filter(|(key, stream)| !is_needed(key, stream));
+        for key in unused.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.close_stream(key);
+        }
+    }
+
+    fn conclude(&mut self, now: Instant) {
+        let session = self.session();
+        let number = session.number;
+        let selected: Option<Vec<&Pair>> = session
+            .selected
+            .iter()
+            .map(|id| self.pairs.get(id.as_ref()?).filter(|pair| pair.is_valid()))
+            .collect();
+        let Some(selected) = selected.filter(|pairs| pairs.iter().all(|pair| self.is_direct(pair))) else {
+            // None yet, or over a relay: a connection would be better.
+            self.session_mut().concluded = None;
+            return;
+        };
+        let needless = selected.iter().all(|pair| !matches!(pair.base, Base::Tcp(_)));
+        let concluded = *self.session_mut().concluded.get_or_insert(now) + CONCLUSION;
+        if needless {
+            let open: Vec<_> = self.streams.keys().copied().collect();
+            self.remove_pairs(|pair| match pair.base {
+                Base::Tcp(base) => pair.session == number && !open.contains(&(base, pair.address)),
+                _ => false,
+            });
+        }
+        if now < concluded {
+            self.timers.conclude = Some(concluded);
+            return;
+        }
+        let used = self.active.clone();
+        self.remove_pairs(|pair| {
+            matches!(pair.base, Base::Tcp(_)) && pair.session == number && !used.contains(&Some(pair.id))
+        });
+        if needless {
+            let listeners = self.tcp_bases.iter().filter(|(_, base)| base.end != End::Active);
+            for id in listeners.map(|(id, _)| *id).collect::<Vec<_>>() {
+                self.close_tcp_base(id);
+            }
+        }
+    }
+
+    /// Whether datagrams pass directly: then connections are of no use.
+    pub(super) fn is_tcp_needless(&self) -> bool {
+        let mut selected = self.session().selected.iter();
+        selected.all(|id| {
+            let pair = id.and_then(|id| self.pairs.get(&id)).filter(|pair| pair.is_valid());
+            pair.is_some_and(|pair| self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
+        })
+    }
+
+    /// What the configuration does not let be used any more, or lets be used again.
+    pub(super) fn retire_tcp(&mut self, usable: &[LocalAddress]) {
+        let none = self.config.is_relay_only() || self.config.tcp == TcpMode::Off;
+        let no_listeners = self.config.tcp != TcpMode::ActivePassive
+            || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
+        for base in self.tcp_bases.values_mut() {
+            base.retired = none
+                || (no_listeners && base.end != End::Active)
+                || !usable.iter().any(|one| one.address == base.address);
+        }
+    }
+
+    pub(super) fn is_tcp_current(&self, id: TcpBaseId) -> bool {
+        self.tcp_bases.get(&id).is_some_and(|base| !base.retired)
+    }
+
+    /// Closes what belongs to addresses that are gone.
+    pub(super) fn close_tcp_except(&mut self, kept: &[IpAddr]) {
+        let gone = |base: &TcpBase| !kept.contains(&base.address);
+        let gone: Vec<_> = self.tcp_bases.iter().filter(|(_, base)| gone(base)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.close_tcp_base(id);
+        }
+    }
+
+    fn close_tcp_base(&mut self, id: TcpBaseId) {
+        let Some(base) = self.tcp_bases.remove(&id) else { return };
+        if let End::Passive(Some(local)) = base.end {
+            self.events.push_back(Event::CloseListener { local });
+        }
+        let streams: Vec<_> = self.streams.keys().copied().filter(|(base, _)| *base == id).collect();
+        for key in streams {
+            self.close_stream(key);
+        }
+        self.remove_locals(Base::Tcp(id));
+    }
+}
+
+/// Whether a connection may be opened to there on a stranger's word: not to ports at which a host's own services are (as libwebrtc
+/// has it), but to those of the web, at which servers listen for peers behind walls.
+pub(super) fn may_connect(remote: SocketAddr) -> bool {
+    match remote.port() {
+        80 | 443 => !is_private(remote.ip()),
+        port => port >= FIRST_OPEN_PORT,
+    }
+}
+
+/// The ports below it are for services.
+const FIRST_OPEN_PORT: u16 = 1024;
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
