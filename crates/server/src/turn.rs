@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use columba_turn::server::{self, Rate, Transport};
 
-use crate::config::{Config, Listen, RelayOptions, Secret};
+use crate::config::{Config, Listen, RelayOptions, Secret, Switch};
 use crate::failure::Failure;
 use crate::http::{bind_sentence, no_such_family};
 use crate::relay::{BindError, Bound, RelayConfig};
@@ -72,6 +72,7 @@ pub(crate) fn relay_config(options: &RelayOptions, web: &[SocketAddr], secrets: 
         secrets: bytes(secrets),
         allow_peers: options.allow_peer.clone(),
         listeners: web.to_vec(),
+        mobility: options.turn_mobility == Switch::On,
         max_allocations: options.max_allocations as usize,
         max_allocations_per_credential: options.allocations_per_user,
         max_allocations_per_address: options.allocations_per_client,
@@ -145,6 +146,14 @@ mod tests {
         let asked_for = config(&["--stun-listen", &address.to_string()]);
         let failure = bind(&asked_for, false, &mut Vec::new()).unwrap_err();
         assert!(failure.to_string().contains("--stun-listen"), "{failure}");
+    }
+
+    #[test]
+    fn mobility_is_an_option() {
+        let mobility =
+            |arguments: &[&str]| relay_config(&config(arguments).options.relay, &[], &[]).server.mobility;
+        assert!(mobility(&[]));
+        assert!(!mobility(&["--turn-mobility", "off"]));
     }
 
     #[test]

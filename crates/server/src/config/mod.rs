@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-pub(crate) use self::options::{LogFormat, RelayOptions, ServeOptions, TlsMode, WebOptions};
+pub(crate) use self::options::{LogFormat, RelayOptions, ServeOptions, Switch, TlsMode, WebOptions};
 pub(crate) use self::units::{AllowedOrigin, Host, Listen, Secret};
 use crate::failure::Failure;
 

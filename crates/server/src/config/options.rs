@@ -139,6 +139,10 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "TIME", default_value = "12h")]
     pub(crate) credential_lifetime: Span,
 
+    /// Whether an allocation may follow its client to another network (RFC 8016), if the client asks for that
+    #[arg(long, value_name = "MODE", default_value = "on")]
+    pub(crate) turn_mobility: Switch,
+
     /// Allocations that one credential may have at a time
     #[arg(long, value_name = "N", default_value = "48")]
     pub(crate) allocations_per_user: u32,
@@ -162,6 +166,15 @@ pub(crate) struct RelayOptions {
     /// Bytes a second that may be relayed, in each direction
     #[arg(long, value_name = "SIZE", default_value = "100MB")]
     pub(crate) max_bandwidth: Size,
+}
+
+/// Something that is done or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is done.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// The limits of signaling.

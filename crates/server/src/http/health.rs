@@ -71,6 +71,11 @@ fn expose_relay(stats: &RelayStats, text: &mut Exposition) {
     text.gauge("columba_turn_relay_ports", "Relay ports held.", server.relays_live);
     for (name, help, value) in [
         ("columba_turn_allocations_total", "Allocations made.", server.allocations_total),
+        (
+            "columba_turn_allocations_moved_total",
+            "Times that an allocation followed its client to another address.",
+            server.allocations_moved,
+        ),
         ("columba_turn_successes_total", "Success responses.", server.successes),
         (
             "columba_turn_answers_withheld_total",

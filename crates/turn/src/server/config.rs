@@ -35,6 +35,10 @@ pub struct Config {
     /// [`Forward::ToPeer`](super::Forward::ToPeer) asks for it. When false, DONT-FRAGMENT is an unknown attribute
     /// as RFC 8656 section 7.2 wants it: 420. Default false.
     pub dont_fragment: bool,
+    /// Whether an allocation whose client asked for that can move with the client to another address (RFC 8016). Otherwise the
+    /// wish is refused with 405. Default true: moving takes a ticket that cannot be guessed and the credential that made the
+    /// allocation, which is more than everything else takes; and who does not ask for it costs nothing.
+    pub mobility: bool,
     /// How long the owner may take to grant a relay port before the request is answered with 508.
     /// Default 5 seconds.
     pub grant_timeout: Duration,
@@ -131,6 +135,7 @@ impl Default for Config {
             relay_ipv4: true,
             relay_ipv6: false,
             dont_fragment: false,
+            mobility: true,
             grant_timeout: Duration::from_secs(5),
             default_lifetime: Duration::from_secs(600),
             max_lifetime: Duration::from_secs(3600),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::path::FiveTuple;
 use super::table::{Slot, Token};
 
 /// What happens at a time.
@@ -16,6 +17,8 @@ pub(super) enum Deadline {
     Grant(Slot),
     /// Nobody came for a reserved port.
     Reservation(Token),
+    /// An allocation has moved away from a connection, which is of no use any more.
+    Left(FiveTuple),
 }
 
 impl Deadline {
@@ -26,6 +29,7 @@ impl Deadline {
             Self::Peers(_) => "permission or channel expired",
             Self::Grant(_) => "relay port not granted in time",
             Self::Reservation(_) => "reservation expired",
+            Self::Left(_) => "connection left",
         }
     }
 }

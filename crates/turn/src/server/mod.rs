@@ -6,6 +6,7 @@ mod config;
 mod credentials;
 mod deadlines;
 mod hash;
+mod mobility;
 mod nonce;
 mod path;
 mod policy;
@@ -38,6 +39,7 @@ use answers::Answers;
 use bucket::{Accounts, Bucket};
 use deadlines::Deadlines;
 use hash::Keyed;
+use mobility::Tickets;
 use nonce::Nonces;
 use policy::Policy;
 use relays::Reservation;
@@ -91,6 +93,8 @@ pub const DATAGRAM_OVERHEAD: usize = 28;
 /// * Username anonymity (USERHASH) is not offered, and the nonce says so: a time-limited username cannot be found from
 ///   its hash, because nobody keeps a list of them.
 /// * An allocation outlives its credential, see [`Config::expired_grace`].
+/// * An allocation that may move (RFC 8016) takes its ticket and its credential to be moved, and outlives its connection by a
+///   minute, see [`Config::mobility`].
 /// * Permissions are for addresses whose kind is allowed (see [`Config::allow_peers`]), and for the server's own
 ///   addresses, because two clients behind firewalls meet relay to relay there. Data to an own address is handed to the
 ///   allocation that has that relayed address within this process, or dropped.
@@ -103,6 +107,7 @@ pub struct Server {
     wall: UnixTime,
     nonces: Nonces,
     answers: Answers,
+    tickets: Tickets,
     table: Table,
     /// Who holds which relay; by its id.
     relays: HashMap<RelayId, Holder, Keyed>,
@@ -139,6 +144,8 @@ impl Server {
     pub fn new(mut config: Config, now: Instant, wall: UnixTime, rng: &mut impl CryptoRng) -> Self {
         let mut nonce_key = [0; 32];
         rng.fill_bytes(&mut nonce_key);
+        let mut ticket_key = [0; 32];
+        rng.fill_bytes(&mut ticket_key);
         let mut keyed = || Keyed::new(rng.next_u64(), rng.next_u64());
         // What a REALM attribute can hold (RFC 8489 section 14.9).
         config.realm = config.realm.chars().take(127).collect();
@@ -149,6 +156,7 @@ impl Server {
             wall,
             nonces: Nonces::new(&nonce_key, now, config.nonce_lifetime),
             answers: Answers::new(config.unauthenticated, keyed(), now),
+            tickets: Tickets::new(&ticket_key, keyed()),
             table: Table::new(keyed()),
             relays: HashMap::with_hasher(keyed()),
             by_address: HashMap::with_hasher(keyed()),
@@ -176,11 +184,7 @@ impl Server {
             Input::Message { tuple, data } => self.handle_message(now, tuple, data),
             Input::RelayGranted { id, relayed } => self.handle_granted(now, id, relayed),
             Input::RelayRefused { id, reason } => self.handle_refused(now, id, reason),
-            Input::ConnectionClosed { tuple } => {
-                if let Some(slot) = self.table.find(&tuple) {
-                    self.release(now, slot);
-                }
-            }
+            Input::ConnectionClosed { tuple } => self.handle_connection_closed(now, tuple),
         }
     }
 

@@ -122,7 +122,7 @@ pub enum Input<'a> {
         /// Why.
         reason: RefusalReason,
     },
-    /// A stream has ended, whoever ended it: its allocation is released.
+    /// A stream has ended, whoever ended it: its allocation is released, or waits a minute to be moved if it may be.
     ConnectionClosed {
         /// The stream.
         tuple: FiveTuple,
@@ -157,7 +157,7 @@ pub enum Event {
         id: RelayId,
     },
     /// Close this stream, after what is waiting for it in [`poll_transmit`](super::Server::poll_transmit) was sent: its
-    /// allocation has expired, or something came that is no STUN message, so that nobody knows where the next one
+    /// allocation has expired or moved elsewhere, or something came that is no STUN message, so that nobody knows where the next one
     /// begins.
     ConnectionClose {
         /// The stream.

@@ -111,7 +111,9 @@ impl Server {
         }
         let token = self.reserve(now, slot, &wishes);
         let granted = Granted { lifetime, token, missing };
-        let said = Said { tuple, transaction, relays: &relays, granted };
+        self.issue_ticket(slot);
+        let ticket = self.ticket_of(slot);
+        let said = Said { tuple, transaction, relays: &relays, granted, ticket };
         let built = said.build(&mut buf, &signer);
         let expires = now + lifetime;
         if let Some(allocation) = self.table.get_mut(slot) {
@@ -165,6 +167,9 @@ impl Server {
         let Some(allocation) = self.table.remove(slot) else { return };
         self.credentials.close(now, allocation.credential);
         self.addresses.close(now, allocation.address);
+        if let Some(mobility) = &allocation.mobility {
+            self.forget_mobility(now, mobility);
+        }
         if let Some(at) = allocation.peers.sweep_at {
             self.deadlines.cancel(at, Deadline::Peers(slot));
         }
@@ -221,6 +226,7 @@ impl Server {
                 self.schedule_sweep(now, slot);
             }
             Deadline::Grant(slot) => self.give_up_waiting(now, slot),
+            Deadline::Left(tuple) => self.push_event(Event::ConnectionClose { tuple }),
             Deadline::Reservation(token) => {
                 if let Some(reservation) = self.reservations.remove(&token) {
                     self.credentials.close(now, reservation.credential);

@@ -75,6 +75,7 @@ impl Server {
         } else {
             return Ok(Forward::Control);
         };
+        self.note_presence(now, outbound.slot, tuple);
         self.send_to_peer(now, outbound, buf)
     }
 

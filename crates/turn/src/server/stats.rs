@@ -26,6 +26,8 @@ pub struct Stats {
     pub control_bytes_out: u64,
     /// Allocations made.
     pub allocations_total: u64,
+    /// How often an allocation has followed its client to another address.
+    pub allocations_moved: u64,
     /// Allocations live.
     pub allocations_live: u64,
     /// Relay ports held: of live allocations, reserved, and being asked for.
@@ -46,7 +48,7 @@ pub struct Stats {
 }
 
 /// The error codes that the server answers with.
-pub const ERROR_CODES: [u16; 12] = [400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 508];
+pub const ERROR_CODES: [u16; 13] = [400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 486, 508];
 
 impl Stats {
     /// Error responses by code.

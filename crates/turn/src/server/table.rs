@@ -9,6 +9,7 @@ use columba_stun::{AddressFamily, ChannelNumber, ErrorCode, TransactionId};
 
 use super::bucket::AccountId;
 use super::hash::Keyed;
+use super::mobility::Mobility;
 use super::path::{FiveTuple, RelayId};
 use super::requests::Signer;
 
@@ -39,6 +40,8 @@ pub(super) struct Allocation {
     /// At most one of each family; empty while asking.
     pub(super) relays: Vec<Relay>,
     pub(super) peers: Peers,
+    /// If the client has asked for it.
+    pub(super) mobility: Option<Box<Mobility>>,
 }
 
 /// How far an allocation has come.
@@ -243,7 +246,7 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_tuple.len()
+        self.slots.len() - self.free.len()
     }
 
     pub(super) fn find(&self, tuple: &FiveTuple) -> Option<Slot> {
@@ -266,6 +269,21 @@ impl Table {
         self.by_tuple.insert(allocation.tuple, slot);
         self.slots[slot.0 as usize] = Some(allocation);
         slot
+    }
+
+    /// From now on an allocation is found by this 5-tuple, too.
+    pub(super) fn link(&mut self, tuple: FiveTuple, slot: Slot) {
+        self.by_tuple.insert(tuple, slot);
+    }
+
+    pub(super) fn unlink(&mut self, tuple: &FiveTuple) {
+        self.by_tuple.remove(tuple);
+    }
+
+    /// 5-tuples by which allocations are found.
+    #[cfg(test)]
+    pub(super) fn links(&self) -> usize {
+        self.by_tuple.len()
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Allocation> {

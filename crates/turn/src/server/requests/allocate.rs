@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_stun::attributes::{
-    AdditionalAddressFamily, AddressErrorInfo, ErrorInfo, EvenPort, Lifetime, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, XorMappedAddress, XorRelayedAddress,
+    AdditionalAddressFamily, AddressErrorInfo, ErrorInfo, EvenPort, Lifetime, MobilityTicket,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, XorMappedAddress, XorRelayedAddress,
 };
 use columba_stun::{
     AddressFamily, AttributeType, BuildError, Class, ErrorCode, MessageBuilder, Method, TransactionId,
@@ -13,6 +13,7 @@ use columba_stun::{
 
 use super::super::answers::prefix;
 use super::super::deadlines::Deadline;
+use super::super::mobility::{Mobility, Ticket};
 use super::super::path::{Event, FiveTuple, PortWish};
 use super::super::table::{
     Allocation, Asking, Granted, Holder, Live, Peers, Relay, Slot, Stage, Token, Wish, WishState,
@@ -25,6 +26,8 @@ use super::{Authentic, bad};
 #[derive(Debug, Clone, Copy)]
 struct Ask {
     lifetime: Duration,
+    /// Whether the allocation shall be able to move (RFC 8016).
+    mobile: bool,
     ports: Ports,
 }
 
@@ -43,6 +46,7 @@ pub(in super::super) struct Said<'a> {
     pub(in super::super) transaction: TransactionId,
     pub(in super::super) relays: &'a [Relay],
     pub(in super::super) granted: Granted,
+    pub(in super::super) ticket: Option<Ticket>,
 }
 
 impl Server {
@@ -64,7 +68,7 @@ impl Server {
         }
         let ask = self.read_ask(request)?;
         match ask.ports {
-            Ports::Reserved(token) => self.claim(now, request, ask.lifetime, token),
+            Ports::Reserved(token) => self.claim(now, request, ask, token),
             Ports::New { family, additional, even } => {
                 let wanted = [Some(family), additional];
                 if !wanted.into_iter().flatten().any(|family| self.relays_family(family)) {
@@ -72,7 +76,7 @@ impl Server {
                 }
                 let count = if even.is_some_and(|even| even.reserve_next) { 2 } else { 1 };
                 self.has_quota(request, count)?;
-                self.ask_for_ports(now, request, ask.lifetime, wanted, even);
+                self.ask_for_ports(now, request, ask, wanted, even);
                 Ok(())
             }
         }
@@ -91,6 +95,7 @@ impl Server {
                     transaction: allocation.transaction,
                     relays: &allocation.relays,
                     granted: live.granted,
+                    ticket: allocation.mobility.as_ref().and_then(|mobility| mobility.ticket()),
                 };
                 let mut buf = [0; MAX_ANSWER];
                 let built = said.build(&mut buf, &request.signer);
@@ -110,13 +115,20 @@ impl Server {
             return Err(ErrorCode::UNSUPPORTED_TRANSPORT);
         }
         let lifetime = self.lifetime(message.get::<Lifetime>().map_err(bad)?);
+        let mobile = match message.get::<MobilityTicket<'_>>().map_err(bad)? {
+            None => false,
+            Some(_) if !self.config.mobility => return Err(ErrorCode::MOBILITY_FORBIDDEN),
+            Some(MobilityTicket([])) => true,
+            // Nobody has a ticket for what is not there yet.
+            Some(_) => return Err(ErrorCode::BAD_REQUEST),
+        };
         let family = message.get::<RequestedAddressFamily>().map_err(bad)?;
         let additional = message.get::<AdditionalAddressFamily>().map_err(bad)?;
         let even = message.get::<EvenPort>().map_err(bad)?;
         if let Some(ReservationToken(token)) = message.get::<ReservationToken>().map_err(bad)? {
             let alone = family.is_none() && additional.is_none() && even.is_none();
             return if alone {
-                Ok(Ask { lifetime, ports: Ports::Reserved(token) })
+                Ok(Ask { lifetime, mobile, ports: Ports::Reserved(token) })
             } else {
                 Err(ErrorCode::BAD_REQUEST)
             };
@@ -135,7 +147,7 @@ impl Server {
             None => AddressFamily::Ipv4,
             Some(family) => family.family().ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?,
         };
-        Ok(Ask { lifetime, ports: Ports::New { family, additional, even } })
+        Ok(Ask { lifetime, mobile, ports: Ports::New { family, additional, even } })
     }
 
     fn relays_family(&self, family: AddressFamily) -> bool {
@@ -166,7 +178,7 @@ impl Server {
         &mut self,
         now: Instant,
         request: &Authentic<'_>,
-        lifetime: Duration,
+        ask: Ask,
         wanted: [Option<AddressFamily>; 2],
         even: Option<EvenPort>,
     ) {
@@ -186,8 +198,8 @@ impl Server {
             .collect();
         let deadline = now + self.config.grant_timeout;
         let signer = request.signer.clone();
-        let asking = Box::new(Asking { wishes: wishes.clone(), lifetime, signer, deadline });
-        let slot = self.enter(now, request, Stage::Asking(asking));
+        let asking = Box::new(Asking { wishes: wishes.clone(), lifetime: ask.lifetime, signer, deadline });
+        let slot = self.enter(now, request, Stage::Asking(asking), ask.mobile);
         self.deadlines.set(deadline, Deadline::Grant(slot));
         for wish in wishes {
             let WishState::Waiting(id) = wish.state else { continue };
@@ -206,7 +218,7 @@ impl Server {
         &mut self,
         now: Instant,
         request: &Authentic<'_>,
-        lifetime: Duration,
+        Ask { lifetime, mobile, .. }: Ask,
         token: Token,
     ) -> Result<(), ErrorCode> {
         let reservation = self
@@ -221,13 +233,14 @@ impl Server {
             self.addresses.close(now, reservation.address);
         }
         let granted = Granted { lifetime, token: None, missing: None };
-        let slot = self.enter(now, request, Stage::Live(Live { expires: now + lifetime, granted }));
+        let slot = self.enter(now, request, Stage::Live(Live { expires: now + lifetime, granted }), mobile);
+        self.issue_ticket(slot);
         self.go_live(slot, vec![relay], now + lifetime);
         self.repeat(slot, request)
     }
 
     /// Enters a new allocation into the table and the accounts.
-    fn enter(&mut self, now: Instant, request: &Authentic<'_>, stage: Stage) -> Slot {
+    fn enter(&mut self, now: Instant, request: &Authentic<'_>, stage: Stage, mobile: bool) -> Slot {
         let username: Arc<str> = Arc::from(request.username);
         let credential = self.credentials.open(now, Arc::clone(&username));
         let address = self.addresses.open(now, prefix(request.tuple.client().ip(), 32, 64));
@@ -240,6 +253,7 @@ impl Server {
             stage,
             relays: Vec::new(),
             peers: Peers::default(),
+            mobility: mobile.then(|| Box::new(Mobility::default())),
         })
     }
 }
@@ -260,6 +274,9 @@ impl Said<'_> {
             builder.push(&ReservationToken(token))?;
         }
         builder.push(&XorMappedAddress(self.tuple.client()))?;
+        if let Some(ticket) = &self.ticket {
+            builder.push(&MobilityTicket(ticket))?;
+        }
         signer.sign(&mut builder)?;
         Ok(builder.finish())
     }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use columba_stun::attributes::{Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username};
+use columba_stun::attributes::{
+    MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username,
+};
 use columba_stun::{
     AttributeType, BuildError, ErrorCode, IntegrityKey, IntegrityKind, Message, MessageBuilder, Method,
 };
@@ -71,7 +73,7 @@ impl Server {
         let wall = self.wall(now);
         if wall > expiry.0 {
             let within_grace = wall <= expiry.0.saturating_add(self.config.expired_grace);
-            if !(within_grace && self.keeps(&tuple, username, message.method())) {
+            if !(within_grace && self.keeps(&tuple, username, &message)) {
                 return Err(UNAUTHENTICATED);
             }
         }
@@ -93,9 +95,11 @@ impl Server {
     }
 
     /// Whether the request keeps a live allocation of this very user going.
-    fn keeps(&self, tuple: &FiveTuple, username: &str, method: Method) -> bool {
-        let allocation = self.table.find(tuple).and_then(|slot| self.table.get(slot));
-        method != Method::ALLOCATE
+    fn keeps(&self, tuple: &FiveTuple, username: &str, message: &Message<'_>) -> bool {
+        let ticket = || message.get::<MobilityTicket<'_>>().ok().flatten();
+        let slot = self.table.find(tuple).or_else(|| self.tickets.holder(ticket()?.0));
+        let allocation = slot.and_then(|slot| self.table.get(slot));
+        message.method() != Method::ALLOCATE
             && allocation.is_some_and(|a| *a.username == *username && matches!(a.stage, Stage::Live(_)))
     }
 }

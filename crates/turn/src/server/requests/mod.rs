@@ -104,8 +104,16 @@ impl Server {
     }
 
     /// The live allocation that a request is about, if its sender may change it.
-    fn allocation_of(&mut self, request: &Authentic<'_>) -> Result<(Slot, &mut Allocation), ErrorCode> {
+    fn allocation_of(
+        &mut self,
+        now: Instant,
+        request: &Authentic<'_>,
+    ) -> Result<(Slot, &mut Allocation), ErrorCode> {
         let slot = self.table.find(&request.tuple).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        let is_owner = |allocation: &Allocation| *allocation.username == *request.username;
+        if self.table.get(slot).is_some_and(is_owner) {
+            self.note_presence(now, slot, &request.tuple);
+        }
         let allocation = self.table.get_mut(slot).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if *allocation.username != *request.username {
             return Err(ErrorCode::WRONG_CREDENTIALS);

@@ -29,9 +29,9 @@ impl Server {
             return Err(ErrorCode::BAD_REQUEST);
         }
         let max = self.config.max_permissions;
-        let (slot, _) = self.allocation_of(request)?;
+        let (slot, _) = self.allocation_of(now, request)?;
         ips.iter().try_for_each(|ip| self.admit_peer(slot, *ip))?;
-        let (_, allocation) = self.allocation_of(request)?;
+        let (_, allocation) = self.allocation_of(now, request)?;
         allocation.peers.forget(now);
         if !allocation.peers.has_room_for(&ips, max) {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
@@ -54,7 +54,7 @@ impl Server {
         let number = request.message.get::<ChannelNumber>().map_err(bad)?.ok_or(ErrorCode::BAD_REQUEST)?;
         let XorPeerAddress(peer) =
             request.message.get::<XorPeerAddress>().map_err(bad)?.ok_or(ErrorCode::BAD_REQUEST)?;
-        let (slot, _) = self.allocation_of(request)?;
+        let (slot, _) = self.allocation_of(now, request)?;
         self.admit_peer(slot, peer.ip())?;
         self.bind_channel(now, request, number, peer)?;
         self.schedule_sweep(now, slot);
@@ -73,7 +73,7 @@ impl Server {
             return Err(ErrorCode::FORBIDDEN);
         }
         let (max_channels, max_permissions) = (self.config.max_channels, self.config.max_permissions);
-        let (_, allocation) = self.allocation_of(request)?;
+        let (_, allocation) = self.allocation_of(now, request)?;
         allocation.peers.forget(now);
         allocation.peers.may_bind(now, number, peer, max_channels).map_err(|clash| match clash {
             Clash::Bound => ErrorCode::BAD_REQUEST,

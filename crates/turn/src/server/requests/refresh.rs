@@ -1,12 +1,15 @@
-//! Refresh: keep an allocation, or give it back (RFC 8656 section 8).
+//! Refresh: keep an allocation, give it back (RFC 8656 section 8), or have it moved (RFC 8016 section 3.2).
 
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{Lifetime, RequestedAddressFamily};
+use columba_stun::attributes::{Lifetime, MobilityTicket, RequestedAddressFamily};
 use columba_stun::{AddressFamily, AttributeType, ErrorCode};
 
 use super::super::Server;
+use super::super::answers::prefix;
 use super::super::deadlines::Deadline;
+use super::super::mobility::Ticket;
+use super::super::path::FiveTuple;
 use super::super::table::{Slot, Stage};
 use super::{Authentic, bad};
 
@@ -17,29 +20,94 @@ impl Server {
         }
         let asked = request.message.get::<Lifetime>().map_err(bad)?;
         let family = request.message.get::<RequestedAddressFamily>().map_err(bad)?;
-        let (slot, allocation) = self.allocation_of(request)?;
+        let ticket = request.message.get::<MobilityTicket<'_>>().map_err(bad)?;
+        let slot = match &ticket {
+            None => self.allocation_of(now, request)?.0,
+            Some(MobilityTicket(ticket)) => self.allocation_by(request, ticket)?,
+        };
+        let has_relay = |family| self.relay_for(slot, family).is_some();
         let family = match family {
             None => None,
-            Some(family) => Some(
-                family
-                    .family()
-                    .filter(|family| allocation.relay(*family).is_some())
-                    .ok_or(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH)?,
-            ),
+            Some(family) => {
+                let family = family.family().filter(|family| has_relay(*family));
+                Some(family.ok_or(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH)?)
+            }
         };
-        let lifetime = if asked == Some(Lifetime(0)) {
+        if asked == Some(Lifetime(0)) {
             self.give_back(now, slot, family);
-            Duration::ZERO
-        } else {
-            let lifetime = self.lifetime(asked);
-            self.prolong(slot, now + lifetime);
-            lifetime
-        };
+            return self.confirm(request, Duration::ZERO, None);
+        }
+        if let Some(MobilityTicket(ticket)) = ticket {
+            self.move_here(now, slot, request, ticket);
+        }
+        let lifetime = self.lifetime(asked);
+        self.prolong(slot, now + lifetime);
+        let ticket = ticket.and_then(|_| self.ticket_of(slot));
+        self.confirm(request, lifetime, ticket)
+    }
+
+    fn confirm(
+        &mut self,
+        request: &Authentic<'_>,
+        lifetime: Duration,
+        ticket: Option<Ticket>,
+    ) -> Result<(), ErrorCode> {
         self.accept(request, |builder| {
             builder.push(&Lifetime(lifetime.as_secs() as u32))?;
+            if let Some(ticket) = &ticket {
+                builder.push(&MobilityTicket(ticket))?;
+            }
             Ok(())
         });
         Ok(())
+    }
+
+    /// The live allocation that a ticket is for, if its bearer may have it moved here (RFC 8016 section 3.2.2).
+    fn allocation_by(&self, request: &Authentic<'_>, ticket: &[u8]) -> Result<Slot, ErrorCode> {
+        if !self.config.mobility {
+            return Err(ErrorCode::MOBILITY_FORBIDDEN);
+        }
+        let here = self.table.find(&request.tuple);
+        let slot = match here.filter(|slot| self.is_repeated_move(*slot, request)) {
+            Some(slot) => slot,
+            None => self.tickets.holder(ticket).ok_or(ErrorCode::ALLOCATION_MISMATCH)?,
+        };
+        let allocation = self.table.get(slot).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        if *allocation.username != *request.username {
+            return Err(ErrorCode::WRONG_CREDENTIALS);
+        }
+        if here.is_some_and(|other| other != slot) {
+            return Err(ErrorCode::ALLOCATION_MISMATCH);
+        }
+        if self.is_repeated_move(slot, request) {
+            return Ok(slot);
+        }
+        if allocation.tuple == request.tuple {
+            // Nothing has moved.
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        let of = |tuple: &FiveTuple| prefix(tuple.client().ip(), 32, 64);
+        let (before, after) = (of(&allocation.tuple), of(&request.tuple));
+        if here.is_none()
+            && before != after
+            && self.addresses.open_of(&after) >= self.config.max_allocations_per_address
+        {
+            return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
+        }
+        Ok(slot)
+    }
+
+    /// Whether this very request has moved the allocation here already, and its answer was lost or it came twice.
+    fn is_repeated_move(&self, slot: Slot, request: &Authentic<'_>) -> bool {
+        let mobility = self.table.get(slot).and_then(|allocation| allocation.mobility.as_ref());
+        self.table.find(&request.tuple) == Some(slot)
+            && mobility.is_some_and(|mobility| mobility.is_moved_by(request.message.transaction_id()))
+    }
+
+    fn move_here(&mut self, now: Instant, slot: Slot, request: &Authentic<'_>, ticket: &[u8]) {
+        if !self.is_repeated_move(slot, request) {
+            self.begin_move(now, slot, request.tuple, request.message.transaction_id(), ticket);
+        }
     }
 
     /// The lifetime that a client gets who asks for this one (RFC 8656 section 7.2): not longer than the maximum, not
@@ -65,7 +133,7 @@ impl Server {
         }
     }
 
-    fn prolong(&mut self, slot: Slot, until: Instant) {
+    pub(in super::super) fn prolong(&mut self, slot: Slot, until: Instant) {
         let Some(Stage::Live(live)) = self.table.get_mut(slot).map(|a| &mut a.stage) else { return };
         self.deadlines.cancel(live.expires, Deadline::Allocation(slot));
         live.expires = until;

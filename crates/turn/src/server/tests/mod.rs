@@ -5,6 +5,7 @@ mod allocations;
 mod authentication;
 mod harness;
 mod limits;
+mod mobility;
 mod relaying;
 
 pub(super) use harness::start;
