@@ -194,6 +194,7 @@ impl Agent {
         let transaction = Transaction::new(kind, base, remote, Box::default(), now, timeout, now + timeout);
         self.transactions.insert(transaction_id, transaction);
         if let Some(pair) = self.pairs.get_mut(&id) {
+            pair.asked = Some(now);
             pair.counters.consent_requests_sent += 1;
         }
     }
@@ -349,6 +350,9 @@ impl Agent {
             }
         }
         self.schedule_consent(now, id);
+        if !was_valid {
+            self.doubt_selected(now, id);
+        }
         if nominate && self.role == Role::Controlling {
             self.select(now, id);
         } else if claimed {

@@ -4,17 +4,24 @@ use std::time::{Duration, Instant};
 
 use super::pairs::{Pair, PairId};
 use super::{Agent, Base};
-use crate::event::Event;
+use crate::event::{Event, Role};
 use crate::stats::PairState;
 
 /// Valid pairs kept alive beside the one in use.
 const RESERVE: usize = 3;
 
 /// When data goes out and nothing comes back for so long, the path is asked.
-const SUSPICION: Duration = Duration::from_millis(750);
+const SUSPICION: Duration = Duration::from_millis(500);
 
 /// A consent check without an answer for so long counts as missed, if the path's round-trip time does not say otherwise.
 const CONSENT_RTO: Duration = Duration::from_millis(400);
+
+/// The same where another path is known to work: to leave too early costs little then.
+const QUICK_CONSENT_RTO: Duration = Duration::from_millis(150);
+
+/// When another pair becomes valid and nothing has come for so long over the one in use, that is asked whether it still works: the other
+/// side may have lost an address.
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// The longest such time.
 const MAX_CONSENT_RTO: Duration = Duration::from_secs(3);
@@ -67,21 +74,53 @@ impl Agent {
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
             pair.next_check = None;
             if pair.is_valid() {
-                let timeout = pair.round_trip.map_or(CONSENT_RTO, |time| time * 2);
-                self.send_consent_check(now, id, timeout.clamp(CONSENT_RTO, MAX_CONSENT_RTO));
+                let timeout = self.consent_rto(id);
+                self.send_consent_check(now, id, timeout);
                 self.schedule_consent(now, id);
             }
         }
     }
 
+    fn consent_rto(&self, id: PairId) -> Duration {
+        let Some(pair) = self.pairs.get(&id) else { return CONSENT_RTO };
+        let Some(round_trip) = pair.round_trip else { return CONSENT_RTO };
+        let is_alternative = |other: &Pair| {
+            let same = other.session == pair.session && other.component == pair.component;
+            same && other.id != id && other.is_valid() && other.missed == 0
+        };
+        let shortest = if self.pairs.values().any(is_alternative) { QUICK_CONSENT_RTO } else { CONSENT_RTO };
+        (round_trip * 2).clamp(shortest, MAX_CONSENT_RTO)
+    }
+
     /// A consent check was answered.
     pub(super) fn handle_consent(&mut self, now: Instant, id: PairId) {
-        if let Some(pair) = self.pairs.get_mut(&id) {
-            pair.answered = Some(now);
-            pair.silent_since = None;
-            pair.missed = 0;
-        }
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        // One that was nominated and only seemed silent is as good again.
+        let claimed = pair.missed > 0 && pair.is_meant(now);
+        pair.answered = Some(now);
+        pair.silent_since = None;
+        pair.missed = 0;
         self.schedule_consent(now, id);
+        if claimed && self.role == Role::Controlled {
+            self.accept_nomination(now, id);
+        }
+    }
+
+    /// A pair has become valid: whether that in use still works is asked, unless something has just come that way.
+    pub(super) fn doubt_selected(&mut self, now: Instant, id: PairId) {
+        let Some((number, component)) = self.pairs.get(&id).map(|pair| (pair.session, pair.component)) else {
+            return;
+        };
+        let session = self.session_numbered(number);
+        let selected = session.and_then(|session| *session.selected.get(usize::from(component) - 1)?);
+        let Some(pair) = selected.filter(|other| *other != id).and_then(|id| self.pairs.get_mut(&id)) else {
+            return;
+        };
+        let heard = pair.heard.max(pair.counters.last_packet_received);
+        let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= DOUBT);
+        if silent && pair.missed == 0 && !pair.is_asked() {
+            pair.next_check = Some(now);
+        }
     }
 
     /// A consent check was not answered: the next follows soon, and the pairs in reserve are asked, too.
@@ -129,7 +168,7 @@ impl Agent {
         let heard = pair.heard.max(pair.counters.last_packet_received);
         let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= SUSPICION);
         // One question at a time: the answer or its absence leads to the next.
-        if silent && pair.missed == 0 && pair.next_check.is_some_and(|at| at > now + SUSPICION) {
+        if silent && pair.missed == 0 && !pair.is_asked() {
             pair.next_check = Some(now);
         }
     }

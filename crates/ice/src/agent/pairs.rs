@@ -42,6 +42,8 @@ pub(super) struct Pair {
     pub(super) nominating: bool,
     /// When anything authentic last came from there.
     pub(super) heard: Option<Instant>,
+    /// When a check of consent was last sent.
+    pub(super) asked: Option<Instant>,
     /// When a check was last answered: consent (RFC 7675).
     pub(super) answered: Option<Instant>,
     /// When a check last failed although the other side's came through all the while.
@@ -63,6 +65,11 @@ impl Pair {
     /// Whether the controlling side has nominated it a short while ago, without a number.
     pub(super) fn is_meant(&self, now: Instant) -> bool {
         self.claimed.is_some_and(|at| now.saturating_duration_since(at) < STALE_NOMINATION)
+    }
+
+    /// Whether a check of consent is on its way, and not missed yet.
+    pub(super) fn is_asked(&self) -> bool {
+        self.missed == 0 && self.asked.is_some_and(|asked| self.answered.is_none_or(|at| at < asked))
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -163,6 +170,7 @@ impl Agent {
             claimed: None,
             nominating: false,
             heard: None,
+            asked: None,
             answered: None,
             one_way: None,
             silent_since: None,

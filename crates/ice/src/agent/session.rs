@@ -120,9 +120,12 @@ impl Agent {
             self.events.push_back(Event::RoleChanged(self.role));
         }
         let key = IntegrityKey::short_term(&remote.credentials.pwd);
+        let trickles = remote.trickle;
         let session = self.session_mut();
         session.remote = Some(RemoteSide { parameters: remote, key });
         session.started = Some(now);
+        // Who does not trickle has said all there is.
+        session.ended |= !trickles;
         for candidate in std::mem::take(&mut self.held) {
             self.add_remote_candidate(now, candidate);
         }

@@ -158,11 +158,7 @@ fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
             lab.run_for(Duration::from_millis(20));
         }
         let took = lab.network.now() - start;
-        assert!(
-            took <= SECOND * 2 + Duration::from_millis(300),
-            "seed {seed}: {took:?}\n{}",
-            lab.network.trace()
-        );
+        assert!(took <= SECOND * 2, "seed {seed}: {took:?}\n{}", lab.network.trace());
         assert!(lab.connected());
     }
 }
@@ -246,4 +242,120 @@ fn nats_that_never_meet_make_no_storm() {
             assert!(peer.agent.stats().pairs.len() < 15);
         }
     }
+}
+
+/// Alice leaves her network, which nobody tells Bob, and comes into another one: a phone that goes out of the house. Both send all the
+/// while.
+#[test]
+fn data_goes_over_a_new_interface_within_a_second_of_its_appearance() {
+    let step = Duration::from_millis(10);
+    for (seed, mover, gap, idle) in [
+        (1, ALICE, Duration::ZERO, Duration::ZERO),
+        (2, BOB, Duration::ZERO, Duration::ZERO),
+        (3, ALICE, SECOND / 2, Duration::ZERO),
+        (4, BOB, SECOND / 2, Duration::ZERO),
+        (5, ALICE, SECOND * 4, Duration::ZERO),
+        (6, BOB, SECOND * 4, Duration::ZERO),
+        (7, ALICE, Duration::ZERO, SECOND * 20),
+        (8, BOB, Duration::ZERO, SECOND * 20),
+    ] {
+        let routers = [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)];
+        let mut lab = Lab::two_homes(routers, &with_stun(), seed);
+        // What a candidate takes from one side to the other.
+        lab.delay = Duration::from_millis(100);
+        lab.start();
+        assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
+        lab.run_for(SECOND * 3 + idle);
+        let talk = |lab: &mut Lab, time: Duration, word: &[u8]| {
+            for _ in 0..time.as_millis() / step.as_millis() {
+                for index in [ALICE, BOB] {
+                    lab.with(index, |host, now| host.send(now, word));
+                }
+                lab.run_for(step);
+            }
+        };
+        if idle.is_zero() {
+            talk(&mut lab, SECOND * 2, b"\x80old");
+        }
+        let old = lab.interfaces[mover];
+        lab.network.set_up(old, false);
+        talk(&mut lab, gap, b"\x80old");
+        let next = lab.add_home(behind("198.51.100.3", Nat::PORT));
+        let new = lab.network.attach(
+            lab.peers[mover],
+            next,
+            crate::lab::ip("172.16.0.7"),
+            Link::with_delay(Duration::from_millis(10)),
+        );
+        lab.network.set_up(new, true);
+        let appeared = lab.network.now();
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, _| host.heard.clear());
+        }
+        let mut took = [None; 2];
+        while took.iter().any(Option::is_none) && lab.network.now() - appeared < SECOND * 5 {
+            talk(&mut lab, step, b"\x80new");
+            for index in [ALICE, BOB] {
+                if took[index].is_none() && lab.peer(index).heard.iter().any(|data| data == b"\x80new") {
+                    took[index] = Some(lab.network.now() - appeared);
+                }
+            }
+        }
+        assert!(
+            took.iter().all(|took| took.is_some_and(|took| took <= SECOND)),
+            "seed {seed}: {took:?}\n{}",
+            lab.network.trace()
+        );
+        let used = lab.peer(mover).selected.last().unwrap().path.local.ip();
+        assert_eq!(used, crate::lab::ip("172.16.0.7"));
+        assert!(lab.connected());
+    }
+}
+
+/// Without another path, or without leave to take it, the application is asked for a restart: as soon as the path is known to be dead.
+#[test]
+fn a_restart_is_asked_for_within_two_seconds_where_there_is_no_other_way() {
+    for renomination in [true, false] {
+        let config = Config { renomination, ..Config::default() };
+        let mut lab = Lab::one_lan([config.clone(), config], Duration::from_millis(20), 12);
+        if !renomination {
+            // There is a living path, which may not be taken.
+            let other = lab.network.add_zone();
+            for (index, address) in ["10.1.0.1", "10.1.0.2"].into_iter().enumerate() {
+                let link = Link::with_delay(Duration::from_millis(5));
+                lab.network.attach(lab.peers[index], other, crate::lab::ip(address), link);
+                lab.with(index, |host, _| host.addresses.push(crate::lab::ip(address).into()));
+            }
+        }
+        lab.start();
+        assert!(lab.run_until(SECOND * 2, Lab::settled));
+        lab.run_for(SECOND * 10);
+        cut(&mut lab, 1.0);
+        let start = lab.network.now();
+        while lab.both(|host| host.restarts_wanted == 0) && lab.network.now() - start < SECOND * 5 {
+            lab.with(ALICE, |host, now| host.send(now, b"\x80coo"));
+            lab.run_for(Duration::from_millis(20));
+        }
+        let took = lab.network.now() - start;
+        assert!(took <= SECOND * 2, "{renomination}: {took:?}");
+    }
+}
+
+/// However much is sent into silence, the path is asked one question at a time.
+#[test]
+fn silence_is_asked_and_not_shouted_at() {
+    let mut lab = lan(13);
+    lab.run_for(SECOND * 10);
+    cut(&mut lab, 1.0);
+    let asked = |lab: &Lab| -> u64 {
+        let stats = lab.peer(ALICE).agent.stats();
+        stats.pairs.iter().map(|pair| pair.counters.consent_requests_sent).sum()
+    };
+    let before = asked(&lab);
+    for _ in 0..1000 {
+        lab.with(ALICE, |host, now| host.send(now, b"\x80coo"));
+        lab.run_for(Duration::from_millis(1));
+    }
+    let questions = asked(&lab) - before;
+    assert!((2..=4).contains(&questions), "{questions} questions in a second");
 }

@@ -1,0 +1,102 @@
+//! Which of several nominated pairs counts, as long as the other side does not number them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use columba_ice::{Config, PairState, Role, Timings};
+use columba_stun::ErrorCode;
+
+use crate::hostile::candidate;
+use crate::stranger::{Check, Stranger};
+
+const MS: Duration = Duration::from_millis(1);
+const NOMINATION: Check = Check { nominates: true, controls: true, more: Vec::new() };
+const ORDINARY: Check = Check { nominates: false, controls: true, more: Vec::new() };
+
+/// A controlled agent with a better and a worse valid pair, the better one nominated just now.
+fn two_pairs() -> (Stranger, SocketAddr, SocketAddr) {
+    let timings = Timings { consent_interval: MS * 1000, ..Timings::default() };
+    let mut stranger = Stranger::met(Config { timings, ..Config::default() });
+    stranger.agent.set_role(Role::Controlled);
+    let [worse, better] = [1, 2].map(|number| candidate(&format!("198.51.100.{number}"), number));
+    let [worse_address, better_address] = [&worse, &better].map(|one| one.socket_address().unwrap());
+    stranger.add(worse);
+    stranger.add(better);
+    stranger.pass(MS * 10);
+    for sent in stranger.take() {
+        stranger.answer(&sent, sent.path.local);
+    }
+    stranger.check(better_address, &NOMINATION);
+    assert_eq!(stranger.target(), Some(better_address));
+    stranger.take();
+    (stranger, better_address, worse_address)
+}
+
+/// The next consent check to an address.
+fn consent_check(stranger: &mut Stranger, to: SocketAddr) -> crate::stranger::Sent {
+    for _ in 0..2000 {
+        stranger.pass(MS);
+        let sent = stranger.take().into_iter().find(|sent| sent.is_request() && sent.path.remote == to);
+        if let Some(sent) = sent {
+            return sent;
+        }
+    }
+    panic!("no check of consent in two seconds");
+}
+
+#[test]
+fn one_that_only_seemed_silent_is_taken_again_when_it_answers_after_all() {
+    let (mut stranger, better, worse) = two_pairs();
+    let late = consent_check(&mut stranger, better);
+    stranger.pass(MS * 500);
+    // As Firefox does, which nominates in every check: of all that it has nominated it sends on the best.
+    stranger.check(worse, &NOMINATION);
+    assert_eq!(stranger.target(), Some(worse), "the better one is silent");
+    stranger.answer(&late, late.path.local);
+    assert_eq!(stranger.target(), Some(better), "but lives, and was nominated a moment ago");
+}
+
+#[test]
+fn one_that_is_silent_for_long_is_not_taken_again_by_itself() {
+    let (mut stranger, better, worse) = two_pairs();
+    let late = consent_check(&mut stranger, better);
+    for _ in 0..6 {
+        stranger.pass(MS * 1000);
+        stranger.check(worse, &NOMINATION);
+        stranger.answer_all(worse);
+    }
+    assert_eq!(stranger.target(), Some(worse));
+    stranger.answer(&late, late.path.local);
+    assert_eq!(stranger.target(), Some(worse), "the other side nominates something else all the while");
+}
+
+#[test]
+fn one_that_was_refused_is_taken_again_when_it_is_valid_again() {
+    let (mut stranger, better, worse) = two_pairs();
+    let check = consent_check(&mut stranger, better);
+    stranger.refuse(&check, ErrorCode::SERVER_ERROR);
+    stranger.check(worse, &NOMINATION);
+    assert_eq!(stranger.target(), Some(worse));
+    let stats = stranger.agent.stats();
+    assert!(stats.pairs.iter().any(|pair| pair.state == PairState::Failed));
+    stranger.take();
+    stranger.check(better, &ORDINARY);
+    stranger.answer_all(better);
+    assert_eq!(stranger.target(), Some(better), "it was nominated a moment ago");
+}
+
+/// With numbers the last word is the other side's.
+#[test]
+fn numbered_nominations_are_not_second_guessed() {
+    let (mut stranger, better, worse) = two_pairs();
+    let number = |number: u32| Check { more: vec![(0xC001, number.to_be_bytes().to_vec())], ..NOMINATION };
+    stranger.check(better, &number(1));
+    let late = consent_check(&mut stranger, better);
+    stranger.pass(MS * 500);
+    stranger.check(worse, &number(2));
+    assert_eq!(stranger.target(), Some(worse));
+    stranger.answer(&late, late.path.local);
+    assert_eq!(stranger.target(), Some(worse));
+    stranger.check(better, &number(1));
+    assert_eq!(stranger.target(), Some(worse), "an older number comes late");
+}
