@@ -62,7 +62,7 @@ impl Agent {
             if !due && self.burst == 0 {
                 break;
             }
-            let Some(id) = self.next_pair() else {
+            let Some(id) = self.next_pair(due) else {
                 if due {
                     self.timers.pace = None;
                 }
@@ -93,11 +93,15 @@ impl Agent {
         self.config.timings.pacing.max(remote.unwrap_or(DEFAULT_PACING)).max(MIN_PACING)
     }
 
-    /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2).
-    fn next_pair(&self) -> Option<PairId> {
+    /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2). Connections have no part in the first burst, and
+    /// wait as long as datagrams pass directly: they are seldom needed.
+    fn next_pair(&self, paced: bool) -> Option<PairId> {
         let best = |state: PairState| {
             self.unchecked()
                 .filter(|pair| pair.state == state && !self.asked.contains_key(&pair.address.ip()))
+                .filter(|pair| {
+                    !matches!(pair.base, Base::Tcp(_)) || (paced && !self.has_datagrams(pair.component))
+                })
                 .max_by_key(|pair| pair.priority)
                 .map(|pair| pair.id)
         };

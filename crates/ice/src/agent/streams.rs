@@ -423,6 +423,14 @@ impl Agent {
         })
     }
 
+    /// Whether datagrams pass directly, nominated or not.
+    pub(super) fn has_datagrams(&self, component: u8) -> bool {
+        let number = self.session().number;
+        let mut pairs =
+            self.pairs.values().filter(|pair| pair.session == number && pair.component == component);
+        pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
+    }
+
     /// What the configuration does not let be used any more, or lets be used again.
     pub(super) fn retire_tcp(&mut self, usable: &[LocalAddress]) {
         let none = self.config.is_relay_only() || self.config.tcp == TcpMode::Off;

@@ -342,6 +342,15 @@ impl AgentHost {
         self.run(now);
     }
 
+    /// Breaks all connections, for both ends.
+    pub(crate) fn break_streams(&mut self, now: Instant) {
+        for (stream, path) in std::mem::take(&mut self.paths) {
+            self.readers.remove(&stream);
+            self.out.push_back((Departure::Close(stream), Vec::new()));
+            self.agent.handle_input(now, Input::Closed { path });
+        }
+    }
+
     fn open(&mut self, stream: StreamId, path: Path) {
         self.paths.insert(stream, path);
         self.most_streams = self.most_streams.max(self.paths.len());

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use columba_ice::{Config, Role, ServerKind, State, Transport};
+use columba_ice::{Config, Role, ServerKind, State, TcpMode, Transport};
 use columba_netsim::{Firewall, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
-use crate::lab::{ALICE, BOB, Lab, ip, servers};
+use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
 use crate::matrix::kinds;
 use crate::meeting::behind;
 
@@ -54,6 +54,13 @@ impl Scenario {
             config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
         }
         config.renomination = random.chance(0.7);
+        config.tcp = *random.pick(&[
+            TcpMode::Off,
+            TcpMode::Active,
+            TcpMode::ActivePassive,
+            TcpMode::ActivePassive,
+            TcpMode::ActivePassive,
+        ]);
         // Candidates may come before descriptions, or long after.
         lab.delay = random.up_to(Duration::from_millis(400));
         lab.description_delay = random.chance(0.5).then(|| random.up_to(Duration::from_millis(400)));
@@ -131,7 +138,8 @@ impl Scenario {
         let zone = match kind {
             0 => lab.internet,
             1 => lab.add_home(Router { firewall: Firewall::only_https(), ..behind(outer, nat) }),
-            2 => {
+            2 => lab.add_home(Router { firewall: Firewall::only_tcp(), ..behind(outer, nat) }),
+            3 => {
                 let carrier = lab.add_home(behind(outer, *random.pick(&[Nat::CONE, Nat::PORT])));
                 let home = lab.network.add_zone();
                 lab.network.add_router(home, carrier, behind("100.64.0.5", nat));
@@ -192,7 +200,7 @@ impl Scenario {
     /// One thing goes wrong, or back to order.
     fn disturb(&mut self) {
         let index = self.random.below(2) as usize;
-        let what = self.random.below(6);
+        let what = self.random.below(7);
         self.orphans |= what != 3;
         self.description += &format!(" fault {what}");
         match what {
@@ -207,6 +215,7 @@ impl Scenario {
             }
             3 => self.restart(),
             4 => self.move_on(index),
+            5 => self.lab.with(index, AgentHost::break_streams),
             _ => {
                 let routers = self.lab.routers.clone();
                 if !routers.is_empty() {
@@ -238,6 +247,7 @@ impl Scenario {
             let stats = host.agent.stats();
             assert!(stats.pairs.len() <= 100 && stats.remote_candidates.len() <= 100, "memory");
             assert!(stats.local_candidates.len() <= 100 && host.sockets <= 40, "memory");
+            assert!(host.listeners <= 20 && host.paths.len() <= 60, "memory");
             if let Some(id) = stats.transport.selected_pair {
                 let pair = stats.pairs.iter().find(|pair| pair.id == id).expect("the selected pair exists");
                 assert!(pair.counters.responses_received > 0, "a pair without a successful check");
@@ -321,7 +331,8 @@ fn run(seed: u64) -> Outcome {
     // An allocation whose network went away cannot be released: it ends with its lifetime.
     lab.run_for(if scenario.orphans { SECOND * 660 } else { SECOND });
     assert_eq!(lab.turn().allocations(), 0, "allocations are released");
-    assert!(lab.both(|host| host.sockets == 0 && host.agent.poll_timeout().is_none()), "all is released");
+    assert!(lab.both(|host| host.sockets + host.listeners + host.paths.len() == 0), "all is released");
+    assert!(lab.both(|host| host.agent.poll_timeout().is_none()), "all is released");
     let busiest = [ALICE, BOB].map(|index| lab.peer(index).wire.busiest);
     Outcome { settled, busiest: busiest[0].max(busiest[1]), elapsed: lab.network.elapsed() }
 }

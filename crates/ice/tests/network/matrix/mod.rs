@@ -60,6 +60,11 @@ fn meet(mut lab: Lab) -> Way {
     lab.run_for(Duration::from_secs(2));
     assert!(lab.talks(), "settled, but no data gets through:\n{}", lab.network.trace());
     match lab.kinds().iter().filter(|kind| **kind == Some(CandidateKind::Relayed)).count() {
+        0 if lab
+            .both(|host| host.selected.last().is_some_and(|pair| pair.path.transport == Transport::Tcp)) =>
+        {
+            Way::Connection
+        }
         0 => Way::Direct,
         1 => Way::OneRelay,
         _ => Way::TwoRelays,

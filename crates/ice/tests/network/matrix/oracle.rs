@@ -9,12 +9,16 @@ pub(super) struct End {
     layers: Vec<(Dependence, Dependence)>,
     /// Whether UDP passes at all.
     udp: bool,
+    /// Whether TCP connections to any port can be opened from here.
+    tcp: bool,
 }
 
 /// The best kind of path between two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Direct,
+    /// Over a connection that one side opens to the other.
+    Connection,
     /// Over an allocation of one side's, which the other side reaches itself.
     OneRelay,
     /// From allocation to allocation.
@@ -25,17 +29,22 @@ pub(super) enum Way {
 impl End {
     /// An address of its own, which anybody may send to.
     pub(super) fn public() -> Self {
-        Self { layers: Vec::new(), udp: true }
+        Self { layers: Vec::new(), udp: true, tcp: true }
     }
 
-    /// A wall that no datagram passes.
+    /// A wall that nothing passes but TCP to port 443.
     pub(super) fn blocked() -> Self {
-        Self { udp: false, ..Self::public() }
+        Self { tcp: false, ..Self::walled(&[Nat::PORT]) }
+    }
+
+    /// Behind these NATs, of which one lets no datagram pass.
+    pub(super) fn walled(nats: &[Nat]) -> Self {
+        Self { udp: false, ..Self::behind(nats) }
     }
 
     /// Behind these NATs, the innermost first.
     pub(super) fn behind(nats: &[Nat]) -> Self {
-        Self { layers: nats.iter().map(|nat| (nat.mapping, nat.filtering)).collect(), udp: true }
+        Self { layers: nats.iter().map(|nat| (nat.mapping, nat.filtering)).collect(), ..Self::public() }
     }
 
     /// On what the outermost port depends: on all that any NAT on the way looks at, since a flow that one of them tells from another
@@ -59,6 +68,8 @@ impl End {
 pub(super) fn best_way(one: &End, two: &End, relays: bool) -> Way {
     if is_direct(one, two) {
         Way::Direct
+    } else if connects(one, two) || connects(two, one) {
+        Way::Connection
     } else if !relays {
         Way::Nothing
     } else if one.udp || two.udp {
@@ -74,6 +85,12 @@ pub(super) fn best_way(one: &End, two: &End, relays: bool) -> Way {
 /// again, and each answers to where a datagram came from.
 pub(super) fn is_direct(one: &End, two: &End) -> bool {
     one.udp && two.udp && (reaches(one, two) || reaches(two, one))
+}
+
+/// Whether a connection can be opened from one to the other. No NAT lets one in to which nothing inside has opened a way, and a listener
+/// opens none.
+fn connects(from: &End, to: &End) -> bool {
+    from.tcp && to.tcp && to.layers.is_empty()
 }
 
 /// Whether a path comes of `from`'s datagrams to the address at which the server saw `to`.

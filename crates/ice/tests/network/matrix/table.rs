@@ -20,7 +20,7 @@ A kind is *mapping/filtering*: **ei** endpoint-independent, **ad** address-depen
 ei/ap \"port restricted\", ap/ap \"symmetric\". Port preservation and hairpin make no difference between two homes; all sixteen combinations of each
 cell are tried.
 
-**direct** – with TURN and without; **relay** – over one relay with TURN, not at all without.
+**direct** – with TURN and without; **TCP** – over a connection from one to the other, with TURN and without; **relay** – over one relay with TURN, not at all without.
 ";
 
 fn letters(dependence: Dependence) -> &'static str {
@@ -39,6 +39,7 @@ pub(super) fn name(nat: &Nat) -> String {
 fn word(way: Way) -> &'static str {
     match way {
         Way::Direct => "direct",
+        Way::Connection => "TCP",
         Way::OneRelay => "relay",
         Way::TwoRelays => "two relays",
         Way::Nothing => "–",
@@ -62,7 +63,7 @@ pub(super) fn page(pairs: &[Vec<Way>], worlds: &[Line]) -> String {
 
 /// Which ways there were, each once, best first.
 fn words(ways: &[Way]) -> String {
-    let all = [Way::Direct, Way::OneRelay, Way::TwoRelays, Way::Nothing];
+    let all = [Way::Direct, Way::Connection, Way::OneRelay, Way::TwoRelays, Way::Nothing];
     let found: Vec<&str> = all.into_iter().filter(|way| ways.contains(way)).map(word).collect();
     found.join(", ")
 }

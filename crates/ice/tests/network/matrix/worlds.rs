@@ -29,6 +29,9 @@ pub(super) fn all(wrong: &mut Vec<String>) -> Vec<Line> {
         both_public(wrong),
         blocked(wrong),
         both_blocked(wrong),
+        walled(wrong),
+        walled_and_home(wrong),
+        both_walled(wrong),
         double(wrong),
         one_carrier(wrong),
         one_home(wrong),
@@ -97,6 +100,57 @@ fn both_blocked(wrong: &mut Vec<String>) -> Line {
     let world = |config: &Config, seed| Lab::two_homes(OUTER.map(wall), config, seed);
     let ways = vec![compare("blocked – blocked", &[End::blocked(), End::blocked()], world, wrong)];
     Line { world: "two such walls", ways }
+}
+
+fn tcp_wall(outer: &str, nat: Nat) -> Router {
+    Router { firewall: Firewall::only_tcp(), ..behind(outer, nat) }
+}
+
+/// No datagram passes, but connections do: to a public address.
+fn walled(wrong: &mut Vec<String>) -> Line {
+    let mut ways = Vec::new();
+    for (index, nat) in kinds().into_iter().enumerate() {
+        let nat = variant(nat, index);
+        for first in [true, false] {
+            let name = format!("{} without UDP – public, NAT first {first}", table::name(&nat));
+            let world = |config: &Config, seed| {
+                let mut lab = Lab::new(seed);
+                for inside in [first, !first] {
+                    let (zone, address) = if inside {
+                        (lab.add_home(tcp_wall(OUTER[0], nat)), HOME)
+                    } else {
+                        (lab.internet, "203.0.113.7")
+                    };
+                    lab.add_peer(zone, address, config.clone(), link());
+                }
+                lab
+            };
+            ways.push(compare(&name, &[End::walled(&[nat]), End::public()], world, wrong));
+        }
+    }
+    Line { world: "a NAT of each kind that blocks UDP – a public address", ways }
+}
+
+/// The other one is at home: nobody can open a connection to there.
+fn walled_and_home(wrong: &mut Vec<String>) -> Line {
+    let mut ways = Vec::new();
+    for (index, nat) in kinds().into_iter().enumerate() {
+        let (nat, other) = (variant(nat, index), variant(kinds()[8 - index], index / 2));
+        let name = format!("{} without UDP – {}", table::name(&nat), table::name(&other));
+        let world = |config: &Config, seed| {
+            Lab::two_homes([tcp_wall(OUTER[0], nat), behind(OUTER[1], other)], config, seed)
+        };
+        ways.push(compare(&name, &[End::walled(&[nat]), End::behind(&[other])], world, wrong));
+    }
+    Line { world: "a NAT of each kind that blocks UDP – another NAT", ways }
+}
+
+fn both_walled(wrong: &mut Vec<String>) -> Line {
+    let world =
+        |config: &Config, seed| Lab::two_homes(OUTER.map(|outer| tcp_wall(outer, Nat::PORT)), config, seed);
+    let ends = [End::walled(&[Nat::PORT]), End::walled(&[Nat::PORT])];
+    let ways = vec![compare("both without UDP", &ends, world, wrong)];
+    Line { world: "two NATs that block UDP", ways }
 }
 
 /// Each home's NAT is behind a carrier's of its own.
