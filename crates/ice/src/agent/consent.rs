@@ -74,11 +74,16 @@ impl Agent {
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
             pair.next_check = None;
             if pair.is_valid() {
-                let timeout = self.consent_rto(id);
-                self.send_consent_check(now, id, timeout);
+                self.ask(now, id);
                 self.schedule_consent(now, id);
             }
         }
+    }
+
+    /// Sends a consent check.
+    pub(super) fn ask(&mut self, now: Instant, id: PairId) {
+        let timeout = self.consent_rto(id);
+        self.send_consent_check(now, id, timeout);
     }
 
     fn consent_rto(&self, id: PairId) -> Duration {

@@ -147,6 +147,11 @@ impl Agent {
     ) -> Option<Transmit> {
         let id = self.active_of(component)?;
         let (length, pair) = (range.len(), self.pairs.get(&id)?);
+        let consent = self.config.timings.consent_timeout;
+        if pair.answered.is_some_and(|at| now.saturating_duration_since(at) >= consent) {
+            // A path long in reserve: not a byte before it has answered anew (RFC 7675 §5.1).
+            return None;
+        }
         let packets = match segment_size {
             Some(size) if size > 0 => length.div_ceil(size).max(1) as u64,
             _ => 1,

@@ -154,8 +154,20 @@ impl Agent {
                 self.events.push_back(Event::Selected(pair));
             }
             self.schedule_consent(now, id);
+            self.inherit_silence(now, before, id);
         }
         self.retire_old_sessions();
+    }
+
+    /// That a pair once worked proves nothing where another has gone silent since: the silence is taken over until this one answers.
+    fn inherit_silence(&mut self, now: Instant, before: Option<PairId>, id: PairId) {
+        let silent_since = before.and_then(|id| self.pairs.get(&id)).and_then(|pair| pair.silent_since);
+        let Some(since) = silent_since else { return };
+        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        if pair.answered.is_none_or(|at| at < since) {
+            pair.silent_since.get_or_insert(since);
+            self.ask(now, id);
+        }
     }
 
     /// The nominated pair; until there is one, after a restart the old path, else the best valid pair.

@@ -359,3 +359,31 @@ fn silence_is_asked_and_not_shouted_at() {
     let questions = asked(&lab) - before;
     assert!((2..=4).contains(&questions), "{questions} questions in a second");
 }
+
+/// Many paths to one peer, of which only the best few are kept alive: when the peer is gone, none of them passes for a living one.
+#[test]
+fn a_peer_that_is_gone_is_never_connected_again() {
+    for seed in 11..16 {
+        let mut lab = Lab::new(seed);
+        let lan = lab.network.add_zone();
+        for side in 1..=2 {
+            let link = Link::with_delay(Duration::from_millis(5));
+            lab.add_peer(lan, &format!("10.0.0.{side}"), Config::default(), link.clone());
+            let index = side - 1;
+            for more in 1..=2 {
+                let address = crate::lab::ip(&format!("10.0.{more}.{side}"));
+                let interface = lab.network.attach(lab.peers[index], lan, address, link.clone());
+                lab.interfaces.push(interface);
+                lab.with(index, |host, _| host.addresses.push(address.into()));
+            }
+        }
+        lab.start();
+        assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
+        lab.run_for(SECOND * 8);
+        cut(&mut lab, 1.0);
+        lab.with(ALICE, |host, _| host.states.clear());
+        lab.run_until(SECOND * 70, |lab| lab.peer(ALICE).agent.state() == State::Failed);
+        let states = &lab.peer(ALICE).states;
+        assert_eq!(*states, [State::Disconnected, State::Failed], "seed {seed}");
+    }
+}
