@@ -33,9 +33,9 @@ impl Client {
 
     /// Writes a header in front of `range`, so that the server sends the bytes on to `peer`, and returns the range of the whole. It needs
     /// [`HEADROOM`](super::HEADROOM) bytes in front and [`TAILROOM`](super::TAILROOM) behind. `None` if there is no
-    /// allocation or no room.
+    /// allocation, or none yet at a new address, or no room.
     pub fn wrap(&mut self, peer: SocketAddr, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>> {
-        if !self.is_live() || range.start > range.end || range.end > buf.len() {
+        if !self.is_live() || self.is_moving() || range.start > range.end || range.end > buf.len() {
             return None;
         }
         let peer = canonical(peer);

@@ -18,6 +18,7 @@
 
 mod auth;
 mod data;
+mod mobility;
 mod peers;
 mod responses;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, SeedableRng};
 
 use auth::Auth;
+use mobility::Mobility;
 use peers::{Channel, Permission};
 use transaction::{Kind, Transaction};
 
@@ -51,6 +53,9 @@ pub struct Config {
     pub stream: bool,
     /// Whether to ask for a relayed IPv6 address beside the IPv4 one. Default true.
     pub both_families: bool,
+    /// Whether to ask for a ticket, with which the allocation can be taken along to another address, see
+    /// [`Client::change_address`] (RFC 8016). Where the server does not allow that, asking costs a round trip. Default false.
+    pub mobility: bool,
     /// The time until the first repetition of a request, as long as no round trip to the server is known; then it is twice that,
     /// but not more than this. Default 500 ms (RFC 8489 §6.2.1).
     pub rto: Duration,
@@ -65,6 +70,7 @@ impl Default for Config {
             password: "".into(),
             stream: false,
             both_families: true,
+            mobility: false,
             rto: Duration::from_millis(500),
             quick_repetitions: 0,
         }
@@ -89,6 +95,8 @@ pub enum Event {
         /// The client's address as the server sees it.
         mapped: Option<SocketAddr>,
     },
+    /// The allocation has come along to the new address: data flows again.
+    Moved,
     /// There is no allocation, and there will be none.
     Failed(Failure),
     /// The allocation is gone; a new one needs a new client on a new local port.
@@ -137,6 +145,7 @@ pub struct Client {
     /// The peer of each channel, by number from [`ChannelNumber::MIN`] on; never reused, see `bind`.
     numbers: Vec<SocketAddr>,
     relayed: Vec<SocketAddr>,
+    mobility: Mobility,
     refresh_at: Option<Instant>,
     /// When the way to the server is to be kept open.
     keepalive_at: Option<Instant>,
@@ -172,6 +181,7 @@ impl Client {
             channels: BTreeMap::new(),
             numbers: Vec::new(),
             relayed: Vec::new(),
+            mobility: Mobility::default(),
             refresh_at: None,
             keepalive_at: None,
             keepalive_due: false,
@@ -200,7 +210,7 @@ impl Client {
         self.stage == Stage::Ended
     }
 
-    /// Ends the allocation (RFC 8656 §8); keep draining until [`is_ended`](Self::is_ended).
+    /// Ends the allocation (RFC 8656 §8), also from an address to which it has not come along yet; keep draining until [`is_ended`](Self::is_ended).
     pub fn release(&mut self, now: Instant) {
         match self.stage {
             Stage::Live => {
@@ -222,7 +232,7 @@ impl Client {
     /// Asks the server whether the allocation is still there, because nothing comes back through it: behind a NAT that has
     /// forgotten its mapping, the server does not know the client any more. Leads to [`Event::Lost`] if so.
     pub fn probe(&mut self, now: Instant) {
-        let asked = self.transactions.iter().any(|one| matches!(one.kind, Kind::Refresh { .. }));
+        let asked = self.transactions.iter().any(|one| matches!(one.kind, Kind::Refresh { .. } | Kind::Move));
         if self.stage == Stage::Live && !asked {
             self.begin(now, Kind::Refresh { lifetime: LIFETIME });
         }
@@ -245,7 +255,7 @@ impl Client {
         for kind in expired {
             self.handle_silence(now, kind);
         }
-        if self.stage != Stage::Live {
+        if self.stage != Stage::Live || self.is_moving() {
             return;
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
@@ -282,6 +292,9 @@ impl Client {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transactions = self.transactions.iter().map(|transaction| transaction.next);
+        if self.is_moving() {
+            return transactions.min();
+        }
         transactions.chain(self.refresh_at).chain(self.keepalive_at).chain(self.next_renewal()).min()
     }
 
@@ -290,6 +303,7 @@ impl Client {
         self.transactions.clear();
         self.permissions.clear();
         self.channels.clear();
+        self.mobility = Mobility::default();
         self.refresh_at = None;
         self.keepalive_at = None;
     }

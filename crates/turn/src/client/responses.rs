@@ -49,7 +49,11 @@ impl Client {
         match kind {
             Kind::Allocate => self.handle_allocated(now, answer),
             Kind::Refresh { lifetime: 0 } => self.end(),
-            Kind::Refresh { .. } => self.schedule_refresh(now, answer),
+            Kind::Refresh { .. } => {
+                self.note_proof();
+                self.schedule_refresh(now, answer);
+            }
+            Kind::Move => self.handle_moved(now, answer),
             Kind::Permit(addresses) => self.handle_permitted(now, &addresses),
             Kind::Bind { peer, .. } => self.handle_bound(now, peer),
         }
@@ -69,13 +73,14 @@ impl Client {
         self.stage = Stage::Live;
         self.relayed.clone_from(&relayed);
         self.schedule_refresh(now, answer);
+        self.keep_ticket(answer);
         self.keepalive_at = (!self.config.stream).then(|| now + KEEPALIVE);
         self.events.push_back(Event::Allocated { relayed, mapped });
         self.ask_for_permissions(now);
     }
 
     /// A minute before the end, or halfway if there is not much time.
-    fn schedule_refresh(&mut self, now: Instant, answer: &Message<'_>) {
+    pub(super) fn schedule_refresh(&mut self, now: Instant, answer: &Message<'_>) {
         let Lifetime(seconds) = answer.get().ok().flatten().unwrap_or(Lifetime(LIFETIME));
         let lifetime = Duration::from_secs(u64::from(seconds.clamp(2, MAX_LIFETIME)));
         let after = if lifetime > REFRESH_AHEAD * 2 { lifetime - REFRESH_AHEAD } else { lifetime / 2 };
@@ -101,6 +106,13 @@ impl Client {
             return self.begin_again(now, sent.kind, sent.attempt + 1);
         }
         match sent.kind {
+            // Some servers forbid mobility, but not the rest.
+            Kind::Allocate
+                if info.code == ErrorCode::MOBILITY_FORBIDDEN && self.config.mobility && !given_up =>
+            {
+                self.config.mobility = false;
+                self.begin_again(now, sent.kind, sent.attempt + 1);
+            }
             Kind::Allocate => {
                 let alternate = answer
                     .get()
@@ -112,8 +124,13 @@ impl Client {
                 self.fail(Failure { code: Some(info.code), text, alternate });
             }
             Kind::Refresh { lifetime: 0 } => self.end(),
+            Kind::Move => self.lose(),
+            _ if info.code == ErrorCode::ALLOCATION_MISMATCH => {
+                if !self.follow(now, &sent.kind) {
+                    self.lose();
+                }
+            }
             Kind::Refresh { .. } => self.lose(),
-            _ if info.code == ErrorCode::ALLOCATION_MISMATCH => self.lose(),
             Kind::Permit(addresses) => self.handle_not_permitted(now, &addresses),
             Kind::Bind { peer, .. } => self.handle_not_bound(peer),
         }
@@ -127,7 +144,7 @@ impl Client {
                 self.fail(Failure { code: None, text, alternate: None });
             }
             Kind::Refresh { lifetime: 0 } => self.end(),
-            Kind::Refresh { .. } => self.lose(),
+            Kind::Refresh { .. } | Kind::Move => self.lose(),
             Kind::Permit(addresses) => self.handle_not_permitted(now, &addresses),
             Kind::Bind { peer, .. } => self.handle_not_bound(peer),
         }

@@ -8,6 +8,8 @@ use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
+mod mobility;
+
 use super::*;
 use crate::server::{self, Arrival, Credentials, FiveTuple, Forward, Input, RelayId, Server, UnixTime};
 
@@ -42,23 +44,42 @@ struct Lab {
     /// Control messages that the client sent.
     requests: Vec<Method>,
     deaf: bool,
+    /// Whether the server's answers are lost.
+    mute: bool,
 }
 
 impl Lab {
     fn new(password: Option<&str>) -> Self {
+        Self::with_mobility(password, [false, true])
+    }
+
+    /// With mobility asked for by the client, and allowed by the server.
+    fn with_mobility(password: Option<&str>, [asked, allowed]: [bool; 2]) -> Self {
         let now = start();
         let mut rng = ChaCha12Rng::seed_from_u64(1);
-        let config = server::Config { secrets: vec![b"north".to_vec()], ..server::Config::default() };
+        let secrets = vec![b"north".to_vec()];
+        let config = server::Config { secrets, mobility: allowed, ..server::Config::default() };
         let server = Server::new(config, now, WALL, &mut rng);
         let credentials = Credentials::mint(b"north", WALL, SECOND * 86_400, "ada");
         let config = Config {
             username: credentials.username.as_str().into(),
             password: password.unwrap_or(&credentials.password).into(),
+            mobility: asked,
             ..Config::default()
         };
         let client = Client::new(config, now, &mut rng);
         let tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40000"));
-        Self { now, client, server, tuple, relay: None, arrived: vec![], requests: vec![], deaf: false }
+        Self {
+            now,
+            client,
+            server,
+            tuple,
+            relay: None,
+            arrived: vec![],
+            requests: vec![],
+            deaf: false,
+            mute: false,
+        }
     }
 
     /// Hands messages to and fro until nobody has anything to say.
@@ -100,7 +121,9 @@ impl Lab {
         }
         let mut buf = [0; 2000];
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buf) {
-            self.client.handle_message(self.now, &buf[..transmit.len]);
+            if !self.mute && transmit.tuple == self.tuple {
+                self.client.handle_message(self.now, &buf[..transmit.len]);
+            }
         }
     }
 
@@ -128,7 +151,37 @@ impl Lab {
     }
 
     fn allocated() -> Self {
-        let mut lab = Self::new(None);
+        Self::new(None).allocate()
+    }
+
+    fn mobile() -> Self {
+        let lab = Self::with_mobility(None, [true; 2]).allocate();
+        assert!(lab.client.is_mobile());
+        lab
+    }
+
+    /// The client comes to another address, and knows it.
+    fn change_address(&mut self, client: &str) {
+        self.tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr(client));
+        self.client.change_address(self.now);
+    }
+
+    /// Whether what the peer sends comes through.
+    fn hears_peer(&mut self) -> bool {
+        let mut buffer = vec![0; HEADROOM + 5 + TAILROOM];
+        buffer[HEADROOM..HEADROOM + 5].copy_from_slice(b"reply");
+        let arrival = Arrival::Relay { id: self.relay.unwrap(), peer: peer() };
+        let range = HEADROOM..HEADROOM + 5;
+        let Forward::ToClient { range, tuple } = self.server.route(self.now, arrival, &mut buffer, range)
+        else {
+            return false;
+        };
+        tuple == self.tuple
+            && matches!(self.client.handle_message(self.now, &buffer[range]), Received::Data { .. })
+    }
+
+    fn allocate(self) -> Self {
+        let mut lab = self;
         lab.settle();
         let event = lab.client.poll_event().unwrap();
         let relayed = vec![addr("5.0.0.1:50000")];

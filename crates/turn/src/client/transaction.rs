@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{AdditionalAddressFamily, Lifetime, RequestedTransport, XorPeerAddress};
+use columba_stun::attributes::{
+    AdditionalAddressFamily, Lifetime, MobilityTicket, RequestedTransport, XorPeerAddress,
+};
 use columba_stun::{BuildError, ChannelNumber, Class, MessageBuilder, Method, TransactionId};
 use rand_core::Rng;
 
@@ -13,9 +15,16 @@ use super::{Client, LIFETIME};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Allocate,
-    Refresh { lifetime: u32 },
+    Refresh {
+        lifetime: u32,
+    },
+    /// A refresh with a ticket, from another address (RFC 8016 §3.2).
+    Move,
     Permit(Vec<IpAddr>),
-    Bind { channel: ChannelNumber, peer: SocketAddr },
+    Bind {
+        channel: ChannelNumber,
+        peer: SocketAddr,
+    },
 }
 
 /// A request that waits for its answer.
@@ -68,7 +77,9 @@ impl Transaction {
 impl Client {
     /// Starts a request.
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) {
-        self.begin_again(now, kind, 0);
+        if !self.defer(&kind) {
+            self.begin_again(now, kind, 0);
+        }
     }
 
     pub(super) fn begin_again(&mut self, now: Instant, kind: Kind, attempt: u8) {
@@ -127,7 +138,7 @@ impl Client {
     fn build(&self, buffer: &mut [u8], id: TransactionId, kind: &Kind) -> Result<usize, BuildError> {
         let method = match kind {
             Kind::Allocate => Method::ALLOCATE,
-            Kind::Refresh { .. } => Method::REFRESH,
+            Kind::Refresh { .. } | Kind::Move => Method::REFRESH,
             Kind::Permit(_) => Method::CREATE_PERMISSION,
             Kind::Bind { .. } => Method::CHANNEL_BIND,
         };
@@ -138,9 +149,22 @@ impl Client {
                 if self.config.both_families {
                     builder.push(&AdditionalAddressFamily::IPV6)?;
                 }
+                if self.config.mobility {
+                    builder.push(&MobilityTicket(&[]))?;
+                }
             }
             Kind::Refresh { lifetime } => {
                 builder.push(&Lifetime(*lifetime))?;
+                // Given back from elsewhere.
+                if let Some(ticket) = self.mobility.ticket().filter(|_| self.is_moving()) {
+                    builder.push(&MobilityTicket(ticket))?;
+                }
+            }
+            Kind::Move => {
+                builder.push(&Lifetime(LIFETIME))?;
+                if let Some(ticket) = self.mobility.ticket() {
+                    builder.push(&MobilityTicket(ticket))?;
+                }
             }
             Kind::Permit(addresses) => {
                 for address in addresses {
@@ -159,5 +183,5 @@ impl Client {
     }
 }
 
-/// The longest request: names and nonces of the longest kind, and the permissions of one request.
+/// The longest request: names and nonces of the longest kind, and the permissions of one request or a ticket.
 const MAX_REQUEST: usize = 3000;
