@@ -39,6 +39,9 @@ const MAX_DISCOVERED: usize = 8;
 /// And no slower than this: the round trip may have been measured over a loss.
 const MAX_KNOWN_RTO: Duration = Duration::from_millis(500);
 
+/// Checks of one generation that carry what the owner embeds to addresses that have not answered yet, at most.
+const MAX_CARRIED: u32 = 10;
+
 /// The longest check: two names of 256 bytes, and what the owner has embedded.
 const MAX_CHECK: usize = 1900;
 
@@ -166,7 +169,8 @@ impl Agent {
             self.session_mut().nomination += 1;
         }
         let transaction_id = self.new_transaction_id();
-        let Some(bytes) = self.build_check(id, transaction_id, priority, nominate) else { return };
+        let carries = self.may_carry(id);
+        let Some(bytes) = self.build_check(id, transaction_id, priority, nominate, carries) else { return };
         if let Some(old) = old {
             self.transactions.remove(&old);
         }
@@ -187,12 +191,28 @@ impl Agent {
         }
     }
 
+    /// Whether a check may carry what the owner embeds: to who has answered, and, a few times, to who was named by signaling. A check to an
+    /// address that is only known from somebody's check is no larger than that one was.
+    fn may_carry(&mut self, id: PairId) -> bool {
+        let Some(pair) = self.pairs.get(&id).filter(|_| self.embedded.is_some()) else { return false };
+        if pair.answered.is_some() {
+            return true;
+        }
+        let remote = self.remotes.get(&pair.remote);
+        let is_named = remote.is_some_and(|remote| remote.candidate.kind != CandidateKind::PeerReflexive);
+        if !is_named || self.session().carried >= MAX_CARRIED {
+            return false;
+        }
+        self.session_mut().carried += 1;
+        true
+    }
+
     /// Sends a consent check on a valid pair: never repeated.
     pub(super) fn send_consent_check(&mut self, now: Instant, id: PairId, timeout: Duration) {
         let Some(pair) = self.pairs.get(&id) else { return };
         let (base, remote, priority) = (pair.base, pair.address, self.discovered_priority(pair.local));
         let transaction_id = self.new_transaction_id();
-        let Some(bytes) = self.build_check(id, transaction_id, priority, false) else { return };
+        let Some(bytes) = self.build_check(id, transaction_id, priority, false, true) else { return };
         let kind = Kind::Consent { pair: id, role: self.role };
         self.send(base, remote, bytes);
         let transaction = Transaction::new(kind, base, remote, Box::default(), now, timeout, now + timeout);
@@ -222,6 +242,7 @@ impl Agent {
         transaction: TransactionId,
         priority: u32,
         nominate: bool,
+        carries: bool,
     ) -> Option<Box<[u8]>> {
         let session = self.session_numbered(self.pairs.get(&id)?.session)?;
         let remote = session.remote.as_ref()?;
@@ -240,7 +261,7 @@ impl Agent {
                     builder.push_raw(NOMINATION, &session.nomination.to_be_bytes())?;
                 }
             }
-            if let Some(embedded) = &self.embedded {
+            if let Some(embedded) = self.embedded.as_ref().filter(|_| carries) {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
             builder.integrity(&remote.key)?.fingerprint()?;

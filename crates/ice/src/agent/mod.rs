@@ -265,7 +265,8 @@ impl Agent {
 
     /// What checks and responses carry for the owner from now on, in the attribute
     /// [`crate::EMBEDDED`]: DTLS flights, for example. At most 1,100 bytes, so that a check stays one packet; more is not
-    /// carried.
+    /// carried. To addresses that have not answered yet it goes in the first ten checks at most, if they were signalled at all, and in
+    /// responses that are not larger than the request.
     pub fn set_embedded(&mut self, value: Option<Bytes>) {
         self.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
     }

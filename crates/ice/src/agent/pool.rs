@@ -79,6 +79,7 @@ impl Agent {
                 && before.policy == after.policy
                 && before.address_policy == after.address_policy
                 && before.mdns == after.mdns
+                && before.tcp == after.tcp
                 && before.loopback == after.loopback
                 && before.lite == after.lite
                 && (before.udp, before.tcp) == (after.udp, after.tcp);
@@ -105,6 +106,7 @@ impl Agent {
         for id in hosts {
             self.close_socket(id);
         }
+        self.close_tcp_except(&[]);
         self.close_tcp_except(&[]);
         self.retire_relays();
         self.locals.clear();

@@ -23,9 +23,20 @@ impl Agent {
     /// A candidate of the other side's. Those that belong to credentials not yet known are held back, those of old credentials dropped;
     /// names are asked for by events.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: Candidate) {
+        self.take_remote_candidate(now, candidate);
+        self.update(now);
+    }
+
+    pub(super) fn take_remote_candidate(&mut self, now: Instant, candidate: Candidate) {
         if self.state == State::Closed || !self.is_usable(&candidate) {
             return;
         }
+        if !is_bounded(&candidate) {
+            self.counters.dropped += 1;
+            return;
+        }
+        // It is of no use here, and may be of any length.
+        let candidate = Candidate { url: None, ..candidate };
         let room = self.held.len() + self.names.len() < self.config.max_remote_candidates;
         let belongs = match (&self.session().remote, &candidate.ufrag) {
             (None, _) => false,
@@ -56,7 +67,6 @@ impl Agent {
             CandidateAddress::Name(host) if room => self.resolve_candidate(candidate, host),
             CandidateAddress::Name(_) => self.counters.dropped += 1,
         }
-        self.update(now);
     }
 
     /// No more candidates of the other side's follow (RFC 8838 §8.2).
@@ -179,4 +189,14 @@ impl Agent {
         self.remotes.insert(id, remote);
         Some(id)
     }
+}
+
+/// Whether the texts in a candidate are of a length that RFC 8839 §5.1 and §5.4 allow, and a name of one that DNS does.
+fn is_bounded(candidate: &Candidate) -> bool {
+    let name = match &candidate.address {
+        CandidateAddress::Ip(_) => 0,
+        CandidateAddress::Name(name) => name.len(),
+    };
+    let ufrag = candidate.ufrag.as_ref().map_or(0, |ufrag| ufrag.len());
+    candidate.foundation.len() <= 32 && ufrag <= 256 && name <= 255
 }

@@ -145,20 +145,24 @@ impl Agent {
 
     fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, number: u32) {
         let Some(session) = self.session_numbered(number) else { return };
-        // To an address that has answered before, so that nothing larger than it sent goes to who may not be there.
         let pair = self.find_pair(number, base, remote).and_then(|id| self.pairs.get(&id));
-        let is_proven = pair.is_some_and(|pair| pair.answered.is_some());
+        // A lite agent never knows: nobody has answered it.
+        let is_proven = pair.is_some_and(|pair| pair.answered.is_some()) && !self.config.lite;
         let mut buffer = [0; MAX_RESPONSE];
-        let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
+        let build = |buffer: &mut [u8], embedded: Option<&Bytes>| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::success(buffer, request)?;
             builder.push(&XorMappedAddress(remote))?;
-            if let Some(embedded) = self.embedded.as_ref().filter(|_| is_proven) {
+            if let Some(embedded) = embedded {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
             builder.integrity(&session.local_key)?.fingerprint()?;
             Ok(builder.finish())
         };
-        if let Ok(length) = build(&mut buffer) {
+        // Nothing larger than came from there goes to who may not be there.
+        let fits = |length: &usize| is_proven || *length <= request.as_bytes().len();
+        let carrying = self.embedded.as_ref().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
+        let built = carrying.filter(fits).or_else(|| build(&mut buffer, None).ok());
+        if let Some(length) = built.filter(fits) {
             self.send(base, remote, buffer[..length].into());
         }
     }
@@ -180,7 +184,9 @@ impl Agent {
             builder.integrity(&session.local_key)?.fingerprint()?;
             Ok(builder.finish())
         };
-        if let Ok(length) = build(&mut buffer) {
+        if let Ok(length) = build(&mut buffer)
+            && length <= request.as_bytes().len()
+        {
             self.send(base, remote, buffer[..length].into());
         }
     }

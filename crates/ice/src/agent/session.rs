@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) valid_since: Option<Instant>,
     /// The nominated pair of each component.
     pub(super) selected: Vec<Option<PairId>>,
+    /// How many checks have carried what the owner embeds to addresses that have not answered yet.
+    pub(super) carried: u32,
     /// The highest nomination sent or accepted (draft-thatcher-ice-renomination).
     pub(super) nomination: u32,
     /// Nothing works any more; only a restart helps.
@@ -79,6 +81,7 @@ impl Session {
             started: None,
             valid_since: None,
             selected: vec![None; usize::from(components.max(1))],
+            carried: 0,
             nomination: 0,
             failed: false,
             restart_asked: false,
@@ -127,7 +130,7 @@ impl Agent {
         // Who does not trickle has said all there is.
         session.ended |= !trickles;
         for candidate in std::mem::take(&mut self.held) {
-            self.add_remote_candidate(now, candidate);
+            self.take_remote_candidate(now, candidate);
         }
         let number = self.session().number;
         for early in std::mem::take(&mut self.early) {

@@ -1,5 +1,6 @@
 //! Agents that meet over a simulated network, with the TURN server's own state machine in it.
 
+mod candidates;
 mod hostile;
 mod keeping;
 mod lab;
@@ -9,8 +10,10 @@ mod nominating;
 mod pacing;
 mod policy;
 mod pool;
+mod reflection;
 mod scenarios;
 mod server;
+mod statistics;
 mod stranger;
 mod tcp;
 mod wire;

@@ -21,11 +21,16 @@ use crate::lab::{Software, ip};
 /// A message that the agent has sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
+    pub(crate) at: Instant,
     pub(crate) path: Path,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Sent {
+    pub(crate) fn nominates(&self) -> bool {
+        self.message().get::<UseCandidate>().unwrap().is_some()
+    }
+
     pub(crate) fn message(&self) -> Message<'_> {
         Message::parse(&self.bytes).unwrap()
     }
@@ -96,7 +101,7 @@ impl Stranger {
         loop {
             while let Some(transmit) = self.agent.poll_transmit(self.now, &mut buf) {
                 let bytes = buf[transmit.range].to_vec();
-                self.sent.push(Sent { path: transmit.path, bytes });
+                self.sent.push(Sent { at: self.now, path: transmit.path, bytes });
             }
             let Some(event) = self.agent.poll_event() else { return };
             if let Event::BindUdp { id, address } = event {

@@ -1,0 +1,147 @@
+//! What strangers, and peers that lie, can make an agent send to others.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use columba_ice::{CandidateAddress, Config, EMBEDDED};
+use columba_stun::Class;
+
+use crate::hostile::candidate;
+use crate::stranger::{Check, Sent, Stranger};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn carries(sent: &Sent) -> bool {
+    sent.message().has(EMBEDDED)
+}
+
+fn victim(number: u16) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 7], 1000 + number))
+}
+
+/// Checks of all kinds, each with how many messages answer it at once: an answer, and a check of its own of a full agent's that has
+/// taken it for what it says.
+fn checks() -> Vec<(Check, usize)> {
+    let embedded = |length: usize| vec![(EMBEDDED.number(), vec![7; length])];
+    let unknown = |count: u16| (0..count).map(|number| (0x7F00 + number, Vec::new())).collect::<Vec<_>>();
+    let check = |nominates, controls, more| Check { nominates, controls, more };
+    vec![
+        (check(false, false, Vec::new()), 2),
+        (check(true, false, Vec::new()), 2),
+        (check(false, false, embedded(1)), 2),
+        (check(false, false, embedded(400)), 2),
+        (check(false, false, embedded(1100)), 2),
+        (check(false, false, unknown(1)), 1),
+        (check(false, false, unknown(16)), 1),
+        (check(false, false, unknown(60)), 1),
+        // Of two controlling sides the one with the larger number wins: here that is the agent.
+        (check(false, true, Vec::new()), 1),
+    ]
+}
+
+#[test]
+fn nothing_larger_goes_to_who_has_not_answered_than_came_from_there() {
+    for lite in [false, true] {
+        for (number, (check, messages)) in checks().into_iter().enumerate() {
+            let mut stranger = Stranger::met(Config { lite, ..Config::default() });
+            stranger.agent.set_embedded(Some(vec![1; 1000].into()));
+            stranger.take();
+            let remote = victim(number as u16);
+            let length = stranger.check(remote, &check);
+            let at_once = stranger.take();
+            if !lite {
+                assert_eq!(at_once.len(), messages, "{check:?}");
+                assert_ne!(at_once[0].message().class(), Class::Request, "{check:?}");
+            }
+            stranger.pass(SECOND * 60);
+            let later = stranger.take();
+            assert!(later.len() <= 40, "{} messages", later.len());
+            for sent in at_once.iter().chain(&later) {
+                assert_eq!(sent.path.remote, remote);
+                assert!(
+                    sent.bytes.len() <= length,
+                    "lite {lite}: {} for {length}: {check:?}",
+                    sent.bytes.len()
+                );
+            }
+        }
+    }
+}
+
+/// Whoever has answered gets all there is.
+#[test]
+fn who_has_answered_gets_what_is_embedded() {
+    let mut stranger = Stranger::met(Config::default());
+    stranger.agent.set_embedded(Some(vec![1; 1000].into()));
+    let remote = victim(1);
+    stranger.check(remote, &Check::default());
+    stranger.answer_all(remote);
+    let nomination = stranger.take().remove(0);
+    assert!(nomination.nominates() && carries(&nomination));
+    stranger.check(remote, &Check::default());
+    assert!(carries(&stranger.take()[0]), "the answer, too");
+}
+
+/// A flight as long as the other side's is answered by one.
+#[test]
+fn equal_is_exchanged_for_equal() {
+    let mut stranger = Stranger::met(Config { lite: true, ..Config::default() });
+    stranger.agent.set_embedded(Some(vec![1; 600].into()));
+    let more = vec![(EMBEDDED.number(), vec![7; 600])];
+    let length = stranger.check(victim(1), &Check { more, ..Check::default() });
+    let answer = stranger.take().remove(0);
+    assert!(carries(&answer) && answer.bytes.len() <= length);
+}
+
+/// A peer that names its victims as candidates: small checks, and few, but for a first ten that may carry something.
+#[test]
+fn victims_named_as_candidates_get_small_checks() {
+    let mut stranger = Stranger::met(Config::default());
+    stranger.agent.set_embedded(Some(vec![1; 1000].into()));
+    for number in 0..10_000 {
+        stranger.add(candidate("203.0.113.7", number));
+    }
+    stranger.pass(SECOND * 60);
+    let (large, small): (Vec<_>, Vec<_>) =
+        stranger.take().into_iter().partition(|sent| sent.bytes.len() > 200);
+    assert!(small.iter().all(|sent| sent.bytes.len() <= 120));
+    let carried: BTreeSet<_> = large.iter().map(|sent| sent.message().transaction_id()).collect();
+    assert_eq!(carried.len(), 10);
+    assert!(large.len() <= 150 && small.len() <= 2000, "{} and {}", large.len(), small.len());
+}
+
+/// Answers, data and noise from strangers bring about nothing at all.
+#[test]
+fn strangers_are_not_answered() {
+    let mut stranger = Stranger::met(Config::default());
+    stranger.check(victim(1), &Check::default());
+    let own = stranger.take();
+    for sent in &own {
+        let mut reflected = sent.bytes.clone();
+        stranger.hear(victim(2), reflected.clone());
+        reflected[0] ^= 1;
+        stranger.hear(victim(2), reflected);
+    }
+    for first in 0..=255 {
+        stranger.hear(victim(3), vec![first; 1200]);
+    }
+    assert!(stranger.take().is_empty());
+}
+
+/// Texts that no candidate has are not kept.
+#[test]
+fn candidates_with_endless_texts_are_dropped_and_counted() {
+    let mut stranger = Stranger::met(Config::default());
+    let long: std::sync::Arc<str> = "x".repeat(1 << 20).into();
+    let good = candidate("203.0.113.7", 1);
+    let dropped = stranger.agent.stats().transport.dropped;
+    stranger.add(columba_ice::Candidate { foundation: long.clone(), ..good.clone() });
+    stranger.add(columba_ice::Candidate { ufrag: Some(long.clone()), ..good.clone() });
+    stranger.add(columba_ice::Candidate { address: CandidateAddress::Name(long.clone()), ..good.clone() });
+    assert_eq!(stranger.agent.stats().transport.dropped, dropped + 3);
+    stranger.add(columba_ice::Candidate { url: Some(long), ..good });
+    let stats = stranger.agent.stats();
+    assert_eq!(stats.remote_candidates.len(), 1);
+    assert_eq!(stats.remote_candidates[0].candidate.url, None);
+}
