@@ -12,15 +12,20 @@ const PACKAGES: &[(&str, &str)] = &[
     ("coturn", "/usr/bin/turnutils_uclient"),
     ("firefox-esr", "/usr/bin/firefox-esr"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+    ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
     ("iproute2", "/usr/sbin/ip"),
     ("libnss3-tools", "/usr/bin/certutil"),
     ("nftables", "/usr/sbin/nft"),
     ("openssl", "/usr/bin/openssl"),
     ("procps", "/usr/bin/pkill"),
+    ("python3-gi", "/usr/lib/python3/dist-packages/gi/__init__.py"),
 ];
 
 /// The oldest major version of Node.js with which the tests run: Debian 13 has it.
 const OLDEST_NODE: u32 = 20;
+
+/// The oldest Go, 1.21, which fetches the one that `e2e/rivals/pion/go.mod` asks for.
+const OLDEST_GO: u32 = 21;
 
 /// Folders with a `package-lock.json`.
 const NPM_FOLDERS: &[&str] = &["web", "e2e"];
@@ -46,6 +51,13 @@ pub(crate) fn debian_packages() -> Result<(), String> {
     }
     if !succeeds("npm", &["--version"]) {
         missing.push("npm");
+    }
+    match go_version() {
+        None => missing.push("golang-go"),
+        Some(version) if version < OLDEST_GO => {
+            return Err(format!("Go 1.{version} is too old for the tests: install 1.{OLDEST_GO} or newer"));
+        }
+        Some(_) => {}
     }
     if missing.is_empty() {
         return Ok(());
@@ -102,9 +114,20 @@ fn apt_get(arguments: &[&str]) -> Result<(), String> {
 
 /// The major version of Node.js, if there is one.
 fn node_version() -> Option<u32> {
-    let output = Command::new("node").arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+    said("node", "--version")?.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// The minor version of Go 1, if there is one.
+fn go_version() -> Option<u32> {
+    let text = said("go", "version")?;
+    let version = text.split(' ').find_map(|word| word.strip_prefix("go1."))?;
+    version.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// What a program says when asked for its version.
+fn said(program: &str, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {

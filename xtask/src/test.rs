@@ -118,7 +118,8 @@ fn web() -> (Count, Result<(), String>) {
 
 /// Real browsers and NATs, against the programs as people run them.
 fn e2e() -> (Count, Result<(), String>) {
-    let programs = ["--package", "columba-server", "--package", "columba-e2e-peer"];
+    let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice"];
+    let programs = packages.iter().flat_map(|package| ["--package", package]).collect::<Vec<_>>();
     if let Err(sentence) = step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat()) {
         return (Count { failed: 1, ..Count::default() }, Err(sentence));
     }

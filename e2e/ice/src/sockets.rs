@@ -1,0 +1,169 @@
+//! The real sockets: each has a task that reads it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use columba_ice::framing::{Framing, Reader};
+use columba_ice::{ConnectId, Input, Path, Transport};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Frames that wait for a connection, at most; more are dropped, as the network might.
+const MAX_FRAMES: usize = 256;
+
+/// The longest datagram.
+const DATAGRAM: usize = 64 << 10;
+
+/// What came from outside.
+pub(crate) enum Arrival {
+    Datagram {
+        path: Path,
+        bytes: Vec<u8>,
+    },
+    /// A connection is open; what is to be written to it goes into `frames`.
+    Opened {
+        id: ConnectId,
+        path: Path,
+        frames: mpsc::Sender<Vec<u8>>,
+    },
+    Input(Input),
+}
+
+pub(crate) struct Sockets {
+    arrived: mpsc::Sender<Arrival>,
+    udp: BTreeMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
+    streams: BTreeMap<Path, mpsc::Sender<Vec<u8>>>,
+}
+
+impl Sockets {
+    pub(crate) fn new(arrived: mpsc::Sender<Arrival>) -> Self {
+        Self { arrived, udp: BTreeMap::new(), streams: BTreeMap::new() }
+    }
+
+    /// Binds to this address and any port.
+    pub(crate) fn bind(&mut self, address: IpAddr) -> io::Result<SocketAddr> {
+        let socket = std::net::UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let local = socket.local_addr()?;
+        let reader = tokio::spawn(read_datagrams(socket.clone(), local, self.arrived.clone()));
+        self.udp.insert(local, (socket, reader.abort_handle()));
+        Ok(local)
+    }
+
+    pub(crate) fn close_udp(&mut self, local: SocketAddr) {
+        if let Some((_, reader)) = self.udp.remove(&local) {
+            reader.abort();
+        }
+    }
+
+    /// Begins to open a connection; an arrival tells what came of it.
+    pub(crate) fn connect(&self, id: ConnectId, local: IpAddr, remote: SocketAddr, framing: Framing) {
+        let arrived = self.arrived.clone();
+        tokio::spawn(async move {
+            let opening = timeout(CONNECT, open(local, remote)).await;
+            let Ok(Ok((stream, path))) = opening else {
+                return tell(&arrived, Arrival::Input(Input::ConnectFailed { id })).await;
+            };
+            let (frames, waiting) = mpsc::channel(MAX_FRAMES);
+            tell(&arrived, Arrival::Opened { id, path, frames }).await;
+            let (reader, writer) = stream.into_split();
+            tokio::select! {
+                () = read_frames(reader, framing, path, &arrived) => {}
+                () = write_frames(writer, waiting) => {}
+            }
+            tell(&arrived, Arrival::Input(Input::Closed { path })).await;
+        });
+    }
+
+    /// Takes over a connection that is open.
+    pub(crate) fn adopt(&mut self, path: Path, frames: mpsc::Sender<Vec<u8>>) {
+        self.streams.insert(path, frames);
+    }
+
+    /// What waits is written first.
+    pub(crate) fn close_stream(&mut self, path: &Path) {
+        self.streams.remove(path);
+    }
+
+    /// Sends a datagram or a frame. What the kernel does not take is lost, as in a full network.
+    pub(crate) fn send(&mut self, path: Path, bytes: &[u8]) {
+        if path.transport == Transport::Udp {
+            if let Some((socket, _)) = self.udp.get(&path.local) {
+                let _ = socket.try_send_to(bytes, path.remote);
+            }
+            return;
+        }
+        if let Some(frames) = self.streams.get(&path) {
+            let _ = frames.try_send(bytes.to_vec());
+        }
+    }
+}
+
+async fn tell(arrived: &mpsc::Sender<Arrival>, arrival: Arrival) {
+    // Nobody listens any more at the very end only.
+    let _ = arrived.send(arrival).await;
+}
+
+async fn read_datagrams(socket: Arc<UdpSocket>, local: SocketAddr, arrived: mpsc::Sender<Arrival>) {
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        // An ICMP message about an earlier datagram is no reason to stop.
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let datagram = Arrival::Datagram { path: Path::udp(local, from), bytes: buffer[..length].to_vec() };
+        if arrived.send(datagram).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<(TcpStream, Path)> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(local, 0))?;
+    let stream = socket.connect(remote).await?;
+    stream.set_nodelay(true)?;
+    let path = Path::new(Transport::Tcp, stream.local_addr()?, remote);
+    Ok((stream, path))
+}
+
+async fn read_frames(mut from: OwnedReadHalf, framing: Framing, path: Path, arrived: &mpsc::Sender<Arrival>) {
+    let mut reader = Reader::new(framing);
+    let mut buffer = vec![0; DATAGRAM];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            rest = &rest[reader.feed(rest)..];
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => {
+                        let bytes = frame.to_vec();
+                        if arrived.send(Arrival::Datagram { path, bytes }).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
+
+async fn write_frames(mut to: OwnedWriteHalf, mut waiting: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = waiting.recv().await {
+        if to.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
+}
