@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) started: Option<Instant>,
     /// When the first pair became valid.
     pub(super) valid_since: Option<Instant>,
+    /// Whether each component has had a path of this generation.
+    pub(super) connected: bool,
     /// The nominated pair of each component.
     pub(super) selected: Vec<Option<PairId>>,
     /// How many checks have carried what the owner embeds to addresses that have not answered yet.
@@ -80,6 +82,7 @@ impl Session {
             ended: false,
             started: None,
             valid_since: None,
+            connected: false,
             selected: vec![None; usize::from(components.max(1))],
             carried: 0,
             nomination: 0,

@@ -20,7 +20,7 @@ impl Agent {
         self.timers.state = until.filter(|at| *at > now);
         if state == State::Failed && self.state != State::Failed {
             // Whoever watches is not surprised: disconnected comes first.
-            if self.session().valid_since.is_some() {
+            if self.session().connected {
                 self.set_state(State::Disconnected);
             }
             self.ask_for_restart();
@@ -38,6 +38,9 @@ impl Agent {
         let timings = self.config.timings.clone();
         if self.session().failed {
             return (State::Failed, None);
+        }
+        if !self.session().connected && self.session().valid_since.is_some() {
+            self.session_mut().connected = self.has_valid_pairs();
         }
         if self.active.iter().all(Option::is_some) {
             self.session_mut().lost_since = None;
@@ -62,7 +65,7 @@ impl Agent {
         let session = self.session();
         let number = session.number;
         let pending = self.pairs.values().any(|pair| pair.session == number && pair.is_pending());
-        if session.valid_since.is_some() {
+        if session.connected {
             let lost = *self.session_mut().lost_since.get_or_insert(now);
             let failed = lost + timings.failed_timeout;
             return if now >= failed { (State::Failed, None) } else { (State::Disconnected, Some(failed)) };
@@ -82,6 +85,16 @@ impl Agent {
             _ => State::Checking,
         };
         (state, (now < patience).then_some(patience))
+    }
+
+    /// Whether each component has a path of this generation.
+    fn has_valid_pairs(&self) -> bool {
+        let number = self.session().number;
+        let mut components = 1..=self.config.components.max(1);
+        components.all(|component| {
+            let mut pairs = self.pairs.values();
+            pairs.any(|pair| pair.session == number && pair.component == component && pair.is_valid())
+        })
     }
 
     fn connected_state(&self) -> State {

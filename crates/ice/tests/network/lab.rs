@@ -43,6 +43,10 @@ pub(crate) struct AgentHost {
     pub(crate) restarts_wanted: usize,
     pub(crate) embedded: Vec<Vec<u8>>,
     pub(crate) heard: Vec<Vec<u8>>,
+    /// The port at which nothing arrives.
+    pub(crate) deaf: Option<u16>,
+    /// How many packets came for each component.
+    pub(crate) heard_on: BTreeMap<u8, usize>,
     pub(crate) unsent: usize,
     pub(crate) wire: Wire,
     out: VecDeque<(Departure, Vec<u8>)>,
@@ -79,6 +83,8 @@ impl AgentHost {
             restarts_wanted: 0,
             embedded: Vec::new(),
             heard: Vec::new(),
+            deaf: None,
+            heard_on: BTreeMap::new(),
             unsent: 0,
             wire: Wire::default(),
             out: VecDeque::new(),
@@ -113,9 +119,14 @@ impl AgentHost {
 
     /// Sends data the way the agent says.
     pub(crate) fn send(&mut self, now: Instant, data: &[u8]) {
+        self.send_on(now, 1, data);
+    }
+
+    pub(crate) fn send_on(&mut self, now: Instant, component: u8, data: &[u8]) {
         let mut buffer = vec![0; HEADROOM + data.len() + TAILROOM];
         buffer[HEADROOM..HEADROOM + data.len()].copy_from_slice(data);
-        match self.agent.prepare(now, &mut buffer, HEADROOM..HEADROOM + data.len(), None) {
+        let range = HEADROOM..HEADROOM + data.len();
+        match self.agent.prepare_for(now, component, &mut buffer, range, None) {
             Some(transmit) => self.depart(transmit.path, buffer[transmit.range].to_vec()),
             None => self.unsent += 1,
         }
@@ -228,13 +239,17 @@ impl Endpoint for Software {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
         match self {
             Self::Agent(host) => {
+                if host.deaf == Some(datagram.local.port()) {
+                    return;
+                }
                 let mut bytes = datagram.payload.to_vec();
                 let path = Path::udp(datagram.local, datagram.remote);
                 host.wire.received(&path, &bytes);
-                if let Received::Data { range, .. } =
+                if let Received::Data { range, component } =
                     host.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
                 {
                     host.heard.push(bytes[range].to_vec());
+                    *host.heard_on.entry(component).or_default() += 1;
                 }
                 host.run(now);
             }
@@ -317,10 +332,11 @@ impl AgentHost {
                 }
                 for mut frame in frames {
                     self.wire.received(&path, &frame);
-                    if let Received::Data { range, .. } =
+                    if let Received::Data { range, component } =
                         self.agent.handle_datagram(now, path, Ecn::NotEct, &mut frame)
                     {
                         self.heard.push(frame[range].to_vec());
+                        *self.heard_on.entry(component).or_default() += 1;
                     }
                 }
             }

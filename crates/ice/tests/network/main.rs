@@ -1,6 +1,7 @@
 //! Agents that meet over a simulated network, with the TURN server's own state machine in it.
 
 mod candidates;
+mod components;
 mod hostile;
 mod keeping;
 mod lab;
