@@ -31,6 +31,7 @@ import { program } from '../server.js';
  * @property {boolean} [lite]
  * @property {Server[]} [servers]
  * @property {boolean} [relayOnly]
+ * @property {boolean} [tcp] whether a rival uses TCP candidates, too; ours always does
  * @property {number} [disconnectedAfter] milliseconds of silence; libnice knows only its own
  * @property {number} [failedAfter] milliseconds of being disconnected; libnice knows only its own
  */

@@ -136,6 +136,14 @@ impl Peer {
                 self.sockets.connect(id, local, remote, framing);
             }
             Event::Connect { id, .. } => self.agent.handle_input(now, Input::ConnectFailed { id }),
+            Event::Listen { id, address } => {
+                let input = match self.sockets.listen(address) {
+                    Ok(local) => Input::Listening { id, local },
+                    Err(_) => Input::ListenFailed { id },
+                };
+                self.agent.handle_input(now, input);
+            }
+            Event::CloseListener { local } => self.sockets.close_listener(local),
             Event::CloseStream { path } => self.sockets.close_stream(&path),
             Event::Resolve { id, host } | Event::ResolveMdns { id, host } => {
                 // The tests give addresses, and hide none.
@@ -161,6 +169,10 @@ impl Peer {
         let now = Instant::now();
         match arrival {
             Arrival::Input(input) => self.agent.handle_input(now, input),
+            Arrival::Accepted { path, frames } => {
+                self.sockets.adopt(path, frames);
+                self.agent.handle_input(now, Input::Accepted { path });
+            }
             Arrival::Opened { id, path, frames } => {
                 self.sockets.adopt(path, frames);
                 self.agent.handle_input(now, Input::Connected { id, path });

@@ -10,7 +10,7 @@ use columba_ice::framing::{Framing, Reader};
 use columba_ice::{ConnectId, Input, Path, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -36,18 +36,24 @@ pub(crate) enum Arrival {
         path: Path,
         frames: mpsc::Sender<Vec<u8>>,
     },
+    /// So is one that somebody else has opened.
+    Accepted {
+        path: Path,
+        frames: mpsc::Sender<Vec<u8>>,
+    },
     Input(Input),
 }
 
 pub(crate) struct Sockets {
     arrived: mpsc::Sender<Arrival>,
     udp: BTreeMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
+    listeners: BTreeMap<SocketAddr, AbortHandle>,
     streams: BTreeMap<Path, mpsc::Sender<Vec<u8>>>,
 }
 
 impl Sockets {
     pub(crate) fn new(arrived: mpsc::Sender<Arrival>) -> Self {
-        Self { arrived, udp: BTreeMap::new(), streams: BTreeMap::new() }
+        Self { arrived, udp: BTreeMap::new(), listeners: BTreeMap::new(), streams: BTreeMap::new() }
     }
 
     /// Binds to this address and any port.
@@ -77,13 +83,26 @@ impl Sockets {
             };
             let (frames, waiting) = mpsc::channel(MAX_FRAMES);
             tell(&arrived, Arrival::Opened { id, path, frames }).await;
-            let (reader, writer) = stream.into_split();
-            tokio::select! {
-                () = read_frames(reader, framing, path, &arrived) => {}
-                () = write_frames(writer, waiting) => {}
-            }
-            tell(&arrived, Arrival::Input(Input::Closed { path })).await;
+            carry(stream, framing, path, &arrived, waiting).await;
         });
+    }
+
+    /// Listens at this address and any port.
+    pub(crate) fn listen(&mut self, address: IpAddr) -> io::Result<SocketAddr> {
+        let listener = std::net::TcpListener::bind((address, 0))?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let local = listener.local_addr()?;
+        let task = tokio::spawn(accept(listener, local, self.arrived.clone()));
+        self.listeners.insert(local, task.abort_handle());
+        Ok(local)
+    }
+
+    /// What was accepted stays.
+    pub(crate) fn close_listener(&mut self, local: SocketAddr) {
+        if let Some(task) = self.listeners.remove(&local) {
+            task.abort();
+        }
     }
 
     /// Takes over a connection that is open.
@@ -134,6 +153,35 @@ async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<(TcpStream, Path)
     stream.set_nodelay(true)?;
     let path = Path::new(Transport::Tcp, stream.local_addr()?, remote);
     Ok((stream, path))
+}
+
+async fn accept(listener: TcpListener, local: SocketAddr, arrived: mpsc::Sender<Arrival>) {
+    loop {
+        // One that was gone before it was taken is no reason to stop.
+        let Ok((stream, remote)) = listener.accept().await else { continue };
+        let _ = stream.set_nodelay(true);
+        let path = Path::new(Transport::Tcp, local, remote);
+        let (frames, waiting) = mpsc::channel(MAX_FRAMES);
+        tell(&arrived, Arrival::Accepted { path, frames }).await;
+        let arrived = arrived.clone();
+        tokio::spawn(async move { carry(stream, Framing::Rfc4571, path, &arrived, waiting).await });
+    }
+}
+
+/// Carries frames both ways until one side closes the connection.
+async fn carry(
+    stream: TcpStream,
+    framing: Framing,
+    path: Path,
+    arrived: &mpsc::Sender<Arrival>,
+    waiting: mpsc::Receiver<Vec<u8>>,
+) {
+    let (reader, writer) = stream.into_split();
+    tokio::select! {
+        () = read_frames(reader, framing, path, arrived) => {}
+        () = write_frames(writer, waiting) => {}
+    }
+    tell(arrived, Arrival::Input(Input::Closed { path })).await;
 }
 
 async fn read_frames(mut from: OwnedReadHalf, framing: Framing, path: Path, arrived: &mpsc::Sender<Arrival>) {

@@ -53,7 +53,7 @@ class Peer:
             options |= Nice.AgentOption.LITE_MODE
         self.agent = Nice.Agent.new_full(GLib.MainContext.default(), Nice.Compatibility.RFC5245, options)
         self.agent.set_property("upnp", False)
-        self.agent.set_property("ice-tcp", False)
+        self.agent.set_property("ice-tcp", start.get("tcp", False))
         self.agent.set_property("controlling-mode", start["role"] == "controlling")
         self.agent.set_property("force-relay", start.get("relayOnly", False))
         for text in start["addresses"]:
@@ -79,7 +79,7 @@ class Peer:
             self.agent.set_property("stun-server", server["host"])
             self.agent.set_property("stun-server-port", server["port"])
             return
-        kind = Nice.RelayType.TURN_TCP if server.get("transport") == "tcp" else Nice.RelayType.TURN_UDP
+        kind = Nice.RelayType.TCP if server.get("transport") == "tcp" else Nice.RelayType.UDP
         user = (server["username"], server["credential"])
         self.agent.set_relay_info(self.stream, COMPONENT, server["host"], server["port"], *user, kind)
 

@@ -35,6 +35,7 @@ type command struct {
 	Addresses         []string `json:"addresses"`
 	Servers           []server `json:"servers"`
 	RelayOnly         bool     `json:"relayOnly"`
+	TCP               bool     `json:"tcp"`
 	DisconnectedAfter int      `json:"disconnectedAfter"`
 	FailedAfter       int      `json:"failedAfter"`
 
@@ -121,7 +122,7 @@ func options(wanted command) []ice.AgentOption {
 	logs.Writer = os.Stderr
 	given := []ice.AgentOption{
 		ice.WithLoggerFactory(logs),
-		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
+		ice.WithNetworkTypes(networkTypes(wanted.TCP)),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
 		ice.WithIncludeLoopback(),
 		ice.WithIPFilter(func(ip net.IP) bool { return slices.Contains(wanted.Addresses, ip.String()) }),
@@ -131,6 +132,14 @@ func options(wanted command) []ice.AgentOption {
 		given = append(given, ice.WithICELite(true), ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}))
 	} else {
 		given = append(given, ice.WithRenomination(ice.DefaultNominationValueGenerator()))
+	}
+	if wanted.TCP {
+		// Its only listener: Pion's host candidates of TCP have this port.
+		listener, err := net.Listen("tcp4", net.JoinHostPort(wanted.Addresses[0], "0"))
+		must(err)
+		given = append(given, ice.WithTCPMux(ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: listener, Logger: logs.NewLogger("ice"), ReadBufferSize: 64, WriteBufferSize: 1 << 20,
+		})))
 	}
 	if wanted.RelayOnly {
 		given = append(given, ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeRelay}))
@@ -142,6 +151,13 @@ func options(wanted command) []ice.AgentOption {
 		given = append(given, ice.WithFailedTimeout(time.Duration(wanted.FailedAfter)*time.Millisecond))
 	}
 	return given
+}
+
+func networkTypes(tcp bool) []ice.NetworkType {
+	if tcp {
+		return []ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeTCP4}
+	}
+	return []ice.NetworkType{ice.NetworkTypeUDP4}
 }
 
 func urls(servers []server) []*stun.URI {

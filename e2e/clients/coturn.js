@@ -1,0 +1,48 @@
+// coturn's server, in a node of the laboratory.
+
+import { createHmac } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stop } from '../lab/shell.js';
+
+/** The secret that both kinds of servers get, and from which users are made. */
+export const SECRET = 'shared-with-the-servers';
+
+/** A user for an hour, as both coturn and `columba serve` know it from the shared secret. */
+export function turnUser() {
+  const username = `${Math.floor(Date.now() / 1000) + 3600}:ice`;
+  return { username, credential: createHmac('sha1', SECRET).update(username).digest('base64') };
+}
+
+export class Coturn {
+  #log = '';
+
+  /** @param {import('node:child_process').ChildProcess} child */
+  constructor(child) {
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (this.#log += text));
+  }
+
+  /** Starts it and waits until it listens. @param {import('../lab/lab.js').Lab} lab @param {string} node @param {{address: string, port: number}} where */
+  static async start(lab, node, { address, port }) {
+    const files = ['--no-cli', '--pidfile', `${lab.folder}/turnserver.pid`, '--log-file', 'stdout', '-b', `${lab.folder}/turndb`];
+    const secret = ['--use-auth-secret', '--static-auth-secret', SECRET, '--realm', 'coturn.example'];
+    const where = ['-L', address, '-E', address, '-p', String(port), '--no-tls', '--no-dtls', '-v'];
+    const coturn = new Coturn(lab.spawn(node, 'turnserver', ['-n', ...where, ...secret, ...files], { stdio: ['ignore', 'pipe', 'pipe'] }));
+    const end = Date.now() + 10_000;
+    for (const protocol of ['-t', '-u']) {
+      while (!(await lab.run(node, 'ss', ['-Hln', protocol, `sport = :${port}`])).trim()) {
+        if (Date.now() > end) throw new Error(`coturn does not listen:\n${coturn.log}`);
+        await sleep(20);
+      }
+    }
+    return coturn;
+  }
+
+  get log() {
+    return this.#log;
+  }
+
+  async stop() {
+    await stop(this.child, { signal: 'SIGKILL' });
+  }
+}
