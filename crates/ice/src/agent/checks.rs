@@ -56,7 +56,13 @@ impl Agent {
         for id in std::mem::take(&mut self.triggered) {
             match self.pairs.get(&id).filter(|pair| !pair.is_valid()) {
                 Some(pair) if self.asked.contains_key(&pair.address.ip()) => self.triggered.push_back(id),
-                Some(_) => self.start_listed_check(now, id),
+                Some(_) => {
+                    self.start_listed_check(now, id);
+                    // It takes the turn of the next one of the list (RFC 8445 §6.1.4.2).
+                    if self.timers.pace.is_none_or(|at| at <= now) {
+                        self.timers.pace = Some(now + self.pacing());
+                    }
+                }
                 None => {}
             }
         }
