@@ -26,6 +26,13 @@ const DOUBT: Duration = Duration::from_millis(100);
 /// The longest such time.
 const MAX_CONSENT_RTO: Duration = Duration::from_secs(3);
 
+/// A path that has fallen silent is found dead within this time after the first question: where the round trip is so long that it
+/// would take longer to ask one question after the other, they overlap.
+const INQUIRY: Duration = Duration::from_millis(1400);
+
+/// Overlapping questions keep at least this distance.
+const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
+
 /// So many missed checks, and silence since the first of them, make a path dead.
 const MISSED: u32 = 3;
 
@@ -74,8 +81,7 @@ impl Agent {
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
             pair.next_check = None;
             if pair.is_valid() {
-                self.ask(now, id);
-                self.schedule_consent(now, id);
+                self.ask_in_turn(now, id);
             }
         }
     }
@@ -84,6 +90,21 @@ impl Agent {
     pub(super) fn ask(&mut self, now: Instant, id: PairId) {
         let timeout = self.consent_rto(id);
         self.send_consent_check(now, id, timeout);
+    }
+
+    /// Sends a check that is due, and plans the next one.
+    fn ask_in_turn(&mut self, now: Instant, id: PairId) {
+        self.ask(now, id);
+        self.schedule_consent(now, id);
+        let timeout = self.consent_rto(id);
+        if timeout * MISSED > INQUIRY
+            && let Some(pair) = self.pairs.get_mut(&id)
+            && pair.questions > 0
+        {
+            pair.questions -= 1;
+            let wait = INQUIRY.saturating_sub(timeout) / (MISSED - 1);
+            pair.next_check = Some(now + wait.max(QUESTION_DISTANCE));
+        }
     }
 
     fn consent_rto(&self, id: PairId) -> Duration {
@@ -105,6 +126,9 @@ impl Agent {
         pair.answered = Some(now);
         pair.silent_since = None;
         pair.missed = 0;
+        if std::mem::take(&mut pair.questions) > 0 {
+            pair.next_check = None;
+        }
         self.schedule_consent(now, id);
         if claimed && self.role == Role::Controlled {
             self.accept_nomination(now, id);
@@ -123,8 +147,8 @@ impl Agent {
         };
         let heard = pair.heard.max(pair.counters.last_packet_received);
         let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= DOUBT);
-        if silent && pair.missed == 0 && !pair.is_asked() {
-            pair.next_check = Some(now);
+        if silent {
+            pair.question(now, MISSED - 1);
         }
     }
 
@@ -151,13 +175,16 @@ impl Agent {
             return;
         }
         let (component, first) = (pair.component, pair.missed == 1);
+        let is_latest = pair.asked.is_none_or(|at| at <= sent);
         if pair.missed == MISSED
             && let Base::Relay(relay) = pair.base
         {
             self.probe_relay(now, relay);
         }
         if in_use && let Some(pair) = self.pairs.get_mut(&id) {
-            pair.next_check = Some(now);
+            if is_latest {
+                pair.next_check = Some(now);
+            }
             if first {
                 for other in self.pairs.values_mut() {
                     if other.component == component && other.is_valid() && other.next_check.is_some() {
@@ -172,9 +199,8 @@ impl Agent {
     pub(super) fn suspect(now: Instant, pair: &mut Pair) {
         let heard = pair.heard.max(pair.counters.last_packet_received);
         let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= SUSPICION);
-        // One question at a time: the answer or its absence leads to the next.
-        if silent && pair.missed == 0 && !pair.is_asked() {
-            pair.next_check = Some(now);
+        if silent {
+            pair.question(now, MISSED - 1);
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Pair {
     pub(super) heard: Option<Instant>,
     /// When a check of consent was last sent.
     pub(super) asked: Option<Instant>,
+    /// Checks of consent that are still to be sent although the last one may yet be answered.
+    pub(super) questions: u32,
     /// When a check was last answered: consent (RFC 7675).
     pub(super) answered: Option<Instant>,
     /// When a check last failed although the other side's came through all the while.
@@ -67,8 +69,16 @@ impl Pair {
         self.claimed.is_some_and(|at| now.saturating_duration_since(at) < STALE_NOMINATION)
     }
 
+    /// Has it asked at once, if it is not being asked already: the answer, or its absence, leads to the next question.
+    pub(super) fn question(&mut self, now: Instant, questions: u32) {
+        if self.missed == 0 && !self.is_asked() {
+            self.next_check = Some(now);
+            self.questions = questions;
+        }
+    }
+
     /// Whether a check of consent is on its way, and not missed yet.
-    pub(super) fn is_asked(&self) -> bool {
+    fn is_asked(&self) -> bool {
         self.missed == 0 && self.asked.is_some_and(|asked| self.answered.is_none_or(|at| at < asked))
     }
 
@@ -171,6 +181,7 @@ impl Agent {
             nominating: false,
             heard: None,
             asked: None,
+            questions: 0,
             answered: None,
             one_way: None,
             silent_since: None,
