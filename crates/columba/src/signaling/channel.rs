@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use columba_peer::LocalAddress;
 use columba_signal::{
     ClientId, IceServers, Instance, LeaveReason, PeerId, Refusal, ServerMessage, SessionToken,
 };
@@ -10,7 +11,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::debug;
 
@@ -18,6 +19,7 @@ use super::error::SignalingError;
 use super::options::{SignalingOptions, SignalingTiming};
 use super::session::{Ended, Next, Session};
 use super::websocket::{Address, Heard, Socket};
+use crate::driver::network;
 
 /// Events that wait for the application, at most: beyond that nothing more is read from the server, which in the end puts out whoever is too
 /// slow.
@@ -134,7 +136,8 @@ impl SignalingChannel {
                 return Err(SignalingError::NotASignalingServer { server: address.server(), reason });
             }
         }
-        tokio::spawn(Task { shared: shared.clone(), address, options }.run(socket));
+        let network = network::watch();
+        tokio::spawn(Task { shared: shared.clone(), address, options, network }.run(socket));
         let inner = Arc::new(Handle { shared: shared.clone() });
         Ok((Self { inner }, SignalingEvents { shared }))
     }
@@ -288,10 +291,12 @@ struct Task {
     shared: Arc<Shared>,
     address: Address,
     options: SignalingOptions,
+    /// The host's addresses: when they change, the connection may be gone without a word.
+    network: watch::Receiver<Arc<[LocalAddress]>>,
 }
 
 impl Task {
-    async fn run(self, mut socket: Socket) {
+    async fn run(mut self, mut socket: Socket) {
         let end = loop {
             let Some(ended) = self.converse(&mut socket).await else {
                 let _ = timeout(FAREWELL, socket.close()).await;
@@ -313,8 +318,9 @@ impl Task {
     }
 
     /// Carries messages both ways until the connection ends; `None` if that was the application's wish.
-    async fn converse(&self, socket: &mut Socket) -> Option<Ended> {
+    async fn converse(&mut self, socket: &mut Socket) -> Option<Ended> {
         let mut farewell_until = None;
+        let home = self.home(socket);
         loop {
             if let Err(ended) = self.transmit(socket).await {
                 return Some(ended);
@@ -328,6 +334,7 @@ impl Task {
                     None => Some(Ended::Lost),
                 },
                 () = self.shared.wake.notified() => None,
+                Ok(()) = self.network.changed() => self.doubt(home.as_ref()),
                 () = sleep_until(deadline.into()) => {
                     let now = Instant::now();
                     let mut state = self.shared.lock();
@@ -343,6 +350,26 @@ impl Task {
                 return ended;
             }
         }
+    }
+
+    /// The address that the connection was made from, and its network.
+    fn home(&mut self, socket: &Socket) -> Option<LocalAddress> {
+        let addresses = self.network.borrow_and_update();
+        addresses.iter().find(|one| Some(one.address) == socket.home()).cloned()
+    }
+
+    /// The network has changed: without its address, or in another network, the connection is dead, and else it may be.
+    fn doubt(&mut self, home: Option<&LocalAddress>) -> Option<Ended> {
+        let addresses = self.network.borrow_and_update();
+        let is_home = |one: &LocalAddress, home: &LocalAddress| {
+            one.address == home.address && one.network == home.network
+        };
+        if home.is_some_and(|home| !addresses.iter().any(|one| is_home(one, home))) {
+            debug!("the connection to the signaling server has lost its address");
+            return Some(Ended::Renew);
+        }
+        self.shared.lock().session.probe(Instant::now());
+        None
     }
 
     /// Until when to wait, and whether to read; `None` if it is time to leave.
@@ -400,25 +427,28 @@ impl Task {
     }
 
     /// Connects and enters again, however long it takes.
-    async fn reconnect(&self, mut ended: Ended) -> Result<Socket, SignalingError> {
-        let timing = &self.options.timing;
+    async fn reconnect(&mut self, mut ended: Ended) -> Result<Socket, SignalingError> {
+        let timing = self.options.timing.clone();
         let mut pause = timing.backoff;
         let mut attempts = 0u32;
         loop {
             let next = self.shared.lock().session.handle_ended(ended);
             self.shared.changed.notify_waiters();
-            let wait = match next {
+            let (least, wait) = match next {
                 Next::Never(refusal) => return Err(SignalingError::Refused(refusal)),
-                Next::Now if attempts == 0 => Duration::ZERO,
-                Next::Now => jittered(pause),
-                Next::After(least) => jittered(pause).max(least),
+                Next::Now if attempts == 0 => (Duration::ZERO, Duration::ZERO),
+                Next::Now => (Duration::ZERO, jittered(pause)),
+                Next::After(least) => (least, jittered(pause).saturating_sub(least)),
             };
             attempts += 1;
             pause = (pause * 2).min(timing.backoff_max);
-            let closing = self.shared.wait_until(|state| state.closing.then_some(()));
+            let Self { shared, address, options, network } = &mut *self;
+            let closing = shared.wait_until(|state| state.closing.then_some(()));
             let attempt = async {
-                sleep(wait).await;
-                self.attempt().await
+                sleep(least).await;
+                // A new network is worth an attempt of its own.
+                let _ = timeout(wait, network.changed()).await;
+                attempt(shared, address, options).await
             };
             match tokio::select! { () = closing => return Err(SignalingError::Closed), tried = attempt => tried }
             {
@@ -427,15 +457,15 @@ impl Task {
             }
         }
     }
+}
 
-    async fn attempt(&self) -> Result<Socket, Ended> {
-        let mut socket = Socket::open(&self.address, &self.options).await.map_err(|error| {
-            debug!(%error, "the signaling server is away");
-            Ended::Lost
-        })?;
-        enter(&self.shared, &mut socket, &self.options.timing).await?;
-        Ok(socket)
-    }
+async fn attempt(shared: &Shared, address: &Address, options: &SignalingOptions) -> Result<Socket, Ended> {
+    let mut socket = Socket::open(address, options).await.map_err(|error| {
+        debug!(%error, "the signaling server is away");
+        Ended::Lost
+    })?;
+    enter(shared, &mut socket, &options.timing).await?;
+    Ok(socket)
 }
 
 /// Says the first message of a connection and waits for the answer.

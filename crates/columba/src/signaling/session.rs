@@ -338,13 +338,18 @@ impl Session {
         }
         match self.probe_until {
             Some(until) if until <= now => return Some(Ended::Lost),
-            None if self.heard + self.timing.silence <= now => {
-                self.probe_until = Some(now + self.timing.probe);
-                self.answers.push_back(ClientMessage::Ping);
-            }
+            None if self.heard + self.timing.silence <= now => self.probe(now),
             _ => {}
         }
         None
+    }
+
+    /// Asks the server whether it can still be heard.
+    pub(super) fn probe(&mut self, now: Instant) {
+        if self.probe_until.is_none() {
+            self.probe_until = Some(now + self.timing.probe);
+            self.answers.push_back(ClientMessage::Ping);
+        }
     }
 
     /// The connection has ended.

@@ -1,5 +1,6 @@
 //! A WebSocket to the server, over TCP or TLS.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -73,7 +74,10 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An open WebSocket.
-pub(super) struct Socket(WebSocketStream<Box<dyn Stream>>);
+pub(super) struct Socket {
+    stream: WebSocketStream<Box<dyn Stream>>,
+    home: Option<IpAddr>,
+}
 
 /// What a socket says.
 pub(super) enum Heard {
@@ -96,6 +100,7 @@ impl Socket {
         let stream = TcpStream::connect((address.host.as_str(), address.port))
             .await
             .map_err(|error| unreachable(address, &error.to_string()))?;
+        let home = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         // Small messages must not wait for each other.
         let _ = stream.set_nodelay(true);
         let stream: Box<dyn Stream> = if address.is_secure {
@@ -116,7 +121,7 @@ impl Socket {
         let config =
             WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         match client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, _)) => Ok(Self(socket)),
+            Ok((stream, _)) => Ok(Self { stream, home }),
             Err(WsError::Http(response)) => {
                 Err(not_signaling(format!("it answers with HTTP status {}", response.status().as_u16())))
             }
@@ -125,9 +130,14 @@ impl Socket {
         }
     }
 
+    /// The host's own address that the connection was made from.
+    pub(super) fn home(&self) -> Option<IpAddr> {
+        self.home
+    }
+
     /// The next thing that is heard; `None` once the connection has ended.
     pub(super) async fn next(&mut self) -> Option<Heard> {
-        match self.0.next().await? {
+        match self.stream.next().await? {
             Ok(Message::Text(text)) => Some(Heard::Text(text.to_string())),
             Ok(Message::Close(_)) | Err(_) => None,
             Ok(_) => Some(Heard::Life),
@@ -136,18 +146,18 @@ impl Socket {
 
     /// Takes a message for sending.
     pub(super) async fn feed(&mut self, text: String) -> Result<(), ()> {
-        self.0.feed(Message::Text(text.into())).await.map_err(|_| ())
+        self.stream.feed(Message::Text(text.into())).await.map_err(|_| ())
     }
 
     /// Sends what was taken.
     pub(super) async fn flush(&mut self) -> Result<(), ()> {
-        self.0.flush().await.map_err(|_| ())
+        self.stream.flush().await.map_err(|_| ())
     }
 
     /// Closes politely.
     pub(super) async fn close(mut self) {
-        let _ = self.0.close(None).await;
-        while let Some(Ok(_)) = self.0.next().await {}
+        let _ = self.stream.close(None).await;
+        while let Some(Ok(_)) = self.stream.next().await {}
     }
 }
 
