@@ -3,11 +3,16 @@
 //!
 //! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden]]`
 //!
+//! `columba-e2e-peer told`
+//!
+//! Does what it is told on its standard input (`told.rs`).
+//!
 //! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
 //! `{"event":"error","message":…}` and 1.
 
 mod negotiation;
 mod talk;
+mod told;
 mod wire;
 
 use std::error::Error;
@@ -65,15 +70,13 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    let result = match Options::read() {
-        Ok(options) => run(options).await,
-        Err(failure) => Err(failure),
+    let result = if std::env::args().nth(1).is_some_and(|word| word == "told") {
+        told::obey().await
+    } else {
+        join().await.map(|done| tell(&done))
     };
     match result {
-        Ok(done) => {
-            tell(&done);
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tell(&json!({ "event": "error", "message": failure.to_string() }));
             ExitCode::FAILURE
@@ -81,7 +84,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<serde_json::Value, Failure> {
+async fn join() -> Result<serde_json::Value, Failure> {
+    let options = Options::read()?;
     let entry = SignalingOptions::join(options.url.as_str(), options.session.clone());
     let (signaling, words) = SignalingChannel::open(entry).await?;
     tell(&json!({ "event": "joined" }));

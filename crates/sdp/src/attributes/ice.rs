@@ -75,7 +75,9 @@ impl Field for IceOptions {
     const NAMES: &'static [&'static str] = &["ice-options"];
 
     fn parse(_name: &str, value: Option<&str>) -> Result<Self, Expected> {
-        let options: Vec<_> = Words::new(value.unwrap_or_default()).rest().map(str::to_owned).collect();
+        // libdatachannel writes commas between them. No option's name can hold one, so that both are understood.
+        let words = value.unwrap_or_default().split([' ', ',']).filter(|word| !word.is_empty());
+        let options: Vec<_> = words.map(str::to_owned).collect();
         if options.is_empty() || !options.iter().all(|option| is_token(option)) {
             return Err(Expected("the names of ICE options"));
         }
@@ -165,6 +167,9 @@ mod tests {
         );
         let options = lines.get::<IceOptions>().unwrap().unwrap();
         assert!(options.contains("trickle") && !options.contains("renomination"));
+        let with_commas = IceOptions::parse("", Some("ice2,trickle")).unwrap();
+        assert_eq!(with_commas, IceOptions::new([IceOptions::ICE2, IceOptions::TRICKLE]));
+        assert!(IceOptions::parse("", Some(" , ")).is_err());
         assert!(RemoteCandidates::parse("", Some("1 192.0.2.3")).is_err());
         assert!(IcePacing::parse("", Some("fast")).is_err());
     }

@@ -1,0 +1,183 @@
+// What two peers go through together. Who does something first is the first of the two.
+
+import assert from 'node:assert/strict';
+
+/** @typedef {import('./peers.js').Peer} Peer */
+/** @typedef {import('./peers.js').Told} Told */
+/** @typedef {[Peer, Peer]} Pair the offerer, the answerer */
+
+/** Bytes of the messages of a transfer. */
+const MESSAGE = 1 << 16;
+/** How long a transfer may take at the least, and milliseconds for each of its megabytes. */
+const PATIENCE = 60_000;
+const PATIENCE_PER_MB = 1000;
+
+let count = 0;
+
+/** A label that no other channel has. @param {string} what */
+const labelOf = (what) => `${what} ${++count}`;
+
+/**
+ * Offer and answer, with all candidates; then there is a first channel.
+ * @param {Pair} pair @param {(sdp: string, of: 'offerer' | 'answerer') => string} [carry] what is made of a description on its way
+ */
+export async function connect([offerer, answerer], carry = (sdp) => sdp) {
+  const label = labelOf('first');
+  offerer.command({ do: 'open', label });
+  offerer.command({ do: 'offer' });
+  const offer = await offerer.until('description');
+  answerer.command({ do: 'hear', type: offer.type, sdp: carry(offer.sdp, 'offerer') });
+  const answer = await answerer.until('description');
+  offerer.command({ do: 'hear', type: answer.type, sdp: carry(answer.sdp, 'answerer') });
+  const both = [offerer, answerer];
+  await Promise.all(both.map((peer) => peer.until('state', { state: 'connected' })));
+  await Promise.all(both.map((peer) => peer.until('open', { label })));
+  return { label, offer: offer.sdp, answer: answer.sdp };
+}
+
+/**
+ * Opens a channel; answers with its label, and what both say of it.
+ * @param {Pair} pair @param {string} what @param {object} [init] as in the W3C's `RTCDataChannelInit`
+ */
+export async function open([opener, other], what, init = {}) {
+  const label = labelOf(what);
+  opener.command({ do: 'open', label, ...init });
+  const opened = await Promise.all([opener, other].map((peer) => peer.until('open', { label })));
+  return { label, opened };
+}
+
+/** Either side may close it; both see its end. @param {Pair} pair @param {string} label */
+export async function close([closer, other], label) {
+  closer.command({ do: 'close', label });
+  const closed = await Promise.all([closer, other].map((peer) => peer.until('closed', { label })));
+  for (const { error } of closed) assert.equal(error, null);
+}
+
+/**
+ * Messages from one to the other on a channel on which nothing was said in this direction yet.
+ * @param {Pair} pair @param {string} label @param {{count: number, size: number}} messages
+ * @returns {Promise<{sent: Told, received: Told}>} every byte is the same
+ */
+export async function send([sender, receiver], label, { count, size }) {
+  const patience = PATIENCE + (PATIENCE_PER_MB * count * size) / 1e6;
+  receiver.command({ do: 'expect', label, messages: count });
+  sender.command({ do: 'send', label, count, size });
+  const [sent, received] = await Promise.all([sender.until('sent', { label }, patience), receiver.until('received', { label }, patience)]);
+  assert.equal(sent.messages, count);
+  assert.equal(sent.bytes, count * size);
+  for (const key of ['messages', 'bytes', 'digest']) assert.equal(received[key], sent[key], key);
+  return { sent, received };
+}
+
+/**
+ * So many bytes each way at once on one channel.
+ * @param {Pair} pair @param {number} bytes
+ */
+export async function transfer(pair, bytes) {
+  const { label } = await open(pair, 'transfer');
+  const messages = { count: Math.ceil(bytes / MESSAGE), size: MESSAGE };
+  const start = performance.now();
+  const both = await Promise.all([send(pair, label, messages), send(reversed(pair), label, messages)]);
+  const seconds = (performance.now() - start) / 1000;
+  for (const { received } of both) assert.equal(received.ordered, true);
+  await close(pair, label);
+  return { seconds, megabitsEachWay: (bytes * 8) / 1e6 / seconds };
+}
+
+/** Every kind of channel, by the side that opens it. */
+export const KINDS = /** @type {const} */ ([
+  { ordered: true },
+  { ordered: false },
+  { ordered: true, maxRetransmits: 0 },
+  { ordered: false, maxRetransmits: 3 },
+  { ordered: true, maxPacketLifeTime: 5000 },
+  { ordered: false, maxPacketLifeTime: 5000 },
+]);
+
+/**
+ * A channel of every kind: both sides know its kind, and on a path that loses nothing everything arrives, whatever its kind.
+ * @param {Pair} pair @param {{knows?: readonly string[]}} [options] which attributes the other side can tell
+ */
+export async function everyKind(pair, { knows = ['ordered', 'maxRetransmits', 'maxPacketLifeTime', 'protocol'] } = {}) {
+  for (const kind of KINDS) {
+    const init = { ...kind, protocol: 'example.columba' };
+    const { label, opened } = await open(pair, 'kind', init);
+    const wanted = { maxRetransmits: null, maxPacketLifeTime: null, ...init };
+    for (const key of knows) {
+      assert.equal(opened[1][key], /** @type {any} */ (wanted)[key], `${key} of ${JSON.stringify(kind)}`);
+    }
+    assert.equal(opened[0].id, opened[1].id);
+    // No more at once than a socket of a receiver that is slow to read can hold: what it cannot is lost.
+    const messages = { count: 50, size: 1000 };
+    const both = await Promise.all([send(pair, label, messages), send(reversed(pair), label, messages)]);
+    for (const { received } of both) if (kind.ordered) assert.equal(received.ordered, true);
+    await close(pair, label);
+  }
+}
+
+/** A channel that both open by its number. @param {Pair} pair */
+export async function negotiated(pair) {
+  const label = labelOf('negotiated');
+  for (const peer of pair) peer.command({ do: 'open', label, id: 400, ordered: false });
+  const opened = await Promise.all(pair.map((peer) => peer.until('open', { label })));
+  for (const { id } of opened) assert.equal(id, 400);
+  await Promise.all([send(pair, label, { count: 20, size: 5000 }), send(reversed(pair), label, { count: 20, size: 5000 })]);
+  await close(pair, label);
+}
+
+/** Empty messages, text, and every size up to the longest. @param {Pair} pair @param {number} longest */
+export async function everySize(pair, longest) {
+  const sizes = [0, 1, 2, 3, 1150, 1200, 1300, 16_384, 65_535, 65_536, 262_144, 1_048_576, 4_194_304].filter((size) => size < longest);
+  for (const size of [...sizes, longest]) {
+    const { label } = await open(pair, 'size');
+    await Promise.all([send(pair, label, { count: 3, size }), send(reversed(pair), label, { count: 3, size })]);
+    await close(pair, label);
+  }
+  const { label } = await open(pair, 'text');
+  for (const text of ['', 'hello', 'ἓν οἶδα 🐦', 'x'.repeat(60_000)]) {
+    await Promise.all(
+      [pair, reversed(pair)].map(async ([speaker, listener]) => {
+        speaker.command({ do: 'send', label, text });
+        assert.equal((await listener.until('said', { label })).text, text);
+      }),
+    );
+  }
+  await close(pair, label);
+}
+
+/** The first side opens a channel, the other closes it, and the number can be used again. @param {Pair} pair */
+export async function idsAreUsedAgain(pair) {
+  /** @type {Set<number>} */
+  const ids = new Set();
+  for (let round = 0; round < 6; round++) {
+    const { label, opened } = await open(pair, 'again');
+    await send(pair, label, { count: 1, size: 100 });
+    ids.add(opened[0].id);
+    await close(round % 2 === 0 ? pair : reversed(pair), label);
+  }
+  return ids;
+}
+
+/**
+ * A thousand channels at once, half of them by each side; something is said on each; each side closes half of what each opened.
+ * @param {Pair} pair @param {number} [many]
+ */
+export async function manyChannels(pair, many = 1000) {
+  const labels = Array.from({ length: many }, () => labelOf('many'));
+  labels.forEach((label, at) => pair[at % 2].command({ do: 'open', label }));
+  await Promise.all(labels.flatMap((label) => pair.map((peer) => peer.until('open', { label }, PATIENCE))));
+  const sides = labels.map((label, at) => ({ label, ways: at % 2 === 0 ? pair : reversed(pair) }));
+  await Promise.all(sides.map(({ label, ways }) => send(ways, label, { count: 1, size: 100 })));
+  await Promise.all(sides.map(({ label, ways }, at) => close(at % 4 < 2 ? ways : reversed(ways), label)));
+}
+
+/** One side closes the whole connection: the other sees the end of its channels. @param {Pair} pair @param {string} label */
+export async function end([ender, other], label) {
+  ender.command({ do: 'end' });
+  await other.until('closed', { label }, PATIENCE);
+}
+
+/** @param {Pair} pair @returns {Pair} */
+export function reversed([one, other]) {
+  return [other, one];
+}
