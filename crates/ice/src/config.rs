@@ -24,6 +24,9 @@ pub struct Config {
     /// [`Agent::gather`](crate::Agent::gather) asks for them and tells of them: the W3C's `iceCandidatePoolSize` (RFC 8829 §3.5.4). What is
     /// ahead of need costs sockets, NAT bindings and allocations until it is used. Default 0.
     pub candidate_pool: u8,
+    /// Whether TURN servers are asked for tickets, with which relayed addresses are kept when the host's address changes (RFC 8016).
+    /// Where a server forbids it, gathering a relayed address takes a round trip to it more. Default true.
+    pub mobility: bool,
     /// Whether to offer renomination: moving to a better pair without a restart. Default true.
     pub renomination: bool,
     /// What is done with names that end in `.local`. Default [`MdnsMode::Query`].
@@ -239,6 +242,7 @@ impl Default for Config {
             lite: false,
             components: 1,
             candidate_pool: 0,
+            mobility: true,
             renomination: true,
             mdns: MdnsMode::Query,
             udp: true,

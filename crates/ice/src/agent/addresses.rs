@@ -202,7 +202,7 @@ impl Agent {
         let Some(socket) = self.sockets.remove(&id) else { return };
         match socket.purpose {
             Purpose::Host => self.open_tcp(now, socket.address, socket.component),
-            Purpose::Relay(relay) => self.fail_relay(now, relay, None, "no socket could be bound"),
+            Purpose::Relay(relay) => self.fail_leg(now, relay, "no socket could be bound"),
         }
     }
 

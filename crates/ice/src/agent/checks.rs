@@ -342,6 +342,9 @@ impl Agent {
         if let Some(raw) = answer.raw(EMBEDDED) {
             self.events.push_back(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
         }
+        if answer.class() == Class::SuccessResponse {
+            self.note_route(id);
+        }
     }
 
     fn handle_success(

@@ -57,7 +57,7 @@ impl Agent {
         }
     }
 
-    fn is_in_use(&self, id: PairId) -> bool {
+    pub(super) fn is_in_use(&self, id: PairId) -> bool {
         self.active.contains(&Some(id)) || self.session().selected.contains(&Some(id))
     }
 

@@ -20,6 +20,8 @@ use crate::path::Transport;
 pub(super) struct Server {
     pub(super) config: IceServer,
     pub(super) addresses: Resolution,
+    /// TURN: it has said that allocations must not move.
+    pub(super) forbids_mobility: bool,
 }
 
 /// What is known of a server's addresses.
@@ -98,7 +100,7 @@ impl Agent {
                 Resolution::Pending(id)
             }
         };
-        self.servers.push(Server { config, addresses });
+        self.servers.push(Server { config, addresses, forbids_mobility: false });
     }
 
     pub(super) fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {

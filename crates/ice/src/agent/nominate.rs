@@ -188,7 +188,7 @@ impl Agent {
         selected.or_else(old).or_else(best)
     }
 
-    fn selected_pair(&self, id: PairId, changed: bool) -> Option<SelectedPair> {
+    pub(super) fn selected_pair(&self, id: PairId, changed: bool) -> Option<SelectedPair> {
         let pair = self.pairs.get(&id)?;
         let local = self.locals.get(&pair.seen_as.unwrap_or(pair.local))?;
         let remote = self.remotes.get(&pair.remote)?;

@@ -50,6 +50,8 @@ pub(super) struct Pair {
     pub(super) answered: Option<Instant>,
     /// When a check last failed although the other side's came through all the while.
     pub(super) one_way: Option<Instant>,
+    /// The way to the relay's server is another one, on which no check has been answered yet.
+    pub(super) rerouted: bool,
     /// Since when checks go unanswered, and how many.
     pub(super) silent_since: Option<Instant>,
     pub(super) missed: u32,
@@ -184,6 +186,7 @@ impl Agent {
             questions: 0,
             answered: None,
             one_way: None,
+            rerouted: false,
             silent_since: None,
             missed: 0,
             next_check: None,

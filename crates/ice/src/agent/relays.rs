@@ -7,7 +7,7 @@ use columba_stun::ErrorCode;
 use columba_turn::client::{self, Client, Failure};
 
 use super::addresses::{Local, Purpose};
-use super::gather::Resolution;
+use super::gather::{Resolution, Server};
 use super::{Agent, Base};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
 use crate::config::{Host, IceServer, LocalAddress, ServerKind};
@@ -22,25 +22,42 @@ pub(super) struct RelayId(pub(super) u32);
 /// One allocation, or the attempt at one.
 #[derive(Debug)]
 pub(super) struct Relay {
-    server: IceServer,
+    pub(super) server: IceServer,
     /// The server's address; another one than configured after a redirection.
-    address: SocketAddr,
-    local: IpAddr,
-    component: u8,
-    leg: Leg,
+    pub(super) address: SocketAddr,
+    pub(super) local: IpAddr,
+    pub(super) component: u8,
+    pub(super) leg: Leg,
     /// How often this allocation was begun anew, on another port or at another server.
     attempts: u8,
-    redirected: bool,
+    /// Servers that have sent this allocation on to another one.
+    pub(super) visited: Vec<SocketAddr>,
     /// The configuration does not have its server any more: it goes when its last pair does.
     retired: bool,
 }
 
 /// The way to the server.
 #[derive(Debug)]
-enum Leg {
+pub(super) enum Leg {
     Binding,
     Connecting(ConnectId),
-    Open { path: Path, client: Box<Client> },
+    Open {
+        path: Path,
+        client: Box<Client>,
+    },
+    /// The address from which the server was spoken to is gone, and the allocation comes along to another one.
+    Moving {
+        client: Box<Client>,
+        /// None as long as there is no address.
+        way: Option<Way>,
+    },
+}
+
+/// What a relay on the move waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Socket,
+    Connection(ConnectId),
 }
 
 /// Allocations, at most: for each server and address one, the first ones count.
@@ -51,14 +68,26 @@ const MAX_ATTEMPTS: u8 = 4;
 
 impl Relay {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.client()?.poll_timeout()
+        match &self.leg {
+            Leg::Open { client, .. } => client.poll_timeout(),
+            _ => None,
+        }
     }
 
     pub(super) fn client(&self) -> Option<&Client> {
         match &self.leg {
-            Leg::Open { client, .. } => Some(client),
+            Leg::Open { client, .. } | Leg::Moving { client, .. } => Some(client),
             _ => None,
         }
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// Whether both are for the same component, at the same server of the configuration.
+    pub(super) fn is_for_same(&self, other: &Self) -> bool {
+        self.server == other.server && self.component == other.component
     }
 
     pub(super) fn path(&self) -> Option<Path> {
@@ -106,7 +135,7 @@ impl Agent {
                     && !relay.client().is_some_and(Client::is_releasing)
             });
             if !exists && self.relays.len() < MAX_RELAYS {
-                self.open_relay(server, remote, local, component, (0, false));
+                self.open_relay(server, remote, local, component, (0, Vec::new()));
             }
         }
     }
@@ -117,7 +146,7 @@ impl Agent {
         address: SocketAddr,
         local: IpAddr,
         component: u8,
-        (attempts, redirected): (u8, bool),
+        (attempts, visited): (u8, Vec<SocketAddr>),
     ) {
         let id = RelayId(self.new_id());
         let leg = match server.transport {
@@ -126,31 +155,40 @@ impl Agent {
                 Leg::Binding
             }
             Transport::Tcp | Transport::Tls => {
-                let connect = ConnectId(u64::from(self.new_id()));
-                let name = match &server.host {
-                    Host::Name(name) => name.clone(),
-                    Host::Ip(ip) => ip.to_string().into(),
-                };
-                let tls = (server.transport == Transport::Tls).then_some(name);
-                let framing = Framing::Stun;
-                self.events.push_back(Event::Connect { id: connect, local, remote: address, tls, framing });
-                Leg::Connecting(connect)
+                Leg::Connecting(self.connect_to_server(&server, local, address))
             }
         };
-        let relay = Relay { server, address, local, component, leg, attempts, redirected, retired: false };
+        let relay = Relay { server, address, local, component, leg, attempts, visited, retired: false };
         self.relays.insert(id, relay);
+    }
+
+    /// The certificate is always that of the configured server, whoever has sent us on (RFC 8489 §10).
+    pub(super) fn connect_to_server(
+        &mut self,
+        server: &IceServer,
+        local: IpAddr,
+        remote: SocketAddr,
+    ) -> ConnectId {
+        let id = ConnectId(u64::from(self.new_id()));
+        let name = match &server.host {
+            Host::Name(name) => name.clone(),
+            Host::Ip(ip) => ip.to_string().into(),
+        };
+        let tls = (server.transport == Transport::Tls).then_some(name);
+        self.events.push_back(Event::Connect { id, local, remote, tls, framing: Framing::Stun });
+        id
     }
 
     pub(super) fn handle_relay_bound(&mut self, now: Instant, id: RelayId, local: SocketAddr) {
         let Some(relay) = self.relays.get(&id) else { return };
         let path = Path::udp(local, relay.address);
-        self.start_client(now, id, path);
+        self.open_leg(now, id, path);
     }
 
     pub(super) fn handle_connected(&mut self, now: Instant, id: ConnectId, path: Path) {
         let path = Path::new(path.transport, path.local, path.remote);
         match self.relay_connecting(id) {
-            Some(relay) => self.start_client(now, relay, path),
+            Some(relay) => self.open_leg(now, relay, path),
             None if self.handle_stream_connected(now, id, path) => {}
             None => self.events.push_back(Event::CloseStream { path }),
         }
@@ -161,19 +199,38 @@ impl Agent {
             return;
         }
         if let Some(relay) = self.relay_connecting(id) {
-            self.fail_relay(now, relay, None, "the connection to the server could not be opened");
+            self.fail_leg(now, relay, "the connection to the server could not be opened");
+        }
+    }
+
+    /// There is no way to the server.
+    pub(super) fn fail_leg(&mut self, now: Instant, id: RelayId, text: &str) {
+        match self.relays.get(&id).map(|relay| &relay.leg) {
+            Some(Leg::Moving { .. }) => self.lose_relay(now, id),
+            _ => self.fail_relay(now, id, None, text),
         }
     }
 
     fn relay_connecting(&self, id: ConnectId) -> Option<RelayId> {
-        let found =
-            self.relays.iter().find(|(_, relay)| matches!(relay.leg, Leg::Connecting(one) if one == id));
-        found.map(|(id, _)| *id)
+        let is_meant = |relay: &Relay| match relay.leg {
+            Leg::Connecting(one) => one == id,
+            Leg::Moving { way, .. } => way == Some(Way::Connection(id)),
+            _ => false,
+        };
+        self.relays.iter().find(|(_, relay)| is_meant(relay)).map(|(id, _)| *id)
+    }
+
+    fn open_leg(&mut self, now: Instant, id: RelayId, path: Path) {
+        if !self.resume_relay(now, id, path) {
+            self.start_client(now, id, path);
+        }
     }
 
     fn start_client(&mut self, now: Instant, id: RelayId, path: Path) {
         let Some(relay) = self.relays.get_mut(&id) else { return };
+        let forbidden = |server: &Server| server.config == relay.server && server.forbids_mobility;
         let config = client::Config {
+            mobility: self.config.mobility && !self.servers.iter().any(forbidden),
             username: relay.server.username.clone(),
             password: relay.server.credential.clone(),
             stream: path.transport.is_stream(),
@@ -194,8 +251,15 @@ impl Agent {
             .relays
             .iter()
             .find(|(_, relay)| matches!(relay.leg, Leg::Open { path: one, .. } if one == path));
-        if let Some(id) = found.map(|(id, _)| *id) {
-            self.lose_relay(now, id);
+        let Some(id) = found.map(|(id, _)| *id) else { return };
+        match self.relays.get_mut(&id) {
+            // The connection is gone, but not the allocation.
+            Some(relay) if relay.client().is_some_and(Client::is_mobile) && relay.attempts < MAX_ATTEMPTS => {
+                relay.attempts += 1;
+                self.uproot_relay(id);
+                self.settle_relays();
+            }
+            _ => self.lose_relay(now, id),
         }
     }
 
@@ -220,17 +284,28 @@ impl Agent {
             match client.poll_event() {
                 None => break,
                 Some(client::Event::Allocated { relayed, mapped }) => {
+                    self.note_mobility(id);
                     for address in relayed {
                         self.add_relayed(now, id, address, mapped);
                     }
                 }
                 Some(client::Event::Failed(failure)) => self.handle_failure(now, id, &failure),
+                Some(client::Event::Moved) => self.handle_relay_moved(now, id),
                 Some(client::Event::Lost) => self.lose_relay(now, id),
                 Some(client::Event::PeerRefused(ip)) => {
                     self.remove_pairs(|pair| pair.base == Base::Relay(id) && pair.address.ip() == ip);
                 }
                 Some(_) => {}
             }
+        }
+    }
+
+    /// A server that forbids mobility is not asked for it again.
+    fn note_mobility(&mut self, id: RelayId) {
+        let Some(relay) = self.relays.get(&id) else { return };
+        if relay.client().is_some_and(Client::is_mobility_forbidden) {
+            let servers = self.servers.iter_mut().filter(|server| server.config == relay.server);
+            servers.for_each(|server| server.forbids_mobility = true);
         }
     }
 
@@ -268,22 +343,19 @@ impl Agent {
     fn handle_failure(&mut self, now: Instant, id: RelayId, failure: &Failure) {
         let Some(relay) = self.relays.get(&id) else { return };
         let again = match (failure.code, failure.alternate) {
-            // One hop only: two servers could send a client back and forth for ever.
-            (_, Some(alternate)) if !relay.redirected && alternate.is_ipv4() == relay.local.is_ipv4() => {
-                Some((alternate, true))
-            }
+            (_, Some(alternate)) => self.follow_redirection(relay, alternate),
             // The 5-tuple is somebody's already: another port.
             (Some(ErrorCode::ALLOCATION_MISMATCH), _) if relay.attempts < MAX_ATTEMPTS => {
-                Some((relay.address, relay.redirected))
+                Some((relay.local, relay.address, relay.visited.clone()))
             }
             _ => None,
         };
         match again {
-            Some((address, redirected)) => {
-                let (server, local, component) = (relay.server.clone(), relay.local, relay.component);
+            Some((local, address, visited)) => {
+                let (server, component) = (relay.server.clone(), relay.component);
                 let attempts = relay.attempts + 1;
                 self.discard_relay(now, id);
-                self.open_relay(server, address, local, component, (attempts, redirected));
+                self.open_relay(server, address, local, component, (attempts, visited));
             }
             None => self.fail_relay(now, id, failure.code, &failure.text),
         }
@@ -294,11 +366,11 @@ impl Agent {
         let Some(relay) = self.relays.get(&id) else { return };
         let (server, address, local, component) =
             (relay.server.clone(), relay.address, relay.local, relay.component);
-        let (attempts, redirected) = (relay.attempts + 1, relay.redirected);
+        let (attempts, visited) = (relay.attempts + 1, relay.visited.clone());
         let again = attempts <= MAX_ATTEMPTS && !relay.retired;
         self.discard_relay(now, id);
         if again {
-            self.open_relay(server, address, local, component, (attempts, redirected));
+            self.open_relay(server, address, local, component, (attempts, visited));
         }
     }
 
@@ -335,8 +407,14 @@ impl Agent {
 
     /// Removes a relay with its socket or connection and all that came of it, without a goodbye.
     fn discard_relay(&mut self, _now: Instant, id: RelayId) {
-        let Some(relay) = self.relays.remove(&id) else { return };
-        if let Leg::Open { path, .. } = relay.leg
+        self.close_leg(id);
+        self.relays.remove(&id);
+        self.remove_locals(Base::Relay(id));
+    }
+
+    /// Closes a relay's socket or connection.
+    pub(super) fn close_leg(&mut self, id: RelayId) {
+        if let Some(path) = self.relays.get(&id).and_then(Relay::path)
             && path.transport.is_stream()
         {
             self.events.push_back(Event::CloseStream { path });
@@ -352,14 +430,16 @@ impl Agent {
                 self.events.push_back(Event::CloseUdp { local });
             }
         }
-        self.remove_locals(Base::Relay(id));
     }
 
-    /// Gives up relays that are not spoken to from one of the addresses that are kept. Where the address is still there, although it is not
+    /// Takes relays along, or gives them up, that are not spoken to from one of the addresses that are kept. Where the address is still there, although it is not
     /// to be used any more, the server hears of it.
     pub(super) fn leave_relays(&mut self, now: Instant, kept: &[IpAddr], there: &[LocalAddress]) {
+        self.take_relays_along(kept, there);
+        let is_left =
+            |relay: &Relay| !kept.contains(&relay.local) && !matches!(relay.leg, Leg::Moving { .. });
         let left: Vec<RelayId> =
-            self.relays.iter().filter(|(_, relay)| !kept.contains(&relay.local)).map(|(id, _)| *id).collect();
+            self.relays.iter().filter(|(_, relay)| is_left(relay)).map(|(id, _)| *id).collect();
         for id in left {
             let Some(relay) = self.relays.get_mut(&id) else { continue };
             if there.iter().any(|one| columba_stun::canonical_ip(one.address) == relay.local) {
@@ -375,7 +455,8 @@ impl Agent {
     pub(super) fn retire_relays(&mut self) {
         let usable = self.usable_addresses();
         for relay in self.relays.values_mut() {
-            let is_usable = usable.iter().any(|one| one.address == relay.local);
+            let is_homeless = matches!(relay.leg, Leg::Moving { way: None, .. });
+            let is_usable = is_homeless || usable.iter().any(|one| one.address == relay.local);
             relay.retired = !is_usable || !self.servers.iter().any(|server| server.config == relay.server);
         }
     }

@@ -440,6 +440,33 @@ impl Lab {
         }
     }
 
+    /// Another STUN and TURN server in the internet.
+    pub(crate) fn add_server(&mut self, address: &str) -> HostId {
+        let now = self.network.now();
+        let server = TurnHost::new(now, &[ip(address)], 1);
+        let host = self.network.add_host(Software::Turn(Box::new(server)));
+        self.network.attach(host, self.internet, ip(address), Link::with_delay(Duration::from_millis(5)));
+        self.network.listen(SocketAddr::new(ip(address), PORT));
+        host
+    }
+
+    pub(crate) fn with_server<T>(
+        &mut self,
+        host: HostId,
+        act: impl FnOnce(&mut TurnHost, Instant) -> T,
+    ) -> T {
+        self.network.with(host, |software, now| match software {
+            Software::Turn(host) => act(host, now),
+            Software::Agent(_) => unreachable!("the server is no agent"),
+        })
+    }
+
+    /// The same server with another configuration, before anybody has come to it.
+    pub(crate) fn change_server(&mut self, change: impl FnOnce(&mut columba_turn::server::Config)) {
+        let host = self.server.expect("a server");
+        self.with_server(host, |host, now| host.change(now, change));
+    }
+
     /// A peer in a zone.
     pub(crate) fn add_peer(&mut self, zone: ZoneId, address: &str, config: Config, link: Link) -> usize {
         let mut rng = ChaCha12Rng::from_seed(self.random.seed());
@@ -496,7 +523,11 @@ impl Lab {
     }
 
     pub(crate) fn turn(&self) -> &TurnHost {
-        match self.network.host(self.server.expect("a server")) {
+        self.server_at(self.server.expect("a server"))
+    }
+
+    pub(crate) fn server_at(&self, host: HostId) -> &TurnHost {
+        match self.network.host(host) {
             Software::Turn(host) => host,
             Software::Agent(_) => unreachable!("the server is no agent"),
         }

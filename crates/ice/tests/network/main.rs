@@ -12,6 +12,8 @@ mod pacing;
 mod policy;
 mod pool;
 mod reflection;
+mod relays;
+mod roaming;
 mod scenarios;
 mod server;
 mod statistics;

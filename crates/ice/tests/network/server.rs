@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use columba_ice::framing::{Framing, Reader};
 use columba_netsim::{Datagram, Departure, Ecn, StreamId, StreamInput};
+use columba_stun::attributes::AlternateServer;
+use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
 use columba_turn::server::{
     Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RelayId, Server, TAILROOM,
     Transport, UnixTime,
@@ -27,6 +29,13 @@ pub(crate) struct TurnHost {
     by_id: BTreeMap<RelayId, SocketAddr>,
     streams: BTreeMap<StreamId, (FiveTuple, Reader)>,
     out: VecDeque<(Departure, Vec<u8>)>,
+    /// Instead of allocating: an error, with the server to ask instead, for so many requests.
+    pub(crate) refusals: Vec<(ErrorCode, Option<SocketAddr>)>,
+    /// Messages and data to peers, by their form.
+    pub(crate) requests: BTreeMap<Method, u64>,
+    pub(crate) channel_data: u64,
+    /// Nothing is answered any more, while this is true.
+    pub(crate) deaf: bool,
 }
 
 impl TurnHost {
@@ -50,6 +59,40 @@ impl TurnHost {
             by_id: BTreeMap::new(),
             streams: BTreeMap::new(),
             out: VecDeque::new(),
+            refusals: Vec::new(),
+            requests: BTreeMap::new(),
+            channel_data: 0,
+            deaf: false,
+        }
+    }
+
+    pub(crate) fn change(&mut self, now: Instant, change: impl FnOnce(&mut Config)) {
+        let mut config = self.server.config().clone();
+        change(&mut config);
+        self.server = Server::new(config, now, WALL, &mut ChaCha12Rng::seed_from_u64(1));
+    }
+
+    /// The answer that a test wants a request to get.
+    fn refuse(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let request = Message::parse(message).ok()?;
+        if (request.class(), request.method()) != (Class::Request, Method::ALLOCATE)
+            || self.refusals.is_empty()
+        {
+            return None;
+        }
+        let (code, alternate) = self.refusals.remove(0);
+        let mut buffer = [0; 500];
+        let mut builder = MessageBuilder::error(&mut buffer, &request, code).expect("room");
+        if let Some(alternate) = alternate {
+            builder.push(&AlternateServer(alternate)).expect("room");
+        }
+        Some(builder.finish()).map(|length| buffer[..length].to_vec())
+    }
+
+    fn count(&mut self, message: &[u8]) {
+        match Message::parse(message) {
+            Ok(message) => *self.requests.entry(message.method()).or_default() += 1,
+            Err(_) => self.channel_data += 1,
         }
     }
 
@@ -82,6 +125,13 @@ impl TurnHost {
         buffer: &mut [u8],
         range: std::ops::Range<usize>,
     ) {
+        self.count(&buffer[range.clone()]);
+        if self.deaf {
+            return;
+        }
+        if let Some(refusal) = self.refuse(&buffer[range.clone()]) {
+            return self.answer(tuple, refusal);
+        }
         match self.server.route(now, Arrival::Client(&tuple), buffer, range.clone()) {
             Forward::Control => {
                 self.server.handle_input(now, Input::Message { tuple, data: &buffer[range] });

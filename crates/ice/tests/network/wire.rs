@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use columba_ice::{Path, SelectedPair};
 
+use crate::lab::{SERVER, ip};
+
 /// What has been seen.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
@@ -30,7 +32,7 @@ impl Wire {
     pub(crate) fn sent(&mut self, now: Instant, path: &Path, bytes: &[u8]) {
         self.messages += 1;
         for id in transactions(bytes, REQUEST) {
-            self.asked.insert(id, (path.local, path.remote));
+            self.asked.insert(id, ends(path));
             self.last_second.push_back(now);
         }
         while self.last_second.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
@@ -41,18 +43,25 @@ impl Wire {
 
     pub(crate) fn received(&mut self, path: &Path, bytes: &[u8]) {
         for id in transactions(bytes, SUCCESS) {
-            if self.asked.get(&id) == Some(&(path.local, path.remote)) {
-                self.answered.insert((path.local, path.remote));
+            if self.asked.get(&id) == Some(&ends(path)) {
+                self.answered.insert(ends(path));
             }
         }
     }
 
     /// Over a relay, the path is the way to the server: that some check was answered through it is what can be seen from here.
     pub(crate) fn selected(&mut self, pair: &SelectedPair) {
-        if !self.answered.contains(&(pair.path.local, pair.path.remote)) {
+        if !self.answered.contains(&ends(&pair.path)) {
             self.unproven.push(pair.clone());
         }
     }
+}
+
+/// Both ends of a path. From where a relay's server is spoken to does not matter: what is asked from one address may be answered at
+/// another one, to which the relay has come along meanwhile.
+fn ends(path: &Path) -> (SocketAddr, SocketAddr) {
+    let local = if path.remote.ip() == ip(SERVER) { path.remote } else { path.local };
+    (local, path.remote)
 }
 
 /// The transactions of STUN messages of a type, also of those inside TURN's messages.

@@ -20,6 +20,7 @@ pub(super) struct Mobility {
     waiting: Option<Vec<Kind>>,
     /// Moves since a request from the new address was last answered.
     unproven: u8,
+    pub(super) forbidden: bool,
 }
 
 /// How often in a row the allocation is taken along although the server then does not know it.
@@ -36,6 +37,12 @@ impl Client {
     #[must_use]
     pub fn is_mobile(&self) -> bool {
         self.is_live() && self.mobility.ticket.is_some()
+    }
+
+    /// Whether the server has refused to give tickets.
+    #[must_use]
+    pub fn is_mobility_forbidden(&self) -> bool {
+        self.mobility.forbidden
     }
 
     /// Whether the allocation is on the way to a new address: nothing can be sent to peers meanwhile.

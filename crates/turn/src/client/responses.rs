@@ -111,6 +111,7 @@ impl Client {
                 if info.code == ErrorCode::MOBILITY_FORBIDDEN && self.config.mobility && !given_up =>
             {
                 self.config.mobility = false;
+                self.mobility.forbidden = true;
                 self.begin_again(now, sent.kind, sent.attempt + 1);
             }
             Kind::Allocate => {

@@ -78,7 +78,7 @@ fn what_was_asked_before_a_move_is_asked_after_it() {
 #[test]
 fn a_server_that_forbids_mobility_allocates_all_the_same() {
     let mut lab = Lab::with_mobility(None, [true, false]).allocate();
-    assert!(!lab.client.is_mobile());
+    assert!(!lab.client.is_mobile() && lab.client.is_mobility_forbidden());
     assert_eq!(lab.requests, [Method::ALLOCATE; 3]);
     lab.change_address(ELSEWHERE);
     assert!(!lab.client.is_moving());
