@@ -21,7 +21,7 @@ const PATIENCE = 60_000;
  * @property {string} greeting
  * @property {{bytes: number, sha256: string}} sent
  * @property {{bytes: number, sha256: string}} received
- * @property {{local: string, remote: string}} pair candidate types
+ * @property {{local: string, remote: string, protocol: string}} pair candidate types, and what they speak: `udp` or `tcp`
  * @property {string} [sdp] the own description, with its candidates
  * @property {string[]} [resolved] the other side's hidden addresses that were found
  * @property {string} end

@@ -233,8 +233,8 @@ export class Talk {
     const pair =
       reports.find((report) => report.id === transport?.selectedCandidatePairId) ??
       reports.find((report) => report.type === 'candidate-pair' && report.selected);
-    const typeOf = (/** @type {string} */ id) => reports.find((report) => report.id === id)?.candidateType;
-    return { local: typeOf(pair?.localCandidateId), remote: typeOf(pair?.remoteCandidateId) };
+    const [local, remote] = [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => reports.find((report) => report.id === id));
+    return { local: local?.candidateType, remote: remote?.candidateType, protocol: local?.protocol };
   }
 
   /** In hexadecimal. @param {Uint8Array<ArrayBuffer>} data */

@@ -59,10 +59,12 @@ export class RustPeer {
     return /** @type {string} */ (last.message);
   }
 
-  /** The candidate types of the last selected pair, in the words of browsers. */
+  /** The candidate types of the last selected pair and what they speak, in the words of browsers. */
   get pair() {
-    const pair = this.said.findLast(({ event }) => event === 'pair');
-    return { local: KINDS[pair?.local], remote: KINDS[pair?.remote] };
+    const pairs = this.said.filter(({ event }) => event === 'pair');
+    // When the other side closes, its connection may end before its goodbye is understood: then there is the relay again, for a moment.
+    const pair = pairs.findLast(({ local, remote }) => ![local, remote].includes('Relayed')) ?? pairs.at(-1);
+    return { local: KINDS[pair?.local], remote: KINDS[pair?.remote], protocol: pair?.protocol };
   }
 
   /** Waits until it has said this. @param {(line: any) => boolean} wanted */

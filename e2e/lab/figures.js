@@ -71,6 +71,13 @@ export async function setNat(lab, name, options) {
   await lab.run(name, 'conntrack', ['-F']);
 }
 
+/** No datagram leaves a node any more, or all may again. @param {Lab} lab @param {string} node @param {boolean} blocked */
+export async function blockUdp(lab, node, blocked) {
+  const rules = 'table ip no_udp {\n chain out {\n type filter hook output priority filter\n meta l4proto udp drop\n }\n}\n';
+  const input = `table ip no_udp\ndelete table ip no_udp\n${blocked ? rules : ''}`;
+  await lab.run(node, 'nft', ['-f', '-'], { input });
+}
+
 /** A router forgets every mapping, as if it had been restarted. @param {Lab} lab @param {Router} name */
 export async function flushMappings(lab, name) {
   const maps = ['eim', 'eif', 'adf'].map((map) => `flush map ip nat_lab ${map}\n`).join('');

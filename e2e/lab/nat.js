@@ -4,7 +4,10 @@
 // after source NAT, which outer port an inner endpoint was given, and use that memory for its next flows
 // (endpoint-independent mapping) and for packets from outside (the wider kinds of filtering).
 
-/** @typedef {'cone' | 'addr' | 'port' | 'symmetric' | 'tcp443'} NatKind */
+/**
+ * `tcp` is not of {@link NAT_KINDS}: it is as `port`, but that no datagram passes.
+ * @typedef {'cone' | 'addr' | 'port' | 'symmetric' | 'tcp443' | 'tcp'} NatKind
+ */
 
 /**
  * @typedef {object} NatOptions
@@ -52,6 +55,7 @@ export function natRules({ wan, outer, lan }, { kind, hairpin = false, preserveP
     port: '',
     symmetric: '',
     tcp443: '',
+    tcp: '',
   }[kind];
   const leaves = [`oifname "${wan}"`];
   // The mark says that a packet came from inside for the outer address: postrouting cannot see where it entered.
@@ -107,6 +111,7 @@ ${each(`ct direction original meta l4proto udp update @adf { ip daddr . ct reply
     iifname "${wan}" ct state established,related accept
     iifname "${wan}" ct status dnat accept
     iifname "${wan}" drop
+    ${kind === 'tcp' ? `iifname "${lan}" meta l4proto udp drop` : ''}
     ${kind === 'tcp443' ? `iifname "${lan}" meta l4proto udp drop\n    iifname "${lan}" tcp dport != 443 drop\n    iifname "${lan}" meta l4proto icmp drop` : ''}
   }
 }

@@ -12,7 +12,7 @@ import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { Scene } from '../browser/scene.js';
 import { RustPeer } from '../clients/rust-peer.js';
 import { labMissing, programsMissing } from '../lab/available.js';
-import { figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
+import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
 import { program, Server } from '../server.js';
 
@@ -233,6 +233,24 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 12
       await talk(rustAt(scene, 'p2'), rustAt(scene, 'p1'), { direct, closes: 'answer', bytes: LITTLE });
     });
   }
+  describe('no datagram passes', () => {
+    before(() => setNat(scene.lab, 'r1', { kind: 'tcp' }));
+    after(() => blockUdp(scene.lab, 'p2', false));
+
+    /** Who is behind the router opens a connection to who is not. @param {Speaker} inside @param {Speaker} outside */
+    async function overTcp(inside, outside) {
+      for (const pairs of [await talk(inside, outside), await talk(outside, inside, { closes: 'answer' })]) {
+        assert.deepEqual(pairs.map(({ pair }) => pair.protocol), ['tcp', 'tcp'], JSON.stringify(pairs.map(({ pair }) => pair)));
+      }
+    }
+    it('two Rust peers: direct, over TCP', () => overTcp(rustAt(scene, 'p1'), rustAt(scene, 'p2')));
+    // Browsers open connections and accept none.
+    it('Chromium inside, the Rust peer outside: direct, over TCP', () => overTcp(browserOf(scene, 0), rustAt(scene, 'p2')));
+    it('Firefox without UDP, the Rust peer elsewhere: direct, over TCP', async () => {
+      await blockUdp(scene.lab, 'p2', true);
+      await overTcp(browserOf(scene, 1), rustAt(scene, 'server'));
+    });
+  });
   it('browsers, symmetric: direct', async () => {
     await setNat(scene.lab, 'r1', { kind: 'symmetric' });
     // Chromium lives at p1, Firefox at p2.

@@ -3,11 +3,15 @@
 
 mod common;
 
+use std::net::SocketAddr;
+
 use columba::{
     Configuration, DataChannel, DataChannelInit, DataChannelState, Error, Event, Events, IceConfig, MdnsMode,
     Message, PeerConnection, PeerConnectionState, PeerError, SessionDescription,
 };
 use common::soon;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// One side: the connection, and what it tells, candidates excepted, which go to the other side.
@@ -139,6 +143,43 @@ async fn where_no_datagram_passes_tcp_carries_everything() {
     assert_eq!(soon("last words", other.recv()).await, Some(Message::from("last words")));
     assert_eq!(soon("the end", other.recv()).await, None);
     soon("closing", callee.connection.close()).await;
+}
+
+/// The address at which a connection listens.
+async fn listener(events: &mut Events) -> SocketAddr {
+    loop {
+        if let Some(Event::IceCandidate(Some(found))) = soon("a listener", events.recv()).await
+            && let Some(candidate) = found.candidate
+            && candidate.port != 9
+        {
+            return candidate.socket_address().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_the_listener_are_shown_out() {
+    let (connection, mut events) = PeerConnection::new(without_datagrams()).unwrap();
+    connection.create_data_channel("a channel", DataChannelInit::default()).unwrap();
+    connection.set_local_description(None).await.unwrap();
+    let listener = listener(&mut events).await;
+    // Who comes first has to leave when too many come after.
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        strangers.push(soon("connecting", TcpStream::connect(listener)).await.unwrap());
+    }
+    for mut early in strangers.drain(..24) {
+        assert!(matches!(soon("the end", early.read(&mut [0; 1])).await, Ok(0) | Err(_)));
+    }
+    // Who speaks another language has to leave at once.
+    let mut last = strangers.pop().unwrap();
+    let nonsense = [b"\x00\x0e".as_slice(), b"GET / HTTP/1.1"].concat();
+    last.write_all(&nonsense).await.unwrap();
+    assert!(matches!(soon("the end", last.read(&mut [0; 1])).await, Ok(0) | Err(_)));
+    soon("closing", connection.close()).await;
+    for mut other in strangers {
+        assert!(matches!(soon("the end", other.read(&mut [0; 1])).await, Ok(0) | Err(_)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,7 +82,10 @@ impl Negotiation {
             }
             Event::SelectedCandidatePair(pair) => {
                 let kinds = [pair.local.kind, pair.remote.kind].map(|kind| format!("{kind:?}"));
-                tell(&json!({ "event": "pair", "local": kinds[0], "remote": kinds[1] }));
+                let protocol = if pair.local.transport.is_tcp() { "tcp" } else { "udp" };
+                tell(
+                    &json!({ "event": "pair", "local": kinds[0], "remote": kinds[1], "protocol": protocol }),
+                );
                 self.direct.send_if_modified(|is_direct| {
                     let found = !kinds.iter().any(|kind| kind == "Relayed");
                     found && !std::mem::replace(is_direct, true)

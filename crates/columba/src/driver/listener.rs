@@ -8,8 +8,9 @@ use columba_peer::{Path, Transport};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tracing::debug;
 
-/// Connections that wait in the kernel to be accepted, at most.
-const BACKLOG: u32 = 16;
+/// Connections that wait in the kernel to be accepted, at most. Whose does not fit waits a second and longer, and strangers shall not do
+/// that to the peer.
+const BACKLOG: u32 = 128;
 
 pub(super) struct Listener {
     io: TcpListener,

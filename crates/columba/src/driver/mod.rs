@@ -121,11 +121,10 @@ impl Driver {
         if self.transmit(cx) == Turn::More {
             turn = Turn::More;
         }
-        // Sockets that were just asked for have something to send.
+        // Sockets that were just asked for have something to send, and the next turn listens to them.
         while self.hand_on() {
-            if self.transmit(cx) == Turn::More {
-                turn = Turn::More;
-            }
+            self.transmit(cx);
+            turn = Turn::More;
         }
         let everything_went = turn == Turn::Done && self.blocked.is_none();
         if everything_went {
@@ -190,17 +189,23 @@ impl Driver {
 
     /// Takes in connections that others have opened.
     fn accept(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut turn = Turn::Done;
         for listener in &self.listeners {
-            for _ in 0..ACCEPTS_PER_TURN {
-                let Some((stream, path)) = listener.poll_accept(cx) else { break };
+            let mut accepted = 0;
+            while let Some((stream, path)) = listener.poll_accept(cx) {
                 let outgoing = Arc::new(Outgoing::default());
                 self.shared.lock().streams.insert(path, outgoing.clone());
                 let shared = Arc::downgrade(&self.shared);
                 self.tasks.spawn(stream::carry(stream, Framing::Rfc4571, path, outgoing, shared));
                 self.shared.lock().peer.handle_input(Instant::now(), Input::Accepted { path });
+                accepted += 1;
+                if accepted == ACCEPTS_PER_TURN {
+                    turn = Turn::More;
+                    break;
+                }
             }
         }
-        Turn::Done
+        turn
     }
 
     /// Sends what there is to be sent.
