@@ -1,10 +1,11 @@
 // The peers of the tests of SCTP, ours and others, each behind the same words: what it is told, and what it tells.
 
 import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { stop } from '../lab/shell.js';
+import { run, stop } from '../lab/shell.js';
 import { program } from '../server.js';
 import { WebPeer } from './web-peer.js';
 
@@ -103,6 +104,18 @@ const LIBDATACHANNEL = fileURLToPath(new URL('libdatachannel.js', import.meta.ur
 
 /** libdatachannel: usrsctp. */
 export const libdatachannel = () => programPeer('libdatachannel', process.execPath, [LIBDATACHANNEL]);
+
+const PION = fileURLToPath(new URL('../out/pion-webrtc', import.meta.url));
+
+/** Builds Pion's program; what go.sum does not know is not taken. */
+export async function buildPion() {
+  mkdirSync(dirname(PION), { recursive: true });
+  const cwd = fileURLToPath(new URL('../rivals/pion-webrtc/', import.meta.url));
+  await run('go', ['build', '-mod=readonly', '-o', PION, '.'], { cwd, timeout: 300_000, env: process.env });
+}
+
+/** Pion: its own SCTP. */
+export const pion = () => programPeer('pion', PION, []);
 
 /**
  * A page of a browser.

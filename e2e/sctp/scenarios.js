@@ -145,6 +145,24 @@ export async function everySize(pair, longest) {
   await close(pair, label);
 }
 
+/**
+ * A message longer than the other side takes is refused where it is sent, and the channel goes on.
+ * @param {Pair} pair the first refuses @param {number} limit what the other side says in its description
+ */
+export async function tooLong(pair, limit) {
+  const { label } = await open(pair, 'too long');
+  pair[0].command({ do: 'send', label, count: 1, size: limit + 1 });
+  await pair[0].until('unsent', { label });
+  pair[0].command({ do: 'send', label, text: 'still here' });
+  await pair[1].until('said', { label, text: 'still here' });
+  await close(pair, label);
+}
+
+/** What a description says of the longest message. @param {string} sdp */
+export function maxMessageSize(sdp) {
+  return Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1]);
+}
+
 /** The first side opens a channel, the other closes it, and the number can be used again. @param {Pair} pair */
 export async function idsAreUsedAgain(pair) {
   /** @type {Set<number>} */

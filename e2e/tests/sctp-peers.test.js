@@ -1,19 +1,36 @@
-// Our data channels against other implementations of SCTP, over DTLS and ICE as people use them: usrsctp (libdatachannel, Firefox) and
-// dcsctp (Chromium). Either side offers, which decides who is who in DTLS.
+// Our data channels against other implementations of SCTP, over DTLS and ICE as people use them: usrsctp (libdatachannel, Firefox),
+// dcsctp (Chromium) and Pion's. Either side offers, which decides who is who in DTLS.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../pages/host.js';
-import { browser, columba, libdatachannel } from '../sctp/peers.js';
-import { close, connect, end, everyKind, everySize, idsAreUsedAgain, manyChannels, negotiated, open, reversed, transfer } from '../sctp/scenarios.js';
+import { browser, buildPion, columba, libdatachannel, pion } from '../sctp/peers.js';
+import {
+  close,
+  connect,
+  end,
+  everyKind,
+  everySize,
+  idsAreUsedAgain,
+  manyChannels,
+  maxMessageSize,
+  negotiated,
+  open,
+  reversed,
+  tooLong,
+  transfer,
+} from '../sctp/scenarios.js';
 
 /** @typedef {import('../sctp/scenarios.js').Pair} Pair */
 /** @typedef {import('../sctp/peers.js').Peer} Peer */
 
 const skipBrowsers = await programsMissing(...BROWSER_PROGRAMS);
+const skipPion = await programsMissing('go');
 
+/** Bytes of the longest message that anybody here sends. */
+const LONGEST = 4 << 20;
 /** Bytes each way. */
 const MUCH = 20_000_000;
 
@@ -22,18 +39,21 @@ const MUCH = 20_000_000;
  * @property {string} name
  * @property {false | string} [skip]
  * @property {number} longest bytes of the longest message either side takes
+ * @property {boolean} [usesIdsAgain] whether it does so itself
  * @property {readonly string[]} [knows] what it can tell of channels that were opened by us
  */
 
 /** @type {Rival[]} */
 const RIVALS = [
-  { name: 'columba', longest: 262_144 },
+  { name: 'columba', longest: LONGEST },
   { name: 'libdatachannel', longest: 262_144, knows: ['protocol'] },
+  // It counts the numbers of its channels up.
+  { name: 'pion', skip: skipPion, longest: 1 << 20, usesIdsAgain: false },
   { name: 'chromium', skip: skipBrowsers, longest: 262_144 },
-  { name: 'firefox', skip: skipBrowsers, longest: 262_144 },
+  { name: 'firefox', skip: skipBrowsers, longest: LONGEST },
 ];
 
-for (const { name, skip, longest, knows } of RIVALS) {
+for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
   describe(`SCTP with ${name}`, { skip, timeout: 120_000 }, () => {
     /** @type {() => Peer | Promise<Peer>} */ let rival;
     /** @type {(() => unknown)[]} */ const ends = [];
@@ -41,7 +61,10 @@ for (const { name, skip, longest, knows } of RIVALS) {
     before(async () => {
       if (name === 'columba') rival = columba;
       else if (name === 'libdatachannel') rival = libdatachannel;
-      else {
+      else if (name === 'pion') {
+        await buildPion();
+        rival = pion;
+      } else {
         const [pages, running] = [await hostPages(), await launch(/** @type {any} */ (name))];
         ends.push(() => running.close(), () => pages.close());
         rival = () => browser(running, pages.origin);
@@ -56,11 +79,15 @@ for (const { name, skip, longest, knows } of RIVALS) {
         /** @type {Pair} who offers first */ let pair;
         /** @type {Pair} ours first */ let ours;
         let first = '';
+        /** Bytes of the longest message that they take, as they say. */
+        let limit = 0;
 
         before(async () => {
           ours = [columba(), await rival()];
           pair = offers === 'ours' ? ours : reversed(ours);
-          ({ label: first } = await connect(pair));
+          const connected = await connect(pair);
+          first = connected.label;
+          limit = maxMessageSize(offers === 'ours' ? connected.answer : connected.offer);
         });
         after(() => Promise.all(ours.map((peer) => peer.end())));
 
@@ -72,8 +99,11 @@ for (const { name, skip, longest, knows } of RIVALS) {
         it('channels of every kind, opened by them', () => everyKind(reversed(ours)));
         it('a channel that both open by its number', () => negotiated(pair));
         it('messages of every size', () => everySize(ours, longest));
+        if (longest < LONGEST) it('a message that is too long for them', () => tooLong(ours, limit));
         it('numbers of channels are used again', async () => {
-          for (const way of [ours, reversed(ours)]) assert.ok((await idsAreUsedAgain(way)).size < 6);
+          const [byUs, byThem] = [await idsAreUsedAgain(ours), await idsAreUsedAgain(reversed(ours))];
+          assert.ok(byUs.size < 6, `${byUs.size} numbers`);
+          if (usesIdsAgain) assert.ok(byThem.size < 6, `${byThem.size} numbers`);
         });
         it('a thousand channels at once', () => manyChannels(ours));
         it('the end of a channel, and of everything', async () => {

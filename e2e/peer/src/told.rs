@@ -6,7 +6,9 @@ mod speech;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use columba::{Configuration, DataChannel, DataChannelInit, Event, PeerConnection, SessionDescription};
+use columba::{
+    Configuration, DataChannel, DataChannelInit, DataConfiguration, Event, PeerConnection, SessionDescription,
+};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -75,12 +77,16 @@ struct Told {
     channels: HashMap<String, Attended>,
 }
 
+/// Bytes of the longest message that it takes: as long as any that is sent.
+const LONGEST: u32 = 4 << 20;
+
 /// Orders for one channel that may wait for each other.
 const ORDERS: usize = 64;
 
 /// Goes on until its input ends.
 pub(crate) async fn obey() -> Result<(), Failure> {
-    let (connection, mut events) = PeerConnection::new(Configuration::default())?;
+    let data = DataConfiguration { max_message_size: LONGEST, ..DataConfiguration::default() };
+    let (connection, mut events) = PeerConnection::new(Configuration { data, ..Configuration::default() })?;
     let mut told = Told { connection, channels: HashMap::new() };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
