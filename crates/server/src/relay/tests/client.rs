@@ -75,6 +75,11 @@ impl Client {
         Self { wire, credentials: credentials(), challenge: None }
     }
 
+    /// Goes on over another wire, as the same user.
+    pub(super) fn change_wire(&mut self, other: Self) {
+        self.wire = other.wire;
+    }
+
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         match &mut self.wire {
             Wire::Udp(socket) => assert_eq!(socket.send(bytes).await.unwrap(), bytes.len()),

@@ -2,6 +2,7 @@
 
 mod client;
 mod datagrams;
+mod mobility;
 mod relaying;
 mod streams;
 
