@@ -33,5 +33,19 @@ describe('turnutils_uclient', { skip, concurrency: true, timeout: 60_000 }, () =
         assert.doesNotMatch(said, /error/i);
       });
     }
+
+    // It allocates, comes back from another port with its ticket, and sends every request twice.
+    it(`takes its allocations along over ${transport}`, async () => {
+      const metric = async () => {
+        const text = await (await fetch(`${server.origin}/metrics`)).text();
+        return Number(/^columba_turn_allocations_moved_total (\d+)/m.exec(text)?.[1]);
+      };
+      const before = await metric();
+      const where = ['-W', SECRET, '-u', 'coturn', '-p', String(server.ports.stun), server.address];
+      const said = await run('turnutils_uclient', [...flags, '-M', '-m', '4', '-n', '20', '-l', '500', '-y', '-c', ...where], { timeout: 30_000 });
+      assert.match(said, /Total lost packets 0 /, said);
+      assert.doesNotMatch(said, /error/i);
+      assert.ok((await metric()) >= before + 4);
+    });
   }
 });

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use columba_stun::TransactionId;
 
 use super::Server;
@@ -22,8 +24,9 @@ use super::table::{Slot, Stage};
 /// How long a mobile allocation outlives its connection, if nobody moves it: a phone that changes networks is back by then.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
 
-/// 160 bits that prove the ownership of an allocation, together with its credential.
-pub(super) type Ticket = [u8; 20];
+/// What proves the ownership of an allocation, together with its credential: 168 bits as base64, since there are clients (coturn's)
+/// that keep tickets as C strings.
+pub(super) type Ticket = [u8; 28];
 
 /// The tickets that are good: at most two for each allocation.
 #[derive(Debug)]
@@ -50,7 +53,9 @@ impl Tickets {
         self.issued += 1;
         let tag = hmac::sign(&self.key, &self.issued.to_be_bytes());
         let mut ticket = Ticket::default();
-        ticket.iter_mut().zip(tag.as_ref()).for_each(|(byte, tag)| *byte = *tag);
+        // 21 bytes are 28 characters.
+        let written = STANDARD.encode_slice(&tag.as_ref()[..21], &mut ticket);
+        debug_assert_eq!(written, Ok(ticket.len()));
         self.holders.insert(ticket, slot);
         ticket
     }
