@@ -155,6 +155,7 @@ impl Agent {
             }
             self.schedule_consent(now, id);
             self.inherit_silence(now, before, id);
+            self.prove_anew(now, id);
         }
         self.retire_old_sessions();
     }
@@ -167,6 +168,17 @@ impl Agent {
         if pair.answered.is_none_or(|at| at < since) {
             pair.silent_since.get_or_insert(since);
             self.ask(now, id);
+        }
+    }
+
+    /// A path that has not been asked for long may not carry data before it answers (RFC 7675 §5.1): it is asked at once, and again if
+    /// that is lost.
+    fn prove_anew(&mut self, now: Instant, id: PairId) {
+        let keepalive = self.config.timings.keepalive;
+        let is_old = |at: Instant| now.saturating_duration_since(at) > keepalive;
+        let pair = self.pairs.get(&id).filter(|pair| pair.answered.is_some_and(is_old));
+        if pair.is_some_and(|pair| pair.check.is_none()) && !self.config.lite {
+            self.start_check(now, id, false);
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct AgentHost {
     pub(crate) found: Vec<Candidate>,
     pub(crate) states: Vec<State>,
     pub(crate) selected: Vec<SelectedPair>,
+    /// The pair that a restart has left in use.
+    pub(crate) kept: Option<SelectedPair>,
     pub(crate) writable_at: Option<Instant>,
     pub(crate) errors: Vec<CandidateError>,
     pub(crate) restarts_wanted: usize,
@@ -78,6 +80,7 @@ impl AgentHost {
             found: Vec::new(),
             states: Vec::new(),
             selected: Vec::new(),
+            kept: None,
             writable_at: None,
             errors: Vec::new(),
             restarts_wanted: 0,

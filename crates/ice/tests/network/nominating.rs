@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use columba_ice::{Config, PairState, Role, Timings};
+use columba_ice::{Config, HEADROOM, PairState, Role, TAILROOM, Timings};
 use columba_stun::ErrorCode;
 
 use crate::hostile::candidate;
@@ -99,4 +99,50 @@ fn numbered_nominations_are_not_second_guessed() {
     assert_eq!(stranger.target(), Some(worse));
     stranger.check(better, &number(1));
     assert_eq!(stranger.target(), Some(worse), "an older number comes late");
+}
+
+/// The other side turns to a pair that was so far behind that nobody has kept it up: it has to answer before it carries data, and is asked at
+/// once, and again.
+#[test]
+fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
+    let mut stranger = Stranger::met(Config::default());
+    stranger.agent.set_role(Role::Controlled);
+    let addresses: Vec<SocketAddr> = (1..=8)
+        .map(|number| {
+            let candidate = candidate(&format!("198.51.100.{number}"), number);
+            let address = candidate.socket_address().unwrap();
+            stranger.add(candidate);
+            address
+        })
+        .collect();
+    let (worst, best) = (addresses[0], addresses[7]);
+    let answer_all = |stranger: &mut Stranger| {
+        for sent in stranger.take().into_iter().filter(crate::stranger::Sent::is_request) {
+            stranger.answer(&sent, sent.path.local);
+        }
+    };
+    for _ in 0..100 {
+        stranger.pass(MS * 10);
+        answer_all(&mut stranger);
+    }
+    let number = |number: u32| Check { more: vec![(0xC001, number.to_be_bytes().to_vec())], ..NOMINATION };
+    stranger.check(best, &number(1));
+    for _ in 0..4500 {
+        stranger.pass(MS * 10);
+        answer_all(&mut stranger);
+    }
+    stranger.check(worst, &number(2));
+    assert_eq!(stranger.target(), Some(worst));
+    let send = |stranger: &mut Stranger| {
+        let mut buffer = vec![0x80; HEADROOM + 10 + TAILROOM];
+        let sent = stranger.agent.prepare(stranger.now, &mut buffer, HEADROOM..HEADROOM + 10, None);
+        sent.map(|transmit| transmit.path.remote)
+    };
+    assert_eq!(send(&mut stranger), None, "it has not answered for longer than consent lasts");
+    // The first question is lost.
+    assert!(stranger.take().iter().any(|sent| sent.is_request() && sent.path.remote == worst));
+    stranger.pass(MS * 500);
+    assert_eq!(stranger.target(), Some(worst));
+    stranger.answer_all(worst);
+    assert_eq!(send(&mut stranger), Some(worst));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use columba_ice::{Config, Role, ServerKind, State, TcpMode, Transport};
+use columba_ice::{Config, Role, SelectedPair, ServerKind, State, TcpMode, Transport};
 use columba_netsim::{Firewall, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
@@ -190,6 +190,7 @@ impl Scenario {
     fn begin_again(&mut self, index: usize) {
         self.lab.with(index, |host, now| {
             host.agent.restart(now, None);
+            host.kept = host.selected.pop().or_else(|| host.kept.take());
             host.selected.clear();
             host.candidates.clear();
             host.gathered = false;
@@ -287,7 +288,17 @@ fn describe(lab: &Lab) -> impl std::fmt::Debug {
 
 fn is_settled(lab: &Lab) -> bool {
     let pair = |index: usize| lab.peer(index).selected.last();
-    let (Some(one), Some(two)) = (pair(ALICE), pair(BOB)) else { return false };
+    agree(lab, pair(ALICE), pair(BOB))
+}
+
+/// Whether a restart has found nothing, and the path from before it still works.
+fn is_as_before(lab: &Lab) -> bool {
+    let pair = |index: usize| lab.peer(index).selected.last().or_else(|| lab.peer(index).kept.as_ref());
+    agree(lab, pair(ALICE), pair(BOB))
+}
+
+fn agree(lab: &Lab, one: Option<&SelectedPair>, two: Option<&SelectedPair>) -> bool {
+    let (Some(one), Some(two)) = (one, two) else { return false };
     lab.connected()
         && one.remote.socket_address() == two.local.socket_address()
         && two.remote.socket_address() == one.local.socket_address()
@@ -319,6 +330,9 @@ fn run(seed: u64) -> Outcome {
         lab.run_for(SECOND);
         assert!(lab.talks(), "no data on the settled pair");
         scenario.check_peace();
+    } else if is_as_before(lab) {
+        assert!(!scenario.turn, "a relay would have been there");
+        assert!(lab.talks(), "no data on the old pair");
     } else {
         assert!(!scenario.turn, "a relay would have been there");
         let failed = lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed));
