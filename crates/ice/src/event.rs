@@ -128,7 +128,8 @@ pub enum Event {
         /// The listener's address.
         local: SocketAddr,
     },
-    /// Close this connection.
+    /// Close this connection, once what [`Agent::poll_transmit`](crate::Agent::poll_transmit) and
+    /// [`Agent::prepare`](crate::Agent::prepare) have given for it is written.
     CloseStream {
         /// Which.
         path: Path,

@@ -134,7 +134,7 @@ pub(crate) struct LinkState {
 
 impl LinkState {
     /// Decides about a datagram of `size` bytes (IP headers included) that enters at `now`. What must not be lost (`reliable`: the
-    /// segments of a simulated TCP connection) is delayed instead.
+    /// segments of a simulated TCP connection) is delayed instead, as long as anything passes at all.
     pub(crate) fn enter(
         &mut self,
         link: &Link,
@@ -170,12 +170,16 @@ impl LinkState {
             self.free = Some(sent);
         }
         let mut arrival = sent + link.delay + random.up_to(link.jitter);
-        if self.loses(link.loss, random) {
-            if !reliable {
+        let mut wait = RETRANSMISSION;
+        let mut tries = if reliable { RETRANSMISSIONS } else { 0 };
+        while self.loses(link.loss, random) {
+            if tries == 0 {
                 // It has used its share of the rate all the same.
                 return dropped(LinkDrop::Loss);
             }
-            arrival += RETRANSMISSION;
+            tries -= 1;
+            arrival += wait;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
         let held_back = random.chance(link.reorder) && !reliable;
         if held_back {
@@ -205,8 +209,15 @@ impl LinkState {
     }
 }
 
-/// What a lost segment of a simulated TCP connection costs instead: a retransmission timeout of 200 ms (Linux's minimum).
+/// What a lost segment of a simulated TCP connection costs instead: a retransmission timeout of 200 ms (Linux's minimum), which doubles as
+/// long as the retransmission is lost, too.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// The longest such timeout.
+const LONGEST_WAIT: Duration = Duration::from_millis(3200);
+
+/// Retransmissions, at most: then the segment is lost, and its connection with it. Linux tries fifteen times; nobody wants to simulate that.
+const RETRANSMISSIONS: u32 = 8;
 
 #[cfg(test)]
 mod tests {

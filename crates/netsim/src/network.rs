@@ -496,7 +496,7 @@ impl<E: Endpoint> Network<E> {
         *self.stats.dropped.entry(name(why)).or_default() += 1;
         match packet.body {
             Body::Udp(payload) => self.recycle(payload),
-            Body::Tcp(connection, segment) => self.lost_segment(connection, &segment),
+            Body::Tcp(connection, segment) => self.lost_segment(connection, &segment, why),
         }
     }
 

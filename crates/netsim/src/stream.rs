@@ -34,6 +34,8 @@ pub(crate) struct End {
 pub(crate) struct Connection {
     pub(crate) opener: End,
     pub(crate) acceptor: Option<End>,
+    /// A segment was lost for good: nothing that comes after it is delivered.
+    pub(crate) stalled: bool,
 }
 
 impl Connection {

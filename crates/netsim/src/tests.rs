@@ -184,6 +184,35 @@ fn a_connection_breaks_when_its_way_is_gone_and_a_closed_port_refuses() {
     assert!(network.host(alice).stream.is_empty());
 }
 
+/// What is lost on the way of a connection comes late, and what never comes ends it.
+#[test]
+fn a_connection_outlives_losses_but_no_partition() {
+    let (mut network, [alice, _, server]) =
+        two_homes(behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT), 5);
+    let remote = address(SERVER);
+    network.listen(remote);
+    let connect = |stream, remote| Departure::Connect { stream, local: address(ALICE), remote };
+    let (first, second) = (StreamId(1), StreamId(2));
+    network.with(alice, |peer, _| peer.outbox.push((connect(first, remote), Vec::new())));
+    network.run_for(Duration::from_secs(1));
+    let interface = crate::InterfaceId(0);
+    network.change_link(interface, |out, _| out.loss = Loss::Random(0.5));
+    for byte in 0..50 {
+        network.with(alice, |peer, _| peer.outbox.push((Departure::Stream(first), vec![byte])));
+    }
+    network.run_for(Duration::from_secs(60));
+    assert_eq!(network.host(server).stream, (0..50).collect::<Vec<u8>>(), "in order, and whole");
+    network.change_link(interface, |out, _| out.loss = Loss::All);
+    network.with(alice, |peer, _| peer.outbox.push((Departure::Stream(first), vec![50])));
+    network.with(alice, |peer, _| peer.outbox.push((connect(second, remote), Vec::new())));
+    network.run_for(Duration::from_millis(100));
+    network.change_link(interface, |out, _| out.loss = Loss::None);
+    network.with(alice, |peer, _| peer.outbox.push((Departure::Stream(first), vec![51])));
+    network.run_for(Duration::from_secs(60));
+    assert_eq!(network.host(server).stream.len(), 50, "nothing comes after a gap");
+    assert_eq!((network.host(alice).closed, network.host(server).closed), (2, 1));
+}
+
 #[test]
 fn same_seed_same_story() {
     let run = |seed| {

@@ -194,10 +194,13 @@ impl Driver {
             let mut accepted = 0;
             while let Some((stream, path)) = listener.poll_accept(cx) {
                 let outgoing = Arc::new(Outgoing::default());
-                self.shared.lock().streams.insert(path, outgoing.clone());
+                // The peer knows of the connection before anything is read from it.
+                let mut state = self.shared.lock();
+                state.streams.insert(path, outgoing.clone());
+                state.peer.handle_input(Instant::now(), Input::Accepted { path });
+                drop(state);
                 let shared = Arc::downgrade(&self.shared);
                 self.tasks.spawn(stream::carry(stream, Framing::Rfc4571, path, outgoing, shared));
-                self.shared.lock().peer.handle_input(Instant::now(), Input::Accepted { path });
                 accepted += 1;
                 if accepted == ACCEPTS_PER_TURN {
                     turn = Turn::More;

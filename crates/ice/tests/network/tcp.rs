@@ -310,8 +310,8 @@ fn data_arrives_in_spite_of_losses() {
     let mut lab = walled([with_stun(), with_stun()], 21);
     for interface in lab.interfaces.clone() {
         lab.network.change_link(interface, |out, into| {
-            out.loss = Loss::Random(0.2);
-            into.loss = Loss::Random(0.2);
+            out.loss = Loss::Random(0.1);
+            into.loss = Loss::Random(0.1);
         });
     }
     lab.start();

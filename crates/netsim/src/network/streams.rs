@@ -7,6 +7,7 @@ use super::{Body, Event, Network, Packet};
 use crate::endpoint::{Ecn, Endpoint, StreamId, StreamInput};
 use crate::stream::{ACCEPTED, Connection, ConnectionId, End, Segment};
 use crate::topology::HostId;
+use crate::trace::Drop;
 
 /// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter of an hour; nobody wants to simulate that.
 const GIVE_UP: Duration = Duration::from_secs(15);
@@ -15,7 +16,7 @@ impl<E: Endpoint> Network<E> {
     pub(super) fn connect(&mut self, host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) {
         let id = ConnectionId(self.connections.len());
         let opener = End { host, stream, local, remote, open: true };
-        self.connections.push(Connection { opener, acceptor: None });
+        self.connections.push(Connection { opener, acceptor: None, stalled: false });
         self.emit_segment(host, (local, remote), id, Segment::Open);
     }
 
@@ -64,6 +65,9 @@ impl<E: Endpoint> Network<E> {
             return self.accept(host, path, id);
         }
         let connection = &mut self.connections[id.0];
+        if connection.stalled {
+            return;
+        }
         // Both ends can be at one host: then the local address tells them apart.
         let opener = connection.opener.host == host && connection.opener.local == local;
         let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
@@ -92,9 +96,11 @@ impl<E: Endpoint> Network<E> {
         self.tell(host, stream, StreamInput::Accepted { local, remote });
     }
 
-    /// A segment met a wall: TCP would repeat it and give up at last. The first one of a connection is just swallowed.
-    pub(super) fn lost_segment(&mut self, id: ConnectionId, segment: &Segment) {
-        if *segment != Segment::Open {
+    /// A segment met a wall, or none of its repetitions got through: TCP would give up at last. The first one of a connection is just
+    /// swallowed by a wall.
+    pub(super) fn lost_segment(&mut self, id: ConnectionId, segment: &Segment, why: Drop) {
+        if *segment != Segment::Open || matches!(why, Drop::Link(_)) {
+            self.connections[id.0].stalled = true;
             let at = self.now + GIVE_UP;
             self.schedule(at, Event::Broken(id));
         }

@@ -6,15 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_netsim::{
-    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Loss, Nat, Network, Router, ZoneId,
+    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Loss, Nat, Network, Router, StreamId,
+    StreamInput, ZoneId,
 };
 use columba_peer::{
     ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, IceCandidateInit, IceServer, Input,
     LocalAddress, Message, Path, Peer, PeerConnectionState, Request, SdpType, SessionDescription,
-    SignalingState, UnixTime,
+    SignalingState, Transport, UnixTime,
 };
 
 use crate::server::{PORT, TurnHost};
+use crate::streams::Streams;
 
 pub(crate) const ALICE: usize = 0;
 pub(crate) const BOB: usize = 1;
@@ -29,6 +31,7 @@ pub(crate) struct PeerHost {
     pub(crate) peer: Peer,
     address: IpAddr,
     next_port: u16,
+    pub(crate) streams: Streams,
     /// What the signaling has yet to carry.
     signals: VecDeque<Signal>,
     pub(crate) events: Vec<Event>,
@@ -75,8 +78,10 @@ impl PeerHost {
                 let local = SocketAddr::new(*address, self.next_port);
                 self.peer.handle_input(now, Input::Bound { id: *id, local });
             }
-            Event::Request(Request::Listen { id, .. }) => {
-                self.peer.handle_input(now, Input::ListenFailed { id: *id });
+            Event::Request(request) => {
+                if let Some(input) = self.streams.fulfil(request) {
+                    self.peer.handle_input(now, input);
+                }
             }
             Event::NegotiationNeeded if self.offers => {
                 let offer = self.peer.set_local_description(now, None).unwrap();
@@ -142,6 +147,13 @@ impl Endpoint for Software {
         }
     }
 
+    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>) {
+        if let Self::Peer(host) = self {
+            host.streams.handle(now, stream, input, &mut host.peer);
+            host.run(now);
+        }
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::Peer(host) => {
@@ -155,18 +167,28 @@ impl Endpoint for Software {
     fn poll_transmit(&mut self, now: Instant, payload: &mut Vec<u8>) -> Option<Departure> {
         match self {
             Self::Peer(host) => {
+                if let Some(departure) = host.streams.poll_asked() {
+                    return Some(departure);
+                }
                 payload.resize(65_536, 0);
                 let transmit = host.peer.poll_transmit(now, payload);
                 host.run(now);
                 let Some(transmit) = transmit else {
                     payload.clear();
-                    return None;
+                    return host.streams.poll_asked().or_else(|| host.streams.poll_closing());
                 };
                 let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len());
                 host.largest = host.largest.max(size);
                 host.batches += usize::from(transmit.range.len() > size);
                 payload.truncate(transmit.range.end);
                 payload.drain(..transmit.range.start);
+                if transmit.path.transport != Transport::Udp {
+                    // Of a connection that has just broken, nothing is known here any more.
+                    return host.streams.departure(&transmit.path).or_else(|| {
+                        payload.clear();
+                        self.poll_transmit(now, payload)
+                    });
+                }
                 Some(Departure::Udp {
                     local: transmit.path.local,
                     remote: transmit.path.remote,
@@ -258,6 +280,7 @@ impl Lab {
             peer,
             address,
             next_port: 40_000,
+            streams: Streams::default(),
             signals: VecDeque::new(),
             events: Vec::new(),
             states: Vec::new(),

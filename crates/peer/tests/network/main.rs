@@ -5,4 +5,5 @@ mod lab;
 mod meeting;
 mod server;
 mod stalling;
+mod streams;
 mod talking;

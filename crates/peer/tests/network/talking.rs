@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use columba_netsim::Nat;
 use columba_peer::{
-    ChannelId, Configuration, DataChannelInit, DataChannelState, Error, Event, Message, PeerConnectionState,
+    ChannelId, Configuration, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, Message,
+    PeerConnectionState,
 };
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
@@ -40,23 +41,53 @@ fn messages_go_both_ways_whole_and_in_order_whatever_the_network_does() {
             1 => Lab::homes([Nat::PORT, Nat::ADDRESS], &with_turn(), loss, seed),
             _ => Lab::homes([Nat::SYMMETRIC; 2], &with_turn(), loss, seed),
         };
-        let (alice, bob) = open(&mut lab, DataChannelInit::default());
-        for index in 0..40 {
-            send(&mut lab, ALICE, alice, numbered(index));
-            send(&mut lab, BOB, bob, numbered(index + 1000));
-        }
-        let all = |lab: &Lab| lab.both(|host| host.all_received().len() == 40);
-        assert!(lab.run_until(SECOND * 240, all), "seed {seed}, loss {loss}: {}", lab.network.trace());
-        assert_eq!(lab.peer(BOB).all_received(), (0..40).map(numbered).collect::<Vec<_>>());
-        assert_eq!(lab.peer(ALICE).all_received(), (1000..1040).map(numbered).collect::<Vec<_>>());
-        assert!(lab.both(|host| host.errors.is_empty()), "seed {seed}: {:?}", lab.peer(ALICE).errors);
-        // Whoever closes, both ends come to the same end.
-        let (closer, channel) = if seed % 2 == 0 { (ALICE, alice) } else { (BOB, bob) };
-        lab.with(closer, |host, now| host.peer.close_channel(now, channel).unwrap());
-        let closed = |lab: &Lab| lab.peer(ALICE).closed == [alice] && lab.peer(BOB).closed == [bob];
-        assert!(lab.run_until(SECOND * 120, closed), "seed {seed}: {}", lab.network.trace());
-        assert_eq!(lab.peer(ALICE).peer.channel(alice), None);
+        talk_and_close(&mut lab, seed);
     }
+}
+
+#[test]
+fn messages_go_both_ways_over_tcp_where_there_are_no_datagrams() {
+    for seed in 0..8 {
+        let ice = columba_ice::Config { udp: false, ..columba_ice::Config::default() };
+        let configuration = Configuration { ice, ..Configuration::default() };
+        let mut lab = Lab::lan(&configuration, [0.0, 0.05, 0.15, 0.3][seed as usize % 4], seed);
+        talk_and_close(&mut lab, seed);
+        let stats = lab.peer(ALICE).peer.stats(lab.network.now()).ice;
+        let pair = stats.pairs.iter().find(|pair| Some(pair.id) == stats.transport.selected_pair).unwrap();
+        let of = |candidates: &[columba_ice::CandidateStats], id: u32| {
+            candidates.iter().find(|one| one.id == id).unwrap().candidate.transport
+        };
+        let ends = [of(&stats.local_candidates, pair.local), of(&stats.remote_candidates, pair.remote)];
+        assert!(ends.iter().all(|end| end.is_tcp()) && ends[0] != ends[1], "{ends:?}");
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, now| host.peer.close(now));
+            // The goodbye goes before the connection ends.
+            lab.run_for(SECOND);
+            assert!(lab.peer(index).streams.is_empty());
+            let stats = lab.peer(1 - index).peer.stats(lab.network.now());
+            assert_eq!(stats.dtls.state, DtlsTransportState::Closed, "seed {seed}");
+        }
+    }
+}
+
+/// Forty messages each way, and the end of the channel.
+fn talk_and_close(lab: &mut Lab, seed: u64) {
+    let (alice, bob) = open(lab, DataChannelInit::default());
+    for index in 0..40 {
+        send(lab, ALICE, alice, numbered(index));
+        send(lab, BOB, bob, numbered(index + 1000));
+    }
+    let all = |lab: &Lab| lab.both(|host| host.all_received().len() == 40);
+    assert!(lab.run_until(SECOND * 240, all), "seed {seed}: {}", lab.network.trace());
+    assert_eq!(lab.peer(BOB).all_received(), (0..40).map(numbered).collect::<Vec<_>>());
+    assert_eq!(lab.peer(ALICE).all_received(), (1000..1040).map(numbered).collect::<Vec<_>>());
+    assert!(lab.both(|host| host.errors.is_empty()), "seed {seed}: {:?}", lab.peer(ALICE).errors);
+    // Whoever closes, both ends come to the same end.
+    let (closer, channel) = if seed.is_multiple_of(2) { (ALICE, alice) } else { (BOB, bob) };
+    lab.with(closer, |host, now| host.peer.close_channel(now, channel).unwrap());
+    let closed = |lab: &Lab| lab.peer(ALICE).closed == [alice] && lab.peer(BOB).closed == [bob];
+    assert!(lab.run_until(SECOND * 120, closed), "seed {seed}: {}", lab.network.trace());
+    assert_eq!(lab.peer(ALICE).peer.channel(alice), None);
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! The TCP connections of one host.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use columba_netsim::{Departure, StreamId, StreamInput};
+use columba_peer::framing::{Framing, Reader};
+use columba_peer::{ConnectId, Ecn, Input, Path, Peer, Request, Transport};
+
+/// The connections that are open or asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    wanted: BTreeMap<StreamId, ConnectId>,
+    open: BTreeMap<StreamId, (Path, Reader)>,
+    listeners: Vec<SocketAddr>,
+    asked: VecDeque<Departure>,
+    /// They go once everything is sent.
+    closing: VecDeque<StreamId>,
+    next: u64,
+    next_port: u16,
+}
+
+impl Streams {
+    /// Whether nothing is left of them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.listeners.is_empty()
+    }
+
+    /// What the peer asks for, as far as it has to do with connections.
+    pub(crate) fn fulfil(&mut self, request: &Request) -> Option<Input> {
+        match request {
+            Request::Listen { id, address } => {
+                let local = self.address(*address);
+                self.listeners.push(local);
+                self.asked.push_back(Departure::Listen(local));
+                return Some(Input::Listening { id: *id, local });
+            }
+            Request::CloseListener { local } => {
+                self.listeners.retain(|one| one != local);
+                self.asked.push_back(Departure::Unlisten(*local));
+            }
+            Request::Connect { id, local, remote, .. } => {
+                self.next += 1;
+                let (stream, local) = (StreamId(self.next), self.address(*local));
+                self.wanted.insert(stream, *id);
+                self.asked.push_back(Departure::Connect { stream, local, remote: *remote });
+            }
+            Request::CloseStream { path } => {
+                self.closing.extend(self.open.iter().find(|(_, (one, _))| one == path).map(|(id, _)| *id));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn address(&mut self, ip: IpAddr) -> SocketAddr {
+        self.next_port += 1;
+        SocketAddr::new(ip, 50_000 + self.next_port)
+    }
+
+    /// Something has happened on a connection.
+    pub(crate) fn handle(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>, peer: &mut Peer) {
+        match input {
+            StreamInput::Connected { local, remote } => {
+                let Some(id) = self.wanted.remove(&stream) else { return };
+                let path = self.opened(stream, local, remote);
+                peer.handle_input(now, Input::Connected { id, path });
+            }
+            StreamInput::Accepted { local, remote } => {
+                let path = self.opened(stream, local, remote);
+                peer.handle_input(now, Input::Accepted { path });
+            }
+            StreamInput::Data(mut bytes) => {
+                let Some((path, reader)) = self.open.get_mut(&stream) else { return };
+                while !bytes.is_empty() {
+                    bytes = &bytes[reader.feed(bytes)..];
+                    while let Some(frame) = reader.next_frame().unwrap() {
+                        peer.handle_datagram(now, *path, Ecn::NotEct, None, frame);
+                    }
+                }
+            }
+            StreamInput::Closed => match (self.open.remove(&stream), self.wanted.remove(&stream)) {
+                (Some((path, _)), _) => peer.handle_input(now, Input::Closed { path }),
+                (None, Some(id)) => peer.handle_input(now, Input::ConnectFailed { id }),
+                (None, None) => {}
+            },
+        }
+    }
+
+    fn opened(&mut self, stream: StreamId, local: SocketAddr, remote: SocketAddr) -> Path {
+        let path = Path::new(Transport::Tcp, local, remote);
+        self.open.insert(stream, (path, Reader::new(Framing::Rfc4571)));
+        path
+    }
+
+    /// How something that goes by this path leaves; `None` if its connection is gone.
+    pub(crate) fn departure(&self, path: &Path) -> Option<Departure> {
+        self.open.iter().find(|(_, (one, _))| one == path).map(|(id, _)| Departure::Stream(*id))
+    }
+
+    /// What was asked for, first.
+    pub(crate) fn poll_asked(&mut self) -> Option<Departure> {
+        self.asked.pop_front()
+    }
+
+    /// What ends, last.
+    pub(crate) fn poll_closing(&mut self) -> Option<Departure> {
+        let stream = self.closing.pop_front()?;
+        self.open.remove(&stream);
+        Some(Departure::Close(stream))
+    }
+}
