@@ -8,6 +8,9 @@ use crate::candidate::CandidateKind;
 use crate::event::{Event, Role, SelectedPair};
 use crate::path::Path;
 
+/// How long another pair than the first is nominated later for the other side to check it, too.
+const COMPANY: Duration = Duration::from_millis(200);
+
 impl Agent {
     /// The controlling side chooses: at once where nothing better can come, else after some patience.
     pub(super) fn update_nomination(&mut self, now: Instant) {
@@ -39,7 +42,16 @@ impl Agent {
         if let Some(selected) = selected.filter(|selected| selected.is_valid()) {
             let renomination = self.config.renomination && session.renomination();
             let better = self.rank(best) > self.rank(selected) || self.is_dead(selected, now);
-            return (renomination && better && best.id != selected.id).then_some(best.id);
+            if !(renomination && better && best.id != selected.id) {
+                return None;
+            }
+        }
+        if let Some(at) = self.company_until(best).filter(|at| now < *at) {
+            self.timers.nominate = Some(self.timers.nominate.map_or(at, |other| other.min(at)));
+            return None;
+        }
+        if selected.is_some_and(Pair::is_valid) {
+            return Some(best.id);
         }
         let better_may_come = self
             .pairs
@@ -52,6 +64,18 @@ impl Agent {
             return None;
         }
         Some(best.id)
+    }
+
+    /// Until when the nomination of a pair waits for the other side to have checked it. A component's first one does not. When another one
+    /// follows, Pion (ice 4.4) compares its priority with that of the pair before, whatever its number says, unless it has checked the new
+    /// pair already: it stays where it was, and hears no nomination with the same number again. The check that ours makes it send comes
+    /// right behind its answer.
+    fn company_until(&self, pair: &Pair) -> Option<Instant> {
+        let session = self.session();
+        let is_lite = session.remote.as_ref().is_some_and(|remote| remote.parameters.lite);
+        let is_first = session.was_selected.get(usize::from(pair.component) - 1).is_none_or(|was| !was);
+        let is_alone = pair.counters.requests_received == 0;
+        (!is_first && is_alone && !is_lite).then(|| pair.answered.map(|at| at + COMPANY))?
     }
 
     /// How long a better pair than this one is waited for.
@@ -132,6 +156,9 @@ impl Agent {
             && let Some(slot) = session.selected.get_mut(usize::from(component) - 1)
         {
             *slot = Some(id);
+            if let Some(was_selected) = session.was_selected.get_mut(usize::from(component) - 1) {
+                *was_selected = true;
+            }
         }
         if let Base::Relay(relay) = base {
             self.bind_channel(now, relay, remote);

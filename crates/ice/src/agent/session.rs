@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) connected: bool,
     /// The nominated pair of each component.
     pub(super) selected: Vec<Option<PairId>>,
+    /// Whether each component has ever had one.
+    pub(super) was_selected: Vec<bool>,
     /// How many checks have carried what the owner embeds to addresses that have not answered yet.
     pub(super) carried: u32,
     /// The highest nomination sent or accepted (draft-thatcher-ice-renomination).
@@ -84,6 +86,7 @@ impl Session {
             valid_since: None,
             connected: false,
             selected: vec![None; usize::from(components.max(1))],
+            was_selected: vec![false; usize::from(components.max(1))],
             carried: 0,
             nomination: 0,
             failed: false,

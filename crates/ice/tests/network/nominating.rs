@@ -1,13 +1,13 @@
-//! Which of several nominated pairs counts, as long as the other side does not number them.
+//! Which of several nominated pairs counts, as long as the other side does not number them; and when another one is nominated.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use columba_ice::{Config, HEADROOM, PairState, Role, TAILROOM, Timings};
+use columba_ice::{Config, HEADROOM, LocalAddress, PairState, Role, TAILROOM, Timings};
 use columba_stun::ErrorCode;
 
 use crate::hostile::candidate;
-use crate::stranger::{Check, Stranger};
+use crate::stranger::{Check, Sent, Stranger};
 
 const MS: Duration = Duration::from_millis(1);
 const NOMINATION: Check = Check { nominates: true, controls: true, more: Vec::new() };
@@ -33,7 +33,7 @@ fn two_pairs() -> (Stranger, SocketAddr, SocketAddr) {
 }
 
 /// The next consent check to an address.
-fn consent_check(stranger: &mut Stranger, to: SocketAddr) -> crate::stranger::Sent {
+fn consent_check(stranger: &mut Stranger, to: SocketAddr) -> Sent {
     for _ in 0..2000 {
         stranger.pass(MS);
         let sent = stranger.take().into_iter().find(|sent| sent.is_request() && sent.path.remote == to);
@@ -117,7 +117,7 @@ fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
         .collect();
     let (worst, best) = (addresses[0], addresses[7]);
     let answer_all = |stranger: &mut Stranger| {
-        for sent in stranger.take().into_iter().filter(crate::stranger::Sent::is_request) {
+        for sent in stranger.take().into_iter().filter(Sent::is_request) {
             stranger.answer(&sent, sent.path.local);
         }
     };
@@ -145,4 +145,44 @@ fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
     assert_eq!(stranger.target(), Some(worst));
     stranger.answer_all(worst);
     assert_eq!(send(&mut stranger), Some(worst));
+}
+
+/// A controlling agent that has come into another network: its first pair is gone, and a check of the next was answered just now.
+fn elsewhere() -> (Stranger, SocketAddr) {
+    let mut stranger = Stranger::met(Config::default());
+    let there = candidate("198.51.100.1", 1);
+    let address = there.socket_address().unwrap();
+    stranger.add(there);
+    stranger.pass(MS * 10);
+    stranger.answer_all(address);
+    assert!(stranger.sent.iter().any(Sent::nominates), "nobody waits with the first pair");
+    stranger.answer_all(address);
+    stranger.pass(MS * 1000);
+    let moved = LocalAddress { network: 7, ..crate::lab::ip("192.0.2.1").into() };
+    stranger.agent.handle_network_change(stranger.now, &[moved]);
+    stranger.drain();
+    stranger.locals.swap(0, 1);
+    stranger.pass(MS * 100);
+    stranger.answer_all(address);
+    (stranger, address)
+}
+
+/// Pion follows a nomination of another pair only if it has checked that pair.
+#[test]
+fn another_pair_is_nominated_once_the_other_side_has_checked_it() {
+    let (mut stranger, address) = elsewhere();
+    assert!(!stranger.sent.iter().any(Sent::nominates));
+    stranger.check(address, &Check::default());
+    let sent = stranger.take();
+    assert!(!sent.first().unwrap().is_request(), "its check is answered first");
+    assert!(sent.iter().any(Sent::nominates));
+}
+
+#[test]
+fn another_pair_is_nominated_soon_also_if_the_other_side_does_not_check() {
+    let (mut stranger, _) = elsewhere();
+    stranger.pass(MS * 150);
+    assert!(!stranger.take().iter().any(Sent::nominates));
+    stranger.pass(MS * 100);
+    assert!(stranger.take().iter().any(Sent::nominates));
 }
