@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { Coturn, SECRET, turnUser } from '../clients/coturn.js';
 import { buildPion, Couple } from '../clients/ice-peer.js';
 import { labMissing, programsMissing } from '../lab/available.js';
-import { figure1, figure2, figure3, OUTER, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
+import { figure1, figure2, figure3, moveToCellular, OUTER, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly } from '../lab/nat.js';
 import { Server } from '../server.js';
 
@@ -136,6 +136,26 @@ describe('ICE agents in the laboratory', { skip, concurrency: true, timeout: 300
         const couple = new Couple(t, ['ours', ours, { lab, node: 'p2' }], [rival, theirs, { lab, node: 'p1' }]);
         await couple.meet();
         isDirect(couple, OUTER.r1, PEER.public2);
+      });
+    }
+  });
+
+  describe('figure 3: ours moves to another network', ONE_BY_ONE, () => {
+    for (const rival of RIVALS) {
+      it(`and takes ${rival} along, without a restart`, async (t) => {
+        const kind = /** @type {const} */ ({ kind: 'cone' });
+        const lab = await figure3({ r1: kind, r2: kind, rc: kind });
+        t.after(() => lab.down());
+        await Coturn.start(lab, 'server', { address: PUBLIC_HOST.address, port: PORT });
+        const common = { addresses: [PEER.private1], servers: [STUN] };
+        const couple = await meet(t, lab, { role: 'controlling', ...common }, rival, { role: 'controlled', ...common });
+        isDirect(couple, OUTER.r2, OUTER.r1);
+        await moveToCellular(lab);
+        couple.one.tell({ do: 'network', addresses: [PEER.private1], network: 2 });
+        await couple.other.until('a way to the new network', ({ event, to }) => event === 'pair' && host(to) === OUTER.rc);
+        await couple.talk();
+        isDirect(couple, OUTER.r2, OUTER.rc);
+        assert.ok(!couple.one.states.includes('failed'), String(couple.one.states));
       });
     }
   });

@@ -10,7 +10,9 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use columba_ice::{Agent, Ecn, Event, HEADROOM, Host, Input, Received, RemoteParameters, TAILROOM, Transmit};
+use columba_ice::{
+    Agent, Ecn, Event, HEADROOM, Host, Input, LocalAddress, Received, RemoteParameters, TAILROOM, Transmit,
+};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -102,6 +104,11 @@ impl Peer {
             Command::Restart => {
                 self.agent.restart(now, None);
                 self.introduce();
+            }
+            Command::Network { addresses, network } => {
+                let in_it = |address| LocalAddress { network, ..LocalAddress::from(address) };
+                let addresses: Vec<_> = addresses.into_iter().map(in_it).collect();
+                self.agent.handle_network_change(now, &addresses);
             }
             Command::Close => self.agent.close(now),
         }

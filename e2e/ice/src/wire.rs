@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Send { text: String },
     /// Begins a new generation; its description follows.
     Restart,
+    /// The host has these addresses now, in another network than before if the number is another.
+    Network { addresses: Vec<IpAddr>, network: u32 },
     /// Gives everything back.
     Close,
 }

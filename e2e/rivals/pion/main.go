@@ -248,7 +248,7 @@ func (one *peer) listen() {
 	}
 }
 
-// renominate nominates the pair of these two IP addresses.
+// renominate nominates the pair of these two IP addresses, for datagrams.
 func (one *peer) renominate(local, remote string) error {
 	locals, err := one.agent.GetLocalCandidates()
 	if err != nil {
@@ -260,7 +260,8 @@ func (one *peer) renominate(local, remote string) error {
 	}
 	for _, ours := range locals {
 		for _, theirs := range remotes {
-			if ours.Address() == local && theirs.Address() == remote {
+			datagrams := ours.NetworkType().IsUDP() && theirs.NetworkType().IsUDP()
+			if datagrams && ours.Address() == local && theirs.Address() == remote {
 				return one.agent.RenominateCandidate(ours, theirs)
 			}
 		}
