@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{ErrorInfo, Nonce, Realm, Username};
+use columba_stun::attributes::{ErrorInfo, MobilityTicket, Nonce, Realm, Username};
 use columba_stun::{AttributeType, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId};
 use columba_turn::server::{
     Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RefusalReason, RelayId, Server,
@@ -41,7 +41,12 @@ struct World {
     clients: [Client; 3],
     next_port: u16,
     relays: Vec<RelayId>,
+    /// Those that the server has given, newest last; at most [`MAX_TICKETS`].
+    tickets: Vec<Vec<u8>>,
 }
+
+/// Tickets that the clients remember, used up or not.
+const MAX_TICKETS: usize = 16;
 
 struct Client {
     tuple: FiveTuple,
@@ -76,7 +81,7 @@ impl World {
             nonce: String::new(),
             transaction: 0,
         });
-        Self { server, now, clients, next_port: 50_000, relays: Vec::new() }
+        Self { server, now, clients, next_port: 50_000, relays: Vec::new(), tickets: Vec::new() }
     }
 
     fn step(&mut self, what: u8, argument: &[u8]) {
@@ -99,7 +104,7 @@ impl World {
         self.drain();
     }
 
-    /// An authentic request; the argument is its attributes.
+    /// An authentic request; the argument is its attributes. A ticket of one byte stands for one that the server has given.
     fn request(&mut self, who: usize, kind: u8, attributes: &[u8]) {
         let methods = [
             Method::ALLOCATE,
@@ -121,7 +126,13 @@ impl World {
                 let (value, after) = tail.split_at(usize::from(*len).min(tail.len()));
                 rest = after;
                 let ty = AttributeType::new(u16::from_be_bytes([*high, *low]));
-                builder.push_raw(ty, value).expect("there is room");
+                let ticket = match value {
+                    [age] if ty == AttributeType::MOBILITY_TICKET => {
+                        self.tickets.iter().rev().nth(usize::from(*age))
+                    }
+                    _ => None,
+                };
+                builder.push_raw(ty, ticket.map_or(value, Vec::as_slice)).expect("there is room");
             }
             if !client.nonce.is_empty() {
                 let Credentials { username, password } = &client.credentials;
@@ -186,6 +197,10 @@ impl World {
         let mut buf = [0; 1500];
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buf) {
             let message = Message::parse(&buf[..transmit.len]).expect("an answer is a message");
+            if let Some(MobilityTicket(ticket)) = message.get().expect("well formed") {
+                self.tickets.push(ticket.to_vec());
+                self.tickets.drain(..self.tickets.len().saturating_sub(MAX_TICKETS));
+            }
             let error = message.get::<ErrorInfo<'_>>().expect("well formed");
             if !error.is_some_and(|error| matches!(error.code.number(), 401 | 438)) {
                 continue;
