@@ -53,8 +53,13 @@ async function metrics(scene) {
 }
 
 describe('in the middle of a transfer', { skip, timeout: 120_000 }, () => {
-  it('a peer moves to another network', () => talkThrough(moveToCellular));
-  it('a router forgets its mappings', () => talkThrough((lab) => flushMappings(lab, 'r1')));
+  it('a peer moves to another network', async () => {
+    await talkThrough(moveToCellular);
+  });
+
+  it('a router forgets its mappings', async () => {
+    await talkThrough((lab) => flushMappings(lab, 'r1'));
+  });
 
   // Where only a relay leads from peer to peer, it comes along (RFC 8016).
   it('a peer behind a relay moves to another network', async () => {

@@ -106,10 +106,8 @@ impl Client {
             return self.begin_again(now, sent.kind, sent.attempt + 1);
         }
         match sent.kind {
-            // Some servers forbid mobility, but not the rest.
-            Kind::Allocate
-                if info.code == ErrorCode::MOBILITY_FORBIDDEN && self.config.mobility && !given_up =>
-            {
+            // Some servers forbid mobility, but not the rest; others may not even know what it is.
+            Kind::Allocate if NOT_MOBILE.contains(&info.code) && self.config.mobility && !given_up => {
                 self.config.mobility = false;
                 self.mobility.forbidden = true;
                 self.begin_again(now, sent.kind, sent.attempt + 1);
@@ -151,6 +149,10 @@ impl Client {
         }
     }
 }
+
+/// Errors to which asking for mobility may have led.
+const NOT_MOBILE: [ErrorCode; 3] =
+    [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST];
 
 /// Longer lifetimes than a day are not believed, in seconds.
 const MAX_LIFETIME: u32 = 86_400;

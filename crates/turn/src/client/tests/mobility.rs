@@ -155,3 +155,25 @@ fn a_server_that_contradicts_itself_is_given_up() {
     let events: Vec<Event> = std::iter::from_fn(|| lab.client.poll_event()).collect();
     assert_eq!(events.last(), Some(&Event::Lost));
 }
+
+/// MOBILITY-TICKET need not be understood, but there are servers that do not know what that means.
+#[test]
+fn a_server_that_cannot_bear_the_wish_is_asked_without_it() {
+    for code in [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST] {
+        let now = start();
+        let config = Config { mobility: true, ..Config::default() };
+        let mut client = Client::new(config, now, &mut ChaCha12Rng::seed_from_u64(3));
+        let mut buf = [0; 500];
+        let mut wishes = Vec::new();
+        while let Some(length) = client.poll_transmit(now, &mut buf) {
+            let request = Message::parse(&buf[..length]).unwrap();
+            wishes.push(request.has(columba_stun::AttributeType::MOBILITY_TICKET));
+            let mut answer = [0; 500];
+            let length = MessageBuilder::error(&mut answer, &request, code).unwrap().finish();
+            client.handle_message(now, &answer[..length]);
+        }
+        assert_eq!(wishes, [true, false], "{code:?}");
+        let Some(Event::Failed(failure)) = client.poll_event() else { panic!("no failure") };
+        assert_eq!(failure.code, Some(code));
+    }
+}
