@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use columba_stun::canonical;
 
-use super::addresses::Purpose;
+use super::addresses::{Local, Purpose};
+use super::checks::MIN_PACING;
 use super::pairs::{Pair, PairId};
 use super::{Agent, Base};
 use crate::candidate::{CandidateTransport, TcpType};
@@ -386,7 +387,9 @@ impl Agent {
             .collect();
         let Some(selected) = selected.filter(|pairs| pairs.iter().all(|pair| self.is_direct(pair))) else {
             // None yet, or over a relay: a connection would be better.
-            self.session_mut().concluded = None;
+            if self.session_mut().concluded.take().is_some() {
+                self.pair_tcp(now);
+            }
             return;
         };
         let needless = selected.iter().all(|pair| !matches!(pair.base, Base::Tcp(_)));
@@ -412,6 +415,16 @@ impl Agent {
                 self.close_tcp_base(id);
             }
         }
+    }
+
+    /// Makes the pairs of connections again: what seemed to be direct has turned out to be a relay, or is gone.
+    fn pair_tcp(&mut self, now: Instant) {
+        let is_tcp = |local: &Local| matches!(local.base, Base::Tcp(_));
+        let locals = self.locals.iter().filter(|(_, local)| is_tcp(local));
+        for id in locals.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.pair_local(now, id);
+        }
+        self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
     /// Whether datagrams pass directly: then connections are of no use.

@@ -139,6 +139,30 @@ fn a_direct_connection_is_better_than_a_relay() {
     assert!(lab.kinds().iter().all(|kind| *kind != Some(CandidateKind::Relayed)));
 }
 
+/// A check that comes from a relay before the relay's candidate does looks as if datagrams passed directly.
+#[test]
+fn a_relay_that_is_not_known_for_one_does_not_end_the_search() {
+    for seed in 0..20 {
+        let mut config = with_stun();
+        config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
+        let mut lab = Lab::new(100 + seed);
+        // Alice has a public address, to which everything but datagrams passes; only Bob opens connections.
+        let firewall = Firewall { udp: false, ..Firewall::default() };
+        let zone = lab.add_home(Router { firewall, ..Router::default() });
+        lab.network.add_route(lab.internet, ip("203.0.114.0"), 24, lab.routers[0]);
+        let internet = lab.internet;
+        lab.add_peer(zone, "203.0.114.7", config.clone(), link());
+        lab.add_peer(internet, "203.0.113.9", Config { tcp: TcpMode::Active, ..config }, link());
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, _| host.disorder = SECOND * 2);
+        }
+        lab.start();
+        assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+        lab.run_for(SECOND * 5);
+        assert_eq!(transports(&lab), [Some(Transport::Tcp); 2], "seed {seed}: {:?}", lab.kinds());
+    }
+}
+
 #[test]
 fn two_walls_leave_the_relay() {
     let mut config = with_stun();
