@@ -26,6 +26,7 @@ export const EXPECTED_BEHAVIOUR = /** @type {const} */ ({
   port: { mapping: 'endpoint-independent', filtering: 'address-and-port-dependent' },
   symmetric: { mapping: 'address-and-port-dependent', filtering: 'address-and-port-dependent' },
   tcp443: { mapping: 'blocked', filtering: 'blocked' },
+  tcp: { mapping: 'blocked', filtering: 'blocked' },
 });
 
 /**
@@ -34,7 +35,7 @@ export const EXPECTED_BEHAVIOUR = /** @type {const} */ ({
  * @param {NatKind} b
  */
 export function meetsDirectly(a, b) {
-  if (a === 'tcp443' || b === 'tcp443') return false;
+  if ([a, b].some((kind) => kind === 'tcp443' || kind === 'tcp')) return false;
   const portFiltered = (/** @type {NatKind} */ kind) => kind === 'port' || kind === 'symmetric';
   return !((a === 'symmetric' && portFiltered(b)) || (b === 'symmetric' && portFiltered(a)));
 }

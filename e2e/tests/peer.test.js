@@ -217,7 +217,7 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
   });
 });
 
-describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 120_000 }, () => {
+describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 150_000 }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure2({ r1: { kind: 'cone' } });
@@ -237,9 +237,15 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 12
     before(() => setNat(scene.lab, 'r1', { kind: 'tcp' }));
     after(() => blockUdp(scene.lab, 'p2', false));
 
-    /** Who is behind the router opens a connection to who is not. @param {Speaker} inside @param {Speaker} outside */
+    /**
+     * Who is behind the router opens a connection to who is not. Without servers: Chromium does not gather on for
+     * TCP once a relay works.
+     * @param {Speaker} inside @param {Speaker} outside
+     */
     async function overTcp(inside, outside) {
-      for (const pairs of [await talk(inside, outside), await talk(outside, inside, { closes: 'answer' })]) {
+      const options = { iceServers: 'none' };
+      const talks = [await talk(inside, outside, options), await talk(outside, inside, { ...options, closes: 'answer' })];
+      for (const pairs of talks) {
         assert.deepEqual(pairs.map(({ pair }) => pair.protocol), ['tcp', 'tcp'], JSON.stringify(pairs.map(({ pair }) => pair)));
       }
     }
