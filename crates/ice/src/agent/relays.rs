@@ -132,6 +132,7 @@ impl Agent {
                 relay.server == server
                     && relay.local == local
                     && relay.component == component
+                    && !relay.retired
                     && !relay.client().is_some_and(Client::is_releasing)
             });
             if !exists && self.relays.len() < MAX_RELAYS {
@@ -445,17 +446,30 @@ impl Agent {
             if there.iter().any(|one| columba_stun::canonical_ip(one.address) == relay.local) {
                 relay.retired = true;
                 self.remove_locals(Base::Relay(id));
+            } else if relay.client().is_some_and(Client::is_mobile) {
+                // It says goodbye from elsewhere.
+                relay.retired = true;
+                self.remove_locals(Base::Relay(id));
+                self.uproot_relay(id);
             } else {
                 self.discard_relay(now, id);
             }
         }
+        self.settle_relays();
     }
 
     /// Relays that the configuration does not let be used any more, or lets be used again.
     pub(super) fn retire_relays(&mut self) {
         let usable = self.usable_addresses();
         for relay in self.relays.values_mut() {
-            let is_homeless = matches!(relay.leg, Leg::Moving { way: None, .. });
+            let (is_moving, is_homeless) = match relay.leg {
+                Leg::Moving { way, .. } => (true, way.is_none()),
+                _ => (false, false),
+            };
+            if is_moving && relay.retired {
+                // On its way to say goodbye.
+                continue;
+            }
             let is_usable = is_homeless || usable.iter().any(|one| one.address == relay.local);
             relay.retired = !is_usable || !self.servers.iter().any(|server| server.config == relay.server);
         }
@@ -513,6 +527,8 @@ impl Agent {
                         ended.push(*id);
                     }
                 }
+                // The goodbye is still to be said.
+                Leg::Moving { way: Some(_), .. } => {}
                 _ if retired => ended.push(*id),
                 _ => {}
             }

@@ -28,7 +28,6 @@ impl Agent {
         for id in left {
             self.uproot_relay(id);
         }
-        self.settle_relays();
     }
 
     /// Only what has a ticket can come along. What nothing goes over need not, if the server can still be told to forget it, or has

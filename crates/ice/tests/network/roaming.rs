@@ -98,10 +98,32 @@ fn the_relayed_path_goes_on_from_another_network() {
             for index in [ALICE, BOB] {
                 lab.with(index, |host, now| host.agent.close(now));
             }
-            lab.run_for(SECOND * 600);
+            lab.run_for(SECOND * 2);
             assert_eq!((lab.turn().allocations(), lab.peer(ALICE).sockets), (0, 0));
             assert!(lab.peer(ALICE).paths.is_empty());
         }
+    }
+}
+
+/// The relay of a network that has gone is given back from another one.
+#[test]
+fn what_is_not_taken_along_is_given_back_from_elsewhere() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (mut lab, second) = world(relayed(transport), 2);
+        lab.network.set_up(second, true);
+        lab.run_for(SECOND * 3);
+        assert_eq!(lab.turn().allocations(), 2);
+        lab.network.set_up(second, false);
+        lab.run_for(SECOND * 2);
+        assert_eq!(lab.turn().allocations(), 1, "{}", lab.network.trace());
+        assert!(lab.talks());
+        // A goodbye is also said on the way.
+        let first = lab.interfaces[ALICE];
+        lab.network.set_up(first, false);
+        lab.network.set_up(second, true);
+        lab.with(ALICE, |host, now| host.agent.close(now));
+        lab.run_for(SECOND * 2);
+        assert_eq!((lab.turn().allocations(), lab.peer(ALICE).sockets), (0, 0));
     }
 }
 
