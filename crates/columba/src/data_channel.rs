@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, ChannelInfo, DataChannelState, Message};
+use columba_peer::{ChannelId, ChannelInfo, DataChannelState, Message, Priority};
 
 use crate::connection::Handle;
 use crate::error::Error;
@@ -75,6 +75,12 @@ impl DataChannel {
     #[must_use]
     pub fn negotiated(&self) -> bool {
         self.info.init.negotiated.is_some()
+    }
+
+    /// Its share where several channels have something to send.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.info.init.priority
     }
 
     /// Its stream number, once it has one: the W3C's `id`.

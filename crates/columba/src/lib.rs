@@ -60,8 +60,8 @@ pub use columba_peer::Error as PeerError;
 pub use columba_peer::{
     CandidateError, Certificate, Configuration, DataChannelInit, DataChannelState, DataChannelStats,
     DataConfiguration, DtlsTransportState, DtlsVersions, IceCandidate, IceCandidateInit, IceConnectionState,
-    IceGatheringState, IceServer, Message, OfferOptions, PeerConnectionState, SctpTransportState, SdpType,
-    SelectedPair, SessionDescription, SignalingState, Stats, TransportPolicy, UnixTime,
+    IceGatheringState, IceServer, Message, OfferOptions, PeerConnectionState, Priority, SctpTransportState,
+    SdpType, SelectedPair, SessionDescription, SignalingState, Stats, TransportPolicy, UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

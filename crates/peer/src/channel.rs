@@ -17,6 +17,8 @@ pub struct DataChannelInit {
     /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is not
     /// announced.
     pub negotiated: Option<u16>,
+    /// Its share where several channels have something to send. Default [`Priority::Low`], which is everybody's.
+    pub priority: Priority,
 }
 
 impl Default for DataChannelInit {
@@ -27,6 +29,45 @@ impl Default for DataChannelInit {
             max_retransmits: None,
             protocol: String::new(),
             negotiated: None,
+            priority: Priority::default(),
+        }
+    }
+}
+
+/// `RTCPriorityType`: what share of the path a channel gets where several have something to send, each twice the one before it (RFC 8831
+/// section 6.4). An urgent message then does not wait for all of a large one's where both sides interleave messages (RFC 8260), and
+/// only for the one that is under way where they do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// `very-low`: below normal.
+    VeryLow,
+    /// `low`: normal.
+    #[default]
+    Low,
+    /// `medium`: high.
+    Medium,
+    /// `high`: extra high.
+    High,
+}
+
+impl Priority {
+    /// As RFC 8832 writes it.
+    pub(crate) fn weight(self) -> u16 {
+        match self {
+            Self::VeryLow => 128,
+            Self::Low => 256,
+            Self::Medium => 512,
+            Self::High => 1024,
+        }
+    }
+
+    /// The other side may write any number: what is between two levels counts as the upper one.
+    pub(crate) fn from_weight(weight: u16) -> Self {
+        match weight {
+            ..=128 => Self::VeryLow,
+            129..=256 => Self::Low,
+            257..=512 => Self::Medium,
+            513.. => Self::High,
         }
     }
 }
@@ -105,5 +146,20 @@ impl From<Bytes> for Message {
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_are_those_of_rfc_8831_and_whatever_lies_between_them() {
+        for priority in [Priority::VeryLow, Priority::Low, Priority::Medium, Priority::High] {
+            assert_eq!(Priority::from_weight(priority.weight()), priority);
+        }
+        let weights = [0, 128, 129, 256, 257, 512, 513, u16::MAX].map(Priority::from_weight);
+        assert!(weights.is_sorted());
+        assert_eq!((weights[0], weights[7]), (Priority::VeryLow, Priority::High));
     }
 }

@@ -11,7 +11,7 @@ use columba_sctp::channels::{
 use columba_sctp::{CloseReason, Config, Reliability, SendError, Unlimited};
 use rand_core::CryptoRng;
 
-use crate::channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message};
+use crate::channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 use crate::configuration::DataConfiguration;
 use crate::error::Error;
 use crate::event::Event;
@@ -94,8 +94,9 @@ impl Data {
                 return Err(invalid("a life time and a number of retransmissions exclude each other"));
             }
         };
-        let DataChannelInit { ordered, protocol, negotiated, .. } = init;
-        let init = ChannelInit { ordered, reliability, protocol, negotiated, ..ChannelInit::default() };
+        let DataChannelInit { ordered, protocol, negotiated, priority, .. } = init;
+        let priority = priority.weight();
+        let init = ChannelInit { ordered, reliability, protocol, priority, negotiated };
         let id = self.channels.open(now, label, init).map_err(|error| match error {
             OpenError::Closed => Error::Closed,
             OpenError::TooLong => invalid("its label or its protocol is longer than 65,535 bytes"),
@@ -248,6 +249,7 @@ impl Data {
                 max_retransmits,
                 protocol: info.protocol.clone(),
                 negotiated: info.stream_id.filter(|_| info.negotiated),
+                priority: Priority::from_weight(info.priority),
             },
             stream: info.stream_id,
             state: state_of(info.state),

@@ -95,7 +95,7 @@ mod time;
 
 pub use candidate::{IceCandidate, IceCandidateInit};
 pub use certificate::Certificate;
-pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message};
+pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 pub use columba_ice::framing;
 pub use columba_ice::{
     BindId, CandidateError, ConnectId, Ecn, Input, ListenId, LocalAddress, Path, ResolveId, SelectedPair,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use columba_netsim::Nat;
 use columba_peer::{
     ChannelId, Configuration, DataChannelInit, DataChannelState, DtlsTransportState, Error, Event, Message,
-    PeerConnectionState,
+    PeerConnectionState, Priority,
 };
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
@@ -167,6 +167,26 @@ fn texts_empty_messages_and_limits() {
     let received = lab.peer(BOB).all_received();
     assert_eq!(received.len(), 4);
     assert!(messages.iter().all(|message| received.contains(message)));
+}
+
+#[test]
+fn urgent_words_overtake_a_long_speech() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
+    let (bulk, _) =
+        open(&mut lab, DataChannelInit { priority: Priority::VeryLow, ..DataChannelInit::default() });
+    let (urgent, there) =
+        open(&mut lab, DataChannelInit { priority: Priority::High, ..DataChannelInit::default() });
+    let told = lab.peer(BOB).peer.channel(there).unwrap().init.priority;
+    assert_eq!(told, Priority::High, "the other side knows the priority, too");
+    for _ in 0..40 {
+        send(&mut lab, ALICE, bulk, vec![1; 250_000]);
+    }
+    send(&mut lab, ALICE, urgent, "now");
+    let came = |lab: &Lab| lab.peer(BOB).received.contains_key(&there);
+    assert!(lab.run_until(SECOND * 60, came));
+    let before = lab.peer(BOB).all_received().len() - 1;
+    assert!(before < 20, "it came after {before} long messages");
+    assert!(lab.run_until(SECOND * 60, |lab| lab.peer(BOB).all_received().len() == 41));
 }
 
 #[test]
