@@ -12,6 +12,10 @@ const MESSAGE = 1 << 16;
 const PATIENCE = 60_000;
 const PATIENCE_PER_MB = 1000;
 
+/** Words that follow messages which may be lost, and milliseconds in which what is under way arrives. */
+const MANY_WORDS = 5;
+const STRAGGLERS = 200;
+
 let count = 0;
 
 /** A label that no other channel has. @param {string} what */
@@ -19,16 +23,16 @@ const labelOf = (what) => `${what} ${++count}`;
 
 /**
  * Offer and answer, with all candidates; then there is a first channel.
- * @param {Pair} pair @param {(sdp: string, of: 'offerer' | 'answerer') => string} [carry] what is made of a description on its way
+ * @param {Pair} pair @param {(sdp: string, of: 'offerer' | 'answerer') => string | Promise<string>} [carry] what is made of a description on its way
  */
 export async function connect([offerer, answerer], carry = (sdp) => sdp) {
   const label = labelOf('first');
   offerer.command({ do: 'open', label });
   offerer.command({ do: 'offer' });
   const offer = await offerer.until('description');
-  answerer.command({ do: 'hear', type: offer.type, sdp: carry(offer.sdp, 'offerer') });
+  answerer.command({ do: 'hear', type: offer.type, sdp: await carry(offer.sdp, 'offerer') });
   const answer = await answerer.until('description');
-  offerer.command({ do: 'hear', type: answer.type, sdp: carry(answer.sdp, 'answerer') });
+  offerer.command({ do: 'hear', type: answer.type, sdp: await carry(answer.sdp, 'answerer') });
   const both = [offerer, answerer];
   await Promise.all(both.map((peer) => peer.until('state', { state: 'connected' })));
   await Promise.all(both.map((peer) => peer.until('open', { label })));
@@ -70,18 +74,19 @@ export async function send([sender, receiver], label, { count, size }) {
 }
 
 /**
- * So many bytes each way at once on one channel.
- * @param {Pair} pair @param {number} bytes
+ * So many bytes on one channel, each way at once unless told; answers with the megabits a second each way.
+ * @param {Pair} pair @param {number} bytes @param {{back?: boolean}} [options] whether the second sends, too
  */
-export async function transfer(pair, bytes) {
+export async function transfer(pair, bytes, { back = true } = {}) {
   const { label } = await open(pair, 'transfer');
   const messages = { count: Math.ceil(bytes / MESSAGE), size: MESSAGE };
   const start = performance.now();
-  const both = await Promise.all([send(pair, label, messages), send(reversed(pair), label, messages)]);
+  const ways = back ? [pair, reversed(pair)] : [pair];
+  const all = await Promise.all(ways.map((way) => send(way, label, messages)));
   const seconds = (performance.now() - start) / 1000;
-  for (const { received } of both) assert.equal(received.ordered, true);
+  for (const { received } of all) assert.equal(received.ordered, true);
   await close(pair, label);
-  return { seconds, megabitsEachWay: (bytes * 8) / 1e6 / seconds };
+  return (bytes * 8) / 1e6 / seconds;
 }
 
 /** Every kind of channel, by the side that opens it. */
@@ -111,6 +116,33 @@ export async function everyKind(pair, { knows = ['ordered', 'maxRetransmits', 'm
     const messages = { count: 50, size: 1000 };
     const both = await Promise.all([send(pair, label, messages), send(reversed(pair), label, messages)]);
     for (const { received } of both) if (kind.ordered) assert.equal(received.ordered, true);
+    await close(pair, label);
+  }
+}
+
+/**
+ * A channel of every kind on a path that loses: what comes was sent, once, and in order where that was asked for; and all of it, unless
+ * each message is tried only once.
+ * @param {Pair} pair @param {{count: number, size: number}} messages
+ */
+export async function everyKindWithLosses(pair, messages) {
+  for (const kind of [{ ordered: true }, ...KINDS]) {
+    const { label } = await open(pair, 'kind', kind);
+    const [sender, receiver] = pair;
+    sender.command({ do: 'send', label, ...messages });
+    const sent = await sender.until('sent', { label });
+    // What is said here is behind everything, and comes for certain, because there are many of it.
+    for (let time = 0; time < MANY_WORDS; time++) sender.command({ do: 'send', label, text: 'last' });
+    await receiver.until('said', { label, text: 'last' });
+    await new Promise((resolve) => setTimeout(resolve, STRAGGLERS));
+    receiver.command({ do: 'expect', label, messages: 0 });
+    const { each, ordered } = await receiver.until('received', { label });
+    assert.equal(new Set(each).size, each.length, `copies on ${JSON.stringify(kind)}`);
+    for (const message of each) assert.ok(sent.each.includes(message), `something else on ${JSON.stringify(kind)}`);
+    if (kind.ordered) assert.ok(ordered, `disorder on ${JSON.stringify(kind)}`);
+    const isTriedOnce = 'maxRetransmits' in kind && kind.maxRetransmits === 0;
+    const least = isTriedOnce ? sent.each.length / 2 : sent.each.length;
+    assert.ok(each.length >= least, `${each.length} of ${sent.each.length} on ${JSON.stringify(kind)}`);
     await close(pair, label);
   }
 }
@@ -161,6 +193,22 @@ export async function tooLong(pair, limit) {
 /** What a description says of the longest message. @param {string} sdp */
 export function maxMessageSize(sdp) {
   return Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1]);
+}
+
+/**
+ * An urgent word comes before most of what was to be sent before it: `priority` is ours to give.
+ * @param {Pair} pair ours first
+ */
+export async function urgentFirst(pair) {
+  const [bulk, urgent] = [await open(pair, 'bulk', { priority: 'very-low' }), await open(pair, 'urgent', { priority: 'high' })];
+  const [sender, receiver] = pair;
+  sender.command({ do: 'send', label: urgent.label, text: 'ready' });
+  const { before: start } = await receiver.until('said', { label: urgent.label });
+  const speech = send(pair, bulk.label, { count: 150, size: MESSAGE });
+  sender.command({ do: 'send', label: urgent.label, text: 'now' });
+  const [{ before }, { received }] = await Promise.all([receiver.until('said', { label: urgent.label }, PATIENCE), speech]);
+  await Promise.all([bulk, urgent].map(({ label }) => close(pair, label)));
+  return { before: before - start, bytes: received.bytes };
 }
 
 /** The first side opens a channel, the other closes it, and the number can be used again. @param {Pair} pair */

@@ -92,20 +92,21 @@ export class WebPeer {
     if (channel.readyState === 'open') opened();
     else channel.addEventListener('open', opened, { once: true });
     channel.addEventListener('message', ({ data }) => {
-      attended.hearing = attended.hearing.then(() => this.#hear(attended, data));
+      const before = this.#before;
+      this.#before += data.byteLength ?? 0;
+      attended.hearing = attended.hearing.then(() => this.#hear(attended, data, before));
     });
     channel.addEventListener('close', () => {
       attended.hearing.then(() => this.tell({ event: 'closed', label, error: null }));
     });
   }
 
-  /** @param {Attended} attended @param {string | ArrayBuffer} data */
-  async #hear(attended, data) {
+  /** @param {Attended} attended @param {string | ArrayBuffer} data @param {number} before */
+  async #hear(attended, data, before) {
     if (typeof data === 'string') {
-      this.tell({ event: 'said', label: attended.channel.label, text: data, before: this.#before });
+      this.tell({ event: 'said', label: attended.channel.label, text: data, before });
       return;
     }
-    this.#before += data.byteLength;
     await this.#take(attended.heard, new Uint8Array(data));
     this.#tellHeard(attended);
   }

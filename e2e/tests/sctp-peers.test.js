@@ -6,12 +6,14 @@ import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../pages/host.js';
+import { LossyPath } from '../sctp/lossy-path.js';
 import { browser, buildPion, columba, libdatachannel, pion } from '../sctp/peers.js';
 import {
   close,
   connect,
   end,
   everyKind,
+  everyKindWithLosses,
   everySize,
   idsAreUsedAgain,
   manyChannels,
@@ -21,6 +23,7 @@ import {
   reversed,
   tooLong,
   transfer,
+  urgentFirst,
 } from '../sctp/scenarios.js';
 
 /** @typedef {import('../sctp/scenarios.js').Pair} Pair */
@@ -33,6 +36,8 @@ const skipPion = await programsMissing('go');
 const LONGEST = 4 << 20;
 /** Bytes each way. */
 const MUCH = 20_000_000;
+/** Bytes over a path on which others are slow. */
+const SOME = 2_000_000;
 
 /**
  * @typedef {object} Rival
@@ -92,8 +97,7 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
         after(() => Promise.all(ours.map((peer) => peer.end())));
 
         it('20 MB each way', async (test) => {
-          const { megabitsEachWay } = await transfer(pair, MUCH);
-          test.diagnostic(`${megabitsEachWay.toFixed(0)} Mbit/s each way`);
+          test.diagnostic(`${(await transfer(pair, MUCH)).toFixed(0)} Mbit/s each way`);
         });
         it('channels of every kind, opened by us', () => everyKind(ours, { knows }));
         it('channels of every kind, opened by them', () => everyKind(reversed(ours)));
@@ -105,6 +109,11 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
           assert.ok(byUs.size < 6, `${byUs.size} numbers`);
           if (usesIdsAgain) assert.ok(byThem.size < 6, `${byThem.size} numbers`);
         });
+        it('an urgent word overtakes a long speech of ours', async (test) => {
+          const { before, bytes } = await urgentFirst(ours);
+          test.diagnostic(`the word came after ${before} of ${bytes} bytes`);
+          assert.ok(before < bytes / 2, `after ${before} of ${bytes} bytes`);
+        });
         it('a thousand channels at once', () => manyChannels(ours));
         it('the end of a channel, and of everything', async () => {
           await close(reversed(ours), first);
@@ -115,3 +124,28 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
     }
   });
 }
+
+describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a hundred', { concurrency: true, timeout: 120_000 }, () => {
+  const kind = { delay: 10, loss: 0.01, megabits: 100 };
+  for (const { name, skip, make } of [
+    { name: 'columba', skip: false, make: columba },
+    { name: 'libdatachannel', skip: false, make: libdatachannel },
+    { name: 'pion', skip: skipPion, make: pion },
+  ]) {
+    it(`with ${name}`, { skip }, async (test) => {
+      if (name === 'pion') await buildPion();
+      const path = new LossyPath(kind);
+      /** @type {Pair} */
+      const pair = [columba(), make()];
+      try {
+        await connect(pair, (sdp, side) => path.carry(sdp, side));
+        const megabits = [];
+        for (const way of [pair, reversed(pair)]) megabits.push((await transfer(way, SOME, { back: false })).toFixed(1));
+        test.diagnostic(`${megabits[0]} Mbit/s to ${name}, ${megabits[1]} Mbit/s from ${name}`);
+        for (const way of [pair, reversed(pair)]) await everyKindWithLosses(way, { count: 150, size: 3000 });
+      } finally {
+        await Promise.all([...pair.map((peer) => peer.end()), path.close()]);
+      }
+    });
+  }
+});

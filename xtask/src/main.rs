@@ -4,6 +4,7 @@ mod bench;
 mod fuzz;
 mod install;
 mod simulation;
+mod soak;
 mod step;
 mod style;
 mod test;
@@ -21,6 +22,8 @@ cargo xtask CHORE
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
+  soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
+                      and closed again and again, a path that loses; with all, or only the named ones
   scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 unless told)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("install") => install::everything().map_err(|error| error.to_string()),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("soak") => soak::run(rest),
         Some("scenarios") => simulation::scenarios(rest),
         Some("nat-matrix") => simulation::nat_matrix(),
         Some("screenshot") => test::screenshot(),

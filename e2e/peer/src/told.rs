@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use columba::{
-    Configuration, DataChannel, DataChannelInit, DataConfiguration, Event, PeerConnection, SessionDescription,
+    Configuration, DataChannel, DataChannelInit, DataConfiguration, Event, PeerConnection, Priority,
+    SessionDescription,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -62,6 +63,28 @@ struct Open {
     protocol: String,
     /// Set if both sides open it.
     id: Option<u16>,
+    priority: Option<Level>,
+}
+
+/// `RTCPriorityType`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Level {
+    VeryLow,
+    Low,
+    Medium,
+    High,
+}
+
+impl From<Level> for Priority {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::VeryLow => Self::VeryLow,
+            Level::Low => Self::Low,
+            Level::Medium => Self::Medium,
+            Level::High => Self::High,
+        }
+    }
 }
 
 /// A channel, and who speaks and listens on it.
@@ -112,7 +135,9 @@ impl Told {
                 self.connection.set_remote_description(SessionDescription::answer(sdp)).await?;
             }
             Command::Open(open) => {
-                let Open { label, ordered, max_packet_life_time, max_retransmits, protocol, id } = open;
+                let Open { label, ordered, max_packet_life_time, max_retransmits, protocol, id, priority } =
+                    open;
+                let priority = priority.map_or_else(Priority::default, Priority::from);
                 let ordered = ordered.unwrap_or(true);
                 let init = DataChannelInit {
                     ordered,
@@ -120,6 +145,7 @@ impl Told {
                     max_retransmits,
                     protocol,
                     negotiated: id,
+                    priority,
                 };
                 let channel = self.connection.create_data_channel(&label, init)?;
                 self.attend_channel(channel);

@@ -158,6 +158,7 @@ pub(super) async fn listen(channel: DataChannel, inbox: std::sync::Arc<Inbox>) {
             "event": "open", "label": label, "id": channel.id(), "ordered": channel.ordered(),
             "maxPacketLifeTime": channel.max_packet_life_time(), "maxRetransmits": channel.max_retransmits(),
             "protocol": channel.protocol(), "negotiated": channel.negotiated(),
+            "priority": format!("{:?}", channel.priority()),
         }));
     }
     while let Some(message) = channel.recv().await {
