@@ -1,9 +1,11 @@
 //! One direction of a link: delay, rate, queue and what goes wrong on it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::Random;
 use crate::codel::Codel;
+use crate::stream::ConnectionId;
 
 /// How a link treats the datagrams of one direction. The default is perfect and immediate.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,24 +128,27 @@ pub(crate) struct Passage {
 pub(crate) struct LinkState {
     /// When the transmitter has sent all that was accepted.
     free: Option<Instant>,
-    /// The latest arrival in order.
+    /// The latest arrival of a datagram in order.
     last_arrival: Option<Instant>,
+    /// The same for segments of each connection of which some are under way: what is repeated holds up only its own connection.
+    last_segments: BTreeMap<usize, Instant>,
     bad: bool,
     codel: Codel,
 }
 
 impl LinkState {
-    /// Decides about a datagram of `size` bytes (IP headers included) that enters at `now`. What must not be lost (`reliable`: the
-    /// segments of a simulated TCP connection) is delayed instead, as long as anything passes at all.
+    /// Decides about a datagram of `size` bytes (IP headers included) that enters at `now`. What must not be lost (the
+    /// segments of a simulated TCP `connection`) is delayed instead, as long as anything passes at all.
     pub(crate) fn enter(
         &mut self,
         link: &Link,
         now: Instant,
         size: usize,
         ecn_capable: bool,
-        reliable: bool,
+        connection: Option<ConnectionId>,
         random: &mut Random,
     ) -> Passage {
+        let reliable = connection.is_some();
         let mut passage = Passage::default();
         let dropped = |drop| Passage { drop: Some(drop), ..Passage::default() };
         if size > link.mtu && !reliable {
@@ -182,7 +187,12 @@ impl LinkState {
             wait = (wait * 2).min(LONGEST_WAIT);
         }
         let held_back = random.chance(link.reorder) && !reliable;
-        if held_back {
+        if let Some(ConnectionId(connection)) = connection {
+            self.last_segments.retain(|_, at| *at > now);
+            let last = self.last_segments.entry(connection).or_insert(arrival);
+            arrival = arrival.max(*last);
+            *last = arrival;
+        } else if held_back {
             arrival += link.reorder_delay;
         } else {
             arrival = self.last_arrival.map_or(arrival, |last| last.max(arrival));
@@ -237,7 +247,7 @@ mod tests {
         };
         let (mut state, mut random, now) = (LinkState::default(), Random::new(1), start());
         let passages: Vec<Passage> =
-            (0..11).map(|_| state.enter(&link, now, 1000, false, false, &mut random)).collect();
+            (0..11).map(|_| state.enter(&link, now, 1000, false, None, &mut random)).collect();
         assert_eq!(passages[0].arrival, Some(now + Duration::from_millis(6)));
         assert_eq!(passages[9].arrival, Some(now + Duration::from_millis(15)));
         assert_eq!(passages[10].drop, Some(LinkDrop::QueueFull));
@@ -251,7 +261,7 @@ mod tests {
             (0..200)
                 .map(|step| {
                     let entered = now + Duration::from_millis(step);
-                    state.enter(link, entered, 100, false, false, &mut random).arrival.expect("no loss here")
+                    state.enter(link, entered, 100, false, None, &mut random).arrival.expect("no loss here")
                 })
                 .collect::<Vec<_>>()
         };
@@ -268,7 +278,7 @@ mod tests {
             let (mut state, mut random) = (LinkState::default(), Random::new(5));
             let link = Link { loss, ..Link::default() };
             (0..20_000)
-                .map(|_| state.enter(&link, now, 100, false, false, &mut random).drop.is_some())
+                .map(|_| state.enter(&link, now, 100, false, None, &mut random).drop.is_some())
                 .collect::<Vec<_>>()
         };
         let share = |lost: &[bool]| lost.iter().filter(|lost| **lost).count() as f64 / lost.len() as f64;
@@ -300,7 +310,7 @@ mod tests {
             for _ in 0..2000 {
                 // 10 % more than the rate.
                 now += Duration::from_micros(900);
-                let passage = state.enter(&link, now, 1000, ecn, false, &mut random);
+                let passage = state.enter(&link, now, 1000, ecn, None, &mut random);
                 drops += usize::from(passage.drop == Some(LinkDrop::CoDel));
                 marks += usize::from(passage.marked);
             }
@@ -313,10 +323,27 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_segment_holds_up_its_own_connection_and_nothing_else() {
+        let (mut state, mut random, now) = (LinkState::default(), Random::new(1), start());
+        let link = Link { loss: Loss::Random(0.5), ..Link::with_delay(Duration::from_millis(10)) };
+        let one = Some(ConnectionId(1));
+        let mut segments = Vec::new();
+        while segments.last().is_none_or(|last| *last < now + Duration::from_secs(1)) {
+            segments.extend(state.enter(&link, now, 100, false, one, &mut random).arrival);
+        }
+        let lossless = Link { loss: Loss::None, ..link };
+        let soon = Some(now + Duration::from_millis(10));
+        let late = state.enter(&lossless, now, 100, false, one, &mut random).arrival;
+        assert!(segments.is_sorted() && late == segments.last().copied());
+        assert_eq!(state.enter(&lossless, now, 100, false, Some(ConnectionId(2)), &mut random).arrival, soon);
+        assert_eq!(state.enter(&lossless, now, 100, false, None, &mut random).arrival, soon);
+    }
+
+    #[test]
     fn too_large_is_a_black_hole() {
         let link = Link { mtu: 1280, ..Link::default() };
         let (mut state, mut random) = (LinkState::default(), Random::new(1));
-        assert_eq!(state.enter(&link, start(), 1281, false, false, &mut random).drop, Some(LinkDrop::Mtu));
-        assert_eq!(state.enter(&link, start(), 1280, false, false, &mut random).drop, None);
+        assert_eq!(state.enter(&link, start(), 1281, false, None, &mut random).drop, Some(LinkDrop::Mtu));
+        assert_eq!(state.enter(&link, start(), 1280, false, None, &mut random).drop, None);
     }
 }

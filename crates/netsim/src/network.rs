@@ -509,8 +509,11 @@ impl<E: Endpoint> Network<E> {
 
 fn pass(link: &Link, state: &mut LinkState, now: Instant, packet: &Packet, random: &mut Random) -> Passage {
     let ecn_capable = packet.ecn != Ecn::NotEct;
-    let reliable = matches!(packet.body, Body::Tcp(..));
-    state.enter(link, now, packet.size(), ecn_capable, reliable, random)
+    let connection = match packet.body {
+        Body::Tcp(connection, _) => Some(connection),
+        Body::Udp(_) => None,
+    };
+    state.enter(link, now, packet.size(), ecn_capable, connection, random)
 }
 
 fn name(why: Drop) -> &'static str {
