@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use columba_ice::{Config, Role, SelectedPair, ServerKind, State, TcpMode, Transport};
-use columba_netsim::{Firewall, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
+use columba_netsim::{Firewall, InterfaceId, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
 use crate::matrix::kinds;
@@ -26,6 +26,8 @@ struct Scenario {
     lab: Lab,
     random: Random,
     links: Vec<Link>,
+    /// The interfaces that a peer has beside its first one, or has moved to.
+    others: Vec<(usize, InterfaceId)>,
     turn: bool,
     /// Whether an allocation may have been lost without its agent being able to say so.
     orphans: bool,
@@ -82,9 +84,10 @@ impl Scenario {
             lab.with(index, |host, _| host.disorder = disorder);
             links.push(link);
         }
+        let mut others = Vec::new();
         for (index, link) in links.iter().enumerate() {
             if random.chance(0.2) {
-                Self::add_ipv6(&mut lab, index, link.clone());
+                others.push((index, Self::add_ipv6(&mut lab, index, link.clone())));
                 description += " v6";
             }
         }
@@ -97,7 +100,7 @@ impl Scenario {
         for (index, role) in roles.into_iter().enumerate() {
             lab.with(index, |host, _| host.agent.set_role(role));
         }
-        Self { lab, random, links, turn, orphans: false, moves: 0, description }
+        Self { lab, random, links, others, turn, orphans: false, moves: 0, description }
     }
 
     /// What is lost on both links together is up to 30 %.
@@ -116,15 +119,15 @@ impl Scenario {
     }
 
     /// IPv6 beside IPv4, behind a firewall that lets answers in.
-    fn add_ipv6(lab: &mut Lab, index: usize, link: Link) {
+    fn add_ipv6(lab: &mut Lab, index: usize, link: Link) -> InterfaceId {
         let zone = lab.network.add_zone();
         let firewall = Router { firewall: Firewall::stateful(), ..Router::default() };
         let router = lab.network.add_router(zone, lab.internet, firewall);
         let (network, address) =
             [("2001:db8:1::", "2001:db8:1::7"), ("2001:db8:2::", "2001:db8:2::7")][index];
         lab.network.add_route(lab.internet, ip(network), 64, router);
-        lab.network.attach(lab.peers[index], zone, ip(address), link);
         lab.with(index, |host, _| host.addresses.push(ip(address).into()));
+        lab.network.attach(lab.peers[index], zone, ip(address), link)
     }
 
     fn zone(lab: &mut Lab, random: &mut Random, index: usize, description: &mut String) -> ZoneId {
@@ -170,6 +173,7 @@ impl Scenario {
         let link = self.links[index].clone();
         let interface = self.lab.network.attach(self.lab.peers[index], home, address, link);
         self.lab.network.set_up(interface, true);
+        self.others.push((index, interface));
         if self.random.chance(0.5) {
             let old = self.lab.interfaces[index];
             self.lab.network.set_up(old, false);
@@ -229,9 +233,9 @@ impl Scenario {
 
     /// The faults stop.
     fn calm(&mut self) {
-        for index in [ALICE, BOB] {
+        let first = [ALICE, BOB].map(|index| (index, self.lab.interfaces[index]));
+        for (index, interface) in first.into_iter().chain(self.others.clone()) {
             let link = self.links[index].clone();
-            let interface = self.lab.interfaces[index];
             self.lab.network.change_link(interface, |out, into| {
                 for one in [out, into] {
                     *one = Link::with_delay(link.delay);
