@@ -63,6 +63,7 @@ impl Scenario {
             TcpMode::ActivePassive,
             TcpMode::ActivePassive,
         ]);
+        config.candidate_pool = u8::from(random.chance(0.3));
         // Candidates may come before descriptions, or long after.
         lab.delay = random.up_to(Duration::from_millis(400));
         lab.description_delay = random.chance(0.5).then(|| random.up_to(Duration::from_millis(400)));
@@ -311,6 +312,15 @@ fn agree(lab: &Lab, one: Option<&SelectedPair>, two: Option<&SelectedPair>) -> b
 fn run(seed: u64) -> Outcome {
     let mut scenario = Scenario::new(seed);
     let offerer = scenario.random.below(2) as usize;
+    // A pool has had some time, or none.
+    for index in [ALICE, BOB] {
+        scenario.lab.with(index, |host, now| {
+            let addresses = host.addresses.clone();
+            host.agent.handle_network_change(now, &addresses);
+        });
+    }
+    let head_start = if scenario.random.chance(0.5) { scenario.random.up_to(SECOND) } else { Duration::ZERO };
+    scenario.lab.run_for(head_start);
     scenario.lab.start_from(offerer);
     for _ in 0..scenario.random.below(5) {
         let longest = if scenario.random.chance(0.5) { SECOND } else { SECOND * 8 };
