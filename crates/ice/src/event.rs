@@ -67,7 +67,7 @@ pub enum Input {
         id: ListenId,
     },
     /// A listener has accepted a connection. Messages are to be cut out of what arrives by
-    /// [`Framing::Rfc4571`](crate::framing::Framing::Rfc4571).
+    /// [`Framing::Rfc4571`].
     Accepted {
         /// The connection: its local address is the listener's.
         path: Path,

@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::Agent;
-use super::addresses::Purpose;
 use crate::config::{Config, IceServer};
-use crate::event::{BindId, CandidateError, Event, State};
+use crate::event::{CandidateError, Event, State};
 
 /// How far gathering has come beyond what is told of it.
 #[derive(Debug)]
@@ -97,19 +96,7 @@ impl Agent {
         self.timers.gather = None;
         self.servers.clear();
         self.transactions.clear();
-        let hosts: Vec<BindId> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.purpose == Purpose::Host)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in hosts {
-            self.close_socket(id);
-        }
-        self.close_tcp_except(&[]);
-        self.close_tcp_except(&[]);
         self.retire_relays();
-        self.locals.clear();
-        self.sweep_relays(now);
+        self.close_hosts(now);
     }
 }

@@ -543,6 +543,11 @@ impl Agent {
         for relay in self.relays.values_mut() {
             relay.retired = true;
         }
+        self.close_hosts(now);
+    }
+
+    /// Closes the sockets of host candidates, and what lives on them once it has said goodbye.
+    pub(super) fn close_hosts(&mut self, now: Instant) {
         let hosts: Vec<BindId> = self
             .sockets
             .iter()
