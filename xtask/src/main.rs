@@ -15,7 +15,7 @@ const USAGE: &str = "\
 cargo xtask CHORE
 
   test [PART...]      install what the tests need and run everything, or only the named parts:
-                      style fmt clippy doc rust fuzz-targets web e2e, and by name only: peers
+                      style fmt locks clippy doc rust fuzz-targets web e2e
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'

@@ -14,6 +14,7 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "style", run: || check(style::check()) },
     Part { name: "fmt", run: || check(step::run("cargo", &["fmt", "--all", "--check"])) },
+    Part { name: "locks", run: || check(locks()) },
     Part { name: "clippy", run: clippy },
     Part { name: "doc", run: doc },
     Part {
@@ -85,6 +86,13 @@ fn check(outcome: Result<(), String>) -> (Count, Result<(), String>) {
 
 fn clippy() -> (Count, Result<(), String>) {
     check(step::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+/// The workspaces beside the main one build with the versions that their lock files name, after a change of a crate's dependencies, too.
+fn locks() -> Result<(), String> {
+    ["bench/peers/Cargo.toml", "bench/sctp/Cargo.toml", "fuzz/Cargo.toml"].iter().try_for_each(|manifest| {
+        step::run("cargo", &["update", "--workspace", "--locked", "--manifest-path", manifest])
+    })
 }
 
 fn doc() -> (Count, Result<(), String>) {
