@@ -77,6 +77,17 @@ pub enum Input {
         /// Which.
         path: Path,
     },
+    /// More waits for a connection to take it than is good: no data is to be sent there, see
+    /// [`Agent::is_clogged`](crate::Agent::is_clogged). Checks go on, and the connection should let them pass by what waits.
+    Clogged {
+        /// The connection.
+        path: Path,
+    },
+    /// It has taken most of what waited.
+    Drained {
+        /// The connection.
+        path: Path,
+    },
     /// A name has these addresses; none if it has none or nobody answered.
     Resolved {
         /// The wish.

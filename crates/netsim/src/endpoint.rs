@@ -115,6 +115,10 @@ pub enum StreamInput<'a> {
     },
     /// Bytes have arrived; how they are cut says nothing.
     Data(&'a [u8]),
+    /// So much is on its way that no more should be sent for now; what is sent goes all the same.
+    Clogged,
+    /// Most of it has arrived.
+    Drained,
     /// The connection is gone.
     Closed,
 }

@@ -50,6 +50,8 @@ pub struct Stats {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Calls of `handle_timeout`.
     pub timeouts: u64,
+    /// Bytes that one end of a TCP connection had sent, and that had not arrived, at most.
+    pub most_on_way: usize,
 }
 
 #[derive(Debug)]

@@ -15,6 +15,16 @@ pub(crate) enum Segment {
     Close,
 }
 
+impl Segment {
+    /// Bytes of data.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Data(bytes) => bytes.len(),
+            Self::Open | Self::Opened | Self::Refused | Self::Close => 0,
+        }
+    }
+}
+
 /// Names a connection of the whole simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionId(pub(crate) usize);
@@ -27,7 +37,37 @@ pub(crate) struct End {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) open: bool,
+    /// Bytes that it has sent, and that have not arrived.
+    pub(crate) on_way: usize,
+    /// It was told to wait.
+    pub(crate) clogged: bool,
 }
+
+impl End {
+    /// An end that is open, and has sent nothing yet.
+    pub(crate) fn new(host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { host, stream, local, remote, open: true, on_way: 0, clogged: false }
+    }
+
+    /// It has sent so many bytes; whether it is to be told that it should wait.
+    pub(crate) fn sent(&mut self, bytes: usize) -> bool {
+        self.on_way += bytes;
+        let is_new = !self.clogged && self.on_way > SEND_BUFFER;
+        self.clogged |= is_new;
+        is_new
+    }
+
+    /// So many of them have arrived; whether it is to be told that it may go on.
+    pub(crate) fn arrived(&mut self, bytes: usize) -> bool {
+        self.on_way = self.on_way.saturating_sub(bytes);
+        let goes_on = self.clogged && self.on_way <= SEND_BUFFER / 2;
+        self.clogged &= !goes_on;
+        goes_on && self.open
+    }
+}
+
+/// Bytes on the way from which on the sender should wait. Where there is a real one they wait in the kernel.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// The host that opened it, and the one that accepted it.
 #[derive(Debug)]
@@ -46,6 +86,14 @@ impl Connection {
             return Some(&mut self.opener);
         }
         self.acceptor.as_mut().filter(|end| is(end))
+    }
+
+    /// The other end than this host's at this address: both can be at one host.
+    pub(crate) fn other_end(&mut self, host: HostId, local: SocketAddr) -> Option<&mut End> {
+        if self.opener.host == host && self.opener.local == local {
+            return self.acceptor.as_mut();
+        }
+        Some(&mut self.opener)
     }
 }
 

@@ -39,6 +39,7 @@ impl Endpoint for Peer {
                 }
             }
             StreamInput::Closed => self.closed += 1,
+            StreamInput::Clogged | StreamInput::Drained => {}
         }
     }
 

@@ -32,8 +32,7 @@ impl Listener {
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Option<(TcpStream, Path)> {
         match self.io.poll_accept(cx) {
             Poll::Ready(Ok((stream, remote))) => {
-                // Packets must not wait for each other.
-                let _ = stream.set_nodelay(true);
+                let _ = super::stream::hurry(&stream);
                 Some((stream, Path::new(Transport::Tcp, self.local, remote)))
             }
             Poll::Ready(Err(error)) => {

@@ -29,7 +29,7 @@ use tracing::debug;
 use crate::data_channel::ENOUGH_ROOM;
 use crate::shared::{Shared, State};
 use listener::Listener;
-use stream::Outgoing;
+use stream::{Outgoing, Pushed};
 use udp::{Received, Socket};
 
 /// Sends between two looks at the sockets, so that a flood of one kind does not starve the other.
@@ -193,7 +193,7 @@ impl Driver {
         for listener in &self.listeners {
             let mut accepted = 0;
             while let Some((stream, path)) = listener.poll_accept(cx) {
-                let outgoing = Arc::new(Outgoing::default());
+                let outgoing = Arc::new(Outgoing::new(Framing::Rfc4571));
                 // The peer knows of the connection before anything is read from it.
                 let mut state = self.shared.lock();
                 state.streams.insert(path, outgoing.clone());
@@ -243,8 +243,11 @@ impl Driver {
             let socket = self.sockets.iter_mut().find(|socket| socket.local == transmit.path.local)?;
             return socket.poll_send(cx, buffer, transmit);
         }
-        if let Some(stream) = self.shared.lock().streams.get(&transmit.path) {
-            stream.push(&buffer[transmit.range]);
+        let state = &mut *self.shared.lock();
+        if let Some(stream) = state.streams.get(&transmit.path)
+            && stream.push(&buffer[transmit.range]) == Pushed::Clogged
+        {
+            state.peer.handle_input(Instant::now(), Input::Clogged { path: transmit.path });
         }
         None
     }

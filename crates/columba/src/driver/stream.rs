@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use columba_peer::framing::{Framing, Reader};
@@ -10,7 +10,7 @@ use columba_peer::{ConnectId, Ecn, Input, Path, Transport};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -22,15 +22,20 @@ use crate::tls;
 /// How long a connection may take to open, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Bytes that wait for the connection to take them, at most; what comes then is dropped, as a full network would: whoever needs it
-/// sends it again, and old packets help nobody.
+/// Bytes of data that wait for the connection to take them from which on the peer sends no more. One write takes them all, so that the
+/// connection has the next ones at hand before the peer has made them.
+const CLOGGED: usize = 64 << 10;
+
+/// Bytes that wait, at most; what comes then is dropped. The peer stops long before: beyond [`CLOGGED`] there are only the last
+/// datagrams of a connection that is closed, and handshakes.
 const MAX_WAITING: usize = 256 << 10;
 
-/// Beyond that there is room for short frames, so that a flood of data does not drown the checks and acknowledgements that keep it going.
-const RESERVE: usize = 16 << 10;
+/// Bytes of checks and their answers that wait, at most: more than a peer sends in a second.
+const MAX_CHECKS: usize = 64 << 10;
 
-/// Bytes of a short frame, at most.
-const SHORT: usize = 256;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+/// Bytes that the kernel keeps beyond what is on the network: what waits there is passed by nothing, and checks must not be late.
+const UNSENT: u32 = 64 << 10;
 
 /// How long the other side may take to read what was written last and close, too. To close before would throw away what is on its way.
 const LINGER: Duration = Duration::from_secs(1);
@@ -49,62 +54,105 @@ pub(super) struct Wish {
 }
 
 /// What is to be written to a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outgoing {
+    framing: Framing,
     waiting: Mutex<Waiting>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// They go first.
+    checks: Vec<u8>,
     bytes: Vec<u8>,
+    /// The peer was told to wait.
+    is_clogged: bool,
     is_closed: bool,
     is_done: bool,
 }
 
+/// What follows from a frame that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// There is room for more.
+    Room,
+    /// No more data is to be sent until the connection is drained; the peer is to be told.
+    Clogged,
+}
+
 impl Outgoing {
-    /// Takes whole frames.
-    pub(super) fn push(&self, frames: &[u8]) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = if frames.len() <= SHORT { MAX_WAITING + RESERVE } else { MAX_WAITING };
-        if waiting.bytes.len() + frames.len() <= most {
-            waiting.bytes.extend_from_slice(frames);
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { framing, waiting: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Takes a whole frame.
+    pub(super) fn push(&self, frame: &[u8]) -> Pushed {
+        let mut waiting = self.lock();
+        let is_check = self.framing == Framing::Rfc4571 && frame.get(2).is_some_and(|first| *first < 4);
+        let (queue, most) = match is_check {
+            true => (&mut waiting.checks, MAX_CHECKS),
+            false => (&mut waiting.bytes, MAX_WAITING),
+        };
+        if queue.len() + frame.len() <= most {
+            queue.extend_from_slice(frame);
             self.changed.notify_one();
         }
+        if waiting.bytes.len() < CLOGGED || waiting.is_clogged {
+            return Pushed::Room;
+        }
+        waiting.is_clogged = true;
+        Pushed::Clogged
     }
 
     /// Closes the connection once what waits is written.
     pub(super) fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_closed = true;
+        self.lock().is_closed = true;
         self.changed.notify_one();
     }
 
     /// Whether the connection is closed and what waited is written.
     pub(super) fn is_done(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_done
+        self.lock().is_done
     }
 
     fn finish(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_done = true;
+        self.lock().is_done = true;
     }
 
-    /// Waits for something to be written, and moves it to `chunk`, whose memory is used again. False if the connection is to be closed.
-    async fn next(&self, chunk: &mut Vec<u8>) -> bool {
+    /// Waits for something to be written, and moves it to `chunk`, whose memory is used again.
+    async fn next(&self, chunk: &mut Vec<u8>) -> Taken {
         loop {
             {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                if !waiting.bytes.is_empty() {
-                    chunk.clear();
-                    std::mem::swap(chunk, &mut waiting.bytes);
-                    return true;
+                let mut waiting = self.lock();
+                chunk.clear();
+                let is_data = waiting.checks.is_empty();
+                std::mem::swap(chunk, if is_data { &mut waiting.bytes } else { &mut waiting.checks });
+                if !chunk.is_empty() {
+                    let drained = is_data && std::mem::take(&mut waiting.is_clogged);
+                    return if drained { Taken::Drained } else { Taken::Some };
                 }
                 if waiting.is_closed {
-                    return false;
+                    return Taken::End;
                 }
             }
             self.changed.notified().await;
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was taken to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Some,
+    /// All that clogged the connection: the peer is to be told.
+    Drained,
+    /// Nothing, and the connection is to be closed.
+    End,
 }
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -122,7 +170,7 @@ pub(super) async fn run(wish: Wish, shared: Weak<Shared>) {
             return owner.with_peer(|peer, now| peer.handle_input(now, Input::ConnectFailed { id: wish.id }));
         }
     };
-    let outgoing = Arc::new(Outgoing::default());
+    let outgoing = Arc::new(Outgoing::new(wish.framing));
     owner.lock().streams.insert(path, outgoing.clone());
     owner.with_peer(|peer, now| peer.handle_input(now, Input::Connected { id: wish.id, path }));
     drop(owner);
@@ -140,7 +188,7 @@ pub(super) async fn carry(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let written = tokio::select! {
         () = read(&mut reader, framing, path, &shared) => false,
-        () = write(&mut writer, &outgoing) => true,
+        () = write(&mut writer, path, &outgoing, &shared) => true,
     };
     if written {
         let rest = async { while matches!(reader.read(&mut [0; 1024]).await, Ok(1..)) {} };
@@ -161,8 +209,7 @@ async fn open(wish: &Wish) -> io::Result<(Box<dyn Stream>, Path)> {
     let socket = if wish.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.bind(SocketAddr::new(wish.local, 0))?;
     let stream = socket.connect(wish.remote).await?;
-    // Packets must not wait for each other.
-    stream.set_nodelay(true)?;
+    hurry(&stream)?;
     let local = stream.local_addr()?;
     let Some((name, config)) = &wish.tls else {
         return Ok((Box::new(stream), Path::new(Transport::Tcp, local, wish.remote)));
@@ -199,12 +246,85 @@ async fn read(from: &mut (impl AsyncRead + Unpin), framing: Framing, path: Path,
     }
 }
 
-async fn write(to: &mut (impl AsyncWrite + Unpin), outgoing: &Outgoing) {
+async fn write(
+    to: &mut (impl AsyncWrite + Unpin),
+    path: Path,
+    outgoing: &Arc<Outgoing>,
+    shared: &Weak<Shared>,
+) {
     let mut chunk = Vec::new();
-    while outgoing.next(&mut chunk).await {
+    loop {
+        match outgoing.next(&mut chunk).await {
+            Taken::Some => {}
+            Taken::Drained => tell_drained(path, outgoing, shared),
+            Taken::End => break,
+        }
         if to.write_all(&chunk).await.is_err() || to.flush().await.is_err() {
             return;
         }
     }
     let _ = to.shutdown().await;
+}
+
+/// Whoever finds the connection clogged tells the peer before anybody else can, so that this comes after it.
+fn tell_drained(path: Path, outgoing: &Arc<Outgoing>, shared: &Weak<Shared>) {
+    let Some(shared) = shared.upgrade() else { return };
+    let mut state = shared.lock();
+    if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, outgoing)) {
+        state.peer.handle_input(Instant::now(), Input::Drained { path });
+        state.wake_driver();
+    }
+}
+
+/// Packets must not wait for each other, and not long for the network.
+pub(super) fn hurry(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+    stream.set_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = (length as u16).to_be_bytes().to_vec();
+        frame.resize(2 + length, first);
+        frame
+    }
+
+    #[tokio::test]
+    async fn data_clogs_a_connection_until_it_is_taken_and_checks_pass_by() {
+        let outgoing = Outgoing::new(Framing::Rfc4571);
+        let (data, check) = (frame(22, 1200), frame(0, 100));
+        let mut frames = 1;
+        while outgoing.push(&data) == Pushed::Room {
+            frames += 1;
+        }
+        assert_eq!(frames, CLOGGED.div_ceil(data.len()));
+        // It is said once.
+        assert_eq!(outgoing.push(&data), Pushed::Room);
+        assert_eq!(outgoing.push(&check), Pushed::Room);
+        let mut chunk = Vec::new();
+        assert_eq!(outgoing.next(&mut chunk).await, Taken::Some);
+        assert_eq!(chunk, check);
+        assert_eq!(outgoing.next(&mut chunk).await, Taken::Drained);
+        assert_eq!(chunk.len(), (frames + 1) * data.len());
+        outgoing.push(&data);
+        outgoing.close();
+        assert_eq!(outgoing.next(&mut chunk).await, Taken::Some);
+        assert_eq!(outgoing.next(&mut chunk).await, Taken::End);
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_never_takes_is_bounded() {
+        let outgoing = Outgoing::new(Framing::Rfc4571);
+        for _ in 0..2000 {
+            outgoing.push(&frame(22, 1200));
+            outgoing.push(&frame(1, 100));
+        }
+        let waiting = outgoing.lock();
+        assert!((MAX_WAITING - 1202..=MAX_WAITING).contains(&waiting.bytes.len()));
+        assert!((MAX_CHECKS - 102..=MAX_CHECKS).contains(&waiting.checks.len()));
+    }
 }

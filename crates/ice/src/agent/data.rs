@@ -192,6 +192,30 @@ impl Agent {
         pair.is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
     }
 
+    /// Whether data of component 1 had better wait: its path is a connection, to a peer or to a relay's server, that takes no more until
+    /// [`Input::Drained`](crate::Input::Drained). [`prepare`](Self::prepare) does its work all the same.
+    #[must_use]
+    pub fn is_clogged(&self) -> bool {
+        if self.clogged.is_empty() {
+            return false;
+        }
+        let pair = self.active_of(1).and_then(|id| self.pairs.get(&id));
+        pair.and_then(|pair| self.path_of(pair.base, pair.address))
+            .is_some_and(|path| self.clogged.contains(&path))
+    }
+
+    pub(super) fn handle_clogged(&mut self, path: Path) {
+        let path = Path::new(path.transport, path.local, path.remote);
+        let mut clogged = std::mem::take(&mut self.clogged);
+        clogged.insert(path);
+        clogged.retain(|path| self.stream_at(path).is_some() || self.relay_at(path).is_some());
+        self.clogged = clogged;
+    }
+
+    pub(super) fn handle_drained(&mut self, path: Path) {
+        self.clogged.remove(&Path::new(path.transport, path.local, path.remote));
+    }
+
     /// Whether there is a way to send now.
     #[must_use]
     pub fn is_writable(&self) -> bool {

@@ -19,7 +19,7 @@ mod stats;
 mod streams;
 mod transaction;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,7 @@ use crate::candidate::Candidate;
 use crate::config::{Config, LocalAddress};
 use crate::credentials::Credentials;
 use crate::event::{BindId, Event, GatheringState, Input, ResolveId, Role, State};
+use crate::path::Path;
 use addresses::{Local, Socket};
 use gather::Server;
 use pairs::{Pair, PairId};
@@ -56,7 +57,8 @@ pub use requests::EMBEDDED;
 /// 2. Hand in what arrives by [`handle_datagram`](Self::handle_datagram), and grants by [`handle_input`](Self::handle_input).
 /// 3. After each call: [`poll_event`](Self::poll_event) until `None`, [`poll_transmit`](Self::poll_transmit) until `None`, and call
 ///    [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so.
-/// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an [`Event::Writable`].
+/// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an [`Event::Writable`], and as long as its path is not
+///    [clogged](Self::is_clogged).
 ///
 /// Any order of calls is legal. What comes from the network is dropped and counted if it is not right. Events that nobody takes
 /// are bounded, since each stands for something that is bounded itself: candidates, pairs, sockets, changes of state.
@@ -83,6 +85,8 @@ pub struct Agent {
     tcp_bases: BTreeMap<TcpBaseId, TcpBase>,
     /// The connections to peers, by the base and the other end; bounded with the pairs, but for those that have not shown yet whose they are.
     streams: BTreeMap<(TcpBaseId, SocketAddr), Stream>,
+    /// Connections, to peers and to servers, that take no more for now; those that are gone go before a new one comes.
+    clogged: BTreeSet<Path>,
     relays: BTreeMap<RelayId, Relay>,
     /// Names of remote candidates under resolution; bounded with the candidates.
     names: BTreeMap<ResolveId, Candidate>,
@@ -191,6 +195,7 @@ impl Agent {
             servers: Vec::new(),
             tcp_bases: BTreeMap::new(),
             streams: BTreeMap::new(),
+            clogged: BTreeSet::new(),
             relays: BTreeMap::new(),
             names: BTreeMap::new(),
             locals: BTreeMap::new(),
@@ -284,6 +289,8 @@ impl Agent {
             Input::ListenFailed { id } => self.handle_listen_failed(id),
             Input::Accepted { path } => self.handle_accepted(now, path),
             Input::Closed { path } => self.handle_closed(now, path),
+            Input::Clogged { path } => return self.handle_clogged(path),
+            Input::Drained { path } => return self.handle_drained(path),
             Input::Resolved { id, addresses } => self.handle_resolved(now, id, &addresses),
         }
         self.update(now);

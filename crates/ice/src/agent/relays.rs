@@ -188,6 +188,7 @@ impl Agent {
 
     pub(super) fn handle_connected(&mut self, now: Instant, id: ConnectId, path: Path) {
         let path = Path::new(path.transport, path.local, path.remote);
+        self.clogged.remove(&path);
         match self.relay_connecting(id) {
             Some(relay) => self.open_leg(now, relay, path),
             None if self.handle_stream_connected(now, id, path) => {}

@@ -172,6 +172,7 @@ impl Agent {
     /// Somebody has connected to a listener.
     pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
         let path = Path::new(path.transport, path.local, path.remote);
+        self.clogged.remove(&path);
         let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end == End::Passive(Some(path.local));
         let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
             self.events.push_back(Event::CloseStream { path });

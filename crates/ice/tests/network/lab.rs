@@ -343,6 +343,16 @@ impl AgentHost {
                     }
                 }
             }
+            StreamInput::Clogged => {
+                if let Some(path) = self.paths.get(&stream).copied() {
+                    self.agent.handle_input(now, Input::Clogged { path });
+                }
+            }
+            StreamInput::Drained => {
+                if let Some(path) = self.paths.get(&stream).copied() {
+                    self.agent.handle_input(now, Input::Drained { path });
+                }
+            }
             StreamInput::Closed => match (self.paths.remove(&stream), self.connects.remove(&stream)) {
                 (Some(path), _) => {
                     self.readers.remove(&stream);

@@ -219,7 +219,7 @@ impl TurnHost {
                     self.drain(now);
                 }
             }
-            StreamInput::Connected { .. } => {}
+            StreamInput::Connected { .. } | StreamInput::Clogged | StreamInput::Drained => {}
         }
     }
 

@@ -15,7 +15,7 @@ const GIVE_UP: Duration = Duration::from_secs(15);
 impl<E: Endpoint> Network<E> {
     pub(super) fn connect(&mut self, host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) {
         let id = ConnectionId(self.connections.len());
-        let opener = End { host, stream, local, remote, open: true };
+        let opener = End::new(host, stream, local, remote);
         self.connections.push(Connection { opener, acceptor: None, stalled: false });
         self.emit_segment(host, (local, remote), id, Segment::Open);
     }
@@ -26,8 +26,14 @@ impl<E: Endpoint> Network<E> {
             let end = connection.end(host, stream)?;
             end.open.then_some((ConnectionId(index), end.local, end.remote))
         });
-        if let Some((id, local, remote)) = found {
-            self.emit_segment(host, (local, remote), id, segment);
+        let Some((id, local, remote)) = found else { return };
+        let bytes = segment.length();
+        self.emit_segment(host, (local, remote), id, segment);
+        let Some(end) = self.connections[id.0].end(host, stream) else { return };
+        let clogged = end.sent(bytes);
+        self.stats.most_on_way = self.stats.most_on_way.max(end.on_way);
+        if clogged {
+            self.tell(host, stream, StreamInput::Clogged);
         }
     }
 
@@ -68,6 +74,9 @@ impl<E: Endpoint> Network<E> {
         if connection.stalled {
             return;
         }
+        let drained = connection
+            .other_end(host, local)
+            .and_then(|sender| sender.arrived(segment.length()).then_some((sender.host, sender.stream)));
         // Both ends can be at one host: then the local address tells them apart.
         let opener = connection.opener.host == host && connection.opener.local == local;
         let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
@@ -82,6 +91,9 @@ impl<E: Endpoint> Network<E> {
             Segment::Open | Segment::Close | Segment::Refused => StreamInput::Closed,
         };
         self.tell(host, stream, input);
+        if let Some((host, stream)) = drained {
+            self.tell(host, stream, StreamInput::Drained);
+        }
     }
 
     fn accept(&mut self, host: HostId, path: (SocketAddr, SocketAddr), id: ConnectionId) {
@@ -91,7 +103,7 @@ impl<E: Endpoint> Network<E> {
         }
         let stream = StreamId(ACCEPTED | self.hosts[host.0].accepted);
         self.hosts[host.0].accepted += 1;
-        self.connections[id.0].acceptor = Some(End { host, stream, local, remote, open: true });
+        self.connections[id.0].acceptor = Some(End::new(host, stream, local, remote));
         self.emit_segment(host, path, id, Segment::Opened);
         self.tell(host, stream, StreamInput::Accepted { local, remote });
     }

@@ -47,7 +47,10 @@ impl Peer {
                 None => self.dropped.no_path += 1,
             }
         }
-        while let Some((range, segment_size)) = self.next_batch(now, buf) {
+        // What a connection does not take yet stays with SCTP, which knows best what is to go next.
+        while !self.agent.is_clogged()
+            && let Some((range, segment_size)) = self.next_batch(now, buf)
+        {
             match self.agent.prepare(now, buf, range, segment_size) {
                 Some(transmit) => return Some(Transmit { ecn: self.data.ecn(), ..transmit }),
                 None => self.dropped.no_path += 1,

@@ -1,5 +1,6 @@
 //! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine in it.
 
+mod clogging;
 mod failing;
 mod lab;
 mod meeting;

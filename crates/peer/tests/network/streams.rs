@@ -80,6 +80,16 @@ impl Streams {
                     }
                 }
             }
+            StreamInput::Clogged => {
+                if let Some((path, _)) = self.open.get(&stream) {
+                    peer.handle_input(now, Input::Clogged { path: *path });
+                }
+            }
+            StreamInput::Drained => {
+                if let Some((path, _)) = self.open.get(&stream) {
+                    peer.handle_input(now, Input::Drained { path: *path });
+                }
+            }
             StreamInput::Closed => match (self.open.remove(&stream), self.wanted.remove(&stream)) {
                 (Some((path, _)), _) => peer.handle_input(now, Input::Closed { path }),
                 (None, Some(id)) => peer.handle_input(now, Input::ConnectFailed { id }),
