@@ -22,11 +22,16 @@ export class Coturn {
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (this.#log += text));
   }
 
-  /** Starts it and waits until it listens. @param {import('../lab/lab.js').Lab} lab @param {string} node @param {{address: string, port: number}} where */
-  static async start(lab, node, { address, port }) {
+  /**
+   * Starts it and waits until it listens.
+   * @param {import('../lab/lab.js').Lab} lab @param {string} node
+   * @param {{address: string, ipv6?: string, port: number}} where
+   */
+  static async start(lab, node, { address, ipv6, port }) {
     const files = ['--no-cli', '--pidfile', `${lab.folder}/turnserver.pid`, '--log-file', 'stdout', '-b', `${lab.folder}/turndb`];
     const secret = ['--use-auth-secret', '--static-auth-secret', SECRET, '--realm', 'coturn.example'];
-    const where = ['-L', address, '-E', address, '-p', String(port), '--no-tls', '--no-dtls', '-v'];
+    const addresses = [address, ...(ipv6 ? [ipv6] : [])].flatMap((each) => ['-L', each, '-E', each]);
+    const where = [...addresses, '-p', String(port), '--no-tls', '--no-dtls', '-v'];
     const coturn = new Coturn(lab.spawn(node, 'turnserver', ['-n', ...where, ...secret, ...files], { stdio: ['ignore', 'pipe', 'pipe'] }));
     const end = Date.now() + 10_000;
     for (const protocol of ['-t', '-u']) {

@@ -97,7 +97,7 @@ export async function moveToCellular(lab) {
 }
 
 /** The core and the public host. @param {Lab} lab */
-function publicNetwork(lab) {
+export function publicNetwork(lab) {
   lab.node('core', ['echo 1 > /proc/sys/net/ipv4/ip_forward', nft(CORE_RULES)]);
   leaf(lab, 'server', PUBLIC_HOST.address, PUBLIC_HOST.second);
   lab.host(PUBLIC_HOST.name, PUBLIC_HOST.address);
@@ -127,7 +127,7 @@ function router(lab, name, options) {
 }
 
 /** A router with one peer behind it. @param {Lab} lab @param {Router} name @param {string} peer @param {NatOptions} options */
-function privateNetwork(lab, name, peer, options) {
+export function privateNetwork(lab, name, peer, options) {
   router(lab, name, options);
   lab.node(peer).cable(peer, 'eth0', name, 'lan0');
   lab.inside(name, 'ip addr add 192.168.0.1/24 brd + dev lan0');

@@ -13,6 +13,11 @@ let count = 0;
 /** What a lab's namespaces are called: by this, and by the process that made them. */
 const FAMILY = 'columba';
 
+/** Nobody else can have an IPv6 address of ours, so that it is of use at once; and nobody gives us others. */
+const WITHOUT_WAITING = [
+  'for each in /proc/sys/net/ipv6/conf/*; do echo 0 > $each/accept_dad; echo 0 > $each/accept_ra; done',
+];
+
 export class Lab {
   /** @type {string[]} */
   #nodes = [];
@@ -20,10 +25,13 @@ export class Lab {
   #wiring = [];
   /** Shell lines to run inside each namespace. @type {Map<string, string[]>} */
   #inside = new Map();
-  /** Names that every node resolves. @type {Map<string, string>} */
-  #hosts = new Map([['localhost', '127.0.0.1']]);
+  /** Names that every node resolves, each with an address. */
+  #hosts = [['localhost', '127.0.0.1']];
+  #ipv6;
 
-  constructor() {
+  /** @param {{ipv6?: boolean}} [options] `ipv6`: whether its nodes speak it */
+  constructor({ ipv6 = false } = {}) {
+    this.#ipv6 = ipv6;
     this.prefix = `${FAMILY}-${process.pid}-${++count}`;
     /** Files of this lab; removed with it. */
     this.folder = mkdtempSync(join(tmpdir(), `${this.prefix}-`));
@@ -45,9 +53,9 @@ export class Lab {
   node(node, lines = []) {
     this.#nodes.push(node);
     this.#wiring.push(`netns add ${this.namespace(node)}`);
-    // IPv4 only, so that what is gathered is exactly what the figure shows.
-    const first = ['echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6', 'ip link set lo up'];
-    this.#inside.set(node, [...first, ...lines]);
+    // Where the figure shows IPv4 only, nothing else is to be gathered.
+    const first = this.#ipv6 ? WITHOUT_WAITING : ['echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6'];
+    this.#inside.set(node, [...first, 'ip link set lo up', ...lines]);
     return this;
   }
 
@@ -66,9 +74,9 @@ export class Lab {
     return this;
   }
 
-  /** Plans a name that all nodes resolve. @param {string} name @param {string} address */
+  /** Plans a name that all nodes resolve; with several addresses if it comes again. @param {string} name @param {string} address */
   host(name, address) {
-    this.#hosts.set(name, address);
+    this.#hosts.push([name, address]);
     return this;
   }
 
@@ -77,7 +85,7 @@ export class Lab {
     try {
       await sweep();
       // With the dot, because Chromium looks STUN servers up as absolute names.
-      const hosts = [...this.#hosts].map(([name, address]) => `${address} ${name} ${name}.\n`).join('');
+      const hosts = this.#hosts.map(([name, address]) => `${address} ${name} ${name}.\n`).join('');
       writeFileSync(join(this.folder, 'hosts'), hosts);
       // No name server: a look-up of anything else fails at once instead of after seconds.
       writeFileSync(join(this.folder, 'resolv.conf'), 'nameserver 127.0.0.1\n');

@@ -41,7 +41,7 @@ export function meetsDirectly(a, b) {
 }
 
 /**
- * The rules of one router, a complete ruleset for `nft -f -`.
+ * The rules of one router for `nft -f -`, in place of those that it had; what it does with IPv6 stays.
  * @param {{wan: string, outer: string, lan: string}} router interface names, and the outer address
  * @param {NatOptions} options
  */
@@ -63,7 +63,8 @@ export function natRules({ wan, outer, lan }, { kind, hairpin = false, preserveP
   if (hairpin) leaves.push('meta mark 1');
   const each = (/** @type {string} */ rule) => leaves.map((match) => `    ${match} ${rule}`).join('\n');
 
-  return `flush ruleset
+  return `table ip nat_lab
+delete table ip nat_lab
 table ip nat_lab {
   map eim {
     type ipv4_addr . inet_service : inet_service
@@ -120,8 +121,7 @@ ${each(`ct direction original meta l4proto udp update @adf { ip daddr . ct reply
 }
 
 /** Private addresses have no way through the public network: a leaked host candidate cannot connect by luck. */
-export const CORE_RULES = `flush ruleset
-table ip core_lab {
+export const CORE_RULES = `table ip core_lab {
   chain through {
     type filter hook forward priority filter
     ip saddr 192.168.0.0/16 drop

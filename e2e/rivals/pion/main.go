@@ -122,7 +122,7 @@ func options(wanted command) []ice.AgentOption {
 	logs.Writer = os.Stderr
 	given := []ice.AgentOption{
 		ice.WithLoggerFactory(logs),
-		ice.WithNetworkTypes(networkTypes(wanted.TCP)),
+		ice.WithNetworkTypes(networkTypes(wanted)),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
 		ice.WithIncludeLoopback(),
 		ice.WithIPFilter(func(ip net.IP) bool { return slices.Contains(wanted.Addresses, ip.String()) }),
@@ -153,11 +153,20 @@ func options(wanted command) []ice.AgentOption {
 	return given
 }
 
-func networkTypes(tcp bool) []ice.NetworkType {
-	if tcp {
-		return []ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeTCP4}
+// networkTypes are those of the host's addresses.
+func networkTypes(wanted command) []ice.NetworkType {
+	var all []ice.NetworkType
+	isIPv6 := func(address string) bool { return net.ParseIP(address).To4() == nil }
+	if slices.ContainsFunc(wanted.Addresses, isIPv6) {
+		all = append(all, ice.NetworkTypeUDP6)
 	}
-	return []ice.NetworkType{ice.NetworkTypeUDP4}
+	if slices.ContainsFunc(wanted.Addresses, func(address string) bool { return !isIPv6(address) }) {
+		all = append(all, ice.NetworkTypeUDP4)
+	}
+	if wanted.TCP {
+		all = append(all, ice.NetworkTypeTCP4)
+	}
+	return all
 }
 
 func urls(servers []server) []*stun.URI {
