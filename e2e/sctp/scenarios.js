@@ -89,6 +89,21 @@ export async function transfer(pair, bytes, { back = true } = {}) {
   return (bytes * 8) / 1e6 / seconds;
 }
 
+/**
+ * The megabits a second from the first to the second, without the digests, which cost a page more than what is to be measured.
+ * @param {Pair} pair @param {number} bytes
+ */
+export async function speed(pair, bytes) {
+  const { label } = await open(pair, 'speed', { protocol: 'counted' });
+  const count = Math.ceil(bytes / MESSAGE);
+  const start = performance.now();
+  const { received } = await send(pair, label, { count, size: MESSAGE });
+  const seconds = (performance.now() - start) / 1000;
+  assert.equal(received.ordered, true);
+  await close(pair, label);
+  return (bytes * 8) / 1e6 / seconds;
+}
+
 /** Every kind of channel, by the side that opens it. */
 export const KINDS = /** @type {const} */ ([
   { ordered: true },

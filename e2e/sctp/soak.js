@@ -7,10 +7,12 @@ import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../pages/host.js';
 import { LossyPath } from './lossy-path.js';
 import { browser, buildPion, columba, libdatachannel, pion } from './peers.js';
-import { connect, manyChannels, reversed, transfer } from './scenarios.js';
+import { connect, manyChannels, reversed, speed, transfer } from './scenarios.js';
 
 /** Bytes each way. */
 const MUCH = 1_000_000_000;
+/** Bytes one way after the other, to see how fast. */
+const ENOUGH = 200_000_000;
 /** Times that a thousand channels are opened and closed. */
 const ROUNDS = 10;
 /** Bytes over a path that loses, one way after the other. */
@@ -50,12 +52,26 @@ async function soak(name, make) {
   const pair = [columba(), await make()];
   try {
     await connect(pair);
+    const [to, from] = [await speed(pair, ENOUGH), await speed(reversed(pair), ENOUGH)];
+    console.log(`${name}: ${to.toFixed(0)} Mbit/s to it, ${from.toFixed(0)} Mbit/s from it`);
     const both = await transfer(pair, MUCH);
-    console.log(`${name}: 1 GB each way at once, ${both.toFixed(0)} Mbit/s each way`);
+    console.log(`${name}: 1 GB each way at once, whole; with the digests of all of it ${both.toFixed(0)} Mbit/s each way`);
     const start = performance.now();
     for (let round = 0; round < ROUNDS; round++) await manyChannels(round % 2 === 0 ? pair : reversed(pair));
     const each = (performance.now() - start) / 1000 / ROUNDS;
     console.log(`${name}: 1,000 channels opened, used and closed ${ROUNDS} times, ${each.toFixed(1)} s each time`);
+  } finally {
+    await Promise.all(pair.map((peer) => peer.end()));
+  }
+}
+
+/** What it does with its like: the yardstick for what it does with us. @param {string} name @param {() => Peer | Promise<Peer>} make */
+async function alone(name, make) {
+  /** @type {Pair} */
+  const pair = [await make(), await make()];
+  try {
+    await connect(pair);
+    console.log(`${name}: ${(await speed(pair, ENOUGH)).toFixed(0)} Mbit/s between two of them`);
   } finally {
     await Promise.all(pair.map((peer) => peer.end()));
   }
@@ -81,6 +97,7 @@ for (const [name, begin] of Object.entries(RIVALS)) {
   if (named.length > 0 && !named.includes(name)) continue;
   const { make, close } = await begin();
   try {
+    await alone(name, make);
     await soak(name, make);
     await lose(name, make);
   } finally {

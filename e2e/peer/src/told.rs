@@ -183,7 +183,7 @@ impl Told {
     fn attend_channel(&mut self, channel: DataChannel) {
         let label = channel.label().to_owned();
         let (orders, given) = mpsc::channel(ORDERS);
-        let inbox = Arc::new(Inbox::new(&label));
+        let inbox = Arc::new(Inbox::new(&channel));
         tokio::spawn(speech::speak(channel.clone(), given));
         tokio::spawn(speech::listen(channel.clone(), inbox.clone()));
         self.channels.insert(label, Attended { channel, orders, inbox });
@@ -199,6 +199,10 @@ impl Told {
             "retransmitted": association.retransmitted_chunks,
             "packetsSent": association.packets_sent,
             "mtu": association.mtu,
+            "peerWindow": association.peer_window,
+            "inFlight": association.in_flight,
+            "dropped": association.packets_dropped,
+            "packetsReceived": association.packets_received,
             "roundTripMs": association.smoothed_round_trip.map(|time| time.as_secs_f64() * 1e3),
             "congestionWindow": association.congestion_window,
             "channels": stats.channels.len(),

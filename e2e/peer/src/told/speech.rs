@@ -25,6 +25,9 @@ pub(super) enum Order {
 /// Messages whose own digests are told, too: from more of them on a channel than this, only the digest of all is.
 const LISTED: usize = 500;
 
+/// The protocol of channels whose messages are counted without a digest, which would be what is measured.
+const COUNTED: &str = "counted";
+
 /// The longest message that is ever sent.
 const LONGEST: usize = 4 << 20;
 
@@ -53,23 +56,28 @@ struct Tally {
     last: Option<u32>,
     /// None came before one that was sent earlier.
     is_ordered: bool,
+    /// Whether there are no digests.
+    is_counted: bool,
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self { is_ordered: true, ..Self::default() }
+    fn of(channel: &DataChannel) -> Self {
+        Self { is_ordered: true, is_counted: channel.protocol() == COUNTED, ..Self::default() }
     }
 
     fn take(&mut self, message: &[u8]) {
         self.messages += 1;
         self.bytes += message.len() as u64;
-        let digest = digest(&SHA256, message);
-        for (all, own) in self.digest.iter_mut().zip(digest.as_ref()) {
-            *all ^= own;
-        }
         if let Some(number) = message.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)) {
             self.is_ordered &= self.last.is_none_or(|last| last < number);
             self.last = Some(number);
+        }
+        if self.is_counted {
+            return;
+        }
+        let digest = digest(&SHA256, message);
+        for (all, own) in self.digest.iter_mut().zip(digest.as_ref()) {
+            *all ^= own;
         }
         if self.each.len() <= LISTED {
             self.each.push(hexadecimal(&digest.as_ref()[..8]));
@@ -88,7 +96,7 @@ impl Tally {
 
 /// Says what is ordered, one after the other.
 pub(super) async fn speak(channel: DataChannel, mut orders: mpsc::Receiver<Order>) {
-    let mut tally = Tally::new();
+    let mut tally = Tally::of(&channel);
     let mut number = 0;
     while let Some(order) = orders.recv().await {
         let said = match order {
@@ -131,8 +139,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(label: &str) -> Self {
-        Self { label: label.to_owned(), heard: Mutex::new((Tally::new(), None)) }
+    pub(super) fn new(channel: &DataChannel) -> Self {
+        Self { label: channel.label().to_owned(), heard: Mutex::new((Tally::of(channel), None)) }
     }
 
     /// Tells what came, as soon as it is so much.
