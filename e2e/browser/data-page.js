@@ -21,7 +21,7 @@ const PATIENCE = 60_000;
  * @property {string} greeting
  * @property {{bytes: number, sha256: string}} sent
  * @property {{bytes: number, sha256: string}} received
- * @property {{local: string, remote: string, protocol: string}} pair candidate types, and what they speak: `udp` or `tcp`
+ * @property {{local: string, remote: string, protocol: string, to?: string}} pair candidate types, and what they speak: `udp` or `tcp`; where it leads, as a Rust peer says
  * @property {string} [sdp] the own description, with its candidates
  * @property {string[]} [resolved] the other side's hidden addresses that were found
  * @property {string} end

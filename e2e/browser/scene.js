@@ -25,15 +25,15 @@ export class Scene {
 
   /**
    * @param {import('../lab/lab.js').Lab} lab @param {{name: string, address: string}} host
-   * @param {{browsers: BrowserName[], asShipped?: boolean, args?: string[]}} options browsers for p1, p2 and on; more options of the server's
+   * @param {{browsers: BrowserName[], asShipped?: boolean, listen?: string, args?: string[]}} options browsers for p1, p2 and on; where the server listens; more options of its
    */
-  static async set(lab, host, { browsers, asShipped, args = [] }) {
+  static async set(lab, host, { browsers, asShipped, listen = '0.0.0.0', args = [] }) {
     try {
       const authority = await Authority.create(`${lab.folder}/authority`);
       const certificate = await authority.issue('server', [`DNS:${host.name}`, `IP:${host.address}`]);
       const serving = Server.start({
         at: { lab, node: 'server' },
-        address: '0.0.0.0',
+        address: listen,
         host: host.name,
         ports: { web: 443, stun: 3478, turns: 5349 },
         tls: { ...certificate, authority: authority.cert },

@@ -59,12 +59,12 @@ export class RustPeer {
     return /** @type {string} */ (last.message);
   }
 
-  /** The candidate types of the last selected pair and what they speak, in the words of browsers. */
+  /** The candidate types of the last selected pair and what they speak, in the words of browsers, and where it leads. */
   get pair() {
     const pairs = this.said.filter(({ event }) => event === 'pair');
     // When the other side closes, its connection may end before its goodbye is understood: then there is the relay again, for a moment.
     const pair = pairs.findLast(({ local, remote }) => ![local, remote].includes('Relayed')) ?? pairs.at(-1);
-    return { local: KINDS[pair?.local], remote: KINDS[pair?.remote], protocol: pair?.protocol };
+    return { local: KINDS[pair?.local], remote: KINDS[pair?.remote], protocol: pair?.protocol, to: /** @type {string} */ (pair?.to) };
   }
 
   /** Waits until it has said this. @param {(line: any) => boolean} wanted */

@@ -15,60 +15,14 @@ import { labMissing, programsMissing } from '../lab/available.js';
 import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
 import { program, Server } from '../server.js';
+import { BROWSERS, browserOf, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from './talks.js';
 
-/** @typedef {'offer' | 'answer'} Role */
-/** @typedef {import('../browser/data-page.js').Said} Said */
-/** @typedef {(options: {token: string, role: Role, closes: boolean, bytes: number, direct: boolean, iceServers?: string}) => Promise<Said>} Speaker */
+/** @typedef {import('./talks.js').Role} Role */
+/** @typedef {import('./talks.js').Said} Said */
+/** @typedef {import('./talks.js').Speaker} Speaker */
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 const skipLab = await labMissing(...BROWSER_PROGRAMS);
-
-/** Bytes each way. */
-const MUCH = 20_000_000;
-/** What the whole matrix is tried with. */
-const LITTLE = 500_000;
-
-/** Enough that the server's fairness does not hold 20 MB back. */
-const GENEROUS = ['--bandwidth-per-user', '1GB', '--bandwidth-per-client', '1GB', '--max-bandwidth', '1GB'];
-
-/** Browsers, and what is said of them. */
-const BROWSERS = /** @type {const} */ (['chromium', 'firefox']);
-const ROLES = /** @type {Role[]} */ (['offer', 'answer']);
-
-/**
- * Two talk; each must have heard what the other has said.
- * @param {Speaker} offerer @param {Speaker} answerer
- * @param {{closes?: Role, bytes?: number, direct?: boolean, iceServers?: string}} [options]
- * @returns {Promise<[Said, Said]>}
- */
-async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, direct = true, iceServers } = {}) {
-  const token = randomUUID();
-  const talks = await Promise.allSettled(
-    [offerer, answerer].map((speaker, index) => {
-      const role = ROLES[index];
-      return speaker({ token, role, closes: role === closes, bytes, direct, iceServers });
-    }),
-  );
-  // Where one side fails, what the other makes of it belongs to the picture.
-  if (talks.some(({ status }) => status === 'rejected')) {
-    const pictures = talks.map((talk, index) => `who ${ROLES[index]}s: ${talk.status === 'rejected' ? talk.reason : 'heard everything'}`);
-    throw new Error(pictures.join('\n'));
-  }
-  const [offered, answered] = talks.map((talk) => /** @type {PromiseFulfilledResult<Said>} */ (talk).value);
-  assert.equal(offered.greeting, 'hello from answer');
-  assert.equal(answered.greeting, 'hello from offer');
-  assert.deepEqual(offered.received, answered.sent);
-  assert.deepEqual(answered.received, offered.sent);
-  for (const said of [offered, answered]) {
-    assert.equal(said.sent.bytes, bytes);
-    assert.equal(said.end, 'closed');
-  }
-  // One side that sees the relay is enough: the other may know it as a peer-reflexive address.
-  const pairs = [offered.pair, answered.pair];
-  assert.equal(pairs.some(({ local, remote }) => [local, remote].includes('relay')), !direct, JSON.stringify(pairs));
-  assert.notEqual(offered.sent.sha256, answered.sent.sha256);
-  return [offered, answered];
-}
 
 /** One of two Rust peers vanishes in the middle of a talk. @param {string} server what the other one makes of it */
 async function vanish(server) {
@@ -90,13 +44,6 @@ async function untilTrue(question, describe) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
-
-/** The browser of a scene. @param {Scene} scene @param {number} index @returns {Speaker} */
-const browserOf = (scene, index) => (options) => talkInPage(scene.browsers[index], scene.server.origin, options);
-
-/** A Rust peer at a node of a scene. @param {Scene} scene @param {string} node @param {boolean} [hidden] @returns {Speaker} */
-const rustAt = (scene, node, hidden) => (options) =>
-  new RustPeer({ ...options, hidden, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
 
 describe('over loopback', { skip, timeout: 150_000 }, () => {
   /** @type {Server} */ let server;

@@ -83,8 +83,9 @@ impl Negotiation {
             Event::SelectedCandidatePair(pair) => {
                 let kinds = [pair.local.kind, pair.remote.kind].map(|kind| format!("{kind:?}"));
                 let protocol = if pair.local.transport.is_tcp() { "tcp" } else { "udp" };
+                let to = pair.path.remote;
                 tell(
-                    &json!({ "event": "pair", "local": kinds[0], "remote": kinds[1], "protocol": protocol }),
+                    &json!({ "event": "pair", "local": kinds[0], "remote": kinds[1], "protocol": protocol, "to": to }),
                 );
                 self.direct.send_if_modified(|is_direct| {
                     let found = !kinds.iter().any(|kind| kind == "Relayed");

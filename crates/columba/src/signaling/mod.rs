@@ -17,6 +17,7 @@
 //! ```
 
 mod channel;
+mod dial;
 mod error;
 mod options;
 mod outbox;

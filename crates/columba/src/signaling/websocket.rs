@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -15,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::dial::dial;
 use super::error::SignalingError;
 use super::options::SignalingOptions;
 use crate::tls;
@@ -97,7 +97,7 @@ impl Socket {
     }
 
     async fn connect(address: &Address, options: &SignalingOptions) -> Result<Self, SignalingError> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
+        let stream = dial(&address.host, address.port)
             .await
             .map_err(|error| unreachable(address, &error.to_string()))?;
         let home = stream.local_addr().ok().map(|local| local.ip().to_canonical());
