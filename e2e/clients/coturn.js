@@ -13,6 +13,8 @@ export function turnUser() {
   return { username, credential: createHmac('sha1', SECRET).update(username).digest('base64') };
 }
 
+let count = 0;
+
 export class Coturn {
   #log = '';
 
@@ -25,13 +27,18 @@ export class Coturn {
   /**
    * Starts it and waits until it listens.
    * @param {import('../lab/lab.js').Lab} lab @param {string} node
-   * @param {{address: string, ipv6?: string, port: number}} where
+   * @param {{address: string, ipv6?: string, port: number, tls?: import('../browser/authority.js').Certificate, alternate?: string}} options
+   * with TLS on the same port, and sending its clients on to another server
    */
-  static async start(lab, node, { address, ipv6, port }) {
-    const files = ['--no-cli', '--pidfile', `${lab.folder}/turnserver.pid`, '--log-file', 'stdout', '-b', `${lab.folder}/turndb`];
+  static async start(lab, node, { address, ipv6, port, tls, alternate }) {
+    const own = `${lab.folder}/coturn-${++count}`;
+    const files = ['--no-cli', '--pidfile', `${own}.pid`, '--log-file', 'stdout', '-b', `${own}.db`];
     const secret = ['--use-auth-secret', '--static-auth-secret', SECRET, '--realm', 'coturn.example'];
     const addresses = [address, ...(ipv6 ? [ipv6] : [])].flatMap((each) => ['-L', each, '-E', each]);
-    const where = [...addresses, '-p', String(port), '--no-tls', '--no-dtls', '-v'];
+    // It tells by the first bytes of a connection which of the two it is.
+    const secured = tls ? ['--no-dtls', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls', '--no-dtls'];
+    const next = alternate ? ['--alternate-server', alternate, '--tls-alternate-server', alternate] : [];
+    const where = [...addresses, '-p', String(port), ...secured, ...next, '-v'];
     const coturn = new Coturn(lab.spawn(node, 'turnserver', ['-n', ...where, ...secret, ...files], { stdio: ['ignore', 'pipe', 'pipe'] }));
     const end = Date.now() + 10_000;
     for (const protocol of ['-t', '-u']) {

@@ -19,7 +19,7 @@ import { program } from '../server.js';
  * @property {'stun' | 'turn'} kind
  * @property {string} host
  * @property {number} port
- * @property {'udp' | 'tcp'} [transport]
+ * @property {'udp' | 'tcp' | 'tls'} [transport] libnice does not know the last
  * @property {string} [username]
  * @property {string} [credential]
  */
@@ -30,6 +30,7 @@ import { program } from '../server.js';
  * @property {string[]} addresses the host's addresses to use
  * @property {boolean} [lite]
  * @property {Server[]} [servers]
+ * @property {string} [authority] whose certificates to trust, a PEM file
  * @property {boolean} [relayOnly]
  * @property {boolean} [tcp] whether a rival uses TCP candidates, too; ours always does
  * @property {number} [disconnectedAfter] milliseconds of silence; libnice knows only its own
@@ -74,6 +75,8 @@ export class IcePeer {
     const [path, ...args] = PROGRAMS[maker]();
     /** @type {import('node:child_process').SpawnOptions} */
     const options = { stdio: ['pipe', 'pipe', 'pipe'], env: { RUST_LOG: 'debug', PION_LOG_DEBUG: 'all', ...process.env } };
+    // Ours is told, and must not find it elsewhere.
+    if (maker !== 'ours' && start.authority) options.env = { ...options.env, SSL_CERT_FILE: start.authority };
     this.child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);
     const { stdin, stdout, stderr } = this.child;
     if (!stdin || !stdout) throw new Error('a peer without input and output');

@@ -8,6 +8,7 @@ mod wire;
 
 use std::error::Error;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
@@ -15,12 +16,13 @@ use columba_ice::{
 };
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use rustls::ClientConfig;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing_subscriber::EnvFilter;
 
-use sockets::{Arrival, Sockets};
+use sockets::{Arrival, Sockets, Wish};
 use wire::{Command, Report};
 
 /// What stops the program; its sentence is printed.
@@ -48,7 +50,7 @@ async fn main() -> Result<(), Failure> {
         return Err("the first command is to start".into());
     };
     let (arrived, mut arrivals) = mpsc::channel(MAX_ARRIVALS);
-    let mut peer = Peer::start(start, Sockets::new(arrived));
+    let mut peer = Peer::start(start, Sockets::new(arrived))?;
     loop {
         let deadline = peer.attend();
         tokio::select! {
@@ -65,19 +67,25 @@ async fn main() -> Result<(), Failure> {
 struct Peer {
     agent: Agent,
     sockets: Sockets,
+    /// Whom servers must show certificates of.
+    trust: Option<Arc<ClientConfig>>,
 }
 
 impl Peer {
-    fn start(start: wire::Start, sockets: Sockets) -> Self {
+    fn start(start: wire::Start, sockets: Sockets) -> Result<Self, Failure> {
+        let trust = match &start.authority {
+            Some(path) => Some(columba::tls::trusting(&std::fs::read(path)?)?),
+            None => None,
+        };
         let now = Instant::now();
         let addresses: Vec<_> = start.addresses.iter().copied().map(IpAddr::into).collect();
         let role = start.role.into();
         let mut agent = Agent::new(start.into(), now, &mut UnwrapErr(SysRng));
         agent.set_role(role);
         agent.handle_network_change(now, &addresses);
-        let mut peer = Self { agent, sockets };
+        let mut peer = Self { agent, sockets, trust };
         peer.introduce();
-        peer
+        Ok(peer)
     }
 
     /// Tells the credentials of a generation, and begins to gather for it.
@@ -139,10 +147,15 @@ impl Peer {
                 self.agent.handle_input(now, input);
             }
             Event::CloseUdp { local } => self.sockets.close_udp(local),
-            Event::Connect { id, local, remote, tls: None, framing } => {
-                self.sockets.connect(id, local, remote, framing);
+            Event::Connect { id, local, remote, tls, framing } => {
+                match tls.map(|name| self.trust.clone().map(|trust| (name, trust))) {
+                    // Nobody said whom to believe.
+                    Some(None) => self.agent.handle_input(now, Input::ConnectFailed { id }),
+                    tls => {
+                        self.sockets.connect(Wish { id, local, remote, framing, tls: tls.flatten() });
+                    }
+                }
             }
-            Event::Connect { id, .. } => self.agent.handle_input(now, Input::ConnectFailed { id }),
             Event::Listen { id, address } => {
                 let input = match self.sockets.listen(address) {
                     Ok(local) => Input::Listening { id, local },

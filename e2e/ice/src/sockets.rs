@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use columba_ice::framing::{Framing, Reader};
 use columba_ice::{ConnectId, Input, Path, Transport};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -43,6 +45,20 @@ pub(crate) enum Arrival {
     },
     Input(Input),
 }
+
+/// A connection that is to be opened.
+pub(crate) struct Wish {
+    pub(crate) id: ConnectId,
+    pub(crate) local: IpAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) framing: Framing,
+    /// The server's name, and whom to believe it.
+    pub(crate) tls: Option<(Arc<str>, Arc<ClientConfig>)>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 pub(crate) struct Sockets {
     arrived: mpsc::Sender<Arrival>,
@@ -74,10 +90,11 @@ impl Sockets {
     }
 
     /// Begins to open a connection; an arrival tells what came of it.
-    pub(crate) fn connect(&self, id: ConnectId, local: IpAddr, remote: SocketAddr, framing: Framing) {
+    pub(crate) fn connect(&self, wish: Wish) {
         let arrived = self.arrived.clone();
         tokio::spawn(async move {
-            let opening = timeout(CONNECT, open(local, remote)).await;
+            let Wish { id, framing, .. } = wish;
+            let opening = timeout(CONNECT, open(wish)).await;
             let Ok(Ok((stream, path))) = opening else {
                 return tell(&arrived, Arrival::Input(Input::ConnectFailed { id })).await;
             };
@@ -146,13 +163,19 @@ async fn read_datagrams(socket: Arc<UdpSocket>, local: SocketAddr, arrived: mpsc
     }
 }
 
-async fn open(local: IpAddr, remote: SocketAddr) -> io::Result<(TcpStream, Path)> {
+async fn open(wish: Wish) -> io::Result<(Box<dyn Stream>, Path)> {
+    let Wish { local, remote, tls, .. } = wish;
     let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.bind(SocketAddr::new(local, 0))?;
     let stream = socket.connect(remote).await?;
     stream.set_nodelay(true)?;
-    let path = Path::new(Transport::Tcp, stream.local_addr()?, remote);
-    Ok((stream, path))
+    let local = stream.local_addr()?;
+    let Some((name, config)) = tls else {
+        return Ok((Box::new(stream), Path::new(Transport::Tcp, local, remote)));
+    };
+    let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(config).connect(name, stream).await?;
+    Ok((Box::new(stream), Path::new(Transport::Tls, local, remote)))
 }
 
 async fn accept(listener: TcpListener, local: SocketAddr, arrived: mpsc::Sender<Arrival>) {
@@ -170,13 +193,13 @@ async fn accept(listener: TcpListener, local: SocketAddr, arrived: mpsc::Sender<
 
 /// Carries frames both ways until one side closes the connection.
 async fn carry(
-    stream: TcpStream,
+    stream: impl Stream,
     framing: Framing,
     path: Path,
     arrived: &mpsc::Sender<Arrival>,
     waiting: mpsc::Receiver<Vec<u8>>,
 ) {
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = tokio::io::split(stream);
     tokio::select! {
         () = read_frames(reader, framing, path, arrived) => {}
         () = write_frames(writer, waiting) => {}
@@ -184,7 +207,12 @@ async fn carry(
     tell(arrived, Arrival::Input(Input::Closed { path })).await;
 }
 
-async fn read_frames(mut from: OwnedReadHalf, framing: Framing, path: Path, arrived: &mpsc::Sender<Arrival>) {
+async fn read_frames(
+    mut from: impl AsyncRead + Unpin,
+    framing: Framing,
+    path: Path,
+    arrived: &mpsc::Sender<Arrival>,
+) {
     let mut reader = Reader::new(framing);
     let mut buffer = vec![0; DATAGRAM];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
@@ -207,9 +235,10 @@ async fn read_frames(mut from: OwnedReadHalf, framing: Framing, path: Path, arri
     }
 }
 
-async fn write_frames(mut to: OwnedWriteHalf, mut waiting: mpsc::Receiver<Vec<u8>>) {
+async fn write_frames(mut to: impl AsyncWrite + Unpin, mut waiting: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = waiting.recv().await {
-        if to.write_all(&frame).await.is_err() {
+        // TLS may keep what it has taken until it is asked to let go.
+        if to.write_all(&frame).await.is_err() || to.flush().await.is_err() {
             return;
         }
     }

@@ -1,6 +1,7 @@
 //! What is said on standard input and output, and how it stands to the agent's own words.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) addresses: Vec<IpAddr>,
     #[serde(default)]
     servers: Vec<Server>,
+    /// The certificate to trust, beside those that the system trusts; a PEM file.
+    pub(crate) authority: Option<PathBuf>,
     /// Only relayed candidates.
     #[serde(default)]
     relay_only: bool,
@@ -77,6 +80,7 @@ enum Protocol {
     #[default]
     Udp,
     Tcp,
+    Tls,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -136,7 +140,11 @@ pub(crate) enum Report<'a> {
 impl Report<'_> {
     /// The kinds of a selected pair, and the way as the kernel sees it.
     pub(crate) fn pair(pair: &SelectedPair) -> Self {
-        let protocol = if pair.path.transport == Transport::Udp { "udp" } else { "tcp" };
+        let protocol = match pair.path.transport {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        };
         let (local, remote) = (kind(pair.local.kind), kind(pair.remote.kind));
         Report::Pair { local, remote, from: pair.path.local, to: pair.path.remote, protocol }
     }
@@ -198,6 +206,7 @@ impl From<Server> for IceServer {
             transport: match server.transport {
                 Protocol::Udp => Transport::Udp,
                 Protocol::Tcp => Transport::Tcp,
+                Protocol::Tls => Transport::Tls,
             },
             username: server.username,
             credential: server.credential,

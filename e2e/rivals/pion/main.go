@@ -179,7 +179,10 @@ func urls(servers []server) []*stun.URI {
 		if one.Kind == "turn" {
 			uri.Scheme = stun.SchemeTypeTURN
 		}
-		if one.Transport == "tcp" {
+		if one.Transport == "tls" {
+			uri.Scheme = stun.SchemeTypeTURNS
+		}
+		if one.Transport != "udp" && one.Transport != "" {
 			uri.Proto = stun.ProtoTypeTCP
 		}
 		all = append(all, uri)
