@@ -90,6 +90,13 @@ pub(crate) struct Ack {
     pub(crate) sample: RateSample,
 }
 
+impl Ack {
+    /// Whether the round trip is so far above the least that a queue stands on the way.
+    fn is_queued(&self, least: Option<Duration>) -> bool {
+        self.smoothed > least.unwrap_or_default() * 3 / 2
+    }
+}
+
 /// How fast data was delivered between two moments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateSample {
