@@ -331,8 +331,12 @@ impl Agent {
         // Of a repeated request nobody knows which copy was answered (Karn).
         if transaction.sent == 1 {
             let sample = now.saturating_duration_since(transaction.first);
+            // What repeated requests let guess is forgotten with the first that is measured.
+            let measured = pair.counters.current_round_trip_time.is_some();
             pair.counters.current_round_trip_time = Some(sample);
-            pair.round_trip = Some(pair.round_trip.map_or(sample, |smooth| (smooth * 7 + sample) / 8));
+            let smooth = pair.round_trip.filter(|_| measured).unwrap_or(sample);
+            pair.round_trip_deviation = (pair.round_trip_deviation * 3 + smooth.abs_diff(sample)) / 4;
+            pair.round_trip = Some((smooth * 7 + sample) / 8);
             pair.counters.total_round_trip_time += sample;
         } else if pair.round_trip.is_none() {
             // But it has not taken longer than from the first one on: better than nothing where the way is so long that no

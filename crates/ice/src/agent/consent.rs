@@ -13,6 +13,9 @@ const RESERVE: usize = 3;
 /// When data goes out and nothing comes back for so long, the path is asked.
 const SUSPICION: Duration = Duration::from_millis(500);
 
+/// The same where an answer takes longer than that by itself.
+const QUICK_SUSPICION: Duration = Duration::from_millis(250);
+
 /// A consent check without an answer for so long counts as missed, if the path's round-trip time does not say otherwise.
 const CONSENT_RTO: Duration = Duration::from_millis(400);
 
@@ -23,11 +26,14 @@ const QUICK_CONSENT_RTO: Duration = Duration::from_millis(150);
 /// side may have lost an address.
 const DOUBT: Duration = Duration::from_millis(100);
 
-/// The longest such time.
+/// An answer that takes so much longer than the round-trip time is missed; or longer, by as much as that time varies.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// The longest time without an answer before a check counts as missed.
 const MAX_CONSENT_RTO: Duration = Duration::from_secs(3);
 
 /// A path that has fallen silent is found dead within this time after the first question: where the round trip is so long that it
-/// would take longer to ask one question after the other, they overlap.
+/// would take longer to ask one question after the other, they overlap. For as long, another path may be in doubt before there is none.
 const INQUIRY: Duration = Duration::from_millis(1400);
 
 /// Overlapping questions keep at least this distance.
@@ -35,6 +41,15 @@ const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
 
 /// So many missed checks, and silence since the first of them, make a path dead.
 const MISSED: u32 = 3;
+
+/// What there is beside a pair that is dead.
+pub(super) enum Hope {
+    /// Another pair that works.
+    Other,
+    /// One that has missed a check, which may have been lost: until then it can tell.
+    Until(Instant),
+    None,
+}
 
 impl Agent {
     /// Plans the next check of a valid pair: consent where data goes, else a keepalive for the best few.
@@ -71,6 +86,13 @@ impl Agent {
 
     /// Sends the checks of valid pairs that are due.
     pub(super) fn check_liveness(&mut self, now: Instant) {
+        // The second time for those that the first has made due.
+        for _ in 0..2 {
+            self.ask_those_due(now);
+        }
+    }
+
+    fn ask_those_due(&mut self, now: Instant) {
         let due: Vec<PairId> = self
             .pairs
             .values()
@@ -96,14 +118,19 @@ impl Agent {
     fn ask_in_turn(&mut self, now: Instant, id: PairId) {
         self.ask(now, id);
         self.schedule_consent(now, id);
-        let timeout = self.consent_rto(id);
+        let (timeout, in_use) = (self.consent_rto(id), self.is_in_use(id));
         if timeout * MISSED > INQUIRY
             && let Some(pair) = self.pairs.get_mut(&id)
             && pair.questions > 0
         {
+            let (component, first) = (pair.component, pair.questions == MISSED - 1);
             pair.questions -= 1;
             let wait = INQUIRY.saturating_sub(timeout) / (MISSED - 1);
             pair.next_check = Some(now + wait.max(QUESTION_DISTANCE));
+            if first && in_use {
+                // To ask them only after the first miss would take too long.
+                self.ask_others(now, id, component);
+            }
         }
     }
 
@@ -115,7 +142,18 @@ impl Agent {
             same && other.id != id && other.is_valid() && other.missed == 0
         };
         let shortest = if self.pairs.values().any(is_alternative) { QUICK_CONSENT_RTO } else { CONSENT_RTO };
-        (round_trip * 2).clamp(shortest, MAX_CONSENT_RTO)
+        let margin = MARGIN.max(pair.round_trip_deviation * 4).min(round_trip);
+        (round_trip + margin).clamp(shortest, MAX_CONSENT_RTO)
+    }
+
+    /// The pairs in reserve say whether they work.
+    fn ask_others(&mut self, now: Instant, id: PairId, component: u8) {
+        let is_other = |pair: &&mut Pair| pair.id != id && pair.component == component && pair.is_valid();
+        for other in self.pairs.values_mut().filter(is_other) {
+            if other.next_check.is_some() && !other.is_asked() {
+                other.next_check = Some(now);
+            }
+        }
     }
 
     /// A consent check was answered.
@@ -160,7 +198,9 @@ impl Agent {
         if pair.answered.is_some_and(|at| at >= sent) {
             return;
         }
-        pair.missed += 1;
+        // What was asked before the host stood still is no proof by itself.
+        let most = if self.woke.is_some_and(|woke| sent < woke) { MISSED - 1 } else { u32::MAX };
+        pair.missed = (pair.missed + 1).min(most.max(pair.missed));
         pair.silent_since.get_or_insert(sent);
         if pair.answered.is_none_or(|at| now.saturating_duration_since(at) >= consent) {
             // RFC 7675 §5.1: not a byte more.
@@ -174,31 +214,32 @@ impl Agent {
             }
             return;
         }
-        let (component, first) = (pair.component, pair.missed == 1);
+        let (component, first, missed) = (pair.component, pair.missed == 1, pair.missed);
         let is_latest = pair.asked.is_none_or(|at| at <= sent);
         if pair.missed == MISSED
             && let Base::Relay(relay) = pair.base
         {
             self.probe_relay(now, relay);
         }
-        if in_use && let Some(pair) = self.pairs.get_mut(&id) {
-            if is_latest {
-                pair.next_check = Some(now);
-            }
-            if first {
-                for other in self.pairs.values_mut() {
-                    if other.component == component && other.is_valid() && other.next_check.is_some() {
-                        other.next_check = Some(now);
-                    }
-                }
-            }
+        let is_silent = |pair: &Pair| pair.component == component && pair.missed > 0;
+        let is_needed = in_use || (missed < MISSED && self.active_pairs().any(is_silent));
+        if is_needed
+            && is_latest
+            && let Some(pair) = self.pairs.get_mut(&id)
+        {
+            pair.next_check = Some(now);
+        }
+        if in_use && first {
+            self.ask_others(now, id, component);
         }
     }
 
     /// Data goes out by this pair: if nothing comes back, the path is asked before consent would.
     pub(super) fn suspect(now: Instant, pair: &mut Pair) {
         let heard = pair.heard.max(pair.counters.last_packet_received);
-        let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= SUSPICION);
+        let is_long = pair.round_trip.is_some_and(|round_trip| round_trip > SUSPICION);
+        let patience = if is_long { QUICK_SUSPICION } else { SUSPICION };
+        let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= patience);
         if silent {
             pair.question(now, MISSED - 1);
         }
@@ -208,6 +249,23 @@ impl Agent {
     pub(super) fn is_dead(&self, pair: &Pair, now: Instant) -> bool {
         let heard = pair.heard.max(pair.counters.last_packet_received);
         pair.missed >= MISSED && heard.is_none_or(|at| now.saturating_duration_since(at) >= SUSPICION)
+    }
+
+    /// What there is beside a dead pair.
+    pub(super) fn hope(&self, dead: &Pair, now: Instant) -> Hope {
+        let number = self.session().number;
+        let others = self.pairs.values().filter(|pair| {
+            pair.id != dead.id
+                && pair.session == number
+                && pair.component == dead.component
+                && pair.is_valid()
+        });
+        let Some(fewest) = others.map(|pair| pair.missed).min() else { return Hope::None };
+        match dead.silent_since.map(|since| since + INQUIRY).filter(|until| *until > now) {
+            _ if fewest == 0 => Hope::Other,
+            Some(until) if fewest < MISSED => Hope::Until(until),
+            _ => Hope::None,
+        }
     }
 
     /// What is in use is dead, and what works may not be taken without a restart.

@@ -116,6 +116,8 @@ pub struct Agent {
     /// The data path of each component: the nominated pair, else the best valid one, else the old generation's.
     active: Vec<Option<PairId>>,
     timers: Timers,
+    /// When the host last came back from a time in which it did nothing: what it asked before then says little.
+    woke: Option<Instant>,
     burst: u32,
     next_id: u32,
     counters: Counters,
@@ -215,6 +217,7 @@ impl Agent {
             state: State::New,
             active: vec![None; usize::from(config.components.max(1))],
             timers: Timers::default(),
+            woke: None,
             burst: config.timings.burst,
             next_id: 0,
             counters: Counters::default(),

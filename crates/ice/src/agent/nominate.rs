@@ -32,13 +32,17 @@ impl Agent {
         if self.pairs.values().filter(of_component).any(|pair| pair.nominating) {
             return None;
         }
-        let best = self
-            .pairs
-            .values()
-            .filter(of_component)
-            .filter(|pair| pair.is_valid() && pair.missed == 0)
-            .max_by_key(|pair| pair.priority)?;
         let selected = session.selected[usize::from(component) - 1].and_then(|id| self.pairs.get(&id));
+        // Where one path has died, another must have been heard of since: the whole host may be gone, or slow.
+        let silent_since = selected.filter(|pair| self.is_dead(pair, now)).and_then(|pair| pair.silent_since);
+        let is_proven =
+            |pair: &Pair| silent_since.is_none_or(|since| pair.answered.is_some_and(|at| at >= since));
+        let working =
+            self.pairs.values().filter(of_component).filter(|pair| pair.is_valid() && pair.missed == 0);
+        let best = working.clone().max_by_key(|pair| (is_proven(pair), pair.priority))?;
+        if !is_proven(best) && working.clone().any(Pair::is_asked) {
+            return None;
+        }
         if let Some(selected) = selected.filter(|selected| selected.is_valid()) {
             let renomination = self.config.renomination && session.renomination();
             let better = self.rank(best) > self.rank(selected) || self.is_dead(selected, now);

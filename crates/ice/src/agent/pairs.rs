@@ -44,6 +44,8 @@ pub(super) struct Pair {
     pub(super) heard: Option<Instant>,
     /// When a check of consent was last sent.
     pub(super) asked: Option<Instant>,
+    /// When it last fell under suspicion.
+    questioned: Option<Instant>,
     /// Checks of consent that are still to be sent although the last one may yet be answered.
     pub(super) questions: u32,
     /// When a check was last answered: consent (RFC 7675).
@@ -58,6 +60,8 @@ pub(super) struct Pair {
     /// The next consent or keepalive check of a valid pair.
     pub(super) next_check: Option<Instant>,
     pub(super) round_trip: Option<Duration>,
+    /// By how much round-trip times differ from their mean.
+    pub(super) round_trip_deviation: Duration,
     pub(super) counters: PairCounters,
 }
 
@@ -65,22 +69,29 @@ pub(super) struct Pair {
 /// path that it uses.
 const STALE_NOMINATION: Duration = Duration::from_secs(5);
 
+/// A round trip of more than that is too long to wait for an answer before the next question is asked.
+const LONG: Duration = Duration::from_millis(250);
+
 impl Pair {
     /// Whether the controlling side has nominated it a short while ago, without a number.
     pub(super) fn is_meant(&self, now: Instant) -> bool {
         self.claimed.is_some_and(|at| now.saturating_duration_since(at) < STALE_NOMINATION)
     }
 
-    /// Has it asked at once, if it is not being asked already: the answer, or its absence, leads to the next question.
+    /// Has it asked at once, if it is not being asked already: the answer, or its absence, leads to the next question. Where that would
+    /// be long in coming, a single check under way is not waited for.
     pub(super) fn question(&mut self, now: Instant, questions: u32) {
-        if self.missed == 0 && !self.is_asked() {
+        let is_questioned = self.questioned.is_some_and(|at| self.answered.is_none_or(|answer| answer < at));
+        let is_long = self.round_trip.is_some_and(|round_trip| round_trip > LONG);
+        if self.missed == 0 && !is_questioned && (is_long || !self.is_asked()) {
+            self.questioned = Some(now);
             self.next_check = Some(now);
             self.questions = questions;
         }
     }
 
     /// Whether a check of consent is on its way, and not missed yet.
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.missed == 0 && self.asked.is_some_and(|asked| self.answered.is_none_or(|at| at < asked))
     }
 
@@ -183,6 +194,7 @@ impl Agent {
             nominating: false,
             heard: None,
             asked: None,
+            questioned: None,
             questions: 0,
             answered: None,
             one_way: None,
@@ -191,6 +203,7 @@ impl Agent {
             missed: 0,
             next_check: None,
             round_trip: None,
+            round_trip_deviation: Duration::ZERO,
             counters: PairCounters::default(),
         };
         self.pairs.insert(id, pair);

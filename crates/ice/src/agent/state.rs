@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Agent;
+use super::consent::Hope;
 use super::pairs::Pair;
 use crate::event::{Event, GatheringState, State};
 
@@ -105,24 +106,29 @@ impl Agent {
         if complete { State::Completed } else { State::Connected }
     }
 
-    fn active_pairs(&self) -> impl Iterator<Item = &Pair> {
+    pub(super) fn active_pairs(&self) -> impl Iterator<Item = &Pair> {
         self.active.iter().flatten().filter_map(|id| self.pairs.get(id))
     }
 
     /// A dead path is left by renomination; where that was not negotiated, or nothing else works, a restart is asked for.
     fn look_for_dead_path(&mut self, now: Instant) {
         let lost = self.session().lost_since.is_some();
-        let dead = self.active_pairs().any(|pair| self.is_dead(pair, now));
         let renomination = self.config.renomination && self.session().renomination();
         let reconnecting = self.session().reconnecting_until.filter(|until| *until > now);
-        let alternative = self
-            .pairs
-            .values()
-            .any(|pair| pair.session == self.session().number && pair.is_valid() && pair.missed == 0);
+        let (mut hopeless, mut open) = (false, None);
+        for dead in self.active_pairs().filter(|pair| self.is_dead(pair, now)) {
+            match self.hope(dead, now) {
+                Hope::Other if renomination => {}
+                Hope::Until(until) if renomination => open = Some(open.map_or(until, |at| until.min(at))),
+                _ => hopeless = true,
+            }
+        }
         if let Some(until) = reconnecting.filter(|_| lost) {
             self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
-        } else if lost || (dead && !(renomination && alternative)) {
+        } else if lost || hopeless {
             self.ask_for_restart();
+        } else if let Some(until) = open {
+            self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
         }
     }
 }

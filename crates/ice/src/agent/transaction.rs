@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     deadline: Instant,
     /// It has been missed already, but its answer still counts.
     late: bool,
+    /// It was to be given up when the host had stood still, and got some more time.
+    reprieved: bool,
 }
 
 /// What it is for.
@@ -50,6 +52,12 @@ pub(super) enum Kind {
 
 /// The longest time between two repetitions.
 const MAX_RTO: Duration = Duration::from_secs(2);
+
+/// A host that comes so much later than it was told to has stood still: answers may have arrived that it has not read yet.
+const STANDSTILL: Duration = Duration::from_millis(50);
+
+/// So long are they waited for.
+const REPRIEVE: Duration = Duration::from_millis(50);
 
 /// A repetition is not triggered again within this time.
 const RECENT: Duration = Duration::from_millis(20);
@@ -84,6 +92,7 @@ impl Transaction {
             next,
             deadline,
             late: false,
+            reprieved: false,
         }
     }
 
@@ -111,6 +120,25 @@ impl Transaction {
         self.deadline = until;
     }
 
+    /// Whether it would be given up now, had the host not stood still when its time came; then it is given a little more.
+    fn is_reprieved(&mut self, now: Instant) -> bool {
+        let is_verdict = match self.kind {
+            Kind::Consent { .. } => true,
+            Kind::Check { .. } => self.deadline <= now,
+            Kind::Server { .. } => false,
+        };
+        let reprieved = is_verdict
+            && !self.late
+            && !self.reprieved
+            && now.saturating_duration_since(self.next) > STANDSTILL;
+        if reprieved {
+            self.reprieved = true;
+            self.next = now + REPRIEVE;
+            self.deadline = self.next;
+        }
+        reprieved
+    }
+
     /// The bytes of a repetition, and when the next is due.
     fn repeat(&mut self, now: Instant) -> Box<[u8]> {
         self.sent += 1;
@@ -131,6 +159,10 @@ impl Agent {
             self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect();
         for id in due {
             let Some(transaction) = self.transactions.get_mut(&id) else { continue };
+            if transaction.is_reprieved(now) {
+                self.woke = Some(now);
+                continue;
+            }
             if let (Kind::Consent { pair, .. }, false) = (transaction.kind, transaction.late) {
                 // On a path that has become slow all answers come late, and yet the other side consents.
                 let sent = transaction.first;

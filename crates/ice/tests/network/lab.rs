@@ -12,8 +12,8 @@ use columba_ice::{
 };
 use columba_ice::{Config, Ecn};
 use columba_netsim::{
-    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Network, Random, Router, RouterId, StreamId,
-    StreamInput, ZoneId,
+    Datagram, Departure, Endpoint, HostId, InterfaceId, Link, Loss, Network, Random, Router, RouterId,
+    StreamId, StreamInput, ZoneId,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
@@ -50,6 +50,9 @@ pub(crate) struct AgentHost {
     /// How many packets came for each component.
     pub(crate) heard_on: BTreeMap<u8, usize>,
     pub(crate) unsent: usize,
+    /// Until when the host does nothing, and what has arrived meanwhile: its timers are late then, and come before what waits.
+    pub(crate) asleep: Option<Instant>,
+    waiting: Vec<(Path, Vec<u8>)>,
     pub(crate) wire: Wire,
     out: VecDeque<(Departure, Vec<u8>)>,
     connects: BTreeMap<StreamId, (ConnectId, Transport)>,
@@ -89,6 +92,8 @@ impl AgentHost {
             deaf: None,
             heard_on: BTreeMap::new(),
             unsent: 0,
+            asleep: None,
+            waiting: Vec::new(),
             wire: Wire::default(),
             out: VecDeque::new(),
             connects: BTreeMap::new(),
@@ -245,16 +250,11 @@ impl Endpoint for Software {
                 if host.deaf == Some(datagram.local.port()) {
                     return;
                 }
-                let mut bytes = datagram.payload.to_vec();
                 let path = Path::udp(datagram.local, datagram.remote);
-                host.wire.received(&path, &bytes);
-                if let Received::Data { range, component } =
-                    host.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
-                {
-                    host.heard.push(bytes[range].to_vec());
-                    *host.heard_on.entry(component).or_default() += 1;
+                if host.asleep.is_some() {
+                    return host.waiting.push((path, datagram.payload.to_vec()));
                 }
-                host.run(now);
+                host.receive(now, path, datagram.payload.to_vec());
             }
             Self::Turn(host) => host.handle_datagram(now, datagram),
         }
@@ -270,8 +270,15 @@ impl Endpoint for Software {
     fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::Agent(host) => {
+                if host.asleep.is_some_and(|until| now < until) {
+                    return;
+                }
                 host.agent.handle_timeout(now);
                 host.run(now);
+                host.asleep = None;
+                for (path, bytes) in std::mem::take(&mut host.waiting) {
+                    host.receive(now, path, bytes);
+                }
                 let next = host.agent.poll_timeout();
                 assert!(next.is_none_or(|at| at > now), "a timer in the past after its time was handled");
             }
@@ -304,13 +311,24 @@ impl Endpoint for Software {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Agent(host) => host.agent.poll_timeout(),
+            Self::Agent(host) => host.asleep.or_else(|| host.agent.poll_timeout()),
             Self::Turn(host) => host.server.poll_timeout(),
         }
     }
 }
 
 impl AgentHost {
+    fn receive(&mut self, now: Instant, path: Path, mut bytes: Vec<u8>) {
+        self.wire.received(&path, &bytes);
+        if let Received::Data { range, component } =
+            self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
+        {
+            self.heard.push(bytes[range].to_vec());
+            *self.heard_on.entry(component).or_default() += 1;
+        }
+        self.run(now);
+    }
+
     fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>) {
         match input {
             StreamInput::Connected { local, remote } => {
@@ -492,6 +510,28 @@ impl Lab {
         self.interfaces.push(self.network.attach(host, zone, ip(address), link));
         self.peers.push(host);
         index
+    }
+
+    /// Two peers with two networks in common, of which the first is preferred, and the round-trip time in both.
+    pub(crate) fn two_lans(config: &Config, round_trip: Duration, seed: u64) -> Self {
+        let mut lab = Self::one_lan([config.clone(), config.clone()], round_trip, seed);
+        let other = lab.network.add_zone();
+        for (index, address) in ["10.1.0.1", "10.1.0.2"].into_iter().enumerate() {
+            let link = Link::with_delay(round_trip / 4);
+            lab.network.attach(lab.peers[index], other, ip(address), link);
+            lab.with(index, |host, _| host.addresses.push(ip(address).into()));
+        }
+        lab
+    }
+
+    /// Cuts the peers' first interfaces off, without anybody saying so.
+    pub(crate) fn cut(&mut self, loss: f64) {
+        for interface in self.interfaces.clone() {
+            self.network.change_link(interface, |out, into| {
+                out.loss = Loss::Random(loss);
+                into.loss = Loss::Random(loss);
+            });
+        }
     }
 
     /// A zone behind a router.

@@ -16,6 +16,7 @@ mod relays;
 mod roaming;
 mod scenarios;
 mod server;
+mod standstill;
 mod statistics;
 mod stranger;
 mod tcp;
