@@ -4,6 +4,7 @@ mod addresses;
 mod checks;
 mod consent;
 mod data;
+mod families;
 mod gather;
 mod nominate;
 mod pairs;

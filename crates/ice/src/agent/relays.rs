@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use columba_stun::ErrorCode;
-use columba_turn::client::{self, Client, Failure};
+use columba_turn::client::{self, Client, Failure, Families};
 
 use super::addresses::{Local, Purpose};
 use super::gather::{Resolution, Server};
@@ -32,6 +32,10 @@ pub(super) struct Relay {
     attempts: u8,
     /// Servers that have sent this allocation on to another one.
     pub(super) visited: Vec<SocketAddr>,
+    /// The relayed addresses that were asked for.
+    pub(super) families: Families,
+    /// An IPv6 address alone was asked for, too, for what it may be worth.
+    pub(super) bridged: bool,
     /// The configuration does not have its server any more: it goes when its last pair does.
     retired: bool,
 }
@@ -87,7 +91,7 @@ impl Relay {
 
     /// Whether both are for the same component, at the same server of the configuration.
     pub(super) fn is_for_same(&self, other: &Self) -> bool {
-        self.server == other.server && self.component == other.component
+        self.server == other.server && self.component == other.component && self.families == other.families
     }
 
     pub(super) fn path(&self) -> Option<Path> {
@@ -132,22 +136,28 @@ impl Agent {
                 relay.server == server
                     && relay.local == local
                     && relay.component == component
+                    && relay.families == Families::Both
                     && !relay.retired
                     && !relay.client().is_some_and(Client::is_releasing)
             });
-            if !exists && self.relays.len() < MAX_RELAYS {
-                self.open_relay(server, remote, local, component, (0, Vec::new()));
+            if !exists && self.has_room_for_relay() {
+                self.open_relay(server, remote, local, component, (0, Vec::new()), Families::Both);
             }
         }
     }
 
-    fn open_relay(
+    pub(super) fn has_room_for_relay(&self) -> bool {
+        self.relays.len() < MAX_RELAYS
+    }
+
+    pub(super) fn open_relay(
         &mut self,
         server: IceServer,
         address: SocketAddr,
         local: IpAddr,
         component: u8,
         (attempts, visited): (u8, Vec<SocketAddr>),
+        families: Families,
     ) {
         let id = RelayId(self.new_id());
         let leg = match server.transport {
@@ -159,7 +169,18 @@ impl Agent {
                 Leg::Connecting(self.connect_to_server(&server, local, address))
             }
         };
-        let relay = Relay { server, address, local, component, leg, attempts, visited, retired: false };
+        let relay = Relay {
+            server,
+            address,
+            local,
+            component,
+            leg,
+            attempts,
+            visited,
+            families,
+            bridged: false,
+            retired: false,
+        };
         self.relays.insert(id, relay);
     }
 
@@ -236,9 +257,9 @@ impl Agent {
             username: relay.server.username.clone(),
             password: relay.server.credential.clone(),
             stream: path.transport.is_stream(),
+            families: relay.families,
             rto: self.config.timings.server_rto,
             quick_repetitions: self.config.timings.quick_repetitions,
-            ..client::Config::default()
         };
         relay.leg = Leg::Open { path, client: Box::new(Client::new(config, now, &mut self.rng)) };
     }
@@ -290,6 +311,7 @@ impl Agent {
                     for address in relayed {
                         self.add_relayed(now, id, address, mapped);
                     }
+                    self.bridge_families(now);
                 }
                 Some(client::Event::Failed(failure)) => self.handle_failure(now, id, &failure),
                 Some(client::Event::Moved) => self.handle_relay_moved(now, id),
@@ -354,10 +376,10 @@ impl Agent {
         };
         match again {
             Some((local, address, visited)) => {
-                let (server, component) = (relay.server.clone(), relay.component);
+                let (server, component, families) = (relay.server.clone(), relay.component, relay.families);
                 let attempts = relay.attempts + 1;
                 self.discard_relay(now, id);
-                self.open_relay(server, address, local, component, (attempts, visited));
+                self.open_relay(server, address, local, component, (attempts, visited), families);
             }
             None => self.fail_relay(now, id, failure.code, &failure.text),
         }
@@ -368,11 +390,11 @@ impl Agent {
         let Some(relay) = self.relays.get(&id) else { return };
         let (server, address, local, component) =
             (relay.server.clone(), relay.address, relay.local, relay.component);
-        let (attempts, visited) = (relay.attempts + 1, relay.visited.clone());
+        let (attempts, visited, families) = (relay.attempts + 1, relay.visited.clone(), relay.families);
         let again = attempts <= MAX_ATTEMPTS && !relay.retired;
         self.discard_relay(now, id);
         if again {
-            self.open_relay(server, address, local, component, (attempts, visited));
+            self.open_relay(server, address, local, component, (attempts, visited), families);
         }
     }
 
@@ -383,7 +405,10 @@ impl Agent {
             Leg::Open { path, .. } => Some(path.local),
             _ => None,
         };
-        self.report(local, url, code.map_or(701, ErrorCode::number), text);
+        // What nobody has configured is nobody's error.
+        if relay.families == Families::Both {
+            self.report(local, url, code.map_or(701, ErrorCode::number), text);
+        }
         self.discard_relay(now, id);
     }
 

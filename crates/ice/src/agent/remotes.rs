@@ -132,6 +132,7 @@ impl Agent {
         }
         if let Some(id) = self.insert_remote(Remote { session, address, candidate }) {
             self.pair_remote(now, id);
+            self.bridge_families(now);
         }
     }
 

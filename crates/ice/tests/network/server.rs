@@ -9,8 +9,8 @@ use columba_netsim::{Datagram, Departure, Ecn, StreamId, StreamInput};
 use columba_stun::attributes::AlternateServer;
 use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
 use columba_turn::server::{
-    Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RelayId, Server, TAILROOM,
-    Transport, UnixTime,
+    AddressFamily, Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RefusalReason,
+    RelayId, Server, TAILROOM, Transport, UnixTime,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
@@ -24,6 +24,8 @@ const PUBLIC: [&str; 3] = ["198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
 pub(crate) struct TurnHost {
     pub(crate) server: Server,
     ip: IpAddr,
+    /// Where IPv6 is relayed for who asks for nothing else, as servers from before RFC 8656 do it.
+    pub(crate) ipv6_alone: Option<IpAddr>,
     next_port: u16,
     relays: BTreeMap<SocketAddr, RelayId>,
     by_id: BTreeMap<RelayId, SocketAddr>,
@@ -54,6 +56,7 @@ impl TurnHost {
         Self {
             server,
             ip,
+            ipv6_alone: None,
             next_port: 50_000,
             relays: BTreeMap::new(),
             by_id: BTreeMap::new(),
@@ -161,11 +164,20 @@ impl TurnHost {
     }
 
     pub(crate) fn drain(&mut self, now: Instant) {
+        let mut is_alone = true;
         while let Some(event) = self.server.poll_event() {
             match event {
-                Event::RelayWanted { id, .. } => {
+                Event::RelayWanted { id, family, .. } => {
+                    let places = [Some(self.ip), self.ipv6_alone.filter(|_| is_alone)];
+                    is_alone = false;
+                    let place = places.into_iter().flatten().find(|ip| AddressFamily::of(*ip) == family);
+                    let Some(place) = place else {
+                        let reason = RefusalReason::Family;
+                        self.server.handle_input(now, Input::RelayRefused { id, reason });
+                        continue;
+                    };
                     self.next_port += 1;
-                    let relayed = SocketAddr::new(self.ip, self.next_port);
+                    let relayed = SocketAddr::new(place, self.next_port);
                     self.relays.insert(relayed, id);
                     self.by_id.insert(id, relayed);
                     self.server.handle_input(now, Input::RelayGranted { id, relayed });

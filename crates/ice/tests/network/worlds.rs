@@ -84,6 +84,40 @@ fn customers_of_one_carrier_meet_by_its_hairpin() {
     assert!(lab.talks());
 }
 
+/// One has IPv4 only and the other IPv6 only, and the one's server relays to both families, but gives an allocation one of them.
+#[test]
+fn a_relay_of_the_other_family_is_asked_for_where_it_is_needed() {
+    let mut lab = Lab::new(17);
+    let (internet, server) = (lab.internet, lab.server.unwrap());
+    let place = ip("2001:db8::1");
+    lab.network.attach(server, internet, place, link());
+    lab.with_server(server, |host, now| {
+        host.ipv6_alone = Some(place);
+        host.change(now, |config| {
+            config.relay_ipv6 = true;
+            config.own_addresses.push(place);
+        });
+    });
+    lab.add_peer(internet, "203.0.113.7", with_turn(), link());
+    lab.add_peer(internet, "2001:db8:9::9", Config::default(), link());
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+    assert!(lab.talks());
+    let pair = lab.peer(BOB).selected.last().unwrap();
+    assert_eq!(pair.path.remote.ip(), place);
+    assert_eq!(lab.with_server(server, |host, _| host.allocations()), 2);
+    assert!(lab.peer(ALICE).errors.is_empty(), "{:?}", lab.peer(ALICE).errors);
+
+    // Where the other side has the own family, nobody asks for another.
+    let mut lab = Lab::new(18);
+    let internet = lab.internet;
+    lab.add_peer(internet, "203.0.113.7", with_turn(), link());
+    lab.add_peer(internet, "203.0.113.8", Config::default(), link());
+    lab.start();
+    assert!(lab.run_until(SECOND * 10, Lab::settled));
+    assert_eq!(lab.turn().allocations(), 1);
+}
+
 /// Both have IPv4 behind symmetric NATs, and IPv6 behind stateful firewalls.
 #[test]
 fn ipv6_is_the_way_where_ipv4_has_none() {

@@ -51,8 +51,8 @@ pub struct Config {
     pub password: Arc<str>,
     /// Whether the server is spoken to over a stream: nothing is repeated then, and channel data is padded. Default false.
     pub stream: bool,
-    /// Whether to ask for a relayed IPv6 address beside the IPv4 one. Default true.
-    pub both_families: bool,
+    /// Which relayed addresses to ask for. Default [`Families::Both`].
+    pub families: Families,
     /// Whether to ask for a ticket, with which the allocation can be taken along to another address, see
     /// [`Client::change_address`] (RFC 8016). Where the server does not allow that, asking costs a round trip. Default false.
     pub mobility: bool,
@@ -69,12 +69,25 @@ impl Default for Config {
             username: "".into(),
             password: "".into(),
             stream: false,
-            both_families: true,
+            families: Families::Both,
             mobility: false,
             rto: Duration::from_millis(500),
             quick_repetitions: 0,
         }
     }
+}
+
+/// Which relayed addresses an allocation shall have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Families {
+    /// An IPv4 one, and an IPv6 one beside it (ADDITIONAL-ADDRESS-FAMILY, RFC 8656 §7.1). Servers from before that RFC give the first
+    /// only. One that has no IPv4 is asked for IPv6 alone.
+    #[default]
+    Both,
+    /// An IPv4 one alone.
+    Ipv4,
+    /// An IPv6 one alone (REQUESTED-ADDRESS-FAMILY).
+    Ipv6,
 }
 
 /// Debug output must not give the password away.

@@ -7,7 +7,7 @@ use columba_stun::{Class, ErrorCode, Message};
 
 use super::auth::Auth;
 use super::transaction::{Kind, Transaction};
-use super::{Client, Event, Failure, KEEPALIVE, LIFETIME, REFRESH_AHEAD, Stage};
+use super::{Client, Event, Failure, Families, KEEPALIVE, LIFETIME, REFRESH_AHEAD, Stage};
 
 /// How often one thing is asked for with new credentials or a new nonce before the server is given up.
 const MAX_ATTEMPTS: u8 = 4;
@@ -105,11 +105,19 @@ impl Client {
             self.auth = Some(auth);
             return self.begin_again(now, sent.kind, sent.attempt + 1);
         }
+        // It has no IPv4, and does not know how to be asked for more than one family.
+        let only_ipv6 = info.code == ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED
+            && self.config.families == Families::Both
+            && !given_up;
         match sent.kind {
             // Some servers forbid mobility, but not the rest; others may not even know what it is.
             Kind::Allocate if NOT_MOBILE.contains(&info.code) && self.config.mobility && !given_up => {
                 self.config.mobility = false;
                 self.mobility.forbidden = true;
+                self.begin_again(now, sent.kind, sent.attempt + 1);
+            }
+            Kind::Allocate if only_ipv6 => {
+                self.config.families = Families::Ipv6;
                 self.begin_again(now, sent.kind, sent.attempt + 1);
             }
             Kind::Allocate => {

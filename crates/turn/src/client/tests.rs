@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{AlternateServer, ErrorInfo, Nonce, Realm};
+use columba_stun::attributes::{
+    AdditionalAddressFamily, AlternateServer, ErrorInfo, Nonce, Realm, RequestedAddressFamily,
+};
 use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
@@ -350,6 +352,26 @@ fn an_alternate_server_is_reported() {
     client.handle_message(now, &answer[..length]);
     let Some(Event::Failed(failure)) = client.poll_event() else { panic!("no failure") };
     assert_eq!(failure.alternate, Some(addr("5.0.0.2:3478")));
+}
+
+#[test]
+fn a_server_without_ipv4_is_asked_for_ipv6_alone() {
+    let now = start();
+    let mut client = Client::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(3));
+    let asked = [(Some(AdditionalAddressFamily::IPV6), None), (None, Some(RequestedAddressFamily::IPV6))];
+    for (additional, requested) in asked {
+        assert_eq!(client.poll_event(), None);
+        let mut buf = [0; 500];
+        let length = client.poll_transmit(now, &mut buf).unwrap();
+        let request = Message::parse(&buf[..length]).unwrap();
+        assert_eq!((request.get().unwrap(), request.get().unwrap()), (additional, requested));
+        let mut answer = [0; 500];
+        let code = ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED;
+        let length = MessageBuilder::error(&mut answer, &request, code).unwrap().finish();
+        client.handle_message(now, &answer[..length]);
+    }
+    let Some(Event::Failed(failure)) = client.poll_event() else { panic!("no failure") };
+    assert_eq!(failure.code, Some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED));
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_stun::attributes::{
-    AdditionalAddressFamily, Lifetime, MobilityTicket, RequestedTransport, XorPeerAddress,
+    AdditionalAddressFamily, Lifetime, MobilityTicket, RequestedAddressFamily, RequestedTransport,
+    XorPeerAddress,
 };
 use columba_stun::{BuildError, ChannelNumber, Class, MessageBuilder, Method, TransactionId};
 use rand_core::Rng;
 
-use super::{Client, LIFETIME};
+use super::{Client, Families, LIFETIME};
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +147,11 @@ impl Client {
         match kind {
             Kind::Allocate => {
                 builder.push(&RequestedTransport::UDP)?.push(&Lifetime(LIFETIME))?;
-                if self.config.both_families {
-                    builder.push(&AdditionalAddressFamily::IPV6)?;
-                }
+                match self.config.families {
+                    Families::Both => builder.push(&AdditionalAddressFamily::IPV6)?,
+                    Families::Ipv4 => &mut builder,
+                    Families::Ipv6 => builder.push(&RequestedAddressFamily::IPV6)?,
+                };
                 if self.config.mobility {
                     builder.push(&MobilityTicket(&[]))?;
                 }
