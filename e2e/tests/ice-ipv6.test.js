@@ -115,8 +115,6 @@ describe('ICE agents where there is IPv6', { skip, ...ONE_BY_ONE, timeout: 300_0
       // libnice asks for IPv4 only.
       for (const rival of /** @type {const} */ (['ours', 'pion'])) {
         for (const families of /** @type {[Families, Families][]} */ ([['ipv6', 'ipv4'], ['ipv4', 'ipv6']])) {
-          // Pion has a relay of its own family only, and this coturn gives the other one to nobody who does not ask for it alone.
-          if (relay === 'coturn' && rival === 'pion' && families[1] === 'ipv6') continue;
           it(`${families[0]} only, with ${rival} with ${families[1]} only: through a relay`, async (t) => {
             await network('port', 'walled');
             const couple = await meet(t, lab, 'controlling', rival, families);
