@@ -33,6 +33,7 @@ import { program } from '../server.js';
  * @property {string} [authority] whose certificates to trust, a PEM file
  * @property {boolean} [relayOnly]
  * @property {boolean} [tcp] whether a rival uses TCP candidates, too; ours always does
+ * @property {boolean} [simultaneous] whether ours has those that open connections from both sides at once, too
  * @property {number} [disconnectedAfter] milliseconds of silence; libnice knows only its own
  * @property {number} [failedAfter] milliseconds of being disconnected; libnice knows only its own
  */

@@ -17,6 +17,7 @@ import { program } from '../server.js';
  * @property {boolean} [direct] whether to go on until the path needs no relay
  * @property {string} [iceServers] only servers whose URL begins so are used
  * @property {boolean} [hidden] whether it hides its addresses behind names of mDNS
+ * @property {boolean} [simultaneous] whether it has TCP candidates that open connections from both sides at once, too
  * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
  * @property {string} [authority] whom it trusts
  */
@@ -27,9 +28,10 @@ export class RustPeer {
   #errors = '';
 
   /** @param {RustPeerOptions} options */
-  constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', hidden = false, at, authority }) {
+  constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', hidden = false, simultaneous = false, at, authority }) {
     const path = join(dirname(program()), 'columba-e2e-peer');
     const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers, hidden ? 'hidden' : 'shown'];
+    if (simultaneous) args.push('simultaneous');
     /** @type {import('node:child_process').SpawnOptions} */
     const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { RUST_LOG: LOG, ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);

@@ -98,7 +98,9 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
           await lab.run('p1', 'nft', ['-f', '-'], { input: DEAD('meta l4proto udp') });
           t.after(() => lab.run('p1', 'nft', ['delete', 'table', 'ip', 'dead']));
           const theirs = { role: opposite(role), addresses: [PEER.private2], tcp: true };
-          const couple = await meet(t, lab, { role, addresses: [PEER.private1] }, rival, theirs);
+          // Candidates that nobody else has are passed over.
+          const ours = { role, addresses: [PEER.private1], simultaneous: true };
+          const couple = await meet(t, lab, ours, rival, theirs);
           assert.equal(couple.one.pair.protocol, 'tcp', JSON.stringify(couple.one.pair));
           assert.ok(!couple.isRelayed);
         });
@@ -198,6 +200,14 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
           });
         }
       }
+
+      it('two of ours behind walls that no datagram passes: one connection that both open', async (t) => {
+        await Promise.all([setNat(lab, 'r1', { kind: 'tcp' }), setNat(lab, 'r2', { kind: 'tcp' })]);
+        const common = { addresses: [PEER.private1], servers: [STUN], simultaneous: true };
+        const couple = await meet(t, lab, { role: 'controlling', ...common }, 'ours', { role: 'controlled', ...common });
+        isDirect(couple, OUTER.r2, OUTER.r1);
+        assert.deepEqual(couple.both.map(({ pair }) => pair.protocol), ['tcp', 'tcp']);
+      });
 
       for (const transport of /** @type {const} */ (['udp', 'tcp'])) {
         for (const rival of RIVALS) {

@@ -15,7 +15,7 @@ import { labMissing, programsMissing } from '../lab/available.js';
 import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
 import { program, Server } from '../server.js';
-import { BROWSERS, browserOf, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from './talks.js';
+import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from './talks.js';
 
 /** @typedef {import('./talks.js').Role} Role */
 /** @typedef {import('./talks.js').Said} Said */
@@ -197,11 +197,11 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 15
       }
     }
     it('two Rust peers: direct, over TCP', () => overTcp(rustAt(scene, 'p1'), rustAt(scene, 'p2')));
-    // Browsers open connections and accept none.
-    it('Chromium inside, the Rust peer outside: direct, over TCP', () => overTcp(browserOf(scene, 0), rustAt(scene, 'p2')));
+    // Browsers open connections and accept none; candidates for both at once they pass over.
+    it('Chromium inside, the Rust peer outside: direct, over TCP', () => overTcp(browserOf(scene, 0), crossingAt(scene, 'p2')));
     it('Firefox without UDP, the Rust peer elsewhere: direct, over TCP', async () => {
       await blockUdp(scene.lab, 'p2', true);
-      await overTcp(browserOf(scene, 1), rustAt(scene, 'server'));
+      await overTcp(browserOf(scene, 1), crossingAt(scene, 'server'));
     });
   });
   it('browsers, symmetric: direct', async () => {
@@ -236,6 +236,13 @@ describe('figure 3: each peer behind a router of its own', { skip: skipLab, time
       });
     }
   }
+  it('two Rust peers that no datagram reaches: direct, over a connection that both open', async () => {
+    await behind('tcp', 'tcp');
+    const options = /** @type {const} */ ({ iceServers: 'stun' });
+    for (const { pair } of await talk(crossingAt(scene, 'p1'), crossingAt(scene, 'p2'), options)) {
+      assert.equal(pair.protocol, 'tcp', JSON.stringify(pair));
+    }
+  });
   for (const kind of /** @type {const} */ (['port', 'symmetric', 'tcp443'])) {
     it(`browsers, ${kind} and ${kind}: ${meetsDirectly(kind, kind) ? 'direct' : 'relayed'}`, async () => {
       const direct = await behind(kind, kind);

@@ -63,3 +63,7 @@ export const browserOf = (scene, index) => (options) => talkInPage(scene.browser
 /** A Rust peer at a node of a scene. @param {Scene} scene @param {string} node @param {boolean} [hidden] @returns {Speaker} */
 export const rustAt = (scene, node, hidden) => (options) =>
   new RustPeer({ ...options, hidden, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
+
+/** One with candidates that open connections from both sides at once, too. @param {Scene} scene @param {string} node @returns {Speaker} */
+export const crossingAt = (scene, node) => (options) =>
+  new RustPeer({ ...options, simultaneous: true, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();

@@ -78,7 +78,7 @@ fn drain(peer: &mut Peer, now: Instant, buffer: &mut [u8]) {
                 let addresses = vec!["192.0.2.9".parse().expect("an address")];
                 peer.handle_input(now, Input::Resolved { id, addresses });
             }
-            Request::Listen { id, address } => {
+            Request::Listen { id, address, .. } => {
                 peer.handle_input(now, Input::Listening { id, local: SocketAddr::new(address, 4001) });
             }
             Request::Connect { id, .. } => peer.handle_input(now, Input::ConnectFailed { id }),

@@ -183,12 +183,12 @@ impl World {
             }
             Event::Connect { id, .. } if refused => Input::ConnectFailed { id },
             Event::Connect { id, local, remote, .. } => {
-                let path = Path::new(Transport::Tcp, SocketAddr::new(local, self.port), remote);
+                let path = Path::new(Transport::Tcp, SocketAddr::new(local.ip(), self.port), remote);
                 self.streams.push(path);
                 Input::Connected { id, path }
             }
             Event::Listen { id, .. } if refused => Input::ListenFailed { id },
-            Event::Listen { id, address } => {
+            Event::Listen { id, address, .. } => {
                 let local = SocketAddr::new(address, self.port);
                 self.listeners.push(local);
                 Input::Listening { id, local }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use columba::{
     Configuration, DataChannel, DataChannelInit, DataChannelState, Error, Event, Events, IceConfig, MdnsMode,
-    Message, PeerConnection, PeerConnectionState, PeerError, SessionDescription,
+    Message, PeerConnection, PeerConnectionState, PeerError, SessionDescription, TcpMode,
 };
 use common::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -143,6 +143,55 @@ async fn where_no_datagram_passes_tcp_carries_everything() {
     assert_eq!(soon("last words", other.recv()).await, Some(Message::from("last words")));
     assert_eq!(soon("the end", other.recv()).await, None);
     soon("closing", callee.connection.close()).await;
+}
+
+/// Hands on only the candidates that open connections at once.
+fn forward_simultaneous(mut from: Events, to: PeerConnection) {
+    tokio::spawn(async move {
+        while let Some(event) = from.recv().await {
+            if let Event::IceCandidate(Some(candidate)) = event
+                && candidate.init.candidate.contains("tcptype so")
+            {
+                let _ = to.add_ice_candidate(candidate.init).await;
+            }
+        }
+    });
+}
+
+/// Descriptions without the candidates that they hold already.
+fn bare(description: SessionDescription) -> SessionDescription {
+    let lines = description.sdp.split_inclusive("\r\n").filter(|line| !line.starts_with("a=candidate:"));
+    SessionDescription { sdp: lines.collect(), ..description }
+}
+
+/// One may be sooner, or both may meet half-way: it is one connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_open_a_connection_at_once_from_the_ports_at_which_they_listen() {
+    let ice = IceConfig { udp: false, tcp: TcpMode::SimultaneousOpen, ..IceConfig::default() };
+    let configuration = Configuration { ice, ..Configuration::default() };
+    for _ in 0..10 {
+        let (caller, caller_events) = PeerConnection::new(configuration.clone()).unwrap();
+        let (callee, callee_events) = PeerConnection::new(configuration.clone()).unwrap();
+        let channel = caller.create_data_channel("a channel", DataChannelInit::default()).unwrap();
+        let offer = caller.set_local_description(None).await.unwrap();
+        callee.set_remote_description(bare(offer)).await.unwrap();
+        let answer = callee.set_local_description(None).await.unwrap();
+        caller.set_remote_description(bare(answer)).await.unwrap();
+        forward_simultaneous(caller_events, callee.clone());
+        forward_simultaneous(callee_events, caller.clone());
+        soon("opening", channel.opened()).await.unwrap();
+        let ends = [&caller, &callee].map(|connection| {
+            let stats = connection.stats();
+            let selected = stats.ice.transport.selected_pair;
+            let pair = stats.ice.pairs.iter().find(|pair| Some(pair.id) == selected).unwrap();
+            let path = pair.path.unwrap();
+            (path.local, path.remote)
+        });
+        // Whichever came first: each end has the port that was told to the other.
+        assert_eq!(ends[0], (ends[1].1, ends[1].0));
+        soon("closing", caller.close()).await;
+        soon("closing", callee.close()).await;
+    }
 }
 
 /// The address at which a connection listens.

@@ -62,7 +62,9 @@ impl CandidateTransport {
     pub(crate) const fn reaches(self, other: Self) -> bool {
         matches!(
             (self, other),
-            (Self::Udp, Self::Udp) | (Self::Tcp(TcpType::Active), Self::Tcp(TcpType::Passive))
+            (Self::Udp, Self::Udp)
+                | (Self::Tcp(TcpType::Active), Self::Tcp(TcpType::Passive))
+                | (Self::Tcp(TcpType::SimultaneousOpen), Self::Tcp(TcpType::SimultaneousOpen))
         )
     }
 }
@@ -131,13 +133,17 @@ pub(crate) const fn priority(type_preference: u32, local_preference: u16, compon
     (type_preference << 24) | ((local_preference as u32) << 8) | (256 - component as u32)
 }
 
-/// A TCP host candidate's local preference from that of its address: who can open connections comes first (RFC 6544 §4.2).
+/// A TCP candidate's local preference from that of its address (RFC 6544 §4.2): of host candidates, those that can open connections come
+/// first; behind a NAT, those that open at once from both sides, because nothing else gets in there.
 #[must_use]
-pub(crate) const fn tcp_local_preference(tcp_type: TcpType, of_address: u16) -> u16 {
-    let direction: u16 = match tcp_type {
-        TcpType::Active => 6,
-        TcpType::Passive => 4,
-        TcpType::SimultaneousOpen => 2,
+pub(crate) const fn tcp_local_preference(kind: CandidateKind, tcp_type: TcpType, of_address: u16) -> u16 {
+    let direction: u16 = match (kind, tcp_type) {
+        (CandidateKind::Host, TcpType::Active) => 6,
+        (CandidateKind::Host, TcpType::Passive) => 4,
+        (CandidateKind::Host, TcpType::SimultaneousOpen) => 2,
+        (_, TcpType::SimultaneousOpen) => 6,
+        (_, TcpType::Active) => 4,
+        (_, TcpType::Passive) => 2,
     };
     // The preference of addresses counts down from the top; 13 bits are more than there are addresses.
     let rank = u16::MAX - of_address;
@@ -160,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_made_from_active_to_passive_and_datagrams_never_become_one() {
+    fn connections_are_made_from_active_to_passive_or_from_both_ends_and_datagrams_never_become_one() {
         let all = [
             CandidateTransport::Udp,
             CandidateTransport::Tcp(TcpType::Active),
@@ -168,7 +174,8 @@ mod tests {
             CandidateTransport::Tcp(TcpType::SimultaneousOpen),
         ];
         let pairs = all.map(|one| all.map(|other| one.reaches(other)));
-        assert_eq!(pairs, [[true, false, false, false], [false, false, true, false], [false; 4], [false; 4]]);
+        let to_itself = |index: usize| std::array::from_fn(|other| other == index);
+        assert_eq!(pairs, [to_itself(0), [false, false, true, false], [false; 4], to_itself(3)]);
         // Direct paths for datagrams first, then TCP, then relays.
         assert!(CandidateKind::Host.tcp_preference() < CandidateKind::ServerReflexive.preference());
         assert!(CandidateKind::PeerReflexive.tcp_preference() > CandidateKind::Relayed.preference() + 2);
@@ -178,9 +185,11 @@ mod tests {
     fn priorities_are_the_formulas_of_the_rfc() {
         assert_eq!(priority(126, 65535, 1), 2_130_706_431);
         assert_eq!(priority(0, 65535, 2), 0x00FF_FFFE);
-        assert_eq!(tcp_local_preference(TcpType::Active, u16::MAX), 6 * 8192 + 8191);
-        assert_eq!(tcp_local_preference(TcpType::Passive, u16::MAX - 3), 4 * 8192 + 8188);
-        assert_eq!(tcp_local_preference(TcpType::SimultaneousOpen, 0), 2 * 8192);
+        let (host, mapped) = (CandidateKind::Host, CandidateKind::ServerReflexive);
+        assert_eq!(tcp_local_preference(host, TcpType::Active, u16::MAX), 6 * 8192 + 8191);
+        assert_eq!(tcp_local_preference(host, TcpType::Passive, u16::MAX - 3), 4 * 8192 + 8188);
+        assert_eq!(tcp_local_preference(host, TcpType::SimultaneousOpen, 0), 2 * 8192);
+        assert_eq!(tcp_local_preference(mapped, TcpType::SimultaneousOpen, u16::MAX), 6 * 8192 + 8191);
         assert_eq!(pair_priority(1, 2), (1 << 32) + 4);
         assert_eq!(pair_priority(2, 1), (1 << 32) + 5);
     }

@@ -149,8 +149,11 @@ pub enum TransportPolicy {
 
 /// Which TCP candidates an agent has. They come after all direct paths for datagrams and before relays; once a direct path for datagrams is
 /// nominated, listeners and connections are closed again. There are none where [`TransportPolicy::Relay`] rules, no listeners where
-/// the host's addresses are not shown, and only listeners on a lite agent. Simultaneous-open candidates are neither made nor used: no
-/// browser has them, and they need STUN servers that are asked over TCP.
+/// the host's addresses are not shown, and only listeners on a lite agent.
+///
+/// Browsers have active ones and no others. Simultaneous-open ones are not the default because they cost every call another listener for
+/// each address and up to two connections to STUN servers, and help only where datagrams are blocked, connections to any port are not, and
+/// there is no relay; whoever does not know them passes them over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TcpMode {
     /// None, and the other side's are not used.
@@ -160,6 +163,17 @@ pub enum TcpMode {
     /// And accepted, at one listener for each address.
     #[default]
     ActivePassive,
+    /// And opened from both sides at once, from the port of a second listener: where both are behind NATs that keep a port's mapping for
+    /// all destinations, or behind stateful firewalls, a direct connection comes of it. What the port looks like from outside the first two
+    /// STUN and TURN servers that are not reached by TLS are asked over TCP; those that answer over UDP alone are of no use for it.
+    SimultaneousOpen,
+}
+
+impl TcpMode {
+    /// Whether there are listeners.
+    pub(crate) fn listens(self) -> bool {
+        matches!(self, Self::ActivePassive | Self::SimultaneousOpen)
+    }
 }
 
 /// Which addresses of the host are used and shown: the modes of RFC 8828 §5.2. What a mode hides appears neither in candidates nor in

@@ -117,8 +117,8 @@ pub enum Event {
     Connect {
         /// The name of the wish.
         id: ConnectId,
-        /// From this address.
-        local: IpAddr,
+        /// From this address; where the port is not 0, it is that of a listener.
+        local: SocketAddr,
         /// To this one.
         remote: SocketAddr,
         /// TLS, with this name to be verified in the server's certificate.
@@ -133,6 +133,9 @@ pub enum Event {
         id: ListenId,
         /// The address.
         address: IpAddr,
+        /// Whether connections will also be opened from its port (RFC 6544's simultaneous-open candidates). Who cannot do that answers
+        /// that the listener cannot be had.
+        opens: bool,
     },
     /// Listen no more; what was accepted stays.
     CloseListener {

@@ -73,7 +73,7 @@ pub enum Departure {
         segment_size: Option<usize>,
     },
     /// Open a TCP connection; [`StreamInput::Connected`] or [`StreamInput::Closed`] follows, or nothing where a
-    /// firewall swallows it.
+    /// firewall swallows it. If the other host opens one to the same port of this one's meanwhile, the two become one.
     Connect {
         /// The host's own name for the connection; it must be new.
         stream: StreamId,

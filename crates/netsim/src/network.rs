@@ -112,6 +112,8 @@ enum Event {
     Arrive(InterfaceId, Packet),
     /// A host's timer.
     Timer(HostId),
+    /// A connection's first packet has met a wall: it is sent again.
+    Again(ConnectionId),
     /// A connection's packets get nowhere: both ends hear of it.
     Broken(ConnectionId),
 }
@@ -315,6 +317,7 @@ impl<E: Endpoint> Network<E> {
             Event::Inward(router, packet) => self.inward(router, packet),
             Event::Arrive(interface, packet) => self.arrive(interface, packet),
             Event::Timer(host) => self.fire(host),
+            Event::Again(connection) => self.open_again(connection),
             Event::Broken(connection) => self.break_connection(connection),
         }
         true

@@ -76,6 +76,10 @@ pub(crate) struct Connection {
     pub(crate) acceptor: Option<End>,
     /// A segment was lost for good: nothing that comes after it is delivered.
     pub(crate) stalled: bool,
+    /// The other host has opened one at the same time, and that is the connection now (RFC 9293 §3.5).
+    pub(crate) superseded: bool,
+    /// How often the first segment was sent.
+    pub(crate) tries: u32,
 }
 
 impl Connection {
@@ -86,6 +90,13 @@ impl Connection {
             return Some(&mut self.opener);
         }
         self.acceptor.as_mut().filter(|end| is(end))
+    }
+
+    /// Whether one of its ends is at this host and has these addresses.
+    pub(crate) fn occupies(&self, host: HostId, (local, remote): (SocketAddr, SocketAddr)) -> bool {
+        let ends = [Some(&self.opener), self.acceptor.as_ref()];
+        let is = |end: &&End| end.open && end.host == host && end.local == local && end.remote == remote;
+        ends.into_iter().flatten().any(|end| is(&end))
     }
 
     /// The other end than this host's at this address: both can be at one host.

@@ -156,8 +156,8 @@ impl Peer {
                     }
                 }
             }
-            Event::Listen { id, address } => {
-                let input = match self.sockets.listen(address) {
+            Event::Listen { id, address, opens } => {
+                let input = match self.sockets.listen(address, opens) {
                     Ok(local) => Input::Listening { id, local },
                     Err(_) => Input::ListenFailed { id },
                 };

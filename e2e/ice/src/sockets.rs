@@ -23,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Frames that wait for a connection, at most; more are dropped, as the network might.
 const MAX_FRAMES: usize = 256;
 
+/// Connections that wait to be accepted, at most.
+const BACKLOG: u32 = 128;
+
 /// The longest datagram.
 const DATAGRAM: usize = 64 << 10;
 
@@ -49,7 +52,7 @@ pub(crate) enum Arrival {
 /// A connection that is to be opened.
 pub(crate) struct Wish {
     pub(crate) id: ConnectId,
-    pub(crate) local: IpAddr,
+    pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) framing: Framing,
     /// The server's name, and whom to believe it.
@@ -104,11 +107,11 @@ impl Sockets {
         });
     }
 
-    /// Listens at this address and any port.
-    pub(crate) fn listen(&mut self, address: IpAddr) -> io::Result<SocketAddr> {
-        let listener = std::net::TcpListener::bind((address, 0))?;
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
+    /// Listens at this address and any port, from which connections will be opened, too, if `opens` says so.
+    pub(crate) fn listen(&mut self, address: IpAddr, opens: bool) -> io::Result<SocketAddr> {
+        let socket = socket(address.is_ipv4(), opens)?;
+        socket.bind(SocketAddr::new(address, 0))?;
+        let listener = socket.listen(BACKLOG)?;
         let local = listener.local_addr()?;
         let task = tokio::spawn(accept(listener, local, self.arrived.clone()));
         self.listeners.insert(local, task.abort_handle());
@@ -163,10 +166,19 @@ async fn read_datagrams(socket: Arc<UdpSocket>, local: SocketAddr, arrived: mpsc
     }
 }
 
+fn socket(is_ipv4: bool, shares_port: bool) -> io::Result<TcpSocket> {
+    let socket = if is_ipv4 { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if shares_port {
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+    }
+    Ok(socket)
+}
+
 async fn open(wish: Wish) -> io::Result<(Box<dyn Stream>, Path)> {
     let Wish { local, remote, tls, .. } = wish;
-    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.bind(SocketAddr::new(local, 0))?;
+    let socket = socket(remote.is_ipv4(), local.port() != 0)?;
+    socket.bind(local)?;
     let stream = socket.connect(remote).await?;
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;

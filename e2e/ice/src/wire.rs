@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use columba_ice::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Credentials, IceServer,
-    RemoteParameters, Role, SelectedPair, ServerKind, State, TcpType, Timings, Transport, TransportPolicy,
+    RemoteParameters, Role, SelectedPair, ServerKind, State, TcpMode, TcpType, Timings, Transport,
+    TransportPolicy,
 };
 use columba_sdp::{CandidateType, RelatedAddress};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub(crate) struct Start {
     /// Only relayed candidates.
     #[serde(default)]
     relay_only: bool,
+    /// TCP candidates that open connections at once, too.
+    #[serde(default)]
+    simultaneous: bool,
     /// Milliseconds of silence until the state is disconnected, and from then on until it is failed.
     disconnected_after: Option<u64>,
     failed_after: Option<u64>,
@@ -183,6 +187,7 @@ impl From<Start> for Config {
             servers: start.servers.into_iter().map(IceServer::from).collect(),
             policy: if start.relay_only { TransportPolicy::Relay } else { TransportPolicy::All },
             lite: start.lite,
+            tcp: if start.simultaneous { TcpMode::SimultaneousOpen } else { TcpMode::default() },
             loopback: true,
             timings: Timings {
                 disconnected_timeout: time(start.disconnected_after, usual.disconnected_timeout),

@@ -1,7 +1,7 @@
 //! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
 //! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
 //!
-//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden]]`
+//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden|shown [simultaneous]]]`
 //!
 //! `columba-e2e-peer told`
 //!
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
-use columba::{Configuration, IceConfig, IceServer, MdnsMode, PeerConnection};
+use columba::{Configuration, IceConfig, IceServer, MdnsMode, PeerConnection, TcpMode};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
@@ -46,6 +46,8 @@ struct Options {
     ice_servers: String,
     /// Whether to hide addresses behind names of mDNS.
     hidden: bool,
+    /// Whether to have TCP candidates that open connections from both sides at once, too.
+    simultaneous: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,7 +98,8 @@ async fn join() -> Result<serde_json::Value, Failure> {
     });
     let ice_servers = servers.filter(|server| !server.urls.is_empty()).collect();
     let mdns = if options.hidden { MdnsMode::QueryAndGather } else { MdnsMode::Query };
-    let ice = IceConfig { mdns, ..IceConfig::default() };
+    let tcp = if options.simultaneous { TcpMode::SimultaneousOpen } else { TcpMode::default() };
+    let ice = IceConfig { mdns, tcp, ..IceConfig::default() };
     let (connection, events) =
         PeerConnection::new(Configuration { ice_servers, ice, ..Configuration::default() })?;
     let (opened, theirs) = mpsc::channel(8);
@@ -155,6 +158,7 @@ impl Options {
             direct: route == "direct",
             ice_servers: rest.first().cloned().unwrap_or_default(),
             hidden: rest.get(1).is_some_and(|word| word == "hidden"),
+            simultaneous: rest.get(2).is_some_and(|word| word == "simultaneous"),
         })
     }
 }

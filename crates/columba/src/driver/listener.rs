@@ -19,9 +19,12 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens at this address and any port.
-    pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
+    /// Listens at this address and any port, from which connections will be opened, too, if `opens` says so.
+    pub(super) fn bind(address: IpAddr, opens: bool) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if opens {
+            share_port(&socket)?;
+        }
         socket.bind(SocketAddr::new(address, 0))?;
         let io = socket.listen(BACKLOG)?;
         let local = io.local_addr()?;
@@ -42,5 +45,27 @@ impl Listener {
             }
             Poll::Pending => None,
         }
+    }
+}
+
+/// Lets several sockets of this process have one port: one listens, each of the others is connected to somebody else.
+///
+/// # Errors
+/// The system cannot do that.
+pub(super) fn share_port(socket: &TcpSocket) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "freebsd"))]
+    {
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)
+    }
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_vendor = "apple",
+        target_os = "freebsd"
+    )))]
+    {
+        let _ = socket;
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

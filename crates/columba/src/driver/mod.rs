@@ -284,7 +284,7 @@ impl Driver {
                 let wish = stream::Wish { id, local, remote, tls, framing };
                 self.tasks.spawn(stream::run(wish, Arc::downgrade(&self.shared)));
             }
-            Request::Listen { id, address } => self.listen(id, address),
+            Request::Listen { id, address, opens } => self.listen(id, address, opens),
             Request::CloseListener { local } => self.listeners.retain(|listener| listener.local != local),
             Request::CloseStream { path } => self.closing_streams.push(path),
             Request::Resolve { id, host } => {
@@ -322,8 +322,8 @@ impl Driver {
         self.shared.lock().peer.handle_input(Instant::now(), input);
     }
 
-    fn listen(&mut self, id: ListenId, address: IpAddr) {
-        let input = match Listener::bind(address) {
+    fn listen(&mut self, id: ListenId, address: IpAddr, opens: bool) {
+        let input = match Listener::bind(address, opens) {
             Ok(listener) => {
                 let local = listener.local;
                 self.listeners.push(listener);

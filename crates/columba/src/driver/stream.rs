@@ -1,7 +1,7 @@
 //! TCP and TLS connections, to TURN servers and to peers behind walls.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tracing::debug;
 
+use super::listener::share_port;
 use crate::shared::Shared;
 use crate::tls;
 
@@ -46,7 +47,7 @@ const READ: usize = 16 << 10;
 /// A connection that is to be opened.
 pub(super) struct Wish {
     pub(super) id: ConnectId,
-    pub(super) local: IpAddr,
+    pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     /// The server's name, and how its certificate is checked if not as the system does it.
     pub(super) tls: Option<(Arc<str>, Option<Arc<ClientConfig>>)>,
@@ -197,17 +198,21 @@ pub(super) async fn carry(
     outgoing.finish();
     if let Some(owner) = shared.upgrade() {
         let mut state = owner.lock();
+        // Another one may have taken its place: where ports are shared, it has the same path.
         if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, &outgoing)) {
             state.streams.remove(&path);
+            state.peer.handle_input(Instant::now(), Input::Closed { path });
         }
-        drop(state);
-        owner.with_peer(|peer, now| peer.handle_input(now, Input::Closed { path }));
+        state.wake_driver();
     }
 }
 
 async fn open(wish: &Wish) -> io::Result<(Box<dyn Stream>, Path)> {
     let socket = if wish.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.bind(SocketAddr::new(wish.local, 0))?;
+    if wish.local.port() != 0 {
+        share_port(&socket)?;
+    }
+    socket.bind(wish.local)?;
     let stream = socket.connect(wish.remote).await?;
     hurry(&stream)?;
     let local = stream.local_addr()?;

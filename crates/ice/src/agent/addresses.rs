@@ -274,7 +274,7 @@ impl Agent {
             CandidateTransport::Tcp(tcp_type) => (
                 Transport::Tcp,
                 CandidateKind::Host.tcp_preference(),
-                tcp_local_preference(tcp_type, of_address),
+                tcp_local_preference(CandidateKind::Host, tcp_type, of_address),
             ),
         };
         let candidate = Candidate {

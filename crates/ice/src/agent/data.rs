@@ -254,6 +254,11 @@ impl Agent {
                 buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
                 (self.path_of(outgoing.base, outgoing.remote)?, 0..length)
             }
+            Base::Tcp(base) if self.is_server_stream(base, outgoing.remote) => {
+                // STUN says its length itself.
+                buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
+                (self.path_of(outgoing.base, outgoing.remote)?, 0..length)
+            }
             Base::Tcp(_) => {
                 let range = framing::LENGTH..framing::LENGTH + length;
                 buf.get_mut(range.clone())?.copy_from_slice(&outgoing.bytes);

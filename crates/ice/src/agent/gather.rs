@@ -9,8 +9,10 @@ use columba_stun::{Class, Message, MessageBuilder, Method, canonical};
 
 use super::addresses::{Local, Purpose};
 use super::transaction::{Kind, Transaction};
-use super::{Agent, Base};
-use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
+use super::{Agent, Base, TcpBase, TcpBaseId};
+use crate::candidate::{
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority, tcp_local_preference,
+};
 use crate::config::{Config, Host, IceServer, ServerKind};
 use crate::event::{BindId, CandidateError, Event, GatheringState, ResolveId, State};
 use crate::path::Transport;
@@ -36,6 +38,9 @@ const UNREACHABLE: u16 = 701;
 
 /// Addresses of one server that are used, at most: one of each family, and some in reserve.
 const MAX_SERVER_ADDRESSES: usize = 4;
+
+/// Servers that are asked over TCP about one port, at most: the second is for when the first does not answer there.
+const MAX_TCP_SERVERS: usize = 2;
 
 impl Agent {
     /// Begins to gather, or to gather again after a restart: what is still good is announced again.
@@ -69,6 +74,7 @@ impl Agent {
             self.query_servers(now, id);
         }
         self.open_missing_tcp(now);
+        self.connect_all_to_servers(now);
         self.update(now);
     }
 
@@ -127,6 +133,7 @@ impl Agent {
             for socket in sockets {
                 self.query_servers(now, socket);
             }
+            self.connect_all_to_servers(now);
             self.open_relays();
         }
     }
@@ -162,11 +169,44 @@ impl Agent {
             }
         }
         for (server, remote) in wanted {
-            self.query(now, id, server, remote, true);
+            self.query(now, Base::Socket(id), server, remote, true);
         }
     }
 
-    fn query(&mut self, now: Instant, socket: BindId, server: usize, remote: SocketAddr, first: bool) {
+    /// Opens connections to the servers that can say what the port of simultaneous-open candidates looks like from there (RFC 6544 §5.2).
+    pub(super) fn connect_to_servers(&mut self, now: Instant, id: TcpBaseId) {
+        let Some(local) = self.tcp_bases.get(&id).and_then(TcpBase::simultaneous) else { return };
+        let mut wanted: Vec<(SocketAddr, usize)> = Vec::new();
+        for (index, server) in self.servers.iter().enumerate() {
+            let Resolution::Known(addresses) = &server.addresses else { continue };
+            let same_family = addresses.iter().find(|ip| ip.is_ipv4() == local.is_ipv4());
+            let Some(ip) = same_family.filter(|_| server.config.transport != Transport::Tls) else {
+                continue;
+            };
+            let remote = canonical(SocketAddr::new(*ip, server.config.port));
+            if wanted.len() < MAX_TCP_SERVERS && !wanted.iter().any(|(known, _)| *known == remote) {
+                wanted.push((remote, index));
+            }
+        }
+        let base = Base::Tcp(id);
+        let is_known = |index: usize| {
+            let url = Some(&self.servers[index].config.url);
+            self.locals.values().any(|one| one.base == base && one.candidate.url.as_ref() == url)
+        };
+        wanted.retain(|(_, index)| !is_known(*index));
+        for (remote, index) in wanted {
+            self.open_server_stream(now, id, remote, index);
+        }
+    }
+
+    /// The same for all of them.
+    pub(super) fn connect_all_to_servers(&mut self, now: Instant) {
+        for id in self.tcp_bases.keys().copied().collect::<Vec<_>>() {
+            self.connect_to_servers(now, id);
+        }
+    }
+
+    pub(super) fn query(&mut self, now: Instant, base: Base, server: usize, remote: SocketAddr, first: bool) {
         let id = self.new_transaction_id();
         let mut buffer = [0; 64];
         let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
@@ -175,9 +215,10 @@ impl Agent {
         let Ok(builder) = builder.fingerprint() else { return };
         let bytes: Box<[u8]> = builder.as_bytes().into();
         let (rto, quick) = (self.config.timings.server_rto, self.config.timings.quick_repetitions);
-        let deadline = now + self.config.timings.gather_timeout;
-        let kind = Kind::Server { server, first };
-        let base = Base::Socket(socket);
+        let timeout = self.config.timings.gather_timeout;
+        // TCP repeats by itself.
+        let rto = if matches!(base, Base::Tcp(_)) { timeout } else { rto };
+        let (deadline, kind) = (now + timeout, Kind::Server { server, first });
         self.send(base, remote, bytes.clone());
         let transaction =
             Transaction::new(kind, base, remote, bytes, now, rto, deadline).with_quick_repetitions(quick);
@@ -193,17 +234,17 @@ impl Agent {
         first: bool,
         answer: &Message<'_>,
     ) {
-        let Base::Socket(id) = transaction.base else { return };
-        let Some(local) = self.sockets.get(&id).and_then(|socket| socket.local) else { return };
+        let Some((local, _)) = self.mapped_end(transaction.base) else { return };
         let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
         match answer.class() {
             Class::SuccessResponse => {
                 if let Ok(Some(XorMappedAddress(mapped))) = answer.get() {
-                    self.add_reflexive(now, id, mapped, transaction.remote.ip(), config.url);
+                    self.add_reflexive(now, transaction.base, mapped, transaction.remote.ip(), config.url);
                 }
             }
             _ => {
-                // A TURN server that does not answer Binding requests has done nothing wrong.
+                // A TURN server that does not answer Binding requests has done nothing wrong, nor one that does so over UDP alone.
+                let first = first && matches!(transaction.base, Base::Socket(_));
                 if let Ok(Some(ErrorInfo { code, reason })) = answer.get()
                     && first
                     && config.kind == ServerKind::Stun
@@ -224,19 +265,19 @@ impl Agent {
         }
     }
 
-    fn add_reflexive(
-        &mut self,
-        now: Instant,
-        socket: BindId,
-        mapped: SocketAddr,
-        server: IpAddr,
-        url: Arc<str>,
-    ) {
-        let Some((component, Some(local))) = self.sockets.get(&socket).map(|one| (one.component, one.local))
-        else {
-            return;
-        };
-        let base = Base::Socket(socket);
+    /// The address and the component of an end that servers are asked about.
+    fn mapped_end(&self, base: Base) -> Option<(SocketAddr, u8)> {
+        match base {
+            Base::Socket(id) => self.sockets.get(&id).and_then(|one| Some((one.local?, one.component))),
+            Base::Tcp(id) => {
+                self.tcp_bases.get(&id).and_then(|one| Some((one.simultaneous()?, one.component())))
+            }
+            Base::Relay(_) => None,
+        }
+    }
+
+    fn add_reflexive(&mut self, now: Instant, base: Base, mapped: SocketAddr, server: IpAddr, url: Arc<str>) {
+        let Some((local, component)) = self.mapped_end(base) else { return };
         // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already, and to nobody
         // else.
         let kind = CandidateKind::ServerReflexive;
@@ -245,11 +286,21 @@ impl Agent {
                 one.base != base || one.candidate.kind != kind || one.candidate.url.as_ref() != Some(&url)
             });
         }
+        let of_address = self.local_preference(local.ip());
+        let (transport, protocol, type_preference, local_preference) = match base {
+            Base::Tcp(_) => (
+                CandidateTransport::Tcp(TcpType::SimultaneousOpen),
+                Transport::Tcp,
+                kind.tcp_preference(),
+                tcp_local_preference(kind, TcpType::SimultaneousOpen, of_address),
+            ),
+            _ => (CandidateTransport::Udp, Transport::Udp, kind.preference(), of_address),
+        };
         let candidate = Candidate {
-            foundation: self.foundation(kind, local.ip(), Some(server), Transport::Udp),
+            foundation: self.foundation(kind, local.ip(), Some(server), protocol),
             component,
-            transport: CandidateTransport::Udp,
-            priority: priority(kind.preference(), self.local_preference(local.ip()), component),
+            transport,
+            priority: priority(type_preference, local_preference, component),
             address: CandidateAddress::Ip(mapped.ip()),
             port: mapped.port(),
             kind,
@@ -281,7 +332,8 @@ impl Agent {
             || self.servers.iter().any(|server| matches!(server.addresses, Resolution::Pending(_)))
             || self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
             || self.relays.values().any(super::Relay::is_pending)
-            || self.tcp_bases.values().any(super::TcpBase::is_pending)
+            || self.tcp_bases.values().any(TcpBase::is_pending)
+            || self.streams.values().any(super::Stream::is_server_pending)
     }
 
     pub(super) fn update_gathering(&mut self, now: Instant) {
@@ -352,7 +404,7 @@ impl Agent {
             }
         }
         for (socket, server, remote) in wanted {
-            self.query(now, socket, server, remote, false);
+            self.query(now, Base::Socket(socket), server, remote, false);
         }
     }
 }

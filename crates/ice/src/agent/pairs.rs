@@ -137,6 +137,8 @@ impl Agent {
             || one.candidate.component != other.candidate.component
             || !one.candidate.transport.reaches(other.candidate.transport)
             || (one.candidate.transport.is_tcp() && (self.is_tcp_needless() || !may_connect(other.address)))
+            // TCP would connect a port to itself.
+            || (one.candidate.transport.is_tcp() && one.address == other.address)
             || !can_reach(one.candidate.kind, one.address.ip(), other.address.ip())
         {
             return;

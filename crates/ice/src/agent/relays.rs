@@ -197,6 +197,7 @@ impl Agent {
             Host::Ip(ip) => ip.to_string().into(),
         };
         let tls = (server.transport == Transport::Tls).then_some(name);
+        let local = SocketAddr::new(local, 0);
         self.events.push_back(Event::Connect { id, local, remote, tls, framing: Framing::Stun });
         id
     }
@@ -218,7 +219,7 @@ impl Agent {
     }
 
     pub(super) fn handle_connect_failed(&mut self, now: Instant, id: ConnectId) {
-        if self.handle_stream_refused(id) {
+        if self.handle_stream_refused(now, id) {
             return;
         }
         if let Some(relay) = self.relay_connecting(id) {

@@ -82,8 +82,11 @@ impl Agent {
             CandidateTransport::Tcp(TcpType::Passive) => {
                 candidate.port != 0 && self.config.tcp != TcpMode::Off
             }
+            CandidateTransport::Tcp(TcpType::SimultaneousOpen) => {
+                candidate.port != 0 && self.config.tcp == TcpMode::SimultaneousOpen
+            }
             // Where they come from is seen when they come.
-            CandidateTransport::Tcp(TcpType::Active | TcpType::SimultaneousOpen) => false,
+            CandidateTransport::Tcp(TcpType::Active) => false,
         };
         component && transport
     }

@@ -40,18 +40,54 @@ enum End {
     Active,
     /// They are accepted here, once the listener is there.
     Passive(Option<SocketAddr>),
+    /// They are accepted here and opened from here.
+    Simultaneous(Option<SocketAddr>),
+}
+
+impl End {
+    /// Where connections are accepted, once the listener is there.
+    fn listens_at(self) -> Option<SocketAddr> {
+        match self {
+            Self::Active => None,
+            Self::Passive(local) | Self::Simultaneous(local) => local,
+        }
+    }
+
+    fn is_simultaneous(self) -> bool {
+        matches!(self, Self::Simultaneous(_))
+    }
 }
 
 impl TcpBase {
     pub(super) fn is_pending(&self) -> bool {
-        self.end == End::Passive(None)
+        self.end != End::Active && self.end.listens_at().is_none()
+    }
+
+    /// From where connections are opened, if they are.
+    fn opens_from(&self) -> Option<SocketAddr> {
+        match self.end {
+            End::Active => Some(SocketAddr::new(self.address, 0)),
+            End::Passive(_) => None,
+            End::Simultaneous(local) => local,
+        }
+    }
+
+    pub(super) fn component(&self) -> u8 {
+        self.component
+    }
+
+    /// Where connections are both accepted and opened, if they are.
+    pub(super) fn simultaneous(&self) -> Option<SocketAddr> {
+        self.end.listens_at().filter(|_| self.end.is_simultaneous())
     }
 }
 
-/// A connection to a peer.
+/// A connection to a peer, or to a STUN server.
 #[derive(Debug)]
 pub(super) struct Stream {
     leg: Leg,
+    /// The server, by its place in the configuration.
+    pub(super) server: Option<usize>,
     /// When it is given up: it is not open yet, or nobody has shown yet whose it is.
     pub(super) deadline: Option<Instant>,
     opened: Instant,
@@ -60,6 +96,8 @@ pub(super) struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leg {
     Connecting(ConnectId),
+    /// The other side was not ready; it is tried again when the deadline comes.
+    Refused,
     Open(Path),
 }
 
@@ -67,8 +105,13 @@ impl Stream {
     fn path(&self) -> Option<Path> {
         match self.leg {
             Leg::Open(path) => Some(path),
-            Leg::Connecting(_) => None,
+            Leg::Connecting(_) | Leg::Refused => None,
         }
+    }
+
+    /// Whether it goes to a server, and is not open yet.
+    pub(super) fn is_server_pending(&self) -> bool {
+        self.server.is_some() && self.path().is_none()
     }
 
     /// Whether it was accepted, and no authentic check has come.
@@ -82,6 +125,12 @@ const DISCARD: u16 = 9;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a connection to a STUN server may take to open: gathering waits for it.
+const CONNECT_TO_SERVER: Duration = Duration::from_secs(3);
+
+/// After what time at least a connection is tried again that both sides open, and one was not ready to.
+const ANOTHER_TRY: Duration = Duration::from_millis(500);
 
 /// How long an accepted connection may take to show by a check whose it is.
 const INTRODUCTION: Duration = Duration::from_secs(10);
@@ -113,12 +162,20 @@ impl Agent {
         }
         // Nobody comes to an address that nobody is told.
         let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
-        if mode == TcpMode::ActivePassive
+        if mode.listens()
             && shown
-            && !self.has_tcp_base(address, component, |end| end != End::Active)
+            && !self.has_tcp_base(address, component, |end| matches!(end, End::Passive(_)))
         {
             let id = self.add_tcp_base(address, component, End::Passive(None));
-            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address });
+            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address, opens: false });
+        }
+        if mode == TcpMode::SimultaneousOpen
+            && shown
+            && !self.config.lite
+            && !self.has_tcp_base(address, component, End::is_simultaneous)
+        {
+            let id = self.add_tcp_base(address, component, End::Simultaneous(None));
+            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address, opens: true });
         }
     }
 
@@ -148,9 +205,14 @@ impl Agent {
             self.events.push_back(Event::CloseListener { local });
             return;
         };
-        base.end = End::Passive(Some(local));
+        let (end, tcp_type) = match base.end.is_simultaneous() {
+            true => (End::Simultaneous(Some(local)), TcpType::SimultaneousOpen),
+            false => (End::Passive(Some(local)), TcpType::Passive),
+        };
+        base.end = end;
         let component = base.component;
-        self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(TcpType::Passive));
+        self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(tcp_type));
+        self.connect_to_servers(now, id);
     }
 
     pub(super) fn handle_listen_failed(&mut self, id: ListenId) {
@@ -173,7 +235,7 @@ impl Agent {
     pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
         let path = Path::new(path.transport, path.local, path.remote);
         self.clogged.remove(&path);
-        let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end == End::Passive(Some(path.local));
+        let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end.listens_at() == Some(path.local);
         let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
             self.events.push_back(Event::CloseStream { path });
             return;
@@ -185,8 +247,11 @@ impl Agent {
             self.close_stream(oldest);
             self.counters.dropped += 1;
         }
-        let stream = Stream { leg: Leg::Open(path), deadline: Some(now + INTRODUCTION), opened: now };
-        self.streams.insert((id, path.remote), stream);
+        let key = (id, path.remote);
+        let deadline = Some(now + INTRODUCTION);
+        self.streams.insert(key, Stream { leg: Leg::Open(path), server: None, deadline, opened: now });
+        // Where both open at once, the other side's attempt may come first: it is the same connection.
+        self.start_checks_on(now, key);
     }
 
     /// Opens the connection that a pair needs; its check follows.
@@ -195,41 +260,84 @@ impl Agent {
             return;
         };
         let Base::Tcp(id) = base else { return };
-        let Some(local) =
-            self.tcp_bases.get(&id).filter(|base| base.end == End::Active).map(|base| base.address)
-        else {
-            // Only the other side can open it.
+        let known = self.streams.get(&(id, remote));
+        let opens = self.tcp_bases.get(&id).is_some_and(|base| base.opens_from().is_some());
+        if !opens || known.is_some_and(|stream| stream.server.is_some()) {
+            // Only the other side can open it; or a server is there, and no peer.
             return self.handle_check_silence(pair);
-        };
-        if !self.streams.contains_key(&(id, remote)) {
-            let connect = ConnectId(u64::from(self.new_id()));
-            let framing = Framing::Rfc4571;
-            self.events.push_back(Event::Connect { id: connect, local, remote, tls: None, framing });
-            let stream = Stream { leg: Leg::Connecting(connect), deadline: Some(now + CONNECT), opened: now };
-            self.streams.insert((id, remote), stream);
+        }
+        if known.is_none() {
+            self.open_stream((id, remote), now, now + CONNECT, None);
         }
         if let Some(pair) = self.pairs.get_mut(&pair) {
             pair.state = PairState::InProgress;
         }
     }
 
-    /// Whether that was a connection to a peer, which now is open.
+    /// Asks for a connection, from the base's own port where it has one.
+    fn open_stream(
+        &mut self,
+        (base, remote): (TcpBaseId, SocketAddr),
+        opened: Instant,
+        deadline: Instant,
+        server: Option<usize>,
+    ) {
+        let Some(local) = self.tcp_bases.get(&base).and_then(TcpBase::opens_from) else { return };
+        let id = ConnectId(u64::from(self.new_id()));
+        let framing = if server.is_some() { Framing::Stun } else { Framing::Rfc4571 };
+        self.events.push_back(Event::Connect { id, local, remote, tls: None, framing });
+        let stream = Stream { leg: Leg::Connecting(id), server, deadline: Some(deadline), opened };
+        self.streams.insert((base, remote), stream);
+    }
+
+    /// Asks for a connection to a STUN server, unless one is there.
+    pub(super) fn open_server_stream(
+        &mut self,
+        now: Instant,
+        base: TcpBaseId,
+        remote: SocketAddr,
+        server: usize,
+    ) {
+        if !self.streams.contains_key(&(base, remote)) {
+            self.open_stream((base, remote), now, now + CONNECT_TO_SERVER, Some(server));
+        }
+    }
+
+    /// Whether that was a connection to a peer or a STUN server, which now is open.
     pub(super) fn handle_stream_connected(&mut self, now: Instant, id: ConnectId, path: Path) -> bool {
         let Some(key) = self.stream_connecting(id) else { return false };
-        if let Some(stream) = self.streams.get_mut(&key) {
-            *stream = Stream { leg: Leg::Open(path), deadline: None, opened: now };
+        let server = self.streams.get(&key).and_then(|stream| stream.server);
+        self.streams.insert(key, Stream { leg: Leg::Open(path), server, deadline: None, opened: now });
+        match server {
+            Some(server) => self.query(now, Base::Tcp(key.0), server, key.1, true),
+            None => self.start_checks_on(now, key),
         }
+        true
+    }
+
+    /// The checks that have waited for a connection.
+    fn start_checks_on(&mut self, now: Instant, key: (TcpBaseId, SocketAddr)) {
         for pair in self.pairs_on(key) {
             if self.pairs.get(&pair).is_some_and(|pair| pair.state == PairState::InProgress) {
                 self.start_check(now, pair, false);
             }
         }
-        true
     }
 
-    /// Whether that was a connection to a peer, which cannot be had.
-    pub(super) fn handle_stream_refused(&mut self, id: ConnectId) -> bool {
+    /// Whether that was a connection to a peer or a STUN server, which cannot be had.
+    pub(super) fn handle_stream_refused(&mut self, now: Instant, id: ConnectId) -> bool {
         let Some(key) = self.stream_connecting(id) else { return false };
+        let both_open = self.tcp_bases.get(&key.0).is_some_and(|base| base.end.is_simultaneous());
+        if let Some(stream) = self.streams.get_mut(&key).filter(|stream| both_open && stream.server.is_none())
+        {
+            // A NAT or a host may refuse what comes before its own side has opened (RFC 5382 REQ-4). No more is sent to who never wanted
+            // it than where nobody answers: each wait is as long as all before.
+            let next = now + ANOTHER_TRY.max(now.saturating_duration_since(stream.opened));
+            if next < stream.opened + CONNECT {
+                (stream.leg, stream.deadline) = (Leg::Refused, Some(next));
+                return true;
+            }
+        }
         self.streams.remove(&key);
         for pair in self.pairs_on(key) {
             self.handle_check_silence(pair);
@@ -273,7 +381,7 @@ impl Agent {
         }
         self.session_mut().reconnecting_until = Some(now + RECONNECTION);
         let Base::Tcp(base) = base else { return };
-        if self.tcp_bases.get(&base).is_some_and(|base| base.end == End::Active)
+        if self.tcp_bases.get(&base).is_some_and(|base| base.opens_from().is_some())
             && let Some(pair) = self.pairs.get_mut(&id)
         {
             pair.state = PairState::Waiting;
@@ -286,6 +394,11 @@ impl Agent {
         let due = |(_, stream): &(&_, &Stream)| stream.deadline.is_some_and(|at| at <= now);
         let due: Vec<_> = self.streams.iter().filter(due).map(|(key, _)| *key).collect();
         for key in due {
+            if let Some(stream) = self.streams.get(&key).filter(|stream| stream.leg == Leg::Refused) {
+                let opened = stream.opened;
+                self.open_stream(key, opened, opened + CONNECT, None);
+                continue;
+            }
             self.close_stream(key);
             for pair in self.pairs_on(key) {
                 self.handle_check_silence(pair);
@@ -297,6 +410,11 @@ impl Agent {
     pub(super) fn stream_at(&self, path: &Path) -> Option<(TcpBaseId, SocketAddr)> {
         let path = Path::new(path.transport, path.local, path.remote);
         self.streams.iter().find(|(_, stream)| stream.leg == Leg::Open(path)).map(|(key, _)| *key)
+    }
+
+    /// Whether a connection goes to a server.
+    pub(super) fn is_server_stream(&self, base: TcpBaseId, remote: SocketAddr) -> bool {
+        self.streams.get(&(base, remote)).is_some_and(|stream| stream.server.is_some())
     }
 
     /// Where a connection goes, if it is open.
@@ -326,10 +444,11 @@ impl Agent {
     pub(super) fn remote_transport(&self, base: Base) -> CandidateTransport {
         match base {
             Base::Socket(_) | Base::Relay(_) => CandidateTransport::Udp,
-            Base::Tcp(id) => {
-                let active = self.tcp_bases.get(&id).is_some_and(|base| base.end == End::Active);
-                CandidateTransport::Tcp(if active { TcpType::Passive } else { TcpType::Active })
-            }
+            Base::Tcp(id) => CandidateTransport::Tcp(match self.tcp_bases.get(&id).map(|base| base.end) {
+                Some(End::Active) => TcpType::Passive,
+                Some(End::Simultaneous(_)) => TcpType::SimultaneousOpen,
+                Some(End::Passive(_)) | None => TcpType::Active,
+            }),
         }
     }
 
@@ -364,9 +483,12 @@ impl Agent {
         for id in retired.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.close_tcp_base(id);
         }
+        let mapped_in_vain = self.session().failed || self.session().concluded.is_some();
         let is_needed = |(base, remote): &(TcpBaseId, SocketAddr), stream: &Stream| {
             let base = Base::Tcp(*base);
-            stream.is_unproven()
+            // As long as a server's connection is there, a NAT keeps its port.
+            (stream.server.is_some() && !mapped_in_vain)
+                || stream.is_unproven()
                 || self.early.iter().any(|one| one.base == base && one.remote == *remote)
                 || self.pairs.values().any(|pair| {
                     pair.base == base && pair.address == *remote && (pair.is_valid() || pair.is_pending())
@@ -448,11 +570,12 @@ impl Agent {
     /// What the configuration does not let be used any more, or lets be used again.
     pub(super) fn retire_tcp(&mut self, usable: &[LocalAddress]) {
         let none = self.config.is_relay_only() || self.config.tcp == TcpMode::Off;
-        let no_listeners = self.config.tcp != TcpMode::ActivePassive
-            || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
+        let mode = self.config.tcp;
+        let no_listeners = !mode.listens() || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
         for base in self.tcp_bases.values_mut() {
             base.retired = none
                 || (no_listeners && base.end != End::Active)
+                || (mode != TcpMode::SimultaneousOpen && base.end.is_simultaneous())
                 || !usable.iter().any(|one| one.address == base.address);
         }
     }
@@ -472,7 +595,7 @@ impl Agent {
 
     fn close_tcp_base(&mut self, id: TcpBaseId) {
         let Some(base) = self.tcp_bases.remove(&id) else { return };
-        if let End::Passive(Some(local)) = base.end {
+        if let Some(local) = base.end.listens_at() {
             self.events.push_back(Event::CloseListener { local });
         }
         let streams: Vec<_> = self.streams.keys().copied().filter(|(base, _)| *base == id).collect();

@@ -178,7 +178,7 @@ impl AgentHost {
                 self.agent.handle_input(now, input);
             }
             Event::CloseUdp { .. } => self.sockets -= 1,
-            Event::Listen { id, address } => {
+            Event::Listen { id, address, .. } => {
                 self.bound.insert(address);
                 let input = if self.addresses.iter().any(|one| one.address == address) {
                     self.next_port += 1;
@@ -196,14 +196,15 @@ impl AgentHost {
                 self.out.push_back((Departure::Unlisten(local), Vec::new()));
             }
             Event::Connect { id, local, remote, tls, framing } => {
-                self.bound.insert(local);
+                self.bound.insert(local.ip());
                 self.next_stream += 1;
                 self.next_port += 1;
                 let stream = StreamId(self.next_stream);
                 let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
                 self.connects.insert(stream, (id, transport));
                 self.readers.insert(stream, Reader::new(framing));
-                let local = SocketAddr::new(local, self.next_port);
+                let any = SocketAddr::new(local.ip(), self.next_port);
+                let local = if local.port() == 0 { any } else { local };
                 self.out.push_back((Departure::Connect { stream, local, remote }, Vec::new()));
             }
             Event::CloseStream { path } => {

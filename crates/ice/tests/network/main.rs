@@ -2,6 +2,7 @@
 
 mod candidates;
 mod components;
+mod crossing;
 mod hostile;
 mod keeping;
 mod lab;

@@ -61,7 +61,8 @@ impl Scenario {
             TcpMode::Active,
             TcpMode::ActivePassive,
             TcpMode::ActivePassive,
-            TcpMode::ActivePassive,
+            TcpMode::SimultaneousOpen,
+            TcpMode::SimultaneousOpen,
         ]);
         config.candidate_pool = u8::from(random.chance(0.3));
         // Candidates may come before descriptions, or long after.

@@ -12,11 +12,27 @@ use crate::trace::Drop;
 /// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter of an hour; nobody wants to simulate that.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
+/// How often the first segment of a connection is sent.
+const TRIES: u32 = 4;
+
+/// How long the host waits for an answer before it sends that again (RFC 6298 §2.1); then twice as long each time.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
 impl<E: Endpoint> Network<E> {
     pub(super) fn connect(&mut self, host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) {
+        if self.connections.iter().any(|one| one.occupies(host, (local, remote))) {
+            // There cannot be two between the same ports.
+            return self.tell(host, stream, StreamInput::Closed);
+        }
         let id = ConnectionId(self.connections.len());
         let opener = End::new(host, stream, local, remote);
-        self.connections.push(Connection { opener, acceptor: None, stalled: false });
+        self.connections.push(Connection {
+            opener,
+            acceptor: None,
+            stalled: false,
+            superseded: false,
+            tries: 1,
+        });
         self.emit_segment(host, (local, remote), id, Segment::Open);
     }
 
@@ -81,6 +97,10 @@ impl<E: Endpoint> Network<E> {
         let opener = connection.opener.host == host && connection.opener.local == local;
         let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
         let Some(end) = end.filter(|end| end.open && end.host == host) else { return };
+        if segment == Segment::Opened && end.remote != remote {
+            // A NAT that answers from another port than the one that was connected to answers nobody.
+            return;
+        }
         let stream = end.stream;
         if matches!(segment, Segment::Close | Segment::Refused) {
             end.open = false;
@@ -98,6 +118,26 @@ impl<E: Endpoint> Network<E> {
 
     fn accept(&mut self, host: HostId, path: (SocketAddr, SocketAddr), id: ConnectionId) {
         let (local, remote) = path;
+        if self.connections[id.0].superseded {
+            return;
+        }
+        if let Some(own) = self
+            .connections
+            .iter_mut()
+            .find(|one| one.acceptor.is_none() && one.opener.host == host && one.occupies(host, path))
+        {
+            // Both have opened at once: this one's attempt becomes the other end of that one's.
+            own.superseded = true;
+            own.opener.open = false;
+            let stream = own.opener.stream;
+            self.connections[id.0].acceptor = Some(End::new(host, stream, local, remote));
+            self.emit_segment(host, path, id, Segment::Opened);
+            return self.tell(host, stream, StreamInput::Connected { local, remote });
+        }
+        if self.connections.iter().any(|one| one.occupies(host, path)) {
+            // An old one between the same ports is still open here; a new one has to wait for its end.
+            return self.lost_segment(id, &Segment::Open, Drop::Firewall);
+        }
         if !self.listening.contains(&local) && !self.hosts[host.0].listening.contains(&local) {
             return self.emit_segment(host, path, id, Segment::Refused);
         }
@@ -109,12 +149,26 @@ impl<E: Endpoint> Network<E> {
     }
 
     /// A segment met a wall, or none of its repetitions got through: TCP would give up at last. The first one of a connection is just
-    /// swallowed by a wall.
+    /// swallowed by a wall, and sent again a few times.
     pub(super) fn lost_segment(&mut self, id: ConnectionId, segment: &Segment, why: Drop) {
+        let connection = &mut self.connections[id.0];
         if *segment != Segment::Open || matches!(why, Drop::Link(_)) {
-            self.connections[id.0].stalled = true;
+            connection.stalled = true;
             let at = self.now + GIVE_UP;
             self.schedule(at, Event::Broken(id));
+        } else if connection.tries < TRIES {
+            let at = self.now + FIRST_WAIT * (1 << (connection.tries - 1));
+            connection.tries += 1;
+            self.schedule(at, Event::Again(id));
+        }
+    }
+
+    /// Sends the first segment of a connection again, if anybody still waits for an answer.
+    pub(super) fn open_again(&mut self, id: ConnectionId) {
+        let connection = &self.connections[id.0];
+        let End { host, local, remote, open, .. } = connection.opener;
+        if open && connection.acceptor.is_none() {
+            self.emit_segment(host, (local, remote), id, Segment::Open);
         }
     }
 

@@ -201,7 +201,7 @@ fn request(event: Ice) -> Option<Request> {
         Ice::Connect { id, local, remote, tls, framing } => {
             Request::Connect { id, local, remote, tls, framing }
         }
-        Ice::Listen { id, address } => Request::Listen { id, address },
+        Ice::Listen { id, address, opens } => Request::Listen { id, address, opens },
         Ice::CloseListener { local } => Request::CloseListener { local },
         Ice::CloseStream { path } => Request::CloseStream { path },
         Ice::Resolve { id, host } => Request::Resolve { id, host },

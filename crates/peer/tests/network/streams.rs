@@ -30,7 +30,7 @@ impl Streams {
     /// What the peer asks for, as far as it has to do with connections.
     pub(crate) fn fulfil(&mut self, request: &Request) -> Option<Input> {
         match request {
-            Request::Listen { id, address } => {
+            Request::Listen { id, address, .. } => {
                 let local = self.address(*address);
                 self.listeners.push(local);
                 self.asked.push_back(Departure::Listen(local));
@@ -42,7 +42,7 @@ impl Streams {
             }
             Request::Connect { id, local, remote, .. } => {
                 self.next += 1;
-                let (stream, local) = (StreamId(self.next), self.address(*local));
+                let (stream, local) = (StreamId(self.next), self.address(local.ip()));
                 self.wanted.insert(stream, *id);
                 self.asked.push_back(Departure::Connect { stream, local, remote: *remote });
             }
