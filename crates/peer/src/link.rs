@@ -257,9 +257,12 @@ impl Link {
 }
 
 /// When a flight is sent again for the first time: after three round trips, where they are known, so that one
-/// lost packet costs little.
+/// lost packet costs little. In steps, because what is made for a timeout is kept for others with the same.
 fn first_timeout(round_trip: Option<Duration>) -> Duration {
-    round_trip.map_or(UNKNOWN_TIMEOUT, |round_trip| (3 * round_trip).clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT))
+    let Some(round_trip) = round_trip else { return UNKNOWN_TIMEOUT };
+    let steps = (3 * round_trip).as_nanos().div_ceil(TIMEOUT_STEP.as_nanos());
+    let timeout = TIMEOUT_STEP.saturating_mul(steps.try_into().unwrap_or(u32::MAX));
+    timeout.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
 }
 
 /// Bytes of a handshake's datagrams at most, however large others may be: nobody has tried yet what the path carries.
@@ -276,6 +279,8 @@ const UNKNOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// It is not shorter, because the other side has to compute signatures.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+
+const TIMEOUT_STEP: Duration = Duration::from_millis(50);
 
 /// It is not longer than RFC 6347 §4.2.4.1 has it.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use dimpl::{Config, Dtls as Machine, DtlsCertificate, Output, ProtocolVersion};
 
 use super::record::Kind;
+use super::terms::Terms;
 use crate::configuration::DtlsVersions;
 
 /// What all attempts are made of.
@@ -28,19 +29,9 @@ pub(super) struct Recipe {
 
 impl Recipe {
     fn config(&self) -> Result<Arc<Config>, dimpl::Error> {
-        let mut builder = Config::builder()
-            .mtu(self.datagram_size)
-            .max_queue_rx(MAX_QUEUE)
-            .max_queue_tx(MAX_QUEUE)
-            // The path is verified by ICE: asking for a cookie only costs a round trip.
-            .use_server_cookie(false)
-            .flight_start_rto(self.first_timeout)
-            .flight_retries(RETRIES)
-            .handshake_timeout(self.handshake_timeout);
-        if let Some(seed) = self.seed {
-            builder = builder.dangerously_set_rng_seed(seed.wrapping_add(self.number));
-        }
-        Ok(Arc::new(builder.build()?))
+        let Self { datagram_size, first_timeout, handshake_timeout, .. } = *self;
+        let seed = self.seed.map(|seed| seed.wrapping_add(self.number));
+        Terms { datagram_size, first_timeout, handshake_timeout, seed }.config()
     }
 }
 
@@ -263,7 +254,3 @@ pub(super) const MAX_QUEUE: usize = 30;
 
 /// Datagrams that wait for the beginning of an answer, or for the end of the handshake.
 pub(super) const MAX_HELD: usize = 8;
-
-/// How often a flight is sent again: with doubling from a tenth of a second it is the handshake's timeout that
-/// ends it.
-const RETRIES: usize = 16;

@@ -6,6 +6,7 @@
 mod attempt;
 mod dimpl;
 mod record;
+mod terms;
 #[cfg(test)]
 mod tests;
 
