@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use columba_ice::{
     Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Credentials, Ecn, Event,
-    HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role, ServerKind, TAILROOM, TcpType,
-    Transport,
+    HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role, ServerKind, TAILROOM, TcpMode,
+    TcpType, Transport,
 };
 use columba_stun::attributes::{
     IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
@@ -76,6 +76,7 @@ pub(crate) fn agent(data: &[u8]) -> usize {
     };
     let config = Config {
         lite: mode & 1 != 0,
+        tcp: if mode & 8 == 0 { TcpMode::ActivePassive } else { TcpMode::SimultaneousOpen },
         components: 1 + (mode >> 1 & 1),
         servers: vec![
             server(ServerKind::Stun, Transport::Udp),
@@ -183,7 +184,8 @@ impl World {
             }
             Event::Connect { id, .. } if refused => Input::ConnectFailed { id },
             Event::Connect { id, local, remote, .. } => {
-                let path = Path::new(Transport::Tcp, SocketAddr::new(local.ip(), self.port), remote);
+                let port = if local.port() == 0 { self.port } else { local.port() };
+                let path = Path::new(Transport::Tcp, SocketAddr::new(local.ip(), port), remote);
                 self.streams.push(path);
                 Input::Connected { id, path }
             }

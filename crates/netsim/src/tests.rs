@@ -185,6 +185,35 @@ fn a_connection_breaks_when_its_way_is_gone_and_a_closed_port_refuses() {
     assert!(network.host(alice).stream.is_empty());
 }
 
+/// Each NAT lets in only what was sent to: the first segment of one side opens the way for the other's.
+#[test]
+fn two_connections_that_cross_are_one() {
+    for late in [0, 5, 40, 700, 5000] {
+        let (mut network, [alice, bob, _]) =
+            two_homes(behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT), 1);
+        let outer = |ip, inner| SocketAddr::new(address(ip).ip(), address(inner).port());
+        let (to_alice, to_bob) = (outer("198.51.100.1:1", ALICE), outer("198.51.100.2:1", BOB));
+        let stream = StreamId(1);
+        let connect =
+            |local, remote| (Departure::Connect { stream, local: address(local), remote }, Vec::new());
+        network.with(alice, |peer, _| peer.outbox.push(connect(ALICE, to_bob)));
+        network.run_for(Duration::from_millis(late));
+        network.with(bob, |peer, _| peer.outbox.push(connect(BOB, to_alice)));
+        network.run_for(Duration::from_secs(4));
+        assert_eq!((network.host(alice).connected, network.host(bob).connected), (1, 1), "{late} ms late");
+        network.with(alice, |peer, _| peer.outbox.push((Departure::Stream(stream), b"one".to_vec())));
+        network.with(bob, |peer, _| peer.outbox.push((Departure::Stream(stream), b"two".to_vec())));
+        network.run_for(Duration::from_secs(1));
+        let heard = [alice, bob].map(|host| network.host(host).stream.clone());
+        assert_eq!(heard, [b"two".to_vec(), b"one".to_vec()]);
+        // There is no second one between the same ports.
+        let again = Departure::Connect { stream: StreamId(2), local: address(ALICE), remote: to_bob };
+        network.with(alice, |peer, _| peer.outbox.push((again, Vec::new())));
+        network.run_for(Duration::from_secs(1));
+        assert_eq!((network.host(alice).closed, network.host(bob).closed), (1, 0));
+    }
+}
+
 /// What is lost on the way of a connection comes late, and what never comes ends it.
 #[test]
 fn a_connection_outlives_losses_but_no_partition() {
