@@ -66,8 +66,8 @@ describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000
       before(async () => void (server = await start(lab, tls)));
       after(() => server?.stop());
 
-      for (const rival of /** @type {Maker[]} */ (['ours', 'pion'])) {
-        for (const role of /** @type {Role[]} */ (['controlling', 'controlled'])) {
+      for (const [rival, roles] of /** @type {[Maker, Role[]][]} */ ([['ours', ['controlling']], ['pion', ['controlling', 'controlled']]])) {
+        for (const role of roles) {
           it(`${role}, with ${rival}, and again after a restart`, async (t) => {
             const common = { addresses: [PEER.private1], servers: [turn('tls')], authority: tls.authority };
             const opposite = /** @type {Role} */ (role === 'controlling' ? 'controlled' : 'controlling');

@@ -118,6 +118,32 @@ fn a_relay_of_the_other_family_is_asked_for_where_it_is_needed() {
     assert_eq!(lab.turn().allocations(), 1);
 }
 
+/// Both have an IPv6 that is announced and not carried: IPv4 does not wait until that is clear (RFC 8421).
+#[test]
+fn an_ipv6_that_leads_nowhere_costs_no_time() {
+    let took = |has_ipv6: bool| {
+        let mut lab = Lab::new(19);
+        let internet = lab.internet;
+        for index in 0..2 {
+            lab.add_peer(internet, ["203.0.113.7", "203.0.113.8"][index], with_turn(), link());
+            if has_ipv6 {
+                let (nowhere, host) = (lab.network.add_zone(), lab.peers[index]);
+                let address = ip(["2001:db8:1::7", "2001:db8:2::7"][index]);
+                lab.network.attach(host, nowhere, address, link());
+                lab.with(index, |host, _| host.addresses.push(address.into()));
+            }
+        }
+        let start = lab.network.now();
+        lab.start();
+        assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
+        assert!(lab.talks());
+        assert!(lab.peer(ALICE).selected.last().unwrap().path.remote.is_ipv4());
+        lab.peer(ALICE).writable_at.map(|at| at - start).unwrap()
+    };
+    let (with, without) = (took(true), took(false));
+    assert!(with <= without + Duration::from_millis(50), "{with:?} instead of {without:?}");
+}
+
 /// Both have IPv4 behind symmetric NATs, and IPv6 behind stateful firewalls.
 #[test]
 fn ipv6_is_the_way_where_ipv4_has_none() {
