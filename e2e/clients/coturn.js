@@ -42,8 +42,9 @@ export class Coturn {
     const coturn = new Coturn(lab.spawn(node, 'turnserver', ['-n', ...where, ...secret, ...files], { stdio: ['ignore', 'pipe', 'pipe'] }));
     const end = Date.now() + 10_000;
     for (const protocol of ['-t', '-u']) {
-      while (!(await lab.run(node, 'ss', ['-Hln', protocol, `sport = :${port}`])).trim()) {
-        if (Date.now() > end) throw new Error(`coturn does not listen:\n${coturn.log}`);
+      // Another one may listen at another address already.
+      while (!(await lab.run(node, 'ss', ['-Hln', protocol, 'src', `${address}:${port}`])).trim()) {
+        if (Date.now() > end || coturn.child.exitCode !== null) throw new Error(`coturn does not listen:\n${coturn.log}`);
         await sleep(20);
       }
     }

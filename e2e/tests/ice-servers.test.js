@@ -101,10 +101,10 @@ describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000
     /** @type {Coturn[]} */ let servers = [];
     before(async () => {
       await Promise.all([setNat(lab, 'r1', { kind: 'port' }), setNat(lab, 'r2', { kind: 'port' })]);
-      servers = await Promise.all([
-        Coturn.start(lab, 'server', { address, port: PORT, tls, alternate: `${second}:${PORT}` }),
-        Coturn.start(lab, 'server', { address: second, port: PORT, tls }),
-      ]);
+      servers = [
+        await Coturn.start(lab, 'server', { address: second, port: PORT, tls }),
+        await Coturn.start(lab, 'server', { address, port: PORT, tls, alternate: `${second}:${PORT}` }),
+      ];
     });
     after(() => Promise.all(servers.map((server) => server.stop())));
 
@@ -116,7 +116,9 @@ describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000
           ['ours', { role: 'controlling', addresses: [PEER.private1], servers: [turn(transport)], relayOnly: true, authority: tls.authority }, { lab, node: 'p1' }],
           ['pion', { role: 'controlled', addresses: [PEER.private1], servers: [stun] }, { lab, node: 'p2' }],
         );
-        await couple.meet();
+        await couple.meet().catch((error) => {
+          throw new Error(`${error.message}\n${servers.map(({ log }) => log.slice(-4000)).join('\n')}`);
+        });
         isOwnRelay(couple.one, transport, second);
       });
     }
