@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use columba_ice::{Config, Role, SelectedPair, ServerKind, State, TcpMode, Transport};
+use columba_ice::{AddressPolicy, Config, Role, SelectedPair, ServerKind, State, TcpMode, Transport};
 use columba_netsim::{Firewall, InterfaceId, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
@@ -32,6 +32,9 @@ struct Scenario {
     /// Whether an allocation may have been lost without its agent being able to say so.
     orphans: bool,
     moves: u8,
+    /// Whether NATs may forget. Two hosts with one user name behind one NAT can then come by each other's ports, and so by each other's
+    /// allocations, which the server cannot tell: with nothing but relays they have no other way.
+    flushes: bool,
     description: String,
 }
 
@@ -65,11 +68,18 @@ impl Scenario {
             TcpMode::SimultaneousOpen,
         ]);
         config.candidate_pool = u8::from(random.chance(0.3));
+        config.address_policy = *random.pick(&[
+            AddressPolicy::All,
+            AddressPolicy::All,
+            AddressPolicy::All,
+            AddressPolicy::DefaultRoute,
+            AddressPolicy::RelayOnly,
+        ]);
         // Candidates may come before descriptions, or long after.
         lab.delay = random.up_to(Duration::from_millis(400));
         lab.description_delay = random.chance(0.5).then(|| random.up_to(Duration::from_millis(400)));
         let disorder = if random.chance(0.5) { random.up_to(SECOND) } else { Duration::ZERO };
-        let mut description = format!("NETSIM_SEED={seed}:");
+        let mut description = format!("NETSIM_SEED={seed}: {:?}", config.address_policy);
         let mut links = Vec::new();
         let shared = random.chance(0.15).then(|| lab.add_home(behind("198.51.100.9", Nat::PORT)));
         for index in 0..2 {
@@ -102,7 +112,8 @@ impl Scenario {
         for (index, role) in roles.into_iter().enumerate() {
             lab.with(index, |host, _| host.agent.set_role(role));
         }
-        Self { lab, random, links, others, turn, orphans: false, moves: 0, description }
+        let flushes = shared.is_none() || config.address_policy != AddressPolicy::RelayOnly;
+        Self { lab, random, links, others, turn, orphans: false, moves: 0, flushes, description }
     }
 
     /// What is lost on both links together is up to 30 %.
@@ -225,7 +236,7 @@ impl Scenario {
             5 => self.lab.with(index, AgentHost::break_streams),
             _ => {
                 let routers = self.lab.routers.clone();
-                if !routers.is_empty() {
+                if self.flushes && !routers.is_empty() {
                     let router = *self.random.pick(&routers);
                     self.lab.network.flush_router(router);
                 }
