@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_ice::{
-    Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Credentials, Ecn, Event,
-    HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role, ServerKind, TAILROOM, TcpMode,
-    TcpType, Transport,
+    AddressPolicy, Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config,
+    Credentials, Ecn, Event, HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role,
+    ServerKind, TAILROOM, TcpMode, TcpType, Transport,
 };
 use columba_stun::attributes::{
     IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
@@ -83,6 +83,8 @@ pub(crate) fn agent(data: &[u8]) -> usize {
             server(ServerKind::Turn, Transport::Udp),
             server(ServerKind::Turn, Transport::Tcp),
         ],
+        candidate_pool: u8::from(mode & 8 != 0),
+        address_policy: if mode & 48 == 48 { AddressPolicy::RelayOnly } else { AddressPolicy::All },
         ..Config::default()
     };
     let now = start();
