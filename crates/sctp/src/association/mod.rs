@@ -287,9 +287,21 @@ impl Association {
     /// The next message of a stream. Reading opens the receive window, so that
     /// [`poll_transmit`](Self::poll_transmit) may have to say so to the peer; not reading closes it, and stops the peer.
     pub fn receive(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
-        let message = self.receiver.receive(stream)?;
-        self.stats.messages_received += 1;
+        let message = self.set_aside(stream)?;
+        self.release(message.payload.len());
         Some(message)
+    }
+
+    /// Takes the next message off a stream without reading it: the window stays closed by it, until it is
+    /// [`release`](Self::release)d.
+    pub(crate) fn set_aside(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
+        self.receiver.reassembly.set_aside(stream)
+    }
+
+    /// A message of so many bytes that was set aside has been read.
+    pub(crate) fn release(&mut self, length: usize) {
+        self.receiver.release(length);
+        self.stats.messages_received += 1;
     }
 
     /// How many bytes of a stream's messages have been queued and not been sent for the first time.

@@ -143,7 +143,7 @@ pub(super) struct Channel {
     partial: BytesMut,
     /// What it counts against [`Config::channel_memory`](crate::Config::channel_memory).
     pub(super) charge: usize,
-    /// What had arrived before the stream was given up, still to be read; bounded by the receive window.
+    /// What had arrived before the peer reset the stream or it was given up, still to be read; the receive window counts it.
     unread: VecDeque<(Ppid, Bytes)>,
 }
 
@@ -173,17 +173,24 @@ impl Channel {
 
     /// The next message as SCTP carried it.
     pub(super) fn next_message(&mut self, association: &mut Association) -> Option<(Ppid, Bytes)> {
-        if self.info.state == ChannelState::Closed {
-            return self.unread.pop_front();
+        if self.is_over() {
+            let (ppid, payload) = self.unread.pop_front()?;
+            association.release(payload.len());
+            return Some((ppid, payload));
         }
         let message = association.receive(self.stream()?)?;
         Some((message.ppid, message.payload))
     }
 
-    /// Takes over what is unread, so that the stream may be used again.
+    /// Whether what comes on the stream is no longer for this channel.
+    pub(super) fn is_over(&self) -> bool {
+        self.incoming_reset || self.info.state == ChannelState::Closed
+    }
+
+    /// Takes over what is unread, so that the stream may be used again. Once: what comes then is for the next channel.
     pub(super) fn keep_unread(&mut self, association: &mut Association) {
-        let Some(stream) = self.stream() else { return };
-        while let Some(message) = association.receive(stream) {
+        let Some(stream) = self.stream().filter(|_| !self.is_over()) else { return };
+        while let Some(message) = association.set_aside(stream) {
             self.unread.push_back((message.ppid, message.payload));
         }
     }

@@ -35,7 +35,7 @@ impl DataChannels {
                 }
                 Event::Readable(stream) => self.on_readable_stream(now, stream),
                 Event::IncomingReset(stream) => self.on_incoming_reset(now, stream),
-                Event::OutgoingReset(stream) => self.on_outgoing_reset(stream),
+                Event::OutgoingReset(stream) => self.on_outgoing_reset(now, stream),
                 Event::ResetRefused(stream) => self.on_reset_refused(stream),
                 Event::MessageTooLarge(stream) => {
                     if let Some(id) = self.by_stream.get(stream) {
@@ -66,6 +66,11 @@ impl DataChannels {
     }
 
     pub(super) fn on_readable_stream(&mut self, now: Instant, stream: StreamId) {
+        let holder = self.by_stream.get(stream).and_then(|id| self.channels.get(id));
+        if holder.is_some_and(|channel| channel.is_over()) {
+            // The peer uses the stream again, but its answer to our reset was lost: it will be repeated.
+            return;
+        }
         // DCEP is for us; what follows is for the owner.
         while self.association.next_ppid(stream) == Some(ppid::DCEP) {
             let Some(message) = self.association.receive(stream) else { break };
@@ -135,6 +140,7 @@ impl DataChannels {
     fn on_incoming_reset(&mut self, now: Instant, stream: StreamId) {
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.keep_unread(&mut self.association);
         channel.incoming_reset = true;
         let outgoing_reset = channel.outgoing_reset;
         if matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
@@ -146,12 +152,14 @@ impl DataChannels {
         }
     }
 
-    fn on_outgoing_reset(&mut self, stream: StreamId) {
+    fn on_outgoing_reset(&mut self, now: Instant, stream: StreamId) {
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.outgoing_reset = true;
         if channel.incoming_reset {
             self.finish(id);
+            // The peer knew before us, and may have opened the next channel.
+            self.on_readable_stream(now, stream);
         }
     }
 
@@ -182,8 +190,8 @@ impl DataChannels {
         if channel.info.state == ChannelState::Closed {
             return;
         }
-        channel.info.state = ChannelState::Closed;
         channel.keep_unread(&mut self.association);
+        channel.info.state = ChannelState::Closed;
         if let Some(stream) = channel.stream() {
             self.by_stream.remove(stream);
             let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;

@@ -41,30 +41,39 @@ impl Pair {
     /// Carries packets and lets timers expire for a second.
     fn run(&mut self) {
         let end = self.now + Duration::from_secs(1);
-        let mut buffer = [0; 2048];
         while self.now < end {
-            let mut moved = false;
-            for from in 0..2 {
-                while let Some(length) = self.ends[from].poll_transmit(self.now, &mut Unlimited, &mut buffer)
-                {
-                    (self.edit)(&mut buffer[..length]);
-                    moved = true;
-                    self.carried += 1;
-                    if self.drop_one == Some(self.carried) {
-                        continue;
-                    }
-                    if self.drop_every == 0 || !self.carried.is_multiple_of(self.drop_every) {
-                        self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
-                    }
+            if !self.carry() {
+                self.pass();
+            }
+        }
+    }
+
+    /// Carries what there is in both directions. Says whether there was something.
+    fn carry(&mut self) -> bool {
+        let mut buffer = [0; 2048];
+        let mut moved = false;
+        for from in 0..2 {
+            while let Some(length) = self.ends[from].poll_transmit(self.now, &mut Unlimited, &mut buffer) {
+                (self.edit)(&mut buffer[..length]);
+                moved = true;
+                self.carried += 1;
+                if self.drop_one == Some(self.carried) {
+                    continue;
+                }
+                if self.drop_every == 0 || !self.carried.is_multiple_of(self.drop_every) {
+                    self.ends[1 - from].handle_input(self.now, &buffer[..length], Ecn::NotMarked);
                 }
             }
-            if !moved {
-                self.now += Duration::from_millis(5);
-                for end in &mut self.ends {
-                    if end.poll_timeout().is_some_and(|at| at <= self.now) {
-                        end.handle_timeout(self.now);
-                    }
-                }
+        }
+        moved
+    }
+
+    /// Lets a little time pass.
+    fn pass(&mut self) {
+        self.now += Duration::from_millis(5);
+        for end in &mut self.ends {
+            if end.poll_timeout().is_some_and(|at| at <= self.now) {
+                end.handle_timeout(self.now);
             }
         }
     }
@@ -175,6 +184,80 @@ fn streams_are_used_again_after_both_directions_are_reset() {
             assert_eq!(pair.ends[end].channels().count(), 0, "round {round}");
         }
     }
+}
+
+/// Who opens a channel on a stream that it knows to be free may be ahead of the other side, which waits for an answer that was lost.
+#[test]
+fn a_stream_is_used_again_though_the_other_side_does_not_know_yet_that_it_is_free() {
+    for lost in 0..16 {
+        let mut pair = Pair::started(Config::default());
+        let first = pair.ends[0].open(pair.now, "first", ChannelInit::default()).unwrap();
+        pair.ends[0].send(pair.now, first, text("unread")).unwrap();
+        pair.run();
+        assert_eq!(pair.events(1).len(), 3, "connected, incoming, readable");
+        let theirs = pair.ends[1].channels().next().unwrap();
+        pair.ends[0].close(pair.now, first);
+        pair.drop_one = Some(pair.carried + lost);
+        let mut next = None;
+        while next.is_none() {
+            if !pair.carry() {
+                pair.pass();
+            }
+            if pair.events(0).contains(&ChannelEvent::Closed(first)) {
+                let id = pair.ends[0].open(pair.now, "next", ChannelInit::default()).unwrap();
+                pair.ends[0].send(pair.now, id, text("x")).unwrap();
+                next = Some(id);
+            }
+        }
+        for _ in 0..5 {
+            pair.run();
+        }
+        let events = pair.events(1);
+        let incoming = events.iter().find_map(|event| match event {
+            ChannelEvent::Incoming(id) => Some(*id),
+            _ => None,
+        });
+        let incoming = incoming.unwrap_or_else(|| panic!("{lost}: {events:?}"));
+        assert!(events.contains(&ChannelEvent::Closed(theirs)), "{lost}: {events:?}");
+        assert!(events.contains(&ChannelEvent::Readable(incoming)), "{lost}: {events:?}");
+        assert_eq!(pair.ends[1].receive(pair.now, theirs), Some(text("unread")), "{lost}");
+        assert_eq!(pair.ends[1].receive(pair.now, incoming), Some(text("x")), "{lost}");
+        assert_eq!(pair.ends[1].channel(incoming).unwrap().stream_id, Some(0));
+    }
+}
+
+#[test]
+fn what_closed_channels_leave_unread_closes_the_window() {
+    let window = 1 << 17;
+    let config = Config {
+        receive_window: window,
+        max_receive_window: window,
+        max_message_size: window / 4,
+        ..Config::default()
+    };
+    let mut pair = Pair::started(config);
+    let (channels, length) = (200, 1000);
+    for _ in 0..channels {
+        let id = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+        pair.ends[0].send(pair.now, id, Payload::Binary(vec![0; length].into())).unwrap();
+        pair.ends[0].close(pair.now, id);
+        pair.run();
+    }
+    let ids: Vec<_> = pair.ends[1].channels().collect();
+    let read = |pair: &mut Pair, ids: &[ChannelId]| -> usize {
+        let messages = ids.iter().filter_map(|id| pair.ends[1].receive(pair.now, *id));
+        messages.map(|message| message.len()).sum()
+    };
+    let before = read(&mut pair, &ids);
+    assert!(before > window / 2 && before <= window, "{before} of {window}");
+    // Whoever reads again gets the rest.
+    let mut after = before;
+    for _ in 0..60 {
+        pair.run();
+        let ids: Vec<_> = pair.ends[1].channels().collect();
+        after += read(&mut pair, &ids);
+    }
+    assert_eq!(after, channels * length);
 }
 
 #[test]

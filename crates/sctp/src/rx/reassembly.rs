@@ -168,8 +168,8 @@ impl Reassembly {
         stream.announce(data.stream)
     }
 
-    /// The next message of a stream.
-    pub(crate) fn receive(&mut self, id: StreamId) -> Option<ReceivedMessage> {
+    /// The next message of a stream, which counts as unread until it is [`release`](Self::release)d.
+    pub(crate) fn set_aside(&mut self, id: StreamId) -> Option<ReceivedMessage> {
         let stream = self.streams.get_mut(id)?;
         let message = stream.content.as_mut().and_then(|content| content.inbox.pop_front());
         let (Some((ppid, payload)), Some(content)) = (message, &mut stream.content) else {
@@ -177,10 +177,14 @@ impl Reassembly {
             return None;
         };
         content.inbox_bytes -= payload.len() + MESSAGE_OVERHEAD;
-        self.readable -= payload.len() + MESSAGE_OVERHEAD;
-        self.held -= payload.len() + MESSAGE_OVERHEAD;
         self.put_away(id);
         Some(ReceivedMessage { stream: id, ppid, payload })
+    }
+
+    /// A message of so many bytes has been read.
+    pub(crate) fn release(&mut self, length: usize) {
+        self.readable -= length + MESSAGE_OVERHEAD;
+        self.held -= length + MESSAGE_OVERHEAD;
     }
 
     /// What the next message of a stream is.

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Arrival, Notice, Reassembly, Tracker, Window};
 use crate::config::Config;
-use crate::message::ReceivedMessage;
-use crate::serial::{StreamId, Tsn};
+use crate::serial::Tsn;
 use crate::timers::{Timer, Timers};
 use crate::wire::{Data, ForwardTsn, Writer};
 
@@ -108,14 +107,13 @@ impl Receiver {
         self.reassembly.skip_unordered_until(forward.cumulative_tsn);
     }
 
-    /// The next message of a stream.
-    pub(crate) fn receive(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
-        let message = self.reassembly.receive(stream)?;
-        self.window.on_read(message.payload.len());
+    /// A message of so many bytes that was taken out of the reassembly has been read.
+    pub(crate) fn release(&mut self, length: usize) {
+        self.reassembly.release(length);
+        self.window.on_read(length);
         if self.window.should_announce(self.reassembly.held()) {
             self.ack = AckState::Due;
         }
-        Some(message)
     }
 
     /// The next SACK is not to wait.
