@@ -261,6 +261,30 @@ fn what_closed_channels_leave_unread_closes_the_window() {
 }
 
 #[test]
+fn messages_that_all_begin_at_once_and_are_larger_than_the_window_end() {
+    let window = 1 << 17;
+    let config = Config {
+        receive_window: window,
+        max_receive_window: window,
+        max_message_size: window / 2,
+        ..Config::default()
+    };
+    let mut pair = Pair::started(config);
+    let (channels, length) = (100, 8 << 10);
+    for _ in 0..channels {
+        let id = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+        pair.ends[0].send(pair.now, id, Payload::Binary(vec![0; length].into())).unwrap();
+    }
+    let mut read = 0;
+    for _ in 0..100 {
+        pair.run();
+        let ids: Vec<_> = pair.ends[1].channels().collect();
+        read += ids.iter().filter_map(|id| pair.ends[1].receive(pair.now, *id)).count();
+    }
+    assert_eq!(read, channels);
+}
+
+#[test]
 fn negotiated_channels_need_no_word() {
     let mut pair = Pair::started(Config::default());
     let init = ChannelInit { negotiated: Some(77), ..ChannelInit::default() };

@@ -45,12 +45,14 @@ pub(crate) struct SendQueue {
     /// Streams with something to send, the next one first. The key is what the scheduling makes it: an order of arrival, of
     /// turns, or of bytes by weight.
     ready: BinaryHeap<Reverse<(u64, StreamId)>>,
-    /// Without interleaving, the stream whose message has begun.
+    /// Where none takes turns, the stream whose message has begun.
     current: Option<StreamId>,
     /// The key of the stream that was served last.
     clock: u64,
     arrivals: u64,
     interleaved: bool,
+    /// The peer has little room left.
+    scarce: bool,
     /// The peer understands that a message which it has a part of is given up.
     gives_up: bool,
     queued: usize,
@@ -103,6 +105,7 @@ impl SendQueue {
             clock: 0,
             arrivals: 0,
             interleaved: false,
+            scarce: false,
             gives_up: false,
             queued: 0,
             low: VecDeque::new(),
@@ -115,6 +118,17 @@ impl SendQueue {
 
     pub(crate) fn set_gives_up(&mut self, gives_up: bool) {
         self.gives_up = gives_up;
+    }
+
+    /// Whether the peer's window is so short that messages that have all begun and cannot end might fill it for ever: then one is
+    /// sent to its end before another.
+    pub(crate) fn set_scarce(&mut self, scarce: bool) {
+        self.scarce = scarce;
+    }
+
+    /// Whether messages are sent a fragment of each in turn.
+    fn takes_turns(&self) -> bool {
+        self.interleaved && !self.scarce
     }
 
     /// Bytes that wait, over all streams.
@@ -183,12 +197,13 @@ impl SendQueue {
             if let Some(rest) = self.overdue_rest(now, id) {
                 return Some(rest);
             }
+            let takes_turns = self.takes_turns();
             let stream = self.streams.get_mut(id)?;
             let (_, message) = stream.messages.front()?;
             let left = message.payload.len() - stream.begun.map_or(0, |begun| begun.sent);
             // A message is not cut only to fill the rest of a packet.
             if left > room && room < full / 2 {
-                if self.interleaved || stream.begun.is_none() {
+                if takes_turns || stream.begun.is_none() {
                     self.yield_turn(id);
                 }
                 return None;
@@ -327,7 +342,7 @@ impl SendQueue {
     /// Accounts for a fragment, and lets others have their turn where they may.
     fn charge(&mut self, id: StreamId, bytes: usize, end: bool) {
         self.queued -= bytes;
-        let yields = end || self.interleaved;
+        let yields = end || self.takes_turns();
         let Some(stream) = self.streams.get_mut(id) else { return };
         match self.scheduling {
             Scheduling::FirstCome => {}

@@ -36,6 +36,8 @@ pub(crate) struct Sender {
     max_in_flight: usize,
     /// What the peer's last SACK said.
     peer_window: usize,
+    /// The most that the peer has ever said.
+    widest_window: usize,
     /// The last TSN that was sent when loss was found; the recovery ends when it is acknowledged.
     recovery: Option<Tsn>,
     /// The last TSN that was sent when a mark was answered; marks of what was sent before ask for nothing more.
@@ -81,6 +83,7 @@ impl Sender {
             suspicious: false,
             max_in_flight: config.max_in_flight,
             peer_window: 0,
+            widest_window: 0,
             recovery: None,
             marked_until: None,
             timed_out_at: None,
@@ -96,6 +99,7 @@ impl Sender {
     /// The handshake is done.
     pub(crate) fn start(&mut self, peer_window: u32, interleaved: bool, partial_reliability: bool) {
         self.peer_window = peer_window as usize;
+        self.widest_window = self.peer_window;
         self.interleaved = interleaved;
         self.partial_reliability = partial_reliability;
         self.queue.set_interleaved(interleaved);
@@ -177,6 +181,7 @@ impl Sender {
     ) -> Result<bool, NeverSent> {
         let Some(summary) = self.outstanding.on_sack(sack)? else { return Ok(false) };
         self.peer_window = sack.window as usize;
+        self.widest_window = self.widest_window.max(self.peer_window);
         if summary.acked > 0 {
             self.probing = false;
             self.delivery.on_acked(now, summary.acked);
@@ -483,6 +488,7 @@ impl Sender {
             if credit < full.min(room) && !self.outstanding.is_empty() {
                 room = room.min(credit);
             }
+            self.queue.set_scarce(credit < self.widest_window / 2);
             let Some(fragment) = self.queue.next_fragment(now, room, full) else { return };
             if fragment.payload.is_empty() {
                 let end = self.push_end(now, fragment);
