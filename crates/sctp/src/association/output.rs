@@ -107,11 +107,13 @@ impl Association {
             let round_trip = self.sender.round_trip.estimate();
             self.receiver.write_sack(now, writer, round_trip, &mut self.timers);
         }
+        // Before any data: whoever finds a control chunk behind it may abort (RFC 9260 section 6.10; usrsctp does). What is given
+        // up while data is written, the next packet tells.
+        self.sender.write_forward(now, writer, &mut self.timers);
         self.sender.write(now, writer, &mut self.timers);
         if self.sender.take_suspicion() {
             self.suspect_black_hole(now);
         }
-        self.sender.write_forward(now, writer, &mut self.timers);
     }
 
     fn write_control(&mut self, now: Instant, writer: &mut Writer<'_>) {

@@ -524,8 +524,11 @@ impl Sender {
         }
     }
 
-    /// Writes a FORWARD-TSN, if one is due.
+    /// Gives up what would go out again, but is overdue, and writes a FORWARD-TSN, if one is due.
     pub(crate) fn write_forward(&mut self, now: Instant, writer: &mut Writer<'_>, timers: &mut Timers) {
+        while let Some((tsn, _)) = self.outstanding.next_lost()
+            && self.give_up_if_overdue(now, tsn)
+        {}
         if !self.forward_due {
             return;
         }

@@ -86,6 +86,11 @@ impl Endpoint for Host {
         payload.resize(self.buffer, 0);
         let length = self.association.poll_transmit(now, &mut Unlimited, payload)?;
         payload.truncate(length);
+        assert!(
+            has_control_first(payload),
+            "RFC 9260 section 6.10: {:?}",
+            kinds(payload).collect::<Vec<_>>()
+        );
         if let Some(tap) = &mut self.tap {
             tap.push((now, payload.clone()));
         }
@@ -170,24 +175,40 @@ pub(crate) struct Sent {
     pub(crate) payload: Vec<u8>,
 }
 
-/// The chunks of a kind in a packet: flags and value.
-pub(crate) fn chunks(packet: &[u8], kinds: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
-    let (mut rest, mut found) = (&packet[12..], Vec::new());
-    while let [kind, flags, high, low, ..] = *rest {
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if kinds.contains(&kind) {
-            found.push((kind, flags, rest[4..length].to_vec()));
-        }
+/// The chunks of a packet, with their headers.
+fn all_chunks(packet: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = &packet[12..];
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]));
+        let chunk = &rest[..length];
         rest = &rest[length.next_multiple_of(4).min(rest.len())..];
-    }
-    found
+        Some(chunk)
+    })
+}
+
+fn kinds(packet: &[u8]) -> impl Iterator<Item = u8> {
+    all_chunks(packet).map(|chunk| chunk[0])
+}
+
+/// Whether no control chunk stands behind user data.
+fn has_control_first(packet: &[u8]) -> bool {
+    kinds(packet).is_sorted_by_key(|kind| DATA_KINDS.contains(&kind))
+}
+
+/// DATA and I-DATA.
+const DATA_KINDS: [u8; 2] = [0, 64];
+
+/// The chunks of some kinds in a packet: kind, flags and value.
+pub(crate) fn chunks(packet: &[u8], kinds: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
+    let wanted = all_chunks(packet).filter(|chunk| kinds.contains(&chunk[0]));
+    wanted.map(|chunk| (chunk[0], chunk[1], chunk[4..].to_vec())).collect()
 }
 
 /// The user data that was sent.
 pub(crate) fn data(tap: &[(Instant, Vec<u8>)]) -> Vec<Sent> {
     let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     tap.iter()
-        .flat_map(|(at, packet)| chunks(packet, &[0, 64]).into_iter().map(move |chunk| (*at, chunk)))
+        .flat_map(|(at, packet)| chunks(packet, &DATA_KINDS).into_iter().map(move |chunk| (*at, chunk)))
         .map(|(at, (kind, flags, value))| {
             let stream = u16::from_be_bytes([value[4], value[5]]);
             let interleaved = kind == 64;
