@@ -12,8 +12,8 @@ const MESSAGE = 1 << 16;
 const PATIENCE = 60_000;
 const PATIENCE_PER_MB = 1000;
 
-/** Words that follow messages which may be lost, and milliseconds in which what is under way arrives. */
-const MANY_WORDS = 5;
+/** Milliseconds after which a word that may be lost is said again, and in which what is under way arrives. */
+const AGAIN = 100;
 const STRAGGLERS = 200;
 
 let count = 0;
@@ -146,9 +146,9 @@ export async function everyKindWithLosses(pair, messages) {
     const [sender, receiver] = pair;
     sender.command({ do: 'send', label, ...messages });
     const sent = await sender.until('sent', { label });
-    // What is said here is behind everything, and comes for certain, because there are many of it.
-    for (let time = 0; time < MANY_WORDS; time++) sender.command({ do: 'send', label, text: 'last' });
-    await receiver.until('said', { label, text: 'last' });
+    // What is said here is behind everything, and comes for certain, because it is said until it is heard.
+    const saying = setInterval(() => sender.command({ do: 'send', label, text: 'last' }), AGAIN);
+    await receiver.until('said', { label, text: 'last' }).finally(() => clearInterval(saying));
     const isTriedOnce = 'maxRetransmits' in kind && kind.maxRetransmits === 0;
     // Out of order, a message may come after the words: the last try of one waits for a timer that has been doubled before.
     if (!isTriedOnce) {
