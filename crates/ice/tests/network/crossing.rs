@@ -10,6 +10,7 @@ use columba_netsim::{Firewall, Link, Nat, Router};
 
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers, with_stun};
 use crate::meeting::behind;
+use crate::tcp::lasts_and_is_released;
 
 const SECOND: Duration = Duration::from_secs(1);
 const OUTER: [&str; 2] = ["198.51.100.1", "198.51.100.2"];
@@ -49,15 +50,7 @@ fn two_walls_are_passed_where_nats_keep_a_port_for_all_destinations() {
     for (seed, (one, two)) in kinds.iter().flat_map(|one| kinds.map(|two| (*one, two))).enumerate() {
         let mut lab = walled([one, two], &crossing(), seed as u64);
         connects_over_tcp(&mut lab);
-        // An hour of consent, over one connection: those to the server are not needed any more.
-        lab.run_for(SECOND * 3600);
-        assert!(lab.connected() && lab.talks());
-        assert!(lab.both(|host| host.paths.len() == 1), "{one:?} {two:?}");
-        for index in [ALICE, BOB] {
-            lab.with(index, |host, now| host.agent.close(now));
-        }
-        lab.run_for(SECOND);
-        assert!(lab.both(|host| host.paths.is_empty() && host.listeners == 0));
+        lasts_and_is_released(&mut lab);
     }
 }
 

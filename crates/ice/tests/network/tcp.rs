@@ -43,6 +43,18 @@ fn transports(lab: &Lab) -> [Option<Transport>; 2] {
     [ALICE, BOB].map(|index| lab.peer(index).selected.last().map(|pair| pair.path.transport))
 }
 
+/// An hour of consent over one connection; then, after the end, nothing is left.
+pub(crate) fn lasts_and_is_released(lab: &mut Lab) {
+    lab.run_for(SECOND * 3600);
+    assert!(lab.connected() && lab.talks());
+    assert!(lab.both(|host| host.paths.len() == 1), "one connection is left");
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| host.agent.close(now));
+    }
+    lab.run_for(SECOND);
+    assert!(lab.both(|host| host.paths.is_empty() && host.listeners == 0 && host.sockets == 0));
+}
+
 #[test]
 fn where_no_datagram_passes_a_connection_does() {
     let mut lab = walled([with_stun(), with_stun()], 1);
@@ -59,15 +71,7 @@ fn where_no_datagram_passes_a_connection_does() {
     assert_eq!(pair.remote.transport, CandidateTransport::Tcp(TcpType::Active));
     assert_eq!(pair.remote.kind, CandidateKind::PeerReflexive);
     assert_ne!(pair.remote.port, 9);
-    // An hour of consent.
-    lab.run_for(SECOND * 3600);
-    assert!(lab.connected() && lab.talks());
-    assert!(lab.both(|host| host.paths.len() == 1), "one connection is left");
-    for index in [ALICE, BOB] {
-        lab.with(index, |host, now| host.agent.close(now));
-    }
-    lab.run_for(SECOND);
-    assert!(lab.both(|host| host.paths.is_empty() && host.listeners == 0 && host.sockets == 0));
+    lasts_and_is_released(&mut lab);
 }
 
 #[test]

@@ -226,16 +226,15 @@ fn a_stream_is_used_again_though_the_other_side_does_not_know_yet_that_it_is_fre
     }
 }
 
+/// A window that does not grow.
+fn narrow(window: usize, max_message_size: usize) -> Config {
+    Config { receive_window: window, max_receive_window: window, max_message_size, ..Config::default() }
+}
+
 #[test]
 fn what_closed_channels_leave_unread_closes_the_window() {
     let window = 1 << 17;
-    let config = Config {
-        receive_window: window,
-        max_receive_window: window,
-        max_message_size: window / 4,
-        ..Config::default()
-    };
-    let mut pair = Pair::started(config);
+    let mut pair = Pair::started(narrow(window, window / 4));
     let (channels, length) = (200, 1000);
     for _ in 0..channels {
         let id = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
@@ -263,13 +262,7 @@ fn what_closed_channels_leave_unread_closes_the_window() {
 #[test]
 fn messages_that_all_begin_at_once_and_are_larger_than_the_window_end() {
     let window = 1 << 17;
-    let config = Config {
-        receive_window: window,
-        max_receive_window: window,
-        max_message_size: window / 2,
-        ..Config::default()
-    };
-    let mut pair = Pair::started(config);
+    let mut pair = Pair::started(narrow(window, window / 2));
     let (channels, length) = (100, 8 << 10);
     for _ in 0..channels {
         let id = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
