@@ -30,8 +30,9 @@ const MIN_RTO: Duration = Duration::from_millis(100);
 /// A check to the other side's relay is repeated once so soon: it may have been faster than the permission to let it in.
 const RELAY_REPETITION: Duration = Duration::from_millis(100);
 
-/// How long a pair is checked again on which no answer has come although the other side's checks did.
-const ONE_WAY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a pair is checked again that has failed before: no answer came although the other side's checks did, or it was to stand in for
+/// one that seemed dead.
+const ANOTHER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Local candidates discovered by checks from one base, at most: a peer that lies about addresses makes no more.
 const MAX_DISCOVERED: usize = 8;
@@ -162,8 +163,8 @@ impl Agent {
         if is_tcp && self.path_of(base, remote).is_none() {
             return self.connect(now, id);
         }
-        let timeout = match pair.one_way {
-            Some(_) => ONE_WAY_TIMEOUT,
+        let timeout = match pair.one_way.or(pair.retried) {
+            Some(_) => ANOTHER_TIMEOUT,
             None => self.config.timings.check_timeout,
         };
         let kind = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
@@ -368,6 +369,7 @@ impl Agent {
         pair.seen_as = seen_as.or(Some(pair.local));
         pair.answered = Some(now);
         pair.one_way = None;
+        pair.retried = None;
         pair.silent_since = None;
         pair.missed = 0;
         // One that was nominated while it seemed silent is as good again.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::checks::MIN_PACING;
 use super::pairs::{Pair, PairId};
 use super::{Agent, Base};
 use crate::event::{Event, Role};
@@ -39,6 +40,9 @@ const INQUIRY: Duration = Duration::from_millis(1400);
 /// Overlapping questions keep at least this distance.
 const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
 
+/// A pair that has failed is not tried again within this time, however often the one in use seems dead.
+const RETRIAL: Duration = Duration::from_secs(60);
+
 /// So many missed checks, and silence since the first of them, make a path dead.
 const MISSED: u32 = 3;
 
@@ -46,7 +50,7 @@ const MISSED: u32 = 3;
 pub(super) enum Hope {
     /// Another pair that works.
     Other,
-    /// One that has missed a check, which may have been lost: until then it can tell.
+    /// One that has missed a check, which may have been lost, or has not answered any yet: until then it can tell.
     Until(Instant),
     None,
 }
@@ -130,6 +134,7 @@ impl Agent {
             if first && in_use {
                 // To ask them only after the first miss would take too long.
                 self.ask_others(now, id, component);
+                self.try_others(now, component);
             }
         }
     }
@@ -154,6 +159,44 @@ impl Agent {
                 other.next_check = Some(now);
             }
         }
+    }
+
+    /// What carries the data seems dead: all that might stand in for it is checked now, and what has failed before once more.
+    pub(super) fn try_others(&mut self, now: Instant, component: u8) {
+        let number = self.session().number;
+        let mut pending = Vec::new();
+        for pair in self.pairs.values_mut() {
+            // Connections have a time of their own.
+            if pair.session != number || pair.component != component || matches!(pair.base, Base::Tcp(_)) {
+                continue;
+            }
+            let rested = |at: Instant| now.saturating_duration_since(at) >= RETRIAL;
+            match pair.state {
+                PairState::InProgress => pending.push(pair.id),
+                PairState::Frozen => pair.state = PairState::Waiting,
+                PairState::Failed if pair.one_way.max(pair.retried).is_none_or(rested) => {
+                    pair.retried = Some(now);
+                    pair.state = PairState::Waiting;
+                }
+                _ => {}
+            }
+        }
+        for id in pending {
+            self.repeat_now(now, id);
+        }
+        self.burst = self.config.timings.burst;
+        self.timers.pace.get_or_insert(now + MIN_PACING);
+    }
+
+    /// Whether a check is under way, or about to be, that may yet find another path.
+    pub(super) fn is_trying(&self, component: u8) -> bool {
+        let number = self.session().number;
+        self.pairs.values().any(|pair| {
+            pair.session == number
+                && pair.component == component
+                && pair.is_pending()
+                && !matches!(pair.base, Base::Tcp(_))
+        })
     }
 
     /// A consent check was answered.
@@ -231,6 +274,7 @@ impl Agent {
         }
         if in_use && first {
             self.ask_others(now, id, component);
+            self.try_others(now, component);
         }
     }
 
@@ -260,10 +304,11 @@ impl Agent {
                 && pair.component == dead.component
                 && pair.is_valid()
         });
-        let Some(fewest) = others.map(|pair| pair.missed).min() else { return Hope::None };
+        let fewest = others.map(|pair| pair.missed).min();
+        let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying(dead.component);
         match dead.silent_since.map(|since| since + INQUIRY).filter(|until| *until > now) {
-            _ if fewest == 0 => Hope::Other,
-            Some(until) if fewest < MISSED => Hope::Until(until),
+            _ if fewest == Some(0) => Hope::Other,
+            Some(until) if is_open => Hope::Until(until),
             _ => Hope::None,
         }
     }

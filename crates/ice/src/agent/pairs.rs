@@ -52,6 +52,8 @@ pub(super) struct Pair {
     pub(super) answered: Option<Instant>,
     /// When a check last failed although the other side's came through all the while.
     pub(super) one_way: Option<Instant>,
+    /// When it was last checked once more although it had failed, because the pair in use seemed dead.
+    pub(super) retried: Option<Instant>,
     /// The way to the relay's server is another one, on which no check has been answered yet.
     pub(super) rerouted: bool,
     /// Since when checks go unanswered, and how many.
@@ -200,6 +202,7 @@ impl Agent {
             questions: 0,
             answered: None,
             one_way: None,
+            retried: None,
             rerouted: false,
             silent_since: None,
             missed: 0,

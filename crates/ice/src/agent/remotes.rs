@@ -125,11 +125,17 @@ impl Agent {
             self.find_remote(session, candidate.component, candidate.transport, address)
         {
             if known.candidate.kind == CandidateKind::PeerReflexive {
-                // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are.
+                // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are. A discovered one has pairs
+                // only with those local candidates where its checks have come; now it gets the others.
+                for pair in self.pairs.values_mut().filter(|pair| pair.remote == id) {
+                    pair.foundation.1 = candidate.foundation.clone();
+                }
                 if let Some(known) = self.remotes.get_mut(&id) {
                     known.candidate = candidate;
                 }
                 self.reprioritize();
+                self.pair_remote(now, id);
+                self.bridge_families(now);
             }
             return;
         }

@@ -240,7 +240,7 @@ impl Agent {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         match pair.state {
             PairState::Succeeded => {}
-            PairState::InProgress => self.repeat_now(now, id),
+            PairState::InProgress => self.answer_prompt(now, id),
             PairState::Failed
                 if pair.one_way.is_some_and(|at| now.saturating_duration_since(at) < REVIVAL) => {}
             PairState::Frozen | PairState::Waiting | PairState::Failed => {

@@ -1,11 +1,14 @@
 //! The state, in the W3C's sense, and when time alone changes it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Agent;
 use super::consent::Hope;
 use super::pairs::Pair;
 use crate::event::{Event, GatheringState, State};
+
+/// How long other pairs are tried, where the one in use is gone all at once, before a restart is asked for.
+const TRIAL: Duration = Duration::from_millis(500);
 
 impl Agent {
     pub(super) fn set_state(&mut self, state: State) {
@@ -67,7 +70,7 @@ impl Agent {
         let number = session.number;
         let pending = self.pairs.values().any(|pair| pair.session == number && pair.is_pending());
         if session.connected {
-            let lost = *self.session_mut().lost_since.get_or_insert(now);
+            let lost = self.session().lost_since.unwrap_or_else(|| self.lose_path(now));
             let failed = lost + timings.failed_timeout;
             return if now >= failed { (State::Failed, None) } else { (State::Disconnected, Some(failed)) };
         }
@@ -88,6 +91,21 @@ impl Agent {
         (state, (now < patience).then_some(patience))
     }
 
+    /// Nothing works any more, all at once: whatever might is checked now.
+    fn lose_path(&mut self, now: Instant) -> Instant {
+        self.session_mut().lost_since = Some(now);
+        for component in self.lost_components() {
+            self.try_others(now, component);
+        }
+        now
+    }
+
+    /// The components that have no path.
+    fn lost_components(&self) -> Vec<u8> {
+        let components = 1..=self.config.components.max(1);
+        components.filter(|component| self.active[usize::from(*component) - 1].is_none()).collect()
+    }
+
     /// Whether each component has a path of this generation.
     fn has_valid_pairs(&self) -> bool {
         let number = self.session().number;
@@ -100,7 +118,9 @@ impl Agent {
 
     fn connected_state(&self) -> State {
         let session = self.session();
-        let pending = self.pairs.values().any(|pair| pair.session == session.number && pair.is_pending());
+        // To try once more what has failed is nothing that was left to be done.
+        let is_pending = |pair: &Pair| pair.is_pending() && pair.retried.is_none();
+        let pending = self.pairs.values().any(|pair| pair.session == session.number && is_pending(pair));
         let complete =
             session.is_selected() && session.ended && !pending && self.gathering == GatheringState::Complete;
         if complete { State::Completed } else { State::Connected }
@@ -112,9 +132,11 @@ impl Agent {
 
     /// A dead path is left by renomination; where that was not negotiated, or nothing else works, a restart is asked for.
     fn look_for_dead_path(&mut self, now: Instant) {
-        let lost = self.session().lost_since.is_some();
+        let lost = self.session().lost_since;
         let renomination = self.config.renomination && self.session().renomination();
         let reconnecting = self.session().reconnecting_until.filter(|until| *until > now);
+        let trying = lost.map(|at| at + TRIAL).filter(|until| *until > now);
+        let trying = trying.filter(|_| self.lost_components().into_iter().all(|one| self.is_trying(one)));
         let (mut hopeless, mut open) = (false, None);
         for dead in self.active_pairs().filter(|pair| self.is_dead(pair, now)) {
             match self.hope(dead, now) {
@@ -123,12 +145,14 @@ impl Agent {
                 _ => hopeless = true,
             }
         }
-        if let Some(until) = reconnecting.filter(|_| lost) {
+        let until = match lost {
+            Some(_) => reconnecting.max(trying),
+            None => open.filter(|_| !hopeless),
+        };
+        if let Some(until) = until {
             self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
-        } else if lost || hopeless {
+        } else if lost.is_some() || hopeless {
             self.ask_for_restart();
-        } else if let Some(until) = open {
-            self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
         }
     }
 }

@@ -139,6 +139,11 @@ impl Transaction {
         reprieved
     }
 
+    /// Whether a repetition now would be more than the last one again. TCP repeats by itself (RFC 6544 §7.1).
+    fn may_be_repeated(&self, now: Instant) -> bool {
+        !matches!(self.base, Base::Tcp(_)) && now.saturating_duration_since(self.last) >= RECENT
+    }
+
     /// The bytes of a repetition, and when the next is due.
     fn repeat(&mut self, now: Instant) -> Box<[u8]> {
         self.sent += 1;
@@ -196,18 +201,21 @@ impl Agent {
     }
 
     /// The other side's check has come through: what kept this side's out may be gone.
+    pub(super) fn answer_prompt(&mut self, now: Instant, pair: PairId) {
+        let check = self.pairs.get(&pair).and_then(|pair| pair.check);
+        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
+        if let Some(transaction) = transaction.filter(|one| one.prompts < MAX_PROMPTS) {
+            transaction.prompts += u32::from(transaction.may_be_repeated(now));
+            self.repeat_now(now, pair);
+        }
+    }
+
+    /// Repeats the check under way, and does so again as in its beginning: repetitions are worth while now.
     pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
         let check = self.pairs.get(&pair).and_then(|pair| pair.check);
         let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);
-        let Some(transaction) = check.and_then(|id| self.transactions.get_mut(&id)) else { return };
-        if matches!(transaction.base, Base::Tcp(_))
-            || transaction.prompts >= MAX_PROMPTS
-            || now.saturating_duration_since(transaction.last) < RECENT
-        {
-            return;
-        }
-        transaction.prompts += 1;
-        // The path is open, so that repetitions are worth while again.
+        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
+        let Some(transaction) = transaction.filter(|one| one.may_be_repeated(now)) else { return };
         (transaction.rto, transaction.quick) = (rto, quick);
         let bytes = transaction.repeat(now);
         let (base, remote) = (transaction.base, transaction.remote);

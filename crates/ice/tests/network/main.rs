@@ -3,6 +3,7 @@
 mod candidates;
 mod components;
 mod crossing;
+mod failover;
 mod hostile;
 mod keeping;
 mod lab;
