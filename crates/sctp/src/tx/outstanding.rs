@@ -321,15 +321,26 @@ impl Outstanding {
         self.in_flight = 0;
     }
 
-    /// The timeout was spurious: what has not been sent again since is on its way after all.
-    pub(crate) fn revive_lost(&mut self) {
+    /// The timeout was spurious: what has not been sent again since is on its way after all. Gives those that had been sent more
+    /// than once before, and when.
+    pub(crate) fn revive_lost(&mut self) -> Vec<(Instant, Tsn)> {
+        let mut resent = Vec::new();
         for tsn in std::mem::take(&mut self.lost) {
             let index = tsn.since(self.base) as usize;
             if let Some(sent) = self.chunks.get_mut(index).filter(|sent| sent.state == SentState::Lost) {
                 sent.state = SentState::InFlight;
                 self.in_flight += sent.wire_length(self.interleaved);
+                if sent.transmissions > 1 {
+                    resent.push((sent.sent_at, tsn));
+                }
             }
         }
+        resent
+    }
+
+    /// How often the first chunk that is not acknowledged for good was sent.
+    pub(crate) fn transmissions_of_first(&self) -> Option<u16> {
+        self.chunks.front().map(|sent| sent.transmissions)
     }
 
     /// The last chunk that is not acknowledged: what a tail-loss probe sends.

@@ -50,6 +50,16 @@ impl Rack {
         self.resent.clear();
     }
 
+    /// The timer was wrong: what it took for lost is on its way after all, and may be lost all the same. The first of it all, and
+    /// what of it was sent more than once, which is older than whatever has been sent again since.
+    pub(crate) fn on_revived(&mut self, base: Tsn, mut resent: Vec<(Instant, Tsn)>) {
+        self.cursor = base;
+        resent.sort_by_key(|(sent_at, _)| *sent_at);
+        for entry in resent.into_iter().rev() {
+            self.resent.push_front(entry);
+        }
+    }
+
     /// A recovery has ended.
     pub(crate) fn on_recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);

@@ -211,7 +211,10 @@ impl Sender {
             timers.stop(Timer::TailLossProbe);
             timers.stop(Timer::Reordering);
         } else if summary.advanced || summary.acked > 0 {
-            timers.set(Timer::Retransmission, now + self.round_trip.rto());
+            // Only for the earliest chunk (RFC 9260 section 6.3.2, rule R3): it waits, whatever arrives behind it.
+            if summary.advanced || !timers.is_set(Timer::Retransmission) {
+                timers.set(Timer::Retransmission, now + self.round_trip.rto());
+            }
             self.arm_probe(now, timers);
         }
         Ok(true)
@@ -243,7 +246,8 @@ impl Sender {
         let (Some(timed_out_at), Some(newest)) = (self.timed_out_at, newest) else { return };
         self.timed_out_at = None;
         if revived && newest.sent_at < timed_out_at {
-            self.outstanding.revive_lost();
+            let resent = self.outstanding.revive_lost();
+            self.rack.on_revived(self.outstanding.base(), resent);
             self.controller.on_spurious_timeout();
         }
     }
@@ -338,6 +342,7 @@ impl Sender {
             return false;
         }
         self.note_idle(now);
+        let first = self.outstanding.transmissions_of_first();
         self.write_lost(now, writer, free.is_some());
         if free != Some(FreePacket::Retransmit) || writer.len() == before {
             self.write_new(now, writer, free.is_some());
@@ -356,7 +361,8 @@ impl Sender {
         self.peak_in_flight[1] = self.peak_in_flight[1].max(in_flight);
         self.last_sent = Some(now);
         self.pacer.sent(written + PACKET_HEADER);
-        if !timers.is_set(Timer::Retransmission) || free == Some(FreePacket::Retransmit) {
+        let first_again = self.outstanding.transmissions_of_first() != first;
+        if !timers.is_set(Timer::Retransmission) || free == Some(FreePacket::Retransmit) || first_again {
             timers.set(Timer::Retransmission, now + self.round_trip.rto());
         }
         self.arm_probe(now, timers);

@@ -3,6 +3,7 @@
 mod chunks;
 mod handshake;
 mod hostile;
+mod losses;
 mod shutdown;
 mod transport;
 
