@@ -16,6 +16,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 
+/// The server gives those who are still there 5 s.
+const LESS_THAN_A_DRAIN: Duration = Duration::from_secs(4);
+
 /// A STUN Binding request (RFC 8489 §5) without attributes.
 const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
@@ -92,7 +95,7 @@ fn sigterm_tells_everybody_and_ends_in_time() {
     assert!(told.is_some());
     assert!(events.next().is_none(), "the stream ends");
     assert_eq!(hear_close(&mut socket).0, 1001);
-    assert_eq!(server.exit_within(Duration::from_secs(10)), Some(0));
+    assert_eq!(server.exit_within(PATIENCE), Some(0));
 }
 
 #[test]
@@ -110,11 +113,11 @@ fn a_poll_is_ended_too_and_an_idle_server_is_gone_at_once() {
     server.signal(Signal::INT);
     let answer = Answer::read(stream);
     assert_eq!(answer.json()[0]["type"], "going-away");
-    assert_eq!(server.exit_within(Duration::from_secs(10)), Some(0));
+    assert_eq!(server.exit_within(PATIENCE), Some(0));
 
     let mut idle = Server::start(&[]);
     idle.signal(Signal::TERM);
-    assert_eq!(idle.exit_within(Duration::from_secs(2)), Some(0));
+    assert_eq!(idle.exit_within(LESS_THAN_A_DRAIN), Some(0));
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn a_second_signal_ends_at_once() {
     server.signal(Signal::TERM);
     assert_eq!(hear(&mut socket)["type"], "going-away");
     server.signal(Signal::TERM);
-    assert_eq!(server.exit_within(Duration::from_millis(1500)), Some(0));
+    assert_eq!(server.exit_within(LESS_THAN_A_DRAIN), Some(0));
 }
 
 #[test]

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use columba::signaling::{SignalingChannel, SignalingOptions};
 use columba::{
     Configuration, DataChannelInit, Event, Events, IceServer, Message, PeerConnection, PeerConnectionState,
@@ -86,8 +84,7 @@ async fn echo(
         assert_eq!(echo, Some(Message::from(vec![number; 64 << 10])), "{number}");
     }
     assert_eq!(caller.connection_state(), PeerConnectionState::Connected);
-    let closing = timeout(Duration::from_secs(5), async { tokio::join!(caller.close(), callee.close()) });
-    closing.await.expect("both close");
+    soon("both close", async { tokio::join!(caller.close(), callee.close()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Server, hear, hear_close, say, text};
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, hear, hear_close, say, text};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -160,13 +162,17 @@ fn a_frame_too_large_to_be_read_ends_the_connection() {
 
 #[test]
 fn whoever_says_nothing_is_sent_away() {
-    let server =
-        Server::start(&["--join-timeout", "1500ms", "--ping-interval", "200ms", "--idle-timeout", "500ms"]);
+    let server = Server::start(&["--join-timeout", "2s", "--ping-interval", "200ms", "--idle-timeout", "1s"]);
     let mut silent = server.websocket();
     assert_eq!(hear_close(&mut silent).1, "join-timeout");
     let (mut idle, _) = join(&server, "meeting");
-    // Reading would answer the ping frames, so the close must be waiting when the reading begins.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // Reading would answer the ping frames, so the end must be decided when the reading begins.
+    let decided = "columba_signal_errors_total{code=\"idle-timeout\"} 1\n";
+    let deadline = Instant::now() + PATIENCE;
+    while !server.request("GET /metrics", "").body.contains(decided) {
+        assert!(Instant::now() < deadline, "whoever says nothing is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let (_, reason, last) = hear_close(&mut idle);
     assert_eq!(reason, "idle-timeout");
     assert_eq!(last.unwrap()["code"], "idle-timeout");

@@ -110,6 +110,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn last_words_arrive_though_nobody_reads_the_client_out() {
         for _ in 0..20 {
@@ -125,10 +127,10 @@ mod tests {
             assert_eq!(is_closed.try_recv(), Err(mpsc::TryRecvError::Empty));
             let _ = client.write_all(&[2; 100_000]).await;
             let mut said = String::new();
-            timeout(Duration::from_secs(5), client.read_to_string(&mut said)).await.unwrap().unwrap();
+            timeout(PATIENCE, client.read_to_string(&mut said)).await.unwrap().unwrap();
             assert_eq!(said, "too much");
             drop(client);
-            let gone = tokio::task::spawn_blocking(move || is_closed.recv_timeout(Duration::from_secs(5)));
+            let gone = tokio::task::spawn_blocking(move || is_closed.recv_timeout(PATIENCE));
             assert_eq!(gone.await.unwrap(), Err(mpsc::RecvTimeoutError::Disconnected));
         }
     }

@@ -86,8 +86,6 @@ async fn receive<'a>(group: Option<&Group>, buffer: &'a mut [u8]) -> &'a [u8] {
 mod tests {
     use super::*;
 
-    const NAME: &str = "0b3b6f5c-1d2f-4e5a-8f00-3a2f6f1c9d11.local";
-
     #[tokio::test]
     async fn a_responder_on_the_network_is_heard() {
         let interfaces = if_addrs::get_if_addrs().unwrap();
@@ -96,12 +94,14 @@ mod tests {
             return;
         }
         let address: IpAddr = "192.0.2.7".parse().unwrap();
+        // Another run of this test on the same network must not answer.
+        let name: Arc<str> = format!("{:08x}-1d2f-4e5a-8f00-3a2f6f1c9d11.local", std::process::id()).into();
         let responder = Responder::default();
-        responder.publish(NAME.into(), address);
+        responder.publish(name.clone(), address);
         let respond = tokio::spawn(responder.clone().run());
-        assert_eq!(resolve(NAME.into()).await, [address]);
+        assert_eq!(resolve(name.clone()).await, [address]);
         respond.abort();
         assert!(respond.await.is_err());
-        assert_eq!(resolve(NAME.into()).await, Vec::<IpAddr>::new(), "nobody answers for it any more");
+        assert_eq!(resolve(name).await, Vec::<IpAddr>::new(), "nobody answers for it any more");
     }
 }
