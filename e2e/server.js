@@ -1,12 +1,15 @@
 // Starting the program `columba serve`, in a node of the laboratory or here, and ending it.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stop } from './lab/shell.js';
+import { PATIENCE } from './patience.js';
 
 const TOP = fileURLToPath(new URL('..', import.meta.url));
 
@@ -104,19 +107,41 @@ export class Server {
   }
 }
 
-/** A TCP port that nobody has, also free for UDP as far as one can know. */
+/** Ports that nobody gets who asks for any, and that browsers go to: while the server is away, nobody takes its place by chance. */
+const [FIRST_PORT, LAST_PORT] = [11_000, 30_000];
+
+/** A port that nobody has, of TCP or of UDP. */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    const server = createServer();
+    const socket = createSocket('udp4');
+    try {
+      server.listen(port, '127.0.0.1');
+      await once(server, 'listening');
+      socket.bind(port, '127.0.0.1');
+      await once(socket, 'listening');
+      return port;
+    } catch {
+      // Somebody has it.
+    } finally {
+      await Promise.all([server, socket].map((each) => new Promise((resolve) => close(each, resolve))));
+    }
+  }
+}
+
+/** @param {{close: (done: () => void) => unknown}} what @param {(value?: unknown) => void} done */
+function close(what, done) {
+  try {
+    what.close(() => done());
+  } catch {
+    done(); // it was never open
+  }
 }
 
 /** @param {string} url */
 async function untilHealthy(url) {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + PATIENCE;
   for (;;) {
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(2000) });
@@ -124,7 +149,7 @@ async function untilHealthy(url) {
     } catch {
       // Not yet listening.
     }
-    if (Date.now() > end) throw new Error(`nothing healthy at ${url} within 10 s`);
+    if (Date.now() > end) throw new Error(`nothing healthy at ${url} within ${PATIENCE} ms`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

@@ -1,8 +1,7 @@
 // The call page as a person uses it, through the hooks that web/README.md promises; what the connections do is read
 // from the browser's own statistics and from the pixels of the videos.
 
-/** How long a step of a call may take. */
-const PATIENCE = 15_000;
+import { PATIENCE } from '../patience.js';
 
 /**
  * @typedef {object} OpenOptions
@@ -35,8 +34,8 @@ export class CallPage {
     this.label = label;
     page.on('request', (request) => this.requests.push(`${request.method()} ${request.url()}`));
     page.on('pageerror', (error) => {
-      // Firefox reports a server that is away here too; nobody can catch that.
-      if (!/can.t establish a connection|interrupted while the page was loading/.test(String(error))) this.faults.push(String(error));
+      // Firefox reports a server that is away here too, and a connection that is tried anew; nobody can catch that.
+      if (!/can.t establish a connection|interrupted while the page was loading|ICE failed, see about:webrtc/.test(String(error))) this.faults.push(String(error));
     });
   }
 
@@ -77,17 +76,14 @@ export class CallPage {
     });
   }
 
-  /** Waits until exactly so many peers are there and connected. @param {number} count */
+  /** Waits until exactly so many peers are there and connected, if not at the first attempt of the page. @param {number} count */
   connectedTo(count) {
-    return this.until(
-      `${count} connected peers`,
-      (expected) => {
-        const tiles = [...document.querySelectorAll('[data-testid=tile]')];
-        const up = tiles.filter((tile) => tile.getAttribute('data-connection-state') === 'connected');
-        return tiles.length === expected && up.length === expected;
-      },
-      count,
-    );
+    const areConnected = (/** @type {number} */ expected) => {
+      const tiles = [...document.querySelectorAll('[data-testid=tile]')];
+      const up = tiles.filter((tile) => tile.getAttribute('data-connection-state') === 'connected');
+      return tiles.length === expected && up.length === expected;
+    };
+    return this.#repeat(`${count} connected peers`, () => this.#ask(areConnected, count), 2 * PATIENCE);
   }
 
   /** The `data-state` of the call, which the page also says in words. */
@@ -215,13 +211,14 @@ export class CallPage {
     return this.page.$$eval('[data-testid=route-badge]', (badges) => badges.map((badge) => badge.getAttribute('data-route')));
   }
 
-  /** Waits until all selected pairs take this route, and the page says so. @param {'direct' | 'relayed'} route */
-  takes(route) {
-    return this.#repeat(`${route} connection`, async () => {
+  /** Waits until all selected pairs take this route, and the page says so. @param {'direct' | 'relayed'} route @param {number} [patience] */
+  takes(route, patience) {
+    const isTaken = async () => {
       const pairs = await this.pairs();
       const relayed = pairs.map((pair) => (pair.local === 'relay' || pair.remote === 'relay' ? 'relayed' : 'direct'));
       return pairs.length > 0 && [...relayed, ...(await this.routes())].every((found) => found === route);
-    });
+    };
+    return this.#repeat(`${route} connection`, isTaken, patience);
   }
 
   /**
@@ -230,14 +227,19 @@ export class CallPage {
    * @param {string} what @param {(...args: any[]) => unknown} question runs in the page @param {any[]} args
    */
   until(what, question, ...args) {
-    return this.#repeat(what, () => this.page.evaluate(question, ...args).catch(whileNavigating));
+    return this.#repeat(what, () => this.#ask(question, ...args));
   }
 
-  /** @param {string} what @param {() => Promise<unknown>} question */
-  async #repeat(what, question) {
-    const end = Date.now() + PATIENCE;
+  /** @param {(...args: any[]) => unknown} question @param {any[]} args */
+  #ask(question, ...args) {
+    return this.page.evaluate(question, ...args).catch(whileNavigating);
+  }
+
+  /** @param {string} what @param {() => Promise<unknown>} question @param {number} [patience] milliseconds */
+  async #repeat(what, question, patience = PATIENCE) {
+    const end = Date.now() + patience;
     while (!(await question())) {
-      if (Date.now() > end) throw new Error(`${this.label}: no ${what} within ${PATIENCE} ms\n${await this.describe()}`);
+      if (Date.now() > end) throw new Error(`${this.label}: no ${what} within ${patience} ms\n${await this.describe()}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -1,9 +1,10 @@
 // A page with nothing but data, the browser's side of a talk with the Rust program in `peer/`.
 
+import { PATIENCE } from '../patience.js';
 import { Inbox, Talk } from './talk.js';
 
-/** How long a talk may take. */
-const PATIENCE = 60_000;
+/** How long a talk may take, which carries much. */
+const PATIENCE_FOR_TALK = 3 * PATIENCE;
 
 /**
  * @typedef {object} TalkOptions
@@ -55,6 +56,6 @@ export async function talkIn(page, origin, options) {
     const options = ${JSON.stringify(options)};
     const signaling = new SignalingChannel(options.token);
     await new Promise((resolve) => signaling.addEventListener('open', resolve, { once: true }));
-    return await new Talk(options, signaling, Inbox).hold(${PATIENCE});
+    return await new Talk(options, signaling, Inbox).hold(${PATIENCE_FOR_TALK});
   })()`));
 }

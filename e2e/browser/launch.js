@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
+import { stop } from '../lab/shell.js';
+import { PATIENCE } from '../patience.js';
 import { relayInto } from './relay.js';
 
 /** @typedef {'chromium' | 'firefox'} BrowserName */
@@ -30,7 +32,7 @@ export const BROWSER_PROGRAMS = [EXECUTABLE.chromium, EXECUTABLE.firefox, 'certu
 /** @param {BrowserName} name @param {LaunchOptions} [options] @returns {Promise<Running>} */
 export async function launch(name, options = {}) {
   const home = mkdtempSync(join(tmpdir(), `columba-${name}-`));
-  const remove = () => rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  const remove = () => rmSync(home, { recursive: true, force: true, maxRetries: 20 });
   process.once('exit', remove);
   try {
     const { browser, after } = await (name === 'chromium' ? chromium : firefox)(home, options);
@@ -38,7 +40,8 @@ export async function launch(name, options = {}) {
       const child = browser.process();
       const gentle = browser.close().catch(() => {});
       await Promise.race([gentle, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
-      if (child?.exitCode === null) child.kill('SIGKILL');
+      // Until it is gone it writes into its profile.
+      if (child) await stop(child, { signal: 'SIGKILL' });
       await after?.();
       process.off('exit', remove);
       remove();
@@ -73,7 +76,7 @@ async function chromium(home, { authority, at, asShipped = false }) {
     env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home },
     args,
     acceptInsecureCerts: false,
-    timeout: 30_000,
+    timeout: PATIENCE,
   });
   return { browser, after: undefined };
 }
@@ -105,7 +108,7 @@ async function firefox(home, { authority, at, asShipped = false }) {
         ...(asShipped ? {} : devices),
       },
       acceptInsecureCerts: false,
-      timeout: 30_000,
+      timeout: PATIENCE,
     });
     return { browser, after: relay?.close };
   } catch (error) {

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
+import { PATIENCE } from '../patience.js';
 
 /**
  * Opens the way to a port in a node.
@@ -27,7 +28,7 @@ export async function relayInto(lab, node) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (!inside.stdout) throw new Error('a relay without output');
-  await once(inside.stdout, 'data', { signal: AbortSignal.timeout(5000) });
+  await once(inside.stdout, 'data', { signal: AbortSignal.timeout(PATIENCE) });
   return {
     port,
     close: async () => {

@@ -10,6 +10,9 @@ import { launch } from './launch.js';
 /** @typedef {import('./launch.js').BrowserName} BrowserName */
 /** @typedef {import('./call-page.js').OpenOptions} OpenOptions */
 
+/** Milliseconds in which browsers that are connected leave the relay, if they do. */
+const LEFT_FOR_DIRECT = 15_000;
+
 /** A figure with the server in it, and a browser at each peer. */
 export class Scene {
   /**
@@ -72,19 +75,22 @@ export class Scene {
    * A call with video both ways must take this route; answers with the candidate types.
    *
    * A browser that is short of time may nominate the relay because it answered first, and then stays with it: so where a direct
-   * way must be found, a second call decides.
+   * way must be found, not the first call decides, but one of a few.
    * @param {'direct' | 'relayed'} route
    */
   async route(route) {
-    if (route === 'relayed') return this.#route(route);
-    return this.#route(route).catch(() => this.#route(route));
+    for (let calls = route === 'direct' ? 4 : 1; calls > 1; calls--) {
+      const found = await this.#route(route, LEFT_FOR_DIRECT).catch(() => undefined);
+      if (found) return found;
+    }
+    return await this.#route(route);
   }
 
-  /** @param {'direct' | 'relayed'} route */
-  #route(route) {
+  /** @param {'direct' | 'relayed'} route @param {number} [patience] milliseconds for the route, once they are connected */
+  #route(route, patience) {
     return this.call(async (p1, p2) => {
       const pages = [p1, p2];
-      await Promise.all(pages.map((page) => page.takes(route)));
+      await Promise.all(pages.map((page) => page.takes(route, patience)));
       await Promise.all(pages.map((page) => page.seesVideo(1)));
       const [pair1, pair2] = (await Promise.all(pages.map((page) => page.pairs()))).flat();
       for (const pair of [pair1, pair2]) {

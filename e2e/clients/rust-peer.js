@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stop } from '../lab/shell.js';
+import { PATIENCE } from '../patience.js';
 import { program } from '../server.js';
 
 /**
@@ -71,7 +72,7 @@ export class RustPeer {
 
   /** Waits until it has said this. @param {(line: any) => boolean} wanted */
   async until(wanted) {
-    const end = Date.now() + 20_000;
+    const end = Date.now() + PATIENCE;
     while (!this.said.some(wanted)) {
       if (Date.now() > end || this.child.exitCode !== null) throw new Error(`the Rust peer only said ${JSON.stringify(this.said)}`);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -4,9 +4,7 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import WebSocket from 'ws';
-
-/** How long anything may take before a test calls it missing. */
-const PATIENCE = 5000;
+import { PATIENCE } from '../patience.js';
 
 /** @typedef {Record<string, any> & {type: string}} Message */
 

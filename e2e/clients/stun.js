@@ -3,8 +3,12 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { PATIENCE } from '../patience.js';
 
 const COOKIE = 0x2112a442;
+
+/** Milliseconds until a request is sent again: datagrams get lost, also where nothing is between the two but a full buffer. */
+const AGAIN = 500;
 
 export const METHOD = { binding: 1, allocate: 3, refresh: 4, send: 6, data: 7, createPermission: 8, channelBind: 9 };
 export const CLASS = { request: 0, indication: 1, success: 2, error: 3 };
@@ -89,6 +93,11 @@ export function attribute(message, type) {
   return message.attributes.find(([found]) => found === type)?.[1];
 }
 
+/** In hexadecimal; of what is not STUN, some bytes. @param {Buffer} bytes */
+function transactionOf(bytes) {
+  return bytes.toString('hex', 8, 20);
+}
+
 /** The error code of a response, or 0 for success. @param {Parsed} message */
 export function errorCode(message) {
   if (message.class === CLASS.success) return 0;
@@ -142,6 +151,8 @@ export function restUser(secret, name = 'test', expiry = Math.floor(Date.now() /
 export class StunClient {
   /** @type {Buffer[]} */
   #inbox = [];
+  /** Transactions that are over: an answer to a request that was sent twice may come twice. @type {Set<string>} */
+  #over = new Set();
   /** @type {Credential | undefined} */
   credential;
 
@@ -150,7 +161,9 @@ export class StunClient {
     this.host = host;
     this.port = port;
     this.socket = createSocket('udp4');
-    this.socket.on('message', (bytes) => this.#inbox.push(bytes));
+    this.socket.on('message', (bytes) => {
+      if (!this.#over.has(transactionOf(bytes))) this.#inbox.push(bytes);
+    });
     this.socket.on('error', () => {});
   }
 
@@ -167,9 +180,8 @@ export class StunClient {
     this.socket.send(bytes, this.port, this.host);
   }
 
-  /** Takes the first datagram that `wanted` says yes to; undefined after `wait` ms. */
-  /** @param {(bytes: Buffer) => boolean} wanted */
-  async receive(wanted, wait = 2000) {
+  /** Takes the first datagram that `wanted` says yes to; undefined after `wait` ms. @param {(bytes: Buffer) => boolean} wanted */
+  async receive(wanted, wait = PATIENCE) {
     const end = Date.now() + wait;
     for (;;) {
       const index = this.#inbox.findIndex(wanted);
@@ -179,12 +191,27 @@ export class StunClient {
     }
   }
 
-  /** Sends a request and waits for its response, undefined if none comes. @param {Buffer} request */
-  async ask(request, wait = 2000) {
-    this.send(request);
-    const transaction = request.subarray(8, 20);
-    const bytes = await this.receive((datagram) => parse(datagram)?.transaction.equals(transaction) ?? false, wait);
+  /** Sends a request until its response comes, undefined if none does. @param {Buffer} request */
+  async ask(request) {
+    const transaction = transactionOf(request);
+    const bytes = await this.#until(
+      () => this.send(request),
+      (datagram) => parse(datagram) !== undefined && transactionOf(datagram) === transaction,
+    );
+    this.#over.add(transaction);
+    this.#inbox = this.#inbox.filter((datagram) => transactionOf(datagram) !== transaction);
     return bytes && parse(bytes);
+  }
+
+  /** Does something again and again until what is wanted comes, undefined if it does not. */
+  /** @param {() => void} act @param {(bytes: Buffer) => boolean} wanted */
+  async #until(act, wanted) {
+    const end = Date.now() + PATIENCE;
+    for (;;) {
+      act();
+      const bytes = await this.receive(wanted, AGAIN);
+      if (bytes || Date.now() > end) return bytes;
+    }
   }
 
   /** An authenticated request. @param {number} method @param {Attribute[]} attributes @returns {Promise<Parsed>} */
@@ -236,12 +263,12 @@ export class StunClient {
     this.send(build(METHOD.send, CLASS.indication, attributes));
   }
 
-  /** Waits for data with this text. @param {string} text */
-  async relayed(text, wait = 2000) {
-    const found = await this.receive((bytes) => {
+  /** Waits for data with this text, which somebody says again and again. @param {string} text @param {() => void} say */
+  async relayed(text, say) {
+    const found = await this.#until(say, (bytes) => {
       const message = parse(bytes);
       return message?.method === METHOD.data && attribute(message, ATTRIBUTE.data)?.toString() === text;
-    }, wait);
+    });
     return found !== undefined;
   }
 

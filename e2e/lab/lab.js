@@ -137,7 +137,7 @@ exec ip netns exec ${this.namespace(node)} sh -c '${mounts.join(' && ')} && exec
   down() {
     if (!live.delete(this)) return;
     removeNamespaces(this.#nodes.map((node) => `${this.prefix}-${node}`));
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

@@ -31,7 +31,8 @@ const commands = {
 
   async send({ name, to, text }) {
     const [host, port] = to.split(':');
-    sockets.get(name)?.send(text, Number(port), host);
+    // An error is no matter: the probe only counts what arrives.
+    await new Promise((resolve) => sockets.get(name)?.send(text, Number(port), host, resolve));
   },
 
   /** Waits until a datagram with this text is there; answers with its source, or null after `wait` ms. */

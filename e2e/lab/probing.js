@@ -2,11 +2,15 @@
 
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { PATIENCE } from '../patience.js';
 import { PUBLIC_HOST } from './figures.js';
 import { stop } from './shell.js';
 
-/** How long a datagram that a NAT lets through may take; what has not come by then was filtered. */
-const WAIT = 150;
+/** How long to wait for what must not come, in milliseconds. */
+export const FILTERED = 150;
+
+/** How long to wait for a datagram, in milliseconds. @param {boolean} comes whether it should come */
+const waitFor = (comes) => (comes ? PATIENCE : FILTERED);
 
 const { address: A, second: B } = PUBLIC_HOST;
 
@@ -60,32 +64,33 @@ let serial = 0;
 
 /**
  * Sends from inside to one of the outside's sockets; answers with the source that it saw, or null.
- * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} to
+ * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} to @param {boolean} [comes] whether it should
  */
-async function seenAs(inside, outside, socket, to) {
+async function seenAs(inside, outside, socket, to, comes = true) {
   const text = `seen ${++serial}`;
   await inside.ask('send', { name: socket, to: TARGET[to], text });
-  return await outside.ask('receive', { name: to, text, wait: WAIT });
+  return await outside.ask('receive', { name: to, text, wait: waitFor(comes) });
 }
 
 /**
  * Whether a datagram from one of the outside's sockets comes in at an outer address.
- * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} from @param {string} to
+ * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} from @param {string} to @param {boolean} comes whether it should
  */
-async function comesIn(inside, outside, socket, from, to) {
+async function comesIn(inside, outside, socket, from, to, comes) {
   const text = `in ${++serial}`;
   await outside.ask('send', { name: from, to, text });
-  return (await inside.ask('receive', { name: socket, text, wait: WAIT })) !== null;
+  return (await inside.ask('receive', { name: socket, text, wait: waitFor(comes) })) !== null;
 }
 
 /**
  * Mapping, filtering and port preservation of the NAT between two probes.
  * @param {Probe} inside @param {Probe} outside
+ * @param {{mapping: string, filtering: string}} expected how long to wait depends on it, and nothing else
  */
-export async function behaviour(inside, outside) {
+export async function behaviour(inside, outside, expected) {
   const mapper = `mapper ${++serial}`;
   const port = await inside.ask('open', { name: mapper });
-  const a1 = await seenAs(inside, outside, mapper, 'A1');
+  const a1 = await seenAs(inside, outside, mapper, 'A1', expected.mapping !== 'blocked');
   if (a1 === null) return { mapping: 'blocked', filtering: 'blocked', preservesPorts: false };
   const a2 = await seenAs(inside, outside, mapper, 'A2');
   const b1 = await seenAs(inside, outside, mapper, 'B1');
@@ -100,9 +105,9 @@ export async function behaviour(inside, outside) {
   const filter = `filter ${++serial}`;
   await inside.ask('open', { name: filter });
   const outer = await seenAs(inside, outside, filter, 'A1');
-  if (!(await comesIn(inside, outside, filter, 'A1', outer))) throw new Error('a NAT that lets no answer in');
-  const fromAnywhere = await comesIn(inside, outside, filter, 'B2', outer);
-  const fromItsHost = await comesIn(inside, outside, filter, 'A2', outer);
+  if (!(await comesIn(inside, outside, filter, 'A1', outer, true))) throw new Error('a NAT that lets no answer in');
+  const fromAnywhere = await comesIn(inside, outside, filter, 'B2', outer, expected.filtering === 'endpoint-independent');
+  const fromItsHost = await comesIn(inside, outside, filter, 'A2', outer, expected.filtering !== 'address-and-port-dependent');
   const filtering = fromAnywhere
     ? 'endpoint-independent'
     : fromItsHost
@@ -113,9 +118,9 @@ export async function behaviour(inside, outside) {
 
 /**
  * How one inner socket sees another that sends to its outer address, or null where hairpins are not carried.
- * @param {Probe} inside @param {Probe} outside
+ * @param {Probe} inside @param {Probe} outside @param {boolean} carried whether they should be
  */
-export async function hairpinSource(inside, outside) {
+export async function hairpinSource(inside, outside, carried) {
   const [one, other] = [`one ${++serial}`, `other ${++serial}`];
   await inside.ask('open', { name: one });
   await inside.ask('open', { name: other });
@@ -123,16 +128,16 @@ export async function hairpinSource(inside, outside) {
   const outerOther = await seenAs(inside, outside, other, 'A1');
   const text = `hairpin ${++serial}`;
   await inside.ask('send', { name: other, to: outerOne, text });
-  const source = await inside.ask('receive', { name: one, text, wait: WAIT });
+  const source = await inside.ask('receive', { name: one, text, wait: waitFor(carried) });
   return { source, outerOther };
 }
 
 /**
  * Two peers learn their outer addresses, then both send to the other's until both have heard something; each
  * answers at the address that it was heard from, as ICE does with peer-reflexive candidates.
- * @param {Probe} p1 @param {Probe} p2 @param {Probe} outside
+ * @param {Probe} p1 @param {Probe} p2 @param {Probe} outside @param {boolean} direct whether they should meet
  */
-export async function meet(p1, p2, outside) {
+export async function meet(p1, p2, outside, direct) {
   const socket = `peer ${++serial}`;
   await Promise.all([p1, p2].map((peer) => peer.ask('open', { name: socket })));
   const [outer1, outer2] = await Promise.all([p1, p2].map((peer) => seenAs(peer, outside, socket, 'A1')));
@@ -140,7 +145,8 @@ export async function meet(p1, p2, outside) {
   const text = `punch ${serial}`;
   let [to1, to2] = [outer1, outer2];
   let [heard1, heard2] = [null, null];
-  for (let round = 0; round < 4 && !(heard1 && heard2); round++) {
+  const end = Date.now() + PATIENCE;
+  for (let round = 0; (round < 4 || (direct && Date.now() < end)) && !(heard1 && heard2); round++) {
     await Promise.all([
       p1.ask('send', { name: socket, to: to2, text }),
       p2.ask('send', { name: socket, to: to1, text }),

@@ -1,6 +1,7 @@
 // Running other programs, with what they said in the error when they fail.
 
 import { execFile, spawn } from 'node:child_process';
+import { PATIENCE } from '../patience.js';
 
 /**
  * @typedef {object} RunOptions
@@ -17,7 +18,7 @@ import { execFile, spawn } from 'node:child_process';
  * @param {RunOptions} [options]
  * @returns {Promise<string>}
  */
-export function run(program, args, { input, timeout = 20_000, env, cwd } = {}) {
+export function run(program, args, { input, timeout = PATIENCE, env, cwd } = {}) {
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,

@@ -6,11 +6,10 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { run, stop } from '../lab/shell.js';
+import { PATIENCE } from '../patience.js';
 import { program } from '../server.js';
 import { WebPeer } from './web-peer.js';
 
-/** How long anything may take, unless told. */
-const PATIENCE = 30_000;
 /** How much of the end of a program's log a failure shows. */
 const ENOUGH_LOG = 10_000;
 /** How many of the last things it told a failure shows. */

@@ -1,6 +1,7 @@
 // What two peers go through together. Who does something first is the first of the two.
 
 import assert from 'node:assert/strict';
+import { PATIENCE } from '../patience.js';
 
 /** @typedef {import('./peers.js').Peer} Peer */
 /** @typedef {import('./peers.js').Told} Told */
@@ -8,9 +9,8 @@ import assert from 'node:assert/strict';
 
 /** Bytes of the messages of a transfer. */
 const MESSAGE = 1 << 16;
-/** How long a transfer may take at the least, and milliseconds for each of its megabytes. */
-const PATIENCE = 60_000;
-const PATIENCE_PER_MB = 1000;
+/** Milliseconds more than anything else that a transfer may take for each of its megabytes. */
+const PATIENCE_PER_MB = 5000;
 
 /** Milliseconds after which a word that may be lost is said again, and in which what is under way arrives. */
 const AGAIN = 100;
@@ -227,7 +227,7 @@ export async function urgentFirst(pair) {
   const { before: start } = await receiver.until('said', { label: urgent.label });
   const speech = send(pair, bulk.label, { count: 150, size: MESSAGE });
   sender.command({ do: 'send', label: urgent.label, text: 'now' });
-  const [{ before }, { received }] = await Promise.all([receiver.until('said', { label: urgent.label }, PATIENCE), speech]);
+  const [{ before }, { received }] = await Promise.all([receiver.until('said', { label: urgent.label }), speech]);
   await Promise.all([bulk, urgent].map(({ label }) => close(pair, label)));
   return { before: before - start, bytes: received.bytes };
 }
@@ -252,7 +252,7 @@ export async function idsAreUsedAgain(pair) {
 export async function manyChannels(pair, many = 1000) {
   const labels = Array.from({ length: many }, () => labelOf('many'));
   labels.forEach((label, at) => pair[at % 2].command({ do: 'open', label }));
-  await Promise.all(labels.flatMap((label) => pair.map((peer) => peer.until('open', { label }, PATIENCE))));
+  await Promise.all(labels.flatMap((label) => pair.map((peer) => peer.until('open', { label }))));
   const sides = labels.map((label, at) => ({ label, ways: at % 2 === 0 ? pair : reversed(pair) }));
   await Promise.all(sides.map(({ label, ways }) => send(ways, label, { count: 1, size: 100 })));
   await Promise.all(sides.map(({ label, ways }, at) => close(at % 4 < 2 ? ways : reversed(ways), label)));
@@ -261,7 +261,7 @@ export async function manyChannels(pair, many = 1000) {
 /** One side closes the whole connection: the other sees the end of its channels. @param {Pair} pair @param {string} label */
 export async function end([ender, other], label) {
   ender.command({ do: 'end' });
-  await other.until('closed', { label }, PATIENCE);
+  await other.until('closed', { label });
 }
 
 /** @param {Pair} pair @returns {Pair} */

@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Bystander, BYSTANDER_PEER } from '../clients/bystander.js';
 import { request, SocketClient } from '../clients/signal.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 import { Server } from '../server.js';
 
 const SECRET = 'bad-signaling';
 const KIB = 1024;
 
-describe('bad signaling', { timeout: 60_000 }, () => {
+describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Server} */ let server;
   /** @type {Bystander} */ let bystander;
   let session = 0;
@@ -182,14 +183,15 @@ describe('bad signaling', { timeout: 60_000 }, () => {
     for (let count = 0; count < 100; count++) sender.say('x'.repeat(200 * KIB), peer);
     const left = await observer.next('peer-left');
     assert.deepEqual([left.peer, left.reason], [peer, 'too-slow']);
+    // It learns why, if it reads on before the server's patience for its last words is over.
+    slow.socket.resume();
+    assert.deepEqual(await slow.ended(), { code: 1008, reason: 'too-slow' });
     await bystander.works();
     sender.say('still here', observer.joined.peer);
     assert.equal((await observer.next('message')).data, 'still here');
     const back = await SocketClient.connect(server.webSocket);
     back.tell({ type: 'resume', peer, secret, seq: 0 });
     assert.equal((await back.next('error')).code, 'resume-expired');
-    slow.socket.resume();
-    assert.deepEqual(await slow.ended(), { code: 1008, reason: 'too-slow' });
     for (const client of [sender, observer, back]) client.close();
   });
 
@@ -198,6 +200,7 @@ describe('bad signaling', { timeout: 60_000 }, () => {
     const body = '{"type":"create"}';
     /** @type {Record<number, number>} */
     const answers = {};
+    const start = performance.now();
     for (let round = 0; round < 20; round++) {
       const wave = Array.from({ length: 50 }, () => request(server.origin, 'POST', '/v1/signal', { body, from }));
       for (const { status, json, headers } of await Promise.all(wave)) {
@@ -209,7 +212,8 @@ describe('bad signaling', { timeout: 60_000 }, () => {
     }
     assert.deepEqual(Object.keys(answers), ['201', '429']);
     // 60 a minute, and what the bucket regained meanwhile.
-    assert.ok(answers[201] >= 60 && answers[201] <= 75, `${answers[201]} joins let in`);
+    const regained = (performance.now() - start) / 1000;
+    assert.ok(answers[201] >= 60 && answers[201] <= 61 + regained, `${answers[201]} joins let in, ${regained} regained`);
     const elsewhere = await request(server.origin, 'POST', '/v1/signal', { body, from: '127.7.7.8' });
     assert.equal(elsewhere.status, 201);
     await bystander.works();

@@ -7,13 +7,14 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
 import { Server } from '../server.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 
-describe('a call', { skip, timeout: 240_000 }, () => {
+describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Server} */ let server;
   /** @type {Record<BrowserName, import('../browser/launch.js').Running>} */ let browsers;
   /** @type {CallPage[]} */ let pages = [];
@@ -94,7 +95,7 @@ describe('a call', { skip, timeout: 240_000 }, () => {
       const token = randomUUID();
       const [one, other] = [await join(token, stays), await join(token, reloads)];
       await talk(one, other);
-      await other.page.reload({ waitUntil: 'load', timeout: 15_000 });
+      await other.page.reload({ waitUntil: 'load', timeout: PATIENCE });
       await other.inSession();
       await talk(one, other);
     });

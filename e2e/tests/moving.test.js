@@ -7,6 +7,7 @@ import { Scene } from '../browser/scene.js';
 import { RustPeer } from '../clients/rust-peer.js';
 import { labMissing } from '../lab/available.js';
 import { figure3, flushMappings, moveToCellular, PUBLIC_HOST } from '../lab/figures.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 
@@ -52,7 +53,7 @@ async function metrics(scene) {
   return (/** @type {string} */ name) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1]);
 }
 
-describe('in the middle of a transfer', { skip, timeout: 120_000 }, () => {
+describe('in the middle of a transfer', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   it('a peer moves to another network', async () => {
     await talkThrough(moveToCellular);
   });

@@ -9,6 +9,7 @@ import { Scene } from '../browser/scene.js';
 import { labMissing } from '../lab/available.js';
 import { figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 import { keepMatrix } from './nat-matrix.js';
 
 /** @typedef {import('../lab/nat.js').NatKind} NatKind */
@@ -21,7 +22,7 @@ const measured = [];
 /** @param {boolean} direct */
 const routeOf = (direct) => (direct ? 'direct' : 'relayed');
 
-describe('figure 1: both peers and the server in one private network', { skip, timeout: 90_000 }, () => {
+describe('figure 1: both peers and the server in one private network', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   it('host to host', async (t) => {
     const scene = await Scene.set(await figure1(), PRIVATE_HOST, { browsers: ['chromium', 'firefox'] });
     t.after(() => scene.strike());
@@ -56,7 +57,7 @@ describe('figure 1: both peers and the server in one private network', { skip, t
   });
 });
 
-describe('figure 2: p1 behind a router, p2 public', { skip, timeout: 120_000 }, () => {
+describe('figure 2: p1 behind a router, p2 public', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     scene = await Scene.set(await figure2({ r1: { kind: 'cone' } }), PUBLIC_HOST, { browsers: ['firefox', 'chromium'] });
@@ -72,7 +73,7 @@ describe('figure 2: p1 behind a router, p2 public', { skip, timeout: 120_000 }, 
   }
 });
 
-describe('figure 3: each peer behind a router of its own', { skip, timeout: 300_000 }, () => {
+describe('figure 3: each peer behind a router of its own', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });

@@ -8,6 +8,7 @@ import { Scene } from '../browser/scene.js';
 import { labMissing } from '../lab/available.js';
 import { dualStack, IPV6, IPV6_NETWORK, setFamilies, setIpv6 } from '../lab/dual-stack.js';
 import { OUTER, PUBLIC_HOST, setNat } from '../lab/figures.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 import { BROWSERS, browserOf, LITTLE, rustAt, talk } from './talks.js';
 
 /** @typedef {import('./talks.js').Said} Said */
@@ -36,7 +37,7 @@ const CASES = {
   'IPv4 only and IPv6 only: through a relay': { families: ['ipv4', 'ipv6'], nat: 'port', ipv6: 'walled', way: 'relay' },
 };
 
-describe('where there is IPv6', { skip, timeout: 240_000 }, () => {
+describe('where there is IPv6', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const args = ['--allow-peer', IPV6_NETWORK];

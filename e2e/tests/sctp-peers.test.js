@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../pages/host.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 import { LossyPath } from '../sctp/lossy-path.js';
 import { browser, buildPion, columba, libdatachannel, pion } from '../sctp/peers.js';
 import {
@@ -59,7 +60,7 @@ const RIVALS = [
 ];
 
 for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
-  describe(`SCTP with ${name}`, { skip, timeout: 120_000 }, () => {
+  describe(`SCTP with ${name}`, { skip, timeout: PATIENCE_FOR_ALL }, () => {
     /** @type {() => Peer | Promise<Peer>} */ let rival;
     /** @type {(() => unknown)[]} */ const ends = [];
 
@@ -125,7 +126,7 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
   });
 }
 
-describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a hundred', { concurrency: true, timeout: 120_000 }, () => {
+describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a hundred', { concurrency: true, timeout: PATIENCE_FOR_ALL }, () => {
   const kind = { delay: 10, loss: 0.01, megabits: 100 };
   for (const { name, skip, make } of [
     { name: 'columba', skip: false, make: columba },

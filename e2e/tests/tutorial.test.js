@@ -7,11 +7,12 @@ import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../pages/host.js';
+import { PATIENCE_FOR_ALL } from '../patience.js';
 import { Server } from '../server.js';
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 
-describe('a page in the style of the tutorials', { skip, timeout: 90_000 }, () => {
+describe('a page in the style of the tutorials', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   /** @type {Server} */ let server;
   /** @type {Awaited<ReturnType<typeof hostPages>>} */ let site;
   /** @type {import('../browser/launch.js').Running[]} */ let running = [];
