@@ -1,5 +1,6 @@
 //! Keeping paths: consent (RFC 7675), keepalives of pairs in reserve, dead paths found early.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::checks::MIN_PACING;
@@ -42,6 +43,9 @@ const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
 
 /// A pair that has failed is not tried again within this time, however often the one in use seems dead.
 const RETRIAL: Duration = Duration::from_secs(60);
+
+/// So many pairs are tried at once when the one in use seems dead.
+const STAND_INS: usize = 6;
 
 /// So many missed checks, and silence since the first of them, make a path dead.
 const MISSED: u32 = 3;
@@ -134,7 +138,7 @@ impl Agent {
             if first && in_use {
                 // To ask them only after the first miss would take too long.
                 self.ask_others(now, id, component);
-                self.try_others(now, component);
+                self.try_others(now, component, Some(id));
             }
         }
     }
@@ -161,30 +165,38 @@ impl Agent {
         }
     }
 
-    /// What carries the data seems dead: all that might stand in for it is checked now, and what has failed before once more.
-    pub(super) fn try_others(&mut self, now: Instant, component: u8) {
+    /// What carries the data seems dead, or is gone: the best of what might stand in for it is checked now, and what has failed before once
+    /// more. What leaves from somewhere else comes first.
+    pub(super) fn try_others(&mut self, now: Instant, component: u8, dead: Option<PairId>) {
         let number = self.session().number;
-        let mut pending = Vec::new();
-        for pair in self.pairs.values_mut() {
+        let dead = dead.and_then(|id| self.pairs.get(&id)).map(|pair| pair.base);
+        let rested = |at: Instant| now.saturating_duration_since(at) >= RETRIAL;
+        let may_stand_in = |pair: &&Pair| match pair.state {
             // Connections have a time of their own.
-            if pair.session != number || pair.component != component || matches!(pair.base, Base::Tcp(_)) {
+            _ if matches!(pair.base, Base::Tcp(_)) => false,
+            PairState::InProgress | PairState::Waiting | PairState::Frozen => true,
+            PairState::Failed => pair.one_way.max(pair.retried).is_none_or(rested),
+            PairState::Succeeded => false,
+        };
+        let of_component = |pair: &&Pair| pair.session == number && pair.component == component;
+        let mut others: Vec<&Pair> = self.pairs.values().filter(of_component).filter(may_stand_in).collect();
+        others.sort_unstable_by_key(|pair| Reverse((dead != Some(pair.base), pair.priority)));
+        let others: Vec<PairId> = others.into_iter().take(STAND_INS).map(|pair| pair.id).collect();
+        for id in others {
+            let Some(pair) = self.pairs.get_mut(&id) else { continue };
+            if pair.state == PairState::InProgress {
+                self.repeat_now(now, id);
                 continue;
             }
-            let rested = |at: Instant| now.saturating_duration_since(at) >= RETRIAL;
-            match pair.state {
-                PairState::InProgress => pending.push(pair.id),
-                PairState::Frozen => pair.state = PairState::Waiting,
-                PairState::Failed if pair.one_way.max(pair.retried).is_none_or(rested) => {
-                    pair.retried = Some(now);
-                    pair.state = PairState::Waiting;
-                }
-                _ => {}
+            if pair.state == PairState::Failed {
+                pair.retried = Some(now);
+            }
+            pair.state = PairState::Waiting;
+            let (base, peer) = (pair.base, pair.address.ip());
+            if self.is_permitted(base, peer) && !self.triggered.contains(&id) {
+                self.triggered.push_back(id);
             }
         }
-        for id in pending {
-            self.repeat_now(now, id);
-        }
-        self.burst = self.config.timings.burst;
         self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
@@ -274,7 +286,7 @@ impl Agent {
         }
         if in_use && first {
             self.ask_others(now, id, component);
-            self.try_others(now, component);
+            self.try_others(now, component, Some(id));
         }
     }
 

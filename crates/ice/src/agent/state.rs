@@ -95,7 +95,7 @@ impl Agent {
     fn lose_path(&mut self, now: Instant) -> Instant {
         self.session_mut().lost_since = Some(now);
         for component in self.lost_components() {
-            self.try_others(now, component);
+            self.try_others(now, component, None);
         }
         now
     }
