@@ -36,6 +36,8 @@ pub(super) struct Relay {
     pub(super) families: Families,
     /// An IPv6 address alone was asked for, too, for what it may be worth.
     pub(super) bridged: bool,
+    /// The last generation in which the server was asked whether the allocation is still there, because checks went unanswered.
+    doubted: Option<u32>,
     /// The configuration does not have its server any more: it goes when its last pair does.
     retired: bool,
 }
@@ -179,6 +181,7 @@ impl Agent {
             visited,
             families,
             bridged: false,
+            doubted: None,
             retired: false,
         };
         self.relays.insert(id, relay);
@@ -515,6 +518,19 @@ impl Agent {
     pub(super) fn probe_relay(&mut self, now: Instant, id: RelayId) {
         if let Some((_, client)) = self.relays.get_mut(&id).and_then(Relay::open) {
             client.probe(now);
+        }
+    }
+
+    /// A check through a relay goes unanswered. If none has ever been answered there, a NAT may have forgotten its mapping, so that the
+    /// server does not know this host any more: it is asked, once in a generation.
+    pub(super) fn doubt_relay(&mut self, now: Instant, id: RelayId) {
+        let number = self.session().number;
+        if self.pairs.values().any(|pair| pair.base == Base::Relay(id) && pair.is_valid()) {
+            return;
+        }
+        if let Some(relay) = self.relays.get_mut(&id).filter(|relay| relay.doubted != Some(number)) {
+            relay.doubted = Some(number);
+            self.probe_relay(now, id);
         }
     }
 

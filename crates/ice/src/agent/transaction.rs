@@ -59,6 +59,9 @@ const STANDSTILL: Duration = Duration::from_millis(50);
 /// So long are they waited for.
 const REPRIEVE: Duration = Duration::from_millis(50);
 
+/// A check through a relay that was sent so often without an answer makes the relay itself doubtful.
+const DOUBTFUL: u32 = 5;
+
 /// A repetition is not triggered again within this time.
 const RECENT: Duration = Duration::from_millis(20);
 
@@ -178,6 +181,11 @@ impl Agent {
             if transaction.deadline > now {
                 let bytes = transaction.repeat(now);
                 let (base, remote, pair) = (transaction.base, transaction.remote, transaction.pair());
+                if let (Base::Relay(relay), Kind::Check { .. }) = (base, transaction.kind)
+                    && transaction.sent == DOUBTFUL
+                {
+                    self.doubt_relay(now, relay);
+                }
                 if let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(&pair)) {
                     pair.counters.retransmissions_sent += 1;
                 }

@@ -7,7 +7,7 @@ use columba_ice::{
     CandidateError, CandidateKind, Config, GatheringState, Host, IceServer, ServerKind, Transport,
     TransportPolicy,
 };
-use columba_netsim::{Firewall, HostId, Link, Nat, Router};
+use columba_netsim::{Firewall, HostId, InterfaceId, Link, Loss, Nat, PortAssignment, Router};
 use columba_stun::{ErrorCode, Method};
 
 use crate::lab::{ALICE, BOB, Lab, SERVER, ip, servers, with_stun, with_turn};
@@ -352,4 +352,35 @@ fn a_restart_that_changes_the_configuration_uses_the_new_servers() {
     lab.run_for(SECOND);
     assert_eq!(lab.server_at(second).allocations(), 0);
     assert!(lab.both(|host| host.sockets == 0));
+}
+
+/// The NAT forgets its mappings while checks are under way that nothing has answered yet: the server does not know the host any more, and
+/// what it sends to its peer is dropped without a word.
+#[test]
+fn a_relay_that_a_nat_has_cut_off_is_noticed_before_anything_was_answered() {
+    for (seed, mobility) in [(1, false), (2, true)] {
+        let mut lab = Lab::new(seed);
+        let home = lab.add_home(behind("198.51.100.1", Nat { ports: PortAssignment::Random, ..Nat::PORT }));
+        let config = Config { policy: TransportPolicy::Relay, mobility, ..with_turn() };
+        lab.add_peer(home, "192.168.0.7", config, Link::with_delay(Duration::from_millis(10)));
+        lab.add_peer(lab.internet, PUBLIC, Config::default(), Link::with_delay(Duration::from_millis(10)));
+        let bob = lab.interfaces[BOB];
+        lose(&mut lab, bob, 1.0);
+        lab.start();
+        lab.run_for(Duration::from_millis(300));
+        assert!(lab.turn().channel_data + lab.turn().requests[&Method::SEND] > 0, "checks are under way");
+        lab.network.flush_router(lab.routers[0]);
+        lab.run_for(SECOND);
+        lose(&mut lab, bob, 0.0);
+        assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
+        assert!(lab.talks());
+        assert!(lab.both(|host| host.restarts_wanted == 0));
+    }
+}
+
+fn lose(lab: &mut Lab, interface: InterfaceId, loss: f64) {
+    lab.network.change_link(interface, |out, into| {
+        out.loss = Loss::Random(loss);
+        into.loss = Loss::Random(loss);
+    });
 }

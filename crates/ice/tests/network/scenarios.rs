@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use columba_ice::{AddressPolicy, Config, Role, SelectedPair, ServerKind, State, TcpMode, Transport};
+use columba_ice::{
+    AddressPolicy, Config, IceServer, Role, SelectedPair, ServerKind, State, TcpMode, Transport,
+};
 use columba_netsim::{Firewall, InterfaceId, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
 use crate::matrix::kinds;
 use crate::meeting::behind;
+use crate::server::TurnHost;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,9 +35,6 @@ struct Scenario {
     /// Whether an allocation may have been lost without its agent being able to say so.
     orphans: bool,
     moves: u8,
-    /// Whether NATs may forget. Two hosts with one user name behind one NAT can then come by each other's ports, and so by each other's
-    /// allocations, which the server cannot tell: with nothing but relays they have no other way.
-    flushes: bool,
     description: String,
 }
 
@@ -92,7 +92,9 @@ impl Scenario {
             } else {
                 "192.168.0.7"
             };
-            lab.add_peer(zone, address, config.clone(), link.clone());
+            // Where a NAT forgets, one host may come by the other's port; the server tells them by their names.
+            let servers = config.servers.iter().map(|server| of_user(server, index)).collect();
+            lab.add_peer(zone, address, Config { servers, ..config.clone() }, link.clone());
             lab.with(index, |host, _| host.disorder = disorder);
             links.push(link);
         }
@@ -112,8 +114,7 @@ impl Scenario {
         for (index, role) in roles.into_iter().enumerate() {
             lab.with(index, |host, _| host.agent.set_role(role));
         }
-        let flushes = shared.is_none() || config.address_policy != AddressPolicy::RelayOnly;
-        Self { lab, random, links, others, turn, orphans: false, moves: 0, flushes, description }
+        Self { lab, random, links, others, turn, orphans: false, moves: 0, description }
     }
 
     /// What is lost on both links together is up to 30 %.
@@ -236,7 +237,7 @@ impl Scenario {
             5 => self.lab.with(index, AgentHost::break_streams),
             _ => {
                 let routers = self.lab.routers.clone();
-                if self.flushes && !routers.is_empty() {
+                if !routers.is_empty() {
                     let router = *self.random.pick(&routers);
                     self.lab.network.flush_router(router);
                 }
@@ -285,6 +286,16 @@ impl Scenario {
         let after = messages(&self.lab);
         let sent = [after[0] - before[0], after[1] - before[1]];
         assert!(sent.iter().all(|sent| *sent <= PEACE), "{sent:?} messages in 20 s of peace");
+    }
+}
+
+/// The server, with credentials of this host's own.
+fn of_user(server: &IceServer, index: usize) -> IceServer {
+    let credentials = TurnHost::credentials_of(["ada", "bertha"][index]);
+    IceServer {
+        username: credentials.username.as_str().into(),
+        credential: credentials.password.as_str().into(),
+        ..server.clone()
     }
 }
 

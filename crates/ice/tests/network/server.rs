@@ -100,7 +100,11 @@ impl TurnHost {
     }
 
     pub(crate) fn credentials() -> Credentials {
-        Credentials::mint(SECRET, WALL, Duration::from_secs(3600), "ada")
+        Self::credentials_of("ada")
+    }
+
+    pub(crate) fn credentials_of(user: &str) -> Credentials {
+        Credentials::mint(SECRET, WALL, Duration::from_secs(3600), user)
     }
 
     pub(crate) fn allocations(&self) -> u64 {

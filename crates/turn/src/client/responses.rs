@@ -132,7 +132,8 @@ impl Client {
             }
             Kind::Refresh { lifetime: 0 } => self.end(),
             Kind::Move => self.lose(),
-            _ if info.code == ErrorCode::ALLOCATION_MISMATCH => {
+            // Or a NAT that had forgotten all has sent this client out by a port of somebody else's: the allocation there is not its own.
+            _ if matches!(info.code, ErrorCode::ALLOCATION_MISMATCH | ErrorCode::WRONG_CREDENTIALS) => {
                 if !self.follow(now, &sent.kind) {
                     self.lose();
                 }

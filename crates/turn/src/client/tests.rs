@@ -312,6 +312,36 @@ fn an_allocation_that_is_gone_is_noticed() {
     assert_eq!(lab.client.poll_event(), Some(Event::Lost));
 }
 
+/// The NAT has forgotten everything, and given each client the port that was the other's: whatever is asked for fails because the
+/// allocation there is another user's.
+#[test]
+fn an_allocation_that_is_somebody_elses_is_noticed() {
+    type Wish = fn(&mut Client, Instant);
+    let wishes: [Wish; 3] = [
+        |client, now| client.probe(now),
+        |client, now| client.permit(now, peer().ip()),
+        |client, now| client.bind(now, peer()),
+    ];
+    for (wish, mobile) in wishes.into_iter().flat_map(|wish| [(wish, false), (wish, true)]) {
+        let mut lab = Lab::with_mobility(None, [mobile, true]).allocate();
+        lab.tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40001"));
+        let credentials = Credentials::mint(b"north", WALL, SECOND * 86_400, "bertha");
+        let config = Config {
+            username: credentials.username.as_str().into(),
+            password: credentials.password.as_str().into(),
+            ..Config::default()
+        };
+        let other = Client::new(config, lab.now, &mut ChaCha12Rng::seed_from_u64(2));
+        let own = std::mem::replace(&mut lab.client, other);
+        lab.settle();
+        assert!(lab.client.is_live());
+        lab.client = own;
+        wish(&mut lab.client, lab.now);
+        lab.settle();
+        assert_eq!(lab.client.poll_event(), Some(Event::Lost));
+    }
+}
+
 #[test]
 fn forbidden_peers_are_told_apart_from_allowed_ones() {
     let mut lab = Lab::allocated();
