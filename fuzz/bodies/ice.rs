@@ -8,19 +8,30 @@ use std::time::{Duration, Instant};
 
 use columba_ice::{
     AddressPolicy, Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config,
-    Credentials, Ecn, Event, HEADROOM, Host, IceServer, Input, PairState, Path, RemoteParameters, Role,
-    ServerKind, TAILROOM, TcpMode, TcpType, Transport,
+    Credentials, Ecn, Event, HEADROOM, Host, IceServer, Input, LocalAddress, PairState, Path,
+    RemoteParameters, Role, ServerKind, TAILROOM, TcpMode, TcpType, Transport, TransportPolicy,
 };
 use columba_stun::attributes::{
-    IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
+    AlternateServer, Data, IceControlled, IceControlling, Lifetime, MobilityTicket, Nonce, Priority, Realm,
+    UseCandidate, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
-use columba_stun::{AttributeType, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId};
+use columba_stun::{
+    AttributeType, BuildError, Class, ErrorCode, IntegrityKey, Message, MessageBuilder, Method, TransactionId,
+};
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
 /// Steps of a script; more only take longer.
 const MAX_STEPS: usize = 300;
 
 const REMOTE_PWD: &str = "a password that the fuzzer knows";
+
+/// What the servers know of the agent, and it of them.
+const USER: &str = "ada";
+const SECRET: &str = "secret";
+const REALM: &str = "here";
+
+/// Where all servers are.
+const SERVER: ([u8; 4], u16) = ([192, 0, 2, 9], 3478);
 
 struct Script<'a>(&'a [u8]);
 
@@ -65,30 +76,8 @@ struct World {
 pub(crate) fn agent(data: &[u8]) -> usize {
     let mut script = Script(data);
     let Some(mode) = script.byte() else { return 0 };
-    let server = |kind, transport| IceServer {
-        kind,
-        host: Host::Ip([192, 0, 2, 9].into()),
-        port: 3478,
-        transport,
-        username: "ada".into(),
-        credential: "secret".into(),
-        url: "turn:test".into(),
-    };
-    let config = Config {
-        lite: mode & 1 != 0,
-        tcp: if mode & 8 == 0 { TcpMode::ActivePassive } else { TcpMode::SimultaneousOpen },
-        components: 1 + (mode >> 1 & 1),
-        servers: vec![
-            server(ServerKind::Stun, Transport::Udp),
-            server(ServerKind::Turn, Transport::Udp),
-            server(ServerKind::Turn, Transport::Tcp),
-        ],
-        candidate_pool: u8::from(mode & 8 != 0),
-        address_policy: if mode & 48 == 48 { AddressPolicy::RelayOnly } else { AddressPolicy::All },
-        ..Config::default()
-    };
     let now = start();
-    let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
+    let mut agent = Agent::new(config(mode), now, &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
     agent.set_role(if mode & 4 == 0 { Role::Controlling } else { Role::Controlled });
     let mut world = World {
         agent,
@@ -118,6 +107,51 @@ pub(crate) fn agent(data: &[u8]) -> usize {
     panic!("a closed agent goes on and on");
 }
 
+fn config(mode: u8) -> Config {
+    let server = |kind, transport| IceServer {
+        kind,
+        host: Host::Ip(SERVER.0.into()),
+        port: SERVER.1,
+        transport,
+        username: USER.into(),
+        credential: SECRET.into(),
+        url: "turn:test".into(),
+    };
+    Config {
+        lite: mode & 1 != 0,
+        tcp: if mode & 8 == 0 { TcpMode::ActivePassive } else { TcpMode::SimultaneousOpen },
+        components: 1 + (mode >> 1 & 1),
+        servers: vec![
+            server(ServerKind::Stun, Transport::Udp),
+            server(ServerKind::Turn, Transport::Udp),
+            server(ServerKind::Turn, Transport::Tcp),
+        ],
+        candidate_pool: u8::from(mode & 8 != 0),
+        address_policy: if mode & 48 == 48 { AddressPolicy::RelayOnly } else { AddressPolicy::All },
+        ..Config::default()
+    }
+}
+
+/// One for later: what `mode` does not say is different, too, and servers and kinds of candidates go.
+fn later_config(mode: u8, more: u8) -> Config {
+    let policies = [
+        AddressPolicy::All,
+        AddressPolicy::DefaultRoute,
+        AddressPolicy::DefaultRouteHidden,
+        AddressPolicy::RelayOnly,
+    ];
+    let before = config(mode);
+    Config {
+        tcp: if more & 1 == 0 { before.tcp } else { TcpMode::Off },
+        udp: more & 2 == 0,
+        policy: if more & 4 == 0 { TransportPolicy::All } else { TransportPolicy::Relay },
+        address_policy: policies[usize::from(more >> 3 & 3)],
+        servers: before.servers.into_iter().skip(usize::from(more >> 5 & 3)).collect(),
+        renomination: more & 128 == 0,
+        ..before
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "an Instant can be had no other way; its value does not matter")]
 fn start() -> Instant {
     Instant::now()
@@ -126,7 +160,7 @@ fn start() -> Instant {
 impl World {
     fn step(&mut self, step: u8, script: &mut Script<'_>) {
         let now = self.now;
-        match step % 15 {
+        match step % 22 {
             0 => self.agent.gather(now),
             1 => {
                 let count = usize::from(script.byte().unwrap_or(0) % 4);
@@ -164,12 +198,67 @@ impl World {
                     self.agent.handle_input(now, Input::Accepted { path });
                 }
             }
-            _ => {
+            14 => {
                 if let Some(path) = self.streams.pop() {
                     self.agent.handle_input(now, Input::Closed { path });
                 }
             }
+            15 => {
+                let path = self.stream(script);
+                self.agent.handle_input(now, Input::Clogged { path });
+            }
+            16 => {
+                let path = self.stream(script);
+                self.agent.handle_input(now, Input::Drained { path });
+            }
+            17 => {
+                let choice = script.byte().unwrap_or(0);
+                let config = later_config(script.byte().unwrap_or(0), script.byte().unwrap_or(0));
+                match choice % 3 {
+                    0 => self.agent.set_config(now, config),
+                    _ => self.agent.restart(now, Some(config)),
+                }
+            }
+            18 => {
+                let count = usize::from(script.byte().unwrap_or(0) % 4);
+                let addresses: Vec<_> = (0..count).map(|_| local_address(script)).collect();
+                self.agent.handle_network_change(now, &addresses);
+            }
+            19 => self.relay(script),
+            20 => {
+                let length = usize::from(script.byte().unwrap_or(0)) * 5;
+                self.agent.set_embedded((length > 0).then(|| vec![7; length].into()));
+            }
+            _ => {
+                let role = script.byte().unwrap_or(0);
+                self.agent.set_role(if role & 1 == 0 { Role::Controlling } else { Role::Controlled });
+            }
         }
+    }
+
+    /// A connection that is open; or one that never was.
+    fn stream(&self, script: &mut Script<'_>) -> Path {
+        let choice = usize::from(script.byte().unwrap_or(0));
+        match self.streams.get(choice % self.streams.len().max(1)) {
+            Some(path) if choice < 200 => *path,
+            _ => Path::new(Transport::Tcp, script.address(), script.address()),
+        }
+    }
+
+    /// A peer's check, or anything else, arrives through a relay.
+    fn relay(&mut self, script: &mut Script<'_>) {
+        let (choice, peer) = (script.byte().unwrap_or(0), script.address());
+        let payload = if choice & 1 == 0 { self.check(script) } else { vec![choice; 30] };
+        let Ok(mut message) = relayed(peer, &payload) else { return };
+        let is_to_server = |path: &&Path| path.remote == SocketAddr::from(SERVER);
+        let choice = usize::from(choice / 2);
+        let streams: Vec<Path> = self.streams.iter().filter(is_to_server).copied().collect();
+        let path = match streams.get(choice % 4) {
+            Some(path) => *path,
+            None if self.sockets.is_empty() => return,
+            None => Path::udp(self.sockets[choice % self.sockets.len()], SERVER.into()),
+        };
+        let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut message);
     }
 
     fn grant(&mut self, script: &mut Script<'_>) {
@@ -228,7 +317,7 @@ impl World {
         let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
             return Vec::new();
         };
-        let mut push = || -> Result<(), columba_stun::BuildError> {
+        let mut push = || -> Result<(), BuildError> {
             builder.push(&Username(&username))?;
             if choice & 1 == 0 {
                 builder.push(&Priority(u32::from(number) << 20))?;
@@ -254,35 +343,29 @@ impl World {
         builder.as_bytes().to_vec()
     }
 
-    /// An answer to something that the agent asked, signed as the other side would.
+    /// An answer to something that the agent asked, signed as the other side would, or a server.
     fn answer(&mut self, script: &mut Script<'_>) {
         let choice = script.byte().unwrap_or(0);
         let mapped = script.address();
         let Some((path, bytes)) = self.asked.pop() else { return };
         // Between peers, a length stands in front of it.
         let framed = || Message::parse(bytes.get(2..).unwrap_or_default());
-        let Ok(request) = Message::parse(&bytes).or_else(|_| framed()) else { return };
-        let mut buffer = [0; 400];
-        let code = columba_stun::ErrorCode::new(if choice & 2 == 0 { 487 } else { 300 + u16::from(choice) });
-        let builder = match code.filter(|_| choice & 1 == 0) {
-            Some(code) => MessageBuilder::error(&mut buffer, &request, code),
-            None => MessageBuilder::success(&mut buffer, &request),
-        };
-        let Ok(mut builder) = builder else { return };
-        let mut push = || -> Result<(), columba_stun::BuildError> {
-            builder.push(&XorMappedAddress(mapped))?;
-            if choice & 4 != 0 {
-                builder.push(&columba_stun::attributes::XorRelayedAddress(mapped))?;
+        let Ok(message) = Message::parse(&bytes).or_else(|_| framed()) else { return };
+        let answer = match (message.class(), message.get(), message.get()) {
+            (Class::Request, ..) => match message.method() {
+                Method::BINDING => answer_check(&message, choice, mapped),
+                _ => answer_as_server(&message, choice, mapped),
+            },
+            // It went to a peer through a relay, and so does the answer.
+            (_, Ok(Some(Data(inner))), Ok(Some(XorPeerAddress(peer)))) => {
+                let Ok(request) = Message::parse(inner) else { return };
+                answer_check(&request, choice, mapped).and_then(|answer| relayed(peer, &answer))
             }
-            if request.has_integrity() {
-                builder.integrity(&IntegrityKey::short_term(REMOTE_PWD))?;
-            }
-            builder.fingerprint()?;
-            Ok(())
+            _ => return,
         };
-        let _ = push();
-        let mut answer = builder.as_bytes().to_vec();
-        let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut answer);
+        if let Ok(mut answer) = answer {
+            let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut answer);
+        }
     }
 
     fn wait(&mut self, length: u8) {
@@ -330,6 +413,85 @@ impl World {
         let stats = self.agent.stats();
         assert!(stats.pairs.len() <= 100 && stats.remote_candidates.len() <= 100);
         assert!(stats.local_candidates.len() <= 2000);
+    }
+}
+
+/// What a TURN server makes of a peer's datagram.
+fn relayed(peer: SocketAddr, payload: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let mut buffer = [0; 600];
+    let id = TransactionId([1; 12]);
+    let mut builder = MessageBuilder::new(&mut buffer, Class::Indication, Method::DATA, id)?;
+    builder.push(&XorPeerAddress(peer))?.push(&Data(payload))?;
+    Ok(builder.as_bytes().to_vec())
+}
+
+fn answer_check(request: &Message<'_>, choice: u8, mapped: SocketAddr) -> Result<Vec<u8>, BuildError> {
+    let mut buffer = [0; 400];
+    let code = ErrorCode::new(if choice & 2 == 0 { 487 } else { 300 + u16::from(choice) });
+    let mut builder = match code.filter(|_| choice & 1 == 0) {
+        Some(code) => MessageBuilder::error(&mut buffer, request, code)?,
+        None => MessageBuilder::success(&mut buffer, request)?,
+    };
+    builder.push(&XorMappedAddress(mapped))?;
+    if request.has_integrity() {
+        builder.integrity(&IntegrityKey::short_term(REMOTE_PWD))?;
+    }
+    builder.fingerprint()?;
+    Ok(builder.as_bytes().to_vec())
+}
+
+/// What a TURN server may say, and what it may not.
+fn answer_as_server(request: &Message<'_>, choice: u8, address: SocketAddr) -> Result<Vec<u8>, BuildError> {
+    const CODES: [ErrorCode; 8] = [
+        ErrorCode::UNAUTHENTICATED,
+        ErrorCode::STALE_NONCE,
+        ErrorCode::TRY_ALTERNATE,
+        ErrorCode::ALLOCATION_MISMATCH,
+        ErrorCode::FORBIDDEN,
+        ErrorCode::MOBILITY_FORBIDDEN,
+        ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+        ErrorCode::ALLOCATION_QUOTA_REACHED,
+    ];
+    let mut buffer = [0; 400];
+    let code = CODES[usize::from(choice >> 2 & 7)];
+    let challenge = !request.has_integrity() && choice & 128 == 0;
+    let mut builder = match choice & 1 {
+        _ if challenge => MessageBuilder::error(&mut buffer, request, ErrorCode::UNAUTHENTICATED)?,
+        0 => MessageBuilder::error(&mut buffer, request, code)?,
+        _ => MessageBuilder::success(&mut buffer, request)?,
+    };
+    if challenge || choice & 1 == 0 {
+        let nonce = format!("nonce {}", choice >> 5);
+        builder.push(&Realm(REALM))?.push(&Nonce(&nonce))?;
+        if code == ErrorCode::TRY_ALTERNATE {
+            builder.push(&AlternateServer(address))?;
+        }
+    } else {
+        builder.push(&XorMappedAddress(address))?.push(&Lifetime(u32::from(choice) * 5))?;
+        let relayed = SocketAddr::new(SERVER.0.into(), 49_152 + u16::from(choice >> 4));
+        builder.push(&XorRelayedAddress(if choice & 2 == 0 { relayed } else { address }))?;
+        if choice & 4 != 0 {
+            builder.push(&MobilityTicket(&[choice; 8]))?;
+        }
+    }
+    if request.has_integrity()
+        && choice & 64 == 0
+        && let Ok(key) = IntegrityKey::long_term_md5(USER, REALM, SECRET)
+    {
+        builder.integrity(&key)?;
+    }
+    builder.fingerprint()?;
+    Ok(builder.as_bytes().to_vec())
+}
+
+fn local_address(script: &mut Script<'_>) -> LocalAddress {
+    let choice = script.byte().unwrap_or(0);
+    LocalAddress {
+        temporary: choice & 1 != 0,
+        default_route: choice & 2 == 0,
+        network_cost: u16::from(choice >> 2 & 3) * 300,
+        network: u32::from(choice >> 4 & 3),
+        ..script.address().ip().into()
     }
 }
 
