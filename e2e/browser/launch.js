@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { stop } from '../lab/shell.js';
-import { PATIENCE } from '../patience.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
 import { relayInto } from './relay.js';
 
 /** @typedef {'chromium' | 'firefox'} BrowserName */
@@ -77,6 +77,8 @@ async function chromium(home, { authority, at, asShipped = false }) {
     args,
     acceptInsecureCerts: false,
     timeout: PATIENCE,
+    // Some questions to a page are answered when all of a talk is over.
+    protocolTimeout: PATIENCE_FOR_ALL,
   });
   return { browser, after: undefined };
 }
@@ -109,6 +111,7 @@ async function firefox(home, { authority, at, asShipped = false }) {
       },
       acceptInsecureCerts: false,
       timeout: PATIENCE,
+      protocolTimeout: PATIENCE_FOR_ALL,
     });
     return { browser, after: relay?.close };
   } catch (error) {

@@ -80,24 +80,26 @@ export class Scene {
    */
   async route(route) {
     for (let calls = route === 'direct' ? 4 : 1; calls > 1; calls--) {
-      const found = await this.#route(route, LEFT_FOR_DIRECT).catch(() => undefined);
+      const found = await this.call(async (...pages) => {
+        const takes = await Promise.allSettled(pages.map((page) => page.takes(route, LEFT_FOR_DIRECT)));
+        return takes.every(({ status }) => status === 'fulfilled') ? await this.#taken(route, pages) : undefined;
+      });
       if (found) return found;
     }
-    return await this.#route(route);
+    return await this.call(async (...pages) => {
+      await Promise.all(pages.map((page) => page.takes(route)));
+      return await this.#taken(route, pages);
+    });
   }
 
-  /** @param {'direct' | 'relayed'} route @param {number} [patience] milliseconds for the route, once they are connected */
-  #route(route, patience) {
-    return this.call(async (p1, p2) => {
-      const pages = [p1, p2];
-      await Promise.all(pages.map((page) => page.takes(route, patience)));
-      await Promise.all(pages.map((page) => page.seesVideo(1)));
-      const [pair1, pair2] = (await Promise.all(pages.map((page) => page.pairs()))).flat();
-      for (const pair of [pair1, pair2]) {
-        assert.equal([pair.local, pair.remote].includes('relay'), route === 'relayed', JSON.stringify(pair));
-      }
-      return { route, p1: `${pair1.local} – ${pair1.remote}`, p2: `${pair2.local} – ${pair2.remote}` };
-    });
+  /** @param {'direct' | 'relayed'} route @param {CallPage[]} pages */
+  async #taken(route, pages) {
+    await Promise.all(pages.map((page) => page.seesVideo(1)));
+    const [pair1, pair2] = (await Promise.all(pages.map((page) => page.pairs()))).flat();
+    for (const pair of [pair1, pair2]) {
+      assert.equal([pair.local, pair.remote].includes('relay'), route === 'relayed', JSON.stringify(pair));
+    }
+    return { route, p1: `${pair1.local} – ${pair1.remote}`, p2: `${pair2.local} – ${pair2.remote}` };
   }
 
   async strike() {

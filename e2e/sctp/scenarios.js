@@ -110,8 +110,8 @@ export const KINDS = /** @type {const} */ ([
   { ordered: false },
   { ordered: true, maxRetransmits: 0 },
   { ordered: false, maxRetransmits: 3 },
-  { ordered: true, maxPacketLifeTime: 5000 },
-  { ordered: false, maxPacketLifeTime: 5000 },
+  { ordered: true, maxPacketLifeTime: 30_000 },
+  { ordered: false, maxPacketLifeTime: 30_000 },
 ]);
 
 /**

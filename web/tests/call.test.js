@@ -43,11 +43,11 @@ function enter(id, options = {}) {
 
 /** @param {() => boolean} condition @param {string} what */
 async function until(condition, what) {
-  for (let tries = 0; tries < 600; tries += 1) {
+  for (let tries = 0; tries < 12_000; tries += 1) {
     if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  assert.fail(`it did not come true within 3 s: ${what}`);
+  assert.fail(`it did not come true within a minute: ${what}`);
 }
 
 const pause = (/** @type {number} */ time) => new Promise((resolve) => setTimeout(resolve, time));
