@@ -252,13 +252,18 @@ export class FakeRelay {
   #poll(member, url, json) {
     this.acknowledge(member, Number(url.searchParams.get('after')));
     if (member.events.length > 0) return json(200, member.events);
-    const timer = setTimeout(() => json(200, []), Number(url.searchParams.get('wait')) * 1000);
-    timer.unref();
-    member.write = () => {
+    const answer = () => {
       member.write = null;
       clearTimeout(timer);
       setImmediate(() => json(200, member.events));
     };
+    const timer = setTimeout(() => {
+      // Who comes later must not answer it once more.
+      if (member.write === answer) member.write = null;
+      json(200, []);
+    }, Number(url.searchParams.get('wait')) * 1000);
+    timer.unref();
+    member.write = answer;
   }
 }
 
