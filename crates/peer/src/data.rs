@@ -100,8 +100,16 @@ impl Data {
         let id = self.channels.open(now, label, init).map_err(|error| match error {
             OpenError::Closed => Error::Closed,
             OpenError::TooLong => invalid("its label or its protocol is longer than 65,535 bytes"),
-            OpenError::StreamTaken(_) => invalid("its stream is in use, or is not one"),
-            _ => invalid("no stream is left"),
+            OpenError::StreamTaken(_) => invalid(
+                "another channel uses its stream number; choose another, or wait until that one is closed",
+            ),
+            OpenError::NoSuchStream { stream: u16::MAX, .. } => {
+                invalid("65,535 is no stream number; the highest is 65,534")
+            }
+            OpenError::NoSuchStream { .. } => {
+                invalid("the other side has fewer streams than its stream number needs; choose a lower one")
+            }
+            _ => invalid("all streams are in use; close a channel first"),
         })?;
         self.counters.insert(id, Counters::default());
         Ok(id)

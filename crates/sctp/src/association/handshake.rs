@@ -76,8 +76,11 @@ impl Association {
 
     pub(super) fn on_init(&mut self, now: Instant, value: &[u8]) {
         let Ok(init) = Init::parse(value) else { return self.drop_packet("malformed INIT") };
+        if init.tag == 0 {
+            return self.drop_packet("INIT without a tag");
+        }
         if !is_usable(&init) {
-            let text = "INIT with a zero tag or no streams";
+            let text = "INIT with no streams or hardly a window";
             return self.reply_abort(init.tag, cause::INVALID_MANDATORY_PARAMETER, text);
         }
         let (tag, tsn, tie_tags) = match &self.state {
@@ -179,6 +182,8 @@ impl Association {
             return false;
         }
         tracing::debug!("the peer has begun anew");
+        // What this side wanted, it still wants.
+        self.ends = matches!(self.state, State::ShutdownPending | State::ShutdownSent);
         self.local_tag = cookie.local_tag;
         self.local_tsn = cookie.local_tsn;
         self.timers.stop_all();
@@ -212,6 +217,7 @@ impl Association {
         self.peer = PeerInit { extensions, ..peer };
         self.sender.start(peer.window, extensions.interleaving, extensions.forward_tsn);
         self.receiver.start(peer.tsn, extensions.interleaving, extensions.partial_sacks);
+        self.sender.queue.drop_from(self.outgoing_streams());
         self.path_mtu.set_peer_pads(extensions.padding);
         self.resets.start(peer.tsn);
         self.notification = Default::default();
@@ -268,7 +274,7 @@ impl Association {
 
     fn reply_abort(&mut self, tag: u32, cause: u16, text: &'static str) {
         let reflected = if tag == 0 { FLAG_REFLECTED_TAG } else { 0 };
-        self.reply(tag, |writer| Abort { cause, text }.write(writer, reflected));
+        self.reply(tag, |writer| Abort::new(cause, text).write(writer, reflected));
     }
 
     pub(super) fn header(&self, tag: u32) -> Header {
@@ -281,19 +287,30 @@ impl Association {
 }
 
 impl Abort {
+    pub(super) fn new(cause: u16, text: &'static str) -> Self {
+        Self { cause, tsn: None, text }
+    }
+
     pub(super) fn write(self, writer: &mut Writer<'_>, flags: u8) {
         writer.chunk(chunk_type::ABORT, flags, |writer| {
-            writer.parameter(self.cause, |writer| writer.bytes(self.text.as_bytes()));
+            writer.parameter(self.cause, |writer| {
+                if let Some(tsn) = self.tsn {
+                    writer.u32(tsn.0);
+                }
+                writer.bytes(self.text.as_bytes());
+            });
         });
     }
 }
 
-/// RFC 9260 section 3.3.2: neither the tag nor the numbers of streams are zero.
+/// RFC 9260 section 3.3.2: neither the tag nor the numbers of streams are zero, and the window has room for a packet.
 fn is_usable(init: &Init<'_>) -> bool {
-    init.tag != 0 && init.outgoing_streams != 0 && init.incoming_streams != 0
+    init.tag != 0 && init.outgoing_streams != 0 && init.incoming_streams != 0 && init.window >= LEAST_WINDOW
 }
 
 /// RFC 9260 section 16: Valid.Cookie.Life.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
+/// The smallest window that an INIT may name, in bytes (RFC 9260 section 3.3.2).
+const LEAST_WINDOW: u32 = 1500;
 /// A cookie must fit into a packet; more than this nobody needs.
 const MAX_COOKIE: usize = 1191 - PACKET_HEADER - 4;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{Abort, Association, MAX_REPLIES, State};
 use crate::error::CloseReason;
 use crate::wire::{
-    Chunk, Data, FLAG_REFLECTED_TAG, ForwardTsn, Header, Reader, Sack, cause, chunk_type, parse,
+    Chunk, Data, FLAG_REFLECTED_TAG, ForwardTsn, Header, PACKET_HEADER, Reader, Sack, cause, chunk_type,
+    parse,
 };
 
 /// What the IP header of a packet says of congestion (RFC 3168).
@@ -48,6 +49,9 @@ impl Association {
         }
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet.len() as u64;
+        if self.state == State::Closed && first.kind != chunk_type::SHUTDOWN_ACK {
+            return self.repeat_abort(first.kind);
+        }
         let mut marked = ecn == Ecn::CongestionExperienced && self.peer.extensions.ecn;
         let mut had_data = false;
         for chunk in chunks {
@@ -93,6 +97,23 @@ impl Association {
         }
     }
 
+    /// A peer that goes on as if nothing had happened has not heard our ABORT (RFC 9260 section 8.4); of the chunks that are not to
+    /// be answered so, there are those that end or begin something.
+    fn repeat_abort(&mut self, kind: u8) {
+        let silent = [
+            chunk_type::ABORT,
+            chunk_type::SHUTDOWN_COMPLETE,
+            chunk_type::ERROR,
+            chunk_type::INIT,
+            chunk_type::INIT_ACK,
+            chunk_type::COOKIE_ECHO,
+            chunk_type::COOKIE_ACK,
+        ];
+        if !silent.contains(&kind) {
+            self.due.abort = self.last_abort;
+        }
+    }
+
     fn takes_data(&self) -> bool {
         matches!(self.state, State::Established | State::ShutdownPending | State::ShutdownSent)
     }
@@ -121,7 +142,8 @@ impl Association {
             chunk_type::COOKIE_ACK => self.on_cookie_ack(now),
             chunk_type::HEARTBEAT => {
                 let acks = &self.due.heartbeat_acks;
-                if self.has_peer() && chunk.value.len() <= MAX_HEARTBEAT && acks.len() < MAX_REPLIES {
+                let fits = chunk.value.len() <= (self.sender.mtu() - PACKET_HEADER - 12).min(MAX_HEARTBEAT);
+                if self.has_peer() && fits && acks.len() < MAX_REPLIES {
                     self.due.heartbeat_acks.push_back(Bytes::copy_from_slice(chunk.value));
                 }
             }
@@ -165,7 +187,8 @@ impl Association {
             return Next::Stop;
         };
         if data.payload.is_empty() {
-            self.abort_with(now, Abort { cause: cause::NO_USER_DATA, text: "" });
+            // The cause names the TSN (RFC 9260 section 3.3.10.9).
+            self.abort_with(now, Abort { tsn: Some(data.tsn), ..Abort::new(cause::NO_USER_DATA, "") });
             self.close(CloseReason::Violation("DATA without data"));
             return Next::Stop;
         }
@@ -184,10 +207,15 @@ impl Association {
         let Ok(sack) = Sack::parse(partial, chunk.value) else {
             return self.violation(now, "malformed SACK");
         };
+        let waiting = |sender: &crate::tx::Sender| (sender.outstanding.base(), sender.outstanding.payload());
+        let before = waiting(&self.sender);
         match self.sender.on_sack(now, &sack, &mut self.timers) {
             Ok(true) => {
                 self.unanswered = 0;
                 self.notification.on_acknowledged();
+                if waiting(&self.sender) != before {
+                    self.note_progress(now);
+                }
             }
             Ok(false) => {}
             Err(_) => return self.violation(now, "SACK for data never sent"),

@@ -27,6 +27,7 @@ use crate::serial::{Ppid, StreamId, Tsn};
 use crate::stats::Stats;
 use crate::timers::{Timer, Timers};
 use crate::tx::{Policy, QueuedMessage, Sender};
+use crate::wire::cause;
 pub use input::Ecn;
 
 use cookie::PeerInit;
@@ -64,6 +65,8 @@ pub struct Association {
     held_since: Option<Instant>,
     /// The end was asked for before the handshake was done.
     ends: bool,
+    /// What the peer was told when this side ended everything, in case that it did not hear it.
+    last_abort: Option<Abort>,
     /// Timeouts in a row without an answer.
     unanswered: u32,
     heartbeat: Heartbeat,
@@ -119,6 +122,8 @@ struct Due {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Abort {
     cause: u16,
+    /// Of the chunk that caused it, where the cause asks for that.
+    tsn: Option<Tsn>,
     text: &'static str,
 }
 
@@ -156,6 +161,7 @@ impl Association {
             due: Due::default(),
             held_since: None,
             ends: false,
+            last_abort: None,
             unanswered: 0,
             heartbeat: Heartbeat::default(),
             handshake_sent: None,
@@ -188,7 +194,8 @@ impl Association {
         self.state == State::Closed
     }
 
-    /// Queues a message; also before the handshake is done.
+    /// Queues a message; also before the handshake is done. If it then turns out that the peer does not take the stream
+    /// ([`outgoing_streams`](Self::outgoing_streams)), what waits for it is thrown away.
     ///
     /// # Errors
     /// If it is empty, too large, or the stream or the association does not take it. Then nothing has changed.
@@ -271,6 +278,12 @@ impl Association {
     /// From now on what the peer sends on a stream is thrown away, until it resets it.
     pub(crate) fn discard_incoming(&mut self, stream: StreamId) {
         self.receiver.reassembly.discard(stream);
+    }
+
+    /// Throws away all that waits to be sent, resets included.
+    pub(crate) fn forget_queued(&mut self) {
+        self.sender.queue.clear();
+        self.resets.forget_queued();
     }
 
     /// The peer may not use a stream: it is told so by a reset of our direction, and not listened to until it resets its own.
@@ -434,7 +447,7 @@ impl Association {
         match timer {
             Timer::Handshake => self.on_handshake_timeout(),
             Timer::Shutdown => self.on_shutdown_timeout(now),
-            Timer::ShutdownGuard => self.close(CloseReason::Timeout),
+            Timer::ShutdownGuard => self.on_shutdown_guard(now),
             Timer::Retransmission => {
                 if self.sender.on_timeout(now) {
                     self.notification.on_timeout();
@@ -472,7 +485,7 @@ impl Association {
         self.unanswered += 1;
         if self.config.max_retransmissions.is_some_and(|most| self.unanswered > most) {
             tracing::debug!("the peer does not answer");
-            self.abort_with(now, Abort { cause: crate::wire::cause::USER_INITIATED, text: "no answer" });
+            self.abort_with(now, Abort::new(cause::USER_INITIATED, "no answer"));
             self.close(CloseReason::Timeout);
         }
     }
@@ -480,7 +493,7 @@ impl Association {
     /// The peer has broken the protocol.
     fn violation(&mut self, now: Instant, text: &'static str) {
         tracing::debug!(text, "protocol violation");
-        self.abort_with(now, Abort { cause: crate::wire::cause::PROTOCOL_VIOLATION, text });
+        self.abort_with(now, Abort::new(cause::PROTOCOL_VIOLATION, text));
         self.close(CloseReason::Violation(text));
     }
 
@@ -488,6 +501,7 @@ impl Association {
         // Before the peer's tag is known there is nobody to tell.
         if !matches!(self.state, State::Idle | State::CookieWait | State::Closed) {
             self.due.abort = Some(abort);
+            self.last_abort = Some(abort);
         }
     }
 

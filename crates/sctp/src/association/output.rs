@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Association, State};
 use crate::budget::Budget;
 use crate::timers::Timer;
-use crate::wire::{PACKET_HEADER, Writer, chunk_type, seal};
+use crate::wire::{PACKET_HEADER, Writer, chunk_type, padded, seal};
 
 impl Association {
     /// Writes the next packet into `buffer`, and says how long it is. Until `None`. The buffer holds at least
@@ -52,7 +52,13 @@ impl Association {
             }
             _ => {
                 self.search_path_mtu();
-                self.write_probe(now, buffer).or_else(|| self.write_chunks(now, budget, buffer))
+                let written =
+                    self.write_probe(now, buffer).or_else(|| self.write_chunks(now, budget, buffer));
+                // The last of the data may have gone not by being acknowledged, but because its time was over.
+                if written.is_none() && self.continue_shutdown(now) {
+                    return self.write_chunks(now, budget, buffer);
+                }
+                written
             }
         }
     }
@@ -70,8 +76,9 @@ impl Association {
         let size = self.packet_size().min(buffer.len());
         let mut writer = Writer::new(&mut buffer[..size]);
         self.header(self.peer.tag).write(&mut writer);
-        let echoes = self.due.cookie_echo;
+        let echo_due = self.due.cookie_echo;
         self.write_control(now, &mut writer);
+        let echoes = echo_due && writer.len() > PACKET_HEADER;
         if self.may_send_data(echoes) && budget.available(now) > 0 {
             self.write_data(now, &mut writer);
         }
@@ -85,10 +92,16 @@ impl Association {
         Some(writer.len())
     }
 
-    /// Chunks that were sent when packets could be larger must still fit.
+    /// Chunks that were sent when packets could be larger must still fit, and so must the peer's cookie, however long it is.
     fn packet_size(&mut self) -> usize {
         let lost = self.sender.outstanding.next_lost().map_or(0, |(_, length)| length + PACKET_HEADER);
-        self.sender.mtu().max(lost)
+        let cookie = match &self.state {
+            State::CookieEchoed { cookie } if self.due.cookie_echo => {
+                PACKET_HEADER + padded(4 + cookie.len())
+            }
+            _ => 0,
+        };
+        self.sender.mtu().max(lost).max(cookie)
     }
 
     /// User data follows the handshake, or goes along with the cookie (RFC 9260 section 5.1).
@@ -119,6 +132,7 @@ impl Association {
     fn write_control(&mut self, now: Instant, writer: &mut Writer<'_>) {
         if std::mem::take(&mut self.due.cookie_echo)
             && let State::CookieEchoed { cookie } = &self.state
+            && padded(4 + cookie.len()) <= writer.room()
         {
             writer.chunk(chunk_type::COOKIE_ECHO, 0, |writer| writer.bytes(cookie));
             self.timers.set(Timer::Handshake, now + self.sender.round_trip.rto());

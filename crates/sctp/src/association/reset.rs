@@ -21,8 +21,9 @@ pub(super) struct Resets {
     pending: Option<Request>,
     /// The peer's request that is expected next.
     expected: RequestNumber,
-    /// The answer to the last request, given again if that comes again.
-    last_result: ResetResult,
+    /// The answers to the last request and to the one before, given again if they come again: a chunk may carry two (RFC 6525
+    /// section 3.1).
+    last_results: [ResetResult; 2],
     /// Answers to go out; at most [`MAX_RESPONSES`], the peer asks again where one is missing.
     responses: VecDeque<(RequestNumber, ResetResult)>,
 }
@@ -44,7 +45,7 @@ impl Resets {
             drained: VecDeque::new(),
             pending: None,
             expected: RequestNumber(0),
-            last_result: ResetResult::NothingToDo,
+            last_results: [ResetResult::NothingToDo; 2],
             responses: VecDeque::new(),
         }
     }
@@ -53,6 +54,13 @@ impl Resets {
     pub(super) fn start(&mut self, peer_initial: Tsn) {
         self.expected = RequestNumber(peer_initial.0);
         self.responses.clear();
+    }
+
+    /// There are no streams any more that could become empty.
+    pub(super) fn forget_queued(&mut self) {
+        self.draining.clear();
+        self.drained.clear();
+        self.pending = None;
     }
 
     fn is_idle(&self) -> bool {
@@ -202,25 +210,34 @@ impl Association {
                         ResetResult::Performed
                     });
                 }
+                // Whatever stream it names is taken, so that there is nothing to add (RFC 6525 section 5.2.5).
+                ReconfigParameter::MoreStreams { request } => {
+                    self.answer(request, |_| ResetResult::Performed)
+                }
                 ReconfigParameter::Other { request } => self.answer(request, |_| ResetResult::Denied),
             }
         }
     }
 
-    /// Answers a request of the peer: a new one by acting, the last one as before, unless it could not be granted yet.
+    /// Answers a request of the peer: a new one by acting, the last two as before, unless they could not be granted yet.
     fn answer(&mut self, request: RequestNumber, act: impl FnOnce(&mut Self) -> ResetResult) {
-        let again = request.next() == self.resets.expected;
-        let result = if request == self.resets.expected
-            || (again && self.resets.last_result == ResetResult::InProgress)
-        {
+        let expected = self.resets.expected;
+        let result = if request == expected {
             let result = act(self);
             self.resets.expected = request.next();
-            self.resets.last_result = result;
+            self.resets.last_results = [result, self.resets.last_results[0]];
             result
-        } else if again {
-            self.resets.last_result
         } else {
-            ResetResult::BadSequenceNumber
+            let again = [1, 2].map(|back| RequestNumber(expected.0.wrapping_sub(back)));
+            match again.iter().position(|number| *number == request) {
+                Some(place) if self.resets.last_results[place] == ResetResult::InProgress => {
+                    let result = act(self);
+                    self.resets.last_results[place] = result;
+                    result
+                }
+                Some(place) => self.resets.last_results[place],
+                None => ResetResult::BadSequenceNumber,
+            }
         };
         self.resets.respond(request, result);
     }

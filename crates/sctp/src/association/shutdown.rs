@@ -8,7 +8,7 @@ use super::{Abort, Association, State};
 use crate::error::CloseReason;
 use crate::serial::Tsn;
 use crate::timers::Timer;
-use crate::wire::{FLAG_REFLECTED_TAG, Header, Reader, Sack, chunk_type};
+use crate::wire::{FLAG_REFLECTED_TAG, Header, Reader, Sack, cause, chunk_type};
 
 impl Association {
     /// Ends the association once everything queued has arrived. [`Event::Closed`](crate::Event::Closed) follows.
@@ -32,7 +32,7 @@ impl Association {
 
     /// Ends the association at once; the peer is told, and what is queued is lost.
     pub fn abort(&mut self, now: Instant) {
-        self.abort_with(now, Abort { cause: crate::wire::cause::USER_INITIATED, text: "" });
+        self.abort_with(now, Abort::new(cause::USER_INITIATED, ""));
         self.close(CloseReason::Local);
     }
 
@@ -40,10 +40,23 @@ impl Association {
         self.timers.set(Timer::ShutdownGuard, now + self.config.max_rto * SHUTDOWN_GUARD_RTOS);
     }
 
-    /// Goes on with an end that waits for data to arrive.
-    pub(super) fn continue_shutdown(&mut self, _now: Instant) {
+    /// The peer has acknowledged something: as long as it does, what is queued may take its time.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        if matches!(self.state, State::ShutdownPending | State::ShutdownReceived) {
+            self.guard_shutdown(now);
+        }
+    }
+
+    /// The peer has done nothing for the end for too long: it is told that there is none in peace (RFC 9260 section 9.2).
+    pub(super) fn on_shutdown_guard(&mut self, now: Instant) {
+        self.abort_with(now, Abort::new(cause::PROTOCOL_VIOLATION, "no end in time"));
+        self.close(CloseReason::Timeout);
+    }
+
+    /// Goes on with an end that waits for data to arrive, if none is left. Says whether it did.
+    pub(super) fn continue_shutdown(&mut self, now: Instant) -> bool {
         if !self.sender.is_done() {
-            return;
+            return false;
         }
         match self.state {
             State::ShutdownPending => {
@@ -54,8 +67,10 @@ impl Association {
                 self.state = State::ShutdownAckSent;
                 self.due.shutdown_ack = true;
             }
-            _ => {}
+            _ => return false,
         }
+        self.guard_shutdown(now);
+        true
     }
 
     pub(super) fn on_shutdown(&mut self, now: Instant, value: &[u8]) {
@@ -76,8 +91,10 @@ impl Association {
             self.state = State::ShutdownAckSent;
             self.due.shutdown_ack = true;
         } else {
+            if self.state == State::Established {
+                self.guard_shutdown(now);
+            }
             self.state = State::ShutdownReceived;
-            self.guard_shutdown(now);
             self.continue_shutdown(now);
         }
     }

@@ -37,13 +37,16 @@ impl DataChannels {
                 Event::IncomingReset(stream) => self.on_incoming_reset(now, stream),
                 Event::OutgoingReset(stream) => self.on_outgoing_reset(now, stream),
                 Event::ResetRefused(stream) => self.on_reset_refused(stream),
-                Event::MessageTooLarge(stream) => {
-                    if let Some(id) = self.by_stream.get(stream) {
-                        self.fail(now, *id, ChannelError::MessageTooLarge);
-                    }
+                Event::MessageTooLarge(stream) => match self.by_stream.get(stream) {
+                    Some(id) => self.fail(now, *id, ChannelError::MessageTooLarge),
+                    None => self.association.refuse_stream(now, stream),
+                },
+                // A peer that has forgotten everything has forgotten the channels, and what was to be sent on them means nothing to
+                // it.
+                Event::Restarted => {
+                    self.finish_all();
+                    self.association.forget_queued();
                 }
-                // A peer that has forgotten everything has forgotten the channels.
-                Event::Restarted => self.finish_all(),
                 Event::Closed(reason) => {
                     self.finish_all();
                     self.events.push_back(ChannelEvent::Disconnected(reason));
@@ -99,14 +102,19 @@ impl DataChannels {
 
     /// The peer opens a channel (RFC 8832 section 6).
     fn on_open(&mut self, now: Instant, stream: StreamId, payload: &[u8]) {
-        let Some(Dcep::Open(open)) = Dcep::parse(payload) else {
-            tracing::debug!(%stream, "a message before its channel was opened");
-            return;
-        };
         if stream.0 >= self.association.outgoing_streams() || self.association.is_resetting(stream) {
             tracing::debug!(%stream, "a channel that cannot be answered");
             return;
         }
+        let open = match Dcep::parse(payload) {
+            Some(Dcep::Open(open)) => open,
+            // An answer to what was never asked.
+            Some(Dcep::Ack) => return,
+            None => {
+                tracing::debug!(%stream, "a channel that makes no sense");
+                return self.association.refuse_stream(now, stream);
+            }
+        };
         let Open { ordered, reliability, priority, label, protocol } = open;
         let charge = CHANNEL_COST + label.len() + protocol.len();
         let Some(spare) = self.spare_memory.checked_sub(charge) else {
@@ -193,6 +201,10 @@ impl DataChannels {
         channel.keep_unread(&mut self.association);
         channel.info.state = ChannelState::Closed;
         if let Some(stream) = channel.stream() {
+            let unsent = self.association.buffered_amount(stream);
+            if unsent > 0 {
+                self.unsent.insert(id, unsent);
+            }
             self.by_stream.remove(stream);
             let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;
             if ours {

@@ -114,9 +114,17 @@ pub enum OpenError {
     /// Label or protocol is longer than 65,535 bytes.
     #[error("a label or protocol has at most 65535 bytes")]
     TooLong,
-    /// The negotiated stream number is 65,535, or used by another channel.
-    #[error("stream {0} cannot be used")]
+    /// The negotiated stream number is used by another channel.
+    #[error("stream {0} is used by another channel")]
     StreamTaken(u16),
+    /// The negotiated stream number is too high: 65,535 is no stream, and the peer may take fewer.
+    #[error("there is no stream {stream}: the highest is {highest}")]
+    NoSuchStream {
+        /// The number that was asked for.
+        stream: u16,
+        /// The highest that there is.
+        highest: u16,
+    },
     /// All streams are in use.
     #[error("no stream is left")]
     NoStreamLeft,
@@ -152,6 +160,8 @@ pub struct DataChannels {
     max_message_size: usize,
     /// What channels of the peer may still take.
     spare_memory: usize,
+    /// What was left on channels that ended with the association: at most one number for each that was open then.
+    unsent: BTreeMap<ChannelId, usize>,
     /// At most a few for each channel: whoever lets packets in takes events out.
     events: VecDeque<ChannelEvent>,
 }
@@ -162,6 +172,7 @@ impl DataChannels {
         Self {
             max_message_size: config.max_message_size,
             spare_memory: config.channel_memory,
+            unsent: BTreeMap::new(),
             association: Association::new(config, now, rng),
             role: None,
             channels: BTreeMap::new(),
@@ -209,10 +220,14 @@ impl DataChannels {
         if label.len() > MAX_TEXT || init.protocol.len() > MAX_TEXT {
             return Err(OpenError::TooLong);
         }
-        if let Some(stream) = init.negotiated
-            && (stream == u16::MAX || self.by_stream.get(StreamId(stream)).is_some())
-        {
-            return Err(OpenError::StreamTaken(stream));
+        if let Some(stream) = init.negotiated {
+            let count = self.association.outgoing_streams();
+            if stream >= count {
+                return Err(OpenError::NoSuchStream { stream, highest: count.saturating_sub(1) });
+            }
+            if self.by_stream.get(StreamId(stream)).is_some() {
+                return Err(OpenError::StreamTaken(stream));
+            }
         }
         if self.channels.len() >= MAX_CHANNELS
             || (init.negotiated.is_none() && self.role.is_some() && self.free_stream().is_none())
@@ -340,17 +355,22 @@ impl DataChannels {
         }
     }
 
-    /// How many bytes of a channel's messages have been accepted and not been sent for the first time: `bufferedAmount`.
+    /// How many bytes of a channel's messages have been accepted and not been sent for the first time: `bufferedAmount`. What was left
+    /// when the association ended remains, because it will never be sent.
     pub fn buffered_amount(&self, id: ChannelId) -> usize {
-        let stream = self.channels.get(&id).and_then(Channel::stream);
-        stream.map_or(0, |stream| self.association.buffered_amount(stream))
+        let live = self.channels.get(&id).filter(|channel| channel.info.state != ChannelState::Closed);
+        match live.and_then(Channel::stream) {
+            Some(stream) => self.association.buffered_amount(stream),
+            None => self.unsent.get(&id).copied().unwrap_or(0),
+        }
     }
 
     /// [`ChannelEvent::BufferedAmountLow`] comes when the buffered amount falls to so many bytes. At first 0.
     pub fn set_buffered_amount_low_threshold(&mut self, id: ChannelId, threshold: usize) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.low_threshold = threshold;
-        if let Some(stream) = channel.stream() {
+        // The stream of one that is closed may belong to another by now.
+        if let Some(stream) = channel.stream().filter(|_| channel.info.state != ChannelState::Closed) {
             self.association.set_buffered_amount_low_threshold(stream, threshold);
         }
     }

@@ -1,5 +1,7 @@
 //! Channels between two ends that lose nothing; loss is the integration tests' matter.
 
+mod limits;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -228,14 +228,16 @@ impl Reassembly {
         notice
     }
 
-    /// With DATA, unordered messages that were given up are known by their TSN alone.
+    /// With DATA, unordered messages that were given up are known by their TSN alone: what begins up to `tsn`, and what follows it
+    /// without being a beginning.
     pub(crate) fn skip_unordered_until(&mut self, tsn: Tsn) {
         if self.interleaved || self.unordered_pieces == 0 {
             return;
         }
         for content in self.streams.values_mut().filter_map(|stream| stream.content.as_mut()) {
             content.unordered.retain(|piece| {
-                let keep = Tsn((piece.first >> 32) as u32).is_after(tsn);
+                let first = Tsn((piece.first >> 32) as u32);
+                let keep = first.is_after(tsn) && (piece.begin || first != tsn.next());
                 if !keep {
                     self.held -= piece.memory();
                     self.guessed -= piece.guess;

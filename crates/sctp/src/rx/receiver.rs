@@ -44,6 +44,7 @@ impl Receiver {
     pub(crate) fn start(&mut self, initial: Tsn, interleaved: bool, partial_sacks: bool) {
         self.tracker = Tracker::new(initial);
         self.tracker.set_partial_sacks(partial_sacks);
+        self.tracker.set_interleaved(interleaved);
         self.ack = AckState::Idle;
         self.interleaved = interleaved;
         self.reassembly.set_interleaved(interleaved);

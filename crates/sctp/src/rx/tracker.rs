@@ -19,6 +19,8 @@ pub(crate) struct Tracker {
     cumulative: Tsn,
     highest: Tsn,
     beyond: BitRing,
+    /// What is further ahead is not taken.
+    max_offset: u32,
     /// The peer takes SACKs that name only a stretch of what is beyond.
     partial_sacks: bool,
     /// Where the next SACK goes on, if the last one had no room for all.
@@ -34,6 +36,7 @@ impl Tracker {
             cumulative,
             highest: cumulative,
             beyond: BitRing::new(initial),
+            max_offset: MAX_OFFSET,
             partial_sacks: false,
             resume: None,
             duplicates: Vec::new(),
@@ -42,6 +45,11 @@ impl Tracker {
 
     pub(crate) fn set_partial_sacks(&mut self, partial_sacks: bool) {
         self.partial_sacks = partial_sacks;
+    }
+
+    /// With I-DATA messages have numbers of 32 bits; those of DATA would have two meanings where more than half of them are ahead.
+    pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
+        self.max_offset = if interleaved { MAX_OFFSET } else { MAX_DATA_OFFSET };
     }
 
     pub(crate) fn cumulative(&self) -> Tsn {
@@ -62,7 +70,7 @@ impl Tracker {
         let offset = tsn.since(self.cumulative);
         if offset == 0 || offset > u32::MAX / 2 {
             Arrival::Duplicate
-        } else if offset > MAX_OFFSET {
+        } else if offset > self.max_offset {
             Arrival::TooFar
         } else if self.has_holes() && self.beyond.contains(tsn) {
             Arrival::Duplicate
@@ -167,6 +175,8 @@ impl Tracker {
 
 /// A gap block counts in 16 bits from the cumulative TSN.
 const MAX_OFFSET: u32 = u16::MAX as u32;
+/// Stream sequence numbers of DATA have 16 bits, and each message has a TSN at least.
+const MAX_DATA_OFFSET: u32 = i16::MAX as u32;
 /// Enough to tell the peer that it sends too much again; the rest of the SACK is for holes.
 const MAX_DUPLICATES: usize = 32;
 

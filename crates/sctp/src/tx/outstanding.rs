@@ -150,7 +150,7 @@ impl Outstanding {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.chunks.len() >= MAX_CHUNKS
+        self.chunks.len() >= if self.interleaved { MAX_CHUNKS } else { MAX_DATA_CHUNKS }
     }
 
     pub(crate) fn get(&self, tsn: Tsn) -> Option<&Sent> {
@@ -501,5 +501,8 @@ impl Sent {
 
 /// What gap blocks can name, counted in 16 bits from the cumulative TSN.
 const MAX_CHUNKS: usize = u16::MAX as usize;
+/// Without interleaving, stream sequence numbers have 16 bits: of more than half as many messages ahead of a lost one, the peer could
+/// not tell whether they are new or old.
+const MAX_DATA_CHUNKS: usize = i16::MAX as usize;
 /// An empty ring keeps room for so many chunks, and gives larger memory back.
 const SPARE_CHUNKS: usize = 32;

@@ -279,6 +279,24 @@ impl SendQueue {
         self.stream(id).phase = Phase::Open;
     }
 
+    /// The peer takes no streams from this number on: what waits for them is thrown away.
+    pub(crate) fn drop_from(&mut self, count: u16) {
+        let beyond: Vec<_> = self.streams.ids().filter(|id| id.0 >= count).collect();
+        for id in beyond {
+            while self.streams.get(id).is_some_and(|stream| !stream.messages.is_empty()) {
+                self.drop_front(id);
+            }
+            self.streams.remove(id);
+            self.low.retain(|low| *low != id);
+        }
+    }
+
+    /// Throws away all that waits, and all that is known of streams.
+    pub(crate) fn clear(&mut self) {
+        let fresh = Self::new(self.scheduling);
+        *self = Self { interleaved: self.interleaved, gives_up: self.gives_up, ..fresh };
+    }
+
     /// The association has begun anew: messages are numbered from zero, and begun ones are sent from their beginning. Gives
     /// the streams that are being reset, because that has to be asked for again.
     pub(crate) fn restart(&mut self) -> Vec<StreamId> {

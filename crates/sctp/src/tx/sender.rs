@@ -539,7 +539,10 @@ impl Sender {
             return;
         }
         let each = Skipped::wire_length(self.interleaved);
-        let Some(most) = writer.room().checked_sub(FORWARD_HEADER).map(|room| room / each) else { return };
+        let most = writer.room().saturating_sub(FORWARD_HEADER) / each;
+        if most == 0 {
+            return;
+        }
         let recent = |(sent, at): (Tsn, Instant), tsn: Tsn| {
             !tsn.is_after(sent) && now.saturating_duration_since(at) < self.round_trip.estimate()
         };

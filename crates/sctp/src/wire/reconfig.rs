@@ -54,7 +54,9 @@ pub(crate) enum ReconfigParameter<'a> {
     },
     /// The sender asks the receiver to reset these of its outgoing streams.
     IncomingReset { request: RequestNumber, streams: Streams<'a> },
-    /// A request that we do not grant: resetting the association, adding streams.
+    /// The sender wants to use more outgoing streams.
+    MoreStreams { request: RequestNumber },
+    /// A request that we do not grant: resetting the association, or that we use more streams ourselves.
     Other { request: RequestNumber },
     /// An answer.
     Response { response: RequestNumber, result: ResetResult },
@@ -101,7 +103,8 @@ impl<'a> Reconfig<'a> {
                 let Some(result) = ResetResult::from_wire(reader.u32()?) else { return Ok(None) };
                 ReconfigParameter::Response { response: number, result }
             }
-            parameter::ASSOCIATION_RESET | parameter::ADD_OUTGOING | parameter::ADD_INCOMING => {
+            parameter::ADD_OUTGOING => ReconfigParameter::MoreStreams { request: number },
+            parameter::ASSOCIATION_RESET | parameter::ADD_INCOMING => {
                 ReconfigParameter::Other { request: number }
             }
             _ => return Ok(None),

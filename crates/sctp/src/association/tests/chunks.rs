@@ -176,3 +176,35 @@ fn what_is_given_up_is_told_until_it_is_acknowledged() {
     assert_eq!(hand.wait(Duration::from_secs(9)), []);
     assert!(hand.association.sender.is_done());
 }
+
+#[test]
+fn what_is_given_up_is_told_though_a_packet_had_no_room_for_it() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let message = Message { reliability: Reliability::MaxRetransmits(0), ..Message::new(Ppid(53), "once") };
+    hand.association.send(hand.now, StreamId(0), message).unwrap();
+    hand.hear();
+    let at = hand.association.poll_timeout().unwrap();
+    hand.now = at + Duration::from_secs(1);
+    hand.association.handle_timeout(hand.now);
+    let mut buffer = [0; 10];
+    let association = &mut hand.association;
+    association.sender.write_forward(hand.now, &mut Writer::new(&mut buffer), &mut association.timers);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::FORWARD_TSN]);
+}
+
+#[test]
+fn streams_that_the_peer_does_not_take_are_not_used() {
+    let mut hand = Hand::new(Config::default());
+    hand.send(300, b"into the void");
+    hand.send(2, b"fine");
+    hand.association.connect(hand.now);
+    hand.hear();
+    let answer = Init { cookie: b"theirs", incoming_streams: 256, ..peer_init(EVERYTHING) };
+    hand.say(|writer| answer.write(writer, chunk_type::INIT_ACK));
+    let heard = hand.hear();
+    assert_eq!(kinds(&heard), [chunk_type::COOKIE_ECHO, chunk_type::DATA], "RFC 9260 section 6.5");
+    assert_eq!(heard[1].value[4..6], [0, 2]);
+    assert_eq!(hand.association.total_buffered_amount(), 0);
+    let late = hand.association.send(hand.now, StreamId(256), Message::new(Ppid(53), "no"));
+    assert_eq!(late, Err(SendError::NoSuchStream { count: 256 }));
+}

@@ -144,14 +144,17 @@ fn unknown_parameters_are_treated_by_their_upper_bits() {
 }
 
 #[test]
-fn an_init_without_tag_or_streams_is_answered_with_an_abort() {
+fn an_init_without_streams_or_window_is_answered_with_an_abort() {
     for bad in [
         Init { outgoing_streams: 0, ..peer_init(EVERYTHING) },
         Init { incoming_streams: 0, ..peer_init(EVERYTHING) },
+        Init { window: 1499, ..peer_init(EVERYTHING) },
+        Init { tag: 0, ..peer_init(EVERYTHING) },
     ] {
         let mut hand = Hand::new(Config::default());
         hand.say_as(0, |writer| bad.write(writer, chunk_type::INIT));
-        assert_eq!(kinds(&hand.hear()), [chunk_type::ABORT]);
+        // RFC 9260 section 3.3.2: without a tag there is nobody to answer.
+        assert_eq!(kinds(&hand.hear()), if bad.tag == 0 { &[][..] } else { &[chunk_type::ABORT] });
         assert_eq!(hand.association.state, State::Idle);
     }
 }
@@ -169,4 +172,32 @@ fn a_flood_of_inits_leaves_nothing_behind() {
     // The honest one after them is answered.
     let (cookie, tag) = cookie_for(&mut hand, TAG, FIRST);
     assert_eq!(echo(&mut hand, tag, &cookie), [chunk_type::COOKIE_ACK]);
+}
+
+#[test]
+fn a_restart_does_not_make_an_end_forgotten() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.association.shutdown(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    let (cookie, tag) = cookie_for(&mut hand, 77, Tsn(1000));
+    assert_eq!(echo(&mut hand, tag, &cookie), [chunk_type::COOKIE_ACK, chunk_type::SHUTDOWN]);
+    assert_eq!(hand.events(), [Event::Restarted]);
+    assert!(!hand.association.is_established());
+}
+
+#[test]
+fn a_long_cookie_is_given_back_whole_where_packets_are_short() {
+    let mut hand = Hand::new(Config { mtu: 480, max_mtu: 480, ..Config::default() });
+    hand.association.connect(hand.now);
+    hand.send(0, b"along with it");
+    hand.hear();
+    let cookie = [7; 1000];
+    let answer = Init { cookie: &cookie, ..peer_init(EVERYTHING) };
+    hand.say(|writer| answer.write(writer, chunk_type::INIT_ACK));
+    let heard = hand.hear();
+    assert_eq!((heard[0].kind, &heard[0].value[..]), (chunk_type::COOKIE_ECHO, &cookie[..]));
+    // And in a buffer that is too short for it, nothing is said.
+    hand.now += Duration::from_secs(5);
+    hand.association.handle_timeout(hand.now);
+    assert_eq!(hand.association.poll_transmit(hand.now, &mut Unlimited, &mut [0; 500]), None);
 }

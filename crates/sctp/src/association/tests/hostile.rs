@@ -232,9 +232,13 @@ fn what_must_come_alone_or_first_is_not_taken_in_a_bundle() {
     });
     let heard = hand.hear();
     assert!(heard.len() <= MAX_REPLIES + 2, "{}", heard.len());
-    // DATA without data is an error of its own (RFC 9260 section 6.2).
+    // DATA without data is an error of its own (RFC 9260 sections 3.3.10.9 and 6.2).
+    let tsn = hand.next.0;
     hand.say_fragment(fragment(0));
-    assert!(violated(&mut hand));
+    let abort = hand.hear().pop().unwrap();
+    assert_eq!((abort.kind, &abort.value[..4]), (chunk_type::ABORT, &[0, 9, 0, 8][..]));
+    assert_eq!(abort.value[4..], tsn.to_be_bytes());
+    assert!(hand.association.is_closed());
 }
 
 #[test]
@@ -248,4 +252,71 @@ fn messages_larger_than_allowed_are_not_kept() {
     assert_eq!(hand.events(), [Event::MessageTooLarge(StreamId(2))], "once");
     assert!(hand.association.receiver.reassembly.held() < 50_000);
     assert!(hand.association.is_established());
+}
+
+#[test]
+fn what_follows_an_abandoned_beginning_is_not_kept() {
+    let mut hand = Hand::established(small(), EVERYTHING);
+    let say = |hand: &mut Hand, offset: u32, begin, end| {
+        let part =
+            Data { tsn: FIRST.plus(offset), unordered: true, begin, end, payload: b"part", ..fragment(4) };
+        hand.say(|writer| part.write(writer, false));
+    };
+    // The beginning is lost and given up; the rest has arrived. Another message is still on its way.
+    say(&mut hand, 1, false, false);
+    say(&mut hand, 2, false, true);
+    say(&mut hand, 3, true, false);
+    hand.say(|writer| writer.chunk(chunk_type::FORWARD_TSN, 0, |writer| writer.u32(FIRST.0)));
+    say(&mut hand, 4, false, true);
+    assert_eq!(hand.association.receive(StreamId(4)).unwrap().payload, "partpart");
+    assert_eq!(hand.association.receive(StreamId(4)), None);
+    assert_eq!(hand.association.receiver.reassembly.held(), 0);
+}
+
+#[test]
+fn messages_far_ahead_of_a_lost_one_are_not_taken_for_old_ones() {
+    let config = Config { receive_window: 64 << 20, ..Config::default() };
+    let mut hand = Hand::established(config, EVERYTHING);
+    let many = 40_000;
+    let say = |hand: &mut Hand, from: u32, to: u32| {
+        for offset in from..to {
+            let data =
+                Data { tsn: FIRST.plus(offset), message: offset & 0xffff, payload: b"x", ..fragment(0) };
+            hand.say(|writer| data.write(writer, false));
+        }
+    };
+    say(&mut hand, 1, many);
+    say(&mut hand, 0, 1);
+    let taken = hand.association.receiver.cumulative_tsn().next().since(FIRST);
+    let mut received = 0;
+    while hand.association.receive(StreamId(0)).is_some() {
+        received += 1;
+    }
+    assert_eq!(received, taken, "what was acknowledged is there");
+    say(&mut hand, taken, many);
+    while hand.association.receive(StreamId(0)).is_some() {
+        received += 1;
+    }
+    assert_eq!(received, many);
+}
+
+#[test]
+fn whoever_has_not_heard_of_an_abort_hears_it_again() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.association.abort(hand.now);
+    assert_eq!(kinds(&hand.hear()), [chunk_type::ABORT]);
+    for _ in 0..3 {
+        // It is lost, and the peer goes on (RFC 9260 section 8.4).
+        hand.say_fragment(Data { payload: b"well?", ..fragment(0) });
+        let heard = hand.hear();
+        assert_eq!((heard.len(), heard[0].kind, heard[0].tag), (1, chunk_type::ABORT, TAG));
+    }
+    // Two that have both ended it do not tell each other for ever.
+    hand.say(|writer| writer.chunk(chunk_type::ABORT, 0, |_| {}));
+    assert_eq!(hand.hear(), []);
+    // Whoever was aborted has nothing to say.
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.say(|writer| writer.chunk(chunk_type::ABORT, 0, |_| {}));
+    hand.say_fragment(Data { payload: b"late", ..fragment(0) });
+    assert_eq!(hand.hear(), []);
 }

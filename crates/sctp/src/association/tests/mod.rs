@@ -4,6 +4,7 @@ mod chunks;
 mod handshake;
 mod hostile;
 mod losses;
+mod reset;
 mod shutdown;
 mod transport;
 

@@ -131,3 +131,43 @@ fn asking_twice_is_asking_once() {
     assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
     assert_eq!(hand.events(), [Event::Closed(CloseReason::Shutdown)]);
 }
+
+#[test]
+fn what_is_given_up_before_it_was_sent_does_not_keep_the_end_waiting() {
+    for asked_by_peer in [false, true] {
+        let mut hand = Hand::established(Config::default(), EVERYTHING);
+        let message = Message {
+            reliability: Reliability::MaxLifetime(Duration::ZERO),
+            ..Message::new(Ppid(53), "too late already")
+        };
+        hand.association.send(hand.now, StreamId(0), message).unwrap();
+        let expected = if asked_by_peer {
+            let nothing = hand.association.local_tsn.previous();
+            say_shutdown(&mut hand, nothing);
+            chunk_type::SHUTDOWN_ACK
+        } else {
+            hand.association.shutdown(hand.now);
+            chunk_type::SHUTDOWN
+        };
+        assert_eq!(kinds(&hand.hear()), [expected], "nothing else will ever call for it");
+    }
+}
+
+#[test]
+fn a_long_queue_may_take_its_time_and_a_stuck_one_is_said_to_be_over() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let payload = Bytes::from(vec![7; 60_000]);
+    hand.association.send(hand.now, StreamId(0), Message::new(Ppid(53), payload)).unwrap();
+    hand.association.shutdown(hand.now);
+    // The peer takes one chunk every ten seconds.
+    let mut acknowledged = hand.association.local_tsn.previous();
+    for _ in 0..10 {
+        hand.wait(Duration::from_secs(10));
+        acknowledged = acknowledged.next();
+        hand.say_sack(acknowledged, 2000, &[]);
+    }
+    assert!(!hand.association.is_closed(), "it goes on, so there is no reason to give up");
+    let heard = hand.wait(Duration::from_secs(55));
+    assert_eq!(heard.last().map(|heard| heard.kind), Some(chunk_type::ABORT), "RFC 9260 section 9.2");
+    assert!(hand.events().contains(&Event::Closed(CloseReason::Timeout)));
+}

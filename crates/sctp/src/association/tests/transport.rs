@@ -66,3 +66,16 @@ fn heartbeats_that_come_together_are_all_answered() {
     let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value[11])).collect();
     assert_eq!(answered, [0, 1, 2].map(|nonce| (chunk_type::HEARTBEAT_ACK, nonce)));
 }
+
+#[test]
+fn a_heartbeat_that_does_not_fit_into_an_answer_keeps_no_other_waiting() {
+    let mut hand = Hand::established(Config { mtu: 480, max_mtu: 480, ..Config::default() }, EVERYTHING);
+    for length in [900, 20] {
+        hand.say(|writer| {
+            writer
+                .chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.zeros(length)));
+        });
+    }
+    let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value.len())).collect();
+    assert_eq!(answered, [(chunk_type::HEARTBEAT_ACK, 24)]);
+}

@@ -1,0 +1,83 @@
+//! Requests to reset streams, as a peer may put them (RFC 6525).
+
+use super::*;
+
+const OUTGOING: u16 = 13;
+const INCOMING: u16 = 14;
+const ADD_OUTGOING: u16 = 17;
+const ADD_INCOMING: u16 = 18;
+
+fn outgoing(writer: &mut Writer<'_>, number: u32, last: Tsn, stream: u16) {
+    writer.parameter(OUTGOING, |writer| {
+        writer.u32(number);
+        writer.u32(0);
+        writer.u32(last.0);
+        writer.u16(stream);
+    });
+}
+
+/// The numbers and results of the answers.
+fn answers(heard: &[Heard]) -> Vec<(u32, u32)> {
+    let word = |value: &[u8], at: usize| u32::from_be_bytes(value[at..at + 4].try_into().unwrap());
+    heard
+        .iter()
+        .filter(|heard| heard.kind == chunk_type::RECONFIG && heard.value[1] == 16)
+        .map(|heard| (word(&heard.value, 4), word(&heard.value, 8)))
+        .collect()
+}
+
+#[test]
+fn two_requests_in_one_chunk_are_answered_alike_when_they_come_again() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let numbers = [FIRST.0, FIRST.0.wrapping_add(1)];
+    let ask = |hand: &mut Hand, last: Tsn| {
+        hand.say(|writer| {
+            writer.chunk(chunk_type::RECONFIG, 0, |writer| {
+                outgoing(writer, numbers[0], last, 3);
+                writer.parameter(INCOMING, |writer| {
+                    writer.u32(numbers[1]);
+                    writer.u16(3);
+                });
+            });
+        });
+        answers(&hand.hear())
+    };
+    assert_eq!(ask(&mut hand, FIRST), [(numbers[0], 6), (numbers[1], 1)], "the first waits for data");
+    hand.say_fragment(Data { payload: b"the last", ..fragment(3) });
+    for _ in 0..3 {
+        assert_eq!(ask(&mut hand, FIRST), [(numbers[0], 1), (numbers[1], 1)]);
+    }
+    let resets =
+        hand.events().into_iter().filter(|event| *event == Event::IncomingReset(StreamId(3))).count();
+    assert_eq!(resets, 1);
+}
+
+#[test]
+fn the_numbers_of_requests_go_round() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    for round in 0..40_u32 {
+        let number = FIRST.0.wrapping_add(round);
+        hand.say(|writer| {
+            writer.chunk(chunk_type::RECONFIG, 0, |writer| outgoing(writer, number, FIRST.previous(), 7));
+        });
+        assert_eq!(answers(&hand.hear()), [(number, 1)], "round {round}");
+    }
+}
+
+#[test]
+fn a_peer_may_use_more_streams_than_it_had_asked_for() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    for (round, (kind, result)) in [(ADD_OUTGOING, 1), (ADD_INCOMING, 2)].into_iter().enumerate() {
+        let number = FIRST.0.wrapping_add(round as u32);
+        hand.say(|writer| {
+            writer.chunk(chunk_type::RECONFIG, 0, |writer| {
+                writer.parameter(kind, |writer| {
+                    writer.u32(number);
+                    writer.u16(256);
+                    writer.u16(0);
+                });
+            });
+        });
+        assert_eq!(answers(&hand.hear()), [(number, result)], "RFC 6525 sections 5.2.5 and 5.2.6");
+    }
+}
