@@ -178,6 +178,7 @@ impl Association {
     }
 
     pub(super) fn on_reconfig(&mut self, now: Instant, value: &[u8]) {
+        let pair = Reconfig::parse(value).count() == 2;
         for parameter in Reconfig::parse(value) {
             match parameter {
                 ReconfigParameter::Response { response, result } => self.on_response(now, response, result),
@@ -185,7 +186,7 @@ impl Association {
                     // Without names it means all, which data channels never do.
                     let grant = !streams.is_empty();
                     let arrived = !last_tsn.is_after(self.receiver.cumulative_tsn());
-                    self.answer(request, |association| {
+                    self.answer(request, pair, |association| {
                         if !grant {
                             return ResetResult::Denied;
                         }
@@ -200,7 +201,7 @@ impl Association {
                     });
                 }
                 ReconfigParameter::IncomingReset { request, streams } => {
-                    self.answer(request, |association| {
+                    self.answer(request, pair, |association| {
                         for stream in streams.iter() {
                             // Of a stream that nothing was sent on there is nothing to reset, and nothing to remember.
                             if association.sender.queue.knows(stream) {
@@ -212,15 +213,17 @@ impl Association {
                 }
                 // Whatever stream it names is taken, so that there is nothing to add (RFC 6525 section 5.2.5).
                 ReconfigParameter::MoreStreams { request } => {
-                    self.answer(request, |_| ResetResult::Performed)
+                    self.answer(request, pair, |_| ResetResult::Performed)
                 }
-                ReconfigParameter::Other { request } => self.answer(request, |_| ResetResult::Denied),
+                ReconfigParameter::Other { request } => self.answer(request, pair, |_| ResetResult::Denied),
             }
         }
     }
 
     /// Answers a request of the peer: a new one by acting, the last two as before, unless they could not be granted yet.
-    fn answer(&mut self, request: RequestNumber, act: impl FnOnce(&mut Self) -> ResetResult) {
+    /// The one before the last is only looked at again if it came in one chunk with the last, as one of a `pair`: alone it is a late
+    /// copy of what has been asked again under another number since.
+    fn answer(&mut self, request: RequestNumber, pair: bool, act: impl FnOnce(&mut Self) -> ResetResult) {
         let expected = self.resets.expected;
         let result = if request == expected {
             let result = act(self);
@@ -230,7 +233,9 @@ impl Association {
         } else {
             let again = [1, 2].map(|back| RequestNumber(expected.0.wrapping_sub(back)));
             match again.iter().position(|number| *number == request) {
-                Some(place) if self.resets.last_results[place] == ResetResult::InProgress => {
+                Some(place)
+                    if self.resets.last_results[place] == ResetResult::InProgress && (place == 0 || pair) =>
+                {
                     let result = act(self);
                     self.resets.last_results[place] = result;
                     result

@@ -81,3 +81,23 @@ fn a_peer_may_use_more_streams_than_it_had_asked_for() {
         assert_eq!(answers(&hand.hear()), [(number, result)], "RFC 6525 sections 5.2.5 and 5.2.6");
     }
 }
+
+#[test]
+fn a_late_copy_of_a_request_does_not_reset_what_has_been_used_again() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let ask = |hand: &mut Hand, number: u32| {
+        hand.say(|writer| {
+            writer.chunk(chunk_type::RECONFIG, 0, |writer| outgoing(writer, number, FIRST, 3));
+        });
+        answers(&hand.hear())
+    };
+    let (first, second) = (FIRST.0, FIRST.0.wrapping_add(1));
+    assert_eq!(ask(&mut hand, first), [(first, 6)]);
+    hand.say_fragment(Data { payload: b"the last", ..fragment(3) });
+    assert_eq!(ask(&mut hand, second), [(second, 1)]);
+    hand.say_fragment(Data { payload: b"the first", ..fragment(3) });
+    assert_eq!(ask(&mut hand, first), [(first, 6)], "as it was answered then");
+    hand.say_fragment(Data { message: 1, payload: b"the second", ..fragment(3) });
+    let heard: Vec<_> = std::iter::from_fn(|| hand.association.receive(StreamId(3))).collect();
+    assert_eq!(heard.len(), 3, "the stream goes on");
+}
