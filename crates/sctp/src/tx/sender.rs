@@ -406,7 +406,9 @@ impl Sender {
     /// Bytes a second; `None` before the round trip is known.
     fn pacing_rate(&self) -> Option<u64> {
         if let Some(rate) = self.controller.pacing_rate() {
-            return Some(rate);
+            // However little a model believes to get through, a packet a round trip may always find out.
+            let round_trip = self.round_trip.estimate().as_secs_f64().max(1e-6);
+            return Some(rate.max((self.mtu as f64 / round_trip) as u64));
         }
         let smoothed = self.round_trip.smoothed()?.as_secs_f64().max(1e-6);
         // Faster than the window allows on average, so that it is the window that holds back.
