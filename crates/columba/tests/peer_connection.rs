@@ -467,3 +467,88 @@ async fn a_candidate_pool_is_filled_by_the_driver_and_handed_to_the_first_descri
     assert!(connection.local_description().unwrap().sdp.contains("a=candidate:"), "it is there at once");
     assert!(connection.set_configuration(Configuration::default()).is_err());
 }
+
+#[tokio::test]
+async fn what_a_channel_cannot_be_is_said() {
+    let (connection, _events) = PeerConnection::new(Configuration::default()).unwrap();
+    let refusal = |label: &str, init| match connection.create_data_channel(label, init) {
+        Err(Error::Peer(PeerError::InvalidChannel { reason })) => reason,
+        other => panic!("{other:?}"),
+    };
+    let negotiated = |stream| DataChannelInit { negotiated: Some(stream), ..DataChannelInit::default() };
+    let long = "x".repeat(65_536);
+    assert!(refusal(&long, DataChannelInit::default()).contains("65,535 bytes"));
+    let protocol = DataChannelInit { protocol: long, ..DataChannelInit::default() };
+    assert!(refusal("", protocol).contains("65,535 bytes"));
+    let both = DataChannelInit {
+        max_retransmits: Some(1),
+        max_packet_life_time: Some(1),
+        ..DataChannelInit::default()
+    };
+    assert!(refusal("", both).contains("exclude"));
+    assert!(refusal("", negotiated(65_535)).contains("the highest is 65,534"));
+    connection.create_data_channel("", negotiated(65_534)).unwrap();
+    assert!(refusal("", negotiated(65_534)).contains("choose another"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_cannot_be_sent_are_refused_and_the_longest_names_arrive() {
+    let (caller, mut callee, channel) = pair().await;
+    let early = channel.try_send("too early");
+    assert_eq!(early, Err(Error::Peer(PeerError::ChannelNotOpen)));
+    soon("opening", channel.opened()).await.unwrap();
+    let _first = callee.channel().await;
+    let longest = 262_144;
+    let too_long = Err(Error::Peer(PeerError::MessageTooLarge { size: longest + 1, limit: longest as u64 }));
+    assert_eq!(channel.try_send(vec![0; longest + 1]), too_long);
+    assert_eq!(soon("a refusal", channel.send(vec![0; longest + 1])).await, too_long);
+    assert_eq!(channel.buffered_amount(), 0);
+    channel.try_send(vec![0; longest]).unwrap();
+
+    let (label, protocol) = ("l".repeat(65_535), "p".repeat(65_535));
+    let init = DataChannelInit { protocol: protocol.clone(), ..DataChannelInit::default() };
+    let named = caller.connection.create_data_channel(&label, init).unwrap();
+    soon("sending", named.send("by its name")).await.unwrap();
+    let other = callee.channel().await;
+    assert!(other.label() == label && other.protocol() == protocol);
+    assert_eq!(soon("a message", other.recv()).await, Some(Message::from("by its name")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_when_a_channel_is_closed_still_arrives() {
+    let (_caller, mut callee, channel) = pair().await;
+    soon("opening", channel.opened()).await.unwrap();
+    let other = callee.channel().await;
+    for number in 0..40_u8 {
+        channel.try_send(vec![number; 100_000]).unwrap();
+    }
+    assert!(channel.buffered_amount() > 0);
+    channel.close();
+    assert_eq!(channel.try_send("late"), Err(Error::Peer(PeerError::ChannelNotOpen)));
+    for number in 0..40_u8 {
+        assert_eq!(soon("a message", other.recv()).await, Some(Message::from(vec![number; 100_000])));
+    }
+    assert_eq!(soon("the end", other.recv()).await, None);
+    soon("the end", channel.closed()).await.unwrap();
+    assert_eq!(channel.buffered_amount(), 0);
+    soon("the last of it", channel.buffered_amount_low(0)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_sent_is_not_said_to_have_been_sent() {
+    let mut configuration = Configuration::default();
+    configuration.data.receive_buffer = 1 << 19;
+    let (caller, mut callee, channel) = pair_of(configuration).await;
+    soon("opening", channel.opened()).await.unwrap();
+    let _nobody_reads = callee.channel().await;
+    for _ in 0..20 {
+        channel.try_send(vec![0; 200_000]).unwrap();
+    }
+    let waiting = channel.clone();
+    let waiting = tokio::spawn(async move { waiting.buffered_amount_low(0).await });
+    soon("closing", caller.connection.close()).await;
+    soon("the end", channel.closed()).await.unwrap();
+    assert!(soon("an answer", waiting).await.unwrap().is_err());
+    assert!(channel.buffered_amount() > 1_000_000, "it does not reset to zero");
+    assert!(soon("an answer", channel.buffered_amount_low(0)).await.is_err());
+}
