@@ -5,11 +5,12 @@ use std::fmt;
 /// Length of the header in front of channel data, in bytes (RFC 8656 §12.4).
 pub const CHANNEL_HEADER_LEN: usize = 4;
 
-/// A channel's number: 0x4000 to 0x7FFE.
+/// A channel's number: 0x4000 to 0x7FFF.
 ///
 /// RFC 8656 §12 has taken back what lies above 0x4FFF, so that channel data can be told from DTLS on one socket
 /// (RFC 7983), and our clients stay below. Deviation: those that follow RFC 5766 §11 (coturn's client, older browsers) still choose from the whole
-/// range, and nothing else arrives where a TURN server listens, so the higher ones are read and bound all the same.
+/// range, and nothing else arrives where a TURN server listens, so the higher ones are read and bound all the same: the highest, too, of
+/// which RFC 5766 says both that it is allowed (§11) and that it is not (§11.2), and which coturn's client chooses like any other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -19,7 +20,7 @@ impl ChannelNumber {
     /// The highest number that a client should choose (RFC 8656 §12).
     pub const MAX: Self = Self(0x4FFF);
     /// The highest number that RFC 5766 §11 allowed.
-    pub const MAX_RFC5766: Self = Self(0x7FFE);
+    pub const MAX_RFC5766: Self = Self(0x7FFF);
 
     /// A channel by its number; `None` outside the range.
     #[must_use]
@@ -130,8 +131,7 @@ mod tests {
         assert_eq!(ChannelNumber::new(0x3FFF), None);
         assert_eq!(ChannelNumber::new(0x4000), Some(ChannelNumber::MIN));
         assert_eq!(ChannelNumber::new(0x4FFF), Some(ChannelNumber::MAX));
-        assert_eq!(ChannelNumber::new(0x7FFE), Some(ChannelNumber::MAX_RFC5766));
-        assert_eq!(ChannelNumber::new(0x7FFF), None);
+        assert_eq!(ChannelNumber::new(0x7FFF), Some(ChannelNumber::MAX_RFC5766));
         assert_eq!(ChannelNumber::new(0x8000), None);
     }
 

@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn numbers_and_flags_survive(
         id in transaction(), byte: u8, short: u16, word: u32, long: u64, flags: (bool, bool),
-        channel in 0x4000_u16..0x7fff, ty in 0_u8..0x80, code in 0_u16..0x200, token: [u8; 8], hash: [u8; 32],
+        channel in 0x4000_u16..=0x7fff, ty in 0_u8..0x80, code in 0_u16..0x200, token: [u8; 8], hash: [u8; 32],
     ) {
         assert_round_trip!(id, ChannelNumber::new(channel).unwrap());
         assert_round_trip!(id, Lifetime(word));
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn channel_data_survives(channel in 0x4000_u16..0x7fff, data in prop::collection::vec(any::<u8>(), 0..1500)) {
+    fn channel_data_survives(channel in 0x4000_u16..=0x7fff, data in prop::collection::vec(any::<u8>(), 0..1500)) {
         let channel = ChannelNumber::new(channel).unwrap();
         let mut wire = ChannelData::header(channel, data.len()).unwrap().to_vec();
         wire.extend_from_slice(&data);
