@@ -142,7 +142,8 @@ impl Association {
             chunk_type::COOKIE_ACK => self.on_cookie_ack(now),
             chunk_type::HEARTBEAT => {
                 let acks = &self.due.heartbeat_acks;
-                let fits = chunk.value.len() <= (self.sender.mtu() - PACKET_HEADER - 12).min(MAX_HEARTBEAT);
+                let room = self.sender.mtu().saturating_sub(PACKET_HEADER + 12);
+                let fits = chunk.value.len() <= room.min(MAX_HEARTBEAT);
                 if self.has_peer() && fits && acks.len() < MAX_REPLIES {
                     self.due.heartbeat_acks.push_back(Bytes::copy_from_slice(chunk.value));
                 }

@@ -160,7 +160,7 @@ pub struct DataChannels {
     max_message_size: usize,
     /// What channels of the peer may still take.
     spare_memory: usize,
-    /// What was left on channels that ended with the association: at most one number for each that was open then.
+    /// What was left on channels that ended with the association, or when the peer began anew: one number for each that had something.
     unsent: BTreeMap<ChannelId, usize>,
     /// At most a few for each channel: whoever lets packets in takes events out.
     events: VecDeque<ChannelEvent>,
