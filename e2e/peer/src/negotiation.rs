@@ -1,7 +1,7 @@
 //! Offer, answer and candidates, each as soon as it is there.
 
 use columba::signaling::{SignalingChannel, SignalingEvent, SignalingEvents};
-use columba::{DataChannel, Event, Events, PeerConnection, SessionDescription};
+use columba::{DataChannel, Event, Events, PeerConnection, PeerConnectionState, SessionDescription};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -18,11 +18,11 @@ pub(crate) struct Negotiation {
 }
 
 impl Negotiation {
-    /// Goes on until something fails.
+    /// Goes on until something fails, or the connection ends: what comes after that, a late candidate for example, is nobody's.
     pub(crate) async fn hold(self, role: Role, mut words: SignalingEvents, mut events: Events) -> Failure {
         match self.try_hold(role, &mut words, &mut events).await {
-            Ok(()) => std::future::pending().await,
-            Err(failure) => failure,
+            Err(failure) if self.connection.connection_state() != PeerConnectionState::Closed => failure,
+            _ => std::future::pending().await,
         }
     }
 
