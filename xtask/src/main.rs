@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask test` and its companions.
 
 mod bench;
+mod e2e;
 mod fuzz;
 mod install;
 mod simulation;

@@ -16,6 +16,13 @@ pub(crate) struct Count {
 }
 
 impl Count {
+    /// Counts another runner's tests with these.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// Reads one line of a runner's output: cargo's `test result:` lines and the closing lines of Node's test runner.
     fn take(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {

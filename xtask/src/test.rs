@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::step::{self, Count};
-use crate::{install, style};
+use crate::{e2e, install, style};
 
 /// One part of the tests, by the name that `cargo xtask test NAME` takes.
 struct Part {
@@ -23,7 +23,7 @@ const PARTS: &[Part] = &[
     },
     Part { name: "fuzz-targets", run: fuzz_targets },
     Part { name: "web", run: web },
-    Part { name: "e2e", run: e2e },
+    Part { name: "e2e", run: e2e::run },
 ];
 
 /// Runs the named parts, or all, and closes with the line `N passed, N failed, N skipped`.
@@ -38,9 +38,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
         println!("\n== {} ==", part.name);
         let start = Instant::now();
         let (count, outcome) = (part.run)();
-        total.passed += count.passed;
-        total.failed += count.failed;
-        total.skipped += count.skipped;
+        total.add(count);
         if let Err(sentence) = outcome {
             // A runner that broke before it counted has failed all the same.
             total.failed += u64::from(count.failed == 0);
@@ -118,20 +116,6 @@ fn web() -> (Count, Result<(), String>) {
     let mut tests = step::command("npm", &["test", "--silent"]);
     tests.current_dir(&folder);
     let (tested, outcome) = step::counted(tests);
-    count.passed += tested.passed;
-    count.failed += tested.failed;
-    count.skipped += tested.skipped;
+    count.add(tested);
     (count, outcome)
-}
-
-/// Real browsers and NATs, against the programs as people run them.
-fn e2e() -> (Count, Result<(), String>) {
-    let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice"];
-    let programs = packages.iter().flat_map(|package| ["--package", package]).collect::<Vec<_>>();
-    if let Err(sentence) = step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat()) {
-        return (Count { failed: 1, ..Count::default() }, Err(sentence));
-    }
-    let mut tests = step::command("npm", &["test", "--silent"]);
-    tests.current_dir(step::top().join("e2e"));
-    step::counted(tests)
 }
