@@ -42,8 +42,9 @@ impl DataChannels {
                     None => self.association.refuse_stream(now, stream),
                 },
                 // A peer that has forgotten everything has forgotten the channels, and what was to be sent on them means nothing to
-                // it.
+                // it. What was left on the channels before is remembered once only: a peer may begin anew again and again.
                 Event::Restarted => {
+                    self.unsent.clear();
                     self.finish_all();
                     self.association.forget_queued();
                 }

@@ -128,6 +128,26 @@ fn what_waited_is_not_sent_to_a_peer_that_has_begun_anew() {
 }
 
 #[test]
+fn what_was_never_sent_is_kept_of_one_beginning_only() {
+    let mut pair = Pair::started(Config::default());
+    let mut kept = Vec::new();
+    for seed in 8..11 {
+        let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+        pair.run();
+        pair.ends[0].send(pair.now, ours, Payload::Binary(vec![1; 60_000].into())).unwrap();
+        pair.ends[1] = DataChannels::new(Config::default(), pair.now, &mut ChaCha12Rng::seed_from_u64(seed));
+        pair.ends[1].start(pair.now, Role::Server);
+        for _ in 0..3 {
+            pair.run();
+        }
+        assert!(pair.events(0).contains(&ChannelEvent::Closed(ours)));
+        assert!(pair.ends[0].buffered_amount(ours) > 0);
+        kept.push(ours);
+    }
+    assert_eq!(pair.ends[0].unsent.keys().copied().collect::<Vec<_>>(), kept[2..]);
+}
+
+#[test]
 fn openings_for_streams_that_the_peer_does_not_take_are_not_sent() {
     let mut pair = Pair::new(Config::default());
     let mut rng = ChaCha12Rng::seed_from_u64(9);
