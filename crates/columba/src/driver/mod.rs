@@ -27,7 +27,7 @@ use tokio::time::{Sleep, sleep_until};
 use tracing::debug;
 
 use crate::data_channel::ENOUGH_ROOM;
-use crate::shared::{Shared, State};
+use crate::shared::{ChannelSignals, Shared, State};
 use listener::Listener;
 use stream::{Outgoing, Pushed};
 use udp::{Received, Socket};
@@ -73,6 +73,15 @@ pub(crate) struct Driver {
     /// Answers for the own names, if addresses are hidden.
     responder: Option<mdns::Responder>,
     tasks: JoinSet<()>,
+    /// Channels to be told of, once the lock is released: whoever is woken goes for it at once.
+    news: Vec<(News, Arc<ChannelSignals>)>,
+}
+
+/// What those who wait on a channel wait for.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Readable,
+    Changed,
 }
 
 /// Whether there is more to do at once.
@@ -105,6 +114,7 @@ impl Driver {
             tls,
             responder: None,
             tasks,
+            news: Vec::new(),
         }
     }
 
@@ -118,7 +128,9 @@ impl Driver {
         while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
         self.keep_time();
         let mut turn = self.receive(cx);
-        if self.transmit(cx) == Turn::More {
+        // Whoever waits for what has come may run while the rest of the turn goes on.
+        let acted = self.hand_on();
+        if self.transmit(cx) == Turn::More || acted {
             turn = Turn::More;
         }
         // Sockets that were just asked for have something to send, and the next turn listens to them.
@@ -132,12 +144,13 @@ impl Driver {
         }
         let deadline = {
             let mut state = self.shared.lock();
-            make_room(&mut state);
+            make_room(&mut state, &mut self.news);
             if everything_went && self.ending.is_empty() && state.peer.is_drained() {
                 return Poll::Ready(());
             }
             state.peer.poll_timeout()
         };
+        self.spread();
         let now = Instant::now();
         if self.give_up.is_some_and(|at| at <= now) {
             return Poll::Ready(());
@@ -265,13 +278,24 @@ impl Driver {
                     self.fulfil(request);
                     acted = true;
                 }
-                event => told |= hand_to_application(&mut state, event),
+                event => told |= hand_to_application(&mut state, event, &mut self.news),
             }
         }
+        self.spread();
         if told {
             self.shared.changed.notify_waiters();
         }
         acted
+    }
+
+    /// Wakes those for whom there is news. To be called without the lock.
+    fn spread(&mut self) {
+        for (news, signals) in self.news.drain(..) {
+            match news {
+                News::Readable => signals.readable.notify_waiters(),
+                News::Changed => signals.changed.notify_waiters(),
+            }
+        }
     }
 
     /// Does, or begins to do, what is needed of the outside world.
@@ -376,18 +400,14 @@ impl Drop for Driver {
 }
 
 /// Gives an event to those whom it concerns. True if it is one of the connection's, which the application receives.
-fn hand_to_application(state: &mut State, event: Event) -> bool {
+fn hand_to_application(state: &mut State, event: Event, news: &mut Vec<(News, Arc<ChannelSignals>)>) -> bool {
     match event {
         Event::ChannelReadable(channel) => {
-            if let Some(signals) = state.channels.get(&channel) {
-                signals.readable.notify_waiters();
-            }
+            news.extend(state.channels.get(&channel).map(|signals| (News::Readable, signals.clone())));
             false
         }
         Event::ChannelOpen(channel) | Event::BufferedAmountLow(channel) | Event::ChannelClosing(channel) => {
-            if let Some(signals) = state.channels.get(&channel) {
-                signals.changed.notify_waiters();
-            }
+            news.extend(state.channels.get(&channel).map(|signals| (News::Changed, signals.clone())));
             false
         }
         Event::ChannelClosed(channel, error) => {
@@ -409,8 +429,8 @@ fn hand_to_application(state: &mut State, event: Event) -> bool {
     }
 }
 
-/// Wakes those who wait for room on a data channel, where there is some.
-fn make_room(state: &mut State) {
+/// There is news for those who wait for room on a data channel, where there is some.
+fn make_room(state: &mut State, news: &mut Vec<(News, Arc<ChannelSignals>)>) {
     if state.waiting_for_room.is_empty() {
         return;
     }
@@ -418,7 +438,7 @@ fn make_room(state: &mut State) {
     waiting_for_room.retain(|channel| {
         let waits = peer.buffered_amount(*channel) > ENOUGH_ROOM;
         if let (false, Some(signals)) = (waits, channels.get(channel)) {
-            signals.changed.notify_waiters();
+            news.push((News::Changed, signals.clone()));
         }
         waits
     });
