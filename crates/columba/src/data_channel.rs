@@ -213,10 +213,12 @@ impl DataChannel {
     #[must_use]
     pub fn try_recv(&self) -> Option<Message> {
         let mut state = self.connection.shared.lock();
-        let message = state.peer.receive(Instant::now(), self.id)?;
-        // The other side may be waiting for the window to open.
-        state.wake_driver();
-        Some(message)
+        let message = state.peer.receive(Instant::now(), self.id);
+        // The other side may be waiting for the window to open, or the channel have had to be closed.
+        if message.is_some() || state.peer.has_news() {
+            state.wake_driver();
+        }
+        message
     }
 
     /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.

@@ -223,6 +223,10 @@ impl Data {
         })
     }
 
+    pub(crate) fn has_news(&self) -> bool {
+        self.channels.has_news()
+    }
+
     pub(crate) fn buffered_amount(&self, id: ChannelId) -> usize {
         self.channels.buffered_amount(id)
     }

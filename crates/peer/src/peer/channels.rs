@@ -34,9 +34,17 @@ impl Peer {
         self.data.send(now, channel, message)
     }
 
-    /// The next message; `None` if none waits. Who does not receive makes the other side wait.
+    /// The next message; `None` if none waits. Who does not receive makes the other side wait. Whether something is to be done because of
+    /// it, [`has_news`](Self::has_news) says.
     pub fn receive(&mut self, now: Instant, channel: ChannelId) -> Option<Message> {
         self.data.receive(now, channel)
+    }
+
+    /// Whether receiving has led to something that [`poll_transmit`](Self::poll_transmit) or [`poll_event`](Self::poll_event) has to say:
+    /// that there is room again, or that a channel had to be closed.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.data.has_news()
     }
 
     /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.

@@ -427,6 +427,11 @@ impl Association {
         None
     }
 
+    /// Whether an acknowledgement, or word of more room, is to go out at once.
+    pub(crate) fn is_sack_due(&self) -> bool {
+        self.receiver.is_sack_due()
+    }
+
     /// When should [`handle_timeout`](Self::handle_timeout) be called?
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next().filter(|_| self.held_since.is_none())

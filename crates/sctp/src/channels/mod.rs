@@ -385,6 +385,12 @@ impl DataChannels {
         self.channels.keys().copied()
     }
 
+    /// Whether reading has led to something that is to be told or sent at once: word of more room, or the end of a channel whose message
+    /// makes no sense.
+    pub fn has_news(&self) -> bool {
+        !self.events.is_empty() || self.association.is_sack_due()
+    }
+
     /// The association below.
     pub fn association(&self) -> &Association {
         &self.association

@@ -128,6 +128,22 @@ fn what_waited_is_not_sent_to_a_peer_that_has_begun_anew() {
 }
 
 #[test]
+fn that_reading_has_ended_a_channel_is_news() {
+    let mut pair = Pair::started(Config::default());
+    pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
+    pair.run();
+    let theirs = pair.ends[1].channels().next().unwrap();
+    let ours = pair.ends[0].channels().next().unwrap();
+    pair.ends[0].send(pair.now, ours, Payload::Text(Bytes::from_static(b"\xff"))).unwrap();
+    pair.run();
+    pair.events(1);
+    assert!(!pair.ends[1].has_news());
+    assert_eq!(pair.ends[1].receive(pair.now, theirs), None);
+    assert!(pair.ends[1].has_news());
+    assert_eq!(pair.events(1), [ChannelEvent::Failed(theirs, ChannelError::InvalidText)]);
+}
+
+#[test]
 fn what_was_never_sent_is_kept_of_one_beginning_only() {
     let mut pair = Pair::started(Config::default());
     let mut kept = Vec::new();
