@@ -120,6 +120,10 @@ impl Candidate {
         if text.len() > LONGEST_CANDIDATE {
             return Err(Expected("a candidate of at most 2048 bytes"));
         }
+        // None could be printed again.
+        if text.contains(|c: char| c.is_ascii_control() && !c.is_ascii_whitespace()) {
+            return Err(Expected("visible characters"));
+        }
         let mut words = Words::new(text);
         let foundation = words.word("a foundation")?;
         if foundation.len() > LONGEST_FOUNDATION || !foundation.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -352,6 +356,7 @@ mod tests {
             ("1 1 udp 1 192.0.2.1 1 typ relay raddr ?", "an IP address or a host name"),
             ("1 1 udp 1 192.0.2.1 1 typ relay raddr ::1 rport x", "a port after rport"),
             ("1 1 udp 1 192.0.2.1 1 typ host\nx y", "one line without NUL"),
+            ("1 1 udp 1 192.0.2.1 1 typ host x a\x02b", "visible characters"),
         ] {
             match text.parse::<Candidate>() {
                 Err(Error::Malformed { expected, .. }) => assert_eq!(expected, what, "{text}"),
