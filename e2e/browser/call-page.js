@@ -1,7 +1,7 @@
 // The call page as a person uses it, through the hooks that web/README.md promises; what the connections do is read
 // from the browser's own statistics and from the pixels of the videos.
 
-import { PATIENCE } from '../patience.js';
+import { PATIENCE } from '../lab/timeouts.js';
 
 /**
  * @typedef {object} OpenOptions

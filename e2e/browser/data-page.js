@@ -1,6 +1,6 @@
-// A page with nothing but data, the browser's side of a talk with the Rust program in `peer/`.
+// A page with nothing but data, the browser's side of a talk with the Rust program in `peers/rust/`.
 
-import { PATIENCE } from '../patience.js';
+import { PATIENCE } from '../lab/timeouts.js';
 import { Inbox, Talk } from './talk.js';
 
 /** How long a talk may take, which carries much. */

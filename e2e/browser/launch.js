@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { stop } from '../lab/shell.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
 import { relayInto } from './relay.js';
 
 /** @typedef {'chromium' | 'firefox'} BrowserName */

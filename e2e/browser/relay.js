@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
-import { PATIENCE } from '../patience.js';
+import { PATIENCE } from '../lab/timeouts.js';
 
 /**
  * Opens the way to a port in a node.

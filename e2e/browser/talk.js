@@ -1,5 +1,5 @@
 // What a page with nothing but data does: a browser's own RTCPeerConnection used as the introductions write it, saying what
-// the Rust program in `peer/` says. These classes run in the page: they use nothing else of this file.
+// the Rust program in `peers/rust/` says. These classes run in the page: they use nothing else of this file.
 
 /** The messages of a channel, from its first moment on; `null` is its end. */
 export class Inbox {

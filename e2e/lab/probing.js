@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { PATIENCE } from '../patience.js';
+import { PATIENCE } from './timeouts.js';
 import { PUBLIC_HOST } from './figures.js';
 import { stop } from './shell.js';
 

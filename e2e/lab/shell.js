@@ -1,7 +1,7 @@
 // Running other programs, with what they said in the error when they fail.
 
 import { execFile, spawn } from 'node:child_process';
-import { PATIENCE } from '../patience.js';
+import { PATIENCE } from './timeouts.js';
 
 /**
  * @typedef {object} RunOptions

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Bystander, BYSTANDER_PEER } from '../clients/bystander.js';
-import { request, SocketClient } from '../clients/signal.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { Server } from '../server.js';
+import { Bystander, BYSTANDER_PEER } from '../scenarios/bystander.js';
+import { request, SocketClient } from '../peers/signaling-client.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { Server } from '../lab/server.js';
 
 const SECRET = 'bad-signaling';
 const KIB = 1024;

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { Bystander, BYSTANDER_PEER } from '../clients/bystander.js';
-import { ATTRIBUTE, attribute, build, CLASS, errorCode, METHOD, parse, restUser, StunClient, UDP } from '../clients/stun.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { Server } from '../server.js';
+import { Bystander, BYSTANDER_PEER } from '../scenarios/bystander.js';
+import { ATTRIBUTE, attribute, build, CLASS, errorCode, METHOD, parse, restUser, StunClient, UDP } from '../peers/stun-client.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { Server } from '../lab/server.js';
 
 const SECRET = 'bad-stun';
 

@@ -7,8 +7,8 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
-import { Server } from '../server.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { Server } from '../lab/server.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { programsMissing } from '../lab/available.js';
 import { run } from '../lab/shell.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
-import { Server } from '../server.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { Server } from '../lab/server.js';
 
 const SECRET = 'shared-with-coturn';
 const skip = await programsMissing('turnutils_uclient');

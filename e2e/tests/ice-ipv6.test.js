@@ -3,15 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Coturn, SECRET, turnUser } from '../clients/coturn.js';
-import { buildPion, Couple } from '../clients/ice-peer.js';
+import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
+import { Couple } from '../peers/ice-peer.js';
+import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { addressesOf, dualStack, IPV6, IPV6_NETWORK, setFamilies, setIpv6 } from '../lab/dual-stack.js';
 import { PUBLIC_HOST, setNat } from '../lab/figures.js';
-import { Server } from '../server.js';
+import { Server } from '../lab/server.js';
 
-/** @typedef {import('../clients/ice-peer.js').Maker} Maker */
-/** @typedef {import('../clients/ice-peer.js').Role} Role */
+/** @typedef {import('../peers/ice-peer.js').Maker} Maker */
+/** @typedef {import('../peers/ice-peer.js').Role} Role */
 /** @typedef {import('../lab/dual-stack.js').Families} Families */
 /** @typedef {import('../lab/dual-stack.js').Ipv6} Ipv6 */
 /** @typedef {import('../lab/lab.js').Lab} Lab */
@@ -70,7 +71,7 @@ async function meet(test, lab, role, rival, families, { kinds = ['stun', 'turn']
 }
 
 describe('ICE agents where there is IPv6', { skip, ...ONE_BY_ONE, timeout: 300_000 }, () => {
-  before(buildPion, { timeout: 300_000 });
+  before(() => buildPion('ice'), { timeout: 300_000 });
 
   for (const [relay, start] of Object.entries(RELAYS)) {
     describe(`servers by ${relay}`, ONE_BY_ONE, () => {
@@ -133,7 +134,7 @@ const isIpv6 = (place) => place.includes('2001:db8');
 
 /** Both take the direct way over IPv6 in the end: the first one may be another, where that answers sooner. @param {Couple} couple */
 async function areHosts(couple) {
-  const isBest = (/** @type {import('../clients/ice-peer.js').Pair} */ { local, remote, from, to, protocol }) =>
+  const isBest = (/** @type {import('../peers/ice-peer.js').Pair} */ { local, remote, from, to, protocol }) =>
     // What a check discovers behind a wall is the same address.
     [from, to].every(isIpv6) && local === 'host' && ['host', 'prflx'].includes(remote) && protocol === 'udp';
   const end = Date.now() + 10_000;

@@ -3,16 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Coturn, SECRET, turnUser } from '../clients/coturn.js';
-import { buildPion, Couple } from '../clients/ice-peer.js';
+import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
+import { Couple } from '../peers/ice-peer.js';
+import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { figure1, figure2, figure3, moveToCellular, OUTER, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly } from '../lab/nat.js';
-import { Server } from '../server.js';
+import { Server } from '../lab/server.js';
 
-/** @typedef {import('../clients/ice-peer.js').Maker} Maker */
-/** @typedef {import('../clients/ice-peer.js').Role} Role */
-/** @typedef {import('../clients/ice-peer.js').Start} Start */
+/** @typedef {import('../peers/ice-peer.js').Maker} Maker */
+/** @typedef {import('../peers/ice-peer.js').Role} Role */
+/** @typedef {import('../peers/ice-peer.js').Start} Start */
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 /** @typedef {import('../lab/nat.js').NatKind} NatKind */
 
@@ -53,7 +54,7 @@ const ONE_BY_ONE = { concurrency: 1 };
 const host = (place) => place.slice(0, place.lastIndexOf(':'));
 
 describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000 }, () => {
-  before(buildPion, { timeout: 300_000 });
+  before(() => buildPion('ice'), { timeout: 300_000 });
 
   /**
    * Ours in p1, the other in p2.

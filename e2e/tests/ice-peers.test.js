@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildPion, Couple } from '../clients/ice-peer.js';
+import { Couple } from '../peers/ice-peer.js';
+import { buildPion } from '../peers/pion/build.js';
 import { programsMissing } from '../lab/available.js';
 
-/** @typedef {import('../clients/ice-peer.js').Maker} Maker */
-/** @typedef {import('../clients/ice-peer.js').Role} Role */
-/** @typedef {import('../clients/ice-peer.js').Start} Start */
+/** @typedef {import('../peers/ice-peer.js').Maker} Maker */
+/** @typedef {import('../peers/ice-peer.js').Role} Role */
+/** @typedef {import('../peers/ice-peer.js').Start} Start */
 
 const skip = await programsMissing('go', 'python3');
 
@@ -21,7 +22,7 @@ const LOOPBACK = ['127.0.0.1'];
 /** So that a peer that vanishes is missed within a test's patience. */
 const IMPATIENT = { disconnectedAfter: 1500, failedAfter: 2000 };
 
-before(() => (skip ? undefined : buildPion()), { timeout: 300_000 });
+before(() => (skip ? undefined : buildPion('ice')), { timeout: 300_000 });
 
 /** Host to host, or what a check that overtakes its candidate makes of it. @param {Couple} couple */
 function areHosts({ one, other }) {

@@ -3,14 +3,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Authority } from '../browser/authority.js';
-import { Coturn, SECRET, turnUser } from '../clients/coturn.js';
-import { buildPion, Couple, IcePeer } from '../clients/ice-peer.js';
+import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
+import { Couple, IcePeer } from '../peers/ice-peer.js';
+import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { figure3, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
-import { Server } from '../server.js';
+import { Server } from '../lab/server.js';
 
-/** @typedef {import('../clients/ice-peer.js').Maker} Maker */
-/** @typedef {import('../clients/ice-peer.js').Role} Role */
+/** @typedef {import('../peers/ice-peer.js').Maker} Maker */
+/** @typedef {import('../peers/ice-peer.js').Role} Role */
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 /** @typedef {import('../browser/authority.js').Certificate & {authority: string}} Identity */
 /** @typedef {'udp' | 'tcp' | 'tls'} Transport */
@@ -52,7 +53,7 @@ describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000
   /** @type {Identity} */ let tls;
   /** @type {string} somebody's who has signed nothing */ let stranger;
   before(async () => {
-    await buildPion();
+    await buildPion('ice');
     lab = await figure3({ r1: { kind: 'tcp443' }, r2: { kind: 'tcp443' } });
     const authority = await Authority.create(`${lab.folder}/authority`);
     tls = { ...(await authority.issue('server', [`IP:${address}`])), authority: authority.cert };

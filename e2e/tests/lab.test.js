@@ -8,7 +8,7 @@ import { figure1, figure2, figure3, OUTER, PEER, PUBLIC_HOST } from '../lab/figu
 import { flushMappings, moveToCellular, setNat } from '../lab/figures.js';
 import { EXPECTED_BEHAVIOUR, meetsDirectly, NAT_KINDS } from '../lab/nat.js';
 import { behaviour, FILTERED, hairpinSource, meet, openOutside, Probe } from '../lab/probing.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
 
 const skip = await labMissing();
 /** @type {import('../lab/nat.js').NatKind[]} */

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { Scene } from '../browser/scene.js';
-import { RustPeer } from '../clients/rust-peer.js';
+import { Scene } from '../scenarios/scene.js';
+import { RustPeer } from '../peers/rust-peer.js';
 import { labMissing } from '../lab/available.js';
 import { figure3, flushMappings, moveToCellular, PUBLIC_HOST } from '../lab/figures.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
 
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 

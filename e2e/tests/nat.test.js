@@ -5,18 +5,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS } from '../browser/launch.js';
-import { Scene } from '../browser/scene.js';
+import { Scene } from '../scenarios/scene.js';
 import { labMissing } from '../lab/available.js';
 import { figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { keepMatrix } from './nat-matrix.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { keepMatrix } from '../scenarios/nat-matrix.js';
 
 /** @typedef {import('../lab/nat.js').NatKind} NatKind */
 
 const skip = await labMissing(...BROWSER_PROGRAMS);
 
-/** What was measured. @type {import('./nat-matrix.js').Row[]} */
+/** What was measured. @type {import('../scenarios/nat-matrix.js').Row[]} */
 const measured = [];
 
 /** @param {boolean} direct */

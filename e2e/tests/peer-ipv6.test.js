@@ -4,15 +4,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS } from '../browser/launch.js';
-import { Scene } from '../browser/scene.js';
+import { Scene } from '../scenarios/scene.js';
 import { labMissing } from '../lab/available.js';
 import { dualStack, IPV6, IPV6_NETWORK, setFamilies, setIpv6 } from '../lab/dual-stack.js';
 import { OUTER, PUBLIC_HOST, setNat } from '../lab/figures.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { BROWSERS, browserOf, LITTLE, rustAt, talk } from './talks.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { BROWSERS, browserOf, LITTLE, rustAt, talk } from '../scenarios/talks.js';
 
-/** @typedef {import('./talks.js').Said} Said */
-/** @typedef {import('./talks.js').Speaker} Speaker */
+/** @typedef {import('../scenarios/talks.js').Said} Said */
+/** @typedef {import('../scenarios/talks.js').Speaker} Speaker */
 /** @typedef {import('../lab/dual-stack.js').Peer} Peer */
 
 const skip = await labMissing(...BROWSER_PROGRAMS);

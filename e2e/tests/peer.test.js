@@ -9,18 +9,18 @@ import { after, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { talkIn, talkInPage } from '../browser/data-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
-import { Scene } from '../browser/scene.js';
-import { RustPeer } from '../clients/rust-peer.js';
+import { Scene } from '../scenarios/scene.js';
+import { RustPeer } from '../peers/rust-peer.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../patience.js';
-import { program, Server } from '../server.js';
-import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from './talks.js';
+import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { program, Server } from '../lab/server.js';
+import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from '../scenarios/talks.js';
 
-/** @typedef {import('./talks.js').Role} Role */
-/** @typedef {import('./talks.js').Said} Said */
-/** @typedef {import('./talks.js').Speaker} Speaker */
+/** @typedef {import('../scenarios/talks.js').Role} Role */
+/** @typedef {import('../scenarios/talks.js').Said} Said */
+/** @typedef {import('../scenarios/talks.js').Speaker} Speaker */
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 const skipLab = await labMissing(...BROWSER_PROGRAMS);

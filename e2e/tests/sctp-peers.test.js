@@ -5,10 +5,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
-import { hostPages } from '../pages/host.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { LossyPath } from '../sctp/lossy-path.js';
-import { browser, buildPion, columba, libdatachannel, pion } from '../sctp/peers.js';
+import { hostPages } from '../browser/pages/host.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { LossyPath } from '../lab/lossy-path.js';
+import { browser, columba, libdatachannel, pion } from '../peers/data-peer.js';
+import { buildPion } from '../peers/pion/build.js';
 import {
   close,
   connect,
@@ -25,10 +26,10 @@ import {
   tooLong,
   transfer,
   urgentFirst,
-} from '../sctp/scenarios.js';
+} from '../scenarios/data-channels.js';
 
-/** @typedef {import('../sctp/scenarios.js').Pair} Pair */
-/** @typedef {import('../sctp/peers.js').Peer} Peer */
+/** @typedef {import('../scenarios/data-channels.js').Pair} Pair */
+/** @typedef {import('../peers/data-peer.js').Peer} Peer */
 
 const skipBrowsers = await programsMissing(...BROWSER_PROGRAMS);
 const skipPion = await programsMissing('go');
@@ -68,7 +69,7 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
       if (name === 'columba') rival = columba;
       else if (name === 'libdatachannel') rival = libdatachannel;
       else if (name === 'pion') {
-        await buildPion();
+        await buildPion('webrtc');
         rival = pion;
       } else {
         const [pages, running] = [await hostPages(), await launch(/** @type {any} */ (name))];
@@ -134,7 +135,7 @@ describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a 
     { name: 'pion', skip: skipPion, make: pion },
   ]) {
     it(`with ${name}`, { skip }, async (test) => {
-      if (name === 'pion') await buildPion();
+      if (name === 'pion') await buildPion('webrtc');
       const path = new LossyPath(kind);
       /** @type {Pair} */
       const pair = [columba(), make()];

@@ -6,9 +6,9 @@ import { after, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
-import { hostPages } from '../pages/host.js';
-import { PATIENCE_FOR_ALL } from '../patience.js';
-import { Server } from '../server.js';
+import { hostPages } from '../browser/pages/host.js';
+import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { Server } from '../lab/server.js';
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 

@@ -24,7 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// The oldest major version of Node.js with which the tests run: Debian 13 has it.
 const OLDEST_NODE: u32 = 20;
 
-/// The oldest Go, 1.21, which fetches the one that the `go.mod` files in `e2e/rivals` ask for.
+/// The oldest Go, 1.21, which fetches the one that the `go.mod` files in `e2e/peers/pion` ask for.
 const OLDEST_GO: u32 = 21;
 
 /// Folders with a `package-lock.json`.

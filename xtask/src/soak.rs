@@ -10,7 +10,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     install::everything()?;
     let programs = ["--package", "columba-server", "--package", "columba-e2e-peer"];
     step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat())?;
-    let script = format!("{name}/soak.js");
+    let script = "scenarios/soak.js".to_owned();
     let words: Vec<&str> = [script.as_str()].into_iter().chain(peers.iter().map(String::as_str)).collect();
     let mut soak = step::command("node", &words);
     soak.current_dir(step::top().join("e2e"));

@@ -1,0 +1,314 @@
+// Pion's peer connection, and with it Pion's SCTP, behind the words of e2e/peers/data-peer.js: what it is told comes on its standard input, what it
+// tells goes to its standard output, a JSON object a line.
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	room       = 1 << 20  // bytes that may wait on a channel
+	orders     = 64       // orders for one channel that may wait for each other
+	listed     = 500      // messages whose own digests are told, too
+	longest    = 4 << 20  // bytes of the longest message that is ever sent
+	maxMessage = 1 << 20  // bytes of the longest message that is taken
+	lineLength = 64 << 20 // bytes of the longest line
+
+	// The protocol of channels whose messages are counted without a digest, which would be what is measured.
+	counted = "counted"
+)
+
+type command struct {
+	Do                string
+	Label             string
+	Type              string
+	SDP               string
+	Ordered           *bool
+	MaxPacketLifeTime *uint16
+	MaxRetransmits    *uint16
+	Protocol          string
+	ID                *uint16
+	Count             uint32
+	Size              int
+	Text              *string
+	Messages          uint64
+}
+
+type told map[string]any
+
+var output sync.Mutex
+
+func tell(event told) {
+	line, err := json.Marshal(event)
+	if err != nil {
+		panic(err)
+	}
+	output.Lock()
+	defer output.Unlock()
+	os.Stdout.Write(append(line, '\n'))
+}
+
+// tally is what was sent or heard on a channel.
+type tally struct {
+	messages, bytes uint64
+	digest          [sha256.Size]byte
+	each            []string
+	last            int64
+	ordered         bool
+	counted         bool // without digests
+}
+
+func newTally(channel *webrtc.DataChannel) tally {
+	return tally{each: []string{}, last: -1, ordered: true, counted: channel.Protocol() == counted}
+}
+
+func (t *tally) take(message []byte) {
+	t.messages++
+	t.bytes += uint64(len(message))
+	if len(message) >= 4 {
+		number := int64(binary.BigEndian.Uint32(message))
+		t.ordered = t.ordered && t.last < number
+		t.last = number
+	}
+	if t.counted {
+		return
+	}
+	digest := sha256.Sum256(message)
+	for at, own := range digest {
+		t.digest[at] ^= own
+	}
+	if len(t.each) <= listed {
+		t.each = append(t.each, hex.EncodeToString(digest[:8]))
+	}
+}
+
+func (t *tally) tell(event, label string) {
+	var each []string
+	if len(t.each) <= listed {
+		each = t.each
+	}
+	tell(told{
+		"event": event, "label": label, "messages": t.messages, "bytes": t.bytes,
+		"digest": hex.EncodeToString(t.digest[:]), "ordered": t.ordered, "each": each,
+	})
+}
+
+// attended is a channel, and what is said and heard on it.
+type attended struct {
+	channel *webrtc.DataChannel
+	orders  chan command
+	low     chan struct{}
+
+	mutex    sync.Mutex
+	heard    tally
+	expected *uint64
+}
+
+type peer struct {
+	connection *webrtc.PeerConnection
+	pattern    []byte
+
+	mutex    sync.Mutex
+	channels map[string]*attended
+	before   uint64
+}
+
+func newPeer() (*peer, error) {
+	settings := webrtc.SettingEngine{}
+	settings.SetSCTPMaxMessageSize(maxMessage)
+	connection, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{connection: connection, pattern: make([]byte, longest+1<<16), channels: map[string]*attended{}}
+	state := uint32(1)
+	for at := range p.pattern {
+		state = state*1664525 + 1013904223
+		p.pattern[at] = byte(state >> 24)
+	}
+	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		tell(told{"event": "state", "state": state.String()})
+	})
+	connection.OnDataChannel(p.attend)
+	return p, nil
+}
+
+func (p *peer) obey(c command) error {
+	switch c.Do {
+	case "offer":
+		offer, err := p.connection.CreateOffer(nil)
+		if err != nil {
+			return err
+		}
+		return p.describe(offer)
+	case "hear":
+		description := webrtc.SessionDescription{Type: webrtc.NewSDPType(c.Type), SDP: c.SDP}
+		if err := p.connection.SetRemoteDescription(description); err != nil || c.Type != "offer" {
+			return err
+		}
+		answer, err := p.connection.CreateAnswer(nil)
+		if err != nil {
+			return err
+		}
+		return p.describe(answer)
+	case "open":
+		return p.open(c)
+	case "end":
+		return p.connection.Close()
+	}
+	p.mutex.Lock()
+	a := p.channels[c.Label]
+	p.mutex.Unlock()
+	if a == nil {
+		return fmt.Errorf("%s: there is no channel %s", c.Do, c.Label)
+	}
+	switch c.Do {
+	case "send":
+		a.orders <- c
+	case "expect":
+		a.mutex.Lock()
+		defer a.mutex.Unlock()
+		a.expected = &c.Messages
+		a.tellHeard()
+	case "close":
+		return a.channel.Close()
+	}
+	return nil
+}
+
+// describe tells a description as soon as all candidates are in it.
+func (p *peer) describe(description webrtc.SessionDescription) error {
+	gathered := webrtc.GatheringCompletePromise(p.connection)
+	if err := p.connection.SetLocalDescription(description); err != nil {
+		return err
+	}
+	<-gathered
+	whole := p.connection.LocalDescription()
+	tell(told{"event": "description", "type": whole.Type.String(), "sdp": whole.SDP})
+	return nil
+}
+
+func (p *peer) open(c command) error {
+	init := webrtc.DataChannelInit{
+		Ordered: c.Ordered, MaxPacketLifeTime: c.MaxPacketLifeTime, MaxRetransmits: c.MaxRetransmits,
+		Protocol: &c.Protocol, ID: c.ID,
+	}
+	if c.ID != nil {
+		negotiated := true
+		init.Negotiated = &negotiated
+	}
+	channel, err := p.connection.CreateDataChannel(c.Label, &init)
+	if err == nil {
+		p.attend(channel)
+	}
+	return err
+}
+
+func (p *peer) attend(channel *webrtc.DataChannel) {
+	label := channel.Label()
+	a := &attended{channel: channel, orders: make(chan command, orders), low: make(chan struct{}, 1), heard: newTally(channel)}
+	p.mutex.Lock()
+	p.channels[label] = a
+	p.mutex.Unlock()
+	channel.SetBufferedAmountLowThreshold(room / 2)
+	channel.OnBufferedAmountLow(func() {
+		select {
+		case a.low <- struct{}{}:
+		default:
+		}
+	})
+	channel.OnMessage(func(message webrtc.DataChannelMessage) { p.hear(a, message) })
+	channel.OnClose(func() { tell(told{"event": "closed", "label": label, "error": nil}) })
+	channel.OnOpen(func() {
+		tell(told{
+			"event": "open", "label": label, "id": channel.ID(), "ordered": channel.Ordered(),
+			"maxPacketLifeTime": channel.MaxPacketLifeTime(), "maxRetransmits": channel.MaxRetransmits(),
+			"protocol": channel.Protocol(), "negotiated": channel.Negotiated(),
+		})
+	})
+	go p.speak(a)
+}
+
+func (p *peer) hear(a *attended, message webrtc.DataChannelMessage) {
+	p.mutex.Lock()
+	before := p.before
+	if !message.IsString {
+		p.before += uint64(len(message.Data))
+	}
+	p.mutex.Unlock()
+	if message.IsString {
+		tell(told{"event": "said", "label": a.channel.Label(), "text": string(message.Data), "before": before})
+		return
+	}
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.heard.take(message.Data)
+	a.tellHeard()
+}
+
+// tellHeard is called with the mutex held.
+func (a *attended) tellHeard() {
+	if a.expected != nil && *a.expected <= a.heard.messages {
+		a.expected = nil
+		a.heard.tell("received", a.channel.Label())
+	}
+}
+
+// speak says what is ordered, one after the other.
+func (p *peer) speak(a *attended) {
+	sent := newTally(a.channel)
+	number := uint32(0)
+	for order := range a.orders {
+		var err error
+		if order.Text != nil {
+			err = a.channel.SendText(*order.Text)
+		}
+		for left := order.Count; left > 0 && err == nil; left-- {
+			for a.channel.BufferedAmount() > room {
+				<-a.low
+			}
+			start := number * 257 % (1 << 16)
+			message := append([]byte{}, p.pattern[start:int(start)+order.Size]...)
+			if len(message) >= 4 {
+				binary.BigEndian.PutUint32(message, number)
+			}
+			number++
+			sent.take(message)
+			err = a.channel.Send(message)
+		}
+		if err != nil {
+			tell(told{"event": "unsent", "label": a.channel.Label(), "message": err.Error()})
+		} else {
+			sent.tell("sent", a.channel.Label())
+		}
+	}
+}
+
+func main() {
+	p, err := newPeer()
+	if err != nil {
+		tell(told{"event": "error", "message": err.Error()})
+		os.Exit(1)
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, lineLength)
+	for lines.Scan() {
+		var c command
+		err := json.Unmarshal(lines.Bytes(), &c)
+		if err == nil {
+			err = p.obey(c)
+		}
+		if err != nil {
+			tell(told{"event": "error", "message": err.Error()})
+		}
+	}
+}
