@@ -1,6 +1,7 @@
 //! STUN messages: parsing, verifying, building, and channel data.
 //!
-//! The sizes are those of an ICE connectivity check and its answer, the message that every path sends most.
+//! The sizes are those of an ICE connectivity check and its answer, the message that every path
+//! sends most.
 
 use std::hint::black_box;
 

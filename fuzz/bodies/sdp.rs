@@ -1,13 +1,13 @@
-//! What the SDP target does with its input. The crate's ordinary tests include this file, too, and run it over the
-//! corpus, so that it is compiled and exercised without a fuzzer.
+//! What the SDP target does with its input. The crate's ordinary tests include this file, too, and
+//! run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::fmt::Debug;
 
 use columba_sdp::attributes::*;
 use columba_sdp::{Candidate, Field, Lines, SessionDescription};
 
-/// A description or a candidate: whatever it holds, reading it ends without a panic, and what could be read comes back
-/// from its print.
+/// A description or a candidate: whatever it holds, reading it ends without a panic, and what could
+/// be read comes back from its print.
 pub(crate) fn text(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(candidate) = text.parse::<Candidate>() {

@@ -1,5 +1,5 @@
-//! What the signaling target does with its input. The crate's ordinary tests include this file, too, and run it over the
-//! corpus, so that it is compiled and exercised without a fuzzer.
+//! What the signaling target does with its input. The crate's ordinary tests include this file,
+//! too, and run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,8 +12,8 @@ use columba_signal::{
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-/// A script of one call to the relay per line: whatever it says, nothing panics, every frame can be read, events come
-/// without gaps, and nothing is left in the end.
+/// A script of one call to the relay per line: whatever it says, nothing panics, every frame can be
+/// read, events come without gaps, and nothing is left in the end.
 ///
 /// ```text
 /// c           a WebSocket connects

@@ -1,5 +1,5 @@
-//! What the STUN targets do with their input. The crate's ordinary tests include this file, too, and run it over the
-//! corpus, so that it is compiled and exercised without a fuzzer.
+//! What the STUN targets do with their input. The crate's ordinary tests include this file, too,
+//! and run it over the corpus, so that it is compiled and exercised without a fuzzer.
 #![allow(dead_code, reason = "each target uses one of the bodies")]
 
 use columba_stun::attributes::*;
@@ -9,7 +9,8 @@ use columba_stun::{
     is_channel_data, is_stun,
 };
 
-/// A datagram: whatever it holds, reading it ends without a panic, and what could be read can be written again.
+/// A datagram: whatever it holds, reading it ends without a panic, and what could be read can be
+/// written again.
 pub(crate) fn message(data: &[u8]) {
     if let Ok(channel_data) = ChannelData::parse(data) {
         assert!(is_channel_data(data));
@@ -31,7 +32,8 @@ pub(crate) fn message(data: &[u8]) {
     verify(&message);
 }
 
-/// A stream: the first byte says in pieces of which size it arrives; frames must be the same as if it came at once.
+/// A stream: the first byte says in pieces of which size it arrives; frames must be the same as if
+/// it came at once.
 pub(crate) fn stream(data: &[u8]) {
     let Some((&piece, data)) = data.split_first() else { return };
     let whole = frames(data.chunks(data.len().max(1)));

@@ -1,5 +1,5 @@
-//! What the TURN target does with its input. The crate's ordinary tests include this file, too, and run it over the
-//! corpus, so that it is compiled and exercised without a fuzzer.
+//! What the TURN target does with its input. The crate's ordinary tests include this file, too, and
+//! run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -16,8 +16,9 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 const SECRET: &[u8] = b"secret";
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_700_000_000));
 
-/// The input is a script: each step is a byte that says what is done, a byte that says how long its argument is, and
-/// the argument. Whatever the script, nothing panics, memory stays bounded, and in the end everything is released.
+/// The input is a script: each step is a byte that says what is done, a byte that says how long its
+/// argument is, and the argument. Whatever the script, nothing panics, memory stays bounded, and in
+/// the end everything is released.
 pub(crate) fn server(script: &[u8]) {
     let mut world = World::new();
     let mut rest = script;
@@ -104,7 +105,8 @@ impl World {
         self.drain();
     }
 
-    /// An authentic request; the argument is its attributes. A ticket of one byte stands for one that the server has given.
+    /// An authentic request; the argument is its attributes. A ticket of one byte stands for one
+    /// that the server has given.
     fn request(&mut self, who: usize, kind: u8, attributes: &[u8]) {
         let methods = [
             Method::ALLOCATE,

@@ -1,14 +1,16 @@
-//! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in `bench/peers/` and `bench/sctp/`, and simulations.
+//! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in `bench/peers/`
+//! and `bench/sctp/`, and simulations.
 
 use std::fs;
 use std::path::Path;
 
 use crate::step;
 
-/// What runs one thing that was named.
+/// Runs one named comparison or simulation.
 type Run = fn() -> Result<(), String>;
 
-/// What is not a benchmark of `bench/` and runs only if it is named: others are built for it, or it takes long.
+/// Comparisons and simulations outside `bench/`, which run only if they are named: they build other
+/// stacks, or take long.
 const NAMED: &[(&str, Run)] = &[
     ("peers", || {
         step::run("cargo", &["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"])
@@ -21,7 +23,7 @@ const NAMED: &[(&str, Run)] = &[
     ("sctp-sim", simulate),
 ];
 
-/// Where the sources are put that are measured after a change.
+/// The folder of the sources that are changed before they are measured.
 const VENDORED: &str = "target/bench-sctp-vendor";
 
 /// Runs all benchmarks, or those named.
@@ -43,7 +45,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
     step::run("cargo", &arguments)
 }
 
-/// Ours in memory beside other engines, and then alone.
+/// Measures our SCTP in memory beside other engines, and then alone.
 fn sctp() -> Result<(), String> {
     let manifest = ["--locked", "--manifest-path", "bench/sctp/Cargo.toml"];
     step::run("cargo", &[["vendor", "--quiet"].as_slice(), &manifest, &[VENDORED]].concat())?;
@@ -57,8 +59,8 @@ fn sctp() -> Result<(), String> {
     step::run("cargo", &["bench", "--package", "columba-bench", "--bench", "sctp"])
 }
 
-/// dcsctp writes every packet in hexadecimal for a line of its log, also when nobody reads the log: that is nine tenths of its
-/// time, and nothing that an engine should be judged by.
+/// Removes dcsctp's hexadecimal dump of every packet, which it makes even while logging is off: it
+/// takes nine tenths of the time, and says nothing about the engine.
 fn silence_dcsctp(source: &Path) -> std::io::Result<()> {
     let path = source.join("src/lib.rs");
     let text = fs::read_to_string(&path)?;
@@ -68,7 +70,7 @@ fn silence_dcsctp(source: &Path) -> std::io::Result<()> {
         .ok_or_else(|| std::io::Error::other("no log_packet in it"))?;
     let silence = "if !log::log_enabled!(log::Level::Info) { return; }";
     fs::write(&path, format!("{head}pub fn log_packet{} {{\n{silence}\n{}", body.0, body.1))?;
-    // cargo holds a folder of sources to the digests of its files, as far as they are listed.
+    // cargo checks a vendored source against the digests that are listed; none is then.
     let path = source.join(".cargo-checksum.json");
     let text = fs::read_to_string(&path)?;
     let package =
@@ -76,7 +78,7 @@ fn silence_dcsctp(source: &Path) -> std::io::Result<()> {
     fs::write(&path, format!("{{\"files\":{{}},{}", &text[package..]))
 }
 
-/// The goals of SCTP over long, fast and lossy paths, in virtual time: a table, and a failure where one is missed.
+/// Checks SCTP's goals over long, fast and lossy paths in virtual time, and prints them as a table.
 fn simulate() -> Result<(), String> {
     let test = ["test", "--release", "--package", "columba-sctp", "--test", "goals"];
     let options = ["--", "--ignored", "--nocapture", "--test-threads", "1"];

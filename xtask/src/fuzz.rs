@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: every fuzz target for a while.
+//! `cargo xtask fuzz`: runs every fuzz target for a while.
 
 use crate::{install, step};
 
-/// Seconds that each target runs unless told.
+/// The seconds that each target runs by default.
 const SECONDS: &str = "60";
 
 /// Runs every target of `fuzz/` for the given number of seconds.

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test` and its companions.
+//! The project's chores, such as `cargo xtask test`.
 
 mod bench;
 mod e2e;
@@ -22,10 +22,10 @@ cargo xtask CHORE
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones
-  fuzz [SECONDS]      every fuzz target in turn for so long (60 s unless told), on the nightly toolchain
+  fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
-  scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 unless told)
+  scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 by default)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
   options             write the table of options in README.md anew

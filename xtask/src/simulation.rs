@@ -1,13 +1,14 @@
-//! The long runs of the simulated network, of which `cargo xtask test` has short ones.
+//! The long runs of the simulated network; `cargo xtask test` has short ones.
 
 use std::process::Command;
 
 use crate::step;
 
-/// Random worlds unless told.
+/// The number of random worlds by default.
 const SCENARIOS: &str = "10000";
 
-/// Two ICE agents in many random worlds; a world that fails names its seed, which `NETSIM_SEED` runs again.
+/// Runs two ICE agents in many random worlds. A world that fails prints its seed, which
+/// `NETSIM_SEED` runs again.
 pub(crate) fn scenarios(arguments: &[String]) -> Result<(), String> {
     let count = arguments.first().map_or(SCENARIOS, String::as_str);
     if count.parse::<u32>().is_err() {
@@ -18,14 +19,14 @@ pub(crate) fn scenarios(arguments: &[String]) -> Result<(), String> {
     step::finish(cargo)
 }
 
-/// Every pair of NAT kinds, with all variants; writes the page in `docs/`.
+/// Runs every pair of NAT kinds, with all variants, and writes the page in `docs/`.
 pub(crate) fn nat_matrix() -> Result<(), String> {
     let mut cargo = network_test("matrix::");
     cargo.env("NAT_MATRIX", "all").env("UPDATE_DOCS", "1");
     step::finish(cargo)
 }
 
-/// Tests of the ICE agent over the simulated network, optimized, with what they print.
+/// Tests of the ICE agent over the simulated network, optimized, with their output shown.
 fn network_test(name: &str) -> Command {
     let package = ["test", "--release", "--package", "columba-ice", "--test", "network", name];
     step::command("cargo", &[package.as_slice(), &["--", "--nocapture"]].concat())

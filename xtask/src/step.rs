@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What a test runner said of itself at its end.
+/// The counts that a test runner printed at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// Tests that held.
+    /// Tests that passed.
     pub(crate) passed: u64,
-    /// Tests that did not.
+    /// Tests that failed.
     pub(crate) failed: u64,
     /// Tests that could not run here.
     pub(crate) skipped: u64,
@@ -23,7 +23,8 @@ impl Count {
         self.skipped += other.skipped;
     }
 
-    /// Reads one line of a runner's output: cargo's `test result:` lines and the closing lines of Node's test runner.
+    /// Reads one line of a runner's output: cargo's `test result:` lines and the closing lines of
+    /// Node's test runner.
     fn take(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let number = |word: &str| {
@@ -61,7 +62,7 @@ pub(crate) fn top() -> PathBuf {
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(top()).stdin(Stdio::null());
-    // cargo sets these for xtask itself; handed on they make its children build everything again.
+    // cargo sets these for xtask itself; passed on they make its children build everything again.
     for name in ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"]
     {
         command.env_remove(name);
@@ -69,12 +70,12 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a program at the top of the workspace; a failure is told as a sentence.
+/// Runs a program at the top of the workspace; the error is a sentence.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     finish(command(program, arguments))
 }
 
-/// Runs a prepared command; a failure is told as a sentence.
+/// Runs a prepared command; the error is a sentence.
 pub(crate) fn finish(mut command: Command) -> Result<(), String> {
     let shown = show(&command);
     println!("$ {shown}");
@@ -85,7 +86,7 @@ pub(crate) fn finish(mut command: Command) -> Result<(), String> {
     }
 }
 
-/// Runs a test runner: passes its output on, and counts what it says at its end.
+/// Runs a test runner: passes its output on, and reads the counts that it prints at its end.
 pub(crate) fn counted(mut command: Command) -> (Count, Result<(), String>) {
     let shown = show(&command);
     println!("$ {shown}");
@@ -99,7 +100,7 @@ pub(crate) fn counted(mut command: Command) -> (Count, Result<(), String>) {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             count.take(&line);
-            // Whoever reads our output may have gone away; the tests go on all the same.
+            // The reader of our output may have gone away; the tests go on all the same.
             let _ = writeln!(own, "{line}");
         }
     }

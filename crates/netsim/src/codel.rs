@@ -1,5 +1,5 @@
-//! Controlled delay (RFC 8289), decided when a datagram enters: in a first-in, first-out queue the time at which it will
-//! leave is known by then.
+//! Controlled delay (RFC 8289), decided when a datagram enters: in a first-in, first-out queue the
+//! time at which it will leave is known by then.
 
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 /// A host's software: a machine with the five doors, or several behind an adapter.
 ///
-/// The network calls [`handle_datagram`](Self::handle_datagram) and the other `handle_*` doors when something happens, and
-/// after each of them [`poll_transmit`](Self::poll_transmit) until `None`, then [`poll_timeout`](Self::poll_timeout).
+/// The network calls [`handle_datagram`](Self::handle_datagram) and the other `handle_*` doors when
+/// something happens, and after each of them [`poll_transmit`](Self::poll_transmit) until `None`,
+/// then [`poll_timeout`](Self::poll_timeout).
 pub trait Endpoint {
     /// A datagram has arrived.
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>);
@@ -72,8 +73,9 @@ pub enum Departure {
         /// If set, the payload is several datagrams of this size, of which the last may be shorter.
         segment_size: Option<usize>,
     },
-    /// Open a TCP connection; [`StreamInput::Connected`] or [`StreamInput::Closed`] follows, or nothing where a
-    /// firewall swallows it. If the other host opens one to the same port of this one's meanwhile, the two become one.
+    /// Open a TCP connection; [`StreamInput::Connected`] or [`StreamInput::Closed`] follows, or
+    /// nothing where a firewall swallows it. If the other host opens one to the same port of this
+    /// one's meanwhile, the two become one.
     Connect {
         /// The host's own name for the connection; it must be new.
         stream: StreamId,
@@ -92,7 +94,8 @@ pub enum Departure {
     Unlisten(SocketAddr),
 }
 
-/// A host's name for one of its TCP connections. Those that others open get names with the highest bit set.
+/// A host's name for one of its TCP connections. Those that others open get names with the highest
+/// bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 

@@ -1,8 +1,9 @@
-//! A virtual network for tests of sans-IO protocols: hosts, links, routers with NATs and firewalls, a virtual clock, and one seed
-//! from which everything follows.
+//! A virtual network for tests of sans-IO protocols: hosts, links, routers with NATs and firewalls,
+//! a virtual clock, and one seed from which everything follows.
 //!
-//! It drives anything with the five doors. Time passes only when nothing is left to do at an instant, so that an hour of
-//! keepalives takes milliseconds, and a seed that fails once fails again.
+//! It drives anything with the five doors. Time passes only when nothing is left to do at an
+//! instant, so that an hour of keepalives takes milliseconds, and a seed that fails once fails
+//! again.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -64,7 +65,8 @@ pub use random::Random;
 pub use topology::{Firewall, HostId, InterfaceId, Router, RouterId, ZoneId};
 pub use trace::Drop;
 
-/// The seed of a run: this one, unless the environment variable `NETSIM_SEED` names the one that failed.
+/// The seed of a run: this one, unless the environment variable `NETSIM_SEED` names the one that
+/// failed.
 ///
 /// # Panics
 /// If the variable is not a number.

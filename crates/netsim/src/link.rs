@@ -20,7 +20,8 @@ pub struct Link {
     pub queue: Queue,
     /// What gets lost beside the queue.
     pub loss: Loss,
-    /// Probability that a datagram is held back by [`reorder_delay`](Self::reorder_delay), and overtaken.
+    /// Probability that a datagram is held back by [`reorder_delay`](Self::reorder_delay), and
+    /// overtaken.
     pub reorder: f64,
     /// How long such a datagram is held back.
     pub reorder_delay: Duration,
@@ -64,7 +65,8 @@ pub enum Queue {
         /// The queue's length in bytes.
         bytes: usize,
     },
-    /// Controlled delay (RFC 8289) over such a queue; marks instead of dropping where ECN is offered.
+    /// Controlled delay (RFC 8289) over such a queue; marks instead of dropping where ECN is
+    /// offered.
     CoDel {
         /// The queue's length in bytes.
         bytes: usize,
@@ -130,15 +132,17 @@ pub(crate) struct LinkState {
     free: Option<Instant>,
     /// The latest arrival of a datagram in order.
     last_arrival: Option<Instant>,
-    /// The same for segments of each connection of which some are under way: what is repeated holds up only its own connection.
+    /// The same for segments of each connection of which some are under way: what is repeated holds
+    /// up only its own connection.
     last_segments: BTreeMap<usize, Instant>,
     bad: bool,
     codel: Codel,
 }
 
 impl LinkState {
-    /// Decides about a datagram of `size` bytes (IP headers included) that enters at `now`. What must not be lost (the
-    /// segments of a simulated TCP `connection`) is delayed instead, as long as anything passes at all.
+    /// Decides about a datagram of `size` bytes (IP headers included) that enters at `now`. What
+    /// must not be lost (the segments of a simulated TCP `connection`) is delayed instead, as long
+    /// as anything passes at all.
     pub(crate) fn enter(
         &mut self,
         link: &Link,
@@ -219,14 +223,15 @@ impl LinkState {
     }
 }
 
-/// What a lost segment of a simulated TCP connection costs instead: a retransmission timeout of 200 ms (Linux's minimum), which doubles as
-/// long as the retransmission is lost, too.
+/// What a lost segment of a simulated TCP connection costs instead: a retransmission timeout of 200
+/// ms (Linux's minimum), which doubles as long as the retransmission is lost, too.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 /// The longest such timeout.
 const LONGEST_WAIT: Duration = Duration::from_millis(3200);
 
-/// Retransmissions, at most: then the segment is lost, and its connection with it. Linux tries fifteen times; nobody wants to simulate that.
+/// Retransmissions, at most: then the segment is lost, and its connection with it. Linux tries
+/// fifteen times; nobody wants to simulate that.
 const RETRANSMISSIONS: u32 = 8;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::Random;
 
-/// On what a mapping or a filter depends (RFC 4787 sections 4.1 and 5); in order, the more the greater.
+/// On what a mapping or a filter depends (RFC 4787 sections 4.1 and 5); in order, the more the
+/// greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependence {
     /// On nothing of the other end.
@@ -39,7 +40,8 @@ pub struct Nat {
     pub ports: PortAssignment,
     /// Whether inner hosts reach each other at their outer addresses (RFC 4787 section 6).
     pub hairpin: bool,
-    /// After what silence a UDP mapping ends. RFC 4787 wants at least 2 minutes; many routers have 30 s.
+    /// After what silence a UDP mapping ends. RFC 4787 wants at least 2 minutes; many routers have
+    /// 30 s.
     pub timeout: Duration,
     /// Whether inbound datagrams keep a mapping alive, too.
     pub inbound_refresh: bool,
@@ -248,7 +250,8 @@ mod tests {
     #[test]
     fn mapping_and_filtering_are_as_the_kind_says() {
         let now = crate::clock::start();
-        // (kind, same port to another address, datagrams let in from: same, same address, other address)
+        // (kind, same port to another address, datagrams let in from: same, same address, other
+        // address)
         let table = [
             (Nat::CONE, true, [true, true, true]),
             (Nat::ADDRESS, true, [true, true, false]),
@@ -271,7 +274,8 @@ mod tests {
         use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
         let now = crate::clock::start();
         let others = ["203.0.113.1:1001", "203.0.113.2:1000"];
-        // Whether another port of the same address, and another address, are as the one that was sent to.
+        // Whether another port of the same address, and another address, are as the one that was
+        // sent to.
         let table = [
             (EndpointIndependent, [true, true]),
             (AddressDependent, [true, false]),

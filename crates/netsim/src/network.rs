@@ -228,7 +228,8 @@ impl<E: Endpoint> Network<E> {
         id
     }
 
-    /// Makes the addresses of a network reachable from outside, behind a router that hands them through unchanged.
+    /// Makes the addresses of a network reachable from outside, behind a router that hands them
+    /// through unchanged.
     pub fn add_route(&mut self, outside: ZoneId, network: IpAddr, prefix_length: u8, router: RouterId) {
         self.zones[outside.0].routes.push((network, prefix_length, router));
     }
@@ -289,7 +290,8 @@ impl<E: Endpoint> Network<E> {
         interfaces.filter(|interface| interface.up).map(|interface| interface.address).collect()
     }
 
-    /// Lets whichever host has this address accept TCP connections there. A host may ask for it by itself: [`Departure::Listen`].
+    /// Lets whichever host has this address accept TCP connections there. A host may ask for it by
+    /// itself: [`Departure::Listen`].
     pub fn listen(&mut self, address: SocketAddr) {
         self.listening.insert(address);
     }
@@ -336,7 +338,8 @@ impl<E: Endpoint> Network<E> {
         self.run_until(self.now + duration);
     }
 
-    /// Lets things happen until the condition holds, for `limit` at the most; whether it holds in the end.
+    /// Lets things happen until the condition holds, for `limit` at the most; whether it holds in
+    /// the end.
     pub fn run_while_not(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let deadline = self.now + limit;
         while !done(self) {
@@ -467,7 +470,8 @@ impl<E: Endpoint> Network<E> {
             payload[bit / 8] ^= 1 << (bit % 8);
         }
         if arrival <= self.now {
-            // Nothing lies between: no need to wait in the queue, but order with what already waits there.
+            // Nothing lies between: no need to wait in the queue, but order with what already waits
+            // there.
             self.schedule(self.now, event(packet));
         } else {
             self.schedule(arrival, event(packet));

@@ -15,8 +15,8 @@ impl Random {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A generator of its own for one part of the scenario, so that what this part draws does not move the others'
-    /// numbers.
+    /// A generator of its own for one part of the scenario, so that what this part draws does not
+    /// move the others' numbers.
     pub fn fork(&mut self) -> Self {
         Self::new(self.0.next_u64())
     }

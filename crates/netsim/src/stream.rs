@@ -66,7 +66,8 @@ impl End {
     }
 }
 
-/// Bytes on the way from which on the sender should wait. Where there is a real one they wait in the kernel.
+/// Bytes on the way from which on the sender should wait. Where there is a real one they wait in
+/// the kernel.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// The host that opened it, and the one that accepted it.
@@ -76,7 +77,8 @@ pub(crate) struct Connection {
     pub(crate) acceptor: Option<End>,
     /// A segment was lost for good: nothing that comes after it is delivered.
     pub(crate) stalled: bool,
-    /// The other host has opened one at the same time, and that is the connection now (RFC 9293 §3.5).
+    /// The other host has opened one at the same time, and that is the connection now
+    /// (RFC 9293 §3.5).
     pub(crate) superseded: bool,
     /// How often the first segment was sent.
     pub(crate) tries: u32,

@@ -185,7 +185,8 @@ fn a_connection_breaks_when_its_way_is_gone_and_a_closed_port_refuses() {
     assert!(network.host(alice).stream.is_empty());
 }
 
-/// Each NAT lets in only what was sent to: the first segment of one side opens the way for the other's.
+/// Each NAT lets in only what was sent to: the first segment of one side opens the way for the
+/// other's.
 #[test]
 fn two_connections_that_cross_are_one() {
     for late in [0, 5, 40, 700, 5000] {
@@ -314,7 +315,8 @@ fn hairpin_and_double_nat() {
         let outer = network.host(server).heard[0].0;
         assert_eq!(outer.ip(), address("198.51.100.1:1").ip(), "translated twice");
         assert_eq!(network.host(alice).heard.len(), 1, "and back");
-        // The neighbour behind the carrier's NAT reaches it only by hairpin, and seems to come from outside (RFC 4787 REQ-9).
+        // The neighbour behind the carrier's NAT reaches it only by hairpin, and seems to come from
+        // outside (RFC 4787 REQ-9).
         send(&mut network, bob, "100.64.0.9:7000", outer);
         let seen = network.host(alice).heard.get(1).map(|(from, _)| from.ip());
         assert_eq!(seen, hairpin.then_some(outer.ip()));

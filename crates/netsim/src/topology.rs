@@ -10,7 +10,8 @@ use crate::nat::{Nat, NatState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub(crate) usize);
 
-/// Names a zone: a network in which every address reaches every other, such as a home network or the Internet.
+/// Names a zone: a network in which every address reaches every other, such as a home network or
+/// the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZoneId(pub(crate) usize);
 
@@ -25,7 +26,8 @@ pub struct InterfaceId(pub(crate) usize);
 /// A router between an inner zone and an outer one.
 #[derive(Clone, Debug, Default)]
 pub struct Router {
-    /// Its addresses in the outer zone, one of each family that it serves. Without [`nat`](Self::nat): none are needed.
+    /// Its addresses in the outer zone, one of each family that it serves. Without
+    /// [`nat`](Self::nat): none are needed.
     pub outer: Vec<IpAddr>,
     /// How it translates addresses; `None` hands them through unchanged, as IPv6 routers do.
     pub nat: Option<Nat>,
@@ -42,7 +44,8 @@ pub struct Firewall {
     pub udp: bool,
     /// The remote TCP ports that pass; `None` for all.
     pub tcp_ports: Option<Vec<u16>>,
-    /// Whether packets from outside pass only where a packet to their sender (address and port) has gone out within two minutes.
+    /// Whether packets from outside pass only where a packet to their sender (address and port) has
+    /// gone out within two minutes.
     pub stateful: bool,
 }
 

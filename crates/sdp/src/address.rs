@@ -15,8 +15,8 @@ const LONGEST_NAME: usize = 253;
 pub enum Host {
     /// IPv4 or IPv6.
     Ip(IpAddr),
-    /// A domain name, often one under `.local` that hides an address (mDNS), or one under `.invalid` that
-    /// never resolves.
+    /// A domain name, often one under `.local` that hides an address (mDNS), or one under
+    /// `.invalid` that never resolves.
     Name(String),
 }
 
@@ -29,7 +29,8 @@ impl Host {
         }
     }
 
-    /// Whether this is a name to be resolved by multicast DNS (RFC 6762 §3): one that ends in `.local`.
+    /// Whether this is a name to be resolved by multicast DNS (RFC 6762 §3): one that ends in
+    /// `.local`.
     pub fn is_mdns(&self) -> bool {
         self.has_top_label(".local")
     }
@@ -96,8 +97,8 @@ impl AddressType {
     }
 }
 
-/// `IN IP4 192.0.2.1`: network type, address type and address (RFC 8866 §5.7). The network type is always the
-/// Internet.
+/// `IN IP4 192.0.2.1`: network type, address type and address (RFC 8866 §5.7). The network type is
+/// always the Internet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NetworkAddress {
     address_type: AddressType,
@@ -136,8 +137,8 @@ impl NetworkAddress {
         &self.host
     }
 
-    /// Reads the three words; the last may have a suffix behind a slash, which is the second part of the
-    /// answer.
+    /// Reads the three words; the last may have a suffix behind a slash, which is the second part
+    /// of the answer.
     pub(crate) fn parse<'a>(words: &mut Words<'a>) -> Result<(Self, Option<&'a str>), Expected> {
         if !words.word("IN")?.eq_ignore_ascii_case("IN") {
             return Err(Expected("the network type IN"));

@@ -13,15 +13,15 @@ use crate::words::{closed_words, open_words};
 /// The longest candidate that is read, in bytes: many times what any stack writes.
 const LONGEST_CANDIDATE: usize = 2048;
 
-/// The longest foundation that is read, in bytes. RFC 8839 allows 32; some servers write longer ones, and
-/// nothing depends on it.
+/// The longest foundation that is read, in bytes. RFC 8839 allows 32; some servers write longer
+/// ones, and nothing depends on it.
 const LONGEST_FOUNDATION: usize = 256;
 
 /// An ICE candidate: an address at which a peer may be reached.
 ///
 /// It is written and read as the value of `a=candidate` and as the `candidate` string of the W3C's
-/// `RTCIceCandidate` (with `a=`, with `candidate:`, or without either); all attributes of that dictionary can
-/// be had from here.
+/// `RTCIceCandidate` (with `a=`, with `candidate:`, or without either); all attributes of that
+/// dictionary can be had from here.
 ///
 /// ```
 /// use columba_sdp::{Candidate, CandidateType, TcpType};
@@ -50,9 +50,11 @@ pub struct Candidate {
     pub port: u16,
     /// Where the address comes from.
     pub kind: CandidateType,
-    /// The base of a reflexive candidate, or the mapped address of a relayed one; for diagnosis only.
+    /// The base of a reflexive candidate, or the mapped address of a relayed one; for diagnosis
+    /// only.
     pub related: Option<RelatedAddress>,
-    /// Everything after that, in order: names and values, `tcptype`, `generation` and `ufrag` among them.
+    /// Everything after that, in order: names and values, `tcptype`, `generation` and `ufrag` among
+    /// them.
     pub extensions: Vec<(String, String)>,
 }
 
@@ -62,8 +64,8 @@ impl Candidate {
         self.extension("tcptype")?.parse().ok()
     }
 
-    /// The user name fragment of the ICE generation to which the candidate belongs (RFC 8838 §4), the W3C's
-    /// `usernameFragment`.
+    /// The user name fragment of the ICE generation to which the candidate belongs (RFC 8838 §4),
+    /// the W3C's `usernameFragment`.
     pub fn ufrag(&self) -> Option<&str> {
         self.extension("ufrag")
     }
@@ -109,8 +111,8 @@ impl Candidate {
         }
     }
 
-    /// Whether this is a candidate that an ICE agent can use: of a transport and a type that this crate
-    /// knows. Others are well written and are to be ignored (RFC 8839 §5.1).
+    /// Whether this is a candidate that an ICE agent can use: of a transport and a type that this
+    /// crate knows. Others are well written and are to be ignored (RFC 8839 §5.1).
     pub fn is_known(&self) -> bool {
         !matches!(self.transport, CandidateTransport::Other(_))
             && !matches!(self.kind, CandidateType::Other(_))
@@ -156,8 +158,8 @@ impl Candidate {
         Ok(candidate)
     }
 
-    /// Pairs of name and value; the related address comes first by the grammar, but is taken wherever it
-    /// stands.
+    /// Pairs of name and value; the related address comes first by the grammar, but is taken
+    /// wherever it stands.
     fn parse_extensions(&mut self, mut words: Words<'_>) -> Result<(), Expected> {
         let mut address: Option<Host> = None;
         let mut port: Option<u16> = None;
@@ -171,7 +173,8 @@ impl Candidate {
                 self.extensions.push((name.to_owned(), value.to_owned()));
             }
         }
-        // A port alone says nothing; an address alone is written by some, and means that the port is hidden.
+        // A port alone says nothing; an address alone is written by some, and means that the port
+        // is hidden.
         self.related = address.map(|host| RelatedAddress { host, port: port.unwrap_or(0) });
         Ok(())
     }

@@ -45,9 +45,9 @@ impl Codec {
 }
 
 impl MediaSection {
-    /// The codecs in the order of the `m=` line. A payload type is passed over if nothing says what it stands
-    /// for, neither `a=rtpmap` nor RFC 3551; lines about payload types that are not in the `m=` line mean
-    /// nothing.
+    /// The codecs in the order of the `m=` line. A payload type is passed over if nothing says what
+    /// it stands for, neither `a=rtpmap` nor RFC 3551; lines about payload types that are not in
+    /// the `m=` line mean nothing.
     ///
     /// # Errors
     /// [`Error::Malformed`] if one of the lines `rtpmap`, `fmtp` or `rtcp-fb` does not follow its grammar.

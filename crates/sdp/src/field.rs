@@ -6,7 +6,8 @@ use crate::error::Expected;
 
 /// A typed reading of one kind of line, most often of one attribute.
 ///
-/// [`Lines`](crate::Lines) reads and writes every type that implements it, also those of other crates:
+/// [`Lines`](crate::Lines) reads and writes every type that implements it, also those of other
+/// crates:
 ///
 /// ```
 /// use columba_sdp::{Expected, Field, Lines};

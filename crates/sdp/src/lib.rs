@@ -1,5 +1,5 @@
-//! Session descriptions (RFC 8866) as WebRTC writes them (RFC 8829): parse, print, typed attributes, ICE
-//! candidates.
+//! Session descriptions (RFC 8866) as WebRTC writes them (RFC 8829): parse, print, typed
+//! attributes, ICE candidates.
 //!
 //! ```
 //! use columba_sdp::attributes::{Fingerprint, IceUfrag, Mid, Setup};
@@ -25,14 +25,14 @@
 //! # Ok::<(), columba_sdp::Error>(())
 //! ```
 //!
-//! There are two levels. [`SessionDescription`] and [`MediaSection`] hold [`Lines`]: every line, known or
-//! not, in its order, so that nothing is lost. The types of [`attributes`] are read from lines and written to
-//! them; parsing a description does not read its attributes, so that a broken one that nobody asks for breaks
-//! nothing, and one that is asked for says in which line it stands.
+//! There are two levels. [`SessionDescription`] and [`MediaSection`] hold [`Lines`]: every line,
+//! known or not, in its order, so that nothing is lost. The types of [`attributes`] are read from
+//! lines and written to them; parsing a description does not read its attributes, so that a broken
+//! one that nobody asks for breaks nothing, and one that is asked for says in which line it stands.
 //!
-//! What comes in is bounded by [`Limits`] and never panics. What goes out can always be parsed again, to an
-//! equal value: a name with a line end in it is refused where it is set, so that no text of a user's can
-//! become a line of the description.
+//! What comes in is bounded by [`Limits`] and never panics. What goes out can always be parsed
+//! again, to an equal value: a name with a line end in it is refused where it is set, so that no
+//! text of a user's can become a line of the description.
 
 mod address;
 pub mod attributes;

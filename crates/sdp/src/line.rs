@@ -5,11 +5,12 @@ use std::hash::{Hash, Hasher};
 
 use crate::error::{Error, quote};
 
-/// One line of a section: a letter and a value (RFC 8866 §5). Immutable, and always printable as exactly one
-/// line.
+/// One line of a section: a letter and a value (RFC 8866 §5). Immutable, and always printable as
+/// exactly one line.
 ///
 /// The lines `v=`, `o=`, `s=` and `m=` are not among them: the first three belong to
-/// [`SessionDescription`](crate::SessionDescription), the last to [`MediaSection`](crate::MediaSection).
+/// [`SessionDescription`](crate::SessionDescription), the last to
+/// [`MediaSection`](crate::MediaSection).
 ///
 /// Two lines are equal if they print equally; where they stood in a text does not matter.
 #[derive(Clone)]
@@ -65,7 +66,8 @@ impl Line {
     /// A line whose letter and value are known to be allowed.
     pub(crate) fn from_checked(kind: u8, value: &str, number: u32) -> Self {
         let colon = if kind == b'a' { value.find(':').unwrap_or(value.len()) } else { value.len() };
-        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds no attribute.
+        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds
+        // no attribute.
         Self { text: value.into(), colon: u32::try_from(colon).unwrap_or(0), number, kind }
     }
 
@@ -79,18 +81,20 @@ impl Line {
         &self.text
     }
 
-    /// The number of the line in the text that was parsed, counted from 1; 0 if it was made by the program.
+    /// The number of the line in the text that was parsed, counted from 1; 0 if it was made by the
+    /// program.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// The name of the attribute, without white space around it; `None` if this is not an `a=` line.
+    /// The name of the attribute, without white space around it; `None` if this is not an `a=`
+    /// line.
     pub fn attribute_name(&self) -> Option<&str> {
         (self.kind == b'a').then(|| self.text[..self.colon as usize].trim_ascii())
     }
 
-    /// The value of the attribute: what follows the colon, as it was; `None` if there is no colon or this is
-    /// not an `a=` line.
+    /// The value of the attribute: what follows the colon, as it was; `None` if there is no colon
+    /// or this is not an `a=` line.
     pub fn attribute_value(&self) -> Option<&str> {
         if self.kind != b'a' {
             return None;

@@ -6,14 +6,15 @@ use crate::error::{Error, quote};
 use crate::field::Field;
 use crate::line::Line;
 
-/// The order in which RFC 8866 §5 lists the lines of a section; an unknown letter counts as the last.
+/// The order in which RFC 8866 §5 lists the lines of a section; an unknown letter counts as the
+/// last.
 const CANONICAL_ORDER: &[u8] = b"iuepcbtrzka";
 
 /// The lines of the session section or of one media section, in the order in which they stand.
 ///
 /// Unknown lines and attributes are kept. Typed values are read with [`get`](Self::get) and
-/// [`all`](Self::all) and written with [`set`](Self::set), [`add`](Self::add) and [`replace`](Self::replace):
-/// every type that implements [`Field`] is an attribute or line.
+/// [`all`](Self::all) and written with [`set`](Self::set), [`add`](Self::add) and
+/// [`replace`](Self::replace): every type that implements [`Field`] is an attribute or line.
 ///
 /// ```
 /// use columba_sdp::{Lines, attributes::{Mid, RtpMap, Setup}};
@@ -44,8 +45,8 @@ impl Lines {
         self.all().next().transpose()
     }
 
-    /// All values of their kind, in order; one that does not follow its grammar is an error in its place,
-    /// so that the caller can pass over it or give up.
+    /// All values of their kind, in order; one that does not follow its grammar is an error in its
+    /// place, so that the caller can pass over it or give up.
     pub fn all<T: Field>(&self) -> impl Iterator<Item = Result<T, Error>> {
         self.0.iter().filter_map(read)
     }
@@ -55,7 +56,8 @@ impl Lines {
         self.0.iter().any(|line| matching_name::<T>(line).is_some())
     }
 
-    /// Makes this the only value of its kind: in place of the first one, else as [`add`](Self::add) does.
+    /// Makes this the only value of its kind: in place of the first one, else as [`add`](Self::add)
+    /// does.
     ///
     /// # Errors
     /// [`Error::Unprintable`] if the value would not come back from its own print; nothing is changed then.
@@ -74,7 +76,8 @@ impl Lines {
         Ok(())
     }
 
-    /// Makes these the only values of their kind: where the first one was, else as [`add`](Self::add) does.
+    /// Makes these the only values of their kind: where the first one was, else as
+    /// [`add`](Self::add) does.
     ///
     /// # Errors
     /// [`Error::Unprintable`] if one of them would not come back from its own print; nothing is changed then.
@@ -168,7 +171,8 @@ impl fmt::Display for Lines {
     }
 }
 
-/// The name under which a line is of this kind (empty if it is not an attribute); `None` if it is not.
+/// The name under which a line is of this kind (empty if it is not an attribute); `None` if it is
+/// not.
 fn matching_name<T: Field>(line: &Line) -> Option<&'static str> {
     if line.kind() != T::KIND {
         return None;

@@ -57,8 +57,8 @@ impl MediaSection {
         self.lines.attributes("mid").next().flatten().map(str::trim_ascii).filter(|mid| is_word(mid))
     }
 
-    /// Whether the section is rejected or stopped: its port is 0, and no `a=bundle-only` says that it is
-    /// meant nevertheless.
+    /// Whether the section is rejected or stopped: its port is 0, and no `a=bundle-only` says that
+    /// it is meant nevertheless.
     pub fn is_rejected(&self) -> bool {
         self.head.port == 0 && !self.lines.has::<BundleOnly>()
     }
@@ -76,15 +76,15 @@ impl fmt::Display for MediaSection {
 pub struct MediaLine {
     /// What kind of medium it is.
     pub kind: MediaKind,
-    /// The default candidate's port, 9 as long as none is known, 0 if the section is rejected or bundled
-    /// only.
+    /// The default candidate's port, 9 as long as none is known, 0 if the section is rejected or
+    /// bundled only.
     pub port: u16,
     /// How many ports there are, where that is written; WebRTC does not.
     pub port_count: Option<u16>,
     /// The protocols on the wire.
     pub protocol: Protocol,
-    /// Payload types with RTP, `webrtc-datachannel` with SCTP, the SCTP port in older descriptions; at least
-    /// one.
+    /// Payload types with RTP, `webrtc-datachannel` with SCTP, the SCTP port in older descriptions;
+    /// at least one.
     pub formats: Vec<String>,
 }
 

@@ -7,11 +7,12 @@ use crate::lines::Lines;
 use crate::media::MediaSection;
 use crate::session::SessionDescription;
 
-/// How much a description may hold. What is read takes a small multiple of its length in memory, never more.
+/// How much a description may hold. What is read takes a small multiple of its length in memory,
+/// never more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The length of the text in bytes; 1 MiB by default, which is a hundred times a browser's offer of sound
-    /// and pictures.
+    /// The length of the text in bytes; 1 MiB by default, which is a hundred times a browser's
+    /// offer of sound and pictures.
     pub bytes: usize,
     /// The number of lines, empty ones included; 20,000 by default.
     pub lines: usize,
@@ -27,8 +28,8 @@ impl Default for Limits {
     }
 }
 
-/// Parses a description. Lenient in its form: lines may end with CRLF or LF, the last one with neither; empty
-/// lines are passed over; within the session section the order is free after `v=`.
+/// Parses a description. Lenient in its form: lines may end with CRLF or LF, the last one with
+/// neither; empty lines are passed over; within the session section the order is free after `v=`.
 pub(crate) fn parse(text: &str, limits: &Limits) -> Result<SessionDescription, Error> {
     if text.len() > limits.bytes {
         return Err(Error::TooLong { found: text.len(), limit: limits.bytes });

@@ -60,7 +60,8 @@ pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control())
 }
 
-/// Whether the text is a token (RFC 8866 §9): what attribute names, mids and encoding names are made of.
+/// Whether the text is a token (RFC 8866 §9): what attribute names, mids and encoding names are
+/// made of.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(&byte))

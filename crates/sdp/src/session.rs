@@ -12,8 +12,9 @@ use crate::parse::{Limits, parse};
 
 /// A session description (RFC 8866): what is true for the whole session, and its media sections.
 ///
-/// Every line that was parsed is kept, known or not, in its order; only `o=` and `s=` always come right after
-/// `v=`. What is printed ends its lines with CRLF, and can be parsed again to an equal value.
+/// Every line that was parsed is kept, known or not, in its order; only `o=` and `s=` always come
+/// right after `v=`. What is printed ends its lines with CRLF, and can be parsed again to an equal
+/// value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionDescription {
     origin: Origin,
@@ -40,7 +41,8 @@ impl SessionDescription {
         Self { origin, name, lines, media }
     }
 
-    /// Parses a description within limits of one's own; [`str::parse`] takes those of [`Limits::default`].
+    /// Parses a description within limits of one's own; [`str::parse`] takes those of
+    /// [`Limits::default`].
     ///
     /// # Errors
     /// What is wrong, and in which line.

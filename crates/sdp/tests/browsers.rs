@@ -1,5 +1,5 @@
-//! What Chromium 156 and Firefox 153 really write, recorded from Debian's packages: read whole, and printed
-//! to the byte.
+//! What Chromium 156 and Firefox 153 really write, recorded from Debian's packages: read whole, and
+//! printed to the byte.
 
 use std::path::{Path, PathBuf};
 
@@ -224,7 +224,8 @@ fn a_restart_changes_the_credentials_and_the_version() {
     }
 }
 
-/// The browsers' own reading of their candidates, attribute by attribute of the W3C's `RTCIceCandidate`.
+/// The browsers' own reading of their candidates, attribute by attribute of the W3C's
+/// `RTCIceCandidate`.
 #[test]
 fn candidates_are_read_as_the_browsers_read_them() {
     for (browser, writes_upper_case) in [("chromium", false), ("firefox", true)] {

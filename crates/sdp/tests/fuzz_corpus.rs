@@ -1,5 +1,5 @@
-//! The fuzz target's body, run in ordinary tests: over the corpus, the recordings, and damaged copies of
-//! both.
+//! The fuzz target's body, run in ordinary tests: over the corpus, the recordings, and damaged
+//! copies of both.
 
 use std::path::Path;
 

@@ -9,13 +9,15 @@ use crate::stream::{ACCEPTED, Connection, ConnectionId, End, Segment};
 use crate::topology::HostId;
 use crate::trace::Drop;
 
-/// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter of an hour; nobody wants to simulate that.
+/// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter
+/// of an hour; nobody wants to simulate that.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
 /// How often the first segment of a connection is sent.
 const TRIES: u32 = 4;
 
-/// How long the host waits for an answer before it sends that again (RFC 6298 §2.1); then twice as long each time.
+/// How long the host waits for an answer before it sends that again (RFC 6298 §2.1); then twice as
+/// long each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 impl<E: Endpoint> Network<E> {
@@ -98,7 +100,8 @@ impl<E: Endpoint> Network<E> {
         let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
         let Some(end) = end.filter(|end| end.open && end.host == host) else { return };
         if segment == Segment::Opened && end.remote != remote {
-            // A NAT that answers from another port than the one that was connected to answers nobody.
+            // A NAT that answers from another port than the one that was connected to answers
+            // nobody.
             return;
         }
         let stream = end.stream;
@@ -135,7 +138,8 @@ impl<E: Endpoint> Network<E> {
             return self.tell(host, stream, StreamInput::Connected { local, remote });
         }
         if self.connections.iter().any(|one| one.occupies(host, path)) {
-            // An old one between the same ports is still open here; a new one has to wait for its end.
+            // An old one between the same ports is still open here; a new one has to wait for its
+            // end.
             return self.lost_segment(id, &Segment::Open, Drop::Firewall);
         }
         if !self.listening.contains(&local) && !self.hosts[host.0].listening.contains(&local) {
@@ -148,8 +152,8 @@ impl<E: Endpoint> Network<E> {
         self.tell(host, stream, StreamInput::Accepted { local, remote });
     }
 
-    /// A segment met a wall, or none of its repetitions got through: TCP would give up at last. The first one of a connection is just
-    /// swallowed by a wall, and sent again a few times.
+    /// A segment met a wall, or none of its repetitions got through: TCP would give up at last. The
+    /// first one of a connection is just swallowed by a wall, and sent again a few times.
     pub(super) fn lost_segment(&mut self, id: ConnectionId, segment: &Segment, why: Drop) {
         let connection = &mut self.connections[id.0];
         if *segment != Segment::Open || matches!(why, Drop::Link(_)) {

@@ -103,8 +103,8 @@ impl Field for RtpMap {
 pub struct Fmtp {
     /// The format: a payload type or, outside RTP, another word of the `m=` line.
     pub format: String,
-    /// All parameters as they are written: mostly `name=value` between semicolons, but for some codecs
-    /// (`red`, `telephone-event`) without names.
+    /// All parameters as they are written: mostly `name=value` between semicolons, but for some
+    /// codecs (`red`, `telephone-event`) without names.
     pub parameters: String,
 }
 
@@ -140,8 +140,8 @@ impl Fmtp {
         })
     }
 
-    /// The value of the first parameter of that name, which is compared without regard to case (RFC 6838
-    /// §4.3).
+    /// The value of the first parameter of that name, which is compared without regard to case
+    /// (RFC 6838 §4.3).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| value)
     }
@@ -197,8 +197,8 @@ impl fmt::Display for CodecTarget {
     }
 }
 
-/// `a=rtcp-fb`: a kind of feedback that the writer takes and gives (RFC 4585 §4.2): `nack`, `nack pli`, `ccm
-/// fir`, `transport-cc`.
+/// `a=rtcp-fb`: a kind of feedback that the writer takes and gives (RFC 4585 §4.2): `nack`, `nack
+/// pli`, `ccm fir`, `transport-cc`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RtcpFb {
     /// For which payload types.

@@ -7,8 +7,8 @@ use crate::field::Field;
 
 const NAMES: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
-/// `a=sendrecv` and its companions, as the side that writes the description sees it. Without one, it is
-/// `sendrecv`.
+/// `a=sendrecv` and its companions, as the side that writes the description sees it. Without one,
+/// it is `sendrecv`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Both ways.

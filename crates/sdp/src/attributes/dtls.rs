@@ -1,5 +1,5 @@
-//! The attributes that tie the description to the keys: DTLS (RFC 8122, RFC 8842), and SDES, which WebRTC
-//! refuses.
+//! The attributes that tie the description to the keys: DTLS (RFC 8122, RFC 8842), and SDES, which
+//! WebRTC refuses.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use crate::words::{closed_words, open_words};
 /// The longest digest that is read, in bytes: twice SHA-512's.
 const LONGEST_DIGEST: usize = 128;
 
-/// `a=fingerprint`: the hash of a certificate that the peer's must have (RFC 8122 §5). There may be several.
+/// `a=fingerprint`: the hash of a certificate that the peer's must have (RFC 8122 §5). There may be
+/// several.
 ///
 /// ```
 /// use columba_sdp::{Lines, attributes::{Fingerprint, HashFunction}};
@@ -147,8 +148,8 @@ text_attribute!(
 );
 
 text_attribute!(
-    /// `a=crypto`: SRTP keys in the description itself (SDES, RFC 4568). WebRTC must not use it (RFC 8827
-    /// §6.5); kept unread.
+    /// `a=crypto`: SRTP keys in the description itself (SDES, RFC 4568). WebRTC must not use it
+    /// (RFC 8827 §6.5); kept unread.
     Crypto,
     "crypto",
     "a crypto line",

@@ -16,7 +16,8 @@ flag_attribute!(
 /// `a=extmap`: the number of a header extension (RFC 8285 §8).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExtMap {
-    /// The number: 1 to 14 fit the one-byte form, up to 255 the two-byte form; 4096 to 4351 only offer.
+    /// The number: 1 to 14 fit the one-byte form, up to 255 the two-byte form; 4096 to 4351 only
+    /// offer.
     pub id: u16,
     /// The direction, if it is written.
     pub direction: Option<Direction>,

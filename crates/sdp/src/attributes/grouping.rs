@@ -16,7 +16,8 @@ text_attribute!(
 );
 
 flag_attribute!(
-    /// `a=bundle-only`: the section is meant although its port is 0, if it is bundled (RFC 9143 §6).
+    /// `a=bundle-only`: the section is meant although its port is 0, if it is bundled
+    /// (RFC 9143 §6).
     BundleOnly,
     "bundle-only"
 );

@@ -23,8 +23,8 @@ text_attribute!(
     |text| (22..=256).contains(&text.len()) && text.bytes().all(is_ice_char)
 );
 
-/// RFC 8839 has letters, digits, `+` and `/`; the other four are written by older stacks, and browsers take
-/// them.
+/// RFC 8839 has letters, digits, `+` and `/`; the other four are written by older stacks, and
+/// browsers take them.
 fn is_ice_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/-=#_".contains(&byte)
 }
@@ -75,7 +75,8 @@ impl Field for IceOptions {
     const NAMES: &'static [&'static str] = &["ice-options"];
 
     fn parse(_name: &str, value: Option<&str>) -> Result<Self, Expected> {
-        // libdatachannel writes commas between them. No option's name can hold one, so that both are understood.
+        // libdatachannel writes commas between them. No option's name can hold one, so that both
+        // are understood.
         let words = value.unwrap_or_default().split([' ', ',']).filter(|word| !word.is_empty());
         let options: Vec<_> = words.map(str::to_owned).collect();
         if options.is_empty() || !options.iter().all(|option| is_token(option)) {

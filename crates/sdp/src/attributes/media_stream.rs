@@ -6,8 +6,8 @@ use crate::error::Expected;
 use crate::field::Field;
 use crate::scan::Words;
 
-/// `a=msid`: the stream to which the section's track belongs (RFC 8830 §2). There is one line for each
-/// stream.
+/// `a=msid`: the stream to which the section's track belongs (RFC 8830 §2). There is one line for
+/// each stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Msid {
     /// The stream's id, or `-` for a track without a stream.
@@ -45,8 +45,8 @@ impl Field for Msid {
     }
 }
 
-/// `a=msid-semantic`: what the stream ids mean, always `WMS` (a draft of RFC 8830). Older stacks want to see
-/// it.
+/// `a=msid-semantic`: what the stream ids mean, always `WMS` (a draft of RFC 8830). Older stacks
+/// want to see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MsidSemantic {
     /// The word `WMS`.

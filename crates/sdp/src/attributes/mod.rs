@@ -1,8 +1,8 @@
 //! A type for every attribute and line that WebRTC's descriptions hold.
 //!
-//! Each implements [`Field`](crate::Field), so that [`Lines`](crate::Lines) and
-//! the sections that hold them read and write it: `section.lines.get::<Mid>()`,
-//! `section.lines.set(&Setup::Active)`. The attribute `candidate` is [`Candidate`](crate::Candidate).
+//! Each implements [`Field`](crate::Field), so that [`Lines`](crate::Lines) and the sections that
+//! hold them read and write it: `section.lines.get::<Mid>()`, `section.lines.set(&Setup::Active)`.
+//! The attribute `candidate` is [`Candidate`](crate::Candidate).
 
 mod codec;
 mod direction;

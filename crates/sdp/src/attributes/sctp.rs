@@ -31,7 +31,8 @@ impl MaxMessageSize {
     }
 }
 
-/// `a=sctpmap`: the SCTP port in descriptions older than RFC 8841, whose `m=` line says `DTLS/SCTP <port>`.
+/// `a=sctpmap`: the SCTP port in descriptions older than RFC 8841, whose `m=` line says `DTLS/SCTP
+/// <port>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SctpMap {
     /// The SCTP port.
@@ -64,8 +65,8 @@ impl Field for SctpMap {
 }
 
 text_attribute!(
-    /// `a=sctp-init`: the SCTP INIT chunk in base64, so that the association needs no round trip of its own
-    /// (draft-hancke-tsvwg-snap). Kept encoded.
+    /// `a=sctp-init`: the SCTP INIT chunk in base64, so that the association needs no round trip of
+    /// its own (draft-hancke-tsvwg-snap). Kept encoded.
     SctpInit,
     "sctp-init",
     "an INIT chunk in base64",

@@ -127,8 +127,8 @@ impl Field for Connection {
     }
 }
 
-/// `b=`: a bandwidth (RFC 8866 §5.8), `AS` in kilobits, `TIAS` (RFC 3890) in bits, `RS` and `RR` (RFC 3556)
-/// in bits per second.
+/// `b=`: a bandwidth (RFC 8866 §5.8), `AS` in kilobits, `TIAS` (RFC 3890) in bits, `RS` and `RR`
+/// (RFC 3556) in bits per second.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bandwidth {
     /// What the number means: `AS`, `TIAS`, `CT`, `RS`, `RR` or another word.

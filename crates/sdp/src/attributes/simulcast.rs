@@ -94,8 +94,8 @@ fn is_rid(text: &str) -> bool {
 
 /// `a=simulcast`: which streams are encodings of the same source (RFC 8853 §5.1).
 ///
-/// Each direction is a list of encodings, and each of these a list of alternatives, the best first; mostly
-/// there is one.
+/// Each direction is a list of encodings, and each of these a list of alternatives, the best first;
+/// mostly there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Simulcast {
     /// What the writer sends.
