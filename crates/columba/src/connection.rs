@@ -1,73 +1,47 @@
-//! The peer connection that applications hold.
+//! The handle to a peer connection.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use columba_peer::{
     Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
-    Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, UnixTime,
+    Peer, PeerConnectionState, SessionDescription, SignalingState, Stats,
 };
-use rustls::ClientConfig;
 
+use crate::builder::PeerConnectionBuilder;
 use crate::data_channel::DataChannel;
-use crate::driver::{Driver, network};
 use crate::error::Error;
 use crate::events::Events;
-use crate::shared::Shared;
+use crate::features;
+use crate::handle::Handle;
 
-/// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are the same connection.
+/// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are handles
+/// to the same connection.
 ///
-/// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels is dropped.
+/// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels is
+/// dropped.
 #[derive(Clone, Debug)]
 pub struct PeerConnection {
     handle: Arc<Handle>,
 }
 
-/// Closes the connection when the last one goes.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.with_peer(Peer::close);
-    }
-}
-
 impl PeerConnection {
-    /// A connection that has not begun, and its events. It is driven by a task of the runtime in which this is called.
+    /// Returns a builder, for what [`new`](Self::new) does not take.
+    pub fn builder() -> PeerConnectionBuilder {
+        PeerConnectionBuilder::default()
+    }
+
+    /// Creates a connection that is driven by the runtime in which this is called, and the receiver of
+    /// its events: short for [`builder`](Self::builder).
     ///
     /// # Errors
-    /// An ICE server or certificate in the configuration cannot be used; there is no runtime; the system gives no random numbers.
+    /// As [`PeerConnectionBuilder::build`].
     pub fn new(configuration: Configuration) -> Result<(Self, Events), Error> {
-        Self::make(configuration, None)
+        Self::builder().configuration(configuration).build()
     }
 
-    /// Likewise; certificates of TURN servers (`turns:`) are checked in this way instead of the system's. See
-    /// [`tls::trusting`](crate::tls::trusting).
-    ///
-    /// # Errors
-    /// Likewise.
-    pub fn with_tls(configuration: Configuration, tls: Arc<ClientConfig>) -> Result<(Self, Events), Error> {
-        Self::make(configuration, Some(tls))
-    }
-
-    fn make(configuration: Configuration, tls: Option<Arc<ClientConfig>>) -> Result<(Self, Events), Error> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
-        let now = Instant::now();
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
-        let mut addresses = network::watch();
-        peer.handle_network_change(now, &addresses.borrow_and_update());
-        let shared = Arc::new(Shared::new(peer));
-        let driver = Driver::new(shared.clone(), addresses, tls);
-        runtime.spawn(driver.run());
-        let handle = Arc::new(Handle { shared: shared.clone() });
-        let events = Events::new(shared, Arc::downgrade(&handle));
-        Ok((Self { handle }, events))
+    pub(crate) fn from_handle(handle: Arc<Handle>) -> Self {
+        Self { handle }
     }
 
     fn with_peer<T>(
@@ -88,12 +62,13 @@ impl PeerConnection {
     /// `createAnswer`.
     ///
     /// # Errors
-    /// The connection is closed, or there is no offer to be answered.
+    /// The connection is closed, or there is no offer to answer.
     pub async fn create_answer(&self) -> Result<SessionDescription, Error> {
         self.with_peer(Peer::create_answer)
     }
 
-    /// `setLocalDescription`; without a description, one that fits the signaling state is created. Returns what was set.
+    /// `setLocalDescription`; without a description, one that fits the signaling state is created.
+    /// Returns the description that was set.
     ///
     /// # Errors
     /// The connection is closed, or the description is not the one that was created last.
@@ -113,10 +88,10 @@ impl PeerConnection {
         self.with_peer(|peer, now| peer.set_remote_description(now, description))
     }
 
-    /// `addIceCandidate`; `None` and an empty candidate say that no more come.
+    /// `addIceCandidate`; `None` and an empty candidate mean the end of the candidates.
     ///
     /// # Errors
-    /// The candidate is malformed, or there is no remote description to which it could belong.
+    /// The candidate is malformed, or there is no remote description that it belongs to.
     pub async fn add_ice_candidate(
         &self,
         candidate: impl Into<Option<IceCandidateInit>>,
@@ -128,13 +103,13 @@ impl PeerConnection {
     /// `createDataChannel`. The channel opens when the connection is up; [`DataChannel::send`] waits for that.
     ///
     /// # Errors
-    /// The connection is closed, or such a channel cannot be.
+    /// The connection is closed, or the label or the options cannot be used.
     pub fn create_data_channel(&self, label: &str, init: DataChannelInit) -> Result<DataChannel, Error> {
         let id = self.with_peer(|peer, now| peer.create_data_channel(now, label, init))?;
         DataChannel::new(self.handle.clone(), id).ok_or(Error::Peer(columba_peer::Error::NoSuchChannel))
     }
 
-    /// `restartIce`: the next offer asks to look for a path anew.
+    /// `restartIce`: the next offer restarts ICE.
     pub fn restart_ice(&self) {
         self.handle.shared.with_peer(Peer::restart_ice);
     }
@@ -142,18 +117,19 @@ impl PeerConnection {
     /// `setConfiguration`: takes effect with the next gathering.
     ///
     /// # Errors
-    /// What cannot be used in it, or cannot be changed any more.
+    /// It cannot be used, or changes what cannot be changed any more.
     pub fn set_configuration(&self, configuration: Configuration) -> Result<(), Error> {
+        features::check(&configuration)?;
         self.with_peer(|peer, now| peer.set_configuration(now, configuration))
     }
 
-    /// `localDescription`, with the candidates found so far.
+    /// `localDescription`, with the candidates gathered so far.
     #[must_use]
     pub fn local_description(&self) -> Option<SessionDescription> {
         self.handle.shared.lock().peer.local_description()
     }
 
-    /// `remoteDescription`, with the candidates that came so far.
+    /// `remoteDescription`, with the candidates received so far.
     #[must_use]
     pub fn remote_description(&self) -> Option<SessionDescription> {
         self.handle.shared.lock().peer.remote_description()
@@ -189,7 +165,8 @@ impl PeerConnection {
         self.handle.shared.with_peer(|peer, now| peer.stats(now))
     }
 
-    /// `close`. Returns when the other side has been told, as far as that is possible, and the sockets are closed.
+    /// `close`. Returns when the close notifications are sent, as far as that is possible, and the sockets
+    /// are closed.
     pub async fn close(&self) {
         let shared = &self.handle.shared;
         shared.with_peer(Peer::close);

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use columba_peer::{ChannelId, ChannelInfo, DataChannelState, Message, Priority};
 
-use crate::connection::Handle;
 use crate::error::Error;
+use crate::handle::Handle;
 use crate::shared::ChannelSignals;
 
 /// Bytes that may wait to be sent on a channel before [`DataChannel::send`] waits: enough to keep the fastest path busy while

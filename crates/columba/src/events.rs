@@ -7,8 +7,8 @@ use columba_peer::{
     PeerConnectionState, SctpTransportState, SelectedPair, SignalingState,
 };
 
-use crate::connection::Handle;
 use crate::data_channel::DataChannel;
+use crate::handle::Handle;
 use crate::shared::Shared;
 
 /// What has happened: the W3C's events of `RTCPeerConnection` and its transports. An event carries the state that it announces.

@@ -46,15 +46,22 @@
 //!   Nothing is lost, and no queue grows without bound.
 //! - One task of the tokio runtime drives each connection: it owns the sockets, and never waits for the application.
 
+mod builder;
 mod connection;
 mod data_channel;
 mod driver;
 mod error;
 mod events;
+mod features;
+mod handle;
+mod network;
 mod shared;
+#[cfg(feature = "signaling")]
 pub mod signaling;
+#[cfg(feature = "tls")]
 pub mod tls;
 
+pub use builder::PeerConnectionBuilder;
 pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, TcpMode, Timings as IceTimings};
 pub use columba_peer::Error as PeerError;
 pub use columba_peer::{
@@ -67,4 +74,5 @@ pub use connection::PeerConnection;
 pub use data_channel::DataChannel;
 pub use error::Error;
 pub use events::{Event, Events};
+#[cfg(feature = "tls")]
 pub use rustls;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use columba_peer::{ChannelId, Path, Peer};
 use tokio::sync::Notify;
 
-use crate::driver::stream::Outgoing;
+use crate::driver::tcp::Outgoing;
 
 /// Events that wait for the application, at most: beyond it new ones are dropped, and channels that came with them are closed.
 const MAX_EVENTS: usize = 1024;

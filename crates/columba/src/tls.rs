@@ -1,4 +1,4 @@
-//! TLS towards servers: whom to trust.
+//! TLS to servers: the certificates that are trusted.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,9 +8,9 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
 
-/// A configuration that trusts these certificates (PEM) beside those that the system trusts: authorities of one's own, or the
-/// self-signed certificate of a server. For [`SignalingOptions::tls`](crate::signaling::SignalingOptions::tls) and
-/// [`PeerConnection::with_tls`](crate::PeerConnection::with_tls).
+/// Returns a configuration that trusts these certificates (PEM) in addition to the system's roots: an
+/// authority of one's own, or the self-signed certificate of a server. For
+/// [`PeerConnectionBuilder::tls`](crate::PeerConnectionBuilder::tls) and the signaling channel's options.
 ///
 /// # Errors
 /// [`Error::InvalidCertificates`] if there is none in the text, or one cannot be read.
@@ -28,7 +28,8 @@ pub fn trusting(certificates: &[u8]) -> Result<Arc<ClientConfig>, Error> {
     make(roots).map_err(wrong)
 }
 
-/// The configuration for servers with certificates that the system trusts; read once. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+/// Returns the configuration that trusts the system's roots, which are read once. `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name others.
 pub(crate) fn client_config() -> Result<Arc<ClientConfig>, String> {
     static CONFIG: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
     let system = || {
@@ -41,7 +42,7 @@ pub(crate) fn client_config() -> Result<Arc<ClientConfig>, String> {
     CONFIG.get_or_init(system).clone()
 }
 
-/// Tells how many there were.
+/// Returns how many were added.
 fn add_system_roots(roots: &mut RootCertStore) -> usize {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0
 }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_no_certificate_is_refused() {
+    fn text_without_a_certificate_is_refused() {
         let broken = "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n";
         for text in ["", "coo", broken] {
             assert!(matches!(trusting(text.as_bytes()), Err(Error::InvalidCertificates { .. })), "{text}");

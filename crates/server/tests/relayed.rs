@@ -116,7 +116,7 @@ async fn signaling_and_relay_over_tls_with_a_self_signed_certificate() {
     let options = || SignalingOptions { tls: Some(trusted.clone()), ..SignalingOptions::create(&url) };
     let caller = configuration(options(), "turns:", "").await;
     let callee = configuration(options(), "turns:", "").await;
-    let caller = PeerConnection::with_tls(caller, trusted.clone()).unwrap();
-    let callee = PeerConnection::with_tls(callee, trusted.clone()).unwrap();
+    let caller = PeerConnection::builder().configuration(caller).tls(trusted.clone()).build().unwrap();
+    let callee = PeerConnection::builder().configuration(callee).tls(trusted.clone()).build().unwrap();
     echo(caller, callee).await;
 }

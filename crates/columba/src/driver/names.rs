@@ -1,4 +1,4 @@
-//! Names are resolved beside the driver, because that may take any time.
+//! Name resolution, in tasks of its own because it may take any time.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::shared::Shared;
 
-/// How long the DNS may take.
+/// The longest time that a DNS query may take.
 const DNS: Duration = Duration::from_secs(8);
 
 /// Addresses of one name, at most.
@@ -28,7 +28,7 @@ pub(super) async fn resolve(host: Arc<str>) -> Vec<IpAddr> {
     unique
 }
 
-/// Tells the peer what was found.
+/// Tells the peer the addresses of a name.
 pub(super) async fn report(shared: Weak<Shared>, id: ResolveId, answer: impl Future<Output = Vec<IpAddr>>) {
     let addresses = answer.await;
     if let Some(shared) = shared.upgrade() {

@@ -19,7 +19,7 @@ use super::error::SignalingError;
 use super::options::{SignalingOptions, SignalingTiming};
 use super::session::{Ended, Next, Session};
 use super::websocket::{Address, Heard, Socket};
-use crate::driver::network;
+use crate::network;
 
 /// Events that wait for the application, at most: beyond that nothing more is read from the server, which in the end puts out whoever is too
 /// slow.

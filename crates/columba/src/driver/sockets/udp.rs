@@ -15,33 +15,34 @@ use tracing::debug;
 
 use crate::shared::Shared;
 
-/// What the kernel is asked to keep for us while we are busy: 20 ms of a gigabit each way. It gives what it may.
+/// Bytes that the kernel is asked to buffer while the driver is busy: 20 ms of a gigabit each way. It
+/// gives as much as the system allows.
 const KERNEL_BUFFER: usize = 4 << 20;
 
-/// The largest thing that one receive can bring: 64 segments that the kernel has put together.
+/// Bytes of one slot of a batch: as much as the kernel coalesces (GRO) at most.
 const RECEIVE_SLOT: usize = 64 << 10;
 
-/// Errors of one receive that are looked past: an ICMP message about an earlier datagram must not end anything.
+/// Errors that are skipped in one receive: an ICMP message about an earlier datagram must not end it.
 const FAULTS_PER_TURN: usize = 8;
 
 thread_local! {
-    /// What has just arrived; one for each thread, because nobody needs it between two turns.
+    /// The batch that has just arrived. One for each thread: it is empty between two turns.
     static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH_SIZE * RECEIVE_SLOT]);
 }
 
 pub(super) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
-    /// Its address, by which paths name it.
+    /// Its address, which is the local one of its paths.
     pub(super) local: SocketAddr,
 }
 
-/// What a look at the socket has brought.
+/// The result of a receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// Nothing; the task is woken when there is something.
+    /// Nothing waited; the task is woken when a datagram arrives.
     Nothing,
-    /// A batch, which the peer has taken.
+    /// A batch was given to the peer.
     Something,
 }
 
@@ -57,14 +58,14 @@ impl Socket {
         raw.bind(&SocketAddr::new(address, 0).into())?;
         let io = UdpSocket::from_std(raw.into())?;
         let state = UdpSocketState::new((&io).into())?;
-        // A system that gives less is a little slower under load, and nothing else.
+        // With less, a system is a little slower under load, and nothing else.
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER);
         let local = io.local_addr()?;
         Ok(Self { io, state, local: Path::udp(local, local).local })
     }
 
-    /// Hands a batch of what has arrived to the peer.
+    /// Receives a batch and gives it to the peer.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>, shared: &Shared) -> Received {
         for _ in 0..FAULTS_PER_TURN {
             if self.io.poll_recv_ready(cx).is_pending() {
@@ -79,22 +80,22 @@ impl Socket {
                     let receive = || self.state.recv(UdpSockRef::from(&self.io), &mut slots, &mut meta);
                     self.io.try_io(Interest::READABLE, receive)?
                 };
-                self.hand_over(shared, incoming, &meta[..count]);
+                self.deliver(shared, incoming, &meta[..count]);
                 io::Result::Ok(())
             });
             match received {
                 Ok(()) => return Received::Something,
-                // The next look registers the task.
+                // The next call of `poll_recv_ready` registers the task.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => debug!(%error, "a receive failed"),
             }
         }
-        // There may be more behind the faults.
+        // Datagrams may wait behind the errors.
         cx.waker().wake_by_ref();
         Received::Nothing
     }
 
-    fn hand_over(&self, shared: &Shared, incoming: &mut [u8], batch: &[RecvMeta]) {
+    fn deliver(&self, shared: &Shared, incoming: &mut [u8], batch: &[RecvMeta]) {
         let (now, wall) = (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
         let mut state = shared.lock();
         for (meta, slot) in batch.iter().zip(incoming.chunks_exact_mut(RECEIVE_SLOT)) {
@@ -109,7 +110,8 @@ impl Socket {
         }
     }
 
-    /// Sends one or several datagrams. What the socket has no room for comes back, and the task is woken when there is some.
+    /// Sends one or several datagrams. Those that the socket has no room for are returned, and the task is
+    /// woken when there is room.
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -117,7 +119,7 @@ impl Socket {
         mut transmit: Transmit,
     ) -> Option<Transmit> {
         while !transmit.range.is_empty() {
-            // A kernel or a driver without segmentation takes one datagram after the other.
+            // Without segmentation (GSO), datagrams are sent one by one.
             let most = self.state.max_gso_segments().max(1);
             let segment =
                 transmit.segment_size.filter(|size| *size > 0).unwrap_or_else(|| transmit.range.len());
@@ -138,9 +140,9 @@ impl Socket {
                         Poll::Ready(_) => continue,
                     }
                 }
-                // Segmentation has turned out not to work here: the same again in smaller pieces.
+                // Segmentation does not work here: again, in smaller pieces.
                 Err(_) if self.state.max_gso_segments() < most => continue,
-                // Datagrams get lost; whoever needs them sends them again.
+                // A lost datagram; the protocols above send again.
                 Err(error) => debug!(%error, "a send failed"),
             }
             transmit.range.start = end;
@@ -149,10 +151,10 @@ impl Socket {
     }
 }
 
-/// When the kernel has seen a datagram, on our own clock.
+/// The time at which the kernel received a datagram, on the monotonic clock.
 fn arrival(now: Instant, wall: Option<&Duration>, timestamp: Option<Duration>) -> Option<Instant> {
     let age = wall?.checked_sub(timestamp?)?;
-    // A wall clock that was set meanwhile tells nothing.
+    // The wall clock may have been set meanwhile.
     (age < Duration::from_secs(1)).then(|| now.checked_sub(age)).flatten()
 }
 
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrival_is_told_on_the_own_clock_unless_the_wall_clock_jumped() {
+    fn arrival_is_converted_to_the_monotonic_clock_unless_the_wall_clock_jumped() {
         let now = Instant::now();
         let second = Duration::from_secs;
         let wall = second(1000);

@@ -1,0 +1,96 @@
+//! The builder of peer connections.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use columba_peer::{Configuration, Peer, UnixTime};
+use tokio::runtime::Handle as Runtime;
+
+use crate::connection::PeerConnection;
+use crate::driver::Driver;
+use crate::driver::tcp::ServerTls;
+use crate::error::Error;
+use crate::events::Events;
+use crate::features;
+use crate::handle::Handle;
+use crate::network;
+use crate::shared::Shared;
+
+/// Builds a [`PeerConnection`]: its configuration, and the means by which it runs.
+///
+/// ```
+/// use columba::{Configuration, PeerConnection};
+///
+/// // A program without a runtime of its own gives one to its connections.
+/// let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+/// let (connection, _events) = PeerConnection::builder()
+///     .configuration(Configuration::default())
+///     .runtime(runtime.handle().clone())
+///     .build()?;
+/// # drop(connection);
+/// # Ok::<(), columba::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is built without `build`"]
+pub struct PeerConnectionBuilder {
+    configuration: Configuration,
+    runtime: Option<Runtime>,
+    tls: ServerTls,
+}
+
+impl PeerConnectionBuilder {
+    /// Sets the W3C configuration and the limits beside it. Default: no ICE servers.
+    pub fn configuration(mut self, configuration: Configuration) -> Self {
+        self.configuration = configuration;
+        self
+    }
+
+    /// Sets the runtime that drives the connection, with I/O and time enabled. Default: the runtime
+    /// that [`build`](Self::build) is called in.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Sets the way in which certificates of TURN servers (`turns:`) are checked. Default: against the
+    /// system's roots. See [`tls::trusting`](crate::tls::trusting).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls.config = Some(config);
+        self
+    }
+
+    /// Builds the connection, and the receiver of its events.
+    ///
+    /// # Errors
+    /// - [`Error::NoRuntime`]: no runtime was given, and this is not called inside one.
+    /// - [`Error::MissingFeature`]: the configuration needs a feature that is not built in.
+    /// - [`Error::NoRandomness`]: the system gives no random numbers.
+    /// - [`Error::Peer`]: an ICE server or certificate in the configuration cannot be used.
+    ///
+    /// # Panics
+    /// If I/O or time is not enabled in the runtime.
+    pub fn build(self) -> Result<(PeerConnection, Events), Error> {
+        features::check(&self.configuration)?;
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => Runtime::try_current().map_err(|_| Error::NoRuntime)?,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
+        let now = Instant::now();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut peer = Peer::new(self.configuration, now, UnixTime(wall), seed)?;
+        let mut addresses = network::watch();
+        peer.handle_network_change(now, &addresses.borrow_and_update());
+        let shared = Arc::new(Shared::new(peer));
+        let driver = {
+            let _entered = runtime.enter();
+            Driver::new(shared.clone(), addresses, self.tls)
+        };
+        runtime.spawn(driver.run());
+        let handle = Arc::new(Handle { shared: shared.clone() });
+        let events = Events::new(shared, Arc::downgrade(&handle));
+        Ok((PeerConnection::from_handle(handle), events))
+    }
+}

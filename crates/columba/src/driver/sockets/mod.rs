@@ -1,0 +1,91 @@
+//! The UDP sockets of a peer.
+
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::Context;
+
+use columba_peer::Transmit;
+
+use crate::shared::Shared;
+use udp::{Received, Socket};
+
+/// Batches read from one socket in a turn.
+const BATCHES_PER_TURN: usize = 4;
+
+/// All sockets, and the datagrams that one of them had no room for.
+#[derive(Default)]
+pub(super) struct Sockets {
+    sockets: Vec<Socket>,
+    /// Sockets to be closed, once what is to be sent has gone.
+    closing: Vec<SocketAddr>,
+    /// Datagrams that a socket did not take; nothing else is sent before them.
+    blocked: Option<(Transmit, Vec<u8>)>,
+}
+
+impl Sockets {
+    /// Binds a socket to this address and any port; returns the address with the port.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(super) fn bind(&mut self, address: IpAddr) -> io::Result<SocketAddr> {
+        let socket = Socket::bind(address)?;
+        let local = socket.local;
+        self.sockets.push(socket);
+        Ok(local)
+    }
+
+    /// Gives the peer what has arrived. True if more may wait.
+    pub(super) fn receive(&self, cx: &mut Context<'_>, shared: &Shared) -> bool {
+        let mut is_more = false;
+        for socket in &self.sockets {
+            let mut batches = 0;
+            loop {
+                match socket.poll_receive(cx, shared) {
+                    Received::Nothing => break,
+                    Received::Something if batches < BATCHES_PER_TURN => batches += 1,
+                    Received::Something => {
+                        is_more = true;
+                        break;
+                    }
+                }
+            }
+        }
+        is_more
+    }
+
+    /// Sends datagrams, or keeps those that the socket has no room for.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, buffer: &[u8], transmit: Transmit) {
+        let local = transmit.path.local;
+        let Some(socket) = self.sockets.iter().find(|socket| socket.local == local) else { return };
+        if let Some(rest) = socket.poll_send(cx, buffer, transmit) {
+            let bytes = buffer[rest.range.clone()].to_vec();
+            self.blocked = Some((Transmit { range: 0..bytes.len(), ..rest }, bytes));
+        }
+    }
+
+    /// Sends what was kept. True if nothing is kept any more.
+    pub(super) fn send_blocked(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some((transmit, bytes)) = self.blocked.take() {
+            self.send(cx, &bytes, transmit);
+        }
+        !self.is_blocked()
+    }
+
+    /// Returns whether a socket has no room.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Closes this socket with [`close_marked`](Self::close_marked).
+    pub(super) fn mark_closing(&mut self, local: SocketAddr) {
+        self.closing.push(local);
+    }
+
+    /// Closes the sockets that are marked.
+    pub(super) fn close_marked(&mut self) {
+        let closing = std::mem::take(&mut self.closing);
+        self.sockets.retain(|socket| !closing.contains(&socket.local));
+    }
+}

@@ -1,0 +1,162 @@
+//! One TCP or TLS connection: a task that opens it and carries bytes both ways.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use columba_peer::framing::{Framing, Reader};
+use columba_peer::{ConnectId, Ecn, Input, Path, Transport};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::options::{set_stream_options, share_port};
+use super::outgoing::{Outgoing, Taken};
+use super::tls::{ServerTls, Stream};
+use crate::shared::Shared;
+
+/// The longest time a connection may take to open, TLS included.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The longest time the other side may take to read the last bytes and close, too. Closing before
+/// would discard what is on its way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes read at once.
+const READ: usize = 16 << 10;
+
+/// A connection that is to be opened.
+pub(in crate::driver) struct StreamRequest {
+    pub(in crate::driver) id: ConnectId,
+    pub(in crate::driver) local: SocketAddr,
+    pub(in crate::driver) remote: SocketAddr,
+    /// For TLS: the name to be verified in the server's certificate.
+    pub(in crate::driver) server_name: Option<Arc<str>>,
+    pub(in crate::driver) framing: Framing,
+}
+
+/// Opens the connection and carries bytes both ways until one side closes it.
+pub(super) async fn run(request: StreamRequest, tls: ServerTls, shared: Weak<Shared>) {
+    let opened =
+        timeout(CONNECT, open(&request, &tls)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let Some(owner) = shared.upgrade() else { return };
+    let (stream, path) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            debug!(%error, "a connection could not be opened");
+            return owner
+                .with_peer(|peer, now| peer.handle_input(now, Input::ConnectFailed { id: request.id }));
+        }
+    };
+    let outgoing = Arc::new(Outgoing::new(request.framing));
+    owner.lock().streams.insert(path, outgoing.clone());
+    owner.with_peer(|peer, now| peer.handle_input(now, Input::Connected { id: request.id, path }));
+    drop(owner);
+    carry(stream, request.framing, path, outgoing, shared).await;
+}
+
+/// Carries bytes both ways until one side closes the connection.
+pub(super) async fn carry(
+    stream: impl Stream,
+    framing: Framing,
+    path: Path,
+    outgoing: Arc<Outgoing>,
+    shared: Weak<Shared>,
+) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let written = tokio::select! {
+        () = read(&mut reader, framing, path, &shared) => false,
+        () = write(&mut writer, path, &outgoing, &shared) => true,
+    };
+    if written {
+        let rest = async { while matches!(reader.read(&mut [0; 1024]).await, Ok(1..)) {} };
+        let _ = timeout(LINGER, rest).await;
+    }
+    outgoing.finish();
+    if let Some(owner) = shared.upgrade() {
+        let mut state = owner.lock();
+        // Where ports are shared, a newer connection may have the same path.
+        if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, &outgoing)) {
+            state.streams.remove(&path);
+            state.peer.handle_input(Instant::now(), Input::Closed { path });
+        }
+        state.wake_driver();
+    }
+}
+
+async fn open(request: &StreamRequest, tls: &ServerTls) -> io::Result<(Box<dyn Stream>, Path)> {
+    let socket = if request.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if request.local.port() != 0 {
+        share_port(&socket)?;
+    }
+    socket.bind(request.local)?;
+    let stream = socket.connect(request.remote).await?;
+    set_stream_options(&stream)?;
+    let local = stream.local_addr()?;
+    match &request.server_name {
+        None => Ok((Box::new(stream), Path::new(Transport::Tcp, local, request.remote))),
+        Some(name) => {
+            let stream = tls.connect(name, stream).await?;
+            Ok((stream, Path::new(Transport::Tls, local, request.remote)))
+        }
+    }
+}
+
+async fn read(from: &mut (impl AsyncRead + Unpin), framing: Framing, path: Path, shared: &Weak<Shared>) {
+    let mut reader = Reader::new(framing);
+    let mut bytes = vec![0; READ];
+    loop {
+        let Ok(count @ 1..) = from.read(&mut bytes).await else { return };
+        let Some(shared) = shared.upgrade() else { return };
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            rest = &rest[reader.feed(rest)..];
+            let mut state = shared.lock();
+            let now = Instant::now();
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => state.peer.handle_datagram(now, path, Ecn::NotEct, Some(now), frame),
+                    Ok(None) => break,
+                    Err(_) => {
+                        debug!("bytes on a connection are not framed messages");
+                        return;
+                    }
+                }
+            }
+            state.wake_driver();
+        }
+    }
+}
+
+async fn write(
+    to: &mut (impl AsyncWrite + Unpin),
+    path: Path,
+    outgoing: &Arc<Outgoing>,
+    shared: &Weak<Shared>,
+) {
+    let mut chunk = Vec::new();
+    loop {
+        match outgoing.next(&mut chunk).await {
+            Taken::Some => {}
+            Taken::Drained => report_drained(path, outgoing, shared),
+            Taken::End => break,
+        }
+        if to.write_all(&chunk).await.is_err() || to.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
+}
+
+/// Tells the peer that the queue is drained. The driver reports a clogged queue under the lock that it
+/// was filled under, so that this input always follows that one.
+fn report_drained(path: Path, outgoing: &Arc<Outgoing>, shared: &Weak<Shared>) {
+    let Some(shared) = shared.upgrade() else { return };
+    let mut state = shared.lock();
+    if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, outgoing)) {
+        state.peer.handle_input(Instant::now(), Input::Drained { path });
+        state.wake_driver();
+    }
+}

@@ -1,0 +1,84 @@
+//! Delivery of the peer's events: connection events to the queue of the application, channel events
+//! to the tasks that wait on the channel.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use columba_peer::{ChannelId, Event};
+use tracing::debug;
+
+use crate::shared::{ChannelSignals, Shared, State};
+
+/// The waiters that are to be woken once the lock is released: a woken task takes the lock at once.
+#[derive(Debug, Default)]
+pub(super) struct Wakeups {
+    channels: Vec<(Wakeup, Arc<ChannelSignals>)>,
+    /// The application's queue of events has grown.
+    has_events: bool,
+}
+
+/// The waiters of a channel.
+#[derive(Clone, Copy, Debug)]
+enum Wakeup {
+    /// Those that wait for a message.
+    Readable,
+    /// Those that wait for room or for a state.
+    Changed,
+}
+
+impl Wakeups {
+    /// Delivers an event; its waiters are woken by [`wake_waiters`](Self::wake_waiters).
+    pub(super) fn deliver(&mut self, state: &mut State, event: Event) {
+        match event {
+            Event::ChannelReadable(channel) => self.add(state, channel, Wakeup::Readable),
+            Event::ChannelOpen(channel)
+            | Event::BufferedAmountLow(channel)
+            | Event::ChannelClosing(channel) => self.add(state, channel, Wakeup::Changed),
+            Event::ChannelClosed(channel, error) => state.channel_closed(channel, error),
+            Event::DataChannel(channel) => {
+                if !state.keep_event(Event::DataChannel(channel)) {
+                    debug!("a data channel of the other side is refused: its event is not read");
+                    // The channel may be closed already, which is as good.
+                    let _ = state.peer.close_channel(Instant::now(), channel);
+                }
+                self.has_events = true;
+            }
+            event => {
+                state.keep_event(event);
+                self.has_events = true;
+            }
+        }
+    }
+
+    /// Wakes those who wait for room on a data channel that has some.
+    pub(super) fn add_writable(&mut self, state: &mut State) {
+        if state.waiting_for_room.is_empty() {
+            return;
+        }
+        let State { peer, channels, waiting_for_room, .. } = state;
+        waiting_for_room.retain(|channel| {
+            let waits = peer.buffered_amount(*channel) > crate::data_channel::ENOUGH_ROOM;
+            if let (false, Some(signals)) = (waits, channels.get(channel)) {
+                self.channels.push((Wakeup::Changed, signals.clone()));
+            }
+            waits
+        });
+    }
+
+    /// Wakes all waiters of what was delivered. The lock must not be held.
+    pub(super) fn wake_waiters(&mut self, shared: &Shared) {
+        for (wakeup, signals) in self.channels.drain(..) {
+            match wakeup {
+                Wakeup::Readable => signals.readable.notify_waiters(),
+                Wakeup::Changed => signals.changed.notify_waiters(),
+            }
+        }
+        if std::mem::take(&mut self.has_events) {
+            shared.changed.notify_waiters();
+        }
+    }
+
+    fn add(&mut self, state: &State, channel: ChannelId, wakeup: Wakeup) {
+        self.channels.extend(state.channels.get(&channel).map(|signals| (wakeup, signals.clone())));
+    }
+}
