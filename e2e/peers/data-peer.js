@@ -78,9 +78,9 @@ export class Peer {
 
 /**
  * A program that reads and writes JSON objects, a line each.
- * @param {string} name @param {string} path @param {string[]} args
+ * @param {string} name @param {[string, ...string[]]} command
  */
-function programPeer(name, path, args) {
+function programPeer(name, [path, ...args]) {
   const child = spawn(path, args, { stdio: 'pipe', env: { RUST_LOG: 'debug', ...process.env } });
   let log = '';
   child.stdin.on('error', () => {}); // it ended early, which is told below
@@ -96,16 +96,21 @@ function programPeer(name, path, args) {
   return peer;
 }
 
+/** How each program is started. @type {Record<'columba' | 'libdatachannel' | 'pion', () => [string, ...string[]]>} */
+export const PROGRAMS = {
+  columba: () => [join(dirname(program()), 'columba-e2e-peer'), '{"do":"obey"}'],
+  libdatachannel: () => [process.execPath, fileURLToPath(new URL('libdatachannel/peer.js', import.meta.url))],
+  pion: () => [pionProgram('webrtc')],
+};
+
 /** Ours. */
-export const columba = () => programPeer('columba', join(dirname(program()), 'columba-e2e-peer'), ['told']);
+export const columba = () => programPeer('columba', PROGRAMS.columba());
 
-const LIBDATACHANNEL = fileURLToPath(new URL('libdatachannel/peer.js', import.meta.url));
+/** libdatachannel, with usrsctp. */
+export const libdatachannel = () => programPeer('libdatachannel', PROGRAMS.libdatachannel());
 
-/** libdatachannel: usrsctp. */
-export const libdatachannel = () => programPeer('libdatachannel', process.execPath, [LIBDATACHANNEL]);
-
-/** Pion: its own SCTP. */
-export const pion = () => programPeer('pion', pionProgram('webrtc'), []);
+/** Pion, with its own SCTP. */
+export const pion = () => programPeer('pion', PROGRAMS.pion());
 
 /**
  * A page of a browser.

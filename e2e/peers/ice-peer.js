@@ -47,7 +47,7 @@ const PATIENCE = 15_000;
 const LIBNICE = fileURLToPath(new URL('libnice/peer.py', import.meta.url));
 
 /** How each is started. @type {Record<Maker, () => [string, ...string[]]>} */
-const PROGRAMS = {
+export const PROGRAMS = {
   ours: () => [join(dirname(program()), 'columba-e2e-ice')],
   pion: () => [pionProgram('ice')],
   // Debian's Python, for which Debian has built the bindings.

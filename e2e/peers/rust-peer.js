@@ -31,8 +31,7 @@ export class RustPeer {
   /** @param {RustPeerOptions} options */
   constructor({ server, token, role, closes, bytes, direct = false, iceServers = '', hidden = false, simultaneous = false, at, authority }) {
     const path = join(dirname(program()), 'columba-e2e-peer');
-    const args = [server, token, role, closes ? 'closes' : 'stays', String(bytes), direct ? 'direct' : 'any', iceServers, hidden ? 'hidden' : 'shown'];
-    if (simultaneous) args.push('simultaneous');
+    const args = [JSON.stringify({ do: 'talk', server, token, role, closes, bytes, direct, iceServers, hidden, simultaneous })];
     /** @type {import('node:child_process').SpawnOptions} */
     const options = { stdio: ['ignore', 'pipe', 'pipe'], env: { RUST_LOG: LOG, ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } };
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);

@@ -55,6 +55,7 @@ export class WebPeer {
     }
     if (what === 'open') return this.#attend(this.#create(command));
     if (what === 'end') return this.connection.close();
+    if (!['send', 'expect', 'close'].includes(what)) throw new Error(`there is no command ${what}`);
     if (!attended) throw new Error(`${what}: there is no channel ${label}`);
     if (what === 'send') attended.speaking = attended.speaking.then(() => this.#speak(attended, command));
     if (what === 'expect') {

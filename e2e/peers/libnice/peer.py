@@ -1,5 +1,5 @@
 """libnice's ICE agent (GStreamer's), commanded as e2e/peers/ice is: one JSON object a line, commands in, reports out. It ends with its
-standard input.
+standard input; at a line that is no command, with one sentence on its standard error and exit code 2.
 
 Debian's python3-gi and gir1.2-nice-0.1 bring everything, for Debian's own Python."""
 
@@ -15,6 +15,9 @@ gi.require_version("Nice", "0.1")
 from gi.repository import GLib, Nice  # noqa: E402
 
 COMPONENT = 1
+
+# The exit code for a line that is no command.
+USAGE_ERROR = 2
 
 # Data is bytes, which the introspected functions do not carry.
 C = ctypes.CDLL("libnice.so.10")
@@ -88,13 +91,18 @@ class Peer:
         tell("credentials", ufrag=ufrag, pwd=pwd, lite=self.lite)
 
     def obey(self, command):
-        {
+        commands = {
             "remote": self.remote,
             "candidate": self.candidate,
             "end": lambda _: self.agent.peer_candidate_gathering_done(self.stream),
             "send": self.send,
             "restart": self.restart,
-        }[command["do"]](command)
+        }
+        try:
+            act = commands[command["do"]]
+        except KeyError:
+            refuse(f"there is no command {command['do']!r}")
+        act(command)
 
     def remote(self, command):
         self.agent.set_remote_credentials(self.stream, command["ufrag"], command["pwd"])
@@ -132,21 +140,43 @@ class Peer:
         tell("data", text=ctypes.string_at(data, length).decode(errors="replace"))
 
 
+def refuse(why):
+    """Ends the program from any thread."""
+    print(f"libnice: not a command: {why}", file=sys.stderr, flush=True)
+    os._exit(USAGE_ERROR)
+
+
+def parse(line):
+    """A command: an object with the member "do"."""
+    try:
+        command = json.loads(line)
+    except ValueError as error:
+        refuse(error)
+    if not isinstance(command, dict) or not isinstance(command.get("do"), str):
+        refuse('an object with the member "do" is expected')
+    return command
+
+
 def main():
     loop = GLib.MainLoop()
     peer = None
 
     def obey(command):
         nonlocal peer
+        if (peer is None) != (command["do"] == "start"):
+            refuse('"start" is the first command, and only the first')
         if peer is None:
-            peer = Peer(command)
+            try:
+                peer = Peer(command)
+            except KeyError as missing:
+                refuse(f"{missing} is missing")
         else:
             peer.obey(command)
         return GLib.SOURCE_REMOVE
 
     def read():
         for line in sys.stdin:
-            GLib.idle_add(obey, json.loads(line))
+            GLib.idle_add(obey, parse(line))
         GLib.idle_add(loop.quit)
 
     # An exception in a callback would otherwise only be printed.

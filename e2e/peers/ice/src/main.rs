@@ -1,13 +1,16 @@
 //! The ICE agent alone, on real UDP and TCP sockets: no DTLS above it, no signaling beside it. The end-to-end tests set it against the
 //! agents of others (`e2e/peers/`), which understand the same commands.
 //!
-//! One JSON object a line: [`wire::Command`] comes in, [`wire::Report`] goes out. It ends with its standard input.
+//! One JSON object a line: [`wire::Command`] comes in, [`wire::Report`] goes out. It ends with its standard input; at a line
+//! that is no command, with one sentence on its standard error and exit code 2.
 
 mod sockets;
 mod wire;
 
 use std::error::Error;
+use std::fmt;
 use std::net::IpAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,9 @@ use wire::{Command, Report};
 /// What stops the program; its sentence is printed.
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// The exit code for a line that is no command.
+const USAGE_ERROR: u8 = 2;
+
 /// When to look again where nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -37,16 +43,34 @@ const BUFFER: usize = 2000;
 /// What has arrived and waits for the agent, at most; then whoever reads the sockets waits, and the kernel drops.
 const MAX_ARRIVALS: usize = 256;
 
+/// A line that is no command.
+#[derive(Debug)]
+struct UsageError(serde_json::Error);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a command: {}", self.0)
+    }
+}
+
+impl Error for UsageError {}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failure> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    let Err(failure) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("columba-e2e-ice: {failure}");
+    if failure.is::<UsageError>() { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
+}
+
+async fn run() -> Result<(), Failure> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let Some(first) = lines.next_line().await? else { return Ok(()) };
-    let Command::Start(start) = serde_json::from_str(&first)? else {
+    let Command::Start(start) = command(&first)? else {
         return Err("the first command is to start".into());
     };
     let (arrived, mut arrivals) = mpsc::channel(MAX_ARRIVALS);
@@ -55,13 +79,17 @@ async fn main() -> Result<(), Failure> {
         let deadline = peer.attend();
         tokio::select! {
             line = lines.next_line() => match line? {
-                Some(line) => peer.obey(serde_json::from_str(&line)?)?,
+                Some(line) => peer.obey(command(&line)?)?,
                 None => return Ok(()),
             },
             Some(arrival) = arrivals.recv() => peer.take(arrival),
             () = sleep_until(deadline.into()) => peer.agent.handle_timeout(Instant::now()),
         }
     }
+}
+
+fn command(line: &str) -> Result<Command, UsageError> {
+    serde_json::from_str(line).map_err(UsageError)
 }
 
 struct Peer {

@@ -1,10 +1,11 @@
 // Pion's ICE agent, commanded as e2e/peers/ice is: one JSON object a line, commands in, reports out. It ends with its
-// standard input.
+// standard input; at a line that is no command, with one sentence on its standard error and exit code 2.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,9 @@ import (
 	"github.com/pion/logging"
 	"github.com/pion/stun/v4"
 )
+
+// usageError is the exit code for a line that is no command.
+const usageError = 2
 
 type server struct {
 	Kind       string `json:"kind"`
@@ -72,13 +76,24 @@ func must(err error) {
 	}
 }
 
+func refuse(err error) {
+	fmt.Fprintln(os.Stderr, "pion: not a command:", err)
+	os.Exit(usageError)
+}
+
 func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	var one *peer
 	for lines.Scan() {
 		var wanted command
-		must(json.Unmarshal(lines.Bytes(), &wanted))
-		if one == nil {
+		if err := json.Unmarshal(lines.Bytes(), &wanted); err != nil {
+			refuse(err)
+		} else if wanted.Do == "" {
+			refuse(errors.New(`an object with the member "do" is expected`))
+		}
+		if (one == nil) != (wanted.Do == "start") {
+			refuse(errors.New(`"start" is the first command, and only the first`))
+		} else if one == nil {
 			one = start(wanted)
 		} else {
 			must(one.obey(wanted))
@@ -225,7 +240,8 @@ func (one *peer) obey(wanted command) error {
 	case "close":
 		return one.agent.Close()
 	}
-	return fmt.Errorf("nobody knows how to %s", wanted.Do)
+	refuse(fmt.Errorf("there is no command %q", wanted.Do))
+	return nil
 }
 
 // connect begins to check, or goes on after a restart.

@@ -1,5 +1,6 @@
 // Pion's peer connection, and with it Pion's SCTP, behind the words of e2e/peers/data-peer.js: what it is told comes on its standard input, what it
-// tells goes to its standard output, a JSON object a line.
+// tells goes to its standard output, a JSON object a line. At a line that is no command it ends with one sentence on its
+// standard error and exit code 2.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -22,6 +24,7 @@ const (
 	longest    = 4 << 20  // bytes of the longest message that is ever sent
 	maxMessage = 1 << 20  // bytes of the longest message that is taken
 	lineLength = 64 << 20 // bytes of the longest line
+	usageError = 2        // the exit code for a line that is no command
 
 	// The protocol of channels whose messages are counted without a digest, which would be what is measured.
 	counted = "counted"
@@ -164,6 +167,9 @@ func (p *peer) obey(c command) error {
 		return p.open(c)
 	case "end":
 		return p.connection.Close()
+	case "send", "expect", "close":
+	default:
+		refuse(fmt.Errorf("there is no command %q", c.Do))
 	}
 	p.mutex.Lock()
 	a := p.channels[c.Label]
@@ -293,6 +299,11 @@ func (p *peer) speak(a *attended) {
 	}
 }
 
+func refuse(err error) {
+	fmt.Fprintln(os.Stderr, "pion: not a command:", err)
+	os.Exit(usageError)
+}
+
 func main() {
 	p, err := newPeer()
 	if err != nil {
@@ -303,11 +314,12 @@ func main() {
 	lines.Buffer(nil, lineLength)
 	for lines.Scan() {
 		var c command
-		err := json.Unmarshal(lines.Bytes(), &c)
-		if err == nil {
-			err = p.obey(c)
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			refuse(err)
+		} else if c.Do == "" {
+			refuse(errors.New(`an object with the member "do" is expected`))
 		}
-		if err != nil {
+		if err := p.obey(c); err != nil {
 			tell(told{"event": "error", "message": err.Error()})
 		}
 	}

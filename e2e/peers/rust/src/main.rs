@@ -1,14 +1,13 @@
 //! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
 //! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
 //!
-//! `columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden|shown [simultaneous]]]`
+//! `columba-e2e-peer '{"do":"talk","server":…,"token":…,"role":"offer","closes":true,"bytes":1000}'`: see [`TalkOptions`].
 //!
-//! `columba-e2e-peer told`
-//!
-//! Does what it is told on its standard input (`told.rs`).
+//! `columba-e2e-peer '{"do":"obey"}'` does what it is told on its standard input (`told.rs`).
 //!
 //! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
-//! `{"event":"error","message":…}` and 1.
+//! `{"event":"error","message":…}` and 1; where its arguments or commands are not valid, with one sentence on its standard
+//! error and 2.
 
 mod negotiation;
 mod talk;
@@ -16,11 +15,13 @@ mod told;
 mod wire;
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
 use columba::{Configuration, IceConfig, IceServer, MdnsMode, PeerConnection, TcpMode};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
@@ -31,26 +32,57 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// How long everything may take, on a machine that is slow and busy besides.
 const PATIENCE: Duration = Duration::from_secs(200);
 
-/// What the command line says.
-struct Options {
-    url: String,
-    session: SessionToken,
+/// The exit code for invalid arguments and commands.
+const USAGE_ERROR: u8 = 2;
+
+/// The only argument.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "camelCase")]
+enum Arguments {
+    Talk(TalkOptions),
+    Obey,
+}
+
+/// How to talk to the peer in a signaling session.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TalkOptions {
+    /// The URL of the signaling server.
+    server: String,
+    token: String,
     role: Role,
-    /// Whether this side closes the connection in the end.
+    /// True if this side closes the connection in the end.
     closes: bool,
-    /// How many bytes to send; the other side sends as many.
+    /// The number of bytes to send; the other side sends as many.
     bytes: usize,
-    /// Whether to go on until the path needs no relay.
+    /// True to go on until the path needs no relay.
+    #[serde(default)]
     direct: bool,
-    /// Only servers whose URL begins so are used.
+    /// Only servers whose URL begins with this are used.
+    #[serde(default)]
     ice_servers: String,
-    /// Whether to hide addresses behind names of mDNS.
+    /// True to hide addresses behind mDNS names.
+    #[serde(default)]
     hidden: bool,
-    /// Whether to have TCP candidates that open connections from both sides at once, too.
+    /// True to gather TCP candidates for simultaneous open, too.
+    #[serde(default)]
     simultaneous: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A command line or a command that is not valid.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for UsageError {}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
 enum Role {
     Offer,
     Answer,
@@ -72,13 +104,12 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    let result = if std::env::args().nth(1).is_some_and(|word| word == "told") {
-        told::obey().await
-    } else {
-        join().await.map(|done| tell(&done))
-    };
-    match result {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is::<UsageError>() => {
+            eprintln!("columba-e2e-peer: {failure}");
+            ExitCode::from(USAGE_ERROR)
+        }
         Err(failure) => {
             tell(&json!({ "event": "error", "message": failure.to_string() }));
             ExitCode::FAILURE
@@ -86,9 +117,25 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn join() -> Result<serde_json::Value, Failure> {
-    let options = Options::read()?;
-    let entry = SignalingOptions::join(options.url.as_str(), options.session.clone());
+async fn run() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [argument] = arguments.as_slice() else {
+        return Err(UsageError("one JSON object is the only argument".to_owned()).into());
+    };
+    match from_json(argument)? {
+        Arguments::Talk(options) => join(options).await.map(|done| tell(&done)),
+        Arguments::Obey => told::obey().await,
+    }
+}
+
+/// Reads an argument or a command.
+fn from_json<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, UsageError> {
+    serde_json::from_str(text).map_err(|error| UsageError(format!("not a valid object: {error}")))
+}
+
+async fn join(options: TalkOptions) -> Result<serde_json::Value, Failure> {
+    let session: SessionToken = options.token.parse()?;
+    let entry = SignalingOptions::join(options.server.as_str(), session);
     let (signaling, words) = SignalingChannel::open(entry).await?;
     tell(&json!({ "event": "joined" }));
     let servers = signaling.ice_servers().servers.into_iter().map(|server| IceServer {
@@ -140,25 +187,4 @@ fn tell_states(connection: &PeerConnection) {
 /// Writes a line.
 fn tell(line: &serde_json::Value) {
     println!("{line}");
-}
-
-impl Options {
-    fn read() -> Result<Self, Failure> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let (required, rest) = words
-            .split_first_chunk::<6>()
-            .ok_or("columba-e2e-peer SIGNALING-URL TOKEN offer|answer closes|stays BYTES any|direct [ICE-URL-PREFIX [hidden]]")?;
-        let [url, session, role, end, bytes, route] = required;
-        Ok(Self {
-            url: url.clone(),
-            session: session.parse()?,
-            role: if role == "offer" { Role::Offer } else { Role::Answer },
-            closes: end == "closes",
-            bytes: bytes.parse()?,
-            direct: route == "direct",
-            ice_servers: rest.first().cloned().unwrap_or_default(),
-            hidden: rest.get(1).is_some_and(|word| word == "hidden"),
-            simultaneous: rest.get(2).is_some_and(|word| word == "simultaneous"),
-        })
-    }
 }

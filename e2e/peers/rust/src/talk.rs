@@ -5,7 +5,7 @@ use columba::{DataChannel, DataChannelInit, Message, PeerConnection};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use crate::{Failure, Options, Role};
+use crate::{Failure, Role, TalkOptions};
 
 /// Bytes of one message.
 const CHUNK: usize = 64 << 10;
@@ -27,8 +27,8 @@ struct Heard {
 }
 
 impl Talk {
-    pub(crate) fn new(connection: PeerConnection, options: &Options) -> Result<Self, Failure> {
-        let &Options { role, closes, bytes, .. } = options;
+    pub(crate) fn new(connection: PeerConnection, options: &TalkOptions) -> Result<Self, Failure> {
+        let &TalkOptions { role, closes, bytes, .. } = options;
         let channel = match role {
             Role::Offer => Some(connection.create_data_channel("talk", DataChannelInit::default())?),
             Role::Answer => None,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use self::speech::{Inbox, Order};
-use crate::{Failure, tell};
+use crate::{Failure, from_json, tell};
 
 /// What it can be told.
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ pub(crate) async fn obey() -> Result<(), Failure> {
     loop {
         tokio::select! {
             line = lines.next_line() => match line? {
-                Some(line) => told.obey(serde_json::from_str(&line)?).await?,
+                Some(line) => told.obey(from_json(&line)?).await?,
                 None => return Ok(()),
             },
             Some(event) = events.recv() => told.attend(event),
