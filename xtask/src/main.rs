@@ -25,6 +25,9 @@ cargo xtask CHORE
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
+  soak e2e [SUITE...] [ROUNDS]
+                      the end-to-end suites, all or the named ones, again and again (5 rounds by default), alone and
+                      with every core loaded; a table says which tests failed how often, and where the output is
   scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 by default)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
