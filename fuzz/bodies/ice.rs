@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use columba_ice::{
     AddressPolicy, Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config,
-    Credentials, Ecn, Event, HEADROOM, Host, IceServer, Input, LocalAddress, PairState, Path,
-    RemoteParameters, Role, ServerKind, TAILROOM, TcpMode, TcpType, Transport, TransportPolicy,
+    Credentials, Ecn, HEADROOM, Host, IceServer, Input, LocalAddress, PairState, Path, RemoteParameters,
+    Request, Role, ServerKind, TAILROOM, TcpMode, TcpType, Transport, TransportPolicy,
 };
 use columba_stun::attributes::{
     AlternateServer, Data, IceControlled, IceControlling, Lifetime, MobilityTicket, Nonce, Priority, Realm,
@@ -66,7 +66,7 @@ struct World {
     sockets: Vec<SocketAddr>,
     streams: Vec<Path>,
     listeners: Vec<SocketAddr>,
-    wishes: Vec<Event>,
+    wishes: Vec<Request>,
     /// What the agent last asked and where, to be answered.
     asked: Vec<(Path, Vec<u8>)>,
     port: u16,
@@ -77,7 +77,7 @@ pub(crate) fn agent(data: &[u8]) -> usize {
     let mut script = Script(data);
     let Some(mode) = script.byte() else { return 0 };
     let now = start();
-    let mut agent = Agent::new(config(mode), now, &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
+    let mut agent = Agent::new(config(mode), &mut ChaCha12Rng::seed_from_u64(u64::from(mode)));
     agent.set_role(if mode & 4 == 0 { Role::Controlling } else { Role::Controlled });
     let mut world = World {
         agent,
@@ -120,13 +120,12 @@ fn config(mode: u8) -> Config {
     Config {
         lite: mode & 1 != 0,
         tcp: if mode & 8 == 0 { TcpMode::ActivePassive } else { TcpMode::SimultaneousOpen },
-        components: 1 + (mode >> 1 & 1),
         servers: vec![
             server(ServerKind::Stun, Transport::Udp),
             server(ServerKind::Turn, Transport::Udp),
             server(ServerKind::Turn, Transport::Tcp),
         ],
-        candidate_pool: u8::from(mode & 8 != 0),
+        candidate_pool: mode & 8 != 0,
         address_policy: if mode & 48 == 48 { AddressPolicy::RelayOnly } else { AddressPolicy::All },
         ..Config::default()
     }
@@ -267,26 +266,26 @@ impl World {
         let refused = choice.is_multiple_of(8);
         self.port += 1;
         let input = match wish {
-            Event::BindUdp { id, .. } if refused => Input::BindFailed { id },
-            Event::BindUdp { id, address } => {
+            Request::BindUdp { id, .. } if refused => Input::BindFailed { id },
+            Request::BindUdp { id, address } => {
                 let local = SocketAddr::new(address, self.port);
                 self.sockets.push(local);
                 Input::Bound { id, local }
             }
-            Event::Connect { id, .. } if refused => Input::ConnectFailed { id },
-            Event::Connect { id, local, remote, .. } => {
+            Request::Connect { id, .. } if refused => Input::ConnectFailed { id },
+            Request::Connect { id, local, remote, .. } => {
                 let port = if local.port() == 0 { self.port } else { local.port() };
                 let path = Path::new(Transport::Tcp, SocketAddr::new(local.ip(), port), remote);
                 self.streams.push(path);
                 Input::Connected { id, path }
             }
-            Event::Listen { id, .. } if refused => Input::ListenFailed { id },
-            Event::Listen { id, address, .. } => {
+            Request::Listen { id, .. } if refused => Input::ListenFailed { id },
+            Request::Listen { id, address, .. } => {
                 let local = SocketAddr::new(address, self.port);
                 self.listeners.push(local);
                 Input::Listening { id, local }
             }
-            Event::Resolve { id, .. } | Event::ResolveMdns { id, .. } => {
+            Request::Resolve { id, .. } | Request::ResolveMdns { id, .. } => {
                 let addresses = if refused { vec![] } else { vec![script.address().ip()] };
                 Input::Resolved { id, addresses }
             }
@@ -385,19 +384,20 @@ impl World {
     }
 
     fn drain(&mut self) {
-        while let Some(event) = self.agent.poll_event() {
-            match event {
-                Event::CloseUdp { local } => self.sockets.retain(|one| *one != local),
-                Event::CloseListener { local } => self.listeners.retain(|one| *one != local),
-                Event::CloseStream { path } => self.streams.retain(|one| *one != path),
-                Event::BindUdp { .. }
-                | Event::Connect { .. }
-                | Event::Listen { .. }
-                | Event::Resolve { .. }
-                | Event::ResolveMdns { .. }
+        while self.agent.poll_event().is_some() {}
+        while let Some(request) = self.agent.poll_request() {
+            match request {
+                Request::CloseUdp { local } => self.sockets.retain(|one| *one != local),
+                Request::CloseListener { local } => self.listeners.retain(|one| *one != local),
+                Request::CloseStream { path } => self.streams.retain(|one| *one != path),
+                Request::BindUdp { .. }
+                | Request::Connect { .. }
+                | Request::Listen { .. }
+                | Request::Resolve { .. }
+                | Request::ResolveMdns { .. }
                     if self.wishes.len() < 50 =>
                 {
-                    self.wishes.push(event);
+                    self.wishes.push(request);
                 }
                 _ => {}
             }
@@ -510,7 +510,6 @@ fn candidate(script: &mut Script<'_>) -> Candidate {
     let address = script.address();
     Candidate {
         foundation: (choice % 5).to_string().into(),
-        component: 1 + choice % 3,
         transport: if choice.is_multiple_of(7) {
             CandidateTransport::Tcp(TcpType::Passive)
         } else {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use columba_ice::{
     Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, Event, Input, Path,
-    Received, RemoteParameters, Role, State,
+    Received, RemoteParameters, Request, Role, State,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
@@ -32,7 +32,7 @@ impl Wire {
     fn new(seed: u64, start: Instant) -> Self {
         let agents = [0, 1].map(|index| {
             let mut rng = ChaCha12Rng::seed_from_u64(2 * seed + index as u64);
-            let mut agent = Agent::new(Config::default(), start, &mut rng);
+            let mut agent = Agent::new(Config::default(), &mut rng);
             agent.set_role(if index == 0 { Role::Controlling } else { Role::Controlled });
             agent.handle_network_change(start, &[address(index).ip().into()]);
             agent.gather(start);
@@ -65,20 +65,19 @@ impl Wire {
         loop {
             let mut idle = true;
             for index in 0..2 {
+                while let Some(request) = self.agents[index].poll_request() {
+                    idle = false;
+                    let input = match request {
+                        Request::BindUdp { id, .. } => Input::Bound { id, local: address(index) },
+                        Request::Listen { id, .. } => Input::ListenFailed { id },
+                        _ => continue,
+                    };
+                    self.agents[index].handle_input(self.now, input);
+                }
                 while let Some(event) = self.agents[index].poll_event() {
                     idle = false;
-                    match event {
-                        Event::BindUdp { id, .. } => {
-                            let input = Input::Bound { id, local: address(index) };
-                            self.agents[index].handle_input(self.now, input);
-                        }
-                        Event::Listen { id, .. } => {
-                            self.agents[index].handle_input(self.now, Input::ListenFailed { id });
-                        }
-                        Event::LocalCandidate(candidate) => {
-                            self.agents[1 - index].add_remote_candidate(self.now, candidate);
-                        }
-                        _ => {}
+                    if let Event::LocalCandidate(candidate) = event {
+                        self.agents[1 - index].add_remote_candidate(self.now, candidate);
                     }
                 }
                 let mut buffer = [0; 2000];
@@ -124,7 +123,6 @@ impl Wire {
 fn stranger(number: u8) -> Candidate {
     Candidate {
         foundation: number.to_string().into(),
-        component: 1,
         transport: CandidateTransport::Udp,
         priority: 1_000_000 + u32::from(number),
         address: CandidateAddress::Ip([198, 51, 100, number].into()),

@@ -3,6 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// The component of all candidates: RTCP is always multiplexed with RTP (RFC 5761).
+const COMPONENT: u32 = 1;
+
 /// Where a candidate's address comes from (RFC 8445 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateKind {
@@ -94,8 +97,6 @@ pub enum CandidateAddress {
 pub struct Candidate {
     /// Equal for candidates of one type, base, server and transport (RFC 8445 §5.1.1.3).
     pub foundation: Arc<str>,
-    /// 1 for RTP and data; 2 for RTCP that is not multiplexed.
-    pub component: u8,
     /// What is spoken with it.
     pub transport: CandidateTransport,
     /// RFC 8445 §5.1.2.
@@ -127,10 +128,10 @@ impl Candidate {
     }
 }
 
-/// A candidate's priority from its parts (RFC 8445 §5.1.2.1).
+/// Returns a candidate's priority from its parts (RFC 8445 §5.1.2.1).
 #[must_use]
-pub(crate) const fn priority(type_preference: u32, local_preference: u16, component: u8) -> u32 {
-    (type_preference << 24) | ((local_preference as u32) << 8) | (256 - component as u32)
+pub(crate) const fn priority(type_preference: u32, local_preference: u16) -> u32 {
+    (type_preference << 24) | ((local_preference as u32) << 8) | (256 - COMPONENT)
 }
 
 /// A TCP candidate's local preference from that of its address (RFC 6544 §4.2): of host candidates, those that can open connections come
@@ -183,8 +184,8 @@ mod tests {
 
     #[test]
     fn priorities_are_the_formulas_of_the_rfc() {
-        assert_eq!(priority(126, 65535, 1), 2_130_706_431);
-        assert_eq!(priority(0, 65535, 2), 0x00FF_FFFE);
+        assert_eq!(priority(126, 65535), 2_130_706_431);
+        assert_eq!(priority(0, 65535), 0x00FF_FFFF);
         let (host, mapped) = (CandidateKind::Host, CandidateKind::ServerReflexive);
         assert_eq!(tcp_local_preference(host, TcpType::Active, u16::MAX), 6 * 8192 + 8191);
         assert_eq!(tcp_local_preference(host, TcpType::Passive, u16::MAX - 3), 4 * 8192 + 8188);

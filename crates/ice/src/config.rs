@@ -18,12 +18,10 @@ pub struct Config {
     pub address_policy: AddressPolicy,
     /// Whether this is a lite agent (RFC 8445 §2.5): host candidates only, answers and never asks. Default false.
     pub lite: bool,
-    /// How many components there are: 1 with multiplexed RTCP. Default 1.
-    pub components: u8,
-    /// For how many components candidates are gathered as soon as the host's addresses are known, before
-    /// [`Agent::gather`](crate::Agent::gather) asks for them and tells of them: the W3C's `iceCandidatePoolSize` (RFC 8829 §3.5.4). What is
-    /// ahead of need costs sockets, NAT bindings and allocations until it is used. Default 0.
-    pub candidate_pool: u8,
+    /// Gathers as soon as the host's addresses are known, before [`Agent::gather`](crate::Agent::gather)
+    /// asks for candidates and announces them: a W3C `iceCandidatePoolSize` above 0 (RFC 8829 §3.5.4).
+    /// Costs sockets, NAT bindings and allocations until they are used. Default false.
+    pub candidate_pool: bool,
     /// Whether TURN servers are asked for tickets, with which relayed addresses are kept when the host's address changes (RFC 8016).
     /// Where a server forbids it, gathering a relayed address takes a round trip to it more. Default true.
     pub mobility: bool,
@@ -254,8 +252,7 @@ impl Default for Config {
             policy: TransportPolicy::All,
             address_policy: AddressPolicy::All,
             lite: false,
-            components: 1,
-            candidate_pool: 0,
+            candidate_pool: false,
             mobility: true,
             renomination: true,
             mdns: MdnsMode::Query,

@@ -1,4 +1,4 @@
-//! What goes in and out of an agent beside datagrams.
+//! The inputs, requests and events of an agent: everything that crosses its border beside datagrams.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -10,60 +10,60 @@ use crate::candidate::Candidate;
 use crate::framing::Framing;
 use crate::path::Path;
 
-/// Names a wish for a UDP socket.
+/// The name of a [`Request::BindUdp`]. Unique within its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BindId(pub u64);
 
-/// Names a wish for a connection.
+/// The name of a [`Request::Connect`]. Unique within its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectId(pub u64);
 
-/// Names a wish for a listener.
+/// The name of a [`Request::Listen`]. Unique within its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenId(pub u64);
 
-/// Names a wish for the addresses of a name.
+/// The name of a [`Request::Resolve`] or [`Request::ResolveMdns`]. Unique within its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResolveId(pub u64);
 
-/// The answers to what events asked for.
+/// The answers to requests, and what else happens to sockets and connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The UDP socket is there.
+    /// The UDP socket is bound.
     Bound {
-        /// The wish.
+        /// The request.
         id: BindId,
         /// Its address, never unspecified: paths name the socket by it.
         local: SocketAddr,
     },
-    /// The UDP socket cannot be had.
+    /// The UDP socket could not be bound.
     BindFailed {
-        /// The wish.
+        /// The request.
         id: BindId,
     },
     /// The connection is open, TLS included.
     Connected {
-        /// The wish.
+        /// The request.
         id: ConnectId,
         /// The connection: its transport is TCP or TLS.
         path: Path,
     },
-    /// The connection cannot be had.
+    /// The connection could not be opened.
     ConnectFailed {
-        /// The wish.
+        /// The request.
         id: ConnectId,
     },
-    /// The listener is there.
+    /// The listener is open.
     Listening {
-        /// The wish.
+        /// The request.
         id: ListenId,
-        /// Its address, never unspecified: the paths of connections that it accepts have it as their local address.
+        /// Its address, never unspecified: it is the local address of the connections that it accepts.
         local: SocketAddr,
     },
-    /// The listener cannot be had.
+    /// The listener could not be opened.
     ListenFailed {
-        /// The wish.
+        /// The request.
         id: ListenId,
     },
     /// A listener has accepted a connection. Messages are to be cut out of what arrives by
@@ -72,38 +72,39 @@ pub enum Input {
         /// The connection: its local address is the listener's.
         path: Path,
     },
-    /// A connection is gone.
+    /// A connection is closed or broken.
     Closed {
-        /// Which.
+        /// The connection.
         path: Path,
     },
-    /// More waits for a connection to take it than is good: no data is to be sent there, see
-    /// [`Agent::is_clogged`](crate::Agent::is_clogged). Checks go on, and the connection should let them pass by what waits.
+    /// The send buffer of a connection is full: no data is to be sent there, see
+    /// [`Agent::is_clogged`](crate::Agent::is_clogged). Checks go on, and the connection should write
+    /// them ahead of waiting data.
     Clogged {
         /// The connection.
         path: Path,
     },
-    /// It has taken most of what waited.
+    /// The send buffer of a clogged connection has room again.
     Drained {
         /// The connection.
         path: Path,
     },
-    /// A name has these addresses; none if it has none or nobody answered.
+    /// A name is resolved.
     Resolved {
-        /// The wish.
+        /// The request.
         id: ResolveId,
-        /// The addresses, best first.
+        /// The addresses, best first; none if there are none or there was no answer.
         addresses: Vec<IpAddr>,
     },
 }
 
-/// What the owner should know or do.
+/// An action that the agent needs of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Bind a UDP socket to this address and any port, and answer with [`Input::Bound`] or [`Input::BindFailed`].
+pub enum Request {
+    /// Bind a UDP socket to this address and any port, and answer with [`Input::Bound`] or
+    /// [`Input::BindFailed`].
     BindUdp {
-        /// The name of the wish.
+        /// The request's name.
         id: BindId,
         /// The address.
         address: IpAddr,
@@ -115,67 +116,73 @@ pub enum Event {
     },
     /// Open a connection, and answer with [`Input::Connected`] or [`Input::ConnectFailed`].
     Connect {
-        /// The name of the wish.
+        /// The request's name.
         id: ConnectId,
-        /// From this address; where the port is not 0, it is that of a listener.
+        /// The address to connect from; where the port is not 0, it is that of a listener.
         local: SocketAddr,
-        /// To this one.
+        /// The address to connect to.
         remote: SocketAddr,
         /// TLS, with this name to be verified in the server's certificate.
         tls: Option<Arc<str>>,
         /// How to cut messages out of what arrives: see [`framing`](crate::framing).
         framing: Framing,
     },
-    /// Listen for TCP connections at this address and any port, and answer with [`Input::Listening`] or [`Input::ListenFailed`]; then tell of
-    /// each connection by [`Input::Accepted`].
+    /// Listen for TCP connections at this address and any port, and answer with [`Input::Listening`] or
+    /// [`Input::ListenFailed`]; then report each connection by [`Input::Accepted`].
     Listen {
-        /// The name of the wish.
+        /// The request's name.
         id: ListenId,
         /// The address.
         address: IpAddr,
-        /// Whether connections will also be opened from its port (RFC 6544's simultaneous-open candidates). Who cannot do that answers
-        /// that the listener cannot be had.
+        /// True if connections will also be opened from its port (simultaneous-open candidates,
+        /// RFC 6544 §4.5). An owner that cannot do that answers [`Input::ListenFailed`].
         opens: bool,
     },
-    /// Listen no more; what was accepted stays.
+    /// Close this listener; the connections that it accepted stay open.
     CloseListener {
         /// The listener's address.
         local: SocketAddr,
     },
-    /// Close this connection, once what [`Agent::poll_transmit`](crate::Agent::poll_transmit) and
+    /// Close this connection, once everything that
+    /// [`Agent::poll_transmit`](crate::Agent::poll_transmit) and
     /// [`Agent::prepare`](crate::Agent::prepare) have given for it is written.
     CloseStream {
-        /// Which.
+        /// The connection.
         path: Path,
     },
-    /// Ask the DNS for a name, and answer with [`Input::Resolved`].
+    /// Resolve a name by DNS, and answer with [`Input::Resolved`].
     Resolve {
-        /// The name of the wish.
+        /// The request's name.
         id: ResolveId,
-        /// The name.
+        /// The name to resolve.
         host: Arc<str>,
     },
-    /// Ask mDNS for a name, and answer with [`Input::Resolved`].
+    /// Resolve a name by mDNS, and answer with [`Input::Resolved`].
     ResolveMdns {
-        /// The name of the wish.
+        /// The request's name.
         id: ResolveId,
-        /// The name; it ends in `.local`.
+        /// The name to resolve; it ends in `.local`.
         host: Arc<str>,
     },
     /// Answer mDNS questions for this name from now on.
     PublishMdns {
         /// The name; it ends in `.local`.
         host: Arc<str>,
-        /// What it stands for.
+        /// The address that it stands for.
         address: IpAddr,
     },
+}
+
+/// News for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
     /// A candidate was found; to be sent to the other peer.
     LocalCandidate(Candidate),
-    /// Gathering has come to this state.
+    /// The gathering state has changed.
     GatheringState(GatheringState),
     /// A server did not do what it was asked: the W3C's `icecandidateerror`.
     CandidateError(CandidateError),
-    /// The agent has come to this state.
+    /// The state has changed.
     State(State),
     /// The first pair of a generation is valid: data can be sent, although no pair is nominated yet.
     Writable,
@@ -185,7 +192,8 @@ pub enum Event {
     RoleChanged(Role),
     /// The path is dead, and no other can be taken without new credentials on both sides: restart ICE.
     RestartWanted,
-    /// The other side has sent this along in a check or response: see [`Agent::set_embedded`](crate::Agent::set_embedded).
+    /// The value that the other side has embedded in a check or response: see
+    /// [`Agent::set_embedded`](crate::Agent::set_embedded).
     Embedded(Bytes),
 }
 
@@ -197,7 +205,7 @@ pub enum GatheringState {
     New,
     /// Under way.
     Gathering,
-    /// Done: nothing more is to come unless the network changes.
+    /// Done: no more candidates follow unless the network changes.
     Complete,
 }
 
@@ -211,7 +219,7 @@ pub enum State {
     Checking,
     /// A pair is usable; better ones may still be found.
     Connected,
-    /// A pair is nominated, and nothing is left to be checked.
+    /// A pair is nominated, and no checks are left.
     Completed,
     /// The other side has fallen silent; it may come back.
     Disconnected,
@@ -224,14 +232,14 @@ pub enum State {
 /// The role in nomination (RFC 8445 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Chooses the pair.
+    /// Nominates the pair.
     Controlling,
-    /// Takes what is chosen.
+    /// Accepts the nomination.
     Controlled,
 }
 
 impl Role {
-    /// The other side's.
+    /// Returns the role of the other side.
     #[must_use]
     pub const fn opposite(self) -> Self {
         match self {
@@ -241,44 +249,43 @@ impl Role {
     }
 }
 
-/// What went wrong with a server: `RTCPeerConnectionIceErrorEvent`.
+/// An error of a STUN or TURN server: `RTCPeerConnectionIceErrorEvent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CandidateError {
-    /// From where it was asked, if from anywhere.
+    /// The local address that the request was sent from, if any and if it may be shown.
     pub local: Option<SocketAddr>,
     /// The server, as [`IceServer::url`](crate::IceServer) says.
     pub url: Arc<str>,
     /// STUN's error code, or 701 if the server was not reached.
     pub code: u16,
-    /// What it said, or why it was not reached.
+    /// The server's reason phrase, or why it was not reached.
     pub text: Arc<str>,
 }
 
 /// The pair over which data goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SelectedPair {
-    /// For which component.
-    pub component: u8,
-    /// As the kernel sees it: to the relay, if the own side is relayed.
+    /// The path as the kernel sees it: to the relay, if the local side is relayed.
     pub path: Path,
-    /// The own candidate.
+    /// The local candidate.
     pub local: Candidate,
-    /// The other side's.
+    /// The remote candidate.
     pub remote: Candidate,
-    /// Whether data went over another pair before: round-trip times, windows and the MTU must be learned anew.
+    /// True if data went over another pair before: round-trip times, windows and the MTU must be learned
+    /// anew.
     pub changed: bool,
 }
 
-/// What a datagram was.
+/// The result of [`Agent::handle_datagram`](crate::Agent::handle_datagram).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The agent's own business, or nobody's.
+    /// A message for the agent, or one that was dropped.
     Consumed,
-    /// Data of the other peer's.
+    /// Data of the other peer.
     Data {
-        /// Which bytes of the buffer, relay headers removed.
+        /// The bytes of the buffer that are the data, relay headers removed.
         range: Range<usize>,
-        /// The component that it is for.
-        component: u8,
     },
 }

@@ -5,12 +5,12 @@
 //! ```
 //! use std::net::SocketAddr;
 //! use std::time::{Duration, Instant};
-//! use columba_ice::{Agent, Config, Ecn, Event, Input, Path, RemoteParameters, Role, State};
+//! use columba_ice::{Agent, Config, Ecn, Event, Input, Path, RemoteParameters, Request, Role, State};
 //! use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 //!
 //! let mut now = Instant::now();
 //! let mut rng = ChaCha12Rng::seed_from_u64(1);
-//! let mut agents = [Agent::new(Config::default(), now, &mut rng), Agent::new(Config::default(), now, &mut rng)];
+//! let mut agents = [Agent::new(Config::default(), &mut rng), Agent::new(Config::default(), &mut rng)];
 //! agents[1].set_role(Role::Controlled);
 //! for index in 0..2 {
 //!     let ip = ["192.0.2.1", "192.0.2.2"][index].parse()?;
@@ -23,14 +23,17 @@
 //!
 //! while agents.iter().any(|agent| agent.state() != State::Connected) {
 //!     for index in 0..2 {
+//!         while let Some(request) = agents[index].poll_request() {
+//!             // A real owner binds a socket, and opens listeners and connections.
+//!             if let Request::BindUdp { id, address } = request {
+//!                 let local = SocketAddr::new(address, 5000);
+//!                 agents[index].handle_input(now, Input::Bound { id, local });
+//!             }
+//!         }
 //!         while let Some(event) = agents[index].poll_event() {
-//!             match event {
-//!                 // A real owner binds a socket, and sends the candidate by signaling.
-//!                 Event::BindUdp { id, address } => {
-//!                     agents[index].handle_input(now, Input::Bound { id, local: SocketAddr::new(address, 5000) });
-//!                 }
-//!                 Event::LocalCandidate(candidate) => agents[1 - index].add_remote_candidate(now, candidate),
-//!                 _ => {}
+//!             // A real owner sends the candidate by signaling.
+//!             if let Event::LocalCandidate(candidate) = event {
+//!                 agents[1 - index].add_remote_candidate(now, candidate);
 //!             }
 //!         }
 //!         let mut buf = [0; 2000];
@@ -66,8 +69,8 @@ pub use config::{
 };
 pub use credentials::{Credentials, RemoteParameters};
 pub use event::{
-    BindId, CandidateError, ConnectId, Event, GatheringState, Input, ListenId, Received, ResolveId, Role,
-    SelectedPair, State,
+    BindId, CandidateError, ConnectId, Event, GatheringState, Input, ListenId, Received, Request, ResolveId,
+    Role, SelectedPair, State,
 };
 pub use path::{Ecn, Path, Transmit, Transport};
 pub use stats::{CandidatePairStats, CandidateStats, PairCounters, PairState, Stats, TransportStats};

@@ -36,7 +36,7 @@ pub struct TransportStats {
     pub local_username_fragment: String,
     /// The state.
     pub state: State,
-    /// The pair in use of the first component.
+    /// The pair in use.
     pub selected_pair: Option<u32>,
     /// How often the pair in use has changed.
     pub selected_pair_changes: u32,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use columba_ice::framing::{Framing, Reader};
 use columba_ice::{
-    Agent, Config, Ecn, Event, HEADROOM, Input, Path, Received, RemoteParameters, Role, State, TAILROOM,
-    Transport,
+    Agent, Config, Ecn, Event, HEADROOM, Input, Path, Received, RemoteParameters, Request, Role, State,
+    TAILROOM, Transport,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
@@ -38,7 +38,7 @@ fn reverse(path: &Path) -> Path {
 impl Pair {
     fn new(config: &Config) -> Self {
         let (now, mut rng) = (now(), ChaCha12Rng::seed_from_u64(1));
-        let agents = [(); 2].map(|()| Agent::new(config.clone(), now, &mut rng));
+        let agents = [(); 2].map(|()| Agent::new(config.clone(), &mut rng));
         let readers = [(); 2].map(|()| Reader::new(Framing::Rfc4571));
         let mut pair = Self { now, agents, readers };
         pair.agents[1].set_role(Role::Controlled);
@@ -72,9 +72,15 @@ impl Pair {
         let mut idle = false;
         while !std::mem::replace(&mut idle, true) {
             for index in 0..2 {
+                while let Some(request) = self.agents[index].poll_request() {
+                    idle = false;
+                    self.serve(index, request);
+                }
                 while let Some(event) = self.agents[index].poll_event() {
                     idle = false;
-                    self.handle(index, event);
+                    if let Event::LocalCandidate(candidate) = event {
+                        self.agents[1 - index].add_remote_candidate(self.now, candidate);
+                    }
                 }
                 let mut buffer = [0; 2000];
                 while let Some(transmit) = self.agents[index].poll_transmit(self.now, &mut buffer) {
@@ -85,24 +91,23 @@ impl Pair {
         }
     }
 
-    fn handle(&mut self, index: usize, event: Event) {
+    fn serve(&mut self, index: usize, request: Request) {
         let now = self.now;
         let agent = &mut self.agents[index];
-        match event {
-            Event::BindUdp { id, .. } => {
+        match request {
+            Request::BindUdp { id, .. } => {
                 agent.handle_input(now, Input::Bound { id, local: address(index, 5000) })
             }
             // One listener is enough, and one connection.
-            Event::Listen { id, .. } if index == 0 => agent.handle_input(now, Input::ListenFailed { id }),
-            Event::Listen { id, .. } => {
+            Request::Listen { id, .. } if index == 0 => agent.handle_input(now, Input::ListenFailed { id }),
+            Request::Listen { id, .. } => {
                 agent.handle_input(now, Input::Listening { id, local: address(index, LISTENER) });
             }
-            Event::Connect { id, remote, .. } => {
+            Request::Connect { id, remote, .. } => {
                 let path = Path::new(Transport::Tcp, address(index, OPENER), remote);
                 self.agents[1 - index].handle_input(now, Input::Accepted { path: reverse(&path) });
                 self.agents[index].handle_input(now, Input::Connected { id, path });
             }
-            Event::LocalCandidate(candidate) => self.agents[1 - index].add_remote_candidate(now, candidate),
             _ => {}
         }
     }
@@ -116,7 +121,7 @@ impl Pair {
             Ecn::NotEct,
             bytes,
         ) {
-            Received::Data { range, .. } => range.len(),
+            Received::Data { range } => range.len(),
             Received::Consumed => 0,
         };
         if path.transport == Transport::Udp {

@@ -9,9 +9,8 @@ pub struct Configuration {
     pub ice_servers: Vec<IceServer>,
     /// Which candidates may be used. Default all.
     pub ice_transport_policy: columba_ice::TransportPolicy,
-    /// For how many ICE components candidates are gathered before a local description asks for them (RFC 8829 §3.5.4); the first
-    /// transport takes them. A connection has one component, so that more than 1 is no more than 1. Cannot be changed once a local
-    /// description was set. Default 0.
+    /// Transports for which candidates are gathered before a local description asks for them (RFC 8829 §3.5.4). There is one
+    /// transport, so that more than 1 is no more than 1. Cannot be changed once a local description was set. Default 0.
     pub ice_candidate_pool_size: u8,
     /// Who this side is; the first one is used. Default none: one is generated.
     pub certificates: Vec<Certificate>,

@@ -7,9 +7,15 @@ use columba_ice::{
 };
 use columba_sdp::{CandidateTransport, CandidateType, Host, RelatedAddress, TcpType};
 
-/// The candidate as ICE takes it; `None` if it is of a kind that is not known or can never be reached (RFC
-/// 8839 §5.1: to be ignored).
+/// The only component: RTCP is always multiplexed with RTP (RFC 5761).
+const COMPONENT: u16 = 1;
+
+/// Returns the candidate as ICE takes it; `None` if it is of another component, of a kind that is not known, or can
+/// never be reached (RFC 8839 §5.1: to be ignored).
 pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
+    if candidate.component != COMPONENT {
+        return None;
+    }
     let transport = match &candidate.transport {
         CandidateTransport::Udp => Transport::Udp,
         CandidateTransport::Tcp => Transport::Tcp(match candidate.tcp_type()? {
@@ -37,7 +43,6 @@ pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) 
     });
     Some(Candidate {
         foundation: candidate.foundation.as_str().into(),
-        component: candidate.component.try_into().ok()?,
         transport,
         priority: candidate.priority,
         address,
@@ -77,7 +82,7 @@ pub(crate) fn to_sdp(candidate: &Candidate) -> columba_sdp::Candidate {
     ];
     columba_sdp::Candidate {
         foundation: candidate.foundation.to_string(),
-        component: candidate.component.into(),
+        component: COMPONENT,
         transport,
         priority: candidate.priority,
         host,
@@ -114,6 +119,7 @@ mod tests {
             "1 1 udp 1 192.0.2.1 1 typ magic",
             "1 1 udp 1 x.invalid 1 typ host",
             "1 1 tcp 1 192.0.2.1 1 typ host",
+            "1 2 udp 1 192.0.2.1 1 typ host",
             "1 256 udp 1 192.0.2.1 1 typ host",
         ] {
             assert_eq!(from_sdp(&text.parse().unwrap(), None), None, "{text}");

@@ -1,10 +1,6 @@
 //! What the owner of a peer connection should know or do.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-
-use columba_ice::framing::Framing;
-use columba_ice::{BindId, CandidateError, ConnectId, ListenId, Path, ResolveId, SelectedPair};
+use columba_ice::{CandidateError, Request, SelectedPair};
 
 use crate::candidate::IceCandidate;
 use crate::channel::ChannelId;
@@ -61,81 +57,7 @@ pub enum Event {
     ChannelClosed(ChannelId, Option<Error>),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),
-    /// Something is needed of the outside world.
+    /// Something is needed of the outside world. Most requests are answered by
+    /// [`Peer::handle_input`](crate::Peer::handle_input).
     Request(Request),
-}
-
-/// What is needed of the outside world. Most wishes are answered by
-/// [`Peer::handle_input`](crate::Peer::handle_input).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Request {
-    /// Bind a UDP socket to this address and any port, and answer with `Input::Bound` or `Input::BindFailed`.
-    BindUdp {
-        /// The name of the wish.
-        id: BindId,
-        /// The address.
-        address: IpAddr,
-    },
-    /// Close this UDP socket.
-    CloseUdp {
-        /// Its address.
-        local: SocketAddr,
-    },
-    /// Open a connection, and answer with `Input::Connected` or `Input::ConnectFailed`.
-    Connect {
-        /// The name of the wish.
-        id: ConnectId,
-        /// From this address; where the port is not 0, it is that of a listener.
-        local: SocketAddr,
-        /// To this one.
-        remote: SocketAddr,
-        /// TLS, with this name to be verified in the server's certificate.
-        tls: Option<Arc<str>>,
-        /// How to cut messages out of what arrives.
-        framing: Framing,
-    },
-    /// Listen for TCP connections at this address and any port, and answer with `Input::Listening` or
-    /// `Input::ListenFailed`; then tell of each connection by `Input::Accepted`, and cut what arrives on it by
-    /// `Framing::Rfc4571`.
-    Listen {
-        /// The name of the wish.
-        id: ListenId,
-        /// The address.
-        address: IpAddr,
-        /// Whether connections will also be opened from its port (RFC 6544's simultaneous-open candidates). Who
-        /// cannot do that answers that the listener cannot be had.
-        opens: bool,
-    },
-    /// Listen no more; what was accepted stays.
-    CloseListener {
-        /// The listener's address.
-        local: SocketAddr,
-    },
-    /// Close this connection.
-    CloseStream {
-        /// Which.
-        path: Path,
-    },
-    /// Ask the DNS for a name, and answer with `Input::Resolved`.
-    Resolve {
-        /// The name of the wish.
-        id: ResolveId,
-        /// The name.
-        host: Arc<str>,
-    },
-    /// Ask mDNS for a name, and answer with `Input::Resolved`.
-    ResolveMdns {
-        /// The name of the wish.
-        id: ResolveId,
-        /// The name; it ends in `.local`.
-        host: Arc<str>,
-    },
-    /// Answer mDNS questions for this name from now on.
-    PublishMdns {
-        /// The name; it ends in `.local`.
-        host: Arc<str>,
-        /// What it stands for.
-        address: IpAddr,
-    },
 }

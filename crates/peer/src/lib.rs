@@ -98,13 +98,13 @@ pub use certificate::Certificate;
 pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 pub use columba_ice::framing;
 pub use columba_ice::{
-    BindId, CandidateError, ConnectId, Ecn, Input, ListenId, LocalAddress, Path, ResolveId, SelectedPair,
-    Transmit, Transport, TransportPolicy,
+    BindId, CandidateError, ConnectId, Ecn, Input, ListenId, LocalAddress, Path, Request, ResolveId,
+    SelectedPair, Transmit, Transport, TransportPolicy,
 };
 pub use configuration::{Configuration, DataConfiguration, DtlsVersions, IceServer};
 pub use description::{OfferOptions, SdpType, SessionDescription};
 pub use error::Error;
-pub use event::{Event, Request};
+pub use event::Event;
 pub use peer::Peer;
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,

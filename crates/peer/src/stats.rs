@@ -87,6 +87,8 @@ pub struct Dropped {
     pub media: u64,
     /// DTLS records that came too early and were too many, or too late.
     pub dtls: u64,
+    /// Remote candidates of an unknown kind, or of another component than the first.
+    pub candidates: u64,
     /// Outgoing packets for which there was no path.
     pub no_path: u64,
 }

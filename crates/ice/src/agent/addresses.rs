@@ -13,14 +13,13 @@ use crate::candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority, tcp_local_preference,
 };
 use crate::config::{AddressPolicy, LocalAddress, MdnsMode};
-use crate::event::{BindId, Event, GatheringState, State};
+use crate::event::{BindId, Event, GatheringState, Request, State};
 use crate::path::Transport;
 
 /// A UDP socket that was asked for.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) address: IpAddr,
-    pub(super) component: u8,
     pub(super) purpose: Purpose,
     /// Where it is bound, once it is.
     pub(super) local: Option<SocketAddr>,
@@ -146,21 +145,18 @@ impl Agent {
         u16::MAX - u16::try_from(rank).unwrap_or(u16::MAX)
     }
 
-    /// Asks for a socket for each address and component that has none.
+    /// Asks for a socket for each address that has none.
     pub(super) fn open_sockets(&mut self, now: Instant) {
         if !self.config.is_relay_only() {
             for one in self.usable_addresses() {
-                for component in 1..=self.gathered_components() {
-                    let exists = self.sockets.values().any(|socket| {
-                        socket.address == one.address
-                            && socket.component == component
-                            && socket.purpose == Purpose::Host
-                    });
-                    if !self.config.udp {
-                        self.open_tcp(now, one.address, component);
-                    } else if !exists {
-                        self.open_socket(one.address, component, Purpose::Host);
-                    }
+                let exists = self
+                    .sockets
+                    .values()
+                    .any(|socket| socket.address == one.address && socket.purpose == Purpose::Host);
+                if !self.config.udp {
+                    self.open_tcp(now, one.address);
+                } else if !exists {
+                    self.open_socket(one.address, Purpose::Host);
                 }
             }
         }
@@ -172,10 +168,10 @@ impl Agent {
         }
     }
 
-    pub(super) fn open_socket(&mut self, address: IpAddr, component: u8, purpose: Purpose) -> BindId {
+    pub(super) fn open_socket(&mut self, address: IpAddr, purpose: Purpose) -> BindId {
         let id = BindId(u64::from(self.new_id()));
-        self.sockets.insert(id, Socket { address, component, purpose, local: None, retired: false });
-        self.events.push_back(Event::BindUdp { id, address });
+        self.sockets.insert(id, Socket { address, purpose, local: None, retired: false });
+        self.requests.push_back(Request::BindUdp { id, address });
         id
     }
 
@@ -183,16 +179,16 @@ impl Agent {
         let local = canonical(local);
         let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.local.is_none()) else {
             // Not wanted any more, or never.
-            self.events.push_back(Event::CloseUdp { local });
+            self.requests.push_back(Request::CloseUdp { local });
             return;
         };
         socket.local = Some(local);
-        let (component, address) = (socket.component, socket.address);
+        let address = socket.address;
         match socket.purpose {
             Purpose::Host => {
-                self.add_host(now, Base::Socket(id), component, local, CandidateTransport::Udp);
+                self.add_host(now, Base::Socket(id), local, CandidateTransport::Udp);
                 self.query_servers(now, id);
-                self.open_tcp(now, address, component);
+                self.open_tcp(now, address);
             }
             Purpose::Relay(relay) => self.handle_relay_bound(now, relay, local),
         }
@@ -201,7 +197,7 @@ impl Agent {
     pub(super) fn handle_bind_failed(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.remove(&id) else { return };
         match socket.purpose {
-            Purpose::Host => self.open_tcp(now, socket.address, socket.component),
+            Purpose::Host => self.open_tcp(now, socket.address),
             Purpose::Relay(relay) => self.fail_leg(now, relay, "no socket could be bound"),
         }
     }
@@ -210,7 +206,7 @@ impl Agent {
     pub(super) fn close_socket(&mut self, id: BindId) {
         let Some(socket) = self.sockets.remove(&id) else { return };
         if let Some(local) = socket.local {
-            self.events.push_back(Event::CloseUdp { local });
+            self.requests.push_back(Request::CloseUdp { local });
         }
         self.transactions.retain(|_, transaction| transaction.base != Base::Socket(id));
         self.remove_locals(Base::Socket(id));
@@ -258,7 +254,6 @@ impl Agent {
         &mut self,
         now: Instant,
         base: Base,
-        component: u8,
         local: SocketAddr,
         transport: CandidateTransport,
     ) {
@@ -279,9 +274,8 @@ impl Agent {
         };
         let candidate = Candidate {
             foundation: self.foundation(CandidateKind::Host, ip, None, protocol),
-            component,
             transport,
-            priority: priority(type_preference, local_preference, component),
+            priority: priority(type_preference, local_preference),
             address,
             port: local.port(),
             kind: CandidateKind::Host,
@@ -305,7 +299,7 @@ impl Agent {
         });
         known.unwrap_or_else(|| {
             let host = mdns_name(&mut self.rng);
-            self.events.push_back(Event::PublishMdns { host: host.clone(), address: ip });
+            self.requests.push_back(Request::PublishMdns { host: host.clone(), address: ip });
             host
         })
     }

@@ -109,9 +109,7 @@ impl Agent {
         let best = |state: PairState| {
             self.unchecked()
                 .filter(|pair| pair.state == state && !self.asked.contains_key(&pair.address.ip()))
-                .filter(|pair| {
-                    !matches!(pair.base, Base::Tcp(_)) || (paced && !self.has_datagrams(pair.component))
-                })
+                .filter(|pair| !matches!(pair.base, Base::Tcp(_)) || (paced && !self.has_datagrams()))
                 .max_by_key(|pair| pair.priority)
                 .map(|pair| pair.id)
         };
@@ -240,7 +238,7 @@ impl Agent {
         let preference = u16::try_from(candidate.priority >> 8 & 0xFFFF).unwrap_or(u16::MAX);
         let kind = CandidateKind::PeerReflexive;
         let of_type = if candidate.transport.is_tcp() { kind.tcp_preference() } else { kind.preference() };
-        priority(of_type, preference, candidate.component)
+        priority(of_type, preference)
     }
 
     fn build_check(

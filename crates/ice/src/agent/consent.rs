@@ -81,14 +81,12 @@ impl Agent {
     }
 
     pub(super) fn is_in_use(&self, id: PairId) -> bool {
-        self.active.contains(&Some(id)) || self.session().selected.contains(&Some(id))
+        self.active == Some(id) || self.session().selected == Some(id)
     }
 
     fn is_in_reserve(&self, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(&id) else { return false };
-        let better = self.pairs.values().filter(|other| {
-            other.is_valid() && other.component == pair.component && other.priority > pair.priority
-        });
+        let better = self.pairs.values().filter(|other| other.is_valid() && other.priority > pair.priority);
         better.count() <= RESERVE
     }
 
@@ -131,14 +129,14 @@ impl Agent {
             && let Some(pair) = self.pairs.get_mut(&id)
             && pair.questions > 0
         {
-            let (component, first) = (pair.component, pair.questions == MISSED - 1);
+            let first = pair.questions == MISSED - 1;
             pair.questions -= 1;
             let wait = INQUIRY.saturating_sub(timeout) / (MISSED - 1);
             pair.next_check = Some(now + wait.max(QUESTION_DISTANCE));
             if first && in_use {
                 // To ask them only after the first miss would take too long.
-                self.ask_others(now, id, component);
-                self.try_others(now, component, Some(id));
+                self.ask_others(now, id);
+                self.try_others(now, Some(id));
             }
         }
     }
@@ -147,8 +145,7 @@ impl Agent {
         let Some(pair) = self.pairs.get(&id) else { return CONSENT_RTO };
         let Some(round_trip) = pair.round_trip else { return CONSENT_RTO };
         let is_alternative = |other: &Pair| {
-            let same = other.session == pair.session && other.component == pair.component;
-            same && other.id != id && other.is_valid() && other.missed == 0
+            other.session == pair.session && other.id != id && other.is_valid() && other.missed == 0
         };
         let shortest = if self.pairs.values().any(is_alternative) { QUICK_CONSENT_RTO } else { CONSENT_RTO };
         let margin = MARGIN.max(pair.round_trip_deviation * 4).min(round_trip);
@@ -156,8 +153,8 @@ impl Agent {
     }
 
     /// The pairs in reserve say whether they work.
-    fn ask_others(&mut self, now: Instant, id: PairId, component: u8) {
-        let is_other = |pair: &&mut Pair| pair.id != id && pair.component == component && pair.is_valid();
+    fn ask_others(&mut self, now: Instant, id: PairId) {
+        let is_other = |pair: &&mut Pair| pair.id != id && pair.is_valid();
         for other in self.pairs.values_mut().filter(is_other) {
             if other.next_check.is_some() && !other.is_asked() {
                 other.next_check = Some(now);
@@ -167,7 +164,7 @@ impl Agent {
 
     /// What carries the data seems dead, or is gone: the best of what might stand in for it is checked now, and what has failed before once
     /// more. What leaves from somewhere else comes first.
-    pub(super) fn try_others(&mut self, now: Instant, component: u8, dead: Option<PairId>) {
+    pub(super) fn try_others(&mut self, now: Instant, dead: Option<PairId>) {
         let number = self.session().number;
         let dead = dead.and_then(|id| self.pairs.get(&id)).map(|pair| pair.base);
         let rested = |at: Instant| now.saturating_duration_since(at) >= RETRIAL;
@@ -178,8 +175,8 @@ impl Agent {
             PairState::Failed => pair.one_way.max(pair.retried).is_none_or(rested),
             PairState::Succeeded => false,
         };
-        let of_component = |pair: &&Pair| pair.session == number && pair.component == component;
-        let mut others: Vec<&Pair> = self.pairs.values().filter(of_component).filter(may_stand_in).collect();
+        let is_current = |pair: &&Pair| pair.session == number;
+        let mut others: Vec<&Pair> = self.pairs.values().filter(is_current).filter(may_stand_in).collect();
         others.sort_unstable_by_key(|pair| Reverse((dead != Some(pair.base), pair.priority)));
         let others: Vec<PairId> = others.into_iter().take(STAND_INS).map(|pair| pair.id).collect();
         for id in others {
@@ -201,14 +198,11 @@ impl Agent {
     }
 
     /// Whether a check is under way, or about to be, that may yet find another path.
-    pub(super) fn is_trying(&self, component: u8) -> bool {
+    pub(super) fn is_trying(&self) -> bool {
         let number = self.session().number;
-        self.pairs.values().any(|pair| {
-            pair.session == number
-                && pair.component == component
-                && pair.is_pending()
-                && !matches!(pair.base, Base::Tcp(_))
-        })
+        self.pairs
+            .values()
+            .any(|pair| pair.session == number && pair.is_pending() && !matches!(pair.base, Base::Tcp(_)))
     }
 
     /// A consent check was answered.
@@ -230,11 +224,8 @@ impl Agent {
 
     /// A pair has become valid: whether that in use still works is asked, unless something has just come that way.
     pub(super) fn doubt_selected(&mut self, now: Instant, id: PairId) {
-        let Some((number, component)) = self.pairs.get(&id).map(|pair| (pair.session, pair.component)) else {
-            return;
-        };
-        let session = self.session_numbered(number);
-        let selected = session.and_then(|session| *session.selected.get(usize::from(component) - 1)?);
+        let Some(number) = self.pairs.get(&id).map(|pair| pair.session) else { return };
+        let selected = self.session_numbered(number).and_then(|session| session.selected);
         let Some(pair) = selected.filter(|other| *other != id).and_then(|id| self.pairs.get_mut(&id)) else {
             return;
         };
@@ -269,15 +260,15 @@ impl Agent {
             }
             return;
         }
-        let (component, first, missed) = (pair.component, pair.missed == 1, pair.missed);
+        let (first, missed) = (pair.missed == 1, pair.missed);
         let is_latest = pair.asked.is_none_or(|at| at <= sent);
         if pair.missed == MISSED
             && let Base::Relay(relay) = pair.base
         {
             self.probe_relay(now, relay);
         }
-        let is_silent = |pair: &Pair| pair.component == component && pair.missed > 0;
-        let is_needed = in_use || (missed < MISSED && self.active_pairs().any(is_silent));
+        let is_silent = |pair: &Pair| pair.missed > 0;
+        let is_needed = in_use || (missed < MISSED && self.active_pair().is_some_and(is_silent));
         if is_needed
             && is_latest
             && let Some(pair) = self.pairs.get_mut(&id)
@@ -285,8 +276,8 @@ impl Agent {
             pair.next_check = Some(now);
         }
         if in_use && first {
-            self.ask_others(now, id, component);
-            self.try_others(now, component, Some(id));
+            self.ask_others(now, id);
+            self.try_others(now, Some(id));
         }
     }
 
@@ -310,14 +301,12 @@ impl Agent {
     /// What there is beside a dead pair.
     pub(super) fn hope(&self, dead: &Pair, now: Instant) -> Hope {
         let number = self.session().number;
-        let others = self.pairs.values().filter(|pair| {
-            pair.id != dead.id
-                && pair.session == number
-                && pair.component == dead.component
-                && pair.is_valid()
-        });
+        let others = self
+            .pairs
+            .values()
+            .filter(|pair| pair.id != dead.id && pair.session == number && pair.is_valid());
         let fewest = others.map(|pair| pair.missed).min();
-        let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying(dead.component);
+        let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying();
         match dead.silent_since.map(|since| since + INQUIRY).filter(|until| *until > now) {
             _ if fewest == Some(0) => Hope::Other,
             Some(until) if is_open => Hope::Until(until),

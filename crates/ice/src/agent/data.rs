@@ -8,7 +8,6 @@ use columba_stun::{canonical, is_stun};
 use columba_turn::client;
 
 use super::addresses::Purpose;
-use super::pairs::PairId;
 use super::relays::{Relay, RelayId};
 use super::{Agent, Base, HEADROOM, Outgoing, TAILROOM};
 use crate::event::{Received, State};
@@ -64,21 +63,20 @@ impl Agent {
             self.update(now);
             return Received::Consumed;
         }
-        let Some(component) = self.note_data(now, base, remote, bytes.len()) else {
+        if !self.note_data(now, base, remote, bytes.len()) {
             self.counters.dropped += 1;
             self.distrust_stream(base, remote);
             return Received::Consumed;
-        };
+        }
         self.counters.packets_received += 1;
         self.counters.bytes_received += bytes.len() as u64;
-        Received::Data { range, component }
+        Received::Data { range }
     }
 
-    /// Counts data from a known place; `None` if it is not known.
-    fn note_data(&mut self, now: Instant, base: Base, remote: SocketAddr, length: usize) -> Option<u8> {
+    /// Counts data from a known place; returns false if it is not known.
+    fn note_data(&mut self, now: Instant, base: Base, remote: SocketAddr, length: usize) -> bool {
         let is_here = |pair: &super::Pair| pair.base == base && pair.address == remote;
-        let active = self.active.iter().flatten().copied();
-        let active = active.into_iter().find(|id| self.pairs.get(id).is_some_and(is_here));
+        let active = self.active.filter(|id| self.pairs.get(id).is_some_and(is_here));
         let found = active.or_else(|| {
             let mut pairs = self.pairs.values();
             pairs.find(|pair| is_here(pair) && pair.heard.is_some()).map(|pair| pair.id)
@@ -87,15 +85,11 @@ impl Agent {
             pair.counters.packets_received += 1;
             pair.counters.bytes_received += length as u64;
             pair.counters.last_packet_received = Some(now);
-            return Some(pair.component);
+            return true;
         }
         // The other side may send as soon as it has our answer, before we have its description.
-        self.early.iter().any(|early| early.base == base && early.remote == remote).then_some(())?;
-        self.component_of(base)
-    }
-
-    fn component_of(&self, base: Base) -> Option<u8> {
-        self.locals.values().find(|local| local.base == base).map(|local| local.candidate.component)
+        self.early.iter().any(|early| early.base == base && early.remote == remote)
+            && self.locals.values().any(|local| local.base == base)
     }
 
     /// The base at which something arrives, and where it comes from.
@@ -121,7 +115,7 @@ impl Agent {
         self.relays.iter().find(|(_, relay)| relay.path() == Some(path)).map(|(id, _)| *id)
     }
 
-    /// Makes ready to send data of component 1: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
+    /// Makes ready to send data: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
     /// may be written to. With `segment_size` the data is several datagrams of that size, see
     /// [`takes_batches`](Self::takes_batches). `None` if there is no way now: the data is to be dropped.
     ///
@@ -133,19 +127,7 @@ impl Agent {
         range: Range<usize>,
         segment_size: Option<usize>,
     ) -> Option<Transmit> {
-        self.prepare_for(now, 1, buf, range, segment_size)
-    }
-
-    /// As [`prepare`](Self::prepare), for any component.
-    pub fn prepare_for(
-        &mut self,
-        now: Instant,
-        component: u8,
-        buf: &mut [u8],
-        range: Range<usize>,
-        segment_size: Option<usize>,
-    ) -> Option<Transmit> {
-        let id = self.active_of(component)?;
+        let id = self.active?;
         let (length, pair) = (range.len(), self.pairs.get(&id)?);
         let consent = self.config.timings.consent_timeout;
         if pair.answered.is_some_and(|at| now.saturating_duration_since(at) >= consent) {
@@ -188,19 +170,18 @@ impl Agent {
     /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs, and not over TCP.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
-        let pair = self.active_of(1).and_then(|id| self.pairs.get(&id));
-        pair.is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
+        self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
     }
 
-    /// Whether data of component 1 had better wait: its path is a connection, to a peer or to a relay's server, that takes no more until
+    /// Whether data had better wait: its path is a connection, to a peer or to a relay's server, that takes no more until
     /// [`Input::Drained`](crate::Input::Drained). [`prepare`](Self::prepare) does its work all the same.
     #[must_use]
     pub fn is_clogged(&self) -> bool {
         if self.clogged.is_empty() {
             return false;
         }
-        let pair = self.active_of(1).and_then(|id| self.pairs.get(&id));
-        pair.and_then(|pair| self.path_of(pair.base, pair.address))
+        self.active_pair()
+            .and_then(|pair| self.path_of(pair.base, pair.address))
             .is_some_and(|path| self.clogged.contains(&path))
     }
 
@@ -219,11 +200,7 @@ impl Agent {
     /// Whether there is a way to send now.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.active_of(1).is_some()
-    }
-
-    fn active_of(&self, component: u8) -> Option<PairId> {
-        *self.active.get(usize::from(component).checked_sub(1)?)?
+        self.active.is_some()
     }
 
     /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer messages are dropped.

@@ -32,8 +32,8 @@ impl Agent {
             let Some(relay) = self.relays.get_mut(&id).filter(|_| has_room) else { continue };
             relay.bridged = true;
             let (server, address, local) = (relay.server.clone(), relay.address, relay.local);
-            let (component, visited) = (relay.component, relay.visited.clone());
-            self.open_relay(server, address, local, component, (0, visited), Families::Ipv6);
+            let visited = relay.visited.clone();
+            self.open_relay(server, address, local, (0, visited), Families::Ipv6);
             if self.gathering == GatheringState::Complete {
                 self.set_gathering(now, GatheringState::Gathering);
             }

@@ -14,7 +14,7 @@ use crate::candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority, tcp_local_preference,
 };
 use crate::config::{Config, Host, IceServer, ServerKind};
-use crate::event::{BindId, CandidateError, Event, GatheringState, ResolveId, State};
+use crate::event::{BindId, CandidateError, Event, GatheringState, Request, ResolveId, State};
 use crate::path::Transport;
 
 /// A server of the configuration.
@@ -100,7 +100,7 @@ impl Agent {
                 });
                 let id = same.unwrap_or_else(|| {
                     let id = ResolveId(u64::from(self.new_id()));
-                    self.events.push_back(Event::Resolve { id, host });
+                    self.requests.push_back(Request::Resolve { id, host });
                     id
                 });
                 Resolution::Pending(id)
@@ -234,7 +234,7 @@ impl Agent {
         first: bool,
         answer: &Message<'_>,
     ) {
-        let Some((local, _)) = self.mapped_end(transaction.base) else { return };
+        let Some(local) = self.mapped_end(transaction.base) else { return };
         let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
         match answer.class() {
             Class::SuccessResponse => {
@@ -265,19 +265,17 @@ impl Agent {
         }
     }
 
-    /// The address and the component of an end that servers are asked about.
-    fn mapped_end(&self, base: Base) -> Option<(SocketAddr, u8)> {
+    /// The address of an end that servers are asked about.
+    fn mapped_end(&self, base: Base) -> Option<SocketAddr> {
         match base {
-            Base::Socket(id) => self.sockets.get(&id).and_then(|one| Some((one.local?, one.component))),
-            Base::Tcp(id) => {
-                self.tcp_bases.get(&id).and_then(|one| Some((one.simultaneous()?, one.component())))
-            }
+            Base::Socket(id) => self.sockets.get(&id).and_then(|one| one.local),
+            Base::Tcp(id) => self.tcp_bases.get(&id).and_then(TcpBase::simultaneous),
             Base::Relay(_) => None,
         }
     }
 
     fn add_reflexive(&mut self, now: Instant, base: Base, mapped: SocketAddr, server: IpAddr, url: Arc<str>) {
-        let Some((local, component)) = self.mapped_end(base) else { return };
+        let Some(local) = self.mapped_end(base) else { return };
         // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already, and to nobody
         // else.
         let kind = CandidateKind::ServerReflexive;
@@ -298,9 +296,8 @@ impl Agent {
         };
         let candidate = Candidate {
             foundation: self.foundation(kind, local.ip(), Some(server), protocol),
-            component,
             transport,
-            priority: priority(type_preference, local_preference, component),
+            priority: priority(type_preference, local_preference),
             address: CandidateAddress::Ip(mapped.ip()),
             port: mapped.port(),
             kind,

@@ -33,7 +33,7 @@ use rand_core::{CryptoRng, Rng, SeedableRng};
 use crate::candidate::Candidate;
 use crate::config::{Config, LocalAddress};
 use crate::credentials::Credentials;
-use crate::event::{BindId, Event, GatheringState, Input, ResolveId, Role, State};
+use crate::event::{BindId, Event, GatheringState, Input, Request, ResolveId, Role, State};
 use crate::path::Path;
 use addresses::{Local, Socket};
 use gather::Server;
@@ -56,13 +56,14 @@ pub use requests::EMBEDDED;
 ///    candidates with the other side through [`set_remote`](Self::set_remote) and
 ///    [`add_remote_candidate`](Self::add_remote_candidate).
 /// 2. Hand in what arrives by [`handle_datagram`](Self::handle_datagram), and grants by [`handle_input`](Self::handle_input).
-/// 3. After each call: [`poll_event`](Self::poll_event) until `None`, [`poll_transmit`](Self::poll_transmit) until `None`, and call
-///    [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so.
+/// 3. After each call: [`poll_request`](Self::poll_request), [`poll_event`](Self::poll_event) and
+///    [`poll_transmit`](Self::poll_transmit) until `None`, and call [`handle_timeout`](Self::handle_timeout)
+///    when [`poll_timeout`](Self::poll_timeout) says so.
 /// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an [`Event::Writable`], and as long as its path is not
 ///    [clogged](Self::is_clogged).
 ///
-/// Any order of calls is legal. What comes from the network is dropped and counted if it is not right. Events that nobody takes
-/// are bounded, since each stands for something that is bounded itself: candidates, pairs, sockets, changes of state.
+/// Any order of calls is legal. What comes from the network is dropped and counted if it is not right. Events and requests that are
+/// not taken are bounded, since each stands for something that is bounded itself: candidates, pairs, sockets, changes of state.
 ///
 /// # Deviations from RFC 8445
 ///
@@ -99,6 +100,7 @@ pub struct Agent {
     /// What to send, at most [`MAX_OUTBOX`]; more is dropped, as the network might.
     outbox: VecDeque<Outgoing>,
     events: VecDeque<Event>,
+    requests: VecDeque<Request>,
     /// Pairs to be checked at once.
     triggered: VecDeque<PairId>,
     /// IP addresses that were sent a check of the check list within the last [`checks::MIN_PACING`].
@@ -114,8 +116,8 @@ pub struct Agent {
     gathering: GatheringState,
     pool: Pool,
     state: State,
-    /// The data path of each component: the nominated pair, else the best valid one, else the old generation's.
-    active: Vec<Option<PairId>>,
+    /// The data path: the nominated pair, else the best valid one, else the old generation's.
+    active: Option<PairId>,
     timers: Timers,
     /// When the host last came back from a time in which it did nothing: what it asked before then says little.
     woke: Option<Instant>,
@@ -186,9 +188,9 @@ impl Timers {
 
 impl Agent {
     /// An agent that has not begun. `rng` seeds the agent's own generator and is not kept.
-    pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(config: Config, rng: &mut impl CryptoRng) -> Self {
         let mut rng = Box::new(ChaCha12Rng::from_rng(rng));
-        let session = Session::new(0, now, Credentials::random(&mut rng), config.components);
+        let session = Session::new(0, Credentials::random(&mut rng));
         Self {
             role: Role::Controlling,
             tie_breaker: rng.next_u64(),
@@ -207,6 +209,7 @@ impl Agent {
             transactions: BTreeMap::new(),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
+            requests: VecDeque::new(),
             triggered: VecDeque::new(),
             asked: BTreeMap::new(),
             early: VecDeque::new(),
@@ -216,7 +219,7 @@ impl Agent {
             gathering: GatheringState::New,
             pool: Pool::Untouched,
             state: State::New,
-            active: vec![None; usize::from(config.components.max(1))],
+            active: None,
             timers: Timers::default(),
             woke: None,
             burst: config.timings.burst,
@@ -266,10 +269,8 @@ impl Agent {
         }
     }
 
-    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. The number of components stays. A
-    /// candidate pool that the new configuration would not have led to is given up, and gathered anew.
+    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. A candidate pool that the new configuration would not have led to is given up, and gathered anew.
     pub fn set_config(&mut self, now: Instant, config: Config) {
-        let config = Config { components: self.config.components, ..config };
         let before = std::mem::replace(&mut self.config, config);
         self.refill_pool(now, &before);
     }
@@ -310,9 +311,14 @@ impl Agent {
         self.update(now);
     }
 
-    /// The next thing that the owner should know or do.
+    /// Returns the next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Returns the next action that the agent needs of its owner.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -341,7 +347,7 @@ impl Agent {
         self.held.clear();
         self.names.clear();
         self.outbox.clear();
-        self.active.fill(None);
+        self.active = None;
         self.timers = Timers::default();
         self.release_everything(now);
         self.set_state(State::Closed);

@@ -18,27 +18,25 @@ impl Agent {
         if self.role != Role::Controlling || self.config.lite || self.session().failed {
             return;
         }
-        for component in 1..=self.config.components.max(1) {
-            if let Some(id) = self.choose(now, component) {
-                self.start_check(now, id, true);
-            }
+        if let Some(id) = self.choose(now) {
+            self.start_check(now, id, true);
         }
     }
 
-    fn choose(&mut self, now: Instant, component: u8) -> Option<PairId> {
+    fn choose(&mut self, now: Instant) -> Option<PairId> {
         let session = self.session();
         let number = session.number;
-        let of_component = |pair: &&Pair| pair.session == number && pair.component == component;
-        if self.pairs.values().filter(of_component).any(|pair| pair.nominating) {
+        let is_current = |pair: &&Pair| pair.session == number;
+        if self.pairs.values().filter(is_current).any(|pair| pair.nominating) {
             return None;
         }
-        let selected = session.selected[usize::from(component) - 1].and_then(|id| self.pairs.get(&id));
+        let selected = session.selected.and_then(|id| self.pairs.get(&id));
         // Where one path has died, another must have been heard of since: the whole host may be gone, or slow.
         let silent_since = selected.filter(|pair| self.is_dead(pair, now)).and_then(|pair| pair.silent_since);
         let is_proven =
             |pair: &Pair| silent_since.is_none_or(|since| pair.answered.is_some_and(|at| at >= since));
         let working =
-            self.pairs.values().filter(of_component).filter(|pair| pair.is_valid() && pair.missed == 0);
+            self.pairs.values().filter(is_current).filter(|pair| pair.is_valid() && pair.missed == 0);
         let best = working.clone().max_by_key(|pair| (is_proven(pair), pair.priority))?;
         if !is_proven(best) && working.clone().any(Pair::is_asked) {
             return None;
@@ -51,7 +49,7 @@ impl Agent {
             }
         }
         if let Some(at) = self.company_until(best).filter(|at| now < *at) {
-            self.timers.nominate = Some(self.timers.nominate.map_or(at, |other| other.min(at)));
+            self.timers.nominate = Some(at);
             return None;
         }
         if selected.is_some_and(Pair::is_valid) {
@@ -60,26 +58,25 @@ impl Agent {
         let better_may_come = self
             .pairs
             .values()
-            .filter(of_component)
+            .filter(is_current)
             .any(|pair| pair.is_pending() && pair.priority > best.priority);
         let at = session.valid_since? + self.patience(best);
         if better_may_come && now < at {
-            self.timers.nominate = Some(self.timers.nominate.map_or(at, |other| other.min(at)));
+            self.timers.nominate = Some(at);
             return None;
         }
         Some(best.id)
     }
 
-    /// Until when the nomination of a pair waits for the other side to have checked it. A component's first one does not. When another one
+    /// Until when the nomination of a pair waits for the other side to have checked it. The first one does not. When another one
     /// follows, Pion (ice 4.4) compares its priority with that of the pair before, whatever its number says, unless it has checked the new
     /// pair already: it stays where it was, and hears no nomination with the same number again. The check that ours makes it send comes
     /// right behind its answer.
     fn company_until(&self, pair: &Pair) -> Option<Instant> {
         let session = self.session();
         let is_lite = session.remote.as_ref().is_some_and(|remote| remote.parameters.lite);
-        let is_first = session.was_selected.get(usize::from(pair.component) - 1).is_none_or(|was| !was);
         let is_alone = pair.counters.requests_received == 0;
-        (!is_first && is_alone && !is_lite).then(|| pair.answered.map(|at| at + COMPANY))?
+        (session.was_selected && is_alone && !is_lite).then(|| pair.answered.map(|at| at + COMPANY))?
     }
 
     /// How long a better pair than this one is waited for.
@@ -139,10 +136,10 @@ impl Agent {
     pub(super) fn accept_nomination(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         pair.nominated = true;
-        let (number, component, priority) = (pair.session, usize::from(pair.component), pair.priority);
+        let (number, priority) = (pair.session, pair.priority);
         let session = self.sessions.iter().find(|session| session.number == number);
         let numbered = session.is_some_and(|session| session.nomination > 0);
-        let selected = session.and_then(|session| *session.selected.get(component - 1)?);
+        let selected = session.and_then(|session| session.selected);
         let keeps = |other: &Pair| {
             other.is_valid() && other.missed == 0 && other.priority > priority && other.is_meant(now)
         };
@@ -155,14 +152,10 @@ impl Agent {
     pub(super) fn select(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         pair.nominated = true;
-        let (number, component, base, remote) = (pair.session, pair.component, pair.base, pair.address);
-        if let Some(session) = self.sessions.iter_mut().find(|session| session.number == number)
-            && let Some(slot) = session.selected.get_mut(usize::from(component) - 1)
-        {
-            *slot = Some(id);
-            if let Some(was_selected) = session.was_selected.get_mut(usize::from(component) - 1) {
-                *was_selected = true;
-            }
+        let (number, base, remote) = (pair.session, pair.base, pair.address);
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.number == number) {
+            session.selected = Some(id);
+            session.was_selected = true;
         }
         if let Base::Relay(relay) = base {
             self.bind_channel(now, relay, remote);
@@ -170,18 +163,13 @@ impl Agent {
         self.schedule_consent(now, id);
     }
 
-    /// Finds the pair that carries the data of each component, and says so when it is another one.
+    /// Finds the pair that carries the data, and reports when it is another one.
     pub(super) fn update_active(&mut self, now: Instant) {
-        for index in 0..self.active.len() {
-            let next = self.best_path(index);
-            let before = self.active[index];
-            if next == before {
-                continue;
-            }
-            self.active[index] = next;
-            let Some(id) = next else { continue };
+        let (before, next) = (self.active, self.best_path());
+        self.active = next;
+        if let Some(id) = next.filter(|_| next != before) {
             if let Some(pair) = self.selected_pair(id, before.is_some() || self.counters.path_changes > 0) {
-                self.counters.path_changes += u32::from(index == 0);
+                self.counters.path_changes += 1;
                 self.events.push_back(Event::Selected(pair));
             }
             self.schedule_consent(now, id);
@@ -214,17 +202,15 @@ impl Agent {
     }
 
     /// The nominated pair; until there is one, after a restart the old path, else the best valid pair.
-    fn best_path(&self, index: usize) -> Option<PairId> {
+    fn best_path(&self) -> Option<PairId> {
         let session = self.session();
         let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
-        let selected = session.selected.get(index).copied().flatten().filter(is_valid);
-        let old =
-            || self.active[index].filter(is_valid).filter(|id| self.pairs[id].session != session.number);
+        let selected = session.selected.filter(is_valid);
+        let old = || self.active.filter(is_valid).filter(|id| self.pairs[id].session != session.number);
         let best = || {
             self.pairs
                 .values()
-                .filter(|pair| pair.session == session.number && usize::from(pair.component) == index + 1)
-                .filter(|pair| pair.is_valid())
+                .filter(|pair| pair.session == session.number && pair.is_valid())
                 .max_by_key(|pair| (pair.nominated, pair.missed == 0, pair.priority))
                 .map(|pair| pair.id)
         };
@@ -236,7 +222,6 @@ impl Agent {
         let local = self.locals.get(&pair.seen_as.unwrap_or(pair.local))?;
         let remote = self.remotes.get(&pair.remote)?;
         Some(SelectedPair {
-            component: pair.component,
             path: self.path_of(pair.base, pair.address)?,
             local: self.shown(local),
             remote: remote.candidate.clone(),

@@ -20,7 +20,6 @@ pub(super) type PairId = u32;
 pub(super) struct Pair {
     pub(super) id: PairId,
     pub(super) session: u32,
-    pub(super) component: u8,
     pub(super) base: Base,
     /// The local host or relayed candidate.
     pub(super) local: u32,
@@ -136,7 +135,6 @@ impl Agent {
             || self.is_pooling()
             || !self.is_local_current(local)
             || !kind
-            || one.candidate.component != other.candidate.component
             || !one.candidate.transport.reaches(other.candidate.transport)
             || (one.candidate.transport.is_tcp() && (self.is_tcp_needless() || !may_connect(other.address)))
             // TCP would connect a port to itself.
@@ -165,7 +163,7 @@ impl Agent {
         let (one, other) = (self.locals.get(&local)?, self.remotes.get(&remote)?);
         let priority = self.priority_of(one.candidate.priority, other.candidate.priority);
         let foundation = (one.candidate.foundation.clone(), other.candidate.foundation.clone());
-        let (component, base, address) = (one.candidate.component, one.base, other.address);
+        let (base, address) = (one.base, other.address);
         if self.pairs.len() >= self.config.max_pairs.max(1) {
             let worst = self
                 .pairs
@@ -182,7 +180,6 @@ impl Agent {
         let pair = Pair {
             id,
             session,
-            component,
             base,
             local,
             seen_as: None,
@@ -267,7 +264,7 @@ impl Agent {
             self.transactions.retain(|_, transaction| transaction.pair() != Some(id));
             self.triggered.retain(|one| *one != id);
             for session in &mut self.sessions {
-                session.selected.iter_mut().filter(|one| **one == Some(id)).for_each(|one| *one = None);
+                session.selected = session.selected.filter(|one| *one != id);
             }
         }
     }

@@ -25,7 +25,7 @@ impl Agent {
     /// Begins to gather ahead, where that is asked for and possible.
     pub(super) fn fill_pool(&mut self, now: Instant) {
         let is_due = matches!(self.pool, Pool::Untouched) && self.state != State::Closed;
-        if !is_due || self.config.candidate_pool == 0 || self.usable_addresses().is_empty() {
+        if !is_due || !self.config.candidate_pool || self.usable_addresses().is_empty() {
             return;
         }
         self.pool = Pool::Filled(Vec::new());
@@ -60,19 +60,12 @@ impl Agent {
         matches!(self.pool, Pool::Filled(_))
     }
 
-    /// The components for which candidates are gathered now.
-    pub(super) fn gathered_components(&self) -> u8 {
-        let components = self.config.components.max(1);
-        if self.is_pooling() { components.min(self.config.candidate_pool) } else { components }
-    }
-
     /// The configuration was another one: what was gathered by it goes, unless the new one would have led to the same.
     pub(super) fn refill_pool(&mut self, now: Instant, before: &Config) {
         if self.is_pooling() {
             let servers = |config: &Config| -> Vec<IceServer> {
                 config.servers.iter().take(Config::MAX_SERVERS).cloned().collect()
             };
-            let components = |config: &Config| config.candidate_pool.min(config.components.max(1));
             let after = &self.config;
             let same = servers(before) == servers(after)
                 && before.policy == after.policy
@@ -82,7 +75,7 @@ impl Agent {
                 && before.loopback == after.loopback
                 && before.lite == after.lite
                 && (before.udp, before.tcp) == (after.udp, after.tcp);
-            if same && components(before) <= components(after) {
+            if same && after.candidate_pool {
                 // What is there stays, and what is missing follows.
                 return self.open_sockets(now);
             }

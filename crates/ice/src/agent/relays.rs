@@ -11,7 +11,7 @@ use super::gather::{Resolution, Server};
 use super::{Agent, Base};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority};
 use crate::config::{Host, IceServer, LocalAddress, ServerKind};
-use crate::event::{BindId, ConnectId, Event};
+use crate::event::{BindId, ConnectId, Request};
 use crate::framing::Framing;
 use crate::path::{Path, Transport};
 
@@ -26,7 +26,6 @@ pub(super) struct Relay {
     /// The server's address; another one than configured after a redirection.
     pub(super) address: SocketAddr,
     pub(super) local: IpAddr,
-    pub(super) component: u8,
     pub(super) leg: Leg,
     /// How often this allocation was begun anew, on another port or at another server.
     attempts: u8,
@@ -91,9 +90,9 @@ impl Relay {
         self.retired
     }
 
-    /// Whether both are for the same component, at the same server of the configuration.
+    /// Whether both are at the same server of the configuration.
     pub(super) fn is_for_same(&self, other: &Self) -> bool {
-        self.server == other.server && self.component == other.component && self.families == other.families
+        self.server == other.server && self.families == other.families
     }
 
     pub(super) fn path(&self) -> Option<Path> {
@@ -128,22 +127,19 @@ impl Agent {
                 let same_family = addresses.iter().find(|ip| ip.is_ipv4() == one.address.is_ipv4());
                 let Some(ip) = same_family else { continue };
                 let remote = SocketAddr::new(*ip, server.config.port);
-                for component in 1..=self.gathered_components() {
-                    wanted.push((server.config.clone(), remote, one.address, component));
-                }
+                wanted.push((server.config.clone(), remote, one.address));
             }
         }
-        for (server, remote, local, component) in wanted {
+        for (server, remote, local) in wanted {
             let exists = self.relays.values().any(|relay| {
                 relay.server == server
                     && relay.local == local
-                    && relay.component == component
                     && relay.families == Families::Both
                     && !relay.retired
                     && !relay.client().is_some_and(Client::is_releasing)
             });
             if !exists && self.has_room_for_relay() {
-                self.open_relay(server, remote, local, component, (0, Vec::new()), Families::Both);
+                self.open_relay(server, remote, local, (0, Vec::new()), Families::Both);
             }
         }
     }
@@ -157,14 +153,13 @@ impl Agent {
         server: IceServer,
         address: SocketAddr,
         local: IpAddr,
-        component: u8,
         (attempts, visited): (u8, Vec<SocketAddr>),
         families: Families,
     ) {
         let id = RelayId(self.new_id());
         let leg = match server.transport {
             Transport::Udp => {
-                self.open_socket(local, component, Purpose::Relay(id));
+                self.open_socket(local, Purpose::Relay(id));
                 Leg::Binding
             }
             Transport::Tcp | Transport::Tls => {
@@ -175,7 +170,6 @@ impl Agent {
             server,
             address,
             local,
-            component,
             leg,
             attempts,
             visited,
@@ -201,7 +195,7 @@ impl Agent {
         };
         let tls = (server.transport == Transport::Tls).then_some(name);
         let local = SocketAddr::new(local, 0);
-        self.events.push_back(Event::Connect { id, local, remote, tls, framing: Framing::Stun });
+        self.requests.push_back(Request::Connect { id, local, remote, tls, framing: Framing::Stun });
         id
     }
 
@@ -217,7 +211,7 @@ impl Agent {
         match self.relay_connecting(id) {
             Some(relay) => self.open_leg(now, relay, path),
             None if self.handle_stream_connected(now, id, path) => {}
-            None => self.events.push_back(Event::CloseStream { path }),
+            None => self.requests.push_back(Request::CloseStream { path }),
         }
     }
 
@@ -339,7 +333,7 @@ impl Agent {
 
     fn add_relayed(&mut self, now: Instant, id: RelayId, address: SocketAddr, mapped: Option<SocketAddr>) {
         let Some(relay) = self.relays.get(&id) else { return };
-        let (component, protocol, local) = (relay.component, relay.server.transport, relay.local);
+        let (protocol, local) = (relay.server.transport, relay.local);
         let (server, url) = (relay.address.ip(), relay.server.url.clone());
         // The nearer the way to the server is to plain datagrams, the better; as libwebrtc has it.
         let preference = match protocol {
@@ -353,9 +347,8 @@ impl Agent {
         let kind = CandidateKind::Relayed;
         let candidate = Candidate {
             foundation: self.foundation(kind, address.ip(), Some(server), protocol),
-            component,
             transport: CandidateTransport::Udp,
-            priority: priority(preference, local_preference, component),
+            priority: priority(preference, local_preference),
             address: CandidateAddress::Ip(address.ip()),
             port: address.port(),
             kind,
@@ -380,10 +373,10 @@ impl Agent {
         };
         match again {
             Some((local, address, visited)) => {
-                let (server, component, families) = (relay.server.clone(), relay.component, relay.families);
+                let (server, families) = (relay.server.clone(), relay.families);
                 let attempts = relay.attempts + 1;
                 self.discard_relay(now, id);
-                self.open_relay(server, address, local, component, (attempts, visited), families);
+                self.open_relay(server, address, local, (attempts, visited), families);
             }
             None => self.fail_relay(now, id, failure.code, &failure.text),
         }
@@ -392,13 +385,12 @@ impl Agent {
     /// The allocation is gone, and its pairs with it; another one is tried for.
     fn lose_relay(&mut self, now: Instant, id: RelayId) {
         let Some(relay) = self.relays.get(&id) else { return };
-        let (server, address, local, component) =
-            (relay.server.clone(), relay.address, relay.local, relay.component);
+        let (server, address, local) = (relay.server.clone(), relay.address, relay.local);
         let (attempts, visited, families) = (relay.attempts + 1, relay.visited.clone(), relay.families);
         let again = attempts <= MAX_ATTEMPTS && !relay.retired;
         self.discard_relay(now, id);
         if again {
-            self.open_relay(server, address, local, component, (attempts, visited), families);
+            self.open_relay(server, address, local, (attempts, visited), families);
         }
     }
 
@@ -448,7 +440,7 @@ impl Agent {
         if let Some(path) = self.relays.get(&id).and_then(Relay::path)
             && path.transport.is_stream()
         {
-            self.events.push_back(Event::CloseStream { path });
+            self.requests.push_back(Request::CloseStream { path });
         }
         let sockets: Vec<BindId> = self
             .sockets
@@ -458,7 +450,7 @@ impl Agent {
             .collect();
         for socket in sockets {
             if let Some(local) = self.sockets.remove(&socket).and_then(|socket| socket.local) {
-                self.events.push_back(Event::CloseUdp { local });
+                self.requests.push_back(Request::CloseUdp { local });
             }
         }
     }

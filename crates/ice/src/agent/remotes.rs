@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use columba_stun::canonical;
 
-use super::{Agent, Event};
+use super::{Agent, Request};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
 use crate::config::{MdnsMode, TcpMode};
 use crate::event::{ResolveId, State};
@@ -76,8 +76,7 @@ impl Agent {
     }
 
     fn is_usable(&self, candidate: &Candidate) -> bool {
-        let component = (1..=self.config.components.max(1)).contains(&candidate.component);
-        let transport = match candidate.transport {
+        match candidate.transport {
             CandidateTransport::Udp => candidate.port != 0,
             CandidateTransport::Tcp(TcpType::Passive) => {
                 candidate.port != 0 && self.config.tcp != TcpMode::Off
@@ -87,8 +86,7 @@ impl Agent {
             }
             // Where they come from is seen when they come.
             CandidateTransport::Tcp(TcpType::Active) => false,
-        };
-        component && transport
+        }
     }
 
     fn resolve_candidate(&mut self, candidate: Candidate, host: Arc<str>) {
@@ -98,10 +96,10 @@ impl Agent {
             return;
         }
         self.names.insert(id, candidate);
-        self.events.push_back(if is_mdns {
-            Event::ResolveMdns { id, host }
+        self.requests.push_back(if is_mdns {
+            Request::ResolveMdns { id, host }
         } else {
-            Event::Resolve { id, host }
+            Request::Resolve { id, host }
         });
     }
 
@@ -121,9 +119,7 @@ impl Agent {
             return;
         }
         let session = self.session().number;
-        if let Some((id, known)) =
-            self.find_remote(session, candidate.component, candidate.transport, address)
-        {
+        if let Some((id, known)) = self.find_remote(session, candidate.transport, address) {
             if known.candidate.kind == CandidateKind::PeerReflexive {
                 // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are. A discovered one has pairs
                 // only with those local candidates where its checks have come; now it gets the others.
@@ -149,16 +145,15 @@ impl Agent {
     pub(super) fn remote_for(
         &mut self,
         session: u32,
-        component: u8,
-        (transport, address): (CandidateTransport, SocketAddr),
+        transport: CandidateTransport,
+        address: SocketAddr,
         priority: u32,
     ) -> Option<u32> {
-        if let Some((id, _)) = self.find_remote(session, component, transport, address) {
+        if let Some((id, _)) = self.find_remote(session, transport, address) {
             return Some(id);
         }
         let candidate = Candidate {
             foundation: format!("prflx{}", self.next_id).into(),
-            component,
             transport,
             priority,
             address: CandidateAddress::Ip(address.ip()),
@@ -175,7 +170,6 @@ impl Agent {
     fn find_remote(
         &self,
         session: u32,
-        component: u8,
         transport: CandidateTransport,
         address: SocketAddr,
     ) -> Option<(u32, &Remote)> {
@@ -185,7 +179,6 @@ impl Agent {
                 remote.session == session
                     && remote.address == address
                     && remote.candidate.transport == transport
-                    && remote.candidate.component == component
             })
             .map(|(id, remote)| (*id, remote))
     }

@@ -205,7 +205,7 @@ impl Agent {
         if known.is_none_or(|known| **known != *claim.remote_ufrag) {
             return;
         }
-        let Some((local, component)) = self.local_of(base, address) else { return };
+        let Some(local) = self.local_of(base, address) else { return };
         let id = match self.find_pair(number, base, address) {
             Some(id) => id,
             None => {
@@ -213,7 +213,7 @@ impl Agent {
                     return;
                 }
                 let transport = self.remote_transport(base);
-                let remote = self.remote_for(number, component, (transport, address), claim.priority);
+                let remote = self.remote_for(number, transport, address, claim.priority);
                 let Some(id) = remote.and_then(|remote| self.insert_pair(number, local, remote)) else {
                     return;
                 };
@@ -278,14 +278,14 @@ impl Agent {
     }
 
     /// The host or relayed candidate behind a base, of the family that the other side has.
-    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<(u32, u8)> {
+    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<u32> {
         let found = self.locals.iter().find(|(_, local)| {
             use CandidateKind::{Host, Relayed};
             local.base == base
                 && matches!(local.candidate.kind, Host | Relayed)
                 && local.address.is_ipv4() == remote.is_ipv4()
         });
-        found.map(|(id, local)| (*id, local.candidate.component))
+        found.map(|(id, _)| *id)
     }
 }
 

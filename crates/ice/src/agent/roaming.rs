@@ -66,10 +66,9 @@ impl Agent {
             };
             let Some(relay) = self.relays.get_mut(&id) else { continue };
             (relay.local, relay.address) = (local, remote);
-            let (transport, component) = (relay.server.transport, relay.component);
-            let chosen = match transport {
+            let chosen = match relay.server.transport {
                 Transport::Udp => {
-                    self.open_socket(local, component, Purpose::Relay(id));
+                    self.open_socket(local, Purpose::Relay(id));
                     Way::Socket
                 }
                 Transport::Tcp | Transport::Tls => {
@@ -131,11 +130,10 @@ impl Agent {
         if !std::mem::take(&mut pair.rerouted) {
             return;
         }
-        let index = usize::from(pair.component) - 1;
-        if self.active.get(index) == Some(&Some(id))
+        if self.active == Some(id)
             && let Some(selected) = self.selected_pair(id, true)
         {
-            self.counters.path_changes += u32::from(index == 0);
+            self.counters.path_changes += 1;
             self.events.push_back(Event::Selected(selected));
         }
     }

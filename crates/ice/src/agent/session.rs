@@ -25,12 +25,12 @@ pub(super) struct Session {
     pub(super) started: Option<Instant>,
     /// When the first pair became valid.
     pub(super) valid_since: Option<Instant>,
-    /// Whether each component has had a path of this generation.
+    /// True once there was a path of this generation.
     pub(super) connected: bool,
-    /// The nominated pair of each component.
-    pub(super) selected: Vec<Option<PairId>>,
-    /// Whether each component has ever had one.
-    pub(super) was_selected: Vec<bool>,
+    /// The nominated pair.
+    pub(super) selected: Option<PairId>,
+    /// True once a pair was nominated.
+    pub(super) was_selected: bool,
     /// How many checks have carried what the owner embeds to addresses that have not answered yet.
     pub(super) carried: u32,
     /// The highest nomination sent or accepted (draft-thatcher-ice-renomination).
@@ -42,7 +42,7 @@ pub(super) struct Session {
     pub(super) lost_since: Option<Instant>,
     /// Until when a connection that broke may be opened again before a restart is asked for.
     pub(super) reconnecting_until: Option<Instant>,
-    /// Since when a direct pair of each component is selected.
+    /// Since when a direct pair is selected.
     pub(super) concluded: Option<Instant>,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Claim {
 pub(super) const MAX_EARLY: usize = 100;
 
 impl Session {
-    pub(super) fn new(number: u32, _now: Instant, local: Credentials, components: u8) -> Self {
+    pub(super) fn new(number: u32, local: Credentials) -> Self {
         Self {
             number,
             local_key: IntegrityKey::short_term(&local.pwd),
@@ -85,8 +85,8 @@ impl Session {
             started: None,
             valid_since: None,
             connected: false,
-            selected: vec![None; usize::from(components.max(1))],
-            was_selected: vec![false; usize::from(components.max(1))],
+            selected: None,
+            was_selected: false,
             carried: 0,
             nomination: 0,
             failed: false,
@@ -102,7 +102,7 @@ impl Session {
     }
 
     pub(super) fn is_selected(&self) -> bool {
-        self.selected.iter().all(Option::is_some)
+        self.selected.is_some()
     }
 }
 
@@ -162,20 +162,19 @@ impl Agent {
             }
         }
         // Of the old generation only what carries data stays; of the one before nothing, unless the old one never came so far.
-        let mut keep: Vec<PairId> = self.active.iter().copied().flatten().collect();
         // A connection that is silent would carry the new generation's checks into the same silence.
-        keep.retain(|id| {
+        let keep = self.active.filter(|id| {
             let pair = self.pairs.get(id);
             !pair.is_some_and(|pair| matches!(pair.base, Base::Tcp(_)) && self.is_dead(pair, now))
         });
-        let kept_session = keep.first().and_then(|id| self.pairs.get(id)).map(|pair| pair.session);
-        self.remove_pairs(|pair| !keep.contains(&pair.id));
+        let kept_session = keep.and_then(|id| self.pairs.get(&id)).map(|pair| pair.session);
+        self.remove_pairs(|pair| keep != Some(pair.id));
         let in_use: Vec<u32> = self.pairs.values().map(|pair| pair.remote).collect();
         self.remotes.retain(|id, _| in_use.contains(id));
         let number = self.session().number + 1;
         let credentials = Credentials::random(&mut self.rng);
         self.sessions.retain(|session| Some(session.number) == kept_session);
-        self.sessions.push(Session::new(number, now, credentials, self.config.components));
+        self.sessions.push(Session::new(number, credentials));
         self.early.clear();
         self.names.clear();
         self.burst = self.config.timings.burst;

@@ -31,7 +31,7 @@ impl Agent {
             self.session_mut().failed = true;
             self.remove_pairs(|_| true);
             self.triggered.clear();
-            self.active.fill(None);
+            self.active = None;
         }
         self.set_state(state);
         self.look_for_dead_path(now);
@@ -44,16 +44,16 @@ impl Agent {
             return (State::Failed, None);
         }
         if !self.session().connected && self.session().valid_since.is_some() {
-            self.session_mut().connected = self.has_valid_pairs();
+            self.session_mut().connected = self.has_valid_pair();
         }
-        if self.active.iter().all(Option::is_some) {
+        if self.active.is_some() {
             self.session_mut().lost_since = None;
             let silent = if self.config.lite {
                 // A lite agent asks nothing; it knows the other side by its checks.
-                let heard = self.active_pairs().filter_map(|pair| pair.heard).min();
+                let heard = self.active_pair().and_then(|pair| pair.heard);
                 heard.map(|at| at + timings.consent_interval)
             } else {
-                self.active_pairs().filter_map(|pair| pair.silent_since).min()
+                self.active_pair().and_then(|pair| pair.silent_since)
             };
             let Some(since) = silent else { return (self.connected_state(), None) };
             let disconnected = since + timings.disconnected_timeout;
@@ -94,26 +94,14 @@ impl Agent {
     /// Nothing works any more, all at once: whatever might is checked now.
     fn lose_path(&mut self, now: Instant) -> Instant {
         self.session_mut().lost_since = Some(now);
-        for component in self.lost_components() {
-            self.try_others(now, component, None);
-        }
+        self.try_others(now, None);
         now
     }
 
-    /// The components that have no path.
-    fn lost_components(&self) -> Vec<u8> {
-        let components = 1..=self.config.components.max(1);
-        components.filter(|component| self.active[usize::from(*component) - 1].is_none()).collect()
-    }
-
-    /// Whether each component has a path of this generation.
-    fn has_valid_pairs(&self) -> bool {
+    /// Returns whether there is a path of this generation.
+    fn has_valid_pair(&self) -> bool {
         let number = self.session().number;
-        let mut components = 1..=self.config.components.max(1);
-        components.all(|component| {
-            let mut pairs = self.pairs.values();
-            pairs.any(|pair| pair.session == number && pair.component == component && pair.is_valid())
-        })
+        self.pairs.values().any(|pair| pair.session == number && pair.is_valid())
     }
 
     fn connected_state(&self) -> State {
@@ -126,8 +114,8 @@ impl Agent {
         if complete { State::Completed } else { State::Connected }
     }
 
-    pub(super) fn active_pairs(&self) -> impl Iterator<Item = &Pair> {
-        self.active.iter().flatten().filter_map(|id| self.pairs.get(id))
+    pub(super) fn active_pair(&self) -> Option<&Pair> {
+        self.active.and_then(|id| self.pairs.get(&id))
     }
 
     /// A dead path is left by renomination; where that was not negotiated, or nothing else works, a restart is asked for.
@@ -136,12 +124,12 @@ impl Agent {
         let renomination = self.config.renomination && self.session().renomination();
         let reconnecting = self.session().reconnecting_until.filter(|until| *until > now);
         let trying = lost.map(|at| at + TRIAL).filter(|until| *until > now);
-        let trying = trying.filter(|_| self.lost_components().into_iter().all(|one| self.is_trying(one)));
+        let trying = trying.filter(|_| self.active.is_some() || self.is_trying());
         let (mut hopeless, mut open) = (false, None);
-        for dead in self.active_pairs().filter(|pair| self.is_dead(pair, now)) {
+        if let Some(dead) = self.active_pair().filter(|pair| self.is_dead(pair, now)) {
             match self.hope(dead, now) {
                 Hope::Other if renomination => {}
-                Hope::Until(until) if renomination => open = Some(open.map_or(until, |at| until.min(at))),
+                Hope::Until(until) if renomination => open = Some(until),
                 _ => hopeless = true,
             }
         }

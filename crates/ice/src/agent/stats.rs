@@ -20,7 +20,7 @@ impl Agent {
             role: self.role,
             local_username_fragment: self.session().local.ufrag.to_string(),
             state: self.state,
-            selected_pair: self.active.first().copied().flatten(),
+            selected_pair: self.active,
             selected_pair_changes: counters.path_changes,
             dropped: counters.dropped,
         };
@@ -67,7 +67,6 @@ impl Agent {
     /// Whether data goes through a relay of this side's now.
     #[must_use]
     pub fn is_relayed(&self) -> bool {
-        let pair = self.active.first().copied().flatten().and_then(|id| self.pairs.get(&id));
-        pair.is_some_and(|pair| matches!(pair.base, Base::Relay(_)))
+        self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Relay(_)))
     }
 }

@@ -15,7 +15,7 @@ use super::pairs::{Pair, PairId};
 use super::{Agent, Base};
 use crate::candidate::{CandidateTransport, TcpType};
 use crate::config::{AddressPolicy, LocalAddress, TcpMode};
-use crate::event::{ConnectId, Event, ListenId};
+use crate::event::{ConnectId, ListenId, Request};
 use crate::framing::Framing;
 use crate::path::Path;
 use crate::stats::PairState;
@@ -28,7 +28,6 @@ pub(super) struct TcpBaseId(pub(super) u32);
 #[derive(Debug)]
 pub(super) struct TcpBase {
     address: IpAddr,
-    component: u8,
     end: End,
     /// The configuration does not let it be used any more: it goes when its last pair does.
     retired: bool,
@@ -70,10 +69,6 @@ impl TcpBase {
             End::Passive(_) => None,
             End::Simultaneous(local) => local,
         }
-    }
-
-    pub(super) fn component(&self) -> u8 {
-        self.component
     }
 
     /// Where connections are both accepted and opened, if they are.
@@ -150,51 +145,48 @@ const RECONNECTION: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Makes the TCP candidates of an address that are not there yet, and asks for the listener.
-    pub(super) fn open_tcp(&mut self, now: Instant, address: IpAddr, component: u8) {
+    pub(super) fn open_tcp(&mut self, now: Instant, address: IpAddr) {
         let mode = self.config.tcp;
         if self.config.is_relay_only() || mode == TcpMode::Off || self.is_tcp_needless() {
             return;
         }
-        if !self.config.lite && !self.has_tcp_base(address, component, |end| end == End::Active) {
-            let id = self.add_tcp_base(address, component, End::Active);
+        if !self.config.lite && !self.has_tcp_base(address, |end| end == End::Active) {
+            let id = self.add_tcp_base(address, End::Active);
             let local = SocketAddr::new(address, DISCARD);
-            self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(TcpType::Active));
+            self.add_host(now, Base::Tcp(id), local, CandidateTransport::Tcp(TcpType::Active));
         }
         // Nobody comes to an address that nobody is told.
         let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
-        if mode.listens()
-            && shown
-            && !self.has_tcp_base(address, component, |end| matches!(end, End::Passive(_)))
-        {
-            let id = self.add_tcp_base(address, component, End::Passive(None));
-            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address, opens: false });
+        if mode.listens() && shown && !self.has_tcp_base(address, |end| matches!(end, End::Passive(_))) {
+            let id = self.add_tcp_base(address, End::Passive(None));
+            self.requests.push_back(Request::Listen { id: ListenId(u64::from(id.0)), address, opens: false });
         }
         if mode == TcpMode::SimultaneousOpen
             && shown
             && !self.config.lite
-            && !self.has_tcp_base(address, component, End::is_simultaneous)
+            && !self.has_tcp_base(address, End::is_simultaneous)
         {
-            let id = self.add_tcp_base(address, component, End::Simultaneous(None));
-            self.events.push_back(Event::Listen { id: ListenId(u64::from(id.0)), address, opens: true });
+            let id = self.add_tcp_base(address, End::Simultaneous(None));
+            self.requests.push_back(Request::Listen { id: ListenId(u64::from(id.0)), address, opens: true });
         }
     }
 
     /// The same for every socket that is there: listeners are closed when nobody needs them, and a new generation may.
     pub(super) fn open_missing_tcp(&mut self, now: Instant) {
         let hosts = self.sockets.values().filter(|one| one.purpose == Purpose::Host && one.local.is_some());
-        for (address, component) in hosts.map(|one| (one.address, one.component)).collect::<Vec<_>>() {
-            self.open_tcp(now, address, component);
+        for address in hosts.map(|one| one.address).collect::<Vec<_>>() {
+            self.open_tcp(now, address);
         }
     }
 
-    fn has_tcp_base(&self, address: IpAddr, component: u8, is: impl Fn(End) -> bool) -> bool {
+    fn has_tcp_base(&self, address: IpAddr, is: impl Fn(End) -> bool) -> bool {
         let mut bases = self.tcp_bases.values();
-        bases.any(|base| base.address == address && base.component == component && is(base.end))
+        bases.any(|base| base.address == address && is(base.end))
     }
 
-    fn add_tcp_base(&mut self, address: IpAddr, component: u8, end: End) -> TcpBaseId {
+    fn add_tcp_base(&mut self, address: IpAddr, end: End) -> TcpBaseId {
         let id = TcpBaseId(self.new_id());
-        self.tcp_bases.insert(id, TcpBase { address, component, end, retired: false });
+        self.tcp_bases.insert(id, TcpBase { address, end, retired: false });
         id
     }
 
@@ -202,7 +194,7 @@ impl Agent {
         let local = canonical(local);
         let Some((id, base)) = self.listener(id).filter(|(_, base)| base.is_pending()) else {
             // Not wanted any more, or never.
-            self.events.push_back(Event::CloseListener { local });
+            self.requests.push_back(Request::CloseListener { local });
             return;
         };
         let (end, tcp_type) = match base.end.is_simultaneous() {
@@ -210,8 +202,7 @@ impl Agent {
             false => (End::Passive(Some(local)), TcpType::Passive),
         };
         base.end = end;
-        let component = base.component;
-        self.add_host(now, Base::Tcp(id), component, local, CandidateTransport::Tcp(tcp_type));
+        self.add_host(now, Base::Tcp(id), local, CandidateTransport::Tcp(tcp_type));
         self.connect_to_servers(now, id);
     }
 
@@ -237,7 +228,7 @@ impl Agent {
         self.clogged.remove(&path);
         let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end.listens_at() == Some(path.local);
         let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
-            self.events.push_back(Event::CloseStream { path });
+            self.requests.push_back(Request::CloseStream { path });
             return;
         };
         let unproven = self.streams.iter().filter(|(_, stream)| stream.is_unproven());
@@ -285,7 +276,7 @@ impl Agent {
         let Some(local) = self.tcp_bases.get(&base).and_then(TcpBase::opens_from) else { return };
         let id = ConnectId(u64::from(self.new_id()));
         let framing = if server.is_some() { Framing::Stun } else { Framing::Rfc4571 };
-        self.events.push_back(Event::Connect { id, local, remote, tls: None, framing });
+        self.requests.push_back(Request::Connect { id, local, remote, tls: None, framing });
         let stream = Stream { leg: Leg::Connecting(id), server, deadline: Some(deadline), opened };
         self.streams.insert((base, remote), stream);
     }
@@ -364,7 +355,7 @@ impl Agent {
 
     /// A pair's connection is gone: it is not valid any more. One that was in use is opened again by who opened it.
     fn lose_connection(&mut self, now: Instant, id: PairId, lasted: bool) {
-        let again = lasted && self.active.contains(&Some(id));
+        let again = lasted && self.active == Some(id);
         self.handle_check_silence(id);
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         pair.nominated = false;
@@ -374,7 +365,7 @@ impl Agent {
         pair.missed = 0;
         let (number, base) = (pair.session, pair.base);
         for session in &mut self.sessions {
-            session.selected.iter_mut().filter(|one| **one == Some(id)).for_each(|one| *one = None);
+            session.selected = session.selected.filter(|one| *one != id);
         }
         if !again || number != self.session().number {
             return;
@@ -460,7 +451,7 @@ impl Agent {
     /// Closes a connection; what hangs on it is its caller's business.
     fn close_stream(&mut self, key: (TcpBaseId, SocketAddr)) {
         if let Some(path) = self.streams.remove(&key).and_then(|stream| stream.path()) {
-            self.events.push_back(Event::CloseStream { path });
+            self.requests.push_back(Request::CloseStream { path });
         }
         self.forget_messages(key);
     }
@@ -503,19 +494,15 @@ impl Agent {
     fn conclude(&mut self, now: Instant) {
         let session = self.session();
         let number = session.number;
-        let selected: Option<Vec<&Pair>> = session
-            .selected
-            .iter()
-            .map(|id| self.pairs.get(id.as_ref()?).filter(|pair| pair.is_valid()))
-            .collect();
-        let Some(selected) = selected.filter(|pairs| pairs.iter().all(|pair| self.is_direct(pair))) else {
+        let selected = session.selected.and_then(|id| self.pairs.get(&id)).filter(|pair| pair.is_valid());
+        let Some(selected) = selected.filter(|pair| self.is_direct(pair)) else {
             // None yet, or over a relay: a connection would be better.
             if self.session_mut().concluded.take().is_some() {
                 self.pair_tcp(now);
             }
             return;
         };
-        let needless = selected.iter().all(|pair| !matches!(pair.base, Base::Tcp(_)));
+        let needless = !matches!(selected.base, Base::Tcp(_));
         let concluded = *self.session_mut().concluded.get_or_insert(now) + CONCLUSION;
         if needless {
             let open: Vec<_> = self.streams.keys().copied().collect();
@@ -528,9 +515,9 @@ impl Agent {
             self.timers.conclude = Some(concluded);
             return;
         }
-        let used = self.active.clone();
+        let used = self.active;
         self.remove_pairs(|pair| {
-            matches!(pair.base, Base::Tcp(_)) && pair.session == number && !used.contains(&Some(pair.id))
+            matches!(pair.base, Base::Tcp(_)) && pair.session == number && used != Some(pair.id)
         });
         if needless {
             let listeners = self.tcp_bases.iter().filter(|(_, base)| base.end != End::Active);
@@ -552,18 +539,15 @@ impl Agent {
 
     /// Whether datagrams pass directly: then connections are of no use.
     pub(super) fn is_tcp_needless(&self) -> bool {
-        let mut selected = self.session().selected.iter();
-        selected.all(|id| {
-            let pair = id.and_then(|id| self.pairs.get(&id)).filter(|pair| pair.is_valid());
-            pair.is_some_and(|pair| self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
-        })
+        let selected = self.session().selected.and_then(|id| self.pairs.get(&id));
+        selected
+            .is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
     }
 
     /// Whether datagrams pass directly, nominated or not.
-    pub(super) fn has_datagrams(&self, component: u8) -> bool {
+    pub(super) fn has_datagrams(&self) -> bool {
         let number = self.session().number;
-        let mut pairs =
-            self.pairs.values().filter(|pair| pair.session == number && pair.component == component);
+        let mut pairs = self.pairs.values().filter(|pair| pair.session == number);
         pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
     }
 
@@ -596,7 +580,7 @@ impl Agent {
     fn close_tcp_base(&mut self, id: TcpBaseId) {
         let Some(base) = self.tcp_bases.remove(&id) else { return };
         if let Some(local) = base.end.listens_at() {
-            self.events.push_back(Event::CloseListener { local });
+            self.requests.push_back(Request::CloseListener { local });
         }
         let streams: Vec<_> = self.streams.keys().copied().filter(|(base, _)| *base == id).collect();
         for key in streams {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use columba_ice::{
-    Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Event, LocalAddress,
-    RemoteParameters, State,
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Event, LocalAddress, PairState,
+    RemoteParameters, Request, State, TcpMode,
 };
 use columba_netsim::Nat;
 
@@ -219,6 +219,22 @@ fn the_families_take_turns_in_priorities_and_in_checks() {
     assert_eq!(order.len(), 5);
 }
 
+/// RFC 8445 §6.1.2.6: of the pairs of one foundation one waits, and the others are frozen until it has succeeded.
+#[test]
+fn pairs_of_one_foundation_are_frozen_until_the_first_succeeds() {
+    let config = Config { tcp: TcpMode::Off, ..Config::default() };
+    let (mut agent, now, _) = hostile::agent_with(config, hostile::stranger());
+    for number in [1, 2] {
+        let priority = 2_000_000_000 - number;
+        let other = candidate("198.51.100.1", number);
+        agent.add_remote_candidate(now, Candidate { foundation: "same".into(), priority, ..other });
+    }
+    let mut pairs = agent.stats().pairs;
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.priority));
+    let states: Vec<_> = pairs.iter().map(|pair| pair.state).collect();
+    assert_eq!(states, [PairState::InProgress, PairState::Frozen]);
+}
+
 /// Names under resolution count with what is held.
 #[test]
 fn names_are_asked_for_once_the_description_is_there() {
@@ -229,8 +245,8 @@ fn names_are_asked_for_once_the_description_is_there() {
     };
     stranger.add(named(1));
     let asked = |stranger: &Stranger| {
-        let all = stranger.events.iter();
-        all.filter(|event| matches!(event, Event::ResolveMdns { .. } | Event::Resolve { .. })).count()
+        let all = stranger.requests.iter();
+        all.filter(|one| matches!(one, Request::ResolveMdns { .. } | Request::Resolve { .. })).count()
     };
     assert_eq!(asked(&stranger), 0, "nobody is asked for a stranger's sake");
     stranger.meet(hostile::stranger());

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
-    Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, Event, HEADROOM,
-    Input, Path, Received, RemoteParameters, Role, State, TAILROOM,
+    Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, HEADROOM, Input,
+    Path, Received, RemoteParameters, Request, Role, State, TAILROOM,
 };
 use columba_netsim::Network;
 use columba_stun::attributes::{IceControlling, Priority, UseCandidate, Username, XorMappedAddress};
@@ -19,7 +19,6 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) fn candidate(address: &str, number: u32) -> Candidate {
     Candidate {
         foundation: number.to_string().into(),
-        component: 1,
         transport: CandidateTransport::Udp,
         priority: 1_000_000 + number,
         address: CandidateAddress::Ip(ip(address)),
@@ -67,13 +66,13 @@ pub(crate) fn agent() -> (Agent, Instant, SocketAddr) {
 
 pub(crate) fn agent_with(config: Config, remote: RemoteParameters) -> (Agent, Instant, SocketAddr) {
     let now = Network::<crate::lab::Software>::new(1).now();
-    let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(1));
+    let mut agent = Agent::new(config, &mut ChaCha12Rng::seed_from_u64(1));
     agent.set_role(Role::Controlled);
     agent.handle_network_change(now, &[ip("192.0.2.1").into()]);
     agent.gather(now);
     let local: SocketAddr = "192.0.2.1:5000".parse().unwrap();
-    while let Some(event) = agent.poll_event() {
-        if let Event::BindUdp { id, .. } = event {
+    while let Some(request) = agent.poll_request() {
+        if let Request::BindUdp { id, .. } = request {
             agent.handle_input(now, Input::Bound { id, local });
         }
     }
@@ -196,7 +195,7 @@ fn ten_thousand_candidates_cost_a_bounded_number_of_checks() {
     }
     assert!(agent.stats().pairs.len() <= 100 && agent.stats().remote_candidates.len() <= 100);
     let mut events = 0;
-    while agent.poll_event().is_some() {
+    while agent.poll_event().is_some() || agent.poll_request().is_some() {
         events += 1;
     }
     assert!(events < 200);

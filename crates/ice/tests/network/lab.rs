@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use columba_ice::framing::{Framing, Reader};
 use columba_ice::{
     Agent, Candidate, CandidateError, CandidateKind, ConnectId, Event, GatheringState, HEADROOM, Host,
-    IceServer, Input, LocalAddress, Path, Received, RemoteParameters, Role, SelectedPair, ServerKind, State,
-    TAILROOM, Transport,
+    IceServer, Input, LocalAddress, Path, Received, RemoteParameters, Request, Role, SelectedPair,
+    ServerKind, State, TAILROOM, Transport,
 };
 use columba_ice::{Config, Ecn};
 use columba_netsim::{
@@ -47,8 +47,6 @@ pub(crate) struct AgentHost {
     pub(crate) heard: Vec<Vec<u8>>,
     /// The port at which nothing arrives.
     pub(crate) deaf: Option<u16>,
-    /// How many packets came for each component.
-    pub(crate) heard_on: BTreeMap<u8, usize>,
     pub(crate) unsent: usize,
     /// Until when the host does nothing, and what has arrived meanwhile: its timers are late then, and come before what waits.
     pub(crate) asleep: Option<Instant>,
@@ -90,7 +88,6 @@ impl AgentHost {
             embedded: Vec::new(),
             heard: Vec::new(),
             deaf: None,
-            heard_on: BTreeMap::new(),
             unsent: 0,
             asleep: None,
             waiting: Vec::new(),
@@ -127,14 +124,10 @@ impl AgentHost {
 
     /// Sends data the way the agent says.
     pub(crate) fn send(&mut self, now: Instant, data: &[u8]) {
-        self.send_on(now, 1, data);
-    }
-
-    pub(crate) fn send_on(&mut self, now: Instant, component: u8, data: &[u8]) {
         let mut buffer = vec![0; HEADROOM + data.len() + TAILROOM];
         buffer[HEADROOM..HEADROOM + data.len()].copy_from_slice(data);
         let range = HEADROOM..HEADROOM + data.len();
-        match self.agent.prepare_for(now, component, &mut buffer, range, None) {
+        match self.agent.prepare(now, &mut buffer, range, None) {
             Some(transmit) => self.depart(transmit.path, buffer[transmit.range].to_vec()),
             None => self.unsent += 1,
         }
@@ -151,22 +144,27 @@ impl AgentHost {
 
     /// Does all that the agent asks for.
     pub(crate) fn run(&mut self, now: Instant) {
-        while let Some(event) = self.agent.poll_event() {
-            self.handle(now, event);
-        }
+        self.drain(now);
         let mut buffer = [0; 2000];
         while let Some(transmit) = self.agent.poll_transmit(now, &mut buffer) {
             self.wire.sent(now, &transmit.path, &buffer[transmit.range.clone()]);
             self.depart(transmit.path, buffer[transmit.range].to_vec());
         }
+        self.drain(now);
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(request) = self.agent.poll_request() {
+            self.serve(now, request);
+        }
         while let Some(event) = self.agent.poll_event() {
-            self.handle(now, event);
+            self.note(now, event);
         }
     }
 
-    fn handle(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::BindUdp { id, address } => {
+    fn serve(&mut self, now: Instant, request: Request) {
+        match request {
+            Request::BindUdp { id, address } => {
                 self.bound.insert(address);
                 let input = if self.addresses.iter().any(|one| one.address == address) {
                     self.next_port += 1;
@@ -177,8 +175,8 @@ impl AgentHost {
                 };
                 self.agent.handle_input(now, input);
             }
-            Event::CloseUdp { .. } => self.sockets -= 1,
-            Event::Listen { id, address, .. } => {
+            Request::CloseUdp { .. } => self.sockets -= 1,
+            Request::Listen { id, address, .. } => {
                 self.bound.insert(address);
                 let input = if self.addresses.iter().any(|one| one.address == address) {
                     self.next_port += 1;
@@ -191,11 +189,11 @@ impl AgentHost {
                 };
                 self.agent.handle_input(now, input);
             }
-            Event::CloseListener { local } => {
+            Request::CloseListener { local } => {
                 self.listeners -= 1;
                 self.out.push_back((Departure::Unlisten(local), Vec::new()));
             }
-            Event::Connect { id, local, remote, tls, framing } => {
+            Request::Connect { id, local, remote, tls, framing } => {
                 self.bound.insert(local.ip());
                 self.next_stream += 1;
                 self.next_port += 1;
@@ -207,7 +205,7 @@ impl AgentHost {
                 let local = if local.port() == 0 { any } else { local };
                 self.out.push_back((Departure::Connect { stream, local, remote }, Vec::new()));
             }
-            Event::CloseStream { path } => {
+            Request::CloseStream { path } => {
                 let found = self.paths.iter().find(|(_, one)| **one == path).map(|(id, _)| *id);
                 if let Some(id) = found {
                     self.paths.remove(&id);
@@ -215,10 +213,16 @@ impl AgentHost {
                     self.out.push_back((Departure::Close(id), Vec::new()));
                 }
             }
-            Event::Resolve { id, host } | Event::ResolveMdns { id, host } => {
+            Request::Resolve { id, host } | Request::ResolveMdns { id, host } => {
                 let addresses = self.names.get(&*host).cloned().unwrap_or_default();
                 self.agent.handle_input(now, Input::Resolved { id, addresses });
             }
+            Request::PublishMdns { .. } => {}
+        }
+    }
+
+    fn note(&mut self, now: Instant, event: Event) {
+        match event {
             Event::LocalCandidate(candidate) => {
                 self.found.push(candidate.clone());
                 self.candidates.push((now + self.random.up_to(self.disorder), candidate));
@@ -233,7 +237,7 @@ impl AgentHost {
             }
             Event::RestartWanted => self.restarts_wanted += 1,
             Event::Embedded(bytes) => self.embedded.push(bytes.to_vec()),
-            _ => {}
+            Event::RoleChanged(_) => {}
         }
     }
 }
@@ -321,11 +325,8 @@ impl Endpoint for Software {
 impl AgentHost {
     fn receive(&mut self, now: Instant, path: Path, mut bytes: Vec<u8>) {
         self.wire.received(&path, &bytes);
-        if let Received::Data { range, component } =
-            self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
-        {
+        if let Received::Data { range } = self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes) {
             self.heard.push(bytes[range].to_vec());
-            *self.heard_on.entry(component).or_default() += 1;
         }
         self.run(now);
     }
@@ -354,11 +355,10 @@ impl AgentHost {
                 }
                 for mut frame in frames {
                     self.wire.received(&path, &frame);
-                    if let Received::Data { range, component } =
+                    if let Received::Data { range } =
                         self.agent.handle_datagram(now, path, Ecn::NotEct, &mut frame)
                     {
                         self.heard.push(frame[range].to_vec());
-                        *self.heard_on.entry(component).or_default() += 1;
                     }
                 }
             }
@@ -502,7 +502,7 @@ impl Lab {
     /// A peer in a zone.
     pub(crate) fn add_peer(&mut self, zone: ZoneId, address: &str, config: Config, link: Link) -> usize {
         let mut rng = ChaCha12Rng::from_seed(self.random.seed());
-        let mut agent = Agent::new(config, self.network.now(), &mut rng);
+        let mut agent = Agent::new(config, &mut rng);
         let index = self.peers.len();
         agent.set_role(if index == 0 { Role::Controlling } else { Role::Controlled });
         let agent_host = AgentHost::new(agent, &[ip(address)], self.random.fork());

@@ -1,12 +1,12 @@
 //! Agents that meet over a simulated network, with the TURN server's own state machine in it.
 
 mod candidates;
-mod components;
 mod crossing;
 mod failover;
 mod hostile;
 mod keeping;
 mod lab;
+mod lite;
 mod matrix;
 mod meeting;
 mod nominating;

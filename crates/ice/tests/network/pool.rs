@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use columba_ice::{
-    Agent, CandidateKind, Config, Event, GatheringState, Host, Input, ServerKind, State, Transport,
+    Agent, CandidateKind, Config, Event, GatheringState, Host, Input, Request, ServerKind, State, Transport,
     TransportPolicy,
 };
 use columba_netsim::{Nat, Network};
@@ -16,7 +16,7 @@ use crate::server::PORT;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn with_pool(config: Config) -> Config {
-    Config { candidate_pool: 1, ..config }
+    Config { candidate_pool: true, ..config }
 }
 
 fn lab(config: &Config, seed: u64) -> Lab {
@@ -158,25 +158,6 @@ fn a_pool_comes_and_goes_with_its_size() {
 }
 
 #[test]
-fn a_pool_for_one_component_leaves_the_other_for_later() {
-    let mut lab = lab(&Config { components: 2, ..with_pool(with_stun()) }, 8);
-    wake(&mut lab, ALICE);
-    lab.run_for(SECOND);
-    assert_eq!(lab.peer(ALICE).sockets, 1);
-    lab.with(ALICE, |host, now| host.gather(now));
-    assert!(
-        lab.peer(ALICE)
-            .found
-            .iter()
-            .any(|one| one.component == 1 && one.kind == CandidateKind::ServerReflexive)
-    );
-    lab.run_for(SECOND);
-    let alice = lab.peer(ALICE);
-    assert_eq!(alice.agent.gathering_state(), GatheringState::Complete);
-    assert_eq!((alice.sockets, alice.listeners, alice.found.len()), (2, 2, 8));
-}
-
-#[test]
 fn a_pool_follows_the_network() {
     let mut lab = lab(&with_pool(with_stun()), 9);
     wake(&mut lab, ALICE);
@@ -239,13 +220,13 @@ fn errors_that_nobody_hears_are_bounded() {
         servers: (0..32).map(|index| servers(ServerKind::Stun, Transport::Udp, PORT + index)).collect(),
         ..with_pool(Config::default())
     };
-    let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(1));
+    let mut agent = Agent::new(config, &mut ChaCha12Rng::seed_from_u64(1));
     let mut time = now;
     for round in 0..20 {
         let address = ip(&format!("10.0.0.{round}"));
         agent.handle_network_change(time, &[address.into()]);
-        while let Some(event) = agent.poll_event() {
-            if let Event::BindUdp { id, address } = event {
+        while let Some(request) = agent.poll_request() {
+            if let Request::BindUdp { id, address } = request {
                 agent.handle_input(time, Input::Bound { id, local: (address, 5000).into() });
             }
         }

@@ -67,7 +67,7 @@ impl Scenario {
             TcpMode::SimultaneousOpen,
             TcpMode::SimultaneousOpen,
         ]);
-        config.candidate_pool = u8::from(random.chance(0.3));
+        config.candidate_pool = random.chance(0.3);
         config.address_policy = *random.pick(&[
             AddressPolicy::All,
             AddressPolicy::All,

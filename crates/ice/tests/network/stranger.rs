@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
-    Agent, Candidate, Config, Ecn, Event, Input, LocalAddress, Path, Received, RemoteParameters,
+    Agent, Candidate, Config, Ecn, Event, Input, LocalAddress, Path, Received, RemoteParameters, Request,
 };
 use columba_netsim::Network;
 use columba_stun::attributes::{
@@ -56,6 +56,7 @@ pub(crate) struct Stranger {
     pub(crate) now: Instant,
     pub(crate) locals: Vec<SocketAddr>,
     pub(crate) events: Vec<Event>,
+    pub(crate) requests: Vec<Request>,
     pub(crate) sent: Vec<Sent>,
     next_transaction: u8,
 }
@@ -64,7 +65,7 @@ impl Stranger {
     /// An agent on these addresses that has gathered, and does not know the other side yet.
     pub(crate) fn new(config: Config, addresses: &[LocalAddress]) -> Self {
         let now = Network::<Software>::new(1).now();
-        let mut agent = Agent::new(config, now, &mut ChaCha12Rng::seed_from_u64(1));
+        let mut agent = Agent::new(config, &mut ChaCha12Rng::seed_from_u64(1));
         agent.handle_network_change(now, addresses);
         agent.gather(now);
         let mut stranger = Self {
@@ -72,6 +73,7 @@ impl Stranger {
             now,
             locals: Vec::new(),
             events: Vec::new(),
+            requests: Vec::new(),
             sent: Vec::new(),
             next_transaction: 0,
         };
@@ -103,13 +105,17 @@ impl Stranger {
                 let bytes = buf[transmit.range].to_vec();
                 self.sent.push(Sent { at: self.now, path: transmit.path, bytes });
             }
-            let Some(event) = self.agent.poll_event() else { return };
-            if let Event::BindUdp { id, address } = event {
-                let port = 5000 + u16::try_from(self.locals.len()).unwrap();
-                let local = SocketAddr::new(address, port);
-                self.locals.push(local);
-                self.agent.handle_input(self.now, Input::Bound { id, local });
+            if let Some(request) = self.agent.poll_request() {
+                if let Request::BindUdp { id, address } = request {
+                    let port = 5000 + u16::try_from(self.locals.len()).unwrap();
+                    let local = SocketAddr::new(address, port);
+                    self.locals.push(local);
+                    self.agent.handle_input(self.now, Input::Bound { id, local });
+                }
+                self.requests.push(request);
+                continue;
             }
+            let Some(event) = self.agent.poll_event() else { return };
             self.events.push(event);
         }
     }

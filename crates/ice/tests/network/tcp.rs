@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
-    AddressPolicy, Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, Event,
-    Input, MdnsMode, Path, Received, Role, ServerKind, State, TcpMode, TcpType, Transport, TransportPolicy,
+    AddressPolicy, Agent, Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, Ecn, Input,
+    MdnsMode, Path, Received, Request, Role, ServerKind, State, TcpMode, TcpType, Transport, TransportPolicy,
 };
 use columba_netsim::{Firewall, Link, Loss, Nat, Network, Router};
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
@@ -352,15 +352,15 @@ fn data_arrives_in_spite_of_losses() {
 /// An agent with one listener, whose other side is known, and that listener's address.
 fn listening() -> (Agent, Instant, SocketAddr) {
     let now = Network::<crate::lab::Software>::new(1).now();
-    let mut agent = Agent::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(1));
+    let mut agent = Agent::new(Config::default(), &mut ChaCha12Rng::seed_from_u64(1));
     agent.set_role(Role::Controlled);
     agent.handle_network_change(now, &[ip("192.0.2.1").into()]);
     agent.gather(now);
     let local: SocketAddr = "192.0.2.1:5000".parse().unwrap();
-    while let Some(event) = agent.poll_event() {
-        match event {
-            Event::BindUdp { id, .. } => agent.handle_input(now, Input::Bound { id, local }),
-            Event::Listen { id, .. } => agent.handle_input(now, Input::Listening { id, local }),
+    while let Some(request) = agent.poll_request() {
+        match request {
+            Request::BindUdp { id, .. } => agent.handle_input(now, Input::Bound { id, local }),
+            Request::Listen { id, .. } => agent.handle_input(now, Input::Listening { id, local }),
             _ => {}
         }
     }
@@ -377,8 +377,8 @@ fn accept(agent: &mut Agent, now: Instant, local: SocketAddr, number: u16) -> Pa
 
 fn closed(agent: &mut Agent) -> Vec<Path> {
     let mut closed = Vec::new();
-    while let Some(event) = agent.poll_event() {
-        if let Event::CloseStream { path } = event {
+    while let Some(request) = agent.poll_request() {
+        if let Request::CloseStream { path } = request {
             closed.push(path);
         }
     }

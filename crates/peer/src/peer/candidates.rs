@@ -56,8 +56,9 @@ impl Peer {
     }
 
     pub(super) fn add_to_agent(&mut self, now: Instant, candidate: &Candidate, ufrag: &str) {
-        if let Some(candidate) = convert::from_sdp(candidate, Some(ufrag)) {
-            self.agent.add_remote_candidate(now, candidate);
+        match convert::from_sdp(candidate, Some(ufrag)) {
+            Some(candidate) => self.agent.add_remote_candidate(now, candidate),
+            None => self.dropped.candidates += 1,
         }
     }
 

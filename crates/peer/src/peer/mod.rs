@@ -113,7 +113,7 @@ impl Peer {
             Some(certificate) => certificate.clone(),
             None => Certificate::generate(&mut rng, wall)?,
         };
-        let agent = Agent::new(ice_configuration(&configuration)?, now, &mut rng);
+        let agent = Agent::new(ice_configuration(&configuration)?, &mut rng);
         let jsep = Jsep::new(rng.next_u64());
         let link = Link::new(configuration.simulated.then(|| rng.next_u64()));
         let data =
@@ -307,7 +307,7 @@ impl Peer {
 fn ice_configuration(configuration: &Configuration) -> Result<columba_ice::Config, Error> {
     let servers = servers::parse(&configuration.ice_servers)?;
     let (policy, candidate_pool) =
-        (configuration.ice_transport_policy, configuration.ice_candidate_pool_size);
+        (configuration.ice_transport_policy, configuration.ice_candidate_pool_size > 0);
     Ok(columba_ice::Config { servers, policy, candidate_pool, ..configuration.ice.clone() })
 }
 

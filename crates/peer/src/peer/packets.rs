@@ -14,7 +14,7 @@ use crate::dtls::{BACK, FRONT};
 impl Peer {
     /// ICE takes its own, the first byte tells the rest apart.
     pub(super) fn take_datagram(&mut self, now: Instant, path: Path, ecn: Ecn, datagram: &mut [u8]) {
-        let Received::Data { range, .. } = self.agent.handle_datagram(now, path, ecn, datagram) else {
+        let Received::Data { range } = self.agent.handle_datagram(now, path, ecn, datagram) else {
             return;
         };
         let datagram = &mut datagram[range];

@@ -9,13 +9,16 @@ use super::packets::is_direct;
 use crate::candidate::{IceCandidate, IceCandidateInit};
 use crate::convert;
 use crate::error::Error;
-use crate::event::{Event, Request};
+use crate::event::Event;
 use crate::link::{LinkEvent, Settings};
 use crate::states::{IceConnectionState, IceGatheringState, SignalingState, connection_state};
 
 impl Peer {
     /// Carries on until nothing follows any more.
     pub(super) fn progress(&mut self, now: Instant) {
+        while let Some(request) = self.agent.poll_request() {
+            self.events.push_back(Event::Request(request));
+        }
         while let Some(event) = self.agent.poll_event() {
             self.take_ice_event(now, event);
         }
@@ -59,11 +62,8 @@ impl Peer {
                 self.events.push_back(Event::SelectedCandidatePair(Box::new(pair)));
             }
             Ice::RestartWanted => self.events.push_back(Event::IceRestartWanted),
-            other => {
-                if let Some(request) = request(other) {
-                    self.events.push_back(Event::Request(request));
-                }
-            }
+            // The roles are the agent's own business, and nothing is embedded.
+            Ice::RoleChanged(_) | Ice::Embedded(_) => {}
         }
     }
 
@@ -192,21 +192,4 @@ impl Peer {
             self.events.push_back(Event::NegotiationNeeded);
         }
     }
-}
-
-fn request(event: Ice) -> Option<Request> {
-    Some(match event {
-        Ice::BindUdp { id, address } => Request::BindUdp { id, address },
-        Ice::CloseUdp { local } => Request::CloseUdp { local },
-        Ice::Connect { id, local, remote, tls, framing } => {
-            Request::Connect { id, local, remote, tls, framing }
-        }
-        Ice::Listen { id, address, opens } => Request::Listen { id, address, opens },
-        Ice::CloseListener { local } => Request::CloseListener { local },
-        Ice::CloseStream { path } => Request::CloseStream { path },
-        Ice::Resolve { id, host } => Request::Resolve { id, host },
-        Ice::ResolveMdns { id, host } => Request::ResolveMdns { id, host },
-        Ice::PublishMdns { host, address } => Request::PublishMdns { host, address },
-        _ => return None,
-    })
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
-    Agent, Ecn, Event, HEADROOM, Host, Input, LocalAddress, Received, RemoteParameters, TAILROOM, Transmit,
+    Agent, Ecn, Event, GatheringState, HEADROOM, Host, Input, LocalAddress, Received, RemoteParameters,
+    Request, TAILROOM, Transmit,
 };
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
@@ -108,7 +109,7 @@ impl Peer {
         let now = Instant::now();
         let addresses: Vec<_> = start.addresses.iter().copied().map(IpAddr::into).collect();
         let role = start.role.into();
-        let mut agent = Agent::new(start.into(), now, &mut UnwrapErr(SysRng));
+        let mut agent = Agent::new(start.into(), &mut UnwrapErr(SysRng));
         agent.set_role(role);
         agent.handle_network_change(now, &addresses);
         let mut peer = Self { agent, sockets, trust };
@@ -159,23 +160,28 @@ impl Peer {
             while let Some(transmit) = self.agent.poll_transmit(now, &mut buf) {
                 self.sockets.send(transmit.path, &buf[transmit.range]);
             }
-            let Some(event) = self.agent.poll_event() else { break };
-            self.handle(now, event);
+            if let Some(request) = self.agent.poll_request() {
+                self.serve(now, request);
+            } else if let Some(event) = self.agent.poll_event() {
+                report(event);
+            } else {
+                break;
+            }
         }
         self.agent.poll_timeout().unwrap_or(now + IDLE)
     }
 
-    fn handle(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::BindUdp { id, address } => {
+    fn serve(&mut self, now: Instant, request: Request) {
+        match request {
+            Request::BindUdp { id, address } => {
                 let input = match self.sockets.bind(address) {
                     Ok(local) => Input::Bound { id, local },
                     Err(_) => Input::BindFailed { id },
                 };
                 self.agent.handle_input(now, input);
             }
-            Event::CloseUdp { local } => self.sockets.close_udp(local),
-            Event::Connect { id, local, remote, tls, framing } => {
+            Request::CloseUdp { local } => self.sockets.close_udp(local),
+            Request::Connect { id, local, remote, tls, framing } => {
                 match tls.map(|name| self.trust.clone().map(|trust| (name, trust))) {
                     // Nobody said whom to believe.
                     Some(None) => self.agent.handle_input(now, Input::ConnectFailed { id }),
@@ -184,32 +190,22 @@ impl Peer {
                     }
                 }
             }
-            Event::Listen { id, address, opens } => {
+            Request::Listen { id, address, opens } => {
                 let input = match self.sockets.listen(address, opens) {
                     Ok(local) => Input::Listening { id, local },
                     Err(_) => Input::ListenFailed { id },
                 };
                 self.agent.handle_input(now, input);
             }
-            Event::CloseListener { local } => self.sockets.close_listener(local),
-            Event::CloseStream { path } => self.sockets.close_stream(&path),
-            Event::Resolve { id, host } | Event::ResolveMdns { id, host } => {
+            Request::CloseListener { local } => self.sockets.close_listener(local),
+            Request::CloseStream { path } => self.sockets.close_stream(&path),
+            Request::Resolve { id, host } | Request::ResolveMdns { id, host } => {
                 // The tests give addresses, and hide none.
                 let addresses = host.parse().into_iter().collect();
                 self.agent.handle_input(now, Input::Resolved { id, addresses });
             }
-            Event::LocalCandidate(candidate) => {
-                Report::Candidate { line: wire::text(&candidate) }.tell();
-            }
-            Event::GatheringState(columba_ice::GatheringState::Complete) => Report::Gathered.tell(),
-            Event::CandidateError(error) => {
-                Report::ServerError { code: error.code, text: &error.text }.tell()
-            }
-            Event::State(state) => Report::State { state: wire::state(state) }.tell(),
-            Event::Selected(pair) => Report::pair(&pair).tell(),
-            Event::RoleChanged(role) => Report::Role { role: role.into() }.tell(),
-            Event::RestartWanted => Report::RestartWanted.tell(),
-            _ => {}
+            // The tests hide no addresses.
+            Request::PublishMdns { .. } => {}
         }
     }
 
@@ -226,7 +222,7 @@ impl Peer {
                 self.agent.handle_input(now, Input::Connected { id, path });
             }
             Arrival::Datagram { path, mut bytes } => {
-                if let Received::Data { range, .. } =
+                if let Received::Data { range } =
                     self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
                 {
                     Report::Data { text: &String::from_utf8_lossy(&bytes[range]) }.tell();
@@ -243,6 +239,19 @@ impl Peer {
         if let Some(Transmit { path, range, .. }) = prepared {
             self.sockets.send(path, &buf[range]);
         }
+    }
+}
+
+fn report(event: Event) {
+    match event {
+        Event::LocalCandidate(candidate) => Report::Candidate { line: wire::text(&candidate) }.tell(),
+        Event::GatheringState(GatheringState::Complete) => Report::Gathered.tell(),
+        Event::CandidateError(error) => Report::ServerError { code: error.code, text: &error.text }.tell(),
+        Event::State(state) => Report::State { state: wire::state(state) }.tell(),
+        Event::Selected(pair) => Report::pair(&pair).tell(),
+        Event::RoleChanged(role) => Report::Role { role: role.into() }.tell(),
+        Event::RestartWanted => Report::RestartWanted.tell(),
+        Event::GatheringState(_) | Event::Writable | Event::Embedded(_) => {}
     }
 }
 

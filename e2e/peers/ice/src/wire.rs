@@ -232,8 +232,12 @@ impl From<Remote> for RemoteParameters {
     }
 }
 
-/// The other side's candidate as the agent takes it; `None` if it is of a kind that nobody knows.
+/// Returns the remote candidate as the agent takes it; `None` if it is of an unknown kind or of another
+/// component than the first.
 pub(crate) fn candidate(read: &columba_sdp::Candidate) -> Option<Candidate> {
+    if read.component != 1 {
+        return None;
+    }
     let ip = |host: &columba_sdp::Host| match host {
         columba_sdp::Host::Ip(ip) => Some(*ip),
         columba_sdp::Host::Name(_) => None,
@@ -241,7 +245,6 @@ pub(crate) fn candidate(read: &columba_sdp::Candidate) -> Option<Candidate> {
     let related = read.related.as_ref();
     Some(Candidate {
         foundation: read.foundation.as_str().into(),
-        component: read.component.try_into().ok()?,
         transport: match &read.transport {
             columba_sdp::CandidateTransport::Udp => CandidateTransport::Udp,
             columba_sdp::CandidateTransport::Tcp => CandidateTransport::Tcp(match read.tcp_type()? {
@@ -286,7 +289,7 @@ pub(crate) fn text(candidate: &Candidate) -> String {
     let related = (candidate.kind != CandidateKind::Host).then(|| candidate.related.unwrap_or_else(hidden));
     columba_sdp::Candidate {
         foundation: candidate.foundation.to_string(),
-        component: candidate.component.into(),
+        component: 1,
         transport,
         priority: candidate.priority,
         host: match &candidate.address {
