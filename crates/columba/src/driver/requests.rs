@@ -46,7 +46,6 @@ impl Requests<'_> {
                 self.tasks.spawn(names::report(Arc::downgrade(self.shared), id, answer));
             }
             Request::PublishMdns { host, address } => self.publish(host, address),
-            request => debug!(?request, "an unknown request"),
         }
     }
 
