@@ -227,6 +227,10 @@ impl Data {
         self.channels.has_news()
     }
 
+    pub(crate) fn is_writable(&mut self, id: ChannelId) -> bool {
+        self.channels.is_writable(id)
+    }
+
     pub(crate) fn buffered_amount(&self, id: ChannelId) -> usize {
         self.channels.buffered_amount(id)
     }
@@ -287,7 +291,7 @@ impl Data {
                 }
                 ChannelEvent::Readable(id) => events.push_back(Event::ChannelReadable(id)),
                 ChannelEvent::BufferedAmountLow(id) => events.push_back(Event::BufferedAmountLow(id)),
-                ChannelEvent::Writable => events.push_back(Event::SendBufferFree),
+                ChannelEvent::Writable(id) => events.push_back(Event::ChannelWritable(id)),
                 ChannelEvent::Closing(id) => events.push_back(Event::ChannelClosing(id)),
                 ChannelEvent::Failed(id, error) => {
                     if let Some(counters) = self.counters.get_mut(&id) {

@@ -107,7 +107,7 @@ pub enum Error {
         limit: u64,
     },
     /// As much as may wait is waiting already: the W3C's `OperationError`. Wait for
-    /// [`Event::SendBufferFree`](crate::Event::SendBufferFree).
+    /// [`Event::ChannelWritable`](crate::Event::ChannelWritable).
     #[error("the send buffer is full")]
     BufferFull,
 }

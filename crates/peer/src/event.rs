@@ -48,8 +48,9 @@ pub enum Event {
     ChannelReadable(ChannelId),
     /// What waits to be sent on a channel has fallen to its threshold.
     BufferedAmountLow(ChannelId),
-    /// [`Error::BufferFull`] had refused a message, and there is room again.
-    SendBufferFree,
+    /// A channel that was found full (by [`Peer::is_writable`](crate::Peer::is_writable) or
+    /// [`Error::BufferFull`]) has room again.
+    ChannelWritable(ChannelId),
     /// The other side has begun to close a channel.
     ChannelClosing(ChannelId),
     /// A channel is closed; with an error if it or the connection broke. What arrived before can still be

@@ -28,6 +28,15 @@ pub struct Config {
     pub send_buffer: usize,
     /// The same for one stream, so that one channel cannot take the room of all. Default 16 MiB.
     pub stream_send_buffer: usize,
+    /// How many bytes may wait on a stream before
+    /// [`is_writable`](crate::Association::is_writable) advises against more. Messages beyond it are still
+    /// accepted, up to [`stream_send_buffer`](Self::stream_send_buffer). Default 1 MiB: enough to keep the
+    /// fastest path busy while the application makes more.
+    pub high_watermark: usize,
+    /// How many bytes may wait on a stream when it is said to be writable again. Where that is not less
+    /// than the high mark, half of the high mark takes its place. Default 512 KiB, so that more than one
+    /// message can follow.
+    pub low_watermark: usize,
     /// How many bytes may be on the way to us or wait to be read at first. Default 1 MiB.
     pub receive_window: usize,
     /// How far the receive window may grow where path and reader are fast enough. Default 64 MiB. Memory is only used for
@@ -82,6 +91,8 @@ impl Default for Config {
             max_send_message_size: 64 * 1024,
             send_buffer: 16 << 20,
             stream_send_buffer: 16 << 20,
+            high_watermark: 1 << 20,
+            low_watermark: 512 << 10,
             receive_window: 1 << 20,
             max_receive_window: 64 << 20,
             max_in_flight: 64 << 20,

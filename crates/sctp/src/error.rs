@@ -35,8 +35,8 @@ pub enum SendError {
         /// The peer's limit.
         limit: usize,
     },
-    /// The queue of the association, or that of the stream, is full. [`Event::Writable`](crate::Event::Writable) says when it is
-    /// not.
+    /// The queue of the association, or that of the stream, is full. [`Event::Writable`](crate::Event::Writable)
+    /// says when it is not.
     #[error("the send queue is full")]
     Full,
     /// The peer has not so many streams.

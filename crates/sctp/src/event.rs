@@ -16,8 +16,10 @@ pub enum Event {
     Readable(StreamId),
     /// A stream's queue has shrunk to its low threshold.
     BufferedAmountLow(StreamId),
-    /// The queue of the association or of a stream, which had refused a message, has room again.
-    Writable,
+    /// A stream that was found full (by [`is_writable`](crate::Association::is_writable) or
+    /// [`SendError::Full`](crate::SendError::Full)) has room again: its queue has fallen to
+    /// [`Config::low_watermark`](crate::Config::low_watermark), and that of the association to half.
+    Writable(StreamId),
     /// The peer has ended its direction of a stream: after the messages that are still to be read, none follow.
     IncomingReset(StreamId),
     /// Our direction of a stream is reset, as asked; its number may be used again.

@@ -27,9 +27,11 @@ pub(crate) enum Timer {
     PathMtu,
     /// The pacer lets the next packet go.
     Pacing,
+    /// The path's budget opens again.
+    Budget,
 }
 
-const COUNT: usize = Timer::Pacing as usize + 1;
+const COUNT: usize = Timer::Budget as usize + 1;
 const ALL: [Timer; COUNT] = [
     Timer::Handshake,
     Timer::Shutdown,
@@ -42,6 +44,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Reconfig,
     Timer::PathMtu,
     Timer::Pacing,
+    Timer::Budget,
 ];
 
 /// The table of deadlines.

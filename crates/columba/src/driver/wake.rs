@@ -33,6 +33,7 @@ impl Wakeups {
             Event::ChannelReadable(channel) => self.add(state, channel, Wakeup::Readable),
             Event::ChannelOpen(channel)
             | Event::BufferedAmountLow(channel)
+            | Event::ChannelWritable(channel)
             | Event::ChannelClosing(channel) => self.add(state, channel, Wakeup::Changed),
             Event::ChannelClosed(channel, error) => state.channel_closed(channel, error),
             Event::DataChannel(channel) => {

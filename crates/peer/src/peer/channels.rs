@@ -47,6 +47,13 @@ impl Peer {
         self.data.has_news()
     }
 
+    /// Returns whether a channel should be given more: it is open, and little enough waits on it. One message
+    /// may always overshoot. Once it is false for an open channel,
+    /// [`Event::ChannelWritable`](crate::Event::ChannelWritable) says when there is room.
+    pub fn is_writable(&mut self, channel: ChannelId) -> bool {
+        self.data.is_writable(channel)
+    }
+
     /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.
     #[must_use]
     pub fn buffered_amount(&self, channel: ChannelId) -> usize {

@@ -138,7 +138,9 @@ fn who_does_not_read_makes_the_other_wait_and_loses_nothing() {
     let all = |lab: &Lab| lab.peer(BOB).received.get(&bob).map_or(0, Vec::len) == sent;
     assert!(lab.run_until(SECOND * 30, all));
     let events = &lab.peer(ALICE).events;
-    assert!(events.contains(&Event::SendBufferFree) && events.contains(&Event::BufferedAmountLow(alice)));
+    assert!(
+        events.contains(&Event::ChannelWritable(alice)) && events.contains(&Event::BufferedAmountLow(alice))
+    );
     assert_eq!(lab.peer(ALICE).peer.buffered_amount(alice), 0);
 }
 

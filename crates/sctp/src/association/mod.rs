@@ -72,10 +72,6 @@ pub struct Association {
     heartbeat: Heartbeat,
     /// When the INIT was sent, if only once.
     handshake_sent: Option<Instant>,
-    /// `send` has refused a message because the queue was full.
-    refused: bool,
-    /// Or that of these streams; each at most once.
-    refused_streams: Vec<StreamId>,
     /// Changes of state; few.
     events: VecDeque<Event>,
     /// Streams that can be read and whose reader does not know; each at most once.
@@ -165,8 +161,6 @@ impl Association {
             unanswered: 0,
             heartbeat: Heartbeat::default(),
             handshake_sent: None,
-            refused: false,
-            refused_streams: Vec::new(),
             events: VecDeque::new(),
             notices: VecDeque::new(),
             outgoing_resets: VecDeque::new(),
@@ -226,15 +220,7 @@ impl Association {
         if self.sender.queue.is_resetting(stream) {
             return Err(SendError::Resetting(stream));
         }
-        let idle = self.sender.queue.buffered(stream) == 0;
-        if self.sender.queue.queued() >= self.config.send_buffer && !idle {
-            self.refused = true;
-            return Err(SendError::Full);
-        }
-        if self.sender.queue.buffered(stream) >= self.config.stream_send_buffer {
-            if !self.refused_streams.contains(&stream) {
-                self.refused_streams.push(stream);
-            }
+        if !self.sender.queue.has_room(stream) {
             return Err(SendError::Full);
         }
         let policy = match message.reliability {
@@ -327,6 +313,16 @@ impl Association {
         self.sender.queue.queued()
     }
 
+    /// Returns whether a stream should be given more: less than [`Config::high_watermark`] waits on it, and
+    /// [`send`](Self::send) does not refuse a message as [`SendError::Full`]. Once it is false,
+    /// [`Event::Writable`] says when there is room.
+    pub fn is_writable(&mut self, stream: StreamId) -> bool {
+        self.takes_messages()
+            && stream.0 < self.outgoing_streams()
+            && !self.sender.queue.is_resetting(stream)
+            && self.sender.queue.is_writable(stream)
+    }
+
     /// [`Event::BufferedAmountLow`] comes when the buffered amount of a stream falls to so many bytes. At first 0.
     pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, threshold: usize) {
         self.sender.queue.set_low_threshold(stream, threshold);
@@ -409,22 +405,12 @@ impl Association {
         self.outgoing_resets.pop_front()
     }
 
-    /// What has become of queues that were full.
+    /// Returns the next stream whose queue has fallen to a mark.
     pub(crate) fn poll_low_event(&mut self) -> Option<Event> {
         if let Some(stream) = self.sender.queue.poll_low() {
             return Some(Event::BufferedAmountLow(stream));
         }
-        let (queue, room) = (&self.sender.queue, self.config.stream_send_buffer / 2);
-        let before = self.refused_streams.len();
-        self.refused_streams.retain(|stream| queue.buffered(*stream) > room);
-        if self.refused_streams.len() < before && !self.is_closed() {
-            return Some(Event::Writable);
-        }
-        if self.refused && self.sender.queue.queued() < self.config.send_buffer / 2 && !self.is_closed() {
-            self.refused = false;
-            return Some(Event::Writable);
-        }
-        None
+        self.sender.queue.poll_writable().filter(|_| !self.is_closed()).map(Event::Writable)
     }
 
     /// Whether an acknowledgement, or word of more room, is to go out at once.
@@ -466,8 +452,8 @@ impl Association {
             Timer::Heartbeat => self.on_heartbeat_timeout(now),
             Timer::Reconfig => self.on_reconfig_timeout(now),
             Timer::PathMtu => self.on_path_mtu_timeout(now),
-            // That `poll_transmit` is called after this is all.
-            Timer::Pacing => {}
+            // `poll_transmit` is called after this, and that is all.
+            Timer::Pacing | Timer::Budget => {}
         }
     }
 

@@ -1,11 +1,14 @@
 //! Packets that go out: control chunks first, then user data, as much as fits.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Association, State};
 use crate::budget::Budget;
 use crate::timers::Timer;
 use crate::wire::{PACKET_HEADER, Writer, chunk_type, padded, seal};
+
+/// How long to wait at least for a budget that is used up.
+const MIN_BUDGET_WAIT: Duration = Duration::from_millis(1);
 
 impl Association {
     /// Writes the next packet into `buffer`, and says how long it is. Until `None`. The buffer holds at least
@@ -79,7 +82,7 @@ impl Association {
         let echo_due = self.due.cookie_echo;
         self.write_control(now, &mut writer);
         let echoes = echo_due && writer.len() > PACKET_HEADER;
-        if self.may_send_data(echoes) && budget.available(now) > 0 {
+        if self.may_send_data(echoes) && self.has_budget(now, budget) {
             self.write_data(now, &mut writer);
         }
         if writer.len() == PACKET_HEADER {
@@ -90,6 +93,21 @@ impl Association {
             seal(writer.written());
         }
         Some(writer.len())
+    }
+
+    /// Returns whether the budget lets a packet with user data go. If not, its next opening becomes a
+    /// deadline, as far as there is data for it.
+    fn has_budget(&mut self, now: Instant, budget: &mut dyn Budget) -> bool {
+        if budget.available(now) > 0 {
+            self.timers.stop(Timer::Budget);
+            return true;
+        }
+        match budget.next_opening(now).filter(|_| self.sender.would_send()) {
+            // A budget that is used up and says "now" must not keep its owner busy.
+            Some(at) => self.timers.set(Timer::Budget, at.max(now + MIN_BUDGET_WAIT)),
+            None => self.timers.stop(Timer::Budget),
+        }
+        false
     }
 
     /// Chunks that were sent when packets could be larger must still fit, and so must the peer's cookie, however long it is.

@@ -9,20 +9,30 @@ use crate::event::Event;
 use crate::serial::StreamId;
 
 impl DataChannels {
-    /// What should the owner know? Until `None`.
+    /// Returns the next event. Until `None`.
     pub fn poll_event(&mut self) -> Option<ChannelEvent> {
-        let event = self.events.pop_front().or_else(|| match self.association.poll_low_event()? {
-            Event::BufferedAmountLow(stream) => {
-                self.by_stream.get(stream).map(|id| ChannelEvent::BufferedAmountLow(*id))
-            }
-            _ => Some(ChannelEvent::Writable),
-        })?;
+        let event = self.events.pop_front().or_else(|| self.poll_low_event())?;
         if let ChannelEvent::Closed(id) = event
             && self.channels.get(&id).is_some_and(|channel| !channel.has_unread())
         {
             self.forget(id);
         }
         Some(event)
+    }
+
+    /// Returns the next channel whose queue has fallen to a mark.
+    fn poll_low_event(&mut self) -> Option<ChannelEvent> {
+        loop {
+            let event = self.association.poll_low_event()?;
+            let (Event::BufferedAmountLow(stream) | Event::Writable(stream)) = event else { continue };
+            let Some(id) = self.by_stream.get(stream).copied() else { continue };
+            if matches!(event, Event::BufferedAmountLow(_)) {
+                return Some(ChannelEvent::BufferedAmountLow(id));
+            }
+            if self.channels.get(&id).is_some_and(|channel| channel.info.state == ChannelState::Open) {
+                return Some(ChannelEvent::Writable(id));
+            }
+        }
     }
 
     /// Lets channels know what has happened to the association.
@@ -52,7 +62,7 @@ impl DataChannels {
                     self.finish_all();
                     self.events.push_back(ChannelEvent::Disconnected(reason));
                 }
-                Event::BufferedAmountLow(_) | Event::Writable => {}
+                Event::BufferedAmountLow(_) | Event::Writable(_) => {}
             }
         }
     }

@@ -80,8 +80,9 @@ pub enum ChannelEvent {
     Readable(ChannelId),
     /// A channel's buffered amount has fallen to its threshold.
     BufferedAmountLow(ChannelId),
-    /// `send` had refused a message because the queue was full, and there is room again.
-    Writable,
+    /// A channel that was found full (by [`DataChannels::is_writable`] or [`SendError::Full`]) has room
+    /// again. Comes once for each time.
+    Writable(ChannelId),
     /// The peer has begun to close the channel.
     Closing(ChannelId),
     /// Something went wrong with the channel; it closes.
@@ -362,6 +363,18 @@ impl DataChannels {
         match live.and_then(Channel::stream) {
             Some(stream) => self.association.buffered_amount(stream),
             None => self.unsent.get(&id).copied().unwrap_or(0),
+        }
+    }
+
+    /// Returns whether a channel should be given more: it is open, less than [`Config::high_watermark`]
+    /// waits on it, and [`send`](Self::send) does not refuse a message as [`SendError::Full`]. One message
+    /// may always overshoot. Once it is false for an open channel, [`ChannelEvent::Writable`] says when
+    /// there is room.
+    pub fn is_writable(&mut self, id: ChannelId) -> bool {
+        let open = self.channels.get(&id).filter(|channel| channel.info.state == ChannelState::Open);
+        match open.and_then(Channel::stream) {
+            Some(stream) => self.association.is_writable(stream),
+            None => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Channels between two ends that lose nothing; loss is the integration tests' matter.
 
+mod backpressure;
 mod limits;
 
 use std::time::{Duration, Instant};

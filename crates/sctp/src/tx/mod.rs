@@ -6,6 +6,7 @@ mod outstanding;
 mod pacer;
 mod queue;
 mod rack;
+mod room;
 mod rtt;
 mod sender;
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Policy;
-use crate::config::Scheduling;
+use super::room::{Room, StreamRoom};
+use crate::config::{Config, Scheduling};
 use crate::serial::{Ppid, StreamId};
 use crate::stream_table::StreamTable;
 
@@ -58,6 +59,7 @@ pub(crate) struct SendQueue {
     queued: usize,
     /// Streams whose queue has fallen to their threshold.
     low: VecDeque<StreamId>,
+    pub(super) room: Room,
 }
 
 /// The sending side of a stream.
@@ -72,6 +74,7 @@ struct Outgoing {
     low_threshold: usize,
     /// It is in `low`.
     low_announced: bool,
+    room: StreamRoom,
     weight: u16,
     key: u64,
     /// It is in `ready`, or `current`.
@@ -96,7 +99,11 @@ enum Phase {
 }
 
 impl SendQueue {
-    pub(crate) fn new(scheduling: Scheduling) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self::with(config.scheduling, Room::new(config))
+    }
+
+    fn with(scheduling: Scheduling, room: Room) -> Self {
         Self {
             streams: StreamTable::default(),
             scheduling,
@@ -109,6 +116,7 @@ impl SendQueue {
             gives_up: false,
             queued: 0,
             low: VecDeque::new(),
+            room,
         }
     }
 
@@ -169,11 +177,72 @@ impl SendQueue {
 
     /// A stream whose queue has fallen to its threshold since it was asked last.
     pub(crate) fn poll_low(&mut self) -> Option<StreamId> {
-        let id = self.low.pop_front()?;
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.low_announced = false;
+        loop {
+            let id = self.low.pop_front()?;
+            let stream = self.streams.get_mut(id);
+            if stream.is_some_and(|stream| std::mem::take(&mut stream.low_announced)) {
+                return Some(id);
+            }
         }
-        Some(id)
+    }
+
+    /// Returns whether a message is accepted on a stream. If not, [`poll_writable`](Self::poll_writable)
+    /// names the stream once there is room.
+    pub(crate) fn has_room(&mut self, id: StreamId) -> bool {
+        let buffered = self.buffered(id);
+        let has_room = self.room.has_room(self.queued, buffered);
+        if !has_room {
+            self.want_room(id);
+        }
+        has_room
+    }
+
+    /// Returns whether less than the high mark waits on a stream, and a message is accepted. If not,
+    /// [`poll_writable`](Self::poll_writable) names the stream once there is room.
+    pub(crate) fn is_writable(&mut self, id: StreamId) -> bool {
+        let buffered = self.buffered(id);
+        let is_writable = self.room.is_writable(self.queued, buffered);
+        if !is_writable {
+            self.want_room(id);
+        }
+        is_writable
+    }
+
+    /// A stream that was found full and has room since.
+    pub(crate) fn poll_writable(&mut self) -> Option<StreamId> {
+        loop {
+            let id = self.room.writable.pop_front()?;
+            let stream = self.streams.get_mut(id);
+            if stream.is_some_and(|stream| std::mem::take(&mut stream.room.announced)) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn want_room(&mut self, id: StreamId) {
+        self.stream(id).room.wanted = true;
+        self.offer_room(id);
+    }
+
+    /// Announces room to a stream that wants it, if there is some.
+    fn offer_room(&mut self, id: StreamId) {
+        let queued = self.queued;
+        if let Some(stream) = self.streams.get_mut(id) {
+            self.room.offer(id, queued, stream.buffered, &mut stream.room);
+        }
+    }
+
+    /// So many bytes do not wait any more.
+    fn subtract(&mut self, bytes: usize) {
+        self.queued -= bytes;
+        if self.room.is_crowd_released(self.queued) {
+            for id in std::mem::take(&mut self.room.crowded) {
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.room.crowded = false;
+                }
+                self.offer_room(id);
+            }
+        }
     }
 
     /// The next fragment for a packet that has room for so many payload bytes; `full` is the room of an empty one.
@@ -270,7 +339,7 @@ impl SendQueue {
     /// The stream has been reset: it begins anew, if it is used again.
     pub(crate) fn reset(&mut self, id: StreamId) {
         if self.streams.get(id).is_some_and(|stream| stream.messages.is_empty()) {
-            self.streams.remove(id);
+            self.remove(id);
         }
     }
 
@@ -286,14 +355,22 @@ impl SendQueue {
             while self.streams.get(id).is_some_and(|stream| !stream.messages.is_empty()) {
                 self.drop_front(id);
             }
-            self.streams.remove(id);
+            self.remove(id);
+        }
+    }
+
+    /// Forgets a stream, with what was to be announced of it.
+    fn remove(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.remove(id) else { return };
+        if stream.low_announced {
             self.low.retain(|low| *low != id);
         }
+        self.room.forget(id, &stream.room);
     }
 
     /// Throws away all that waits, and all that is known of streams.
     pub(crate) fn clear(&mut self) {
-        let fresh = Self::new(self.scheduling);
+        let fresh = Self::with(self.scheduling, self.room.emptied());
         *self = Self { interleaved: self.interleaved, gives_up: self.gives_up, ..fresh };
     }
 
@@ -333,6 +410,7 @@ impl SendQueue {
             buffered: 0,
             low_threshold: 0,
             low_announced: false,
+            room: StreamRoom::default(),
             weight: DEFAULT_WEIGHT,
             key: 0,
             scheduled: false,
@@ -359,9 +437,10 @@ impl SendQueue {
 
     /// Accounts for a fragment, and lets others have their turn where they may.
     fn charge(&mut self, id: StreamId, bytes: usize, end: bool) {
-        self.queued -= bytes;
+        self.subtract(bytes);
         let yields = end || self.takes_turns();
         let Some(stream) = self.streams.get_mut(id) else { return };
+        self.room.offer(id, self.queued, stream.buffered, &mut stream.room);
         match self.scheduling {
             Scheduling::FirstCome => {}
             // A turn is a message, or with interleaving a fragment.
@@ -426,10 +505,11 @@ impl SendQueue {
         let Some(stream) = self.streams.get_mut(id) else { return };
         let Some((_, message)) = stream.messages.pop_front() else { return };
         let left = message.payload.len() - stream.begun.take().map_or(0, |begun| begun.sent);
-        self.queued -= left;
         if stream.falls_low(message.counted_bytes(left)) {
             self.low.push_back(id);
         }
+        self.subtract(left);
+        self.offer_room(id);
         self.yield_turn(id);
         // With interleaving it waits in line, and may have nothing left to wait for.
         if let Some(stream) = self.streams.get_mut(id)

@@ -66,7 +66,7 @@ enum FreePacket {
 impl Sender {
     pub(crate) fn new(config: &Config, initial: Tsn, now: Instant) -> Self {
         Self {
-            queue: SendQueue::new(config.scheduling),
+            queue: SendQueue::new(config),
             outstanding: Outstanding::new(initial),
             round_trip: RoundTrip::new(config.initial_rto, config.min_rto, config.max_rto),
             rack: Rack::new(initial),
@@ -110,7 +110,7 @@ impl Sender {
     /// The peer has begun anew: what waits is kept, what was in flight is gone. Gives the streams that are being reset.
     pub(crate) fn restart(&mut self, config: &Config, initial: Tsn, now: Instant) -> Vec<StreamId> {
         let fresh = Self::new(config, initial, now);
-        let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config.scheduling));
+        let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config));
         let resetting = queue.restart();
         *self = Self { queue, mtu: self.mtu, base_mtu: self.base_mtu, ..fresh };
         resetting

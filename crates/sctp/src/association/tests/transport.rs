@@ -79,3 +79,69 @@ fn a_heartbeat_that_does_not_fit_into_an_answer_keeps_no_other_waiting() {
     let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value.len())).collect();
     assert_eq!(answered, [(chunk_type::HEARTBEAT_ACK, 24)]);
 }
+
+/// A budget of so many bytes, which is filled again at a time.
+struct Paced {
+    left: usize,
+    opens: Option<Instant>,
+}
+
+impl crate::Budget for Paced {
+    fn available(&mut self, now: Instant) -> usize {
+        if self.opens.is_some_and(|at| at <= now) {
+            (self.left, self.opens) = (5000, None);
+        }
+        self.left
+    }
+
+    fn consumed(&mut self, _now: Instant, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    fn next_opening(&self, _now: Instant) -> Option<Instant> {
+        self.opens
+    }
+}
+
+#[test]
+fn a_budget_that_opens_again_is_a_deadline() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    let mut buffer = [0; 1500];
+    let idle = hand.association.poll_timeout();
+    let opens = hand.now + Duration::from_millis(7);
+    let mut budget = Paced { left: 0, opens: Some(opens) };
+    // Without data there is nothing to wake up for.
+    assert_eq!(hand.association.poll_transmit(hand.now, &mut budget, &mut buffer), None);
+    assert_eq!(hand.association.poll_timeout(), idle);
+
+    hand.send(0, b"soon");
+    assert_eq!(hand.association.poll_transmit(hand.now, &mut budget, &mut buffer), None);
+    assert_eq!(hand.association.poll_timeout(), Some(opens));
+    hand.now = opens;
+    hand.association.handle_timeout(hand.now);
+    let length = hand.association.poll_transmit(hand.now, &mut budget, &mut buffer).unwrap();
+    assert_eq!(budget.left, 5000 - length);
+    assert!(hand.association.poll_timeout().is_some_and(|at| at > hand.now));
+}
+
+#[test]
+fn a_budget_that_is_used_up_and_opens_at_once_does_not_keep_its_owner_busy() {
+    struct Broken;
+    impl crate::Budget for Broken {
+        fn available(&mut self, _now: Instant) -> usize {
+            0
+        }
+        fn consumed(&mut self, _now: Instant, _bytes: usize) {}
+        fn next_opening(&self, now: Instant) -> Option<Instant> {
+            now.checked_sub(Duration::from_secs(1))
+        }
+    }
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    hand.send(0, b"never");
+    let mut buffer = [0; 1500];
+    assert_eq!(hand.association.poll_transmit(hand.now, &mut Broken, &mut buffer), None);
+    assert!(hand.association.poll_timeout().is_some_and(|at| at > hand.now));
+    // The next budget is better, and the deadline is gone.
+    assert!(hand.association.poll_transmit(hand.now, &mut Unlimited, &mut buffer).is_some());
+    assert!(!hand.association.timers.is_set(Timer::Budget));
+}
