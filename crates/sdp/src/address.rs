@@ -1,7 +1,7 @@
 //! Addresses as descriptions write them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::error::Expected;
@@ -55,6 +55,12 @@ impl FromStr for Host {
     fn from_str(text: &str) -> Result<Self, Expected> {
         if let Ok(ip) = text.parse() {
             return Ok(Self::Ip(ip));
+        }
+        // A zone means nothing outside of the machine that wrote it (RFC 4007 §6).
+        if let Some((ip, _zone)) = text.split_once('%')
+            && let Ok(ip) = ip.parse::<Ipv6Addr>()
+        {
+            return Ok(Self::Ip(ip.into()));
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         if text.is_empty() || text.len() > LONGEST_NAME || !text.bytes().all(allowed) {
@@ -179,7 +185,8 @@ mod tests {
         assert!(hidden.is_mdns() && !hidden.is_invalid() && hidden.ip().is_none());
         assert!("0.invalid.".parse::<Host>().unwrap().is_invalid());
         assert!(!".local".parse::<Host>().unwrap().is_mdns());
-        for bad in ["", "a b", "fe80::1%eth0", "ä.example", &"a".repeat(254)] {
+        assert_eq!("fe80::1%eth0".parse(), Ok(Host::Ip("fe80::1".parse().unwrap())));
+        for bad in ["", "a b", "192.0.2.1%eth0", "x%eth0", "ä.example", &"a".repeat(254)] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
     }

@@ -17,6 +17,10 @@ const LONGEST_CANDIDATE: usize = 2048;
 /// ones, and nothing depends on it.
 const LONGEST_FOUNDATION: usize = 256;
 
+/// The attribute's name and its colon, which stand before the value also in the W3C's `candidate`
+/// string.
+const PREFIX: &str = "candidate:";
+
 /// An ICE candidate: an address at which a peer may be reached.
 ///
 /// It is written and read as the value of `a=candidate` and as the `candidate` string of the W3C's
@@ -59,9 +63,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The TCP type (RFC 6544 §4.5), the W3C's `tcpType`.
+    /// The TCP type (RFC 6544 §4.5), the W3C's `tcpType`. A TCP candidate without one is passive, as
+    /// libwebrtc reads it.
     pub fn tcp_type(&self) -> Option<TcpType> {
-        self.extension("tcptype")?.parse().ok()
+        match self.extension("tcptype") {
+            Some(word) => word.parse().ok(),
+            None => (self.transport == CandidateTransport::Tcp).then_some(TcpType::Passive),
+        }
     }
 
     /// The user name fragment of the ICE generation to which the candidate belongs (RFC 8838 §4),
@@ -154,29 +162,32 @@ impl Candidate {
             related: None,
             extensions: Vec::new(),
         };
-        candidate.parse_extensions(words)?;
+        candidate.parse_extensions(words);
         Ok(candidate)
     }
 
-    /// Pairs of name and value; the related address comes first by the grammar, but is taken
+    /// Reads pairs of name and value. The related address comes first by the grammar, but is taken
     /// wherever it stands.
-    fn parse_extensions(&mut self, mut words: Words<'_>) -> Result<(), Expected> {
+    ///
+    /// Nothing depends on these pairs, so nothing in them makes the candidate unusable (libwebrtc and
+    /// Firefox's ICE stack are as lenient): a name without a value at the end is ignored, and a related
+    /// address that cannot be read is kept as an extension.
+    fn parse_extensions(&mut self, mut words: Words<'_>) {
         let mut address: Option<Host> = None;
         let mut port: Option<u16> = None;
-        while let Some(name) = words.optional() {
-            let value = words.word("a value after the name of an extension")?;
-            if name.eq_ignore_ascii_case("raddr") && address.is_none() {
-                address = Some(value.parse()?);
-            } else if name.eq_ignore_ascii_case("rport") && port.is_none() {
-                port = Some(number(value).ok_or(Expected("a port after rport"))?);
+        while let (Some(name), Some(value)) = (words.optional(), words.optional()) {
+            let is = |known| name.eq_ignore_ascii_case(known);
+            if let Some(host) = value.parse().ok().filter(|_| is("raddr") && address.is_none()) {
+                address = Some(host);
+            } else if let Some(number) = number(value).filter(|_| is("rport") && port.is_none()) {
+                port = Some(number);
             } else {
                 self.extensions.push((name.to_owned(), value.to_owned()));
             }
         }
-        // A port alone says nothing; an address alone is written by some, and means that the port
-        // is hidden.
+        // A port without an address says nothing. Some stacks write an address without a port, which is
+        // hidden then.
         self.related = address.map(|host| RelatedAddress { host, port: port.unwrap_or(0) });
-        Ok(())
     }
 
     /// Whether the text that this value prints is read as this value.
@@ -205,7 +216,7 @@ impl fmt::Display for Value<'_> {
 impl fmt::Display for Candidate {
     /// `candidate:` and the value, as the W3C's `candidate` string has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "candidate:{}", Value(self))
+        write!(f, "{PREFIX}{}", Value(self))
     }
 }
 
@@ -215,7 +226,10 @@ impl FromStr for Candidate {
     fn from_str(text: &str) -> Result<Self, Error> {
         let line = text.trim_ascii();
         let line = line.strip_prefix("a=").unwrap_or(line);
-        let value = line.strip_prefix("candidate:").unwrap_or(line);
+        let value = match line.split_at_checked(PREFIX.len()) {
+            Some((prefix, value)) if prefix.eq_ignore_ascii_case(PREFIX) => value,
+            _ => line,
+        };
         let parsed = if value.contains(['\0', '\r', '\n']) {
             Err(Expected("one line without NUL"))
         } else {
@@ -355,9 +369,6 @@ mod tests {
             ("1 1 udp 1 192.0.2.1 65536 typ host", "a port"),
             ("1 1 udp 1 192.0.2.1 1 host", "typ"),
             ("1 1 udp 1 192.0.2.1 1 typ", "a candidate type"),
-            ("1 1 udp 1 192.0.2.1 1 typ host generation", "a value after the name of an extension"),
-            ("1 1 udp 1 192.0.2.1 1 typ relay raddr ?", "an IP address or a host name"),
-            ("1 1 udp 1 192.0.2.1 1 typ relay raddr ::1 rport x", "a port after rport"),
             ("1 1 udp 1 192.0.2.1 1 typ host\nx y", "one line without NUL"),
             ("1 1 udp 1 192.0.2.1 1 typ host x a\x02b", "visible characters"),
         ] {

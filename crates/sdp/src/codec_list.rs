@@ -9,6 +9,7 @@ const MOST_FEEDBACK: usize = 32;
 
 /// A payload type of a media section, with everything that its lines say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Codec {
     /// The payload type and the codec's name, clock rate and channels.
     pub map: RtpMap,

@@ -16,8 +16,8 @@ use crate::error::{Error, quote};
 #[derive(Clone)]
 pub struct Line {
     text: Box<str>,
-    /// Where the attribute's name ends; the length of the text if it has no value.
-    colon: u32,
+    /// The index in bytes at which the attribute's name ends; the length of the text if there is none.
+    name_end: u32,
     number: u32,
     kind: u8,
 }
@@ -65,10 +65,10 @@ impl Line {
 
     /// A line whose letter and value are known to be allowed.
     pub(crate) fn from_checked(kind: u8, value: &str, number: u32) -> Self {
-        let colon = if kind == b'a' { value.find(':').unwrap_or(value.len()) } else { value.len() };
-        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds
-        // no attribute.
-        Self { text: value.into(), colon: u32::try_from(colon).unwrap_or(0), number, kind }
+        let name_end = if kind == b'a' { end_of_name(value) } else { value.len() };
+        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds no
+        // attribute.
+        Self { text: value.into(), name_end: u32::try_from(name_end).unwrap_or(0), number, kind }
     }
 
     /// The letter before the equals sign.
@@ -87,19 +87,25 @@ impl Line {
         self.number
     }
 
-    /// The name of the attribute, without white space around it; `None` if this is not an `a=`
-    /// line.
+    /// The name of the attribute, without white space around it; `None` if this is not an `a=` line.
     pub fn attribute_name(&self) -> Option<&str> {
-        (self.kind == b'a').then(|| self.text[..self.colon as usize].trim_ascii())
+        (self.kind == b'a').then(|| self.text[..self.name_end as usize].trim_ascii())
     }
 
-    /// The value of the attribute: what follows the colon, as it was; `None` if there is no colon
-    /// or this is not an `a=` line.
+    /// The value of the attribute: the text after the colon, as it was; `None` if there is no value or
+    /// this is not an `a=` line.
+    ///
+    /// Some stacks write white space instead of the colon (`a=sctp-port 5000`), which browsers take.
     pub fn attribute_value(&self) -> Option<&str> {
         if self.kind != b'a' {
             return None;
         }
-        self.text.get(self.colon as usize + 1..)
+        let rest = &self.text[self.name_end as usize..];
+        let after_space = rest.trim_ascii_start();
+        match after_space.strip_prefix(':') {
+            Some(value) => Some(value),
+            None => (!after_space.is_empty()).then_some(after_space),
+        }
     }
 
     /// How an error names this line.
@@ -139,6 +145,13 @@ impl Hash for Line {
     }
 }
 
+/// The index at which the name of an attribute ends: at the colon, or at the white space before the value.
+fn end_of_name(text: &str) -> usize {
+    let start = text.len() - text.trim_ascii_start().len();
+    let end = text[start..].find(|c: char| c == ':' || c.is_ascii_whitespace());
+    end.map_or(text.len(), |end| start + end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +165,12 @@ mod tests {
         assert_eq!((flag.attribute_name(), flag.attribute_value()), (Some("rtcp-mux"), None));
         let empty = Line::new('a', "x:").unwrap();
         assert_eq!((empty.attribute_name(), empty.attribute_value()), (Some("x"), Some("")));
+        for (text, value) in
+            [(" x :1", Some("1")), ("x 1 2", Some("1 2")), ("x\t::1", Some(":1")), ("x ", None)]
+        {
+            let line = Line::new('a', text).unwrap();
+            assert_eq!((line.attribute_name(), line.attribute_value()), (Some("x"), value), "{text:?}");
+        }
         let other = Line::new('b', "AS:30").unwrap();
         assert_eq!((other.attribute_name(), other.attribute_value()), (None, None));
     }

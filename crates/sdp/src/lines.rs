@@ -130,7 +130,9 @@ impl Lines {
 
     /// The values of all attributes of a name, unread; `None` for one without a colon.
     pub fn attributes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
-        self.0.iter().filter(move |line| line.attribute_name() == Some(name)).map(Line::attribute_value)
+        let is_it =
+            move |line: &&Line| line.attribute_name().is_some_and(|known| known.eq_ignore_ascii_case(name));
+        self.0.iter().filter(is_it).map(Line::attribute_value)
     }
 
     /// Whether there is an attribute of that name.
@@ -181,7 +183,7 @@ fn matching_name<T: Field>(line: &Line) -> Option<&'static str> {
         return Some("");
     }
     let name = line.attribute_name()?;
-    T::NAMES.iter().copied().find(|known| *known == name)
+    T::NAMES.iter().copied().find(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn read<T: Field>(line: &Line) -> Option<Result<T, Error>> {

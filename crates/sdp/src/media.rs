@@ -204,18 +204,8 @@ open_words! {
 impl Protocol {
     /// Whether this is RTP of any kind.
     pub fn is_rtp(&self) -> bool {
-        use Protocol::*;
-        matches!(
-            self,
-            UdpTlsRtpSavpf
-                | UdpTlsRtpSavp
-                | TcpDtlsRtpSavpf
-                | TcpDtlsRtpSavp
-                | RtpSavpf
-                | RtpSavp
-                | RtpAvpf
-                | RtpAvp
-        )
+        let above = self.as_str().rsplit_once('/').map_or("", |(above, _profile)| above);
+        above.split('/').any(|layer| layer.eq_ignore_ascii_case("RTP"))
     }
 
     /// Whether this is SCTP over DTLS.
@@ -237,6 +227,10 @@ mod tests {
             ("application 9 DTLS/SCTP 5000", false, true),
             ("application 0 TCP/BFCP *", false, false),
             ("x-new 1 a/b c", false, false),
+            ("audio 9 TLS/RTP/SAVPF 0", true, false),
+            ("audio 9 rtp/new 0", true, false),
+            ("audio 9 SRTP/AVP 0", false, false),
+            ("audio 9 x/RTP 0", false, false),
         ] {
             let line: MediaLine = text.parse().unwrap();
             assert_eq!(line.to_string(), text);

@@ -10,6 +10,7 @@ use crate::session::SessionDescription;
 /// How much a description may hold. What is read takes a small multiple of its length in memory,
 /// never more.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The length of the text in bytes; 1 MiB by default, which is a hundred times a browser's
     /// offer of sound and pictures.

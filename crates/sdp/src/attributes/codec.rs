@@ -70,12 +70,13 @@ impl Field for RtpMap {
     fn parse(_name: &str, value: Option<&str>) -> Result<Self, Expected> {
         let (first, rest) = first_word(value.unwrap_or_default());
         let payload_type = PayloadType::parse(first).ok_or(Expected("a payload type from 0 to 127"))?.get();
-        let mut parts = rest.split('/');
+        // Browsers do not read what follows the codec.
+        let mut parts = first_word(rest).0.split('/');
         let encoding =
             parts.next().filter(|name| is_token(name)).ok_or(Expected("the name of an encoding"))?;
         let clock_rate = parts.next().and_then(number).ok_or(Expected("a clock rate"))?;
         let channels = match parts.next() {
-            None => None,
+            None | Some("") => None,
             Some(text) => Some(number(text).ok_or(Expected("a number of channels"))?),
         };
         match parts.next() {
@@ -289,18 +290,11 @@ mod tests {
         assert_eq!(opus, RtpMap::new(111, "opus", 48000).with_channels(2));
         assert!(opus.is("OPUS"));
         assert_eq!(parse("126 telephone-event/8000").unwrap().channels, None);
-        for bad in [
-            "",
-            "128 x/1",
-            "x y/1",
-            "96",
-            "96 /90000",
-            "96 VP8",
-            "96 VP8/x",
-            "96 VP8/90000/",
-            "96 a/1/2/3",
-            "96 a b/1",
-        ] {
+        for lenient in ["96 VP8/90000/", "96\tVP8/90000", "96 VP8/90000 x y"] {
+            assert_eq!(parse(lenient), Ok(RtpMap::new(96, "VP8", 90000)), "{lenient}");
+        }
+        for bad in ["", "128 x/1", "x y/1", "96", "96 /90000", "96 VP8", "96 VP8/x", "96 a/1/2/3", "96 a b/1"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -74,7 +74,7 @@ impl Field for Direction {
     fn parse(name: &str, _value: Option<&str>) -> Result<Self, Expected> {
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
             .into_iter()
-            .find(|direction| direction.as_str() == name)
+            .find(|direction| direction.as_str().eq_ignore_ascii_case(name))
             .ok_or(Expected("a direction"))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::address::Host;
 use crate::error::Expected;
 use crate::field::{Field, flag_attribute, number_attribute, text_attribute};
-use crate::scan::{Words, is_token, write_joined};
+use crate::scan::{Words, write_joined};
 
 text_attribute!(
     /// `a=ice-ufrag`: the user name fragment, 4 to 256 characters (RFC 8839 §5.4).
@@ -75,14 +75,11 @@ impl Field for IceOptions {
     const NAMES: &'static [&'static str] = &["ice-options"];
 
     fn parse(_name: &str, value: Option<&str>) -> Result<Self, Expected> {
-        // libdatachannel writes commas between them. No option's name can hold one, so that both
-        // are understood.
-        let words = value.unwrap_or_default().split([' ', ',']).filter(|word| !word.is_empty());
-        let options: Vec<_> = words.map(str::to_owned).collect();
-        if options.is_empty() || !options.iter().all(|option| is_token(option)) {
-            return Err(Expected("the names of ICE options"));
-        }
-        Ok(Self(options))
+        // libdatachannel writes commas between them, which no option's name can hold. An empty list and
+        // an unknown option say nothing about the rest of the description, which browsers take.
+        let separates = |c: char| c == ',' || c.is_ascii_whitespace();
+        let words = value.unwrap_or_default().split(separates).filter(|word| !word.is_empty());
+        Ok(Self(words.map(str::to_owned).collect()))
     }
 
     fn write_value(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -170,7 +167,11 @@ mod tests {
         assert!(options.contains("trickle") && !options.contains("renomination"));
         let with_commas = IceOptions::parse("", Some("ice2,trickle")).unwrap();
         assert_eq!(with_commas, IceOptions::new([IceOptions::ICE2, IceOptions::TRICKLE]));
-        assert!(IceOptions::parse("", Some(" , ")).is_err());
+        let with_tab = IceOptions::parse("", Some("ice2\ttrickle x:y")).unwrap();
+        assert!(with_tab.contains("trickle") && with_tab.contains("ice2"));
+        for empty in [None, Some(""), Some(" , ")] {
+            assert_eq!(IceOptions::parse("", empty), Ok(IceOptions::default()));
+        }
         assert!(RemoteCandidates::parse("", Some("1 192.0.2.3")).is_err());
         assert!(IcePacing::parse("", Some("fast")).is_err());
     }

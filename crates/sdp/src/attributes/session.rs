@@ -48,7 +48,12 @@ impl FromStr for Origin {
         if !session_id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Expected("a session id in decimal digits"));
         }
-        let session_version = words.number("a session version in decimal digits")?;
+        let version = words.word("a session version in decimal digits")?;
+        if !version.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Expected("a session version in decimal digits"));
+        }
+        // Some gateways write more digits than 64 bits hold; only equality is of interest.
+        let session_version = number(version).unwrap_or(u64::MAX);
         let (address, suffix) = NetworkAddress::parse(&mut words)?;
         if suffix.is_some() {
             return Err(Expected("a unicast address"));

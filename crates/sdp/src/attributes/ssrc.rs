@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Expected;
 use crate::field::Field;
-use crate::scan::{Words, first_word, is_token, number};
+use crate::scan::{Words, first_word, is_word, number};
 use crate::words::open_words;
 
 /// `a=ssrc`: an attribute of the stream with that SSRC (RFC 5576 §4.1).
@@ -35,7 +35,7 @@ impl Field for Ssrc {
             Some((attribute, value)) => (attribute, Some(value.trim_ascii().to_owned())),
             None => (rest, None),
         };
-        if !is_token(attribute) {
+        if !is_word(attribute) {
             return Err(Expected("the name of an attribute"));
         }
         Ok(Self { ssrc, attribute: attribute.to_owned(), value })
