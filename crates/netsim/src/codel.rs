@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The controller's state (RFC 8289 section 5.3).
+/// The controller's state (RFC 8289 §5.3).
 #[derive(Debug, Default)]
 pub(crate) struct Codel {
     first_above: Option<Instant>,
@@ -14,7 +14,8 @@ pub(crate) struct Codel {
 }
 
 impl Codel {
-    /// Whether the datagram that leaves at `leaves` after waiting for `sojourn` is to be dropped.
+    /// Returns whether the datagram that leaves at `leaves` after waiting for `sojourn` is to be
+    /// dropped.
     pub(crate) fn drops(
         &mut self,
         leaves: Instant,
@@ -44,7 +45,7 @@ impl Codel {
         true
     }
 
-    /// Whether the delay has been above the target for an interval.
+    /// Returns whether the delay has been above the target for an interval.
     fn stays_above(
         &mut self,
         leaves: Instant,

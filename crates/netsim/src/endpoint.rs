@@ -1,4 +1,4 @@
-//! What can be driven: anything with the five doors.
+//! The interface of a simulated host: the five doors.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -25,10 +25,11 @@ pub trait Endpoint {
         let _ = (now, addresses);
     }
 
-    /// What should go out? The payload is appended to `payload`, which is empty.
+    /// Returns the next packet or request to send. The payload is appended to `payload`, which is
+    /// empty.
     fn poll_transmit(&mut self, now: Instant, payload: &mut Vec<u8>) -> Option<Departure>;
 
-    /// When should [`handle_timeout`](Self::handle_timeout) be called?
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) should be called.
     fn poll_timeout(&self) -> Option<Instant>;
 }
 
@@ -59,7 +60,7 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
 }
 
-/// What a host wants to happen.
+/// An action that a host asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
     /// Send UDP datagrams.
@@ -99,7 +100,7 @@ pub enum Departure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
-/// What happens on a TCP connection.
+/// An event on a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamInput<'a> {
     /// The connection that the host asked for is there.
@@ -113,14 +114,14 @@ pub enum StreamInput<'a> {
     Accepted {
         /// The address to which it connected.
         local: SocketAddr,
-        /// Where it seems to come from.
+        /// The address from which it seems to come.
         remote: SocketAddr,
     },
     /// Bytes have arrived; how they are cut says nothing.
     Data(&'a [u8]),
-    /// So much is on its way that no more should be sent for now; what is sent goes all the same.
+    /// The send buffer is full: no more should be sent for now. More is accepted all the same.
     Clogged,
-    /// Most of it has arrived.
+    /// The send buffer has room again.
     Drained,
     /// The connection is gone.
     Closed,

@@ -1,4 +1,4 @@
-//! One direction of a link: delay, rate, queue and what goes wrong on it.
+//! One direction of a link: delay, rate, queue, loss and damage.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use crate::Random;
 use crate::codel::Codel;
 use crate::stream::ConnectionId;
 
-/// How a link treats the datagrams of one direction. The default is perfect and immediate.
+/// The properties of one direction of a link. The default is perfect and immediate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     /// Propagation delay.
@@ -16,14 +16,14 @@ pub struct Link {
     pub jitter: Duration,
     /// Bits per second; `None` for no limit.
     pub rate: Option<u64>,
-    /// What waits for the rate.
+    /// The queue before the rate limit.
     pub queue: Queue,
-    /// What gets lost beside the queue.
+    /// The loss apart from the queue's.
     pub loss: Loss,
     /// Probability that a datagram is held back by [`reorder_delay`](Self::reorder_delay), and
     /// overtaken.
     pub reorder: f64,
-    /// How long such a datagram is held back.
+    /// The time for which such a datagram is held back.
     pub reorder_delay: Duration,
     /// Probability that a datagram arrives twice.
     pub duplicate: f64,
@@ -57,7 +57,7 @@ impl Link {
     }
 }
 
-/// What happens to datagrams that wait for a link's rate.
+/// The handling of datagrams that wait for a link's rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Queue {
     /// First in, first out; what does not fit is dropped.
@@ -110,16 +110,16 @@ pub enum LinkDrop {
     Loss,
 }
 
-/// What a link does with one datagram.
+/// The treatment of one datagram by a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Passage {
     /// When it arrives.
     pub(crate) arrival: Option<Instant>,
     /// When a second copy arrives.
     pub(crate) duplicate: Option<Instant>,
-    /// Whether a bit of it is flipped.
+    /// True if a bit of it is flipped.
     pub(crate) corrupt: bool,
-    /// Whether it is marked "congestion experienced".
+    /// True if it is marked "congestion experienced".
     pub(crate) marked: bool,
     /// Why it does not arrive.
     pub(crate) drop: Option<LinkDrop>,
@@ -223,15 +223,15 @@ impl LinkState {
     }
 }
 
-/// What a lost segment of a simulated TCP connection costs instead: a retransmission timeout of 200
-/// ms (Linux's minimum), which doubles as long as the retransmission is lost, too.
+/// The delay that replaces the loss of a segment of a simulated TCP connection: a retransmission
+/// timeout of 200 ms (Linux's minimum), which doubles as long as the retransmission is lost, too.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 /// The longest such timeout.
 const LONGEST_WAIT: Duration = Duration::from_millis(3200);
 
 /// Retransmissions, at most: then the segment is lost, and its connection with it. Linux tries
-/// fifteen times; nobody wants to simulate that.
+/// fifteen times, which is too long to simulate.
 const RETRANSMISSIONS: u32 = 8;
 
 #[cfg(test)]
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_and_queue_decide_about_the_eleventh_datagram() {
+    fn full_queue_drops_the_eleventh_datagram() {
         let link = Link {
             rate: Some(8_000_000),
             queue: Queue::DropTail { bytes: 10_000 },
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_comes_as_often_as_asked_and_in_bursts_where_asked() {
+    fn loss_has_the_configured_rate_and_burst_length() {
         let now = start();
         let lost = |loss: Loss| {
             let (mut state, mut random) = (LinkState::default(), Random::new(5));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_queue_meets_codel_and_ecn_is_marked_instead() {
+    fn codel_drops_from_a_standing_queue_or_marks_ecn() {
         let link = Link {
             rate: Some(8_000_000),
             queue: Queue::CoDel {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn too_large_is_a_black_hole() {
+    fn datagrams_over_the_mtu_vanish() {
         let link = Link { mtu: 1280, ..Link::default() };
         let (mut state, mut random) = (LinkState::default(), Random::new(1));
         assert_eq!(state.enter(&link, start(), 1281, false, None, &mut random).drop, Some(LinkDrop::Mtu));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::Random;
 
-/// On what a mapping or a filter depends (RFC 4787 sections 4.1 and 5); in order, the more the
-/// greater.
+/// The part of the remote address on which a mapping or a filter depends (RFC 4787 §4.1, §5); in
+/// order, the more the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependence {
     /// On nothing of the other end.
@@ -18,7 +18,7 @@ pub enum Dependence {
     AddressAndPortDependent,
 }
 
-/// How outer ports are chosen (RFC 4787 section 4.2).
+/// The choice of outer ports (RFC 4787 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortAssignment {
     /// The inner port if it is free, else the next free one.
@@ -32,18 +32,18 @@ pub enum PortAssignment {
 /// A kind of NAT.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nat {
-    /// When a new mapping is made.
+    /// The part of the remote address for which a new mapping is made.
     pub mapping: Dependence,
-    /// Who may send to a mapping.
+    /// The senders whose datagrams pass to a mapping.
     pub filtering: Dependence,
-    /// Which port a mapping gets.
+    /// The choice of a mapping's port.
     pub ports: PortAssignment,
-    /// Whether inner hosts reach each other at their outer addresses (RFC 4787 section 6).
+    /// True if inner hosts reach each other at their outer addresses (RFC 4787 §6).
     pub hairpin: bool,
-    /// After what silence a UDP mapping ends. RFC 4787 wants at least 2 minutes; many routers have
-    /// 30 s.
+    /// The silence after which a UDP mapping ends. RFC 4787 wants at least 2 minutes; many routers
+    /// have 30 s.
     pub timeout: Duration,
-    /// Whether inbound datagrams keep a mapping alive, too.
+    /// True if inbound datagrams keep a mapping alive, too.
     pub inbound_refresh: bool,
 }
 
@@ -172,7 +172,7 @@ impl NatState {
         self.ports.clear();
     }
 
-    /// How many mappings there are.
+    /// The number of mappings.
     pub(crate) fn len(&self) -> usize {
         self.mappings.len()
     }
@@ -206,7 +206,7 @@ impl NatState {
     }
 }
 
-/// How long a TCP mapping lives (RFC 5382 REQ-5).
+/// The time after which an idle TCP mapping ends (RFC 5382 REQ-5).
 const TCP_TIMEOUT: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
 
 fn expired(nat: &Nat, protocol: Protocol, used: Instant, now: Instant) -> bool {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn mapping_and_filtering_are_as_the_kind_says() {
+    fn mapping_and_filtering_follow_the_kind() {
         let now = crate::clock::start();
         // (kind, same port to another address, datagrams let in from: same, same address, other
         // address)
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn all_nine_kinds_depend_on_what_they_say() {
+    fn all_nine_kinds_follow_their_mapping_and_filtering() {
         use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
         let now = crate::clock::start();
         let others = ["203.0.113.1:1001", "203.0.113.2:1000"];
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_given_as_the_kind_says() {
+    fn ports_follow_the_configured_assignment() {
         let now = crate::clock::start();
         let remotes = ["203.0.113.1:1", "203.0.113.2:1", "203.0.113.3:1"];
         let ports_of = |ports| {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_keeps_a_mapping_only_where_it_is_said_to() {
+    fn inbound_traffic_refreshes_a_mapping_only_if_configured() {
         let now = crate::clock::start();
         for inbound_refresh in [false, true] {
             let nat = Nat { inbound_refresh, ..Nat::CONE };
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn tcp_is_remembered_for_hours() {
+    fn tcp_mappings_last_for_hours() {
         let (nat, now) = (Nat::PORT, crate::clock::start());
         let mut state = NatState::default();
         let outer = OUTER.parse().expect("an address");

@@ -12,7 +12,7 @@ use crate::stream::{Connection, ConnectionId, Segment};
 use crate::topology::{
     Attachment, HostId, Interface, InterfaceId, Router, RouterId, RouterState, Zone, ZoneId,
 };
-use crate::trace::{Drop, Trace, What};
+use crate::trace::{Drop, Entry, Trace};
 use crate::{Random, clock};
 
 mod routing;
@@ -37,7 +37,7 @@ pub struct Network<E> {
     trace: Trace,
 }
 
-/// What has gone through the network.
+/// Counters of the packets of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// UDP datagrams that hosts sent.
@@ -188,7 +188,7 @@ impl<E: Endpoint> Network<E> {
         &mut self.random
     }
 
-    /// What has gone through the network.
+    /// Returns the counters of the packets.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -198,7 +198,7 @@ impl<E: Endpoint> Network<E> {
         self.trace.keep(lines);
     }
 
-    /// What is remembered, a line each.
+    /// Returns the log, a line for each event.
     pub fn trace(&self) -> String {
         self.trace.show(self.start)
     }
@@ -245,7 +245,7 @@ impl<E: Endpoint> Network<E> {
         self.routers[router.0].flows.clear();
     }
 
-    /// How many mappings a router's NAT holds.
+    /// Returns the number of mappings that a router's NAT holds.
     pub fn mappings(&self, router: RouterId) -> usize {
         self.routers[router.0].nat.len()
     }
@@ -277,7 +277,7 @@ impl<E: Endpoint> Network<E> {
     pub fn set_up(&mut self, interface: InterfaceId, up: bool) {
         let host = self.interfaces[interface.0].host;
         self.interfaces[interface.0].up = up;
-        self.trace.add(self.now, What::Change { host: host.0 });
+        self.trace.add(self.now, Entry::Change { host: host.0 });
         let addresses = self.addresses(host);
         let now = self.now;
         self.hosts[host.0].endpoint.handle_network_change(now, &addresses);
@@ -410,7 +410,7 @@ impl<E: Endpoint> Network<E> {
         }
         let mut calls = 0;
         while self.hosts[host.0].endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.trace.add(self.now, What::Timeout { host: host.0 });
+            self.trace.add(self.now, Entry::Timeout { host: host.0 });
             self.stats.timeouts += 1;
             self.hosts[host.0].endpoint.handle_timeout(self.now);
             self.drain(host);
@@ -430,7 +430,7 @@ impl<E: Endpoint> Network<E> {
         self.stats.sent_bytes += payload.len() as u64;
         let (from, to) = path;
         let first = payload.first().copied().unwrap_or(0);
-        self.trace.add(self.now, What::Sent { from, to, length: payload.len(), first });
+        self.trace.add(self.now, Entry::Sent { from, to, length: payload.len(), first });
         let packet = Packet { source: from, destination: to, ecn, body: Body::Udp(payload), hops: 0 };
         self.emit(host, packet);
     }
@@ -487,7 +487,7 @@ impl<E: Endpoint> Network<E> {
             Body::Udp(payload) => {
                 self.stats.delivered += 1;
                 let (from, to) = (packet.source, packet.destination);
-                self.trace.add(self.now, What::Delivered { from, to, length: payload.len() });
+                self.trace.add(self.now, Entry::Delivered { from, to, length: payload.len() });
                 let datagram = Datagram { local: to, remote: from, ecn: packet.ecn, payload: &payload };
                 self.hosts[host.0].endpoint.handle_datagram(self.now, datagram);
                 self.recycle(payload);
@@ -501,7 +501,7 @@ impl<E: Endpoint> Network<E> {
 
     fn drop(&mut self, packet: Packet, why: Drop) {
         let (from, to) = (packet.source, packet.destination);
-        self.trace.add(self.now, What::Dropped { from, to, why });
+        self.trace.add(self.now, Entry::Dropped { from, to, why });
         *self.stats.dropped.entry(name(why)).or_default() += 1;
         match packet.body {
             Body::Udp(payload) => self.recycle(payload),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::endpoint::StreamId;
 use crate::topology::HostId;
 
-/// What a segment says.
+/// The content of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
     Open,
@@ -80,7 +80,7 @@ pub(crate) struct Connection {
     /// The other host has opened one at the same time, and that is the connection now
     /// (RFC 9293 §3.5).
     pub(crate) superseded: bool,
-    /// How often the first segment was sent.
+    /// The number of times that the first segment was sent.
     pub(crate) tries: u32,
 }
 
@@ -94,7 +94,7 @@ impl Connection {
         self.acceptor.as_mut().filter(|end| is(end))
     }
 
-    /// Whether one of its ends is at this host and has these addresses.
+    /// Returns whether one of its ends is at this host and has these addresses.
     pub(crate) fn occupies(&self, host: HostId, (local, remote): (SocketAddr, SocketAddr)) -> bool {
         let ends = [Some(&self.opener), self.acceptor.as_ref()];
         let is = |end: &&End| end.open && end.host == host && end.local == local && end.remote == remote;

@@ -102,7 +102,8 @@ fn send(network: &mut Network<Peer>, host: HostId, local: &str, remote: SocketAd
     network.run_for(Duration::from_millis(100));
 }
 
-/// Whether two peers that learn their outer addresses from a server and send at once meet directly.
+/// Returns whether two peers that learn their outer addresses from a server and send at once meet
+/// directly.
 fn meet(first: Nat, second: Nat) -> bool {
     let routers = (behind("198.51.100.1", first), behind("198.51.100.2", second));
     let (mut network, [alice, bob, server]) = two_homes(routers.0, routers.1, 1);
@@ -114,7 +115,7 @@ fn meet(first: Nat, second: Nat) -> bool {
     for _ in 0..3 {
         send(&mut network, alice, ALICE, outer[1]);
         send(&mut network, bob, BOB, outer[0]);
-        // Whoever heard the other from a new address answers there, as ICE does.
+        // A host that hears the other from a new address answers there, as ICE does.
         for (host, local) in [(alice, ALICE), (bob, BOB)] {
             if let Some((seen, _)) = network.host(host).heard.last().cloned() {
                 send(&mut network, host, local, seen);
@@ -125,7 +126,7 @@ fn meet(first: Nat, second: Nat) -> bool {
 }
 
 #[test]
-fn the_truth_table_of_hole_punching_comes_out() {
+fn hole_punching_follows_the_truth_table() {
     let kinds = [Nat::CONE, Nat::ADDRESS, Nat::PORT, Nat::SYMMETRIC];
     for (row, first) in kinds.iter().enumerate() {
         for (column, second) in kinds.iter().enumerate() {
@@ -215,7 +216,7 @@ fn two_connections_that_cross_are_one() {
     }
 }
 
-/// What is lost on the way of a connection comes late, and what never comes ends it.
+/// Lost segments of a connection arrive late; a partition ends the connection.
 #[test]
 fn a_connection_outlives_losses_but_no_partition() {
     let (mut network, [alice, _, server]) =
@@ -245,7 +246,7 @@ fn a_connection_outlives_losses_but_no_partition() {
 }
 
 #[test]
-fn same_seed_same_story() {
+fn one_seed_gives_one_run() {
     let run = |seed| {
         let (mut network, [alice, _, _]) =
             two_homes(behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::PORT), seed);
@@ -264,7 +265,7 @@ fn same_seed_same_story() {
 }
 
 #[test]
-fn timers_come_when_they_are_due_and_time_jumps() {
+fn timers_fire_when_due_and_time_jumps() {
     let mut network = Network::new(1);
     let host = network.add_host(Peer::default());
     network.with(host, |peer, now| peer.wake = Some(now + Duration::from_secs(3600)));
@@ -276,7 +277,7 @@ fn timers_come_when_they_are_due_and_time_jumps() {
 
 #[test]
 #[should_panic(expected = "keeps asking for a timeout that is past")]
-fn a_timer_storm_is_found() {
+fn a_timer_storm_panics() {
     struct Restless(Instant);
     impl Endpoint for Restless {
         fn handle_datagram(&mut self, _now: Instant, _datagram: Datagram<'_>) {}
@@ -324,7 +325,7 @@ fn hairpin_and_double_nat() {
 }
 
 #[test]
-fn ipv6_goes_through_unchanged_and_a_stateful_firewall_guards_it() {
+fn ipv6_passes_unchanged_and_a_stateful_firewall_filters_it() {
     let mut network: Network<Peer> = Network::new(1);
     let internet = network.add_zone();
     let home = network.add_zone();
@@ -381,14 +382,14 @@ fn a_host_sends_by_the_interface_that_has_the_address() {
         let answered =
             network.run_while_not(Duration::from_secs(1), |network| network.host(alice).heard.len() > before);
         let took = answered.then(|| network.elapsed() - start);
-        // Nobody routes between the two networks.
+        // There is no route between the two networks.
         let expected = (round_trip > 0).then(|| Duration::from_millis(round_trip));
         assert_eq!(took, expected, "{local} to {remote}");
     }
 }
 
 #[test]
-fn what_a_link_does_happens_on_it_and_in_its_direction_only() {
+fn a_link_affects_only_its_own_direction() {
     let story = |out: Link, into: Link| {
         let (mut network, [alice, _, server]) =
             two_homes(behind("198.51.100.1", Nat::CONE), behind("198.51.100.2", Nat::CONE), 3);
@@ -439,7 +440,7 @@ fn a_router_has_a_link_of_its_own() {
 }
 
 #[test]
-fn a_stateful_firewall_forgets() {
+fn a_stateful_firewall_closes_after_silence() {
     let mut network: Network<Peer> = Network::new(1);
     let (internet, home) = (network.add_zone(), network.add_zone());
     let router =

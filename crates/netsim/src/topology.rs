@@ -1,4 +1,4 @@
-//! What a network is made of: zones, routers between them, and the interfaces of hosts.
+//! The parts of a network: zones, routers between them, and the interfaces of hosts.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,22 +29,22 @@ pub struct Router {
     /// Its addresses in the outer zone, one of each family that it serves. Without
     /// [`nat`](Self::nat): none are needed.
     pub outer: Vec<IpAddr>,
-    /// How it translates addresses; `None` hands them through unchanged, as IPv6 routers do.
+    /// Its address translation; `None` passes addresses unchanged, as IPv6 routers do.
     pub nat: Option<Nat>,
-    /// What it lets pass.
+    /// The packets that it lets pass.
     pub firewall: Firewall,
     /// Its link to the outer zone, both ways.
     pub link: Link,
 }
 
-/// What a router lets pass from inside, beside what its address translation does.
+/// The packets that a router lets pass from inside, apart from its address translation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Firewall {
-    /// Whether UDP passes.
+    /// True if UDP passes.
     pub udp: bool,
     /// The remote TCP ports that pass; `None` for all.
     pub tcp_ports: Option<Vec<u16>>,
-    /// Whether packets from outside pass only where a packet to their sender (address and port) has
+    /// True if packets from outside pass only where a packet to their sender (address and port) has
     /// gone out within two minutes.
     pub stateful: bool,
 }
@@ -66,7 +66,7 @@ impl Firewall {
         Self { udp: false, stateful: true, ..Self::default() }
     }
 
-    /// What a home router does for IPv6.
+    /// The firewall of a home router for IPv6.
     pub fn stateful() -> Self {
         Self { stateful: true, ..Self::default() }
     }
@@ -75,7 +75,7 @@ impl Firewall {
 #[derive(Debug, Default)]
 pub(crate) struct Zone {
     pub(crate) attached: BTreeMap<IpAddr, Attachment>,
-    /// The way out.
+    /// The route to all other addresses.
     pub(crate) gateway: Option<RouterId>,
     /// Inner networks behind routers that do not translate.
     pub(crate) routes: Vec<(IpAddr, u8, RouterId)>,
@@ -110,13 +110,13 @@ pub(crate) struct RouterState {
     pub(crate) inner: ZoneId,
     pub(crate) outer_zone: ZoneId,
     pub(crate) nat: NatState,
-    /// For a stateful firewall: which remote was sent to from which inner address, and when.
+    /// For a stateful firewall: when each inner address last sent to each remote address.
     pub(crate) flows: BTreeMap<(std::net::SocketAddr, std::net::SocketAddr), std::time::Instant>,
     pub(crate) out: LinkState,
     pub(crate) into: LinkState,
 }
 
-/// Whether the address is in the network of this prefix length.
+/// Returns whether the address is in the network of this prefix length.
 pub(crate) fn within(address: IpAddr, network: IpAddr, length: u8) -> bool {
     let (address, network, width) = match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {

@@ -1,4 +1,4 @@
-//! What happened, for a person who wants to know why a seed failed.
+//! The log of a simulation, which shows why a seed failed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::link::LinkDrop;
 
-/// Why a packet did not arrive.
+/// The reason for which a packet did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Drop {
@@ -15,7 +15,7 @@ pub enum Drop {
     Link(LinkDrop),
     /// The sending address is not one of the host's, or its interface is down.
     NoSource,
-    /// Nobody has that address, and there is no way out.
+    /// No interface has that address, and there is no route out of the zone.
     NoRoute,
     /// The receiving interface is down.
     InterfaceDown,
@@ -23,13 +23,13 @@ pub enum Drop {
     Firewall,
     /// A NAT has no mapping for it, or filters it.
     Nat,
-    /// It came back to a NAT that has no hairpin.
+    /// It returned to a NAT without hairpinning.
     Hairpin,
-    /// It went around in circles.
+    /// It was forwarded too often: a routing loop.
     Loop,
 }
 
-/// The last things that happened, oldest first.
+/// The last events, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     lines: VecDeque<Line>,
@@ -39,11 +39,11 @@ pub(crate) struct Trace {
 #[derive(Clone, Copy, Debug)]
 struct Line {
     at: Instant,
-    what: What,
+    entry: Entry,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum What {
+pub(crate) enum Entry {
     Sent { from: SocketAddr, to: SocketAddr, length: usize, first: u8 },
     Delivered { from: SocketAddr, to: SocketAddr, length: usize },
     Dropped { from: SocketAddr, to: SocketAddr, why: Drop },
@@ -56,27 +56,27 @@ impl Trace {
         self.limit = limit;
     }
 
-    pub(crate) fn add(&mut self, at: Instant, what: What) {
+    pub(crate) fn add(&mut self, at: Instant, entry: Entry) {
         if self.limit == 0 {
             return;
         }
         if self.lines.len() == self.limit {
             self.lines.pop_front();
         }
-        self.lines.push_back(Line { at, what });
+        self.lines.push_back(Line { at, entry });
     }
 
     pub(crate) fn show(&self, start: Instant) -> String {
         let lines: Vec<String> = self
             .lines
             .iter()
-            .map(|line| format!("{:>12.6} {}", (line.at - start).as_secs_f64(), line.what))
+            .map(|line| format!("{:>12.6} {}", (line.at - start).as_secs_f64(), line.entry))
             .collect();
         lines.join("\n")
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sent { from, to, length, first } => {

@@ -29,13 +29,14 @@ impl Host {
         }
     }
 
-    /// Whether this is a name to be resolved by multicast DNS (RFC 6762 §3): one that ends in
-    /// `.local`.
+    /// Returns whether this is a name to be resolved by multicast DNS (RFC 6762 §3): one that ends
+    /// in `.local`.
     pub fn is_mdns(&self) -> bool {
         self.has_top_label(".local")
     }
 
-    /// Whether this is a name that never resolves (RFC 6761 §6.4): one that ends in `.invalid`.
+    /// Returns whether this is a name that never resolves (RFC 6761 §6.4): one that ends in
+    /// `.invalid`.
     pub fn is_invalid(&self) -> bool {
         self.has_top_label(".invalid")
     }
@@ -133,7 +134,7 @@ impl NetworkAddress {
         }
     }
 
-    /// Whether it is of version 4 or 6.
+    /// The address type, version 4 or 6.
     pub fn address_type(&self) -> AddressType {
         self.address_type
     }

@@ -44,7 +44,7 @@ pub struct Candidate {
     pub foundation: String,
     /// 1 for RTP and for data, 2 for RTCP that is not multiplexed; at most 256.
     pub component: u16,
-    /// How the peer reaches the address.
+    /// The transport protocol of the address.
     pub transport: CandidateTransport,
     /// The candidate's priority (RFC 8445 §5.1.2).
     pub priority: u32,
@@ -52,19 +52,19 @@ pub struct Candidate {
     pub host: Host,
     /// The port; 9 (discard) for an active TCP candidate.
     pub port: u16,
-    /// Where the address comes from.
+    /// The source of the address.
     pub kind: CandidateType,
     /// The base of a reflexive candidate, or the mapped address of a relayed one; for diagnosis
     /// only.
     pub related: Option<RelatedAddress>,
-    /// Everything after that, in order: names and values, `tcptype`, `generation` and `ufrag` among
+    /// The names and values after that, in order: `tcptype`, `generation` and `ufrag` among
     /// them.
     pub extensions: Vec<(String, String)>,
 }
 
 impl Candidate {
-    /// The TCP type (RFC 6544 §4.5), the W3C's `tcpType`. A TCP candidate without one is passive, as
-    /// libwebrtc reads it.
+    /// The TCP type (RFC 6544 §4.5), the W3C's `tcpType`. A TCP candidate without one is passive,
+    /// as libwebrtc reads it.
     pub fn tcp_type(&self) -> Option<TcpType> {
         match self.extension("tcptype") {
             Some(word) => word.parse().ok(),
@@ -119,8 +119,8 @@ impl Candidate {
         }
     }
 
-    /// Whether this is a candidate that an ICE agent can use: of a transport and a type that this
-    /// crate knows. Others are well written and are to be ignored (RFC 8839 §5.1).
+    /// Returns whether this is a candidate that an ICE agent can use: of a transport and a type
+    /// that this crate knows. Others are well written and are to be ignored (RFC 8839 §5.1).
     pub fn is_known(&self) -> bool {
         !matches!(self.transport, CandidateTransport::Other(_))
             && !matches!(self.kind, CandidateType::Other(_))
@@ -169,9 +169,9 @@ impl Candidate {
     /// Reads pairs of name and value. The related address comes first by the grammar, but is taken
     /// wherever it stands.
     ///
-    /// Nothing depends on these pairs, so nothing in them makes the candidate unusable (libwebrtc and
-    /// Firefox's ICE stack are as lenient): a name without a value at the end is ignored, and a related
-    /// address that cannot be read is kept as an extension.
+    /// Nothing depends on these pairs, so nothing in them makes the candidate unusable (libwebrtc
+    /// and Firefox's ICE stack are as lenient): a name without a value at the end is ignored, and a
+    /// related address that cannot be read is kept as an extension.
     fn parse_extensions(&mut self, mut words: Words<'_>) {
         let mut address: Option<Host> = None;
         let mut port: Option<u16> = None;
@@ -185,12 +185,12 @@ impl Candidate {
                 self.extensions.push((name.to_owned(), value.to_owned()));
             }
         }
-        // A port without an address says nothing. Some stacks write an address without a port, which is
-        // hidden then.
+        // A port without an address says nothing. Some stacks write an address without a port,
+        // which is hidden then.
         self.related = address.map(|host| RelatedAddress { host, port: port.unwrap_or(0) });
     }
 
-    /// Whether the text that this value prints is read as this value.
+    /// Returns whether the text that this value prints is read as this value.
     pub fn is_printable(&self) -> bool {
         let words_are_words = is_word(&self.foundation)
             && self.extensions.iter().all(|(name, value)| is_word(name) && is_word(value));
@@ -283,7 +283,7 @@ open_words! {
 }
 
 open_words! {
-    /// Where a candidate comes from (RFC 8445 §5.1.1), the W3C's `type`.
+    /// The source of a candidate's address (RFC 8445 §5.1.1), the W3C's `type`.
     CandidateType {
         /// An address of the host itself.
         Host = "host",
@@ -297,7 +297,7 @@ open_words! {
 }
 
 closed_words! {
-    /// Who opens the connection of a TCP candidate (RFC 6544 §4.5), the W3C's `tcpType`.
+    /// The side that opens the connection of a TCP candidate (RFC 6544 §4.5), the W3C's `tcpType`.
     TcpType, "active, passive or so" {
         /// This side connects.
         Active = "active",
@@ -316,7 +316,7 @@ mod tests {
                            ufrag EsAw network-id 3 network-cost 10";
 
     #[test]
-    fn reads_all_that_the_w3c_wants_to_know() {
+    fn reads_all_attributes_of_the_w3c_interface() {
         let candidate: Candidate = RELAYED.parse().unwrap();
         assert_eq!(candidate.foundation, "842163049");
         assert_eq!(candidate.component_name(), Some("rtp"));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_every_form_in_which_it_is_handed_around() {
+    fn reads_every_form_of_the_string() {
         let plain: Candidate = RELAYED.parse().unwrap();
         for form in [
             format!("candidate:{RELAYED}"),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_it_does_not_know() {
+    fn keeps_unknown_transports_types_and_extensions() {
         let text = "candidate:a/+_ 2 sctp 1 x.invalid 0 typ magic raddr :: rport 0 x y x z";
         let candidate: Candidate = text.parse().unwrap();
         assert_eq!(candidate.transport, CandidateTransport::Other("sctp".to_owned()));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_say_what_is_expected() {
         for (text, what) in [
             ("", "a foundation"),
             ("candidate:", "a foundation"),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_would_print_as_another_is_found_out() {
+    fn values_that_read_back_differently_are_unprintable() {
         let good: Candidate = RELAYED.parse().unwrap();
         for bad in [
             Candidate { foundation: String::new(), ..good.clone() },

@@ -4,7 +4,8 @@ use crate::attributes::{CodecTarget, Fmtp, RtcpFb, RtpMap};
 use crate::error::Error;
 use crate::media::MediaSection;
 
-/// How many kinds of feedback are kept for one codec; more are passed over. Browsers write five.
+/// The number of kinds of feedback that are kept for one codec; more are ignored. Browsers write
+/// five.
 const MOST_FEEDBACK: usize = 32;
 
 /// A payload type of a media section, with everything that its lines say about it.
@@ -30,7 +31,7 @@ impl Codec {
         self.parameters.as_ref().and_then(|parameters| parameters.get(name))
     }
 
-    /// Whether this kind of feedback is among its.
+    /// Returns whether the codec has this kind of feedback.
     pub fn has_feedback(&self, kind: &str, parameter: Option<&str>) -> bool {
         self.feedback.iter().any(|feedback| feedback.is(kind, parameter))
     }
@@ -51,7 +52,8 @@ impl MediaSection {
     /// the `m=` line mean nothing.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if one of the lines `rtpmap`, `fmtp` or `rtcp-fb` does not follow its grammar.
+    /// [`Error::Malformed`] if one of the lines `rtpmap`, `fmtp` or `rtcp-fb` does not follow its
+    /// grammar.
     pub fn codecs(&self) -> Result<Vec<Codec>, Error> {
         let mut maps: [Option<RtpMap>; 128] = [const { None }; 128];
         for map in self.lines.all::<RtpMap>() {

@@ -1,11 +1,12 @@
-//! What can be wrong with a session description.
+//! The errors of reading and writing session descriptions.
 
 use std::fmt;
 
 /// The longest piece of foreign text that an error repeats, in bytes; the rest is cut off.
 const LONGEST_QUOTE: usize = 80;
 
-/// Why a description was refused, with the line (counted from 1) where that is known.
+/// The reason for which a description was refused, with the line (counted from 1) where that is
+/// known.
 ///
 /// A line number of 0 means that the line was made by the program and never stood in a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum Error {
     /// A line is longer than [`Limits::line_bytes`](crate::Limits::line_bytes).
     #[error("line {line}: {found} bytes; at most {limit} are taken in one line")]
     LineTooLong {
-        /// Where.
+        /// The number of the line.
         line: u32,
         /// The length of the line in bytes, without its end.
         found: usize,
@@ -38,7 +39,7 @@ pub enum Error {
     /// There are more media sections than [`Limits::media`](crate::Limits::media).
     #[error("line {line}: more than {limit} media sections")]
     TooManyMedia {
-        /// Where the one too many begins.
+        /// The number of the line at which the one too many begins.
         line: u32,
         /// The limit that is exceeded.
         limit: usize,
@@ -46,7 +47,7 @@ pub enum Error {
     /// A line is not of the form `<letter>=<value>` (RFC 8866 §5).
     #[error("line {line}: expected <letter>=<value>, found {found:?}")]
     NotALine {
-        /// Where.
+        /// The number of the line.
         line: u32,
         /// The beginning of the line.
         found: String,
@@ -54,7 +55,7 @@ pub enum Error {
     /// A byte that no line may hold: NUL, or a carriage return that does not end the line.
     #[error("line {line}: the character {character:?} is not allowed in a description")]
     ForbiddenCharacter {
-        /// Where.
+        /// The number of the line.
         line: u32,
         /// The character.
         character: char,
@@ -62,11 +63,11 @@ pub enum Error {
     /// A line stands where its kind may not, or a second time.
     #[error("line {line}: {kind}= {reason}")]
     Misplaced {
-        /// Where.
+        /// The number of the line.
         line: u32,
         /// The letter of the line.
         kind: char,
-        /// What the rule is.
+        /// The rule that it breaks.
         reason: &'static str,
     },
     /// A line without which there is no description is not there.
@@ -78,11 +79,11 @@ pub enum Error {
     /// A line or attribute that is known is not written as its grammar says.
     #[error("line {line}: {field}: expected {expected}, found {found:?}")]
     Malformed {
-        /// Where.
+        /// The number of the line.
         line: u32,
         /// `a=` and the attribute's name, or the letter of the line.
         field: String,
-        /// What the grammar asks for.
+        /// The text that the grammar asks for.
         expected: &'static str,
         /// The beginning of the value.
         found: String,
@@ -95,12 +96,12 @@ pub enum Error {
         field: String,
         /// The beginning of what would have been written.
         printed: String,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
 }
 
-/// What a grammar asks for at the place where a value departs from it.
+/// The text that a grammar asks for at the place where a value departs from it.
 ///
 /// [`Field::parse`](crate::Field::parse) answers it; the collection that holds the line makes an
 /// [`Error::Malformed`] of it.

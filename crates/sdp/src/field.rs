@@ -39,13 +39,13 @@ pub trait Field: Sized + PartialEq {
     /// empty if [`KIND`](Self::KIND) is not `a`.
     const NAMES: &'static [&'static str];
 
-    /// Whether the attribute is written without a colon and a value.
+    /// True if the attribute is written without a colon and a value.
     const FLAG: bool = false;
 
     /// Reads a value. White space around it is gone already; `None` if the attribute has no colon.
     ///
     /// # Errors
-    /// What the grammar asks for, if the value does not follow it.
+    /// [`Expected`] says what the grammar asks for, if the value does not follow it.
     fn parse(name: &str, value: Option<&str>) -> Result<Self, Expected>;
 
     /// The name under which this value is written.

@@ -28,9 +28,9 @@
 //! There are two levels. [`SessionDescription`] and [`MediaSection`] hold [`Lines`]: every line,
 //! known or not, in its order, so that nothing is lost. The types of [`attributes`] are read from
 //! lines and written to them; parsing a description does not read its attributes, so that a broken
-//! one that nobody asks for breaks nothing, and one that is asked for says in which line it stands.
+//! one that is not asked for breaks nothing, and one that is asked for is an error with its line.
 //!
-//! What comes in is bounded by [`Limits`] and never panics. What goes out can always be parsed
+//! Input is bounded by [`Limits`] and never panics. Output can always be parsed
 //! again, to an equal value: a name with a line end in it is refused where it is set, so that no
 //! text of a user's can become a line of the description.
 

@@ -16,7 +16,8 @@ use crate::error::{Error, quote};
 #[derive(Clone)]
 pub struct Line {
     text: Box<str>,
-    /// The index in bytes at which the attribute's name ends; the length of the text if there is none.
+    /// The index in bytes at which the attribute's name ends; the length of the text if there is
+    /// none.
     name_end: u32,
     number: u32,
     kind: u8,
@@ -26,8 +27,8 @@ impl Line {
     /// A line of any letter that is not `v`, `o`, `s` or `m`.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the letter is another character or one of those four, or if the value holds
-    /// NUL, CR or LF.
+    /// [`Error::Unprintable`] if the letter is another character or one of those four, or if the
+    /// value holds NUL, CR or LF.
     pub fn new(kind: char, value: impl Into<String>) -> Result<Self, Error> {
         let value = value.into();
         let refuse =
@@ -47,8 +48,8 @@ impl Line {
     /// The line `a=<name>` or `a=<name>:<value>`.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the name is empty or holds white space or a colon, or if either holds NUL,
-    /// CR or LF.
+    /// [`Error::Unprintable`] if the name is empty or holds white space or a colon, or if either
+    /// holds NUL, CR or LF.
     pub fn attribute(name: &str, value: Option<&str>) -> Result<Self, Error> {
         if name.is_empty() || name.contains(|c: char| c == ':' || c.is_ascii_whitespace()) {
             return Err(Error::Unprintable {
@@ -66,8 +67,8 @@ impl Line {
     /// A line whose letter and value are known to be allowed.
     pub(crate) fn from_checked(kind: u8, value: &str, number: u32) -> Self {
         let name_end = if kind == b'a' { end_of_name(value) } else { value.len() };
-        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds no
-        // attribute.
+        // Texts are bounded far below 4 GiB; a name that could not be indexed is cut, which finds
+        // no attribute.
         Self { text: value.into(), name_end: u32::try_from(name_end).unwrap_or(0), number, kind }
     }
 
@@ -87,15 +88,17 @@ impl Line {
         self.number
     }
 
-    /// The name of the attribute, without white space around it; `None` if this is not an `a=` line.
+    /// The name of the attribute, without white space around it; `None` if this is not an `a=`
+    /// line.
     pub fn attribute_name(&self) -> Option<&str> {
         (self.kind == b'a').then(|| self.text[..self.name_end as usize].trim_ascii())
     }
 
-    /// The value of the attribute: the text after the colon, as it was; `None` if there is no value or
-    /// this is not an `a=` line.
+    /// The value of the attribute: the text after the colon, as it was; `None` if there is no value
+    /// or this is not an `a=` line.
     ///
-    /// Some stacks write white space instead of the colon (`a=sctp-port 5000`), which browsers take.
+    /// Some stacks write white space instead of the colon (`a=sctp-port 5000`), which browsers
+    /// take.
     pub fn attribute_value(&self) -> Option<&str> {
         if self.kind != b'a' {
             return None;
@@ -108,7 +111,7 @@ impl Line {
         }
     }
 
-    /// How an error names this line.
+    /// The name of this line in an error.
     pub(crate) fn field_name(&self) -> String {
         match self.attribute_name() {
             Some(name) => format!("a={}", quote(name)),
@@ -145,7 +148,8 @@ impl Hash for Line {
     }
 }
 
-/// The index at which the name of an attribute ends: at the colon, or at the white space before the value.
+/// The index at which the name of an attribute ends: at the colon, or at the white space before the
+/// value.
 fn end_of_name(text: &str) -> usize {
     let start = text.len() - text.trim_ascii_start().len();
     let end = text[start..].find(|c: char| c == ':' || c.is_ascii_whitespace());

@@ -51,7 +51,7 @@ impl Lines {
         self.0.iter().filter_map(read)
     }
 
-    /// Whether there is a line of that kind, well written or not.
+    /// Returns whether there is a line of that kind, well written or not.
     pub fn has<T: Field>(&self) -> bool {
         self.0.iter().any(|line| matching_name::<T>(line).is_some())
     }
@@ -60,7 +60,8 @@ impl Lines {
     /// does.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the value would not come back from its own print; nothing is changed then.
+    /// [`Error::Unprintable`] if the value would not come back from its own print; nothing is
+    /// changed then.
     pub fn set<T: Field>(&mut self, value: &T) -> Result<(), Error> {
         self.replace(std::slice::from_ref(value))
     }
@@ -70,7 +71,8 @@ impl Lines {
     /// Attributes go to the end of the section, other lines to where RFC 8866 §5 wants them.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if the value would not come back from its own print; nothing is changed then.
+    /// [`Error::Unprintable`] if the value would not come back from its own print; nothing is
+    /// changed then.
     pub fn add<T: Field>(&mut self, value: &T) -> Result<(), Error> {
         self.push(print(value)?);
         Ok(())
@@ -80,7 +82,8 @@ impl Lines {
     /// [`add`](Self::add) does.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if one of them would not come back from its own print; nothing is changed then.
+    /// [`Error::Unprintable`] if one of them would not come back from its own print; nothing is
+    /// changed then.
     pub fn replace<T: Field>(&mut self, values: &[T]) -> Result<(), Error> {
         let new = values.iter().map(print).collect::<Result<Vec<_>, _>>()?;
         let first = self.0.iter().position(|line| matching_name::<T>(line).is_some());
@@ -135,17 +138,17 @@ impl Lines {
         self.0.iter().filter(is_it).map(Line::attribute_value)
     }
 
-    /// Whether there is an attribute of that name.
+    /// Returns whether there is an attribute of that name.
     pub fn has_attribute(&self, name: &str) -> bool {
         self.attributes(name).next().is_some()
     }
 
-    /// How many lines there are.
+    /// The number of lines.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -39,7 +39,8 @@ impl MediaSection {
     /// Gives the section another `m=` line.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if it would not come back from its own print; nothing is changed then.
+    /// [`Error::Unprintable`] if it would not come back from its own print; nothing is changed
+    /// then.
     pub fn set_head(&mut self, head: MediaLine) -> Result<(), Error> {
         head.check()?;
         self.head = head;
@@ -57,8 +58,8 @@ impl MediaSection {
         self.lines.attributes("mid").next().flatten().map(str::trim_ascii).filter(|mid| is_word(mid))
     }
 
-    /// Whether the section is rejected or stopped: its port is 0, and no `a=bundle-only` says that
-    /// it is meant nevertheless.
+    /// Returns whether the section is rejected or stopped: its port is 0, and no `a=bundle-only`
+    /// says that it is meant nevertheless.
     pub fn is_rejected(&self) -> bool {
         self.head.port == 0 && !self.lines.has::<BundleOnly>()
     }
@@ -74,12 +75,12 @@ impl fmt::Display for MediaSection {
 /// The content of an `m=` line: `audio 9 UDP/TLS/RTP/SAVPF 111 0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MediaLine {
-    /// What kind of medium it is.
+    /// The kind of medium.
     pub kind: MediaKind,
     /// The default candidate's port, 9 as long as none is known, 0 if the section is rejected or
     /// bundled only.
     pub port: u16,
-    /// How many ports there are, where that is written; WebRTC does not.
+    /// The number of ports, if it is written; WebRTC does not write it.
     pub port_count: Option<u16>,
     /// The protocols on the wire.
     pub protocol: Protocol,
@@ -100,7 +101,7 @@ impl MediaLine {
         self.formats.iter().filter_map(|format| PayloadType::parse(format)).map(PayloadType::get)
     }
 
-    /// Whether this is data channels over SCTP, of the new or the old form.
+    /// Returns whether this is data channels over SCTP, of the new or the old form.
     pub fn is_data_channel(&self) -> bool {
         self.kind == MediaKind::Application && self.protocol.is_sctp()
     }
@@ -176,7 +177,7 @@ open_words! {
 open_words! {
     /// The protocols of a media section.
     Protocol {
-        /// SRTP keyed by DTLS with early feedback (RFC 5764): what WebRTC writes.
+        /// SRTP keyed by DTLS with early feedback (RFC 5764): the one that WebRTC writes.
         UdpTlsRtpSavpf = "UDP/TLS/RTP/SAVPF",
         /// The same without early feedback (RFC 5764).
         UdpTlsRtpSavp = "UDP/TLS/RTP/SAVP",
@@ -192,7 +193,7 @@ open_words! {
         RtpAvpf = "RTP/AVPF",
         /// Plain RTP (RFC 3551); some peers mean DTLS by it (RFC 8829 §5.1.2).
         RtpAvp = "RTP/AVP",
-        /// Data channels (RFC 8841): what WebRTC writes.
+        /// Data channels (RFC 8841): the one that WebRTC writes.
         UdpDtlsSctp = "UDP/DTLS/SCTP",
         /// Data channels when the default candidate is TCP (RFC 8841).
         TcpDtlsSctp = "TCP/DTLS/SCTP",
@@ -202,13 +203,13 @@ open_words! {
 }
 
 impl Protocol {
-    /// Whether this is RTP of any kind.
+    /// Returns whether this is RTP of any kind.
     pub fn is_rtp(&self) -> bool {
         let above = self.as_str().rsplit_once('/').map_or("", |(above, _profile)| above);
         above.split('/').any(|layer| layer.eq_ignore_ascii_case("RTP"))
     }
 
-    /// Whether this is SCTP over DTLS.
+    /// Returns whether this is SCTP over DTLS.
     pub fn is_sctp(&self) -> bool {
         matches!(self, Self::UdpDtlsSctp | Self::TcpDtlsSctp | Self::DtlsSctp)
     }

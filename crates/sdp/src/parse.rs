@@ -7,7 +7,7 @@ use crate::lines::Lines;
 use crate::media::MediaSection;
 use crate::session::SessionDescription;
 
-/// How much a description may hold. What is read takes a small multiple of its length in memory,
+/// The bounds of a description. Its parsed form takes a small multiple of its length in memory,
 /// never more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_line_is_wrong_and_why() {
+    fn errors_name_the_line_and_the_reason() {
         for (text, error) in [
             ("", "the session section has no v= line"),
             ("hello", "line 1: expected <letter>=<value>, found \"hello\""),

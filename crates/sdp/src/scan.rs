@@ -55,13 +55,13 @@ pub(crate) fn first_word(text: &str) -> (&str, &str) {
     }
 }
 
-/// Whether the text is one word: not empty, and without white space or control characters.
+/// Returns whether the text is one word: not empty, and without white space or control characters.
 pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control())
 }
 
-/// Whether the text is a token (RFC 8866 §9): what attribute names, mids and encoding names are
-/// made of.
+/// Returns whether the text is a token (RFC 8866 §9): the form of attribute names, mids and
+/// encoding names.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(&byte))

@@ -11,10 +11,10 @@ use crate::lines::Lines;
 use crate::media::MediaSection;
 use crate::parse::{Limits, parse};
 
-/// A session description (RFC 8866): what is true for the whole session, and its media sections.
+/// A session description (RFC 8866): the lines of the whole session, and its media sections.
 ///
 /// Every line that was parsed is kept, known or not, in its order; only `o=` and `s=` always come
-/// right after `v=`. What is printed ends its lines with CRLF, and can be parsed again to an equal
+/// right after `v=`. Its print ends the lines with CRLF, and can be parsed again to an equal
 /// value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionDescription {
@@ -46,12 +46,12 @@ impl SessionDescription {
     /// [`Limits::default`].
     ///
     /// # Errors
-    /// What is wrong, and in which line.
+    /// The fault and its line.
     pub fn parse_within(text: &str, limits: &Limits) -> Result<Self, Error> {
         parse(text, limits)
     }
 
-    /// Who made the description, and which version of it this is.
+    /// The author and the version of the description.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -59,7 +59,8 @@ impl SessionDescription {
     /// Gives the description another origin.
     ///
     /// # Errors
-    /// [`Error::Unprintable`] if it would not come back from its own print; nothing is changed then.
+    /// [`Error::Unprintable`] if it would not come back from its own print; nothing is changed
+    /// then.
     pub fn set_origin(&mut self, origin: Origin) -> Result<(), Error> {
         check_origin(&origin)?;
         self.origin = origin;
@@ -106,8 +107,8 @@ impl SessionDescription {
         self.effective_lines::<T>(section).all()
     }
 
-    /// The candidates of a media section: its own, then those that stand in the session section, where
-    /// some stacks write them although RFC 8839 §5.1 does not.
+    /// The candidates of a media section: its own, then those that stand in the session section,
+    /// where some stacks write them although RFC 8839 §5.1 does not.
     pub fn candidates<'a>(
         &'a self,
         section: &'a MediaSection,
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_cannot_smuggle_lines() {
+    fn origin_and_name_cannot_hold_line_ends() {
         let mut description = with_one_section();
         let origin = Origin { username: "a\r\na=x".to_owned(), ..Origin::new(1, 1) };
         assert!(matches!(description.set_origin(origin), Err(Error::Unprintable { .. })));

@@ -1,5 +1,5 @@
-//! What Chromium 156 and Firefox 153 really write, recorded from Debian's packages: read whole, and
-//! printed to the byte.
+//! Descriptions that Chromium 156 and Firefox 153 wrote, recorded from Debian's packages: read
+//! whole, and printed to the byte.
 
 use std::path::{Path, PathBuf};
 

@@ -216,7 +216,7 @@ proptest! {
         comes_back(&Simulcast { send: list(send), recv: list(recv) });
     }
 
-    /// Whatever text a program sets: it is refused, or it is one line that comes back.
+    /// Any text that a program sets is refused, or is one line that reads back.
     #[test]
     fn no_text_becomes_another_line(text in ".{0,20}|[\0\r\n a=:;,~/x]{0,12}", name in ".{0,10}") {
         let mut lines = Lines::new();
@@ -235,7 +235,7 @@ proptest! {
         prop_assert_eq!(description.to_string().parse::<SessionDescription>().unwrap(), description);
     }
 
-    /// Whatever comes in: an error, or a value that prints to something equal.
+    /// Any input is an error, or a value that prints to an equal one.
     #[test]
     fn no_text_panics(text in "(v=0\n)?(o=- 1 1 IN IP4 ::\n)?(s=\n)?([a-z]=[ -~]{0,30}\n|m=audio 9 RTP/AVP [0-9 ]{0,9}\n|.{0,30}\n){0,9}") {
         if let Ok(description) = text.parse::<SessionDescription>() {

@@ -1,5 +1,5 @@
-//! Text that departs from the grammar and that browsers take all the same: libwebrtc's and Firefox's
-//! parsers ignore the parts on which nothing depends.
+//! Text that departs from the grammar and that browsers take all the same: libwebrtc's and
+//! Firefox's parsers ignore the parts on which nothing depends.
 
 use columba_sdp::attributes::*;
 use columba_sdp::{Candidate, CandidateTransport, Error, Lines, RelatedAddress, SessionDescription, TcpType};

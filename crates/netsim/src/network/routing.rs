@@ -12,7 +12,7 @@ use crate::trace::Drop;
 /// Routers that a packet may cross.
 const MAX_HOPS: u8 = 16;
 
-/// How long a stateful firewall lets answers in (the two minutes of RFC 4787 REQ-5).
+/// The time for which a stateful firewall lets answers in (the two minutes of RFC 4787 REQ-5).
 const FLOW: Duration = Duration::from_secs(120);
 
 impl<E: Endpoint> Network<E> {

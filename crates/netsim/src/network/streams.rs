@@ -9,15 +9,15 @@ use crate::stream::{ACCEPTED, Connection, ConnectionId, End, Segment};
 use crate::topology::HostId;
 use crate::trace::Drop;
 
-/// How long a host retransmits into nothing before it gives a connection up. Linux takes a quarter
-/// of an hour; nobody wants to simulate that.
+/// The time for which a host retransmits without an answer before it gives a connection up. Linux
+/// takes a quarter of an hour, which is too long to simulate.
 const GIVE_UP: Duration = Duration::from_secs(15);
 
-/// How often the first segment of a connection is sent.
+/// The number of times that the first segment of a connection is sent.
 const TRIES: u32 = 4;
 
-/// How long the host waits for an answer before it sends that again (RFC 6298 §2.1); then twice as
-/// long each time.
+/// The time that the host waits for an answer before it sends that again (RFC 6298 §2.1); then
+/// twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 impl<E: Endpoint> Network<E> {
@@ -167,7 +167,7 @@ impl<E: Endpoint> Network<E> {
         }
     }
 
-    /// Sends the first segment of a connection again, if anybody still waits for an answer.
+    /// Sends the first segment of a connection again, if the host still waits for an answer.
     pub(super) fn open_again(&mut self, id: ConnectionId) {
         let connection = &self.connections[id.0];
         let End { host, local, remote, open, .. } = connection.opener;

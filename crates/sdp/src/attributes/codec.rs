@@ -1,4 +1,4 @@
-//! What a payload type stands for (RFC 8866 §6, RFC 4585 §4.2).
+//! The codecs of payload types (RFC 8866 §6, RFC 4585 §4.2).
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ impl RtpMap {
         Self { channels: Some(channels), ..self }
     }
 
-    /// Whether this is the codec of that name.
+    /// Returns whether this is the codec of that name.
     pub fn is(&self, encoding: &str) -> bool {
         self.encoding.eq_ignore_ascii_case(encoding)
     }
@@ -170,7 +170,7 @@ impl Field for Fmtp {
     }
 }
 
-/// To what an attribute of codecs applies.
+/// The payload types to which an attribute applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CodecTarget {
     /// `*`: all payload types of the section.
@@ -180,7 +180,7 @@ pub enum CodecTarget {
 }
 
 impl CodecTarget {
-    /// Whether a payload type is meant.
+    /// Returns whether the attribute applies to a payload type.
     pub fn includes(self, payload_type: u8) -> bool {
         match self {
             Self::All => true,
@@ -202,11 +202,11 @@ impl fmt::Display for CodecTarget {
 /// pli`, `ccm fir`, `transport-cc`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RtcpFb {
-    /// For which payload types.
+    /// The payload types.
     pub target: CodecTarget,
     /// The kind.
     pub kind: String,
-    /// What follows the kind, such as `pli`.
+    /// The text after the kind, such as `pli`.
     pub parameter: Option<String>,
 }
 
@@ -221,7 +221,7 @@ impl RtcpFb {
         Self { parameter: Some(parameter.to_owned()), ..Self::new(target, kind) }
     }
 
-    /// Whether this is that kind with that parameter, compared without regard to case.
+    /// Returns whether this is that kind with that parameter, compared without regard to case.
     pub fn is(&self, kind: &str, parameter: Option<&str>) -> bool {
         let same = match (self.parameter.as_deref(), parameter) {
             (None, None) => true,
@@ -257,7 +257,7 @@ impl Field for RtcpFb {
 }
 
 number_attribute!(
-    /// `a=ptime`: the wished length of the media in a packet, in milliseconds (RFC 8866 §6.4).
+    /// `a=ptime`: the preferred length of the media in a packet, in milliseconds (RFC 8866 §6.4).
     Ptime(u32),
     "ptime",
     "milliseconds"
@@ -284,7 +284,7 @@ mod tests {
     use crate::Lines;
 
     #[test]
-    fn rtpmaps_of_the_world() {
+    fn reads_rtpmaps() {
         let parse = |text: &str| RtpMap::parse("", Some(text));
         let opus = parse("111 opus/48000/2").unwrap();
         assert_eq!(opus, RtpMap::new(111, "opus", 48000).with_channels(2));

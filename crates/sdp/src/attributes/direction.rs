@@ -1,4 +1,4 @@
-//! Which way media flows (RFC 8866 §6.7).
+//! The direction of media (RFC 8866 §6.7).
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use crate::field::Field;
 
 const NAMES: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
-/// `a=sendrecv` and its companions, as the side that writes the description sees it. Without one,
-/// it is `sendrecv`.
+/// `a=sendrecv`, `a=sendonly`, `a=recvonly` or `a=inactive`, as the side that writes the
+/// description sees it. Without one, it is `sendrecv`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Both ways.
@@ -23,7 +23,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The direction of one that sends and receives so.
+    /// The direction in which the writer sends or receives as given.
     pub fn new(sends: bool, receives: bool) -> Self {
         match (sends, receives) {
             (true, true) => Self::SendRecv,
@@ -33,23 +33,23 @@ impl Direction {
         }
     }
 
-    /// Whether the writer sends.
+    /// Returns whether the writer sends.
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
-    /// Whether the writer receives.
+    /// Returns whether the writer receives.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
-    /// The same, as the other side sees it.
+    /// The direction as the other side sees it.
     #[must_use]
     pub fn reversed(self) -> Self {
         Self::new(self.receives(), self.sends())
     }
 
-    /// What both allow; both must be seen from the same side.
+    /// The directions that both allow; both must be seen from the same side.
     #[must_use]
     pub fn intersect(self, other: Self) -> Self {
         Self::new(self.sends() && other.sends(), self.receives() && other.receives())
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_and_meets() {
+    fn reverses_and_intersects() {
         assert_eq!(Direction::SendOnly.reversed(), Direction::RecvOnly);
         assert_eq!(Direction::Inactive.reversed(), Direction::Inactive);
         assert_eq!(Direction::SendRecv.intersect(Direction::RecvOnly), Direction::RecvOnly);

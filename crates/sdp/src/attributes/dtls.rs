@@ -37,7 +37,7 @@ open_words! {
         Sha1 = "sha-1",
         /// SHA-224.
         Sha224 = "sha-224",
-        /// SHA-256: what everybody uses.
+        /// SHA-256: the common choice.
         Sha256 = "sha-256",
         /// SHA-384.
         Sha384 = "sha-384",
@@ -111,7 +111,7 @@ fn digit(character: u8) -> Option<u8> {
 }
 
 closed_words! {
-    /// `a=setup`: who opens the DTLS connection (RFC 8842 §5.3, RFC 4145 §4).
+    /// `a=setup`: the side that opens the DTLS connection (RFC 8842 §5.3, RFC 4145 §4).
     Setup, "active, passive, actpass or holdconn" {
         /// This side is the client.
         Active = "active",
@@ -119,7 +119,7 @@ closed_words! {
         Passive = "passive",
         /// This side is either; the answerer chooses.
         ActPass = "actpass",
-        /// Nobody, for now.
+        /// Neither side, for now.
         HoldConn = "holdconn",
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_role_is_one_of_four_words() {
+    fn setup_is_one_of_four_words() {
         assert_eq!(Setup::parse("", Some("actpass")), Ok(Setup::ActPass));
         assert!(Setup::parse("", Some("both")).is_err() && Setup::parse("", None).is_err());
         assert!(TlsId::parse("", Some("abc3de65cddef001be82")).is_ok());

@@ -21,9 +21,9 @@ pub struct ExtMap {
     pub id: u16,
     /// The direction, if it is written.
     pub direction: Option<Direction>,
-    /// What the extension is.
+    /// The URI that identifies the extension.
     pub uri: String,
-    /// What the extension wants to know besides.
+    /// The extension's own parameters, if there are any.
     pub attributes: Option<String>,
 }
 

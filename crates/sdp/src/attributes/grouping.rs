@@ -25,14 +25,14 @@ flag_attribute!(
 /// `a=group`: sections that belong together (RFC 5888 §5). At the session only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
-    /// In what sense they belong together.
+    /// The relation between the sections.
     pub semantics: GroupSemantics,
-    /// Their names; in a bundle the first tells the address that all use.
+    /// Their names; in a bundle the first determines the address that all use.
     pub mids: Vec<String>,
 }
 
 open_words! {
-    /// In what sense media sections are grouped.
+    /// The relation between grouped media sections.
     GroupSemantics {
         /// They share one transport (RFC 9143).
         Bundle = "BUNDLE",

@@ -42,13 +42,13 @@ flag_attribute!(
 );
 
 number_attribute!(
-    /// `a=ice-pacing`: the wished time between two checks, Ta, in milliseconds (RFC 8839 §5.5).
+    /// `a=ice-pacing`: the preferred time between two checks, Ta, in milliseconds (RFC 8839 §5.5).
     IcePacing(u32),
     "ice-pacing",
     "milliseconds"
 );
 
-/// `a=ice-options`: what extensions of ICE this side knows (RFC 8839 §5.6).
+/// `a=ice-options`: the extensions of ICE that this side knows (RFC 8839 §5.6).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IceOptions(pub Vec<String>);
 
@@ -65,7 +65,7 @@ impl IceOptions {
         Self(options.into_iter().map(str::to_owned).collect())
     }
 
-    /// Whether an option is among them.
+    /// Returns whether the option is in the list.
     pub fn contains(&self, option: &str) -> bool {
         self.0.iter().any(|known| known == option)
     }
@@ -75,8 +75,8 @@ impl Field for IceOptions {
     const NAMES: &'static [&'static str] = &["ice-options"];
 
     fn parse(_name: &str, value: Option<&str>) -> Result<Self, Expected> {
-        // libdatachannel writes commas between them, which no option's name can hold. An empty list and
-        // an unknown option say nothing about the rest of the description, which browsers take.
+        // libdatachannel writes commas between them, which no option's name can hold. An empty list
+        // and an unknown option say nothing about the rest of the description, which browsers take.
         let separates = |c: char| c == ',' || c.is_ascii_whitespace();
         let words = value.unwrap_or_default().split(separates).filter(|word| !word.is_empty());
         Ok(Self(words.map(str::to_owned).collect()))
@@ -87,7 +87,7 @@ impl Field for IceOptions {
     }
 }
 
-/// `a=remote-candidates`: which of the peer's candidates were nominated (RFC 8839 §5.2).
+/// `a=remote-candidates`: the peer's candidates that were nominated (RFC 8839 §5.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteCandidates(pub Vec<RemoteCandidate>);
 

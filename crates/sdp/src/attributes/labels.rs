@@ -1,4 +1,4 @@
-//! Attributes that name what a section is for.
+//! Attributes that name the purpose of a section.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ text_attribute!(
     |text| !text.is_empty()
 );
 
-/// `a=content`: what the medium shows, such as `slides` or `speaker` (RFC 4796).
+/// `a=content`: the content of the medium, such as `slides` or `speaker` (RFC 4796).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Content(pub Vec<String>);
 

@@ -45,8 +45,8 @@ impl Field for Msid {
     }
 }
 
-/// `a=msid-semantic`: what the stream ids mean, always `WMS` (a draft of RFC 8830). Older stacks
-/// want to see it.
+/// `a=msid-semantic`: the meaning of the stream ids, always `WMS` (a draft of RFC 8830). Older
+/// stacks require it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MsidSemantic {
     /// The word `WMS`.

@@ -1,4 +1,4 @@
-//! Where RTCP goes, and in what form.
+//! The port and the form of RTCP.
 
 use std::fmt;
 

@@ -22,7 +22,7 @@ number_attribute!(
 );
 
 impl MaxMessageSize {
-    /// What holds where the attribute is not written.
+    /// The limit where the attribute is not written.
     pub const DEFAULT: Self = Self(65536);
 
     /// The limit; `None` if there is none.
@@ -39,7 +39,7 @@ pub struct SctpMap {
     pub port: u16,
     /// The protocol on top, `webrtc-datachannel`.
     pub protocol: String,
-    /// How many streams there are each way, if it is written.
+    /// The number of streams in each direction, if it is written.
     pub streams: Option<u16>,
 }
 

@@ -8,7 +8,7 @@ use crate::error::Expected;
 use crate::field::Field;
 use crate::scan::{Words, is_token, is_word, number};
 
-/// `o=`: who made the description, and which version of it this is (RFC 8866 §5.2).
+/// `o=`: the author and the version of the description (RFC 8866 §5.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The user's name at the host, `-` if there is none.
@@ -17,7 +17,7 @@ pub struct Origin {
     pub session_id: String,
     /// Grows by one with every description that differs from the one before.
     pub session_version: u64,
-    /// The machine that made it; WebRTC does not tell.
+    /// The machine that made it; WebRTC writes `0.0.0.0`.
     pub address: NetworkAddress,
 }
 
@@ -32,7 +32,7 @@ impl Origin {
         }
     }
 
-    /// Whether the text that this value prints is read as this value.
+    /// Returns whether the text that this value prints is read as this value.
     pub(crate) fn is_printable(&self) -> bool {
         is_word(&self.username) && self.to_string().parse().is_ok_and(|same: Self| same == *self)
     }
@@ -69,12 +69,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// `t=`: when the session is active, in seconds since 1900; `0 0` means always (RFC 8866 §5.9).
+/// `t=`: the time for which the session is active, in seconds since 1900; `0 0` means always
+/// (RFC 8866 §5.9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Timing {
-    /// When it begins; 0 means that it has begun.
+    /// The time at which it begins; 0 means that it has begun.
     pub start: u64,
-    /// When it ends; 0 means never.
+    /// The time at which it ends; 0 means never.
     pub stop: u64,
 }
 
@@ -100,7 +101,8 @@ impl Field for Timing {
 pub struct Connection {
     /// The address.
     pub address: NetworkAddress,
-    /// What follows a slash: for multicast addresses the time to live and the number of addresses.
+    /// The text after a slash: for multicast addresses the time to live and the number of
+    /// addresses.
     pub suffix: Option<String>,
 }
 
@@ -136,7 +138,7 @@ impl Field for Connection {
 /// (RFC 3556) in bits per second.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bandwidth {
-    /// What the number means: `AS`, `TIAS`, `CT`, `RS`, `RR` or another word.
+    /// The kind of bandwidth: `AS`, `TIAS`, `CT`, `RS`, `RR` or another word.
     pub kind: String,
     /// The number.
     pub value: u64,

@@ -13,7 +13,7 @@ use crate::words::closed_words;
 pub struct Rid {
     /// The name.
     pub id: String,
-    /// Which way the stream goes.
+    /// The direction of the stream.
     pub direction: RidDirection,
     /// The payload types that it may use; empty for all of the section.
     pub payload_types: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Rid {
 }
 
 closed_words! {
-    /// Which way an RTP stream goes, as the writer of the description sees it.
+    /// The direction of an RTP stream, as the writer of the description sees it.
     RidDirection, "send or recv" {
         /// Away from the writer.
         Send = "send",
@@ -98,9 +98,9 @@ fn is_rid(text: &str) -> bool {
 /// mostly there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Simulcast {
-    /// What the writer sends.
+    /// The encodings that the writer sends.
     pub send: Vec<Vec<SimulcastStream>>,
-    /// What the writer can receive.
+    /// The encodings that the writer can receive.
     pub recv: Vec<Vec<SimulcastStream>>,
 }
 
@@ -109,7 +109,7 @@ pub struct Simulcast {
 pub struct SimulcastStream {
     /// The stream's name, as in [`Rid::id`].
     pub rid: String,
-    /// Whether it rests at first.
+    /// True if it is paused initially.
     pub paused: bool,
 }
 

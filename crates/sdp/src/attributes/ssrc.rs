@@ -50,14 +50,14 @@ impl Field for Ssrc {
 /// `a=ssrc-group`: streams that belong together (RFC 5576 §4.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SsrcGroup {
-    /// In what sense they belong together.
+    /// The relation between the streams.
     pub semantics: SsrcGroupSemantics,
     /// The streams, in the order that the semantics give a meaning to.
     pub ssrcs: Vec<u32>,
 }
 
 open_words! {
-    /// In what sense streams are grouped.
+    /// The relation between grouped streams.
     SsrcGroupSemantics {
         /// A stream and its retransmissions (RFC 5576 §4.2, RFC 4588).
         Fid = "FID",
