@@ -8,7 +8,8 @@ use std::{env, fs, io};
 const SERVED: [&str; 10] = ["html", "js", "css", "svg", "png", "ico", "webmanifest", "json", "txt", "woff2"];
 
 fn main() -> io::Result<()> {
-    let web = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../../web");
+    // A link to the folder at the top, whose files a package holds.
+    let web = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("web");
     let mut table = String::from("static FILES: &[(&str, &[u8])] = &[\n");
     for (folder, prefix) in [("page", "/"), ("src", "/columba/")] {
         let root = web.join(folder);
