@@ -1,9 +1,11 @@
 //! The project's chores, such as `cargo xtask test`.
 
+mod api;
 mod bench;
 mod e2e;
 mod fuzz;
 mod install;
+mod packages;
 mod simulation;
 mod soak;
 mod step;
@@ -16,7 +18,7 @@ const USAGE: &str = "\
 cargo xtask CHORE
 
   test [PART...]      install what the tests need and run everything, or only the named parts:
-                      style fmt locks clippy doc rust fuzz-targets web e2e
+                      style fmt locks clippy features doc rust fuzz-targets web e2e
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
@@ -32,12 +34,16 @@ cargo xtask CHORE
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
   options             write the table of options in README.md anew
-  deny                licences and sources of all dependencies (installs cargo-deny)";
+  deny [advisories]   licences, duplicates and sources of all dependencies, or known vulnerabilities, for which
+                      the advisory database is fetched (installs cargo-deny)
+  api [--update]      the public API of each published library, compared with its snapshot in docs/api/
+  package [ARGUMENT...] packs every published crate and builds it from its archive";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
     let outcome = match arguments.first().map(String::as_str) {
+        _ if api::is_rustdoc() => api::rustdoc(&arguments),
         Some("test") => test::run(rest),
         Some("install") => install::everything().map_err(|error| error.to_string()),
         Some("bench") => bench::run(rest),
@@ -47,9 +53,9 @@ fn main() -> ExitCode {
         Some("nat-matrix") => simulation::nat_matrix(),
         Some("screenshot") => test::screenshot(),
         Some("options") => test::options(),
-        Some("deny") => install::cargo_tool("cargo-deny").and_then(|()| {
-            step::run("cargo", &["deny", "--workspace", "check", "licenses", "bans", "sources"])
-        }),
+        Some("deny") => deny(rest),
+        Some("api") => api::run(rest),
+        Some("package") => packages::package(rest),
         Some(other) => {
             eprintln!("xtask: there is no chore named '{other}'\n\n{USAGE}");
             return ExitCode::from(2);
@@ -66,4 +72,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Checks the dependencies with cargo-deny.
+fn deny(arguments: &[String]) -> Result<(), String> {
+    let checks: &[&str] = match arguments {
+        [] => &["licenses", "bans", "sources"],
+        [word] if word == "advisories" => &["advisories"],
+        _ => return Err("the only argument of this chore is advisories".to_owned()),
+    };
+    install::cargo_tool("cargo-deny")?;
+    step::run("cargo", &[["deny", "--workspace", "check"].as_slice(), checks].concat())
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::step::{self, Count};
-use crate::{e2e, install, style};
+use crate::{e2e, install, packages, style};
 
 /// One part of the tests, by the name that `cargo xtask test NAME` takes.
 struct Part {
@@ -16,6 +16,7 @@ const PARTS: &[Part] = &[
     Part { name: "fmt", run: || check(step::run("cargo", &["fmt", "--all", "--check"])) },
     Part { name: "locks", run: || check(locks()) },
     Part { name: "clippy", run: clippy },
+    Part { name: "features", run: || check(packages::features()) },
     Part { name: "doc", run: doc },
     Part {
         name: "rust",
