@@ -1,47 +1,53 @@
 /**
- * What this client sends, until the server has accepted it. A message waits in `held` until there is somebody to receive it, then goes
- * into `flight` under the next sequence number and stays there until it is acknowledged.
+ * The messages that the server has not accepted yet. A message is held until its receiver is
+ * present, then it is in flight under the next sequence number until it is acknowledged.
  *
- * Bounds: {@link MAX_MESSAGES} messages and {@link MAX_BYTES} bytes; whoever wants to add more is refused. A message to a peer that
- * does not come is dropped after `hold` milliseconds.
+ * Messages to the same receiver leave in the order in which they were added, also after refusals.
+ *
+ * Bounds: {@link MAX_MESSAGES} messages and {@link MAX_BYTES} bytes; `add` refuses more. A message
+ * to a peer that does not come is dropped after `hold` milliseconds.
  *
  * @typedef {object} Outgoing
+ * @property {number} order the place in which it was added, never used twice
  * @property {string} json the message's JSON text
  * @property {string | null} to a peer id, or null for all others
  * @property {number} bytes
- * @property {number} since when it was added or last refused
+ * @property {number} since when it was added
  * @property {number} seq 0 while it is held
- * @property {boolean} sent whether it went out on the present connection
+ * @property {boolean} sent true if it went out on the present connection
  */
 
+/** Held and in flight together. */
 const MAX_MESSAGES = 1024;
+/** Bytes of JSON, held and in flight together. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** Unacknowledged messages at a time: what a refused one makes the client send again stays small. */
+/** Messages in flight at a time, so that a refusal makes the client repeat few of them. */
 const WINDOW = 64;
 
 const encoder = new TextEncoder();
 
 export class Outbox {
-  /** @type {Outgoing[]} */
+  /** @type {Outgoing[]} sorted by `order` */
   #held = [];
-  /** @type {Outgoing[]} */
+  /** @type {Outgoing[]} sorted by `seq` */
   #flight = [];
+  #nextOrder = 1;
   #nextSeq = 1;
   #bytes = 0;
-  #hold;
+  #holdTime;
 
   /** @param {number} hold how long a message to an absent peer is kept, in milliseconds */
   constructor(hold) {
-    this.#hold = hold;
+    this.#holdTime = hold;
   }
 
-  /** How many messages have not been accepted by the server yet. */
+  /** The number of messages that the server has not accepted yet. */
   get length() {
     return this.#held.length + this.#flight.length;
   }
 
-  /** How many of them have a sequence number already. */
+  /** The number of them that have a sequence number. */
   get inFlight() {
     return this.#flight.length;
   }
@@ -56,7 +62,8 @@ export class Outbox {
     const bytes = encoder.encode(json).length;
     this.#dropOverdue(now);
     if (this.length >= MAX_MESSAGES || this.#bytes + bytes > MAX_BYTES) return false;
-    this.#held.push({ json, to, bytes, since: now, seq: 0, sent: false });
+    this.#held.push({ order: this.#nextOrder, json, to, bytes, since: now, seq: 0, sent: false });
+    this.#nextOrder += 1;
     this.#bytes += bytes;
     return true;
   }
@@ -64,10 +71,10 @@ export class Outbox {
   /**
    * The messages to transmit now, in order.
    *
-   * @param {(to: string | null) => boolean} isReachable whether somebody would receive it
+   * @param {(to: string | null) => boolean} isReachable true if a receiver is present
    * @param {number} limit the largest message that the server takes, in bytes
    * @param {number} now
-   * @returns {{ messages: string[], tooLarge: number }} and how many were dropped because they are too large
+   * @returns {{ messages: string[], tooLarge: number }} the messages, and the number dropped as too large
    */
   take(isReachable, limit, now) {
     this.#dropOverdue(now);
@@ -136,21 +143,19 @@ export class Outbox {
   }
 
   /**
-   * Its receiver had just left: it waits for the receiver's return, under a new number.
+   * The receiver had just left: the message waits for its return, at its old place among the held
+   * ones, and goes out under a new number.
    *
    * @param {number} seq
    */
   holdAgain(seq) {
-    const entry = this.#flight.find((each) => each.seq === seq);
-    if (entry === undefined) return;
-    this.#flight = this.#flight.filter((each) => each !== entry);
-    this.#held.unshift({ ...entry, seq: 0, sent: false });
+    this.#hold(this.#flight.filter((entry) => entry.seq === seq));
+    this.#flight = this.#flight.filter((entry) => entry.seq !== seq);
   }
 
-  /** A new membership: numbers start from 1 again, and what was never acknowledged goes first. */
+  /** A new membership: numbers start from 1 again, and what was not acknowledged is sent again. */
   restart() {
-    const unacknowledged = this.#flight.map((entry) => ({ ...entry, seq: 0, sent: false }));
-    this.#held = [...unacknowledged, ...this.#held];
+    this.#hold(this.#flight);
     this.#flight = [];
     this.#nextSeq = 1;
   }
@@ -164,9 +169,19 @@ export class Outbox {
     this.#keepHeld((entry) => entry.to !== peer);
   }
 
+  /**
+   * Puts messages from the flight among the held ones, by the order in which they were added.
+   *
+   * @param {Outgoing[]} entries
+   */
+  #hold(entries) {
+    for (const entry of entries) this.#held.push({ ...entry, seq: 0, sent: false });
+    this.#held.sort((one, other) => one.order - other.order);
+  }
+
   /** @param {number} now */
   #dropOverdue(now) {
-    this.#keepHeld((entry) => entry.to === null || now - entry.since <= this.#hold);
+    this.#keepHeld((entry) => entry.to === null || now - entry.since <= this.#holdTime);
   }
 
   /** @param {(entry: Outgoing) => boolean} wanted */

@@ -1,8 +1,9 @@
-//! What this client sends, until the server has accepted it.
+//! The messages that the server has not accepted yet.
 //!
-//! A message waits in `held` until there is somebody to receive it, then goes into `flight` under the next number and stays there until it
-//! is acknowledged. Bounds: [`MAX_MESSAGES`] and [`MAX_BYTES`]; whoever wants to add more is refused. A message to a peer that does
-//! not come is dropped after a while.
+//! A message is held until its receiver is present, then it is in flight under the next sequence
+//! number until it is acknowledged. Messages to the same receiver leave in the order in which they
+//! were added, also after refusals. Bounds: [`MAX_MESSAGES`] and [`MAX_BYTES`]; more are refused. A
+//! message to a peer that does not come is dropped after a while.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,19 +12,22 @@ use std::time::{Duration, Instant};
 use columba_signal::{ClientMessage, PeerId};
 use serde_json::value::RawValue;
 
-/// Messages that wait, at most.
+/// The most messages, held and in flight together.
 const MAX_MESSAGES: usize = 1024;
 
-/// Their bytes, at most.
+/// The most bytes of JSON, held and in flight together.
 const MAX_BYTES: usize = 8 << 20;
 
-/// Unacknowledged messages at a time: what one that was refused makes the client send again stays small.
+/// The most messages in flight, so that a refusal makes the client repeat few of them.
 const WINDOW: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
+    /// Sorted by `order`.
     held: VecDeque<Held>,
+    /// Sorted by `seq`.
     flight: VecDeque<InFlight>,
+    next_order: u64,
     next_seq: u64,
     bytes: usize,
     hold: Duration,
@@ -31,6 +35,8 @@ pub(super) struct Outbox {
 
 #[derive(Clone, Debug)]
 struct Held {
+    /// The place in which it was added, never used twice.
+    order: u64,
     data: Arc<RawValue>,
     to: Option<PeerId>,
     since: Instant,
@@ -40,16 +46,16 @@ struct Held {
 struct InFlight {
     message: Held,
     seq: u64,
-    /// Whether it went out on the present connection.
+    /// True if it went out on the present connection.
     sent: bool,
 }
 
 impl Outbox {
     pub(super) fn new(hold: Duration) -> Self {
-        Self { held: VecDeque::new(), flight: VecDeque::new(), next_seq: 1, bytes: 0, hold }
+        Self { held: VecDeque::new(), flight: VecDeque::new(), next_order: 0, next_seq: 1, bytes: 0, hold }
     }
 
-    /// False if there is no room for it.
+    /// Returns false if there is no room for the message.
     pub(super) fn add(&mut self, now: Instant, to: Option<PeerId>, data: Arc<RawValue>) -> bool {
         self.drop_overdue(now);
         let size = data.get().len();
@@ -57,11 +63,12 @@ impl Outbox {
             return false;
         }
         self.bytes += size;
-        self.held.push_back(Held { data, to, since: now });
+        self.held.push_back(Held { order: self.next_order, data, to, since: now });
+        self.next_order += 1;
         true
     }
 
-    /// The next message to be transmitted, if there is one; `reachable` tells whether somebody would receive it.
+    /// Returns the next message to be transmitted; `reachable` is true for present receivers.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -105,19 +112,26 @@ impl Outbox {
         }
     }
 
-    /// Its receiver had just left: it waits for the receiver's return, under a new number.
+    /// The receiver had just left: the message waits for its return, at its old place among the
+    /// held ones, and goes out under a new number.
     pub(super) fn hold_again(&mut self, seq: u64) {
         if let Some(message) = self.remove(seq) {
-            self.held.push_front(message);
+            self.hold(message);
         }
     }
 
-    /// A new membership: numbers start from 1 again, and what was never acknowledged goes first.
+    /// A new membership: numbers start from 1 again, and what was not acknowledged is sent again.
     pub(super) fn restart(&mut self) {
-        for unacknowledged in self.flight.drain(..).rev() {
-            self.held.push_front(unacknowledged.message);
+        for unacknowledged in std::mem::take(&mut self.flight) {
+            self.hold(unacknowledged.message);
         }
         self.next_seq = 1;
+    }
+
+    /// Puts a message among the held ones, by the order in which they were added.
+    fn hold(&mut self, message: Held) {
+        let position = self.held.partition_point(|each| each.order < message.order);
+        self.held.insert(position, message);
     }
 
     /// Drops what waits for a peer that has gone for good.
@@ -146,7 +160,7 @@ impl Outbox {
         self.flight.remove(position).map(|each| each.message)
     }
 
-    /// Whether nothing waits for the server's word.
+    /// Returns whether the server has answered for everything that was sent.
     pub(super) fn is_settled(&self) -> bool {
         self.flight.is_empty()
     }
@@ -161,6 +175,8 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn json(text: &str) -> Arc<RawValue> {
@@ -172,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_until_acknowledged_and_begin_anew_with_a_membership() {
+    fn numbers_stay_until_acknowledged_and_restart_with_a_membership() {
         let now = Instant::now();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         for text in ["1", "2", "3"] {
@@ -191,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_would_hear_waits_and_is_dropped_in_the_end() {
+    fn messages_without_receiver_are_held_and_dropped_after_a_while() {
         let now = Instant::now();
         let peer: PeerId = "abcdefghijklmnop".parse().unwrap();
         let mut outbox = Outbox::new(Duration::from_secs(60));
@@ -203,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_to_one_who_just_left_waits_again_under_a_new_number() {
+    fn refused_message_is_held_and_gets_a_new_number() {
         let now = Instant::now();
         let peer: PeerId = "abcdefghijklmnop".parse().unwrap();
         let mut outbox = Outbox::new(Duration::from_secs(60));
@@ -224,5 +240,126 @@ mod tests {
         assert!(!outbox.add(now, None, json("1")));
         let mut outbox = Outbox::new(Duration::from_secs(60));
         assert!(!outbox.add(now, None, json(&format!("\"{}\"", "x".repeat(MAX_BYTES)))));
+    }
+
+    fn peers() -> [PeerId; 2] {
+        ["abcdefghijklmnop", "ponmlkjihgfedcba"].map(|id| id.parse().unwrap())
+    }
+
+    /// All subsets of these numbers, in all orders.
+    fn arrangements(numbers: &[u64]) -> Vec<Vec<u64>> {
+        let mut all = vec![Vec::new()];
+        for first in numbers {
+            let others: Vec<u64> = numbers.iter().copied().filter(|other| other != first).collect();
+            all.extend(arrangements(&others).into_iter().map(|rest| [vec![*first], rest].concat()));
+        }
+        all
+    }
+
+    /// The number in each message that goes out now, and its sequence number.
+    fn numbers(
+        outbox: &mut Outbox,
+        now: Instant,
+        reachable: impl Fn(Option<PeerId>) -> bool,
+    ) -> Vec<(u64, u64)> {
+        let messages = std::iter::from_fn(|| outbox.take(now, &reachable));
+        messages
+            .map(|message| match message {
+                ClientMessage::Send { seq, data, .. } => (data.get().parse().unwrap(), seq),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    /// Four messages in flight, of which these are refused in this order, and two more.
+    fn refused(now: Instant, refusals: &[u64]) -> Outbox {
+        let [bob, _] = peers();
+        let mut outbox = Outbox::new(Duration::from_secs(60));
+        for number in 1..=6 {
+            outbox.add(now, Some(bob), json(&number.to_string()));
+            if number == 4 {
+                assert_eq!(numbers(&mut outbox, now, |_| true).len(), 4);
+            }
+        }
+        refusals.iter().for_each(|seq| outbox.hold_again(*seq));
+        outbox
+    }
+
+    #[test]
+    fn refused_messages_keep_their_order_for_every_order_of_refusals() {
+        let now = Instant::now();
+        for refusals in arrangements(&[1, 2, 3, 4]) {
+            let sent: Vec<u64> =
+                numbers(&mut refused(now, &refusals), now, |_| true).iter().map(|(data, _)| *data).collect();
+            let mut expected = refusals.clone();
+            expected.sort_unstable();
+            expected.extend([5, 6]);
+            assert_eq!(sent, expected, "{refusals:?}");
+
+            let mut outbox = refused(now, &refusals);
+            outbox.restart();
+            let sent = numbers(&mut outbox, now, |_| true);
+            assert_eq!(sent, [1, 2, 3, 4, 5, 6].map(|each| (each, each)), "{refusals:?}");
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Add(usize),
+        Take(usize),
+        Refuse(prop::sample::Index),
+        Restart,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..2_usize).prop_map(Step::Add),
+            2 => (0..2_usize).prop_map(Step::Take),
+            3 => any::<prop::sample::Index>().prop_map(Step::Refuse),
+            1 => Just(Step::Restart),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn messages_to_each_receiver_leave_in_the_order_of_adding(
+            steps in prop::collection::vec(step(), 0..60),
+        ) {
+            let now = Instant::now();
+            let mut outbox = Outbox::new(Duration::from_secs(60));
+            let mut next = 0;
+            // Receiver, number and sequence number of what is in flight; what waits for each receiver.
+            let mut flight: Vec<(usize, u64, u64)> = Vec::new();
+            let mut waiting = [Vec::new(), Vec::new()];
+            for step in steps {
+                match step {
+                    Step::Add(to) => {
+                        next += 1;
+                        prop_assert!(outbox.add(now, Some(peers()[to]), json(&next.to_string())));
+                        waiting[to].push(next);
+                    }
+                    Step::Take(to) => {
+                        let sent = numbers(&mut outbox, now, |receiver| receiver == Some(peers()[to]));
+                        let data: Vec<u64> = sent.iter().map(|(data, _)| *data).collect();
+                        waiting[to].sort_unstable();
+                        prop_assert_eq!(&data, &waiting[to]);
+                        waiting[to].clear();
+                        flight.extend(sent.iter().map(|(data, seq)| (to, *data, *seq)));
+                    }
+                    Step::Refuse(index) if !flight.is_empty() => {
+                        let (to, data, seq) = flight.remove(index.index(flight.len()));
+                        outbox.hold_again(seq);
+                        waiting[to].push(data);
+                    }
+                    Step::Refuse(_) => {}
+                    Step::Restart => {
+                        outbox.restart();
+                        flight.drain(..).for_each(|(to, data, _)| waiting[to].push(data));
+                    }
+                }
+            }
+        }
     }
 }
