@@ -40,7 +40,14 @@ export class FakePeerConnection extends EventTarget {
   }
 
   createDataChannel() {
-    const channel = { readyState: 'connecting', send: (/** @type {string} */ text) => this.#sendData(text), onopen: null, onmessage: null, onclose: null };
+    const channel = {
+      readyState: 'connecting',
+      send: (/** @type {string} */ text) => this.#sendData(text),
+      close: () => void this.log.push('close channel'),
+      onopen: null,
+      onmessage: null,
+      onclose: null,
+    };
     this.channel = /** @type {any} */ (channel);
     this.#negotiationNeeded();
     return channel;
