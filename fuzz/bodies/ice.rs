@@ -462,7 +462,7 @@ fn answer_as_server(request: &Message<'_>, choice: u8, address: SocketAddr) -> R
     };
     if challenge || choice & 1 == 0 {
         let nonce = format!("nonce {}", choice >> 5);
-        builder.push(&Realm(REALM))?.push(&Nonce(&nonce))?;
+        builder.push(&Realm(REALM.as_bytes()))?.push(&Nonce(nonce.as_bytes()))?;
         if code == ErrorCode::TRY_ALTERNATE {
             builder.push(&AlternateServer(address))?;
         }

@@ -6,7 +6,7 @@ use columba_stun::attributes::*;
 use columba_stun::stream::{Frame, MAX_FRAME_LEN, Reader};
 use columba_stun::{
     AttributeType, ChannelData, ChannelNumber, IntegrityKey, Message, MessageBuilder, SecurityFeatures,
-    is_channel_data, is_stun,
+    is_channel_data, is_classic_binding_request, is_stun,
 };
 
 /// A datagram: whatever it holds, reading it ends without a panic, and what could be read can be
@@ -17,6 +17,14 @@ pub(crate) fn message(data: &[u8]) {
         let header =
             ChannelData::header(channel_data.channel, channel_data.data.len()).expect("it fitted before");
         assert_eq!(header, data[..4]);
+    }
+
+    if let Ok(request) = Message::parse_classic(data) {
+        assert!(is_classic_binding_request(data) && !is_stun(data) && Message::parse(data).is_err());
+        read_everything(&request);
+        let mut buffer = [0; 32];
+        MessageBuilder::success(&mut buffer, &request).expect("room for a header");
+        assert_eq!(buffer[4..20], data[4..20]);
     }
 
     let Ok(message) = Message::parse(data) else { return };
@@ -130,10 +138,15 @@ fn read_everything(message: &Message<'_>) {
     if let Ok(Some(algorithms)) = message.get::<PasswordAlgorithms<'_>>() {
         assert!(algorithms.iter().count() <= message.as_bytes().len() / 4);
     }
+    assert!(
+        message.mapped_address().is_some()
+            || !message.has(AttributeType::XOR_MAPPED_ADDRESS)
+            || message.get::<XorMappedAddress>().is_err()
+    );
     if let Ok(Some(Nonce(nonce))) = message.get()
         && let Some(features) = SecurityFeatures::of_nonce(nonce)
     {
-        assert!(nonce.starts_with(features.nonce_prefix().as_str()));
+        assert!(nonce.starts_with(features.nonce_prefix().as_str().as_bytes()));
     }
     assert!(message.unknown_comprehension_required(&[]).types().len() <= UnknownAttributes::CAPACITY);
 }

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use columba_stun::attributes::{ErrorInfo, MobilityTicket, Nonce, Realm, Username};
-use columba_stun::{AttributeType, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId};
+use columba_stun::{
+    AttributeType, Class, IntegrityKey, MAGIC_COOKIE, Message, MessageBuilder, Method, TransactionId, is_stun,
+};
 use columba_turn::server::{
     Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RefusalReason, RelayId, Server,
     TAILROOM, Transport, UnixTime,
@@ -52,8 +54,8 @@ const MAX_TICKETS: usize = 16;
 struct Client {
     tuple: FiveTuple,
     credentials: Credentials,
-    realm: String,
-    nonce: String,
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
     transaction: u8,
 }
 
@@ -78,8 +80,8 @@ impl World {
         let clients = tuples.map(|tuple| Client {
             tuple,
             credentials: Credentials::mint(SECRET, WALL, Duration::from_secs(3000), "fuzz"),
-            realm: String::new(),
-            nonce: String::new(),
+            realm: Vec::new(),
+            nonce: Vec::new(),
             transaction: 0,
         });
         Self { server, now, clients, next_port: 50_000, relays: Vec::new(), tickets: Vec::new() }
@@ -198,7 +200,13 @@ impl World {
         let mut challenged = false;
         let mut buf = [0; 1500];
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buf) {
-            let message = Message::parse(&buf[..transmit.len]).expect("an answer is a message");
+            let answer = &mut buf[..transmit.len];
+            if !is_stun(answer) {
+                // It answers a Binding request of RFC 3489, and repeats what stands in the cookie's place.
+                assert!(matches!(answer[..2], [1, 1] | [1, 0x11]), "a Binding response");
+                answer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+            }
+            let message = Message::parse(answer).expect("an answer is a message");
             if let Some(MobilityTicket(ticket)) = message.get().expect("well formed") {
                 self.tickets.push(ticket.to_vec());
                 self.tickets.drain(..self.tickets.len().saturating_sub(MAX_TICKETS));

@@ -80,16 +80,17 @@ impl SecurityFeatures {
         Self(self.0 | other.0)
     }
 
-    /// Whether all flags of `other` are set.
+    /// Returns whether all flags of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// What a nonce announces; `None` if it does not begin with the nonce cookie, as nonces of RFC 5389 servers do not.
+    /// The flags that a nonce announces; `None` if it does not begin with the nonce cookie, as nonces of
+    /// RFC 5389 servers do not.
     #[must_use]
-    pub fn of_nonce(nonce: &str) -> Option<Self> {
-        let digits: &[u8; 4] = nonce.strip_prefix(NONCE_COOKIE)?.as_bytes().first_chunk()?;
+    pub fn of_nonce(nonce: impl AsRef<[u8]>) -> Option<Self> {
+        let digits: &[u8; 4] = nonce.as_ref().strip_prefix(NONCE_COOKIE.as_bytes())?.first_chunk()?;
         let mut bits = 0;
         for digit in digits {
             let value = BASE64.iter().position(|candidate| candidate == digit)?;

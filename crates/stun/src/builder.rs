@@ -37,7 +37,7 @@ pub struct MessageBuilder<'b> {
     stage: Stage,
 }
 
-/// What has been closed already: the attributes at the end have their order (RFC 8489 §14.5 – §14.7).
+/// The attributes that close the message so far; they have their order (RFC 8489 §14.5, §14.6, §14.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Open,
@@ -71,7 +71,7 @@ impl<'b> MessageBuilder<'b> {
     /// # Errors
     /// The buffer is shorter than a header.
     pub fn success(buffer: &'b mut [u8], request: &Message<'_>) -> Result<Self, BuildError> {
-        Self::new(buffer, Class::SuccessResponse, request.method(), request.transaction_id())
+        Self::response(buffer, Class::SuccessResponse, request)
     }
 
     /// Begins the error response to a request, its ERROR-CODE with the code's default reason phrase.
@@ -79,9 +79,15 @@ impl<'b> MessageBuilder<'b> {
     /// # Errors
     /// The buffer is too small.
     pub fn error(buffer: &'b mut [u8], request: &Message<'_>, code: ErrorCode) -> Result<Self, BuildError> {
-        let mut builder =
-            Self::new(buffer, Class::ErrorResponse, request.method(), request.transaction_id())?;
+        let mut builder = Self::response(buffer, Class::ErrorResponse, request)?;
         builder.push(&ErrorInfo::from(code))?;
+        Ok(builder)
+    }
+
+    /// Begins a response, with the request's word in the place of the magic cookie (RFC 5389 §12.2).
+    fn response(buffer: &'b mut [u8], class: Class, request: &Message<'_>) -> Result<Self, BuildError> {
+        let builder = Self::new(buffer, class, request.method(), request.transaction_id())?;
+        builder.buffer[4..8].copy_from_slice(&request.cookie());
         Ok(builder)
     }
 
@@ -211,7 +217,7 @@ impl<'b> MessageBuilder<'b> {
     }
 }
 
-/// Why a message could not be built.
+/// The reason for which a message could not be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -79,6 +79,8 @@ known_codes! {
     SERVER_ERROR = 500, "Server Error";
     /// 508: the server has no capacity left (RFC 8656 §19).
     INSUFFICIENT_CAPACITY = 508, "Insufficient Capacity";
+    /// 600: the server refuses, whatever the request (RFC 3489 §11.2.9).
+    GLOBAL_FAILURE = 600, "Global Failure";
 }
 
 impl fmt::Debug for ErrorCode {

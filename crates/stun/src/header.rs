@@ -8,13 +8,17 @@ pub const HEADER_LEN: usize = 20;
 /// The fixed value in bytes 4..8 of every message (RFC 8489 §5).
 pub const MAGIC_COOKIE: u32 = 0x2112_A442;
 
+/// The message type of a Binding request, on the wire.
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+
 /// The largest message the 16-bit length field can describe: the length must be a multiple of four.
 pub const MAX_MESSAGE_LEN: usize = HEADER_LEN + 0xFFFC;
 
-/// Whether a datagram looks like STUN: long enough, its top two bits zero, the magic cookie in place (RFC 8489 §6.3).
+/// Returns whether a datagram looks like STUN: long enough, its top two bits zero, the magic cookie in
+/// place (RFC 8489 §6.3).
 ///
-/// This is the cheap test of a demultiplexer (RFC 7983 tells STUN by its first byte alone); whether the message is
-/// well formed is what [`Message::parse`](crate::Message::parse) answers.
+/// This is the cheap test of a demultiplexer (RFC 7983 tells STUN by its first byte alone);
+/// [`Message::parse`](crate::Message::parse) tells whether the message is well formed.
 ///
 /// ```
 /// assert!(!columba_stun::is_stun(b"GET / HTTP/1.1\r\nHost: localhost\r\n"));
@@ -22,6 +26,21 @@ pub const MAX_MESSAGE_LEN: usize = HEADER_LEN + 0xFFFC;
 #[must_use]
 pub fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER_LEN && datagram[0] & 0xC0 == 0 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
+}
+
+/// Returns whether a datagram looks like a Binding request of RFC 3489 ("classic STUN"): without the
+/// magic cookie, in whose place its transaction id has four bytes more (RFC 5389 §12.2).
+///
+/// Without the cookie little tells STUN from other protocols, so this is for a port where nothing else
+/// arrives, and the length must fit exactly.
+#[must_use]
+pub fn is_classic_binding_request(datagram: &[u8]) -> bool {
+    let Some(header) = datagram.first_chunk::<HEADER_LEN>() else { return false };
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    header[..2] == BINDING_REQUEST
+        && header[4..8] != MAGIC_COOKIE.to_be_bytes()
+        && length.is_multiple_of(4)
+        && length == datagram.len() - HEADER_LEN
 }
 
 /// The 96 bits that tie a response to its request (RFC 8489 §5).
@@ -56,7 +75,7 @@ impl fmt::Display for TransactionId {
     }
 }
 
-/// What role a message plays in its transaction (RFC 8489 §5).
+/// The role of a message in its transaction (RFC 8489 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Asks for an answer.
@@ -70,19 +89,19 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether messages of this class answer a request.
+    /// Returns whether messages of this class answer a request.
     #[must_use]
     pub fn is_response(self) -> bool {
         matches!(self, Self::SuccessResponse | Self::ErrorResponse)
     }
 }
 
-/// What is asked for: a 12-bit number (RFC 8489 §5, §18.2).
+/// The operation that a request asks for: a 12-bit number (RFC 8489 §5, §18.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Method(u16);
 
 impl Method {
-    /// Binding: what is my address? (RFC 8489 §2). Also ICE's connectivity check (RFC 8445 §2.2).
+    /// Binding: tells the sender its address (RFC 8489 §2). Also ICE's connectivity check (RFC 8445 §2.2).
     pub const BINDING: Self = Self(0x001);
     /// Allocate a relayed address (RFC 8656 §7).
     pub const ALLOCATE: Self = Self(0x003);
@@ -199,5 +218,23 @@ mod tests {
         header[0] = 0;
         header[7] ^= 1;
         assert!(!is_stun(&header));
+    }
+
+    #[test]
+    fn classic_binding_requests_have_no_cookie_and_an_exact_length() {
+        let mut request = [0_u8; HEADER_LEN + 8];
+        request[1] = 1;
+        request[3] = 8;
+        assert!(is_classic_binding_request(&request) && !is_stun(&request));
+        assert!(!is_classic_binding_request(&request[..27]));
+        assert!(!is_classic_binding_request(&request[..20]));
+        assert!(!is_classic_binding_request(&request[..19]));
+        for (index, value) in [(0, 1), (1, 2), (1, 0x11), (2, 1), (3, 4)] {
+            let mut other = request;
+            other[index] = value;
+            assert!(!is_classic_binding_request(&other), "byte {index} is {value}");
+        }
+        request[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        assert!(!is_classic_binding_request(&request) && is_stun(&request));
     }
 }

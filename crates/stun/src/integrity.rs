@@ -6,6 +6,7 @@ use aws_lc_rs::{digest, hmac};
 use md5::{Digest as _, Md5};
 use subtle::ConstantTimeEq as _;
 
+use crate::attributes::until_nul;
 use crate::auth::{self, ProfileError};
 use crate::header::HEADER_LEN;
 
@@ -55,30 +56,43 @@ impl IntegrityKey {
         Self::from_bytes(password.as_bytes())
     }
 
-    /// The key of a long-term credential with password algorithm MD5: `MD5(username ":" realm ":" password)`
-    /// (RFC 8489 §9.2.2, §18.5.1.1), realm and password prepared by [`prepare`](crate::auth::prepare).
+    /// The key of a long-term credential with password algorithm MD5:
+    /// `MD5(username ":" realm ":" password)` (RFC 8489 §9.2.2, §18.5.1.1).
+    ///
+    /// The password is prepared by [`prepare`](crate::auth::prepare). The realm is taken as the bytes of
+    /// the REALM attribute, up to the first NUL (RFC 5389 §15.4): preparing it is the server's part, and
+    /// browsers do not do it again.
     ///
     /// # Errors
-    /// A text contains what the string profile forbids, such as control characters.
-    pub fn long_term_md5(username: &str, realm: &str, password: &str) -> Result<Self, ProfileError> {
-        let (realm, password) = (auth::prepare(realm)?, auth::prepare(password)?);
+    /// The password contains what the string profile forbids, such as control characters.
+    pub fn long_term_md5(
+        username: &str,
+        realm: impl AsRef<[u8]>,
+        password: &str,
+    ) -> Result<Self, ProfileError> {
+        let password = auth::prepare(password)?;
         let mut md5 = Md5::new();
-        for part in [username, ":", &*realm, ":", &*password] {
-            md5.update(part.as_bytes());
+        for part in [username.as_bytes(), b":", until_nul(realm.as_ref()), b":", password.as_bytes()] {
+            md5.update(part);
         }
         Ok(Self::from_bytes(md5.finalize().as_ref()))
     }
 
-    /// The key of a long-term credential with password algorithm SHA-256: `SHA-256(username ":" realm ":" password)`
-    /// (RFC 8489 §9.2.2, §18.5.1.2), realm and password prepared by [`prepare`](crate::auth::prepare).
+    /// The key of a long-term credential with password algorithm SHA-256:
+    /// `SHA-256(username ":" realm ":" password)` (RFC 8489 §9.2.2, §18.5.1.2); see
+    /// [`long_term_md5`](Self::long_term_md5) for the preparation.
     ///
     /// # Errors
-    /// A text contains what the string profile forbids, such as control characters.
-    pub fn long_term_sha256(username: &str, realm: &str, password: &str) -> Result<Self, ProfileError> {
-        let (realm, password) = (auth::prepare(realm)?, auth::prepare(password)?);
+    /// The password contains what the string profile forbids, such as control characters.
+    pub fn long_term_sha256(
+        username: &str,
+        realm: impl AsRef<[u8]>,
+        password: &str,
+    ) -> Result<Self, ProfileError> {
+        let password = auth::prepare(password)?;
         let mut sha256 = digest::Context::new(&digest::SHA256);
-        for part in [username, ":", &*realm, ":", &*password] {
-            sha256.update(part.as_bytes());
+        for part in [username.as_bytes(), b":", until_nul(realm.as_ref()), b":", password.as_bytes()] {
+            sha256.update(part);
         }
         Ok(Self::from_bytes(sha256.finish().as_ref()))
     }
@@ -128,7 +142,7 @@ impl fmt::Debug for IntegrityKey {
     }
 }
 
-/// Whether a MESSAGE-INTEGRITY-SHA256 value may have this length: 16 to 32 bytes in steps of four (RFC 8489 §14.6).
+/// Returns whether a MESSAGE-INTEGRITY-SHA256 value may have this length: 16 to 32 bytes in steps of four (RFC 8489 §14.6).
 pub(crate) fn is_sha256_len(length: usize) -> bool {
     (INTEGRITY_SHA256_MIN_LEN..=INTEGRITY_SHA256_LEN).contains(&length) && length.is_multiple_of(4)
 }

@@ -8,7 +8,7 @@
 //! // A client asks; in real life the transaction id is random.
 //! let mut request = [0; 128];
 //! let length = MessageBuilder::new(&mut request, Class::Request, Method::BINDING, TransactionId([1; 12]))?
-//!     .push(&Software("columba"))?
+//!     .push(&Software::from("columba"))?
 //!     .fingerprint()?
 //!     .finish();
 //!
@@ -57,7 +57,10 @@ pub use auth::{NoncePrefix, ProfileError, SecurityFeatures};
 pub use builder::{BuildError, MessageBuilder};
 pub use channel::{CHANNEL_HEADER_LEN, ChannelData, ChannelDataError, ChannelNumber, is_channel_data};
 pub use error_code::ErrorCode;
-pub use header::{Class, HEADER_LEN, MAGIC_COOKIE, MAX_MESSAGE_LEN, Method, TransactionId, is_stun};
+pub use header::{
+    Class, HEADER_LEN, MAGIC_COOKIE, MAX_MESSAGE_LEN, Method, TransactionId, is_classic_binding_request,
+    is_stun,
+};
 pub use integrity::{
     INTEGRITY_LEN, INTEGRITY_SHA256_LEN, INTEGRITY_SHA256_MIN_LEN, IntegrityError, IntegrityKey,
     IntegrityKind,

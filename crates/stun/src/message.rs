@@ -1,16 +1,18 @@
 //! A received message: a validated view of the datagram it came in.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::attribute::{Attribute, AttributeError, AttributeType};
-use crate::attributes::UnknownAttributes;
+use crate::attributes::{MappedAddress, UnknownAttributes, XorMappedAddress};
 use crate::header::{self, Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId};
 use crate::integrity::{self, IntegrityError, IntegrityKey, IntegrityKind};
 
 /// A well-formed STUN message, borrowed from the datagram (RFC 8489 §5).
 ///
-/// Parsing checks the header and the framing of every attribute and allocates nothing; values are looked at when asked
-/// for. Whether the message is *authentic* is a question of its own: see [`verify_integrity`](Self::verify_integrity).
+/// Parsing checks the header and the framing of every attribute and allocates nothing; values are looked
+/// at when asked for. It does not tell whether the message is *authentic*: see
+/// [`verify_integrity`](Self::verify_integrity).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     bytes: &'a [u8],
@@ -20,7 +22,7 @@ pub struct Message<'a> {
     marks: Landmarks,
 }
 
-/// Where the attributes that end the meaningful part of a message stand: offsets of their headers.
+/// The offsets of the headers of the attributes that end the meaningful part of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Landmarks {
     integrity: Option<usize>,
@@ -32,16 +34,29 @@ impl<'a> Message<'a> {
     /// Reads a message that fills the whole of `datagram`.
     ///
     /// # Errors
-    /// Says what is wrong, and where.
+    /// Names the fault and its place.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
-        let header: &[u8; HEADER_LEN] =
-            datagram.first_chunk().ok_or(ParseError::Truncated { length: datagram.len() })?;
-        if header[0] & 0xC0 != 0 {
-            return Err(ParseError::NotStun { first_byte: header[0] });
-        }
+        let header = header_of(datagram)?;
         if header[4..8] != MAGIC_COOKIE.to_be_bytes() {
             return Err(ParseError::MagicCookie);
         }
+        Self::parse_body(datagram, header)
+    }
+
+    /// Reads a Binding request of RFC 3489 that fills the whole of `datagram`. Its response repeats the
+    /// word in the cookie's place, as [`MessageBuilder`](crate::MessageBuilder) does, and carries
+    /// MAPPED-ADDRESS in place of XOR-MAPPED-ADDRESS (RFC 5389 §12.2).
+    ///
+    /// # Errors
+    /// It is another message, or malformed.
+    pub fn parse_classic(datagram: &'a [u8]) -> Result<Self, ParseError> {
+        if !header::is_classic_binding_request(datagram) {
+            return Err(ParseError::NotClassic);
+        }
+        Self::parse_body(datagram, header_of(datagram)?)
+    }
+
+    fn parse_body(datagram: &'a [u8], header: &[u8; HEADER_LEN]) -> Result<Self, ParseError> {
         let declared = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let actual = datagram.len() - HEADER_LEN;
         if !declared.is_multiple_of(4) || declared != actual {
@@ -68,7 +83,7 @@ impl<'a> Message<'a> {
         self.class
     }
 
-    /// What is asked for or answered.
+    /// The operation that is requested or answered.
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
@@ -80,6 +95,29 @@ impl<'a> Message<'a> {
         self.transaction
     }
 
+    /// Returns whether this is a request of RFC 3489: see [`parse_classic`](Self::parse_classic).
+    #[must_use]
+    pub fn is_classic(&self) -> bool {
+        self.cookie() != MAGIC_COOKIE.to_be_bytes()
+    }
+
+    /// The bytes in the place of the magic cookie.
+    pub(crate) fn cookie(&self) -> [u8; 4] {
+        let mut cookie = [0; 4];
+        cookie.copy_from_slice(&self.bytes[4..8]);
+        cookie
+    }
+
+    /// The address that a response tells its receiver: XOR-MAPPED-ADDRESS, or MAPPED-ADDRESS from a
+    /// server that sends no other, as those of RFC 3489 do (RFC 5389 §12.1).
+    #[must_use]
+    pub fn mapped_address(&self) -> Option<SocketAddr> {
+        if let Ok(Some(XorMappedAddress(address))) = self.get() {
+            return Some(address);
+        }
+        self.get().ok().flatten().map(|MappedAddress(address)| address)
+    }
+
     /// The whole message as it came.
     #[must_use]
     pub fn as_bytes(&self) -> &'a [u8] {
@@ -88,9 +126,10 @@ impl<'a> Message<'a> {
 
     /// The attributes that count, in order.
     ///
-    /// What follows a MESSAGE-INTEGRITY is not covered by it and is left out, but for MESSAGE-INTEGRITY-SHA256 and
-    /// FINGERPRINT; what follows MESSAGE-INTEGRITY-SHA256 likewise, but for FINGERPRINT, and nothing follows that
-    /// (RFC 8489 §14.5, §14.6, §14.7). This holds whether or not anybody verifies the integrity.
+    /// Attributes behind MESSAGE-INTEGRITY are not covered by it and are left out, but for
+    /// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; so are those behind MESSAGE-INTEGRITY-SHA256, but for
+    /// FINGERPRINT, and nothing follows that (RFC 8489 §14.5, §14.6, §14.7). This holds whether or not the
+    /// integrity is verified.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes { bytes: self.bytes, offset: HEADER_LEN, state: Seen::Nothing }
@@ -102,7 +141,7 @@ impl<'a> Message<'a> {
         self.attributes().find(|attribute| attribute.ty == ty)
     }
 
-    /// Whether an attribute of this type is there.
+    /// Returns whether there is an attribute of this type.
     #[must_use]
     pub fn has(&self, ty: AttributeType) -> bool {
         self.raw(ty).is_some()
@@ -140,7 +179,7 @@ impl<'a> Message<'a> {
             .collect()
     }
 
-    /// Whether the message carries MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 or both.
+    /// Returns whether the message carries MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 or both.
     #[must_use]
     pub fn has_integrity(&self) -> bool {
         self.marks.integrity.is_some() || self.marks.integrity_sha256.is_some()
@@ -207,7 +246,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Names what is there without the values: usernames and addresses do not belong into a log by accident.
+/// Names the attributes without their values: usernames and addresses do not belong into a log by accident.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} {} ", self.method, self.class, self.transaction)?;
@@ -218,11 +257,11 @@ impl fmt::Debug for Message<'_> {
 /// An attribute as it stands in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawAttribute<'a> {
-    /// What it is.
+    /// Its type.
     pub ty: AttributeType,
     /// Its value, without padding.
     pub value: &'a [u8],
-    /// Where its header stands, in bytes from the start of the message.
+    /// The place of its header, in bytes from the start of the message.
     pub offset: usize,
 }
 
@@ -301,6 +340,16 @@ impl Seen {
     }
 }
 
+/// The header of a datagram whose top two bits are those of STUN.
+fn header_of(datagram: &[u8]) -> Result<&[u8; HEADER_LEN], ParseError> {
+    let header: &[u8; HEADER_LEN] =
+        datagram.first_chunk().ok_or(ParseError::Truncated { length: datagram.len() })?;
+    if header[0] & 0xC0 != 0 {
+        return Err(ParseError::NotStun { first_byte: header[0] });
+    }
+    Ok(header)
+}
+
 /// The attribute whose header stands at `offset`, and where the next one begins; `None` if it runs past the end.
 fn attribute_at(bytes: &[u8], offset: usize) -> Option<(RawAttribute<'_>, usize)> {
     let header: &[u8; 4] = bytes.get(offset..)?.first_chunk()?;
@@ -314,14 +363,14 @@ fn attribute_at(bytes: &[u8], offset: usize) -> Option<(RawAttribute<'_>, usize)
     Some((RawAttribute { ty, value: &bytes[start..start + length], offset }, next))
 }
 
-/// Why a datagram is no STUN message.
+/// The reason for which a datagram is no STUN message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
     /// Shorter than a header.
     #[error("{length} bytes are too few for a STUN header")]
     Truncated {
-        /// How many bytes there were.
+        /// The length of the datagram, in bytes.
         length: usize,
     },
     /// The first two bits are not zero: another protocol.
@@ -333,29 +382,32 @@ pub enum ParseError {
     /// Bytes 4..8 do not hold the magic cookie: another protocol, or RFC 3489's STUN.
     #[error("no magic cookie at byte 4")]
     MagicCookie,
+    /// Not a Binding request of RFC 3489.
+    #[error("no Binding request of RFC 3489")]
+    NotClassic,
     /// The length field, at offset 2, is no multiple of four or does not fit the datagram.
     #[error("length field at byte 2 says {declared}, {actual} bytes follow the header")]
     Length {
-        /// What the header says, in bytes.
+        /// The length that the header declares, in bytes.
         declared: usize,
-        /// How many bytes follow the header.
+        /// The number of bytes behind the header.
         actual: usize,
     },
     /// An attribute or its padding runs past the end of the message.
     #[error("the attribute at byte {offset} runs past the end")]
     Attribute {
-        /// Where the attribute begins, in bytes from the start of the message.
+        /// The start of the attribute, in bytes from the start of the message.
         offset: usize,
     },
 }
 
 impl ParseError {
-    /// Where in the datagram the fault lies, in bytes from its start.
+    /// The place of the fault in the datagram, in bytes from its start.
     #[must_use]
     pub fn offset(&self) -> usize {
         match *self {
             Self::Truncated { length } => length,
-            Self::NotStun { .. } => 0,
+            Self::NotStun { .. } | Self::NotClassic => 0,
             Self::Length { .. } => 2,
             Self::MagicCookie => 4,
             Self::Attribute { offset } => offset,
@@ -363,7 +415,7 @@ impl ParseError {
     }
 }
 
-/// Why a FINGERPRINT does not hold.
+/// The reason for which a FINGERPRINT does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FingerprintError {

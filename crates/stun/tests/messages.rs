@@ -1,8 +1,8 @@
 //! Whole messages: what counts and what does not, what is refused, what order is kept.
 
 use columba_stun::attributes::{
-    ErrorInfo, Lifetime, PasswordAlgorithm, PasswordAlgorithms, RequestedTransport, Software,
-    UnknownAttributes, Username, XorPeerAddress,
+    AddressErrorInfo, ErrorInfo, Lifetime, MappedAddress, Nonce, PasswordAlgorithm, PasswordAlgorithms,
+    Realm, RequestedTransport, Software, UnknownAttributes, Username, XorMappedAddress, XorPeerAddress,
 };
 use columba_stun::{
     AttributeError, AttributeType, BuildError, ChannelNumber, Class, EncodeError, ErrorCode,
@@ -13,7 +13,7 @@ use columba_stun::{
 const ID: TransactionId = TransactionId(*b"twelve bytes");
 
 fn build(steps: impl FnOnce(&mut MessageBuilder<'_>) -> Result<(), BuildError>) -> Vec<u8> {
-    let mut buffer = vec![0xAA; 2048];
+    let mut buffer = vec![0xAA; 4096];
     let mut builder = MessageBuilder::new(&mut buffer, Class::Request, Method::ALLOCATE, ID).unwrap();
     steps(&mut builder).unwrap();
     let length = builder.finish();
@@ -127,7 +127,7 @@ fn unknown_required_attributes_are_reported_and_can_be_answered() {
     let response = Message::parse(&buffer[..length]).unwrap();
     assert_eq!((response.class(), response.method()), (Class::ErrorResponse, Method::ALLOCATE));
     let info = response.get::<ErrorInfo<'_>>().unwrap().unwrap();
-    assert_eq!((info.code, info.reason), (ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute"));
+    assert_eq!((info.code, &*info.reason), (ErrorCode::UNKNOWN_ATTRIBUTE, "Unknown Attribute"));
     assert_eq!(response.get::<UnknownAttributes>().unwrap().unwrap().types(), [unknown]);
 }
 
@@ -143,7 +143,7 @@ fn a_flood_of_unknown_attributes_gets_a_short_answer() {
 
 #[test]
 fn malformed_datagrams_are_refused_with_the_place() {
-    let good = build(|builder| builder.push(&Software("x"))?.push(&Lifetime(1)).map(drop));
+    let good = build(|builder| builder.push(&Software::from("x"))?.push(&Lifetime(1)).map(drop));
     let parse = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bad = good.clone();
         change(&mut bad);
@@ -198,7 +198,7 @@ fn typed_values_are_checked() {
         AttributeError::Value { ty: AttributeType::ERROR_CODE, value: 100 }
     );
     assert_eq!(
-        error(message.get::<columba_stun::attributes::Realm<'_>>().map(drop)),
+        error(message.get::<Realm<'_>>().map(drop)),
         AttributeError::Length { ty: AttributeType::REALM, length: 764 }
     );
     assert_eq!(error(message.get::<UnknownAttributes>().map(drop)).ty(), AttributeType::UNKNOWN_ATTRIBUTES);
@@ -210,7 +210,7 @@ fn a_failed_step_leaves_the_message_whole() {
     let mut builder = MessageBuilder::new(&mut buffer, Class::Request, Method::REFRESH, ID).unwrap();
     builder.push(&Lifetime(0)).unwrap();
     assert_eq!(
-        builder.push(&Software("columba")).map(drop),
+        builder.push(&Software::from("columba")).map(drop),
         Err(BuildError::BufferTooSmall { needed: 28 + 4 + 8 })
     );
     let too_long = "u".repeat(509);
@@ -224,7 +224,7 @@ fn a_failed_step_leaves_the_message_whole() {
     );
     let many_characters = "é".repeat(128);
     assert_eq!(
-        builder.push(&Software(&many_characters)).map(drop),
+        builder.push(&Software::from(&*many_characters)).map(drop),
         Err(BuildError::Encode(EncodeError::TooLong {
             ty: AttributeType::SOFTWARE,
             length: 128,
@@ -337,6 +337,126 @@ fn debug_output_names_attributes_and_hides_values() {
 #[test]
 fn padding_is_zero_whatever_the_buffer_held() {
     let datagram =
-        build(|builder| builder.push(&Software("x"))?.push_raw(AttributeType::DATA, b"yz").map(drop));
+        build(|builder| builder.push(&Software::from("x"))?.push_raw(AttributeType::DATA, b"yz").map(drop));
     assert_eq!(datagram[24..], [b'x', 0, 0, 0, 0x00, 0x13, 0, 2, b'y', b'z', 0, 0]);
+}
+
+/// A Binding request as RFC 3489 has it: no magic cookie, sixteen bytes of transaction id.
+fn classic(attributes: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0, 1, 0, u8::try_from(attributes.len()).unwrap(), 0x01, 0xC0, 0x26, 0x5F];
+    datagram.extend_from_slice(b"twelve bytes");
+    datagram.extend_from_slice(attributes);
+    datagram
+}
+
+#[test]
+fn classic_requests_are_read_on_demand_and_their_whole_id_is_echoed() {
+    let datagram = classic(&[0, 3, 0, 4, 0, 0, 0, 0]);
+    assert_eq!(Message::parse(&datagram), Err(ParseError::MagicCookie));
+    let request = Message::parse_classic(&datagram).unwrap();
+    assert!(request.is_classic());
+    assert_eq!((request.class(), request.method()), (Class::Request, Method::BINDING));
+    assert_eq!(request.transaction_id(), ID);
+    assert!(request.has(AttributeType::CHANGE_REQUEST));
+
+    let mut buffer = [0; 128];
+    let address = MappedAddress("192.0.2.1:32853".parse().unwrap());
+    let length = MessageBuilder::success(&mut buffer, &request).unwrap().push(&address).unwrap().finish();
+    assert_eq!(buffer[4..20], datagram[4..20]);
+    assert_eq!(buffer[..4], [1, 1, 0, 12]);
+    assert_eq!(buffer[20..length], [0, 1, 0, 8, 0, 1, 0x80, 0x55, 192, 0, 2, 1]);
+    let length = MessageBuilder::error(&mut buffer, &request, ErrorCode::BAD_REQUEST).unwrap().finish();
+    assert_eq!(buffer[4..20], datagram[4..20]);
+    assert_eq!(buffer[..2], [1, 0x11]);
+    assert!(length > 20);
+}
+
+#[test]
+fn only_whole_binding_requests_without_cookie_are_classic() {
+    let good = classic(&[]);
+    assert!(Message::parse_classic(&good).is_ok());
+    let with_cookie = build(|_| Ok(()));
+    assert_eq!(Message::parse_classic(&with_cookie), Err(ParseError::NotClassic));
+    for (index, value) in [(0, 0x40), (0, 1), (1, 0), (1, 3), (1, 0x11), (3, 4), (3, 1)] {
+        let mut bad = good.clone();
+        bad[index] = value;
+        assert_eq!(Message::parse_classic(&bad), Err(ParseError::NotClassic), "byte {index}: {value}");
+    }
+    for length in 0..20 {
+        assert_eq!(Message::parse_classic(&good[..length]), Err(ParseError::NotClassic));
+    }
+    let cut = classic(&[0, 3, 0, 8, 0, 0, 0, 0]);
+    assert_eq!(Message::parse_classic(&cut), Err(ParseError::Attribute { offset: 20 }));
+}
+
+#[test]
+fn mapped_address_is_read_in_both_forms_and_the_xored_one_is_preferred() {
+    let (plain, xored) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
+    let mapped = |steps: &dyn Fn(&mut MessageBuilder<'_>) -> Result<(), BuildError>| {
+        Message::parse(&build(|builder| steps(builder))).unwrap().mapped_address()
+    };
+    assert_eq!(mapped(&|_| Ok(())), None);
+    assert_eq!(mapped(&|builder| builder.push(&MappedAddress(plain)).map(drop)), Some(plain));
+    assert_eq!(mapped(&|builder| builder.push(&XorMappedAddress(xored)).map(drop)), Some(xored));
+    let both = |builder: &mut MessageBuilder<'_>| {
+        builder.push(&MappedAddress(plain))?.push(&XorMappedAddress(xored)).map(drop)
+    };
+    assert_eq!(mapped(&both), Some(xored));
+    let broken = |builder: &mut MessageBuilder<'_>| {
+        builder.push_raw(AttributeType::XOR_MAPPED_ADDRESS, &[0, 9])?.push(&MappedAddress(plain)).map(drop)
+    };
+    assert_eq!(mapped(&broken), Some(plain));
+}
+
+#[test]
+fn texts_of_any_form_are_readable() {
+    let long = [b'x'; 800];
+    let cases: [(&[u8], &str); 6] = [
+        (b"plain", "plain"),
+        (b"ended\0\0", "ended"),
+        (b"cut\0here", "cut"),
+        (b"M\xFCnchen", "M\u{FFFD}nchen"),
+        (b"", ""),
+        (&long, &"x".repeat(763)),
+    ];
+    for (value, expected) in cases {
+        let datagram = build(|builder| {
+            builder
+                .push_raw(AttributeType::SOFTWARE, value)?
+                .push_raw(AttributeType::ERROR_CODE, &[&[0, 0, 4, 1], value].concat())?
+                .push_raw(AttributeType::ADDRESS_ERROR_CODE, &[&[2, 0, 4, 40], value].concat())
+                .map(drop)
+        });
+        let message = Message::parse(&datagram).unwrap();
+        assert_eq!(message.get::<Software<'_>>().unwrap().unwrap().0, expected);
+        let info = message.get::<ErrorInfo<'_>>().unwrap().unwrap();
+        assert_eq!((info.code, &*info.reason), (ErrorCode::UNAUTHENTICATED, expected));
+        let info = message.get::<AddressErrorInfo<'_>>().unwrap().unwrap();
+        assert_eq!((info.code, &*info.reason), (ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, expected));
+    }
+    let datagram = build(|builder| {
+        builder
+            .push_raw(AttributeType::REALM, b"M\xFCnchen\0")?
+            .push_raw(AttributeType::NONCE, b"\0\xFF")?
+            .push_raw(AttributeType::USERNAME, b"ada\0")
+            .map(drop)
+    });
+    let message = Message::parse(&datagram).unwrap();
+    assert_eq!(message.get(), Ok(Some(Realm(b"M\xFCnchen\0"))));
+    assert_eq!(message.get(), Ok(Some(Nonce(b"\0\xFF"))));
+    assert_eq!(message.get(), Ok(Some(Username("ada"))));
+}
+
+/// RFC 5389 §15.4: "with any quotes and trailing nulls removed, as taken from the REALM attribute". Quotes
+/// stay, since RFC 8489 §14.9 has no realm with quotes around it.
+#[test]
+fn long_term_keys_take_the_realm_up_to_its_first_nul() {
+    let signed = |realm: &[u8]| {
+        let md5 = IntegrityKey::long_term_md5("user", realm, "pass").unwrap();
+        let sha256 = IntegrityKey::long_term_sha256("user", realm, "pass").unwrap();
+        build(|builder| builder.integrity(&md5)?.integrity_sha256(&sha256).map(drop))
+    };
+    assert_eq!(signed(b"realm\0\0"), signed(b"realm"));
+    assert_ne!(signed(b"M\xFCnchen"), signed(b"Mnchen"));
+    assert_ne!(signed("Ⅸ".as_bytes()), signed(b"IX"), "preparing it is the server's part");
 }

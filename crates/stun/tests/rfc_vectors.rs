@@ -99,7 +99,7 @@ fn sample_request() {
     let message = Message::parse(&datagram).unwrap();
     assert_eq!((message.class(), message.method()), (Class::Request, Method::BINDING));
     assert_eq!(message.transaction_id(), ID);
-    assert_eq!(message.get(), Ok(Some(Software("STUN test client"))));
+    assert_eq!(message.get(), Ok(Some(Software::from("STUN test client"))));
     assert_eq!(message.get(), Ok(Some(Priority(0x6e00_01ff))));
     assert_eq!(message.get(), Ok(Some(IceControlled(0x932f_f9b1_5126_3b36))));
     assert_eq!(message.get(), Ok(Some(Username("evtj:h6vY"))));
@@ -117,7 +117,7 @@ fn sample_responses() {
         let message = Message::parse(&datagram).unwrap();
         assert_eq!((message.class(), message.method()), (Class::SuccessResponse, Method::BINDING));
         assert_eq!(message.transaction_id(), ID);
-        assert_eq!(message.get(), Ok(Some(Software("test vector"))));
+        assert_eq!(message.get(), Ok(Some(Software::from("test vector"))));
         assert_eq!(message.get(), Ok(Some(XorMappedAddress(address.parse().unwrap()))));
         assert_eq!(message.verify_integrity(&IntegrityKey::short_term(PASSWORD)), Ok(()));
         assert_eq!(message.verify_fingerprint(), Ok(()));
@@ -131,8 +131,8 @@ fn long_term_request() {
     let key = IntegrityKey::long_term_md5(LONG_TERM_USERNAME, REALM, LONG_TERM_PASSWORD).unwrap();
     let message = Message::parse(&datagram).unwrap();
     assert_eq!(message.get(), Ok(Some(Username(LONG_TERM_USERNAME))));
-    assert_eq!(message.get(), Ok(Some(Nonce("f//499k954d6OL34oL9FSTvy64sA"))));
-    assert_eq!(message.get(), Ok(Some(Realm(REALM))));
+    assert_eq!(message.get(), Ok(Some(Nonce(b"f//499k954d6OL34oL9FSTvy64sA"))));
+    assert_eq!(message.get(), Ok(Some(Realm(REALM.as_bytes()))));
     assert_eq!(message.verify_integrity(&key), Ok(()));
     assert_eq!(message.verify_integrity_sha256(&key), Err(IntegrityError::Missing));
     assert_eq!(message.verify_fingerprint(), Err(FingerprintError::Missing));
@@ -143,9 +143,9 @@ fn long_term_request() {
         .unwrap()
         .push(&Username(LONG_TERM_USERNAME))
         .unwrap()
-        .push(&Nonce("f//499k954d6OL34oL9FSTvy64sA"))
+        .push(&Nonce(b"f//499k954d6OL34oL9FSTvy64sA"))
         .unwrap()
-        .push(&Realm(REALM))
+        .push(&Realm(REALM.as_bytes()))
         .unwrap()
         .integrity(&key)
         .unwrap()
@@ -161,8 +161,8 @@ fn request_with_sha256_and_user_hash() {
     let user_hash = UserHash::of(LONG_TERM_USERNAME, REALM).unwrap();
     let message = Message::parse(&datagram).unwrap();
     assert_eq!(message.get(), Ok(Some(user_hash)));
-    assert_eq!(message.get(), Ok(Some(Nonce(nonce))));
-    assert_eq!(message.get(), Ok(Some(Realm(REALM))));
+    assert_eq!(message.get(), Ok(Some(Nonce(nonce.as_bytes()))));
+    assert_eq!(message.get(), Ok(Some(Realm(REALM.as_bytes()))));
     assert_eq!(message.verify_integrity_sha256(&key), Ok(()));
     assert_eq!(message.get(), Ok(Some(PasswordAlgorithm::SHA256)));
     assert_eq!(SecurityFeatures::of_nonce(nonce), Some(SecurityFeatures::from_bits(2)));
@@ -173,9 +173,9 @@ fn request_with_sha256_and_user_hash() {
         .unwrap()
         .push(&user_hash)
         .unwrap()
-        .push(&Nonce(nonce))
+        .push(&Nonce(nonce.as_bytes()))
         .unwrap()
-        .push(&Realm(REALM))
+        .push(&Realm(REALM.as_bytes()))
         .unwrap()
         .push(&PasswordAlgorithm::SHA256)
         .unwrap()

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_stun::attributes::{ErrorInfo, XorMappedAddress};
+use columba_stun::attributes::ErrorInfo;
 use columba_stun::{Class, Message, MessageBuilder, Method, canonical};
 
 use super::addresses::{Local, Purpose};
@@ -238,7 +238,7 @@ impl Agent {
         let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
         match answer.class() {
             Class::SuccessResponse => {
-                if let Ok(Some(XorMappedAddress(mapped))) = answer.get() {
+                if let Some(mapped) = answer.mapped_address() {
                     self.add_reflexive(now, transaction.base, mapped, transaction.remote.ip(), config.url);
                 }
             }
@@ -249,7 +249,7 @@ impl Agent {
                     && first
                     && config.kind == ServerKind::Stun
                 {
-                    self.report(Some(local), config.url, code.number(), reason);
+                    self.report(Some(local), config.url, code.number(), &reason);
                 }
             }
         }

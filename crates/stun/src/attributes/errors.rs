@@ -1,22 +1,25 @@
-//! What an error response says: code, reason, and which attributes were not understood.
+//! The attributes of error responses: code, reason, and the attributes that were not understood.
+
+use std::borrow::Cow;
 
 use super::texts;
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
 use crate::{AddressFamily, ErrorCode, TransactionId};
 
 /// ERROR-CODE: why a request was refused (RFC 8489 §14.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorInfo<'a> {
     /// The code, for programs.
     pub code: ErrorCode,
-    /// The phrase, for people: fewer than 128 characters.
-    pub reason: &'a str,
+    /// The phrase, for people: fewer than 128 characters. Whatever arrives here is made readable: the
+    /// form of a phrase makes no difference to the code.
+    pub reason: Cow<'a, str>,
 }
 
 impl From<ErrorCode> for ErrorInfo<'static> {
     /// The code with its registered phrase.
     fn from(code: ErrorCode) -> Self {
-        Self { code, reason: code.reason() }
+        Self { code, reason: code.reason().into() }
     }
 }
 
@@ -26,24 +29,24 @@ impl<'a> Attribute<'a> for ErrorInfo<'a> {
     fn decode(value: &'a [u8], _: &TransactionId) -> Result<Self, AttributeError> {
         let (&[_, _, class, number], reason) =
             value.split_first_chunk().ok_or_else(|| AttributeError::length(Self::TYPE, value))?;
-        Ok(Self { code: code(Self::TYPE, class, number)?, reason: texts::reason(Self::TYPE, reason)? })
+        Ok(Self { code: code(Self::TYPE, class, number)?, reason: texts::readable(reason) })
     }
 
     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError> {
         out.put(&[0, 0, self.code.class(), number(self.code)]);
-        texts::put_reason(Self::TYPE, self.reason, out)
+        texts::put_phrase(Self::TYPE, &self.reason, out)
     }
 }
 
 /// ADDRESS-ERROR-CODE: why an allocation lacks the address of one family (RFC 8656 §18.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressErrorInfo<'a> {
     /// The family that could not be had.
     pub family: AddressFamily,
     /// The code, for programs.
     pub code: ErrorCode,
-    /// The phrase, for people: fewer than 128 characters.
-    pub reason: &'a str,
+    /// The phrase, for people: fewer than 128 characters. Whatever arrives here is made readable.
+    pub reason: Cow<'a, str>,
 }
 
 impl<'a> Attribute<'a> for AddressErrorInfo<'a> {
@@ -54,20 +57,16 @@ impl<'a> Attribute<'a> for AddressErrorInfo<'a> {
             value.split_first_chunk().ok_or_else(|| AttributeError::length(Self::TYPE, value))?;
         let family = AddressFamily::from_number(family)
             .ok_or_else(|| AttributeError::Value { ty: Self::TYPE, value: family.into() })?;
-        Ok(Self {
-            family,
-            code: code(Self::TYPE, class, number)?,
-            reason: texts::reason(Self::TYPE, reason)?,
-        })
+        Ok(Self { family, code: code(Self::TYPE, class, number)?, reason: texts::readable(reason) })
     }
 
     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError> {
         out.put(&[self.family.number(), 0, self.code.class(), number(self.code)]);
-        texts::put_reason(Self::TYPE, self.reason, out)
+        texts::put_phrase(Self::TYPE, &self.reason, out)
     }
 }
 
-/// UNKNOWN-ATTRIBUTES: what a 420 is about (RFC 8489 §14.13).
+/// UNKNOWN-ATTRIBUTES: the attributes for which a request got a 420 (RFC 8489 §14.13).
 ///
 /// At most [`CAPACITY`](Self::CAPACITY) types are kept, each once, the first ones: a request full of nonsense does not
 /// get a response of its own length.
@@ -85,7 +84,7 @@ pub struct UnknownAttributes {
 }
 
 impl UnknownAttributes {
-    /// How many types are kept at most.
+    /// The most types that are kept.
     pub const CAPACITY: usize = 16;
 
     /// The types, in the order in which they were found.
@@ -94,7 +93,7 @@ impl UnknownAttributes {
         &self.types[..self.len]
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -158,7 +157,7 @@ fn code(ty: AttributeType, class: u8, number: u8) -> Result<ErrorCode, Attribute
     ErrorCode::new(value).ok_or_else(|| AttributeError::Value { ty, value: value.into() })
 }
 
-/// What is left of a code below its hundreds.
+/// The part of a code below its hundreds.
 fn number(code: ErrorCode) -> u8 {
     (code.number() % 100) as u8
 }

@@ -20,6 +20,7 @@ pub use credentials::{PasswordAlgorithm, PasswordAlgorithmList, PasswordAlgorith
 pub use discovery::{ChangeRequest, Padding, ResponsePort};
 pub use errors::{AddressErrorInfo, ErrorInfo, UnknownAttributes};
 pub use ice::{IceControlled, IceControlling, Priority, UseCandidate};
+pub(crate) use texts::until_nul;
 pub use texts::{AlternateDomain, Nonce, Realm, Software, Username};
 pub use turn::{
     AdditionalAddressFamily, ConnectionId, Data, DontFragment, EvenPort, Icmp, Lifetime, MobilityTicket,

@@ -7,11 +7,13 @@ use columba_stun::{
 
 use super::Config;
 
-/// What a server's challenge led to.
+/// The credentials that a server's challenge led to.
 #[derive(Debug)]
 pub(super) struct Auth {
-    realm: String,
-    nonce: String,
+    /// As it came: the server gets the same bytes back.
+    realm: Box<[u8]>,
+    /// As it came.
+    nonce: Box<[u8]>,
     key: IntegrityKey,
     /// The server's list of password algorithms, to be echoed, if the stronger one is used.
     algorithms: Option<Box<[u8]>>,
@@ -29,10 +31,11 @@ impl Auth {
             Some(Realm(realm)) => realm,
             None => &before?.realm,
         };
-        let offered: Option<PasswordAlgorithms<'_>> = challenge.get().ok()?;
         let announced = SecurityFeatures::of_nonce(nonce)
             .is_some_and(|features| features.contains(SecurityFeatures::PASSWORD_ALGORITHMS));
-        let sha256 = announced && offered.is_some_and(|list| list.contains(PasswordAlgorithm::SHA256));
+        // A list that the nonce does not announce is not looked at (RFC 8489 §9.2.4).
+        let offered: Option<PasswordAlgorithms<'_>> = if announced { challenge.get().ok()? } else { None };
+        let sha256 = offered.is_some_and(|list| list.contains(PasswordAlgorithm::SHA256));
         let (username, password) = (&config.username, &config.password);
         let (key, algorithms) = if sha256 {
             let list = challenge.raw(AttributeType::PASSWORD_ALGORITHMS)?.value.into();
@@ -40,7 +43,7 @@ impl Auth {
         } else {
             (IntegrityKey::long_term_md5(username, realm, password).ok()?, None)
         };
-        Some(Self { realm: realm.to_owned(), nonce: nonce.to_owned(), key, algorithms })
+        Some(Self { realm: realm.into(), nonce: nonce.into(), key, algorithms })
     }
 
     pub(super) fn sign(&self, builder: &mut MessageBuilder<'_>, username: &str) -> Result<(), BuildError> {
@@ -57,7 +60,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether the server has made this answer, with at least the strength that was asked in.
+    /// Returns whether the server has made this answer, with at least the strength of the request.
     pub(super) fn verify(&self, answer: &Message<'_>) -> bool {
         match answer.verify_any_integrity(&self.key) {
             Ok(IntegrityKind::Sha256) => true,
@@ -66,8 +69,8 @@ impl Auth {
         }
     }
 
-    /// Whether a challenge brings nothing new: then the credentials themselves are wrong.
+    /// Returns whether a challenge brings nothing new: then the credentials themselves are wrong.
     pub(super) fn is_same_nonce(&self, challenge: &Message<'_>) -> bool {
-        matches!(challenge.get(), Ok(Some(Nonce(nonce))) if nonce == self.nonce)
+        matches!(challenge.get(), Ok(Some(Nonce(nonce))) if *nonce == *self.nonce)
     }
 }

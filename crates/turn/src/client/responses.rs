@@ -1,8 +1,8 @@
-//! What the server's answers lead to.
+//! The client's reactions to the server's answers.
 
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::{AlternateServer, ErrorInfo, Lifetime, XorMappedAddress, XorRelayedAddress};
+use columba_stun::attributes::{AlternateServer, ErrorInfo, Lifetime, XorRelayedAddress};
 use columba_stun::{Class, ErrorCode, Message};
 
 use super::auth::Auth;
@@ -12,37 +12,54 @@ use super::{Client, Event, Failure, Families, KEEPALIVE, LIFETIME, REFRESH_AHEAD
 /// How often one thing is asked for with new credentials or a new nonce before the server is given up.
 const MAX_ATTEMPTS: u8 = 4;
 
+/// Errors to which asking for mobility may have led.
+const NOT_MOBILE: [ErrorCode; 3] =
+    [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST];
+
+/// Longer lifetimes than a day are not believed, in seconds.
+const MAX_LIFETIME: u32 = 86_400;
+
 impl Client {
     pub(super) fn handle_response(&mut self, now: Instant, answer: &Message<'_>) {
         let id = answer.transaction_id();
         let Some(index) = self.transactions.iter().position(|one| one.id == id) else { return };
-        let error: Option<ErrorInfo<'_>> = match answer.class() {
-            Class::ErrorResponse => match answer.get() {
-                Ok(Some(info)) => Some(info),
-                Ok(None) | Err(_) => return,
-            },
-            _ => None,
-        };
-        if !self.is_authentic(&self.transactions[index], answer, error.as_ref()) {
+        // An error without a code that can be read (servers of Pion's have sent such) is an error all
+        // the same, for browsers 600, too.
+        let error = (answer.class() == Class::ErrorResponse).then(|| {
+            let info: Option<ErrorInfo<'_>> = answer.get().ok().flatten();
+            info.unwrap_or(ErrorCode::GLOBAL_FAILURE.into())
+        });
+        if !self.is_acceptable(&self.transactions[index], answer, error.as_ref()) {
             return;
         }
         self.note_round_trip(now, index);
         let transaction = self.transactions.swap_remove(index);
         match error {
             None => self.handle_success(now, transaction.kind, answer),
-            Some(info) => self.handle_error(now, transaction, answer, info),
+            Some(info) => self.handle_error(now, transaction, answer, &info),
         }
     }
 
-    /// RFC 8489 §9.2.5: what answers a signed request is signed, but for challenges, and for refusals by a server that
-    /// could not make out the credentials.
-    fn is_authentic(&self, sent: &Transaction, answer: &Message<'_>, error: Option<&ErrorInfo<'_>>) -> bool {
-        const UNSIGNED: [ErrorCode; 3] =
-            [ErrorCode::UNAUTHENTICATED, ErrorCode::STALE_NONCE, ErrorCode::BAD_REQUEST];
+    /// Returns whether an answer ends its transaction. An answer to a signed request must be signed, but
+    /// for challenges (RFC 8489 §9.2.5): everything else is as if it had never come.
+    ///
+    /// Deviation: while there is no allocation yet, or none is wanted any more, an error need not be
+    /// signed. Servers of Pion's lineage sign neither 437, 440, 486 nor 508, and browsers take the word of
+    /// such a server at once (Chromium for any request). A forger gains nothing: it must know the 96 bits
+    /// of the transaction id, so it reads what is sent, and then it could have answered the first
+    /// request, which is never signed. A live allocation is not given up for an unsigned answer. On a
+    /// stream only the server can have sent it, and RFC 8489 §9.2.5 ends the transaction, too.
+    fn is_acceptable(&self, sent: &Transaction, answer: &Message<'_>, error: Option<&ErrorInfo<'_>>) -> bool {
         let Some(auth) = self.auth.as_ref().filter(|_| sent.signed) else {
             return error.is_some();
         };
-        auth.verify(answer) || error.is_some_and(|info| UNSIGNED.contains(&info.code))
+        if auth.verify(answer) {
+            return true;
+        }
+        let is_challenge =
+            |info: &ErrorInfo<'_>| matches!(info.code, ErrorCode::UNAUTHENTICATED | ErrorCode::STALE_NONCE);
+        let has_nothing_to_lose = matches!(sent.kind, Kind::Allocate | Kind::Refresh { lifetime: 0 });
+        error.is_some_and(is_challenge) || (error.is_some() && (has_nothing_to_lose || self.config.stream))
     }
 
     fn handle_success(&mut self, now: Instant, kind: Kind, answer: &Message<'_>) {
@@ -69,7 +86,7 @@ impl Client {
         if self.stage == Stage::Releasing {
             return self.begin(now, Kind::Refresh { lifetime: 0 });
         }
-        let mapped = answer.get().ok().flatten().map(|XorMappedAddress(address)| address);
+        let mapped = answer.mapped_address();
         self.stage = Stage::Live;
         self.relayed.clone_from(&relayed);
         self.schedule_refresh(now, answer);
@@ -87,7 +104,7 @@ impl Client {
         self.refresh_at = Some(now + after);
     }
 
-    fn handle_error(&mut self, now: Instant, sent: Transaction, answer: &Message<'_>, info: ErrorInfo<'_>) {
+    fn handle_error(&mut self, now: Instant, sent: Transaction, answer: &Message<'_>, info: &ErrorInfo<'_>) {
         let challenge = match info.code {
             ErrorCode::UNAUTHENTICATED => {
                 self.auth.as_ref().is_none_or(|auth| !sent.signed || !auth.is_same_nonce(answer))
@@ -95,7 +112,7 @@ impl Client {
             ErrorCode::STALE_NONCE => true,
             _ => false,
         };
-        // Nobody asks again for what nobody wants any more.
+        // An allocation that is not wanted any more is not asked for again.
         let given_up = self.stage == Stage::Releasing && matches!(sent.kind, Kind::Allocate);
         if challenge
             && !given_up
@@ -127,12 +144,13 @@ impl Client {
                     .flatten()
                     .map(|AlternateServer(address)| address)
                     .filter(|_| info.code == ErrorCode::TRY_ALTERNATE);
-                let text = info.reason.to_owned();
+                let text = info.reason.clone().into_owned();
                 self.fail(Failure { code: Some(info.code), text, alternate });
             }
             Kind::Refresh { lifetime: 0 } => self.end(),
             Kind::Move => self.lose(),
-            // Or a NAT that had forgotten all has sent this client out by a port of somebody else's: the allocation there is not its own.
+            // Or a NAT that had forgotten its mappings now uses a port that was another client's, and the
+            // allocation there is that client's.
             _ if matches!(info.code, ErrorCode::ALLOCATION_MISMATCH | ErrorCode::WRONG_CREDENTIALS) => {
                 if !self.follow(now, &sent.kind) {
                     self.lose();
@@ -144,7 +162,7 @@ impl Client {
         }
     }
 
-    /// Nobody answered.
+    /// The server did not answer.
     pub(super) fn handle_silence(&mut self, now: Instant, kind: Kind) {
         match kind {
             Kind::Allocate => {
@@ -158,10 +176,3 @@ impl Client {
         }
     }
 }
-
-/// Errors to which asking for mobility may have led.
-const NOT_MOBILE: [ErrorCode; 3] =
-    [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST];
-
-/// Longer lifetimes than a day are not believed, in seconds.
-const MAX_LIFETIME: u32 = 86_400;

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
 mod mobility;
+mod tolerance;
 
 use super::*;
 use crate::server::{self, Arrival, Credentials, FiveTuple, Forward, Input, RelayId, Server, UnixTime};
@@ -423,9 +424,9 @@ fn an_endless_row_of_challenges_ends() {
         .unwrap()
         .push(&ErrorInfo::from(ErrorCode::STALE_NONCE))
         .unwrap()
-        .push(&Realm("columba"))
+        .push(&Realm(b"columba"))
         .unwrap()
-        .push(&Nonce(&nonce))
+        .push(&Nonce(nonce.as_bytes()))
         .unwrap()
         .finish();
         client.handle_message(now, &answer[..length]);

@@ -88,7 +88,8 @@ impl Client {
         self.rng.fill_bytes(&mut id);
         let id = TransactionId(id);
         let mut buffer = [0; MAX_REQUEST];
-        // A request that cannot be built (a realm of the server's too long to be echoed) is never answered, and so times out.
+        // A request that cannot be built (with a username too long for its attribute) is never answered,
+        // and so times out.
         let length = self.build(&mut buffer, id, &kind).unwrap_or(0);
         let rto = self.rto();
         let next = now + if self.config.stream { TIMEOUT } else { rto };

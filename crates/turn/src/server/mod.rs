@@ -147,8 +147,11 @@ impl Server {
         let mut ticket_key = [0; 32];
         rng.fill_bytes(&mut ticket_key);
         let mut keyed = || Keyed::new(rng.next_u64(), rng.next_u64());
-        // What a REALM attribute can hold (RFC 8489 section 14.9).
-        config.realm = config.realm.chars().take(127).collect();
+        // Prepared, so that clients that prepare it again and those that do not make the same key, and as
+        // long as a REALM attribute may be (RFC 8489 §14.9).
+        let realm =
+            columba_stun::auth::prepare(&config.realm).map_or_else(|_| config.realm.clone(), Into::into);
+        config.realm = realm.chars().take(127).collect();
         let max_idle = config.max_allocations;
         Self {
             policy: Policy::new(&config),

@@ -116,7 +116,7 @@ mod tests {
     fn a_nonce_is_good_for_its_client_until_it_is_old() {
         let (nonces, t0, ada) = (nonces(), start(), tuple("9.0.0.1:5000"));
         let nonce = nonces.make(t0, &ada);
-        let announced = SecurityFeatures::of_nonce(std::str::from_utf8(&nonce).unwrap());
+        let announced = SecurityFeatures::of_nonce(nonce);
         assert_eq!(announced, Some(SecurityFeatures::PASSWORD_ALGORITHMS));
         let check = |after, tuple: &FiveTuple| nonces.check(t0 + Duration::from_secs(after), tuple, &nonce);
         assert_eq!(check(0, &ada), NonceCheck::Good);

@@ -7,11 +7,12 @@ use std::time::Instant;
 use columba_stun::attributes::XorPeerAddress;
 use columba_stun::{
     AddressFamily, AttributeType, CHANNEL_HEADER_LEN, ChannelData, ChannelNumber, Class, FingerprintError,
-    HEADER_LEN, Message, MessageBuilder, Method, TransactionId, canonical, is_channel_data, is_stun,
+    HEADER_LEN, Message, MessageBuilder, Method, TransactionId, canonical, is_channel_data,
+    is_classic_binding_request, is_stun,
 };
 
 use super::bucket::{Account, AccountId, Bucket};
-use super::path::{Arrival, FiveTuple, Forward, RelayId};
+use super::path::{Arrival, FiveTuple, Forward, RelayId, Transport};
 use super::stats::DropReason;
 use super::table::{Allocation, Holder, Slot, Stage};
 use super::{DATAGRAM_OVERHEAD, Server};
@@ -69,7 +70,9 @@ impl Server {
         let outbound = if is_channel_data(message) {
             self.read_channel_data(now, tuple, message, start)?
         } else if !is_stun(message) {
-            return Err(DropReason::Malformed);
+            // What an answer may cost is decided where all requests of strangers are counted.
+            let is_request = tuple.transport() == Transport::Udp && is_classic_binding_request(message);
+            return if is_request { Ok(Forward::Control) } else { Err(DropReason::Malformed) };
         } else if message[..2] == SEND_INDICATION {
             self.read_send(now, tuple, message, start)?
         } else {

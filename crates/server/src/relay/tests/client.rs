@@ -34,7 +34,7 @@ pub(super) enum Wire {
 pub(super) struct Client {
     pub(super) wire: Wire,
     credentials: Credentials,
-    challenge: Option<(String, String)>,
+    challenge: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Makes each transaction another one.

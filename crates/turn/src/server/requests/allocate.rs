@@ -267,7 +267,7 @@ impl Said<'_> {
             builder.push(&XorRelayedAddress(relay.addr))?;
         }
         if let Some((family, code)) = self.granted.missing {
-            builder.push(&AddressErrorInfo { family, code, reason: code.reason() })?;
+            builder.push(&AddressErrorInfo { family, code, reason: code.reason().into() })?;
         }
         builder.push(&Lifetime(self.granted.lifetime.as_secs() as u32))?;
         if let Some(token) = self.granted.token {

@@ -63,7 +63,7 @@ impl Server {
             return Err(UNAUTHENTICATED);
         }
         let (username, nonce) = claims(&message).map_err(Refusal::Plain)?;
-        if self.nonces.check(now, &tuple, nonce.as_bytes()) != NonceCheck::Good {
+        if self.nonces.check(now, &tuple, nonce) != NonceCheck::Good {
             return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
         }
         let algorithm = algorithm(&message).map_err(Refusal::Plain)?;
@@ -113,7 +113,7 @@ enum Algorithm {
 
 /// Username and nonce; all three of USERNAME, REALM and NONCE must be there. The realm itself is checked by the
 /// integrity, whose key is made with ours.
-fn claims<'a>(message: &Message<'a>) -> Result<(&'a str, &'a str), ErrorCode> {
+fn claims<'a>(message: &Message<'a>) -> Result<(&'a str, &'a [u8]), ErrorCode> {
     let username = message.get::<Username<'_>>().map_err(bad)?;
     let realm = message.get::<Realm<'_>>().map_err(bad)?;
     let nonce = message.get::<Nonce<'_>>().map_err(bad)?;

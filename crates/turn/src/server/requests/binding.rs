@@ -1,16 +1,18 @@
-//! Binding: what is my address? (RFC 8489 section 2)
+//! Binding: tells a client its address (RFC 8489 §2).
 
 use std::time::Instant;
 
-use columba_stun::attributes::XorMappedAddress;
+use columba_stun::attributes::{MappedAddress, XorMappedAddress};
 use columba_stun::{AttributeType, Message, MessageBuilder};
 
 use super::super::path::FiveTuple;
 use super::super::{MAX_ANSWER, Server};
 use super::reply::finish_unsigned;
 
-/// What may stand in a Binding request. Credentials are ignored, since none are needed here, and so are the
-/// attributes of ICE's checks and of clients that always send their priority.
+/// The attributes that a Binding request may have. Credentials are ignored, since none are needed here,
+/// and so are the attributes of ICE's checks and of clients that always send their priority.
+///
+/// RESPONSE-ADDRESS and CHANGE-REQUEST of RFC 3489 are unknown here, as RFC 5389 §12.2 has it.
 const KNOWN: [AttributeType; 6] = [
     AttributeType::USERNAME,
     AttributeType::REALM,
@@ -28,7 +30,11 @@ impl Server {
         }
         let mut buf = [0; MAX_ANSWER];
         let built = MessageBuilder::success(&mut buf, &message).and_then(|mut builder| {
-            builder.push(&XorMappedAddress(tuple.client()))?;
+            if message.is_classic() {
+                builder.push(&MappedAddress(tuple.client()))?;
+            } else {
+                builder.push(&XorMappedAddress(tuple.client()))?;
+            }
             finish_unsigned(builder, &message)
         });
         self.answer_stranger(now, tuple, &buf, built, None);

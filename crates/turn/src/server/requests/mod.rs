@@ -40,7 +40,12 @@ struct Authentic<'a> {
 impl Server {
     pub(super) fn handle_message(&mut self, now: Instant, tuple: FiveTuple, data: &[u8]) {
         self.stats.control_bytes_in += data.len() as u64;
-        let parsed = Message::parse(data).ok().filter(|message| {
+        let mut parsed = Message::parse(data);
+        // On a stream the cookie shows that the frame begins where a message does.
+        if parsed.is_err() && tuple.transport() == Transport::Udp {
+            parsed = Message::parse_classic(data);
+        }
+        let parsed = parsed.ok().filter(|message| {
             matches!(message.verify_fingerprint(), Ok(()) | Err(FingerprintError::Missing))
         });
         let Some(message) = parsed else {

@@ -30,9 +30,8 @@ impl Server {
         let mut buf = [0; MAX_ANSWER];
         let built = MessageBuilder::error(&mut buf, &message, code).and_then(|mut builder| {
             builder
-                .push(&Realm(&self.config.realm))?
-                // The nonce is ASCII.
-                .push(&Nonce(std::str::from_utf8(&nonce).unwrap_or_default()))?
+                .push(&Realm(self.config.realm.as_bytes()))?
+                .push(&Nonce(&nonce))?
                 .push(&PasswordAlgorithms::SUPPORTED)?;
             finish_unsigned(builder, &message)
         });

@@ -29,7 +29,8 @@ fn a_flood_from_a_forged_source_is_not_amplified() {
         .build(Method::BINDING, &|b| b.push_raw(columba_stun::AttributeType::new(0x7000), &[]).map(|_| ()));
     (client.nonce, client.realm) = ("made up".into(), "columba".into());
     let stale = client.build(Method::REFRESH, &|_| Ok(()));
-    for message in [allocate, binding, unknown, stale] {
+    let classic = b"\x00\x01\x00\x00\x01\xC0\x26\x5Ftwelve bytes".to_vec();
+    for message in [allocate, binding, unknown, stale, classic] {
         for per_second in [100, 5000] {
             let mut lab = Lab::new(config());
             let (bytes_in, bytes_out) = flood(&mut lab, &message, per_second, 20);
@@ -181,7 +182,7 @@ fn play(lab: &mut Lab, client: &mut Client, step: Step) {
                     b.push_raw(columba_stun::AttributeType::new(*ty), value).map(|_| ())
                 })
             };
-            let nonce = if authentic { client.nonce.clone() } else { String::new() };
+            let nonce = if authentic { client.nonce.clone() } else { Vec::new() };
             let mut asking = Client { nonce, ..client.clone() };
             let message = asking.build(Method::new(method), fill);
             client.transaction = asking.transaction;

@@ -65,7 +65,7 @@ fn the_first_request_is_challenged_and_nothing_is_remembered() {
     let message = client.build(Method::ALLOCATE, &|b| b.push(&RequestedTransport::UDP).map(|_| ()));
     let answer = client.exchange(&mut lab, &message);
     assert_eq!(answer.code, 401);
-    assert_eq!(answer.get(), Some(Realm("columba")));
+    assert_eq!(answer.get(), Some(Realm(b"columba")));
     assert_eq!(answer.get(), Some(PasswordAlgorithms::SUPPORTED));
     assert!(answer.get::<Nonce<'_>>().is_some());
     let stats = lab.server.stats();
@@ -275,4 +275,16 @@ fn only_who_made_an_allocation_may_change_it() {
     assert_eq!(eve.bind(&mut lab, 0x4000, "8.8.8.8:1"), 441);
     assert_eq!(eve.allocate(&mut lab).code, 437);
     assert_eq!(lab.server.stats().allocations_live, 1);
+}
+
+/// Clients that prepare a realm by SASLprep and clients that take it as it comes make the same key.
+#[test]
+fn realm_is_sent_as_it_is_prepared() {
+    for (realm, sent) in [("Ⅸ", "IX"), ("bell\u{7}", "bell\u{7}"), (" a ", " a "), ("München", "München")]
+    {
+        let mut lab = Lab::new(Config { realm: realm.into(), ..config() });
+        let mut client = Client::new("9.0.0.1:5000");
+        assert_eq!(client.allocate(&mut lab).code, 0, "{realm}");
+        assert_eq!(client.realm, sent.as_bytes());
+    }
 }

@@ -214,8 +214,8 @@ pub(super) struct Client {
     pub(super) tuple: FiveTuple,
     pub(super) username: String,
     pub(super) password: String,
-    pub(super) realm: String,
-    pub(super) nonce: String,
+    pub(super) realm: Vec<u8>,
+    pub(super) nonce: Vec<u8>,
     /// Uses SHA-256 throughout, where the server offers it.
     pub(super) sha256: bool,
     pub(super) transaction: [u8; 12],
@@ -260,8 +260,8 @@ impl Client {
             tuple: FiveTuple::udp(addr("5.0.0.1:3478"), addr(client)),
             username,
             password,
-            realm: String::new(),
-            nonce: String::new(),
+            realm: Vec::new(),
+            nonce: Vec::new(),
             sha256: false,
             transaction: [0; 12],
         }
@@ -273,8 +273,13 @@ impl Client {
     }
 
     pub(super) fn key(&self) -> IntegrityKey {
-        let make = if self.sha256 { IntegrityKey::long_term_sha256 } else { IntegrityKey::long_term_md5 };
-        make(&self.username, &self.realm, &self.password).unwrap()
+        let (username, password) = (&self.username, &self.password);
+        let key = if self.sha256 {
+            IntegrityKey::long_term_sha256(username, &self.realm, password)
+        } else {
+            IntegrityKey::long_term_md5(username, &self.realm, password)
+        };
+        key.unwrap()
     }
 
     pub(super) fn next_transaction(&mut self) -> TransactionId {

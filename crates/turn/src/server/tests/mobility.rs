@@ -23,7 +23,7 @@ fn ticket(answer: &Answer) -> Option<Vec<u8>> {
 /// The same user somewhere else.
 fn elsewhere(client: &Client, address: &str) -> Client {
     let tuple = FiveTuple::udp(client.tuple.local(), addr(address));
-    Client { tuple, nonce: String::new(), realm: String::new(), ..client.clone() }
+    Client { tuple, nonce: Vec::new(), realm: Vec::new(), ..client.clone() }
 }
 
 fn move_with(client: &mut Client, lab: &mut Lab, ticket: &[u8]) -> Answer {

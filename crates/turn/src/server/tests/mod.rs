@@ -3,6 +3,7 @@
 mod abuse;
 mod allocations;
 mod authentication;
+mod classic;
 mod harness;
 mod limits;
 mod mobility;
