@@ -67,6 +67,8 @@ fn bad_options_are_refused_in_one_sentence() {
     refused(&["--tls", "on"], &[], &["on", "self-signed"]);
     refused(&["--log-level", "=,="], &[], &["--log-level"]);
     refused(&["dance"], &[], &["dance"]);
+    refused(&["--allow-origin", "wss://a.test"], &[], &["wss://a.test", "--allow-origin", "https://"]);
+    refused(&["--allow-origin", "https://*"], &[], &["--allow-origin", "https://*.example.org"]);
     refused(&["--max-peers", "0"], &[], &["--max-peers"]);
     refused(&[], &[("COLUMBA_MAX_PEERS", "many")], &["COLUMBA_MAX_PEERS", "many"]);
 }

@@ -7,6 +7,7 @@
 mod defaults;
 mod file;
 mod options;
+mod origin;
 mod print;
 #[cfg(test)]
 mod table;
@@ -23,7 +24,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 pub(crate) use self::options::{LogFormat, RelayOptions, ServeOptions, Switch, TlsMode, WebOptions};
-pub(crate) use self::units::{AllowedOrigin, Host, Listen, Secret};
+pub(crate) use self::origin::AllowedOrigin;
+pub(crate) use self::units::{Host, Listen, Secret};
 use crate::failure::Failure;
 
 /// `columba serve` with everything that can follow it.

@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::units::{AllowedOrigin, Host, Listen, PortRange, Secret, Size, Span};
+use super::origin::AllowedOrigin;
+use super::units::{Host, Listen, PortRange, Secret, Size, Span};
 
 /// The options of `columba serve`.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +41,7 @@ pub(crate) struct WebOptions {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Listen>,
 
-    /// Origins other than the server's own whose pages may use signaling, like https://example.org, or *
+    /// Origins other than the server's own whose pages may use signaling, like https://example.org, https://*.example.org, capacitor://localhost, or *
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 

@@ -129,28 +129,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An origin as browsers write it in the `Origin` header (RFC 6454 §6.2), or `*` for all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AllowedOrigin(pub(crate) String);
-
-impl FromStr for AllowedOrigin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim_end_matches('/').to_ascii_lowercase();
-        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let plausible = host.is_some_and(|host| {
-            !host.is_empty() && !host.contains(|c: char| c == '/' || c == '@' || c.is_whitespace())
-        });
-        if !(text == "*" || plausible) {
-            return Err("write an origin like https://example.org, without a path, or *".to_owned());
-        }
-        // A browser leaves a scheme's own port out.
-        let own_port = if text.starts_with("https:") { ":443" } else { ":80" };
-        Ok(Self(text.strip_suffix(own_port).unwrap_or(&text).to_owned()))
-    }
-}
-
 /// A host name or an IP address, without a port, as it appears in URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host(String);
@@ -220,15 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn ranges_secrets_origins_hosts() {
+    fn ranges_secrets_hosts() {
         assert_eq!("1024-2048".parse(), Ok(PortRange(1024..=2048)));
         assert!("2048-1024".parse::<PortRange>().is_err());
         assert!("0-1".parse::<PortRange>().is_err());
         assert_eq!(format!("{:?}", "hush".parse::<Secret>().unwrap()), "…");
-        assert_eq!("HTTPS://Example.org:443/".parse(), Ok(AllowedOrigin("https://example.org".into())));
-        assert_eq!("http://a.b:8080".parse(), Ok(AllowedOrigin("http://a.b:8080".into())));
-        assert!("example.org".parse::<AllowedOrigin>().is_err());
-        assert!("https://a/b".parse::<AllowedOrigin>().is_err());
         assert_eq!("Example.org".parse::<Host>().unwrap().for_url(), "example.org");
         assert_eq!("2001:db8::1".parse::<Host>().unwrap().for_url(), "[2001:db8::1]");
         assert_eq!("[::1]".parse::<Host>().unwrap().for_url(), "[::1]");

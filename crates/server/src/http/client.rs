@@ -74,10 +74,10 @@ impl Client {
     /// A page that came over plain HTTP is not the same origin as one over TLS; the other way round it is, since a proxy
     /// in front may do the TLS and not say so.
     pub(crate) fn allows_origin(&self, origin: &str, allowed: &[AllowedOrigin]) -> bool {
-        let origin = origin.to_ascii_lowercase();
-        if allowed.iter().any(|AllowedOrigin(known)| known == "*" || *known == origin) {
+        if allowed.iter().any(|allowed| allowed.matches(origin)) {
             return true;
         }
+        let origin = origin.to_ascii_lowercase();
         let (rest, own_port, https) = match origin.split_once("://") {
             Some(("https", rest)) => (rest, 443, true),
             Some(("http", rest)) => (rest, 80, false),
@@ -192,6 +192,9 @@ mod tests {
         assert!(!plain.allows_origin("null", &[]));
         assert!(plain.allows_origin("https://c.d", &["https://c.d".parse().unwrap()]));
         assert!(plain.allows_origin("null", &["*".parse().unwrap()]));
+        assert!(plain.allows_origin("capacitor://localhost", &["capacitor://localhost".parse().unwrap()]));
+        assert!(!plain.allows_origin("capacitor://a.b:8080", &[]));
+        assert!(plain.allows_origin("https://x.c.d", &["https://*.c.d".parse().unwrap()]));
         let tls = client(&[("host", "a.b")], "192.0.2.1:1", true, &[]);
         assert!(tls.allows_origin("https://a.b", &[]));
         assert!(!tls.allows_origin("http://a.b", &[]));
