@@ -6,6 +6,12 @@ use std::sync::Arc;
 /// The component of all candidates: RTCP is always multiplexed with RTP (RFC 5761).
 const COMPONENT: u32 = 1;
 
+/// The highest "other" preference of RFC 6544 §4.2: 13 bits.
+const OTHER_PREFERENCE: u16 = (1 << 13) - 1;
+
+/// The ports below this one are for services.
+const FIRST_FREE_PORT: u16 = 1024;
+
 /// Where a candidate's address comes from (RFC 8445 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateKind {
@@ -152,8 +158,21 @@ pub(crate) const fn tcp_local_preference(kind: CandidateKind, tcp_type: TcpType,
     direction << 13 | other
 }
 
-/// The highest "other" preference of RFC 6544 §4.2: 13 bits.
-const OTHER_PREFERENCE: u16 = (1 << 13) - 1;
+/// Returns whether a connection may be opened to an address that the other side has named: not to the ports of a host's own services (as in
+/// libwebrtc), but to those of the web, at which servers listen for peers behind firewalls.
+pub(crate) fn may_connect(remote: SocketAddr) -> bool {
+    match remote.port() {
+        80 | 443 => !is_private(remote.ip()),
+        port => port >= FIRST_FREE_PORT,
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
 
 /// A pair's priority from those of its candidates: `controlling` is the controlling agent's (RFC 8445 §6.1.2.3).
 #[must_use]

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::path::Transport;
 
+/// The shortest time between two new checks of an agent's check list, and between any two checks to one IP address (RFC 8445 §14.2).
+pub(crate) const MIN_PACING: Duration = Duration::from_millis(5);
+
 /// Everything that can be set about an agent. The default is a full agent without servers.
 #[derive(Clone, Debug)]
 pub struct Config {

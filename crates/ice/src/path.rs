@@ -44,6 +44,12 @@ impl Path {
         Self { transport, local: canonical(local), remote: canonical(remote) }
     }
 
+    /// The same path with its addresses made canonical.
+    #[must_use]
+    pub(crate) fn canonical(self) -> Self {
+        Self::new(self.transport, self.local, self.remote)
+    }
+
     /// A path for datagrams.
     #[must_use]
     pub fn udp(local: SocketAddr, remote: SocketAddr) -> Self {

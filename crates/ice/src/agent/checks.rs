@@ -8,18 +8,16 @@ use columba_stun::attributes::{
 };
 use columba_stun::{BuildError, Class, ErrorCode, Message, MessageBuilder, Method, TransactionId};
 
-use super::addresses::Local;
-use super::pairs::{Pair, PairId};
+use super::Agent;
+use super::ids::{Base, LocalId, PairId};
+use super::local::Local;
+use super::pair::{Check, Pair};
 use super::requests::{EMBEDDED, NOMINATION};
 use super::transaction::{Kind, Transaction};
-use super::{Agent, Base};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, priority};
+use crate::config::MIN_PACING;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
-
-/// The shortest time between two new checks of an agent's check list, and between two of whatever kind to one IP address (RFC 8445
-/// §14.2).
-pub(super) const MIN_PACING: Duration = Duration::from_millis(5);
 
 /// What a side wishes that does not say so (RFC 8839 §5.5).
 const DEFAULT_PACING: Duration = Duration::from_millis(50);
@@ -109,7 +107,7 @@ impl Agent {
         let best = |state: PairState| {
             self.unchecked()
                 .filter(|pair| pair.state == state && !self.asked.contains_key(&pair.address.ip()))
-                .filter(|pair| !matches!(pair.base, Base::Tcp(_)) || (paced && !self.has_datagrams()))
+                .filter(|pair| !pair.base.is_tcp() || (paced && !self.has_datagrams()))
                 .max_by_key(|pair| pair.priority)
                 .map(|pair| pair.id)
         };
@@ -125,9 +123,9 @@ impl Agent {
 
     /// Pairs that have not been checked, and may be.
     fn unchecked(&self) -> impl Iterator<Item = &Pair> {
-        let number = self.session().number;
+        let current = self.session().id;
         let is_new = |pair: &Pair| matches!(pair.state, PairState::Waiting | PairState::Frozen);
-        let pairs = self.pairs.values().filter(move |pair| pair.session == number && is_new(pair));
+        let pairs = self.pairs.values().filter(move |pair| pair.session == current && is_new(pair));
         pairs.filter(|pair| self.is_permitted(pair.base, pair.address.ip()))
     }
 
@@ -137,14 +135,14 @@ impl Agent {
             // Somewhat more than the round trip, so that what is only far is not asked again and again.
             return (round_trip + round_trip / 2).clamp(MIN_RTO, MAX_KNOWN_RTO);
         }
-        let number = self.session().number;
+        let current = self.session().id;
         let active = self
             .pairs
             .values()
             .filter(|pair| {
                 // Over a connection nothing is repeated.
-                pair.session == number
-                    && !matches!(pair.base, Base::Tcp(_))
+                pair.session == current
+                    && !pair.base.is_tcp()
                     && matches!(pair.state, PairState::Waiting | PairState::InProgress)
             })
             .count();
@@ -155,13 +153,13 @@ impl Agent {
     /// Sends a check on a pair; one under way is forgotten.
     pub(super) fn start_check(&mut self, now: Instant, id: PairId, nominate: bool) {
         let Some(pair) = self.pairs.get(&id) else { return };
-        let rto = self.check_rto(pair.round_trip);
+        let rto = self.check_rto(pair.round_trip.smooth);
         let (base, remote, old) = (pair.base, pair.address, pair.check);
-        let is_tcp = matches!(base, Base::Tcp(_));
+        let is_tcp = base.is_tcp();
         if is_tcp && self.path_of(base, remote).is_none() {
             return self.connect(now, id);
         }
-        let timeout = match pair.one_way.or(pair.retried) {
+        let timeout = match pair.setbacks.one_way.or(pair.setbacks.retried) {
             Some(_) => ANOTHER_TIMEOUT,
             None => self.config.timings.check_timeout,
         };
@@ -177,7 +175,7 @@ impl Agent {
         let carries = self.may_carry(id);
         let Some(bytes) = self.build_check(id, transaction_id, priority, nominate, carries) else { return };
         if let Some(old) = old {
-            self.transactions.remove(&old);
+            self.transactions.remove(&old.transaction);
         }
         let deadline = now + timeout;
         let kind = Kind::Check { pair: id, role: self.role, priority, nominate };
@@ -187,12 +185,7 @@ impl Agent {
             .with_first_repetition(to_relay.then(|| now + RELAY_REPETITION));
         self.transactions.insert(transaction_id, transaction);
         if let Some(pair) = self.pairs.get_mut(&id) {
-            if !pair.is_valid() {
-                pair.state = PairState::InProgress;
-            }
-            pair.check = Some(transaction_id);
-            pair.nominating = nominate;
-            pair.counters.requests_sent += 1;
+            pair.note_check(Check { transaction: transaction_id, nominates: nominate });
         }
     }
 
@@ -200,7 +193,7 @@ impl Agent {
     /// address that is only known from somebody's check is no larger than that one was.
     fn may_carry(&mut self, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(&id).filter(|_| self.embedded.is_some()) else { return false };
-        if pair.answered.is_some() {
+        if pair.consent.answered.is_some() {
             return true;
         }
         let remote = self.remotes.get(&pair.remote);
@@ -223,13 +216,13 @@ impl Agent {
         let transaction = Transaction::new(kind, base, remote, Box::default(), now, timeout, now + timeout);
         self.transactions.insert(transaction_id, transaction);
         if let Some(pair) = self.pairs.get_mut(&id) {
-            pair.asked = Some(now);
+            pair.consent.asked = Some(now);
             pair.counters.consent_requests_sent += 1;
         }
     }
 
     /// The priority that a candidate discovered by a check from here would have (RFC 8445 §7.1.1).
-    fn discovered_priority(&self, local: u32) -> u32 {
+    fn discovered_priority(&self, local: LocalId) -> u32 {
         let Some(local) = self.locals.get(&local) else { return 1 };
         let candidate = &local.candidate;
         if candidate.kind == CandidateKind::Relayed {
@@ -249,7 +242,7 @@ impl Agent {
         nominate: bool,
         carries: bool,
     ) -> Option<Box<[u8]>> {
-        let session = self.session_numbered(self.pairs.get(&id)?.session)?;
+        let session = self.session_with(self.pairs.get(&id)?.session)?;
         let remote = session.remote.as_ref()?;
         let username = format!("{}:{}", remote.parameters.credentials.ufrag, session.local.ufrag);
         let mut buffer = [0; MAX_CHECK];
@@ -291,7 +284,7 @@ impl Agent {
             return;
         }
         if let Some(pair) = transaction.pair() {
-            let session = self.pairs.get(&pair).and_then(|pair| self.session_numbered(pair.session));
+            let session = self.pairs.get(&pair).and_then(|pair| self.session_with(pair.session));
             let key = session.and_then(|session| session.remote.as_ref()).map(|remote| &remote.key);
             if key.is_none_or(|key| answer.verify_integrity(key).is_err()) {
                 self.counters.dropped += 1;
@@ -322,26 +315,9 @@ impl Agent {
 
     fn note_answer(&mut self, now: Instant, id: PairId, transaction: &Transaction, answer: &Message<'_>) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.heard = Some(now);
-        pair.counters.responses_received += 1;
-        if pair.check == Some(answer.transaction_id()) {
-            pair.check = None;
-        }
-        // Of a repeated request nobody knows which copy was answered (Karn).
-        if transaction.sent == 1 {
-            let sample = now.saturating_duration_since(transaction.first);
-            // What repeated requests let guess is forgotten with the first that is measured.
-            let measured = pair.counters.current_round_trip_time.is_some();
-            pair.counters.current_round_trip_time = Some(sample);
-            let smooth = pair.round_trip.filter(|_| measured).unwrap_or(sample);
-            pair.round_trip_deviation = (pair.round_trip_deviation * 3 + smooth.abs_diff(sample)) / 4;
-            pair.round_trip = Some((smooth * 7 + sample) / 8);
-            pair.counters.total_round_trip_time += sample;
-        } else if pair.round_trip.is_none() {
-            // But it has not taken longer than from the first one on: better than nothing where the way is so long that no
-            // request goes without repetition.
-            pair.round_trip = Some(now.saturating_duration_since(transaction.first));
-        }
+        let time = now.saturating_duration_since(transaction.first);
+        let once = (transaction.sent == 1).then_some(time);
+        pair.note_answer(now, answer.transaction_id(), once, time);
         if let Some(raw) = answer.raw(EMBEDDED) {
             self.events.push_back(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
         }
@@ -362,27 +338,18 @@ impl Agent {
         let seen_as = self.seen_as(id, mapped, priority);
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         let was_valid = pair.is_valid();
-        pair.state = PairState::Succeeded;
-        pair.nominating = false;
-        pair.seen_as = seen_as.or(Some(pair.local));
-        pair.answered = Some(now);
-        pair.one_way = None;
-        pair.retried = None;
-        pair.silent_since = None;
-        pair.missed = 0;
-        // One that was nominated while it seemed silent is as good again.
-        let claimed = std::mem::take(&mut pair.nominate_on_success) || pair.is_meant(now);
-        let (number, foundation) = (pair.session, pair.foundation.clone());
+        let claimed = pair.succeed(now, seen_as);
+        let (current, foundation) = (pair.session, pair.foundation.clone());
         if !was_valid {
             for other in self.pairs.values_mut() {
-                if other.session == number
+                if other.session == current
                     && other.state == PairState::Frozen
                     && other.foundation == foundation
                 {
                     other.state = PairState::Waiting;
                 }
             }
-            if number == self.session().number && self.session().valid_since.is_none() {
+            if current == self.session().id && self.session().valid_since.is_none() {
                 self.session_mut().valid_since = Some(now);
                 self.events.push_back(Event::Writable);
             }
@@ -399,26 +366,24 @@ impl Agent {
     }
 
     /// The local candidate that the peer has seen; discovered if it was not known (RFC 8445 §7.2.5.3.1).
-    fn seen_as(&mut self, id: PairId, mapped: SocketAddr, priority: u32) -> Option<u32> {
+    fn seen_as(&mut self, id: PairId, mapped: SocketAddr, priority: u32) -> Option<LocalId> {
         let base = self.pairs.get(&id)?.base;
         let of_base = self.locals.iter().filter(|(_, local)| local.base == base);
         if let Some((local, _)) = of_base.clone().find(|(_, local)| local.address == mapped) {
             return Some(*local);
         }
-        let discovered: Vec<u32> = of_base
-            .filter(|(_, local)| local.candidate.kind == CandidateKind::PeerReflexive)
-            .map(|(id, _)| *id)
-            .collect();
+        let discovered: Vec<LocalId> =
+            of_base.filter(|(_, local)| local.is_discovered()).map(|(id, _)| *id).collect();
         if discovered.len() >= MAX_DISCOVERED {
             // NATs forget and map anew: one that no pair is seen as any more makes room.
-            let in_use = |id: &u32| self.pairs.values().any(|pair| pair.seen_as == Some(*id));
+            let in_use = |id: &LocalId| self.pairs.values().any(|pair| pair.seen_as == Some(*id));
             let unused = discovered.into_iter().find(|id| !in_use(id))?;
             self.locals.remove(&unused);
         }
         let own = self.locals.get(&self.pairs.get(&id)?.local)?;
         let related = own.address;
         // From the host's own address, but another port: a connection. What hides the address hides it here, too.
-        let hidden = (mapped.ip() == related.ip()).then(|| self.shown(own).address);
+        let hidden = (mapped.ip() == related.ip()).then(|| own.shown_candidate().address);
         let candidate = Candidate {
             priority,
             address: hidden.unwrap_or_else(|| CandidateAddress::Ip(mapped.ip())),
@@ -427,10 +392,8 @@ impl Agent {
             related: Some(self.shown_related(related)),
             ..own.candidate.clone()
         };
-        let local =
-            Local { base, address: mapped, candidate, shown: false, announced: None, relay_protocol: None };
-        let id = self.new_id();
-        self.locals.insert(id, local);
+        let id = self.ids.local();
+        self.locals.insert(id, Local::new(base, mapped, candidate).with_shown(false));
         Some(id)
     }
 
@@ -441,12 +404,9 @@ impl Agent {
             if sent_as == self.role {
                 self.switch_role();
             }
-            if let Some(pair) = self.pairs.get_mut(&id) {
-                pair.nominating = false;
-                if !pair.is_valid() {
-                    pair.state = PairState::Waiting;
-                    self.triggered.push_back(id);
-                }
+            if let Some(pair) = self.pairs.get_mut(&id).filter(|pair| !pair.is_valid()) {
+                pair.state = PairState::Waiting;
+                self.triggered.push_back(id);
             }
         } else {
             self.handle_check_silence(id);
@@ -456,10 +416,7 @@ impl Agent {
     /// A check has failed.
     pub(super) fn handle_check_silence(&mut self, id: PairId) {
         if let Some(pair) = self.pairs.get_mut(&id) {
-            pair.state = PairState::Failed;
-            pair.check = None;
-            pair.nominating = false;
-            pair.next_check = None;
+            pair.fail();
         }
     }
 

@@ -3,20 +3,15 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::checks::MIN_PACING;
-use super::pairs::{Pair, PairId};
-use super::{Agent, Base};
+use super::Agent;
+use super::ids::{Base, PairId};
+use super::pair::{MISSED, Pair};
+use crate::config::MIN_PACING;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
 /// Valid pairs kept alive beside the one in use.
 const RESERVE: usize = 3;
-
-/// When data goes out and nothing comes back for so long, the path is asked.
-const SUSPICION: Duration = Duration::from_millis(500);
-
-/// The same where an answer takes longer than that by itself.
-const QUICK_SUSPICION: Duration = Duration::from_millis(250);
 
 /// A consent check without an answer for so long counts as missed, if the path's round-trip time does not say otherwise.
 const CONSENT_RTO: Duration = Duration::from_millis(400);
@@ -41,14 +36,8 @@ const INQUIRY: Duration = Duration::from_millis(1400);
 /// Overlapping questions keep at least this distance.
 const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
 
-/// A pair that has failed is not tried again within this time, however often the one in use seems dead.
-const RETRIAL: Duration = Duration::from_secs(60);
-
 /// So many pairs are tried at once when the one in use seems dead.
 const STAND_INS: usize = 6;
-
-/// So many missed checks, and silence since the first of them, make a path dead.
-const MISSED: u32 = 3;
 
 /// What there is beside a pair that is dead.
 pub(super) enum Hope {
@@ -75,8 +64,8 @@ impl Agent {
         let reserve = in_use || self.is_in_reserve(id);
         if let Some(pair) = self.pairs.get_mut(&id).filter(|pair| pair.is_valid()) {
             let at = now + interval;
-            let sooner = pair.next_check.filter(|known| *known > now && *known < at);
-            pair.next_check = reserve.then_some(sooner.unwrap_or(at));
+            let sooner = pair.consent.next.filter(|known| *known > now && *known < at);
+            pair.consent.next = reserve.then_some(sooner.unwrap_or(at));
         }
     }
 
@@ -102,12 +91,12 @@ impl Agent {
         let due: Vec<PairId> = self
             .pairs
             .values()
-            .filter(|pair| pair.next_check.is_some_and(|at| at <= now))
+            .filter(|pair| pair.consent.next.is_some_and(|at| at <= now))
             .map(|pair| pair.id)
             .collect();
         for id in due {
             let Some(pair) = self.pairs.get_mut(&id) else { continue };
-            pair.next_check = None;
+            pair.consent.next = None;
             if pair.is_valid() {
                 self.ask_in_turn(now, id);
             }
@@ -127,12 +116,12 @@ impl Agent {
         let (timeout, in_use) = (self.consent_rto(id), self.is_in_use(id));
         if timeout * MISSED > INQUIRY
             && let Some(pair) = self.pairs.get_mut(&id)
-            && pair.questions > 0
+            && pair.consent.questions > 0
         {
-            let first = pair.questions == MISSED - 1;
-            pair.questions -= 1;
+            let first = pair.consent.questions == MISSED - 1;
+            pair.consent.questions -= 1;
             let wait = INQUIRY.saturating_sub(timeout) / (MISSED - 1);
-            pair.next_check = Some(now + wait.max(QUESTION_DISTANCE));
+            pair.consent.next = Some(now + wait.max(QUESTION_DISTANCE));
             if first && in_use {
                 // To ask them only after the first miss would take too long.
                 self.ask_others(now, id);
@@ -143,12 +132,12 @@ impl Agent {
 
     fn consent_rto(&self, id: PairId) -> Duration {
         let Some(pair) = self.pairs.get(&id) else { return CONSENT_RTO };
-        let Some(round_trip) = pair.round_trip else { return CONSENT_RTO };
+        let Some(round_trip) = pair.round_trip.smooth else { return CONSENT_RTO };
         let is_alternative = |other: &Pair| {
-            other.session == pair.session && other.id != id && other.is_valid() && other.missed == 0
+            other.session == pair.session && other.id != id && other.is_valid() && other.consent.missed() == 0
         };
         let shortest = if self.pairs.values().any(is_alternative) { QUICK_CONSENT_RTO } else { CONSENT_RTO };
-        let margin = MARGIN.max(pair.round_trip_deviation * 4).min(round_trip);
+        let margin = MARGIN.max(pair.round_trip.deviation * 4).min(round_trip);
         (round_trip + margin).clamp(shortest, MAX_CONSENT_RTO)
     }
 
@@ -156,8 +145,8 @@ impl Agent {
     fn ask_others(&mut self, now: Instant, id: PairId) {
         let is_other = |pair: &&mut Pair| pair.id != id && pair.is_valid();
         for other in self.pairs.values_mut().filter(is_other) {
-            if other.next_check.is_some() && !other.is_asked() {
-                other.next_check = Some(now);
+            if other.consent.next.is_some() && !other.consent.is_asked() {
+                other.consent.next = Some(now);
             }
         }
     }
@@ -165,17 +154,16 @@ impl Agent {
     /// What carries the data seems dead, or is gone: the best of what might stand in for it is checked now, and what has failed before once
     /// more. What leaves from somewhere else comes first.
     pub(super) fn try_others(&mut self, now: Instant, dead: Option<PairId>) {
-        let number = self.session().number;
+        let current = self.session().id;
         let dead = dead.and_then(|id| self.pairs.get(&id)).map(|pair| pair.base);
-        let rested = |at: Instant| now.saturating_duration_since(at) >= RETRIAL;
         let may_stand_in = |pair: &&Pair| match pair.state {
             // Connections have a time of their own.
-            _ if matches!(pair.base, Base::Tcp(_)) => false,
+            _ if pair.base.is_tcp() => false,
             PairState::InProgress | PairState::Waiting | PairState::Frozen => true,
-            PairState::Failed => pair.one_way.max(pair.retried).is_none_or(rested),
+            PairState::Failed => pair.setbacks.allow_retrial(now),
             PairState::Succeeded => false,
         };
-        let is_current = |pair: &&Pair| pair.session == number;
+        let is_current = |pair: &&Pair| pair.session == current;
         let mut others: Vec<&Pair> = self.pairs.values().filter(is_current).filter(may_stand_in).collect();
         others.sort_unstable_by_key(|pair| Reverse((dead != Some(pair.base), pair.priority)));
         let others: Vec<PairId> = others.into_iter().take(STAND_INS).map(|pair| pair.id).collect();
@@ -186,7 +174,7 @@ impl Agent {
                 continue;
             }
             if pair.state == PairState::Failed {
-                pair.retried = Some(now);
+                pair.setbacks.retried = Some(now);
             }
             pair.state = PairState::Waiting;
             let (base, peer) = (pair.base, pair.address.ip());
@@ -199,23 +187,14 @@ impl Agent {
 
     /// Whether a check is under way, or about to be, that may yet find another path.
     pub(super) fn is_trying(&self) -> bool {
-        let number = self.session().number;
-        self.pairs
-            .values()
-            .any(|pair| pair.session == number && pair.is_pending() && !matches!(pair.base, Base::Tcp(_)))
+        let current = self.session().id;
+        self.pairs.values().any(|pair| pair.session == current && pair.is_pending() && !pair.base.is_tcp())
     }
 
     /// A consent check was answered.
     pub(super) fn handle_consent(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        // One that was nominated and only seemed silent is as good again.
-        let claimed = pair.missed > 0 && pair.is_meant(now);
-        pair.answered = Some(now);
-        pair.silent_since = None;
-        pair.missed = 0;
-        if std::mem::take(&mut pair.questions) > 0 {
-            pair.next_check = None;
-        }
+        let claimed = pair.renew_consent(now);
         self.schedule_consent(now, id);
         if claimed && self.role == Role::Controlled {
             self.accept_nomination(now, id);
@@ -224,15 +203,13 @@ impl Agent {
 
     /// A pair has become valid: whether that in use still works is asked, unless something has just come that way.
     pub(super) fn doubt_selected(&mut self, now: Instant, id: PairId) {
-        let Some(number) = self.pairs.get(&id).map(|pair| pair.session) else { return };
-        let selected = self.session_numbered(number).and_then(|session| session.selected);
+        let Some(current) = self.pairs.get(&id).map(|pair| pair.session) else { return };
+        let selected = self.session_with(current).and_then(|session| session.selected);
         let Some(pair) = selected.filter(|other| *other != id).and_then(|id| self.pairs.get_mut(&id)) else {
             return;
         };
-        let heard = pair.heard.max(pair.counters.last_packet_received);
-        let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= DOUBT);
-        if silent {
-            pair.question(now, MISSED - 1);
+        if pair.is_silent_for(now, DOUBT) {
+            pair.question(now);
         }
     }
 
@@ -241,39 +218,36 @@ impl Agent {
         let in_use = self.is_in_use(id);
         let consent = self.config.timings.consent_timeout;
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        if pair.answered.is_some_and(|at| at >= sent) {
+        if pair.consent.answered.is_some_and(|at| at >= sent) {
             return;
         }
         // What was asked before the host stood still is no proof by itself.
         let most = if self.woke.is_some_and(|woke| sent < woke) { MISSED - 1 } else { u32::MAX };
-        pair.missed = (pair.missed + 1).min(most.max(pair.missed));
-        pair.silent_since.get_or_insert(sent);
-        if pair.answered.is_none_or(|at| now.saturating_duration_since(at) >= consent) {
-            // RFC 7675 §5.1: not a byte more.
-            pair.state = PairState::Failed;
-            pair.nominated = false;
-            pair.next_check = None;
+        pair.miss(sent, most);
+        if pair.consent.answered.is_none_or(|at| now.saturating_duration_since(at) >= consent) {
+            pair.expire();
             if in_use {
                 // What time the silence has had already counts.
-                let lost = pair.silent_since.unwrap_or(now) + self.config.timings.disconnected_timeout;
+                let lost =
+                    pair.consent.silent_since().unwrap_or(now) + self.config.timings.disconnected_timeout;
                 self.session_mut().lost_since.get_or_insert(lost);
             }
             return;
         }
-        let (first, missed) = (pair.missed == 1, pair.missed);
-        let is_latest = pair.asked.is_none_or(|at| at <= sent);
-        if pair.missed == MISSED
+        let (first, missed) = (pair.consent.missed() == 1, pair.consent.missed());
+        let is_latest = pair.consent.asked.is_none_or(|at| at <= sent);
+        if pair.consent.missed() == MISSED
             && let Base::Relay(relay) = pair.base
         {
-            self.probe_relay(now, relay);
+            self.relays.probe(now, relay);
         }
-        let is_silent = |pair: &Pair| pair.missed > 0;
+        let is_silent = |pair: &Pair| pair.consent.missed() > 0;
         let is_needed = in_use || (missed < MISSED && self.active_pair().is_some_and(is_silent));
         if is_needed
             && is_latest
             && let Some(pair) = self.pairs.get_mut(&id)
         {
-            pair.next_check = Some(now);
+            pair.consent.next = Some(now);
         }
         if in_use && first {
             self.ask_others(now, id);
@@ -281,33 +255,16 @@ impl Agent {
         }
     }
 
-    /// Data goes out by this pair: if nothing comes back, the path is asked before consent would.
-    pub(super) fn suspect(now: Instant, pair: &mut Pair) {
-        let heard = pair.heard.max(pair.counters.last_packet_received);
-        let is_long = pair.round_trip.is_some_and(|round_trip| round_trip > SUSPICION);
-        let patience = if is_long { QUICK_SUSPICION } else { SUSPICION };
-        let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= patience);
-        if silent {
-            pair.question(now, MISSED - 1);
-        }
-    }
-
-    /// Whether a pair in use is to be left if another works.
-    pub(super) fn is_dead(&self, pair: &Pair, now: Instant) -> bool {
-        let heard = pair.heard.max(pair.counters.last_packet_received);
-        pair.missed >= MISSED && heard.is_none_or(|at| now.saturating_duration_since(at) >= SUSPICION)
-    }
-
     /// What there is beside a dead pair.
     pub(super) fn hope(&self, dead: &Pair, now: Instant) -> Hope {
-        let number = self.session().number;
+        let current = self.session().id;
         let others = self
             .pairs
             .values()
-            .filter(|pair| pair.id != dead.id && pair.session == number && pair.is_valid());
-        let fewest = others.map(|pair| pair.missed).min();
+            .filter(|pair| pair.id != dead.id && pair.session == current && pair.is_valid());
+        let fewest = others.map(|pair| pair.consent.missed()).min();
         let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying();
-        match dead.silent_since.map(|since| since + INQUIRY).filter(|until| *until > now) {
+        match dead.consent.silent_since().map(|since| since + INQUIRY).filter(|until| *until > now) {
             _ if fewest == Some(0) => Hope::Other,
             Some(until) if is_open => Hope::Until(until),
             _ => Hope::None,
@@ -317,8 +274,8 @@ impl Agent {
     /// What is in use is dead, and what works may not be taken without a restart.
     pub(super) fn ask_for_restart(&mut self) {
         let session = self.session_mut();
-        if !session.restart_asked {
-            session.restart_asked = true;
+        if !session.restart_requested {
+            session.restart_requested = true;
             self.events.push_back(Event::RestartWanted);
         }
     }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use columba_stun::{canonical, is_stun};
 use columba_turn::client;
 
-use super::addresses::Purpose;
-use super::relays::{Relay, RelayId};
-use super::{Agent, Base, HEADROOM, Outgoing, TAILROOM};
+use super::ids::Base;
+use super::pair::Pair;
+use super::socket::Purpose;
+use super::{Agent, HEADROOM, Outgoing, TAILROOM};
 use crate::event::{Received, State};
 use crate::framing;
 use crate::path::{Ecn, Path, Transmit};
@@ -28,9 +29,7 @@ impl Agent {
                 self.handle_bytes(now, base, remote, datagram, 0..datagram.len())
             }
             Base::Relay(id) => {
-                let Some((leg, client)) = self.relays.get_mut(&id).and_then(Relay::open) else {
-                    return Received::Consumed;
-                };
+                let Some((leg, client)) = self.relays.open(id) else { return Received::Consumed };
                 if leg.remote != remote {
                     self.counters.dropped += 1;
                     return Received::Consumed;
@@ -40,7 +39,7 @@ impl Agent {
                         self.handle_bytes(now, base, peer, datagram, range)
                     }
                     client::Received::Consumed => {
-                        self.drain_relay(now, id);
+                        self.with_relays(now, |relays, context| relays.drain(context, id));
                         self.update(now);
                         Received::Consumed
                     }
@@ -75,11 +74,11 @@ impl Agent {
 
     /// Counts data from a known place; returns false if it is not known.
     fn note_data(&mut self, now: Instant, base: Base, remote: SocketAddr, length: usize) -> bool {
-        let is_here = |pair: &super::Pair| pair.base == base && pair.address == remote;
+        let is_here = |pair: &Pair| pair.base == base && pair.address == remote;
         let active = self.active.filter(|id| self.pairs.get(id).is_some_and(is_here));
         let found = active.or_else(|| {
             let mut pairs = self.pairs.values();
-            pairs.find(|pair| is_here(pair) && pair.heard.is_some()).map(|pair| pair.id)
+            pairs.find(|pair| is_here(pair) && pair.consent.heard.is_some()).map(|pair| pair.id)
         });
         if let Some(pair) = found.and_then(|id| self.pairs.get_mut(&id)) {
             pair.counters.packets_received += 1;
@@ -99,7 +98,7 @@ impl Agent {
             if let Some((base, remote)) = self.stream_at(path) {
                 return Some((Base::Tcp(base), remote));
             }
-            return self.relay_at(path).map(|relay| (Base::Relay(relay), remote));
+            return self.relays.at(&path.canonical()).map(|relay| (Base::Relay(relay), remote));
         }
         let local = canonical(path.local);
         let (id, socket) = self.sockets.iter().find(|(_, socket)| socket.local == Some(local))?;
@@ -108,11 +107,6 @@ impl Agent {
             Purpose::Relay(relay) => Base::Relay(relay),
         };
         Some((base, remote))
-    }
-
-    fn relay_at(&self, path: &Path) -> Option<RelayId> {
-        let path = Path::new(path.transport, path.local, path.remote);
-        self.relays.iter().find(|(_, relay)| relay.path() == Some(path)).map(|(id, _)| *id)
     }
 
     /// Makes ready to send data: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
@@ -130,7 +124,7 @@ impl Agent {
         let id = self.active?;
         let (length, pair) = (range.len(), self.pairs.get(&id)?);
         let consent = self.config.timings.consent_timeout;
-        if pair.answered.is_some_and(|at| now.saturating_duration_since(at) >= consent) {
+        if pair.consent.answered.is_some_and(|at| now.saturating_duration_since(at) >= consent) {
             // A path long in reserve: not a byte before it has answered anew (RFC 7675 §5.1).
             return None;
         }
@@ -151,7 +145,7 @@ impl Agent {
             }
             Base::Relay(relay) => {
                 let peer = pair.address;
-                let (path, client) = self.relays.get_mut(&relay).and_then(Relay::open)?;
+                let (path, client) = self.relays.open(relay)?;
                 let range = client.wrap(peer, buf, range)?;
                 Transmit { path, ecn: Ecn::NotEct, range, segment_size: None }
             }
@@ -160,7 +154,7 @@ impl Agent {
             pair.counters.packets_sent += packets;
             pair.counters.bytes_sent += length as u64;
             pair.counters.last_packet_sent = Some(now);
-            Self::suspect(now, pair);
+            pair.question_if_silent(now);
         }
         self.counters.packets_sent += packets;
         self.counters.bytes_sent += length as u64;
@@ -186,15 +180,15 @@ impl Agent {
     }
 
     pub(super) fn handle_clogged(&mut self, path: Path) {
-        let path = Path::new(path.transport, path.local, path.remote);
+        let path = path.canonical();
         let mut clogged = std::mem::take(&mut self.clogged);
         clogged.insert(path);
-        clogged.retain(|path| self.stream_at(path).is_some() || self.relay_at(path).is_some());
+        clogged.retain(|path| self.stream_at(path).is_some() || self.relays.at(path).is_some());
         self.clogged = clogged;
     }
 
     pub(super) fn handle_drained(&mut self, path: Path) {
-        self.clogged.remove(&Path::new(path.transport, path.local, path.remote));
+        self.clogged.remove(&path.canonical());
     }
 
     /// Whether there is a way to send now.
@@ -211,12 +205,8 @@ impl Agent {
             }
             self.counters.dropped += 1;
         }
-        for relay in self.relays.values_mut() {
-            if let Some((path, client)) = relay.open()
-                && let Some(length) = client.poll_transmit(now, buf)
-            {
-                return Some(Transmit { path, ecn: Ecn::NotEct, range: 0..length, segment_size: None });
-            }
+        if let Some((path, length)) = self.relays.poll_transmit(now, buf) {
+            return Some(Transmit { path, ecn: Ecn::NotEct, range: 0..length, segment_size: None });
         }
         if self.state == State::Closed {
             self.sweep_relays(now);
@@ -247,7 +237,7 @@ impl Agent {
                     return None;
                 }
                 buf[range.clone()].copy_from_slice(&outgoing.bytes);
-                let (path, client) = self.relays.get_mut(&id)?.open()?;
+                let (path, client) = self.relays.open(id)?;
                 (path, client.wrap(outgoing.remote, buf, range)?)
             }
         };

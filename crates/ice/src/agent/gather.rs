@@ -5,39 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use columba_stun::attributes::ErrorInfo;
-use columba_stun::{Class, Message, MessageBuilder, Method, canonical};
+use columba_stun::{Class, Message, MessageBuilder, Method};
 
-use super::addresses::{Local, Purpose};
+use super::Agent;
+use super::ids::{Base, LocalId, ServerIndex, TcpBaseId};
+use super::local::{FoundationKey, Local};
+use super::stream::{Stream, TcpBase};
 use super::transaction::{Kind, Transaction};
-use super::{Agent, Base, TcpBase, TcpBaseId};
 use crate::candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority, tcp_local_preference,
 };
-use crate::config::{Config, Host, IceServer, ServerKind};
+use crate::config::{Config, ServerKind};
 use crate::event::{BindId, CandidateError, Event, GatheringState, Request, ResolveId, State};
 use crate::path::Transport;
 
-/// A server of the configuration.
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) config: IceServer,
-    pub(super) addresses: Resolution,
-    /// TURN: it has said that allocations must not move.
-    pub(super) forbids_mobility: bool,
-}
-
-/// What is known of a server's addresses.
-#[derive(Debug)]
-pub(super) enum Resolution {
-    Pending(ResolveId),
-    Known(Vec<IpAddr>),
-}
-
 /// W3C: the code for a server that was not reached.
 const UNREACHABLE: u16 = 701;
-
-/// Addresses of one server that are used, at most: one of each family, and some in reserve.
-const MAX_SERVER_ADDRESSES: usize = 4;
 
 /// Servers that are asked over TCP about one port, at most: the second is for when the first does not answer there.
 const MAX_TCP_SERVERS: usize = 2;
@@ -51,9 +34,9 @@ impl Agent {
         let was_pooled = self.hand_out_pool();
         self.set_gathering(now, GatheringState::Gathering);
         self.add_servers();
-        self.retire_relays();
+        self.retire_relays(now);
         self.retire_sockets();
-        let known: Vec<u32> = self.locals.keys().copied().collect();
+        let known: Vec<LocalId> = self.locals.keys().copied().collect();
         for id in known {
             if self.is_local_current(id) {
                 self.announce(id);
@@ -67,7 +50,7 @@ impl Agent {
             .sockets
             .iter()
             // Those of a pool have asked already.
-            .filter(|(_, socket)| !was_pooled && socket.purpose == Purpose::Host && socket.local.is_some())
+            .filter(|(_, socket)| !was_pooled && socket.is_host() && socket.local.is_some())
             .map(|(id, _)| *id)
             .collect();
         for id in bound {
@@ -81,51 +64,20 @@ impl Agent {
     /// Takes the configuration's servers, unless some are in use already.
     pub(super) fn add_servers(&mut self) {
         if self.servers.is_empty() && !self.config.lite {
-            let servers: Vec<IceServer> =
-                self.config.servers.iter().take(Config::MAX_SERVERS).cloned().collect();
-            for config in servers {
-                self.add_server(config);
+            for config in self.config.servers.iter().take(Config::MAX_SERVERS) {
+                let request = self.servers.add(config.clone(), || self.ids.resolve());
+                self.requests.extend(request.map(|(id, host)| Request::Resolve { id, host }));
             }
         }
-    }
-
-    fn add_server(&mut self, config: IceServer) {
-        let addresses = match &config.host {
-            Host::Ip(ip) => Resolution::Known(vec![columba_stun::canonical_ip(*ip)]),
-            Host::Name(host) => {
-                let host = host.clone();
-                let same = self.servers.iter().find_map(|server| match server.addresses {
-                    Resolution::Pending(id) if server.config.host == config.host => Some(id),
-                    _ => None,
-                });
-                let id = same.unwrap_or_else(|| {
-                    let id = ResolveId(u64::from(self.new_id()));
-                    self.requests.push_back(Request::Resolve { id, host });
-                    id
-                });
-                Resolution::Pending(id)
-            }
-        };
-        self.servers.push(Server { config, addresses, forbids_mobility: false });
     }
 
     pub(super) fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
         if self.names.contains_key(&id) {
             return self.handle_candidate_resolved(now, id, addresses);
         }
-        let mut unknown = Vec::new();
-        let mut found = false;
-        for server in &mut self.servers {
-            if matches!(server.addresses, Resolution::Pending(pending) if pending == id) {
-                let known = addresses.iter().copied().map(columba_stun::canonical_ip);
-                server.addresses = Resolution::Known(known.take(MAX_SERVER_ADDRESSES).collect());
-                found = true;
-                if addresses.is_empty() {
-                    unknown.push(server.config.url.clone());
-                }
-            }
-        }
-        for url in unknown {
+        let waiting = self.servers.waiting_for(id);
+        let found = self.servers.resolve(id, addresses);
+        for url in waiting.into_iter().filter(|_| addresses.is_empty()) {
             self.report(None, url, UNREACHABLE, "the server's name has no address");
         }
         if found {
@@ -134,7 +86,7 @@ impl Agent {
                 self.query_servers(now, socket);
             }
             self.connect_all_to_servers(now);
-            self.open_relays();
+            self.open_relays(now);
         }
     }
 
@@ -147,7 +99,7 @@ impl Agent {
     /// Asks all servers what a socket's address looks like from there.
     pub(super) fn query_servers(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.get(&id) else { return };
-        let Some(local) = socket.local.filter(|_| socket.purpose == Purpose::Host) else { return };
+        let Some(local) = socket.local.filter(|_| socket.is_host()) else { return };
         let mut asked: Vec<SocketAddr> = self
             .transactions
             .values()
@@ -155,14 +107,11 @@ impl Agent {
             .map(|one| one.remote)
             .collect();
         let mut wanted = Vec::new();
-        for (index, server) in self.servers.iter().enumerate() {
-            let Resolution::Known(addresses) = &server.addresses else { continue };
+        for (index, server) in self.servers.indexed() {
             if server.config.transport != Transport::Udp {
                 continue;
             }
-            let same_family = addresses.iter().find(|ip| ip.is_ipv4() == local.is_ipv4());
-            let Some(ip) = same_family else { continue };
-            let remote = canonical(SocketAddr::new(*ip, server.config.port));
+            let Some(remote) = server.address_for(local.ip()) else { continue };
             if !asked.contains(&remote) {
                 asked.push(remote);
                 wanted.push((index, remote));
@@ -176,21 +125,19 @@ impl Agent {
     /// Opens connections to the servers that can say what the port of simultaneous-open candidates looks like from there (RFC 6544 §5.2).
     pub(super) fn connect_to_servers(&mut self, now: Instant, id: TcpBaseId) {
         let Some(local) = self.tcp_bases.get(&id).and_then(TcpBase::simultaneous) else { return };
-        let mut wanted: Vec<(SocketAddr, usize)> = Vec::new();
-        for (index, server) in self.servers.iter().enumerate() {
-            let Resolution::Known(addresses) = &server.addresses else { continue };
-            let same_family = addresses.iter().find(|ip| ip.is_ipv4() == local.is_ipv4());
-            let Some(ip) = same_family.filter(|_| server.config.transport != Transport::Tls) else {
+        let mut wanted: Vec<(SocketAddr, ServerIndex)> = Vec::new();
+        for (index, server) in self.servers.indexed() {
+            if server.config.transport == Transport::Tls {
                 continue;
-            };
-            let remote = canonical(SocketAddr::new(*ip, server.config.port));
+            }
+            let Some(remote) = server.address_for(local.ip()) else { continue };
             if wanted.len() < MAX_TCP_SERVERS && !wanted.iter().any(|(known, _)| *known == remote) {
                 wanted.push((remote, index));
             }
         }
         let base = Base::Tcp(id);
-        let is_known = |index: usize| {
-            let url = Some(&self.servers[index].config.url);
+        let is_known = |index: ServerIndex| {
+            let url = self.servers.get(index).map(|server| &server.config.url);
             self.locals.values().any(|one| one.base == base && one.candidate.url.as_ref() == url)
         };
         wanted.retain(|(_, index)| !is_known(*index));
@@ -206,7 +153,14 @@ impl Agent {
         }
     }
 
-    pub(super) fn query(&mut self, now: Instant, base: Base, server: usize, remote: SocketAddr, first: bool) {
+    pub(super) fn query(
+        &mut self,
+        now: Instant,
+        base: Base,
+        server: ServerIndex,
+        remote: SocketAddr,
+        first: bool,
+    ) {
         let id = self.new_transaction_id();
         let mut buffer = [0; 64];
         let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
@@ -217,7 +171,7 @@ impl Agent {
         let (rto, quick) = (self.config.timings.server_rto, self.config.timings.quick_repetitions);
         let timeout = self.config.timings.gather_timeout;
         // TCP repeats by itself.
-        let rto = if matches!(base, Base::Tcp(_)) { timeout } else { rto };
+        let rto = if base.is_tcp() { timeout } else { rto };
         let (deadline, kind) = (now + timeout, Kind::Server { server, first });
         self.send(base, remote, bytes.clone());
         let transaction =
@@ -230,7 +184,7 @@ impl Agent {
         &mut self,
         now: Instant,
         transaction: &Transaction,
-        server: usize,
+        server: ServerIndex,
         first: bool,
         answer: &Message<'_>,
     ) {
@@ -256,7 +210,12 @@ impl Agent {
     }
 
     /// Nobody answered at a server's address.
-    pub(super) fn handle_server_silence(&mut self, transaction: &Transaction, server: usize, first: bool) {
+    pub(super) fn handle_server_silence(
+        &mut self,
+        transaction: &Transaction,
+        server: ServerIndex,
+        first: bool,
+    ) {
         let Base::Socket(id) = transaction.base else { return };
         let local = self.sockets.get(&id).and_then(|socket| socket.local);
         let Some(config) = self.servers.get(server).map(|server| server.config.clone()) else { return };
@@ -284,7 +243,7 @@ impl Agent {
                 one.base != base || one.candidate.kind != kind || one.candidate.url.as_ref() != Some(&url)
             });
         }
-        let of_address = self.local_preference(local.ip());
+        let of_address = self.addresses.local_preference(&self.config, local.ip());
         let (transport, protocol, type_preference, local_preference) = match base {
             Base::Tcp(_) => (
                 CandidateTransport::Tcp(TcpType::SimultaneousOpen),
@@ -295,7 +254,12 @@ impl Agent {
             _ => (CandidateTransport::Udp, Transport::Udp, kind.preference(), of_address),
         };
         let candidate = Candidate {
-            foundation: self.foundation(kind, local.ip(), Some(server), protocol),
+            foundation: self.foundations.of(FoundationKey {
+                kind,
+                base: local.ip(),
+                server: Some(server),
+                protocol,
+            }),
             transport,
             priority: priority(type_preference, local_preference),
             address: CandidateAddress::Ip(mapped.ip()),
@@ -303,34 +267,24 @@ impl Agent {
             kind,
             related: Some(self.shown_related(local)),
             ufrag: None,
-            network_cost: self.network_cost(local.ip()),
+            network_cost: self.addresses.network_cost(local.ip()),
             url: Some(url),
         };
         let same = self.locals.values().filter(|one| one.base == base && one.candidate.kind == kind).count();
         // One for each server, and a few more where a NAT changes its mind.
         if same < Config::MAX_SERVERS {
-            self.add_local(
-                now,
-                Local {
-                    base,
-                    address: mapped,
-                    candidate,
-                    shown: true,
-                    announced: None,
-                    relay_protocol: None,
-                },
-            );
+            self.add_local(now, Local::new(base, mapped, candidate));
         }
     }
 
     /// Whether anything asked for is still to come.
     pub(super) fn is_gathering_pending(&self) -> bool {
         self.sockets.values().any(|socket| socket.local.is_none())
-            || self.servers.iter().any(|server| matches!(server.addresses, Resolution::Pending(_)))
+            || self.servers.is_pending()
             || self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
-            || self.relays.values().any(super::Relay::is_pending)
+            || self.relays.is_pending()
             || self.tcp_bases.values().any(TcpBase::is_pending)
-            || self.streams.values().any(super::Stream::is_server_pending)
+            || self.streams.values().any(Stream::is_server_pending)
     }
 
     pub(super) fn update_gathering(&mut self, now: Instant) {
@@ -366,17 +320,10 @@ impl Agent {
     }
 
     fn give_up_gathering(&mut self, now: Instant) {
-        let mut unresolved = Vec::new();
-        for server in &mut self.servers {
-            if matches!(server.addresses, Resolution::Pending(_)) {
-                server.addresses = Resolution::Known(Vec::new());
-                unresolved.push(server.config.url.clone());
-            }
-        }
-        for url in unresolved {
+        for url in self.servers.give_up_names() {
             self.report(None, url, UNREACHABLE, "the server's name was not resolved");
         }
-        self.give_up_relays(now);
+        self.with_relays(now, |relays, _| relays.give_up_pending(now));
         self.sockets.retain(|_, socket| socket.local.is_some());
         self.give_up_listeners();
     }
@@ -384,20 +331,16 @@ impl Agent {
     /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn of them; once pairs are
     /// nominated, their own checks do it.
     fn refresh_bindings(&mut self, now: Instant) {
-        if self.session().is_selected() || self.config.is_relay_only() {
+        if self.session().selected.is_some() || self.config.is_relay_only() {
             return;
         }
         self.timers.bindings = Some(now + self.config.timings.keepalive);
         let mut wanted = Vec::new();
         for local in self.locals.values() {
             let (Base::Socket(id), Some(url)) = (local.base, &local.candidate.url) else { continue };
-            let server = self.servers.iter().position(|server| server.config.url == *url);
-            let Some(index) = server else { continue };
-            if let Resolution::Known(addresses) = &self.servers[index].addresses
-                && let Some(ip) = addresses.iter().find(|ip| ip.is_ipv4() == local.address.is_ipv4())
-            {
-                let port = self.servers[index].config.port;
-                wanted.push((id, index, canonical(SocketAddr::new(*ip, port))));
+            let Some((index, server)) = self.servers.with_url(url) else { continue };
+            if let Some(remote) = server.address_for(local.address.ip()) {
+                wanted.push((id, index, remote));
             }
         }
         for (socket, server, remote) in wanted {

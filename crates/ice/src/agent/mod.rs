@@ -1,28 +1,36 @@
 //! The agent: its parts, and its doors.
 
 mod addresses;
+mod allocations;
 mod checks;
 mod consent;
 mod data;
-mod families;
 mod gather;
+mod ids;
+mod local;
+mod locals;
 mod nominate;
+mod pair;
 mod pairs;
 mod pool;
-mod redirection;
 mod relays;
+mod remote;
 mod remotes;
 mod requests;
-mod roaming;
+mod servers;
 mod session;
+mod sessions;
+mod socket;
+mod sockets;
 mod state;
 mod stats;
+mod stream;
 mod streams;
 mod transaction;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -31,18 +39,22 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, Rng, SeedableRng};
 
 use crate::candidate::Candidate;
-use crate::config::{Config, LocalAddress};
+use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::event::{BindId, Event, GatheringState, Input, Request, ResolveId, Role, State};
 use crate::path::Path;
-use addresses::{Local, Socket};
-use gather::Server;
-use pairs::{Pair, PairId};
+use addresses::Addresses;
+use ids::{Base, Ids, LocalId, PairId, RemoteId, SessionId, TcpBaseId};
+use local::{Foundations, Local};
+use pair::Pair;
 use pool::Pool;
-use relays::{Relay, RelayId};
-use remotes::Remote;
-use session::{Early, Session};
-use streams::{Stream, TcpBase, TcpBaseId};
+use relays::Relays;
+use remote::Remote;
+use requests::Early;
+use servers::Servers;
+use session::Session;
+use socket::Socket;
+use stream::{Stream, StreamKey, TcpBase};
 use transaction::Transaction;
 
 pub use columba_turn::client::{HEADROOM, TAILROOM};
@@ -80,20 +92,20 @@ pub struct Agent {
     tie_breaker: u64,
     /// The current generation is the last one; the one before stays until the current one has its pair.
     sessions: Vec<Session>,
-    addresses: Vec<LocalAddress>,
+    addresses: Addresses,
     sockets: BTreeMap<BindId, Socket>,
-    servers: Vec<Server>,
+    servers: Servers,
     /// Where TCP connections come from and arrive: an active and a passive one for each address.
     tcp_bases: BTreeMap<TcpBaseId, TcpBase>,
     /// The connections to peers, by the base and the other end; bounded with the pairs, but for those that have not shown yet whose they are.
-    streams: BTreeMap<(TcpBaseId, SocketAddr), Stream>,
+    streams: BTreeMap<StreamKey, Stream>,
     /// Connections, to peers and to servers, that take no more for now; those that are gone go before a new one comes.
     clogged: BTreeSet<Path>,
-    relays: BTreeMap<RelayId, Relay>,
+    relays: Relays,
     /// Names of remote candidates under resolution; bounded with the candidates.
     names: BTreeMap<ResolveId, Candidate>,
-    locals: BTreeMap<u32, Local>,
-    remotes: BTreeMap<u32, Remote>,
+    locals: BTreeMap<LocalId, Local>,
+    remotes: BTreeMap<RemoteId, Remote>,
     pairs: BTreeMap<PairId, Pair>,
     /// One for each pair under check, and one for each socket and server.
     transactions: BTreeMap<TransactionId, Transaction>,
@@ -103,15 +115,14 @@ pub struct Agent {
     requests: VecDeque<Request>,
     /// Pairs to be checked at once.
     triggered: VecDeque<PairId>,
-    /// IP addresses that were sent a check of the check list within the last [`checks::MIN_PACING`].
+    /// IP addresses that were sent a check of the check list within the last [`crate::config::MIN_PACING`].
     asked: BTreeMap<IpAddr, Instant>,
-    /// Authentic requests that came before the remote credentials; at most [`session::MAX_EARLY`], then the oldest goes.
+    /// Authentic requests that came before the remote credentials; at most [`requests::MAX_EARLY`], then the oldest goes.
     early: VecDeque<Early>,
     /// Remote candidates of credentials not yet known, which may be those of a restart to come; bounded as remote candidates are,
     /// then the oldest goes.
     held: Vec<Candidate>,
-    /// What candidates of one foundation have in common; the index is the foundation.
-    foundations: Vec<addresses::FoundationKey>,
+    foundations: Foundations,
     embedded: Option<Bytes>,
     gathering: GatheringState,
     pool: Pool,
@@ -122,23 +133,12 @@ pub struct Agent {
     /// When the host last came back from a time in which it did nothing: what it asked before then says little.
     woke: Option<Instant>,
     burst: u32,
-    next_id: u32,
+    ids: Ids,
     counters: Counters,
 }
 
 /// Messages that wait to be sent, at most.
 const MAX_OUTBOX: usize = 512;
-
-/// A local end: where messages leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Base {
-    /// A UDP socket of the host's.
-    Socket(BindId),
-    /// An allocation at a server.
-    Relay(RelayId),
-    /// Where TCP connections begin or end; which of them is told by the other end's address.
-    Tcp(TcpBaseId),
-}
 
 /// A message of the agent's own.
 #[derive(Debug)]
@@ -190,18 +190,18 @@ impl Agent {
     /// An agent that has not begun. `rng` seeds the agent's own generator and is not kept.
     pub fn new(config: Config, rng: &mut impl CryptoRng) -> Self {
         let mut rng = Box::new(ChaCha12Rng::from_rng(rng));
-        let session = Session::new(0, Credentials::random(&mut rng));
+        let session = Session::new(SessionId::FIRST, Credentials::random(&mut rng));
         Self {
             role: Role::Controlling,
             tie_breaker: rng.next_u64(),
             sessions: vec![session],
-            addresses: Vec::new(),
+            addresses: Addresses::default(),
             sockets: BTreeMap::new(),
-            servers: Vec::new(),
+            servers: Servers::default(),
             tcp_bases: BTreeMap::new(),
             streams: BTreeMap::new(),
             clogged: BTreeSet::new(),
-            relays: BTreeMap::new(),
+            relays: Relays::default(),
             names: BTreeMap::new(),
             locals: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -214,7 +214,7 @@ impl Agent {
             asked: BTreeMap::new(),
             early: VecDeque::new(),
             held: Vec::new(),
-            foundations: Vec::new(),
+            foundations: Foundations::default(),
             embedded: None,
             gathering: GatheringState::New,
             pool: Pool::Untouched,
@@ -223,7 +223,7 @@ impl Agent {
             timers: Timers::default(),
             woke: None,
             burst: config.timings.burst,
-            next_id: 0,
+            ids: Ids::default(),
             counters: Counters::default(),
             config,
             rng,
@@ -304,7 +304,7 @@ impl Agent {
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_transactions(now);
-        self.drive_relays(now);
+        self.with_relays(now, |relays, context| relays.handle_timeout(now, context));
         self.expire_streams(now);
         self.check_liveness(now);
         self.handle_gather_timers(now);
@@ -325,13 +325,17 @@ impl Agent {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.state == State::Closed {
-            return self.relays.values().filter_map(Relay::poll_timeout).min();
+            return self.relays.poll_timeout();
         }
         let transactions = self.transactions.values().map(|transaction| transaction.next);
-        let pairs = self.pairs.values().filter_map(|pair| pair.next_check);
-        let relays = self.relays.values().filter_map(Relay::poll_timeout);
+        let pairs = self.pairs.values().filter_map(|pair| pair.consent.next);
         let streams = self.streams.values().filter_map(|stream| stream.deadline);
-        transactions.chain(pairs).chain(relays).chain(streams).chain(self.timers.next()).min()
+        transactions
+            .chain(pairs)
+            .chain(self.relays.poll_timeout())
+            .chain(streams)
+            .chain(self.timers.next())
+            .min()
     }
 
     /// Releases everything; keep draining, for the goodbyes to servers.
@@ -349,7 +353,8 @@ impl Agent {
         self.outbox.clear();
         self.active = None;
         self.timers = Timers::default();
-        self.release_everything(now);
+        self.relays.retire_all();
+        self.close_hosts(now);
         self.set_state(State::Closed);
     }
 
@@ -378,13 +383,8 @@ impl Agent {
         &mut self.sessions[last]
     }
 
-    fn session_numbered(&self, number: u32) -> Option<&Session> {
-        self.sessions.iter().find(|session| session.number == number)
-    }
-
-    fn new_id(&mut self) -> u32 {
-        self.next_id = self.next_id.wrapping_add(1);
-        self.next_id
+    fn session_with(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
     }
 
     fn new_transaction_id(&mut self) -> TransactionId {
@@ -405,12 +405,4 @@ impl Agent {
             self.counters.dropped += 1;
         }
     }
-}
-
-/// A random name for mDNS: a UUID of version 4 (draft-ietf-mmusic-mdns-ice-candidates §3.1.1).
-fn mdns_name(rng: &mut impl CryptoRng) -> Arc<str> {
-    let bits = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
-    let bits = bits & !(0xF << 76) & !(0xC << 60) | (0x4 << 76) | (0x8 << 60);
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}.local", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into()
 }

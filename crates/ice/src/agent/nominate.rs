@@ -1,9 +1,11 @@
 //! Nomination, selection, and which pair carries the data (RFC 8445 §8).
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::pairs::{Pair, PairId};
-use super::{Agent, Base};
+use super::Agent;
+use super::ids::{Base, PairId};
+use super::pair::Pair;
 use crate::candidate::CandidateKind;
 use crate::event::{Event, Role, SelectedPair};
 use crate::path::Path;
@@ -25,25 +27,30 @@ impl Agent {
 
     fn choose(&mut self, now: Instant) -> Option<PairId> {
         let session = self.session();
-        let number = session.number;
-        let is_current = |pair: &&Pair| pair.session == number;
-        if self.pairs.values().filter(is_current).any(|pair| pair.nominating) {
+        let current = session.id;
+        let is_current = |pair: &&Pair| pair.session == current;
+        if self.pairs.values().filter(is_current).any(Pair::is_nominating) {
             return None;
         }
         let selected = session.selected.and_then(|id| self.pairs.get(&id));
         // Where one path has died, another must have been heard of since: the whole host may be gone, or slow.
-        let silent_since = selected.filter(|pair| self.is_dead(pair, now)).and_then(|pair| pair.silent_since);
-        let is_proven =
-            |pair: &Pair| silent_since.is_none_or(|since| pair.answered.is_some_and(|at| at >= since));
-        let working =
-            self.pairs.values().filter(is_current).filter(|pair| pair.is_valid() && pair.missed == 0);
+        let silent_since =
+            selected.filter(|pair| pair.is_dead(now)).and_then(|pair| pair.consent.silent_since());
+        let is_proven = |pair: &Pair| {
+            silent_since.is_none_or(|since| pair.consent.answered.is_some_and(|at| at >= since))
+        };
+        let working = self
+            .pairs
+            .values()
+            .filter(is_current)
+            .filter(|pair| pair.is_valid() && pair.consent.missed() == 0);
         let best = working.clone().max_by_key(|pair| (is_proven(pair), pair.priority))?;
-        if !is_proven(best) && working.clone().any(Pair::is_asked) {
+        if !is_proven(best) && working.clone().any(|pair| pair.consent.is_asked()) {
             return None;
         }
         if let Some(selected) = selected.filter(|selected| selected.is_valid()) {
             let renomination = self.config.renomination && session.renomination();
-            let better = self.rank(best) > self.rank(selected) || self.is_dead(selected, now);
+            let better = self.rank(best) > self.rank(selected) || selected.is_dead(now);
             if !(renomination && better && best.id != selected.id) {
                 return None;
             }
@@ -69,14 +76,15 @@ impl Agent {
     }
 
     /// Until when the nomination of a pair waits for the other side to have checked it. The first one does not. When another one
-    /// follows, Pion (ice 4.4) compares its priority with that of the pair before, whatever its number says, unless it has checked the new
-    /// pair already: it stays where it was, and hears no nomination with the same number again. The check that ours makes it send comes
+    /// follows, Pion (ice 4.4) compares its priority with that of the pair before, whatever its current says, unless it has checked the new
+    /// pair already: it stays where it was, and hears no nomination with the same current again. The check that ours makes it send comes
     /// right behind its answer.
     fn company_until(&self, pair: &Pair) -> Option<Instant> {
         let session = self.session();
         let is_lite = session.remote.as_ref().is_some_and(|remote| remote.parameters.lite);
         let is_alone = pair.counters.requests_received == 0;
-        (session.was_selected && is_alone && !is_lite).then(|| pair.answered.map(|at| at + COMPANY))?
+        (session.was_selected && is_alone && !is_lite)
+            .then(|| pair.consent.answered.map(|at| at + COMPANY))?
     }
 
     /// How long a better pair than this one is waited for.
@@ -95,7 +103,7 @@ impl Agent {
         let seen = pair.seen_as.and_then(|id| self.locals.get(&id)).map(|local| local.candidate.kind);
         if matches!(pair.base, Base::Relay(_)) || remote == Some(CandidateKind::Relayed) {
             0
-        } else if matches!(pair.base, Base::Tcp(_)) {
+        } else if pair.base.is_tcp() {
             1
         } else if remote == Some(CandidateKind::Host) && seen == Some(CandidateKind::Host) {
             3
@@ -111,8 +119,8 @@ impl Agent {
 
     /// The controlling side has nominated a pair.
     pub(super) fn handle_nomination(&mut self, now: Instant, id: PairId, nomination: Option<u32>) {
-        let Some(number) = self.pairs.get(&id).map(|pair| pair.session) else { return };
-        let Some(session) = self.sessions.iter_mut().find(|session| session.number == number) else { return };
+        let Some(current) = self.pairs.get(&id).map(|pair| pair.session) else { return };
+        let Some(session) = self.sessions.iter_mut().find(|session| session.id == current) else { return };
         if let Some(nomination) = nomination {
             // The latest counts, however the network has ordered them.
             if nomination < session.nomination {
@@ -122,11 +130,11 @@ impl Agent {
         }
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         // With numbers, the order of nominations is the other side's word.
-        pair.claimed = nomination.is_none().then_some(now);
+        pair.nomination.claimed = nomination.is_none().then_some(now);
         if pair.is_valid() {
             self.accept_nomination(now, id);
         } else {
-            pair.nominate_on_success = true;
+            pair.nomination.on_success = true;
         }
     }
 
@@ -135,13 +143,16 @@ impl Agent {
     /// a path that it has changed to again and again.
     pub(super) fn accept_nomination(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.nominated = true;
-        let (number, priority) = (pair.session, pair.priority);
-        let session = self.sessions.iter().find(|session| session.number == number);
+        pair.nomination.accepted = true;
+        let (current, priority) = (pair.session, pair.priority);
+        let session = self.sessions.iter().find(|session| session.id == current);
         let numbered = session.is_some_and(|session| session.nomination > 0);
         let selected = session.and_then(|session| session.selected);
         let keeps = |other: &Pair| {
-            other.is_valid() && other.missed == 0 && other.priority > priority && other.is_meant(now)
+            other.is_valid()
+                && other.consent.missed() == 0
+                && other.priority > priority
+                && other.is_claimed(now)
         };
         if numbered || !selected.and_then(|other| self.pairs.get(&other)).is_some_and(keeps) {
             self.select(now, id);
@@ -151,14 +162,14 @@ impl Agent {
     /// This pair is the one from now on.
     pub(super) fn select(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.nominated = true;
-        let (number, base, remote) = (pair.session, pair.base, pair.address);
-        if let Some(session) = self.sessions.iter_mut().find(|session| session.number == number) {
+        pair.nomination.accepted = true;
+        let (current, base, remote) = (pair.session, pair.base, pair.address);
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == current) {
             session.selected = Some(id);
             session.was_selected = true;
         }
         if let Base::Relay(relay) = base {
-            self.bind_channel(now, relay, remote);
+            self.relays.bind_channel(now, relay, remote);
         }
         self.schedule_consent(now, id);
     }
@@ -181,11 +192,12 @@ impl Agent {
 
     /// That a pair once worked proves nothing where another has gone silent since: the silence is taken over until this one answers.
     fn inherit_silence(&mut self, now: Instant, before: Option<PairId>, id: PairId) {
-        let silent_since = before.and_then(|id| self.pairs.get(&id)).and_then(|pair| pair.silent_since);
+        let silent_since =
+            before.and_then(|id| self.pairs.get(&id)).and_then(|pair| pair.consent.silent_since());
         let Some(since) = silent_since else { return };
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        if pair.answered.is_none_or(|at| at < since) {
-            pair.silent_since.get_or_insert(since);
+        if pair.consent.answered.is_none_or(|at| at < since) {
+            pair.consent.inherit(since);
             self.ask(now, id);
         }
     }
@@ -195,7 +207,7 @@ impl Agent {
     fn prove_anew(&mut self, now: Instant, id: PairId) {
         let keepalive = self.config.timings.keepalive;
         let is_old = |at: Instant| now.saturating_duration_since(at) > keepalive;
-        let pair = self.pairs.get(&id).filter(|pair| pair.answered.is_some_and(is_old));
+        let pair = self.pairs.get(&id).filter(|pair| pair.consent.answered.is_some_and(is_old));
         if pair.is_some_and(|pair| pair.check.is_none()) && !self.config.lite {
             self.start_check(now, id, false);
         }
@@ -206,12 +218,12 @@ impl Agent {
         let session = self.session();
         let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
         let selected = session.selected.filter(is_valid);
-        let old = || self.active.filter(is_valid).filter(|id| self.pairs[id].session != session.number);
+        let old = || self.active.filter(is_valid).filter(|id| self.pairs[id].session != session.id);
         let best = || {
             self.pairs
                 .values()
-                .filter(|pair| pair.session == session.number && pair.is_valid())
-                .max_by_key(|pair| (pair.nominated, pair.missed == 0, pair.priority))
+                .filter(|pair| pair.session == session.id && pair.is_valid())
+                .max_by_key(|pair| (pair.nomination.accepted, pair.consent.missed() == 0, pair.priority))
                 .map(|pair| pair.id)
         };
         selected.or_else(old).or_else(best)
@@ -223,17 +235,17 @@ impl Agent {
         let remote = self.remotes.get(&pair.remote)?;
         Some(SelectedPair {
             path: self.path_of(pair.base, pair.address)?,
-            local: self.shown(local),
+            local: local.shown_candidate(),
             remote: remote.candidate.clone(),
             changed,
         })
     }
 
     /// The way as the kernel sees it.
-    pub(super) fn path_of(&self, base: Base, remote: std::net::SocketAddr) -> Option<Path> {
+    pub(super) fn path_of(&self, base: Base, remote: SocketAddr) -> Option<Path> {
         match base {
             Base::Socket(id) => Some(Path::udp(self.sockets.get(&id)?.local?, remote)),
-            Base::Relay(id) => self.relays.get(&id)?.path(),
+            Base::Relay(id) => self.relays.path(id),
             Base::Tcp(id) => self.stream_path(id, remote),
         }
     }

@@ -25,7 +25,7 @@ impl Agent {
     /// Begins to gather ahead, where that is asked for and possible.
     pub(super) fn fill_pool(&mut self, now: Instant) {
         let is_due = matches!(self.pool, Pool::Untouched) && self.state != State::Closed;
-        if !is_due || !self.config.candidate_pool || self.usable_addresses().is_empty() {
+        if !is_due || !self.config.candidate_pool || self.addresses.usable(&self.config).is_empty() {
             return;
         }
         self.pool = Pool::Filled(Vec::new());
@@ -89,7 +89,7 @@ impl Agent {
         self.timers.gather = None;
         self.servers.clear();
         self.transactions.clear();
-        self.retire_relays();
+        self.retire_relays(now);
         self.close_hosts(now);
     }
 }

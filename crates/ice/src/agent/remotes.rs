@@ -6,18 +6,12 @@ use std::time::Instant;
 
 use columba_stun::canonical;
 
-use super::{Agent, Request};
+use super::Agent;
+use super::ids::{RemoteId, SessionId};
+use super::remote::{Remote, is_bounded};
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType};
 use crate::config::{MdnsMode, TcpMode};
-use crate::event::{ResolveId, State};
-
-/// A candidate of the other side's, by its address.
-#[derive(Debug)]
-pub(super) struct Remote {
-    pub(super) session: u32,
-    pub(super) address: SocketAddr,
-    pub(super) candidate: Candidate,
-}
+use crate::event::{Request, ResolveId, State};
 
 impl Agent {
     /// A candidate of the other side's. Those that belong to credentials not yet known are held back, those of old credentials dropped;
@@ -45,8 +39,7 @@ impl Agent {
         };
         if !belongs {
             let old = self.sessions.iter().rev().skip(1).any(|session| {
-                let known = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
-                known.is_some() && known == candidate.ufrag.as_ref()
+                session.remote_ufrag().is_some_and(|known| candidate.ufrag.as_deref() == Some(known))
             });
             if old || (!room && self.held.is_empty()) {
                 self.counters.dropped += 1;
@@ -90,7 +83,7 @@ impl Agent {
     }
 
     fn resolve_candidate(&mut self, candidate: Candidate, host: Arc<str>) {
-        let id = ResolveId(u64::from(self.new_id()));
+        let id = self.ids.resolve();
         let is_mdns = host.to_ascii_lowercase().ends_with(".local");
         if is_mdns && self.config.mdns == MdnsMode::Off {
             return;
@@ -118,9 +111,9 @@ impl Agent {
         if ip.is_unspecified() || ip.is_multicast() {
             return;
         }
-        let session = self.session().number;
+        let session = self.session().id;
         if let Some((id, known)) = self.find_remote(session, candidate.transport, address) {
-            if known.candidate.kind == CandidateKind::PeerReflexive {
+            if known.is_discovered() {
                 // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are. A discovered one has pairs
                 // only with those local candidates where its checks have come; now it gets the others.
                 for pair in self.pairs.values_mut().filter(|pair| pair.remote == id) {
@@ -144,16 +137,16 @@ impl Agent {
     /// The candidate for the source of an authentic request; `None` if there are too many already.
     pub(super) fn remote_for(
         &mut self,
-        session: u32,
+        session: SessionId,
         transport: CandidateTransport,
         address: SocketAddr,
         priority: u32,
-    ) -> Option<u32> {
+    ) -> Option<RemoteId> {
         if let Some((id, _)) = self.find_remote(session, transport, address) {
             return Some(id);
         }
         let candidate = Candidate {
-            foundation: format!("prflx{}", self.next_id).into(),
+            foundation: self.ids.foundation().into(),
             transport,
             priority,
             address: CandidateAddress::Ip(address.ip()),
@@ -169,10 +162,10 @@ impl Agent {
 
     fn find_remote(
         &self,
-        session: u32,
+        session: SessionId,
         transport: CandidateTransport,
         address: SocketAddr,
-    ) -> Option<(u32, &Remote)> {
+    ) -> Option<(RemoteId, &Remote)> {
         self.remotes
             .iter()
             .find(|(_, remote)| {
@@ -183,23 +176,13 @@ impl Agent {
             .map(|(id, remote)| (*id, remote))
     }
 
-    fn insert_remote(&mut self, remote: Remote) -> Option<u32> {
+    fn insert_remote(&mut self, remote: Remote) -> Option<RemoteId> {
         if self.remotes.len() >= self.config.max_remote_candidates {
             self.counters.dropped += 1;
             return None;
         }
-        let id = self.new_id();
+        let id = self.ids.remote();
         self.remotes.insert(id, remote);
         Some(id)
     }
-}
-
-/// Whether the texts in a candidate are of a length that RFC 8839 §5.1 and §5.4 allow, and a name of one that DNS does.
-fn is_bounded(candidate: &Candidate) -> bool {
-    let name = match &candidate.address {
-        CandidateAddress::Ip(_) => 0,
-        CandidateAddress::Name(name) => name.len(),
-    };
-    let ufrag = candidate.ufrag.as_ref().map_or(0, |ufrag| ufrag.len());
-    candidate.foundation.len() <= 32 && ufrag <= 256 && name <= 255
 }

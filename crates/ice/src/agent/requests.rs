@@ -9,16 +9,16 @@ use columba_stun::attributes::{
 };
 use columba_stun::{AttributeType, BuildError, Class, ErrorCode, Message, MessageBuilder, Method};
 
-use super::session::{Claim, Early, MAX_EARLY};
-use super::{Agent, Base};
-use crate::candidate::CandidateKind;
+use super::Agent;
+use super::ids::{Base, LocalId, RemoteId, SessionId};
+use super::remote::Remote;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
-/// The counter of renomination (draft-thatcher-ice-renomination), with libwebrtc's number.
+/// The counter of renomination (draft-thatcher-ice-renomination), with libwebrtc's session_id.
 pub(super) const NOMINATION: AttributeType = AttributeType::new(0xC001);
 
-/// The attribute in which checks and responses carry what the owner embeds: the number under which libwebrtc carries DTLS in STUN.
+/// The attribute in which checks and responses carry what the owner embeds: the session_id under which libwebrtc carries DTLS in STUN.
 pub const EMBEDDED: AttributeType = AttributeType::new(0xC070);
 
 /// The longest embedded value, in bytes.
@@ -30,6 +30,9 @@ const MAX_CHASED: usize = 5;
 /// A pair on which the other side is heard but never answers is not checked again within this time.
 const REVIVAL: Duration = Duration::from_secs(60);
 
+/// Early requests that are remembered, at most.
+const MAX_EARLY: usize = 100;
+
 /// The longest response.
 const MAX_RESPONSE: usize = 1300;
 
@@ -40,6 +43,25 @@ const KNOWN: [AttributeType; 4] = [
     AttributeType::USE_CANDIDATE,
     AttributeType::XOR_MAPPED_ADDRESS,
 ];
+
+/// An authentic request that came before the other side's credentials were known.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) session: SessionId,
+    pub(super) base: Base,
+    pub(super) remote: SocketAddr,
+    pub(super) claim: Claim,
+}
+
+/// The contents of a request that concern its pair.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    priority: u32,
+    nominated: bool,
+    nomination: Option<u32>,
+    remote_ufrag: Box<str>,
+    embedded: Option<Bytes>,
+}
 
 impl Agent {
     /// STUN from a peer or a server.
@@ -77,20 +99,19 @@ impl Agent {
         let (local_ufrag, remote_ufrag) = username.split_once(':')?;
         let session = self.sessions.iter().find(|session| *session.local.ufrag == *local_ufrag)?;
         request.verify_integrity(&session.local_key).ok()?;
-        let number = session.number;
-        let known_ufrag = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
-        if known_ufrag.is_some_and(|known| **known != *remote_ufrag) || session.failed {
+        let session_id = session.id;
+        if session.remote_ufrag().is_some_and(|known| known != remote_ufrag) || session.failed {
             return None;
         }
         let unknown = request.unknown_comprehension_required(&KNOWN);
         if !unknown.is_empty() {
-            self.refuse(base, remote, request, number, ErrorCode::UNKNOWN_ATTRIBUTE, |builder| {
+            self.refuse(base, remote, request, session_id, ErrorCode::UNKNOWN_ATTRIBUTE, |builder| {
                 builder.push(&unknown).map(drop)
             });
             return Some(());
         }
         if self.has_role_conflict(request)? {
-            self.refuse(base, remote, request, number, ErrorCode::ROLE_CONFLICT, |_| Ok(()));
+            self.refuse(base, remote, request, session_id, ErrorCode::ROLE_CONFLICT, |_| Ok(()));
             return Some(());
         }
         let nomination = request.raw(NOMINATION).and_then(|raw| raw.value.try_into().ok());
@@ -102,17 +123,17 @@ impl Agent {
             embedded: request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value)),
         };
         self.prove_stream(base, remote);
-        self.respond(base, remote, request, number);
-        if known_ufrag_missing(self, number) {
+        self.respond(base, remote, request, session_id);
+        if self.session_with(session_id).is_none_or(|session| session.remote.is_none()) {
             // The answer needs no remote credentials; what the check brings about does.
             if self.early.len() >= MAX_EARLY {
                 self.early.pop_front();
             }
             let same = |one: &Early| one.base == base && one.remote == remote && !one.claim.nominated;
             self.early.retain(|one| !same(one));
-            self.early.push_back(Early { session: number, base, remote, claim });
+            self.early.push_back(Early { session: session_id, base, remote, claim });
         } else {
-            self.handle_claim(now, number, base, remote, &claim);
+            self.handle_claim(now, session_id, base, remote, &claim);
         }
         Some(())
     }
@@ -120,8 +141,8 @@ impl Agent {
     /// Whether the request is to be refused because both sides claim one role and the other one shall change it; changes
     /// the own role where that is the way out (RFC 8445 §7.3.1.1). `None` if the request says no role.
     fn has_role_conflict(&mut self, request: &Message<'_>) -> Option<bool> {
-        let controlling = request.get::<IceControlling>().ok()?.map(|IceControlling(number)| number);
-        let controlled = request.get::<IceControlled>().ok()?.map(|IceControlled(number)| number);
+        let controlling = request.get::<IceControlling>().ok()?.map(|IceControlling(theirs)| theirs);
+        let controlled = request.get::<IceControlled>().ok()?.map(|IceControlled(theirs)| theirs);
         match (self.role, controlling, controlled) {
             (_, None, None) => None,
             (Role::Controlling, Some(theirs), _) => {
@@ -143,11 +164,11 @@ impl Agent {
         }
     }
 
-    fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, number: u32) {
-        let Some(session) = self.session_numbered(number) else { return };
-        let pair = self.find_pair(number, base, remote).and_then(|id| self.pairs.get(&id));
+    fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, session_id: SessionId) {
+        let Some(session) = self.session_with(session_id) else { return };
+        let pair = self.find_pair(session_id, base, remote).and_then(|id| self.pairs.get(&id));
         // A lite agent never knows: nobody has answered it.
-        let is_proven = pair.is_some_and(|pair| pair.answered.is_some()) && !self.config.lite;
+        let is_proven = pair.is_some_and(|pair| pair.consent.answered.is_some()) && !self.config.lite;
         let mut buffer = [0; MAX_RESPONSE];
         let build = |buffer: &mut [u8], embedded: Option<&Bytes>| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::success(buffer, request)?;
@@ -172,11 +193,11 @@ impl Agent {
         base: Base,
         remote: SocketAddr,
         request: &Message<'_>,
-        number: u32,
+        session_id: SessionId,
         code: ErrorCode,
         more: impl FnOnce(&mut MessageBuilder<'_>) -> Result<(), BuildError>,
     ) {
-        let Some(session) = self.session_numbered(number) else { return };
+        let Some(session) = self.session_with(session_id) else { return };
         let mut buffer = [0; MAX_RESPONSE];
         let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::error(buffer, request, code)?;
@@ -195,54 +216,51 @@ impl Agent {
     pub(super) fn handle_claim(
         &mut self,
         now: Instant,
-        number: u32,
+        session_id: SessionId,
         base: Base,
         address: SocketAddr,
         claim: &Claim,
     ) {
-        let Some(session) = self.session_numbered(number) else { return };
-        let known = session.remote.as_ref().map(|remote| &remote.parameters.credentials.ufrag);
-        if known.is_none_or(|known| **known != *claim.remote_ufrag) {
+        let Some(session) = self.session_with(session_id) else { return };
+        if session.remote_ufrag() != Some(&*claim.remote_ufrag) {
             return;
         }
         let Some(local) = self.local_of(base, address) else { return };
-        let id = match self.find_pair(number, base, address) {
+        let id = match self.find_pair(session_id, base, address) {
             Some(id) => id,
             None => {
-                if self.is_chased(number, base, address.ip()) {
+                if self.is_chased(session_id, base, address.ip()) {
                     return;
                 }
                 let transport = self.remote_transport(base);
-                let remote = self.remote_for(number, transport, address, claim.priority);
-                let Some(id) = remote.and_then(|remote| self.insert_pair(number, local, remote)) else {
+                let remote = self.remote_for(session_id, transport, address, claim.priority);
+                let Some(id) = remote.and_then(|remote| self.insert_pair(session_id, local, remote)) else {
                     return;
                 };
                 id
             }
         };
         if let Base::Relay(relay) = base {
-            self.permit(now, relay, address.ip());
+            self.relays.permit(now, relay, address.ip());
         }
         if let Some(embedded) = &claim.embedded {
             self.events.push_back(Event::Embedded(embedded.clone()));
         }
         let lite = self.config.lite;
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.heard = Some(now);
+        pair.consent.heard = Some(now);
         pair.counters.requests_received += 1;
         pair.counters.responses_sent += 1;
         if lite {
-            pair.state = PairState::Succeeded;
-            pair.answered = Some(now);
-            pair.silent_since = None;
-            self.note_lite_valid(now, number);
+            pair.accept_check(now);
+            self.note_lite_valid(now, session_id);
         }
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         match pair.state {
             PairState::Succeeded => {}
             PairState::InProgress => self.answer_prompt(now, id),
             PairState::Failed
-                if pair.one_way.is_some_and(|at| now.saturating_duration_since(at) < REVIVAL) => {}
+                if pair.setbacks.one_way.is_some_and(|at| now.saturating_duration_since(at) < REVIVAL) => {}
             PairState::Frozen | PairState::Waiting | PairState::Failed => {
                 pair.state = PairState::Waiting;
                 self.triggered.push_back(id);
@@ -255,40 +273,30 @@ impl Agent {
 
     /// Whether enough discovered candidates of one IP address have never answered. Two NATs that map each port by itself and let all in make
     /// each side answer every new port of the other's from a new port of its own, without end.
-    fn is_chased(&self, number: u32, base: Base, ip: IpAddr) -> bool {
-        let is_discovered = |id: &u32| {
-            let remote = self.remotes.get(id);
-            remote.is_some_and(|remote| remote.candidate.kind == CandidateKind::PeerReflexive)
-        };
+    fn is_chased(&self, session_id: SessionId, base: Base, ip: IpAddr) -> bool {
+        let is_discovered = |id: &RemoteId| self.remotes.get(id).is_some_and(Remote::is_discovered);
         let silent = self.pairs.values().filter(|pair| {
-            pair.session == number
+            pair.session == session_id
                 && pair.base == base
                 && pair.address.ip() == ip
-                && pair.answered.is_none()
+                && pair.consent.answered.is_none()
                 && is_discovered(&pair.remote)
         });
         silent.count() >= MAX_CHASED
     }
 
-    fn note_lite_valid(&mut self, now: Instant, number: u32) {
-        if number == self.session().number && self.session().valid_since.is_none() {
+    fn note_lite_valid(&mut self, now: Instant, session_id: SessionId) {
+        if session_id == self.session().id && self.session().valid_since.is_none() {
             self.session_mut().valid_since = Some(now);
             self.events.push_back(Event::Writable);
         }
     }
 
     /// The host or relayed candidate behind a base, of the family that the other side has.
-    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<u32> {
+    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<LocalId> {
         let found = self.locals.iter().find(|(_, local)| {
-            use CandidateKind::{Host, Relayed};
-            local.base == base
-                && matches!(local.candidate.kind, Host | Relayed)
-                && local.address.is_ipv4() == remote.is_ipv4()
+            local.base == base && local.is_base() && local.address.is_ipv4() == remote.is_ipv4()
         });
         found.map(|(id, _)| *id)
     }
-}
-
-fn known_ufrag_missing(agent: &Agent, number: u32) -> bool {
-    agent.session_numbered(number).is_none_or(|session| session.remote.is_none())
 }

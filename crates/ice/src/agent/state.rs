@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Agent;
 use super::consent::Hope;
-use super::pairs::Pair;
+use super::pair::Pair;
 use crate::event::{Event, GatheringState, State};
 
 /// How long other pairs are tried, where the one in use is gone all at once, before a restart is asked for.
@@ -50,10 +50,10 @@ impl Agent {
             self.session_mut().lost_since = None;
             let silent = if self.config.lite {
                 // A lite agent asks nothing; it knows the other side by its checks.
-                let heard = self.active_pair().and_then(|pair| pair.heard);
+                let heard = self.active_pair().and_then(|pair| pair.consent.heard);
                 heard.map(|at| at + timings.consent_interval)
             } else {
-                self.active_pair().and_then(|pair| pair.silent_since)
+                self.active_pair().and_then(|pair| pair.consent.silent_since())
             };
             let Some(since) = silent else { return (self.connected_state(), None) };
             let disconnected = since + timings.disconnected_timeout;
@@ -67,8 +67,8 @@ impl Agent {
             };
         }
         let session = self.session();
-        let number = session.number;
-        let pending = self.pairs.values().any(|pair| pair.session == number && pair.is_pending());
+        let current = session.id;
+        let pending = self.pairs.values().any(|pair| pair.session == current && pair.is_pending());
         if session.connected {
             let lost = self.session().lost_since.unwrap_or_else(|| self.lose_path(now));
             let failed = lost + timings.failed_timeout;
@@ -82,8 +82,8 @@ impl Agent {
         if !pending && now >= patience && !self.config.lite {
             return (State::Failed, None);
         }
-        let begun = self.pairs.values().any(|pair| pair.session == number)
-            || self.remotes.values().any(|remote| remote.session == number);
+        let begun = self.pairs.values().any(|pair| pair.session == current)
+            || self.remotes.values().any(|remote| remote.session == current);
         let state = match self.state {
             State::New if !begun => State::New,
             _ => State::Checking,
@@ -100,17 +100,19 @@ impl Agent {
 
     /// Returns whether there is a path of this generation.
     fn has_valid_pair(&self) -> bool {
-        let number = self.session().number;
-        self.pairs.values().any(|pair| pair.session == number && pair.is_valid())
+        let current = self.session().id;
+        self.pairs.values().any(|pair| pair.session == current && pair.is_valid())
     }
 
     fn connected_state(&self) -> State {
         let session = self.session();
         // To try once more what has failed is nothing that was left to be done.
-        let is_pending = |pair: &Pair| pair.is_pending() && pair.retried.is_none();
-        let pending = self.pairs.values().any(|pair| pair.session == session.number && is_pending(pair));
-        let complete =
-            session.is_selected() && session.ended && !pending && self.gathering == GatheringState::Complete;
+        let is_pending = |pair: &Pair| pair.is_pending() && pair.setbacks.retried.is_none();
+        let pending = self.pairs.values().any(|pair| pair.session == session.id && is_pending(pair));
+        let complete = session.selected.is_some()
+            && session.ended
+            && !pending
+            && self.gathering == GatheringState::Complete;
         if complete { State::Completed } else { State::Connected }
     }
 
@@ -126,7 +128,7 @@ impl Agent {
         let trying = lost.map(|at| at + TRIAL).filter(|until| *until > now);
         let trying = trying.filter(|_| self.active.is_some() || self.is_trying());
         let (mut hopeless, mut open) = (false, None);
-        if let Some(dead) = self.active_pair().filter(|pair| self.is_dead(pair, now)) {
+        if let Some(dead) = self.active_pair().filter(|pair| pair.is_dead(now)) {
             match self.hope(dead, now) {
                 Hope::Other if renomination => {}
                 Hope::Until(until) if renomination => open = Some(until),

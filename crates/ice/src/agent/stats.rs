@@ -1,10 +1,7 @@
 //! What was counted, collected when somebody asks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use super::addresses::Local;
-use super::{Agent, Base};
-use crate::candidate::{Candidate, CandidateAddress, CandidateKind};
+use super::Agent;
+use super::ids::Base;
 use crate::stats::{CandidatePairStats, CandidateStats, Stats, TransportStats};
 
 impl Agent {
@@ -20,27 +17,27 @@ impl Agent {
             role: self.role,
             local_username_fragment: self.session().local.ufrag.to_string(),
             state: self.state,
-            selected_pair: self.active,
+            selected_pair: self.active.map(|id| id.0),
             selected_pair_changes: counters.path_changes,
             dropped: counters.dropped,
         };
         let pairs = self.pairs.values().map(|pair| CandidatePairStats {
-            id: pair.id,
-            local: pair.seen_as.unwrap_or(pair.local),
-            remote: pair.remote,
+            id: pair.id.0,
+            local: pair.seen_as.unwrap_or(pair.local).0,
+            remote: pair.remote.0,
             path: self.path_of(pair.base, pair.address).filter(|_| self.config.shows_addresses()),
             state: pair.state,
-            nominated: pair.nominated,
+            nominated: pair.nomination.accepted,
             priority: pair.priority,
             counters: pair.counters,
         });
         let locals = self.locals.iter().map(|(id, local)| CandidateStats {
-            id: *id,
-            candidate: self.shown(local),
+            id: id.0,
+            candidate: local.shown_candidate(),
             relay_protocol: local.relay_protocol,
         });
         let remotes = self.remotes.iter().map(|(id, remote)| CandidateStats {
-            id: *id,
+            id: id.0,
             candidate: remote.candidate.clone(),
             relay_protocol: None,
         });
@@ -50,18 +47,6 @@ impl Agent {
             local_candidates: locals.collect(),
             remote_candidates: remotes.collect(),
         }
-    }
-
-    /// A candidate as it may be shown: one of which the other side does not learn has no address.
-    pub(super) fn shown(&self, local: &Local) -> Candidate {
-        let unspecified = match local.address.ip() {
-            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        };
-        let hidden = local.candidate.kind == CandidateKind::Host && !local.shown;
-        let address =
-            if hidden { CandidateAddress::Ip(unspecified) } else { local.candidate.address.clone() };
-        Candidate { address, ..local.candidate.clone() }
     }
 
     /// Whether data goes through a relay of this side's now.

@@ -9,111 +9,17 @@ use std::time::{Duration, Instant};
 
 use columba_stun::canonical;
 
-use super::addresses::{Local, Purpose};
-use super::checks::MIN_PACING;
-use super::pairs::{Pair, PairId};
-use super::{Agent, Base};
+use super::Agent;
+use super::ids::{Base, PairId, ServerIndex, TcpBaseId};
+use super::local::Local;
+use super::pair::Pair;
+use super::stream::{End, Leg, Stream, StreamKey, TcpBase};
 use crate::candidate::{CandidateTransport, TcpType};
-use crate::config::{AddressPolicy, LocalAddress, TcpMode};
+use crate::config::{AddressPolicy, LocalAddress, MIN_PACING, TcpMode};
 use crate::event::{ConnectId, ListenId, Request};
 use crate::framing::Framing;
 use crate::path::Path;
 use crate::stats::PairState;
-
-/// Names a base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TcpBaseId(pub(super) u32);
-
-/// Where connections begin or end.
-#[derive(Debug)]
-pub(super) struct TcpBase {
-    address: IpAddr,
-    end: End,
-    /// The configuration does not let it be used any more: it goes when its last pair does.
-    retired: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Connections are opened from any port.
-    Active,
-    /// They are accepted here, once the listener is there.
-    Passive(Option<SocketAddr>),
-    /// They are accepted here and opened from here.
-    Simultaneous(Option<SocketAddr>),
-}
-
-impl End {
-    /// Where connections are accepted, once the listener is there.
-    fn listens_at(self) -> Option<SocketAddr> {
-        match self {
-            Self::Active => None,
-            Self::Passive(local) | Self::Simultaneous(local) => local,
-        }
-    }
-
-    fn is_simultaneous(self) -> bool {
-        matches!(self, Self::Simultaneous(_))
-    }
-}
-
-impl TcpBase {
-    pub(super) fn is_pending(&self) -> bool {
-        self.end != End::Active && self.end.listens_at().is_none()
-    }
-
-    /// From where connections are opened, if they are.
-    fn opens_from(&self) -> Option<SocketAddr> {
-        match self.end {
-            End::Active => Some(SocketAddr::new(self.address, 0)),
-            End::Passive(_) => None,
-            End::Simultaneous(local) => local,
-        }
-    }
-
-    /// Where connections are both accepted and opened, if they are.
-    pub(super) fn simultaneous(&self) -> Option<SocketAddr> {
-        self.end.listens_at().filter(|_| self.end.is_simultaneous())
-    }
-}
-
-/// A connection to a peer, or to a STUN server.
-#[derive(Debug)]
-pub(super) struct Stream {
-    leg: Leg,
-    /// The server, by its place in the configuration.
-    pub(super) server: Option<usize>,
-    /// When it is given up: it is not open yet, or nobody has shown yet whose it is.
-    pub(super) deadline: Option<Instant>,
-    opened: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leg {
-    Connecting(ConnectId),
-    /// The other side was not ready; it is tried again when the deadline comes.
-    Refused,
-    Open(Path),
-}
-
-impl Stream {
-    fn path(&self) -> Option<Path> {
-        match self.leg {
-            Leg::Open(path) => Some(path),
-            Leg::Connecting(_) | Leg::Refused => None,
-        }
-    }
-
-    /// Whether it goes to a server, and is not open yet.
-    pub(super) fn is_server_pending(&self) -> bool {
-        self.server.is_some() && self.path().is_none()
-    }
-
-    /// Whether it was accepted, and no authentic check has come.
-    fn is_unproven(&self) -> bool {
-        self.deadline.is_some() && self.path().is_some()
-    }
-}
 
 /// The port of active candidates (RFC 6544 §4.5): "discard", because nobody listens there.
 const DISCARD: u16 = 9;
@@ -159,7 +65,7 @@ impl Agent {
         let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
         if mode.listens() && shown && !self.has_tcp_base(address, |end| matches!(end, End::Passive(_))) {
             let id = self.add_tcp_base(address, End::Passive(None));
-            self.requests.push_back(Request::Listen { id: ListenId(u64::from(id.0)), address, opens: false });
+            self.requests.push_back(Request::Listen { id: id.listener(), address, opens: false });
         }
         if mode == TcpMode::SimultaneousOpen
             && shown
@@ -167,13 +73,13 @@ impl Agent {
             && !self.has_tcp_base(address, End::is_simultaneous)
         {
             let id = self.add_tcp_base(address, End::Simultaneous(None));
-            self.requests.push_back(Request::Listen { id: ListenId(u64::from(id.0)), address, opens: true });
+            self.requests.push_back(Request::Listen { id: id.listener(), address, opens: true });
         }
     }
 
     /// The same for every socket that is there: listeners are closed when nobody needs them, and a new generation may.
     pub(super) fn open_missing_tcp(&mut self, now: Instant) {
-        let hosts = self.sockets.values().filter(|one| one.purpose == Purpose::Host && one.local.is_some());
+        let hosts = self.sockets.values().filter(|one| one.is_host() && one.local.is_some());
         for address in hosts.map(|one| one.address).collect::<Vec<_>>() {
             self.open_tcp(now, address);
         }
@@ -185,7 +91,7 @@ impl Agent {
     }
 
     fn add_tcp_base(&mut self, address: IpAddr, end: End) -> TcpBaseId {
-        let id = TcpBaseId(self.new_id());
+        let id = self.ids.tcp_base();
         self.tcp_bases.insert(id, TcpBase { address, end, retired: false });
         id
     }
@@ -213,7 +119,7 @@ impl Agent {
     }
 
     fn listener(&mut self, id: ListenId) -> Option<(TcpBaseId, &mut TcpBase)> {
-        let id = TcpBaseId(u32::try_from(id.0).ok()?);
+        let id = TcpBaseId::of_listener(id)?;
         self.tcp_bases.get_mut(&id).map(|base| (id, base))
     }
 
@@ -224,7 +130,7 @@ impl Agent {
 
     /// Somebody has connected to a listener.
     pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
-        let path = Path::new(path.transport, path.local, path.remote);
+        let path = path.canonical();
         self.clogged.remove(&path);
         let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end.listens_at() == Some(path.local);
         let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
@@ -243,6 +149,31 @@ impl Agent {
         self.streams.insert(key, Stream { leg: Leg::Open(path), server: None, deadline, opened: now });
         // Where both open at once, the other side's attempt may come first: it is the same connection.
         self.start_checks_on(now, key);
+    }
+
+    /// A connection is open: a relay's, or one of the streams.
+    pub(super) fn handle_connected(&mut self, now: Instant, id: ConnectId, path: Path) {
+        let path = path.canonical();
+        self.clogged.remove(&path);
+        let is_relay =
+            self.with_relays(now, |relays, context| relays.handle_connected(now, context, id, path));
+        if !is_relay && !self.handle_stream_connected(now, id, path) {
+            self.requests.push_back(Request::CloseStream { path });
+        }
+    }
+
+    pub(super) fn handle_connect_failed(&mut self, now: Instant, id: ConnectId) {
+        if !self.handle_stream_refused(now, id) {
+            self.with_relays(now, |relays, context| relays.handle_connect_failed(context, id));
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
+        let path = path.canonical();
+        if !self.handle_stream_closed(now, &path) {
+            self.with_relays(now, |relays, context| relays.handle_closed(context, &path));
+        }
     }
 
     /// Opens the connection that a pair needs; its check follows.
@@ -268,13 +199,13 @@ impl Agent {
     /// Asks for a connection, from the base's own port where it has one.
     fn open_stream(
         &mut self,
-        (base, remote): (TcpBaseId, SocketAddr),
+        (base, remote): StreamKey,
         opened: Instant,
         deadline: Instant,
-        server: Option<usize>,
+        server: Option<ServerIndex>,
     ) {
         let Some(local) = self.tcp_bases.get(&base).and_then(TcpBase::opens_from) else { return };
-        let id = ConnectId(u64::from(self.new_id()));
+        let id = self.ids.connect();
         let framing = if server.is_some() { Framing::Stun } else { Framing::Rfc4571 };
         self.requests.push_back(Request::Connect { id, local, remote, tls: None, framing });
         let stream = Stream { leg: Leg::Connecting(id), server, deadline: Some(deadline), opened };
@@ -287,7 +218,7 @@ impl Agent {
         now: Instant,
         base: TcpBaseId,
         remote: SocketAddr,
-        server: usize,
+        server: ServerIndex,
     ) {
         if !self.streams.contains_key(&(base, remote)) {
             self.open_stream((base, remote), now, now + CONNECT_TO_SERVER, Some(server));
@@ -307,7 +238,7 @@ impl Agent {
     }
 
     /// The checks that have waited for a connection.
-    fn start_checks_on(&mut self, now: Instant, key: (TcpBaseId, SocketAddr)) {
+    fn start_checks_on(&mut self, now: Instant, key: StreamKey) {
         for pair in self.pairs_on(key) {
             if self.pairs.get(&pair).is_some_and(|pair| pair.state == PairState::InProgress) {
                 self.start_check(now, pair, false);
@@ -336,7 +267,7 @@ impl Agent {
         true
     }
 
-    fn stream_connecting(&self, id: ConnectId) -> Option<(TcpBaseId, SocketAddr)> {
+    fn stream_connecting(&self, id: ConnectId) -> Option<StreamKey> {
         let found = self.streams.iter().find(|(_, stream)| stream.leg == Leg::Connecting(id));
         found.map(|(key, _)| *key)
     }
@@ -356,18 +287,13 @@ impl Agent {
     /// A pair's connection is gone: it is not valid any more. One that was in use is opened again by who opened it.
     fn lose_connection(&mut self, now: Instant, id: PairId, lasted: bool) {
         let again = lasted && self.active == Some(id);
-        self.handle_check_silence(id);
         let Some(pair) = self.pairs.get_mut(&id) else { return };
-        pair.nominated = false;
-        pair.nominate_on_success = false;
-        pair.claimed = None;
-        pair.silent_since = None;
-        pair.missed = 0;
-        let (number, base) = (pair.session, pair.base);
+        pair.disconnect();
+        let (current, base) = (pair.session, pair.base);
         for session in &mut self.sessions {
-            session.selected = session.selected.filter(|one| *one != id);
+            session.forget(id);
         }
-        if !again || number != self.session().number {
+        if !again || current != self.session().id {
             return;
         }
         self.session_mut().reconnecting_until = Some(now + RECONNECTION);
@@ -398,8 +324,8 @@ impl Agent {
     }
 
     /// The connection's end and its remote address, by its path.
-    pub(super) fn stream_at(&self, path: &Path) -> Option<(TcpBaseId, SocketAddr)> {
-        let path = Path::new(path.transport, path.local, path.remote);
+    pub(super) fn stream_at(&self, path: &Path) -> Option<StreamKey> {
+        let path = path.canonical();
         self.streams.iter().find(|(_, stream)| stream.leg == Leg::Open(path)).map(|(key, _)| *key)
     }
 
@@ -443,20 +369,20 @@ impl Agent {
         }
     }
 
-    fn pairs_on(&self, (base, remote): (TcpBaseId, SocketAddr)) -> Vec<PairId> {
+    fn pairs_on(&self, (base, remote): StreamKey) -> Vec<PairId> {
         let here = |pair: &&Pair| pair.base == Base::Tcp(base) && pair.address == remote;
         self.pairs.values().filter(here).map(|pair| pair.id).collect()
     }
 
     /// Closes a connection; what hangs on it is its caller's business.
-    fn close_stream(&mut self, key: (TcpBaseId, SocketAddr)) {
+    fn close_stream(&mut self, key: StreamKey) {
         if let Some(path) = self.streams.remove(&key).and_then(|stream| stream.path()) {
             self.requests.push_back(Request::CloseStream { path });
         }
         self.forget_messages(key);
     }
 
-    fn forget_messages(&mut self, (base, remote): (TcpBaseId, SocketAddr)) {
+    fn forget_messages(&mut self, (base, remote): StreamKey) {
         let base = Base::Tcp(base);
         self.outbox.retain(|one| one.base != base || one.remote != remote);
         self.early.retain(|one| one.base != base || one.remote != remote);
@@ -475,7 +401,7 @@ impl Agent {
             self.close_tcp_base(id);
         }
         let mapped_in_vain = self.session().failed || self.session().concluded.is_some();
-        let is_needed = |(base, remote): &(TcpBaseId, SocketAddr), stream: &Stream| {
+        let is_needed = |(base, remote): &StreamKey, stream: &Stream| {
             let base = Base::Tcp(*base);
             // As long as a server's connection is there, a NAT keeps its port.
             (stream.server.is_some() && !mapped_in_vain)
@@ -493,7 +419,7 @@ impl Agent {
 
     fn conclude(&mut self, now: Instant) {
         let session = self.session();
-        let number = session.number;
+        let current = session.id;
         let selected = session.selected.and_then(|id| self.pairs.get(&id)).filter(|pair| pair.is_valid());
         let Some(selected) = selected.filter(|pair| self.is_direct(pair)) else {
             // None yet, or over a relay: a connection would be better.
@@ -502,12 +428,12 @@ impl Agent {
             }
             return;
         };
-        let needless = !matches!(selected.base, Base::Tcp(_));
+        let needless = !selected.base.is_tcp();
         let concluded = *self.session_mut().concluded.get_or_insert(now) + CONCLUSION;
         if needless {
             let open: Vec<_> = self.streams.keys().copied().collect();
             self.remove_pairs(|pair| match pair.base {
-                Base::Tcp(base) => pair.session == number && !open.contains(&(base, pair.address)),
+                Base::Tcp(base) => pair.session == current && !open.contains(&(base, pair.address)),
                 _ => false,
             });
         }
@@ -516,9 +442,7 @@ impl Agent {
             return;
         }
         let used = self.active;
-        self.remove_pairs(|pair| {
-            matches!(pair.base, Base::Tcp(_)) && pair.session == number && used != Some(pair.id)
-        });
+        self.remove_pairs(|pair| pair.base.is_tcp() && pair.session == current && used != Some(pair.id));
         if needless {
             let listeners = self.tcp_bases.iter().filter(|(_, base)| base.end != End::Active);
             for id in listeners.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -529,7 +453,7 @@ impl Agent {
 
     /// Makes the pairs of connections again: what seemed to be direct has turned out to be a relay, or is gone.
     fn pair_tcp(&mut self, now: Instant) {
-        let is_tcp = |local: &Local| matches!(local.base, Base::Tcp(_));
+        let is_tcp = |local: &Local| local.base.is_tcp();
         let locals = self.locals.iter().filter(|(_, local)| is_tcp(local));
         for id in locals.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.pair_local(now, id);
@@ -540,15 +464,14 @@ impl Agent {
     /// Whether datagrams pass directly: then connections are of no use.
     pub(super) fn is_tcp_needless(&self) -> bool {
         let selected = self.session().selected.and_then(|id| self.pairs.get(&id));
-        selected
-            .is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
+        selected.is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
     /// Whether datagrams pass directly, nominated or not.
     pub(super) fn has_datagrams(&self) -> bool {
-        let number = self.session().number;
-        let mut pairs = self.pairs.values().filter(|pair| pair.session == number);
-        pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !matches!(pair.base, Base::Tcp(_)))
+        let current = self.session().id;
+        let mut pairs = self.pairs.values().filter(|pair| pair.session == current);
+        pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
     /// What the configuration does not let be used any more, or lets be used again.
@@ -587,24 +510,5 @@ impl Agent {
             self.close_stream(key);
         }
         self.remove_locals(Base::Tcp(id));
-    }
-}
-
-/// Whether a connection may be opened to there on a stranger's word: not to ports at which a host's own services are (as libwebrtc
-/// has it), but to those of the web, at which servers listen for peers behind walls.
-pub(super) fn may_connect(remote: SocketAddr) -> bool {
-    match remote.port() {
-        80 | 443 => !is_private(remote.ip()),
-        port => port >= FIRST_OPEN_PORT,
-    }
-}
-
-/// The ports below it are for services.
-const FIRST_OPEN_PORT: u16 = 1024;
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }

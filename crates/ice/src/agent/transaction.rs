@@ -3,9 +3,27 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::pairs::PairId;
-use super::{Agent, Base};
+use super::ids::{Base, PairId, ServerIndex};
 use crate::event::Role;
+
+/// The longest time between two repetitions.
+const MAX_RTO: Duration = Duration::from_secs(2);
+
+/// A host that comes so much later than it was told to has stood still: answers may have arrived that it has not read yet.
+const STANDSTILL: Duration = Duration::from_millis(50);
+
+/// So long are they waited for.
+const REPRIEVE: Duration = Duration::from_millis(50);
+
+/// A check through a relay that was sent so often without an answer makes the relay itself doubtful.
+pub(super) const DOUBTFUL: u32 = 5;
+
+/// A repetition is not triggered again within this time.
+const RECENT: Duration = Duration::from_millis(20);
+
+/// Repetitions of one check that the other side's checks bring about, at most: where no answer ever comes, each side's would
+/// bring about the other's for ever.
+pub(super) const MAX_PROMPTS: u32 = 3;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -18,16 +36,16 @@ pub(super) struct Transaction {
     pub(super) first: Instant,
     pub(super) last: Instant,
     pub(super) sent: u32,
-    rto: Duration,
-    /// Repetitions that are still to come at the first distance.
-    quick: u32,
-    /// How often the other side's check has brought about a repetition.
-    prompts: u32,
+    pub(super) rto: Duration,
+    /// Repetitions that are still to come at the first interval.
+    pub(super) quick: u32,
+    /// Repetitions that the other side's checks have brought about.
+    pub(super) prompts: u32,
     /// When it is repeated or given up.
     pub(super) next: Instant,
-    deadline: Instant,
-    /// It has been missed already, but its answer still counts.
-    late: bool,
+    pub(super) deadline: Instant,
+    /// It was counted as missed, but its answer still counts.
+    pub(super) late: bool,
     /// It was to be given up when the host had stood still, and got some more time.
     reprieved: bool,
 }
@@ -47,27 +65,8 @@ pub(super) enum Kind {
     /// A consent check: never repeated, another one follows.
     Consent { pair: PairId, role: Role },
     /// What does my address look like? `first`: gathering waits for it.
-    Server { server: usize, first: bool },
+    Server { server: ServerIndex, first: bool },
 }
-
-/// The longest time between two repetitions.
-const MAX_RTO: Duration = Duration::from_secs(2);
-
-/// A host that comes so much later than it was told to has stood still: answers may have arrived that it has not read yet.
-const STANDSTILL: Duration = Duration::from_millis(50);
-
-/// So long are they waited for.
-const REPRIEVE: Duration = Duration::from_millis(50);
-
-/// A check through a relay that was sent so often without an answer makes the relay itself doubtful.
-const DOUBTFUL: u32 = 5;
-
-/// A repetition is not triggered again within this time.
-const RECENT: Duration = Duration::from_millis(20);
-
-/// Repetitions of one check that the other side's checks bring about, at most: where no answer ever comes, each side's would
-/// bring about the other's for ever.
-const MAX_PROMPTS: u32 = 3;
 
 impl Transaction {
     /// A request that goes out now.
@@ -117,14 +116,14 @@ impl Transaction {
     }
 
     /// Waits on for an answer, however late.
-    fn linger(&mut self, until: Instant) {
+    pub(super) fn linger(&mut self, until: Instant) {
         self.late = true;
         self.next = until;
         self.deadline = until;
     }
 
     /// Whether it would be given up now, had the host not stood still when its time came; then it is given a little more.
-    fn is_reprieved(&mut self, now: Instant) -> bool {
+    pub(super) fn is_reprieved(&mut self, now: Instant) -> bool {
         let is_verdict = match self.kind {
             Kind::Consent { .. } => true,
             Kind::Check { .. } => self.deadline <= now,
@@ -143,12 +142,12 @@ impl Transaction {
     }
 
     /// Whether a repetition now would be more than the last one again. TCP repeats by itself (RFC 6544 §7.1).
-    fn may_be_repeated(&self, now: Instant) -> bool {
-        !matches!(self.base, Base::Tcp(_)) && now.saturating_duration_since(self.last) >= RECENT
+    pub(super) fn may_be_repeated(&self, now: Instant) -> bool {
+        !self.base.is_tcp() && now.saturating_duration_since(self.last) >= RECENT
     }
 
     /// The bytes of a repetition, and when the next is due.
-    fn repeat(&mut self, now: Instant) -> Box<[u8]> {
+    pub(super) fn repeat(&mut self, now: Instant) -> Box<[u8]> {
         self.sent += 1;
         self.last = now;
         match self.quick.checked_sub(1) {
@@ -157,79 +156,5 @@ impl Transaction {
         }
         self.next = (now + self.rto).min(self.deadline);
         self.bytes.clone()
-    }
-}
-
-impl Agent {
-    /// Repeats what is due, and gives up what had its time.
-    pub(super) fn expire_transactions(&mut self, now: Instant) {
-        let due: Vec<_> =
-            self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            let Some(transaction) = self.transactions.get_mut(&id) else { continue };
-            if transaction.is_reprieved(now) {
-                self.woke = Some(now);
-                continue;
-            }
-            if let (Kind::Consent { pair, .. }, false) = (transaction.kind, transaction.late) {
-                // On a path that has become slow all answers come late, and yet the other side consents.
-                let sent = transaction.first;
-                transaction.linger(sent + self.config.timings.consent_timeout);
-                self.handle_consent_silence(now, pair, sent);
-                continue;
-            }
-            if transaction.deadline > now {
-                let bytes = transaction.repeat(now);
-                let (base, remote, pair) = (transaction.base, transaction.remote, transaction.pair());
-                if let (Base::Relay(relay), Kind::Check { .. }) = (base, transaction.kind)
-                    && transaction.sent == DOUBTFUL
-                {
-                    self.doubt_relay(now, relay);
-                }
-                if let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(&pair)) {
-                    pair.counters.retransmissions_sent += 1;
-                }
-                self.send(base, remote, bytes);
-                continue;
-            }
-            let Some(transaction) = self.transactions.remove(&id) else { continue };
-            match transaction.kind {
-                Kind::Check { pair, .. } => {
-                    if let Some(pair) = self.pairs.get_mut(&pair)
-                        && pair.heard.is_some_and(|at| at >= transaction.first)
-                    {
-                        pair.one_way = Some(now);
-                    }
-                    self.handle_check_silence(pair);
-                }
-                Kind::Consent { .. } => {}
-                Kind::Server { server, first } => self.handle_server_silence(&transaction, server, first),
-            }
-        }
-    }
-
-    /// The other side's check has come through: what kept this side's out may be gone.
-    pub(super) fn answer_prompt(&mut self, now: Instant, pair: PairId) {
-        let check = self.pairs.get(&pair).and_then(|pair| pair.check);
-        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
-        if let Some(transaction) = transaction.filter(|one| one.prompts < MAX_PROMPTS) {
-            transaction.prompts += u32::from(transaction.may_be_repeated(now));
-            self.repeat_now(now, pair);
-        }
-    }
-
-    /// Repeats the check under way, and does so again as in its beginning: repetitions are worth while now.
-    pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
-        let check = self.pairs.get(&pair).and_then(|pair| pair.check);
-        let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);
-        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
-        let Some(transaction) = transaction.filter(|one| one.may_be_repeated(now)) else { return };
-        (transaction.rto, transaction.quick) = (rto, quick);
-        let bytes = transaction.repeat(now);
-        let (base, remote) = (transaction.base, transaction.remote);
-        if let Some(pair) = self.pairs.get_mut(&pair) {
-            pair.counters.retransmissions_sent += 1;
-        }
-        self.send(base, remote, bytes);
     }
 }

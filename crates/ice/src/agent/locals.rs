@@ -1,0 +1,125 @@
+//! Local candidates come, are signalled, and go.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand_core::CryptoRng;
+
+use super::Agent;
+use super::ids::{Base, LocalId};
+use super::local::{FoundationKey, Local, unspecified};
+use crate::candidate::{
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, priority, tcp_local_preference,
+};
+use crate::config::{AddressPolicy, MdnsMode};
+use crate::event::{Event, GatheringState, Request};
+use crate::path::Transport;
+
+impl Agent {
+    pub(super) fn remove_locals(&mut self, base: Base) {
+        self.locals.retain(|_, local| local.base != base);
+        self.remove_pairs(|pair| pair.base == base);
+        self.outbox.retain(|outgoing| outgoing.base != base);
+    }
+
+    /// Adds the candidate of a host's own address.
+    pub(super) fn add_host(
+        &mut self,
+        now: Instant,
+        base: Base,
+        local: SocketAddr,
+        transport: CandidateTransport,
+    ) {
+        let ip = local.ip();
+        let policy = self.config.address_policy;
+        let shown = !matches!(policy, AddressPolicy::DefaultRouteHidden | AddressPolicy::RelayOnly);
+        let hidden = shown && self.config.mdns == MdnsMode::QueryAndGather && !ip.is_loopback();
+        let address =
+            if hidden { CandidateAddress::Name(self.name_of(ip)) } else { CandidateAddress::Ip(ip) };
+        let of_address = self.addresses.local_preference(&self.config, ip);
+        let (protocol, type_preference, local_preference) = match transport {
+            CandidateTransport::Udp => (Transport::Udp, CandidateKind::Host.preference(), of_address),
+            CandidateTransport::Tcp(tcp_type) => (
+                Transport::Tcp,
+                CandidateKind::Host.tcp_preference(),
+                tcp_local_preference(CandidateKind::Host, tcp_type, of_address),
+            ),
+        };
+        let candidate = Candidate {
+            foundation: self.foundations.of(FoundationKey {
+                kind: CandidateKind::Host,
+                base: ip,
+                server: None,
+                protocol,
+            }),
+            transport,
+            priority: priority(type_preference, local_preference),
+            address,
+            port: local.port(),
+            kind: CandidateKind::Host,
+            related: None,
+            ufrag: None,
+            network_cost: self.addresses.network_cost(ip),
+            url: None,
+        };
+        self.add_local(now, Local::new(base, local, candidate).with_shown(shown));
+    }
+
+    /// The mDNS name that hides an address: one for all candidates of it.
+    fn name_of(&mut self, ip: IpAddr) -> Arc<str> {
+        let mut hosts = self.locals.values().filter(|local| local.candidate.kind == CandidateKind::Host);
+        let known = hosts.find_map(|local| match &local.candidate.address {
+            CandidateAddress::Name(name) if local.address.ip() == ip => Some(name.clone()),
+            _ => None,
+        });
+        known.unwrap_or_else(|| {
+            let host = mdns_name(&mut self.rng);
+            self.requests.push_back(Request::PublishMdns { host: host.clone(), address: ip });
+            host
+        })
+    }
+
+    /// Adds a candidate unless it says nothing new, announces and pairs it.
+    pub(super) fn add_local(&mut self, now: Instant, local: Local) {
+        let known =
+            self.locals.iter_mut().find(|(_, one)| one.base == local.base && one.address == local.address);
+        if let Some((id, known)) = known {
+            if known.is_discovered() {
+                // A check was quicker than the server; in a later generation nobody will have seen it.
+                *known = local;
+                let id = *id;
+                self.announce(id);
+            }
+            return;
+        }
+        let id = self.ids.local();
+        self.locals.insert(id, local);
+        self.announce(id);
+        self.pair_local(now, id);
+    }
+
+    /// Tells the other side, once in each generation, and not before anybody wants to know.
+    pub(super) fn announce(&mut self, id: LocalId) {
+        if self.gathering == GatheringState::New {
+            return;
+        }
+        let session = self.session();
+        let (session, ufrag) = (session.id, session.local.ufrag.clone());
+        let candidate = self.locals.get_mut(&id).and_then(|local| local.announce(session, &ufrag));
+        self.events.extend(candidate.map(Event::LocalCandidate));
+    }
+
+    /// The related address of another candidate, as far as it may be shown.
+    pub(super) fn shown_related(&self, address: SocketAddr) -> SocketAddr {
+        if self.config.shows_addresses() { address } else { unspecified(address) }
+    }
+}
+
+/// A random name for mDNS: a UUID of version 4 (draft-ietf-mmusic-mdns-ice-candidates §3.1.1).
+fn mdns_name(rng: &mut impl CryptoRng) -> Arc<str> {
+    let bits = (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64());
+    let bits = bits & !(0xF << 76) & !(0xC << 60) | (0x4 << 76) | (0x8 << 60);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}.local", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into()
+}
