@@ -1,4 +1,4 @@
-//! What data costs in memory on a path that is there: nothing.
+//! Memory: a packet of data costs no allocation, and an idle agent holds little.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,6 +10,12 @@ use columba_ice::{
     TAILROOM, Transport,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+
+const LISTENER: u16 = 5001;
+const OPENER: u16 = 5002;
+
+/// Bytes that an idle agent may hold, itself included.
+const IDLE_AGENT: i64 = 7_000;
 
 #[expect(clippy::disallowed_methods, reason = "a test needs some time to begin with")]
 fn now() -> Instant {
@@ -26,9 +32,6 @@ struct Pair {
 fn address(index: usize, port: u16) -> SocketAddr {
     SocketAddr::new(["192.0.2.1", "192.0.2.2"][index].parse().expect("an address"), port)
 }
-
-const LISTENER: u16 = 5001;
-const OPENER: u16 = 5002;
 
 /// The path as the other end sees it.
 fn reverse(path: &Path) -> Path {
@@ -57,14 +60,19 @@ impl Pair {
             agent.set_remote(now, remote);
         }
         let is_connected = |agent: &Agent| agent.state() == State::Connected;
-        for _ in 0..300 {
-            pair.carry();
-            pair.now += Duration::from_millis(10);
-            let now = pair.now;
-            pair.agents.iter_mut().for_each(|agent| agent.handle_timeout(now));
-        }
+        pair.run_for(Duration::from_secs(3));
         assert!(pair.agents.iter().all(is_connected));
         pair
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.carry();
+            self.now += Duration::from_millis(10);
+            let now = self.now;
+            self.agents.iter_mut().for_each(|agent| agent.handle_timeout(now));
+        }
     }
 
     /// Does what the agents ask for until they ask for nothing.
@@ -170,4 +178,16 @@ fn a_packet_costs_no_allocation() {
                 .any(|one| one.path.is_some_and(|path| (path.transport == Transport::Udp) == udp))
         }));
     }
+}
+
+/// With one address, one pair, and consent kept for a minute.
+#[test]
+fn idle_agent_holds_little_memory() {
+    let mut pair = None;
+    let heap = measure(|| {
+        let pair = pair.insert(Pair::new(&Config::default()));
+        pair.run_for(Duration::from_secs(60));
+    });
+    let held = heap.bytes_current / 2 + size_of::<Agent>() as i64;
+    assert!(held < IDLE_AGENT, "{held} bytes, {} of them inline", size_of::<Agent>());
 }

@@ -1,6 +1,7 @@
 //! Keys, the HMACs they make, and the fingerprint.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use aws_lc_rs::{digest, hmac};
 use md5::{Digest as _, Md5};
@@ -19,13 +20,15 @@ pub const INTEGRITY_SHA256_LEN: usize = 32;
 /// The shortest MESSAGE-INTEGRITY-SHA256 value that may be sent or accepted (RFC 8489 §14.6).
 pub const INTEGRITY_SHA256_MIN_LEN: usize = 16;
 
-/// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256, its HMAC key schedules done.
+/// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256.
 ///
-/// Preparing a key hashes it; keep it as long as the credential lives. Cloning is cheap beside that.
+/// Preparing a key hashes it; keep it as long as the credential lives. A prepared key of one kind takes 1.2 kB; that for
+/// MESSAGE-INTEGRITY-SHA256 is prepared when it is first used, since few peers and servers send that attribute.
 #[derive(Clone)]
 pub struct IntegrityKey {
+    bytes: Box<[u8]>,
     sha1: hmac::Key,
-    sha256: hmac::Key,
+    sha256: OnceLock<Box<hmac::Key>>,
 }
 
 /// Which of the two integrity attributes.
@@ -42,8 +45,9 @@ impl IntegrityKey {
     #[must_use]
     pub fn from_bytes(key: &[u8]) -> Self {
         Self {
+            bytes: key.into(),
             sha1: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key),
-            sha256: hmac::Key::new(hmac::HMAC_SHA256, key),
+            sha256: OnceLock::new(),
         }
     }
 
@@ -102,7 +106,9 @@ impl IntegrityKey {
     pub(crate) fn sign(&self, kind: IntegrityKind, covered: &[u8], end: usize) -> hmac::Tag {
         let key = match kind {
             IntegrityKind::Sha1 => &self.sha1,
-            IntegrityKind::Sha256 => &self.sha256,
+            IntegrityKind::Sha256 => {
+                self.sha256.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, &self.bytes)))
+            }
         };
         let length = u16::try_from(end - HEADER_LEN).unwrap_or(u16::MAX);
         let mut context = hmac::Context::with_key(key);

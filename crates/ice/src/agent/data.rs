@@ -10,7 +10,7 @@ use columba_turn::client;
 use super::ids::Base;
 use super::pair::Pair;
 use super::socket::Purpose;
-use super::{Agent, HEADROOM, Outgoing, TAILROOM};
+use super::{Agent, HEADROOM, Outgoing, TAILROOM, pop};
 use crate::event::{Received, State};
 use crate::framing;
 use crate::path::{Ecn, Path, Transmit};
@@ -199,7 +199,7 @@ impl Agent {
 
     /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer messages are dropped.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        while let Some(outgoing) = self.outbox.pop_front() {
+        while let Some(outgoing) = pop(&mut self.outbox) {
             if let Some(transmit) = self.write(buf, &outgoing) {
                 return Some(transmit);
             }

@@ -9,6 +9,7 @@ mod gather;
 mod ids;
 mod local;
 mod locals;
+mod map;
 mod nominate;
 mod pair;
 mod pairs;
@@ -29,7 +30,7 @@ mod streams;
 mod transaction;
 mod transactions;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ use crate::path::Path;
 use addresses::Addresses;
 use ids::{Base, Ids, LocalId, PairId, RemoteId, SessionId, TcpBaseId};
 use local::{Foundations, Local};
+use map::Map;
 use pair::Pair;
 use pool::Pool;
 use relays::Relays;
@@ -93,22 +95,22 @@ pub struct Agent {
     /// The current generation is the last one; the one before stays until the current one has its pair.
     sessions: Vec<Session>,
     addresses: Addresses,
-    sockets: BTreeMap<BindId, Socket>,
+    sockets: Map<BindId, Socket>,
     servers: Servers,
     /// Where TCP connections come from and arrive: an active and a passive one for each address.
-    tcp_bases: BTreeMap<TcpBaseId, TcpBase>,
+    tcp_bases: Map<TcpBaseId, TcpBase>,
     /// The connections to peers, by the base and the other end; bounded with the pairs, but for those that have not shown yet whose they are.
-    streams: BTreeMap<StreamKey, Stream>,
+    streams: Map<StreamKey, Stream>,
     /// Connections, to peers and to servers, that take no more for now; those that are gone go before a new one comes.
     clogged: BTreeSet<Path>,
     relays: Relays,
     /// Names of remote candidates under resolution; bounded with the candidates.
-    names: BTreeMap<ResolveId, Candidate>,
-    locals: BTreeMap<LocalId, Local>,
-    remotes: BTreeMap<RemoteId, Remote>,
-    pairs: BTreeMap<PairId, Pair>,
+    names: Map<ResolveId, Candidate>,
+    locals: Map<LocalId, Local>,
+    remotes: Map<RemoteId, Remote>,
+    pairs: Map<PairId, Pair>,
     /// One for each pair under check, and one for each socket and server.
-    transactions: BTreeMap<TransactionId, Transaction>,
+    transactions: Map<TransactionId, Transaction>,
     /// What to send, at most [`MAX_OUTBOX`]; more is dropped, as the network might.
     outbox: VecDeque<Outgoing>,
     events: VecDeque<Event>,
@@ -116,7 +118,7 @@ pub struct Agent {
     /// Pairs to be checked at once.
     triggered: VecDeque<PairId>,
     /// IP addresses that were sent a check of the check list within the last [`crate::config::MIN_PACING`].
-    asked: BTreeMap<IpAddr, Instant>,
+    asked: Map<IpAddr, Instant>,
     /// Authentic requests that came before the remote credentials; at most [`requests::MAX_EARLY`], then the oldest goes.
     early: VecDeque<Early>,
     /// Remote candidates of credentials not yet known, which may be those of a restart to come; bounded as remote candidates are,
@@ -196,22 +198,22 @@ impl Agent {
             tie_breaker: rng.next_u64(),
             sessions: vec![session],
             addresses: Addresses::default(),
-            sockets: BTreeMap::new(),
+            sockets: Map::default(),
             servers: Servers::default(),
-            tcp_bases: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            tcp_bases: Map::default(),
+            streams: Map::default(),
             clogged: BTreeSet::new(),
             relays: Relays::default(),
-            names: BTreeMap::new(),
-            locals: BTreeMap::new(),
-            remotes: BTreeMap::new(),
-            pairs: BTreeMap::new(),
-            transactions: BTreeMap::new(),
+            names: Map::default(),
+            locals: Map::default(),
+            remotes: Map::default(),
+            pairs: Map::default(),
+            transactions: Map::default(),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             requests: VecDeque::new(),
             triggered: VecDeque::new(),
-            asked: BTreeMap::new(),
+            asked: Map::default(),
             early: VecDeque::new(),
             held: Vec::new(),
             foundations: Foundations::default(),
@@ -313,12 +315,12 @@ impl Agent {
 
     /// Returns the next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop(&mut self.events)
     }
 
     /// Returns the next action that the agent needs of its owner.
     pub fn poll_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
+        pop(&mut self.requests)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -405,4 +407,13 @@ impl Agent {
             self.counters.dropped += 1;
         }
     }
+}
+
+/// Takes the first element of a queue that is seldom filled; an empty one gives its memory back.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if first.is_none() {
+        *queue = VecDeque::new();
+    }
+    first
 }

@@ -218,7 +218,8 @@ impl Agent {
         let session = self.session();
         let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
         let selected = session.selected.filter(is_valid);
-        let old = || self.active.filter(is_valid).filter(|id| self.pairs[id].session != session.id);
+        let is_old = |id: &PairId| self.pairs.get(id).is_some_and(|pair| pair.session != session.id);
+        let old = || self.active.filter(is_valid).filter(is_old);
         let best = || {
             self.pairs
                 .values()

@@ -51,8 +51,8 @@ impl Agent {
     pub(super) fn open_sockets(&mut self, now: Instant) {
         if !self.config.is_relay_only() {
             for one in self.addresses.usable(&self.config) {
-                let mut sockets = self.sockets.values();
-                let exists = sockets.any(|socket| socket.address == one.address && socket.is_host());
+                let exists =
+                    self.sockets.values().any(|socket| socket.address == one.address && socket.is_host());
                 if !self.config.udp {
                     self.open_tcp(now, one.address);
                 } else if !exists {

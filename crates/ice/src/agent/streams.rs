@@ -137,10 +137,7 @@ impl Agent {
             self.requests.push_back(Request::CloseStream { path });
             return;
         };
-        let unproven = self.streams.iter().filter(|(_, stream)| stream.is_unproven());
-        if unproven.clone().count() >= MAX_UNPROVEN
-            && let Some(oldest) = unproven.min_by_key(|(_, stream)| stream.deadline).map(|(key, _)| *key)
-        {
+        if let Some(oldest) = self.surplus_stream() {
             self.close_stream(oldest);
             self.counters.dropped += 1;
         }
@@ -174,6 +171,14 @@ impl Agent {
         if !self.handle_stream_closed(now, &path) {
             self.with_relays(now, |relays, context| relays.handle_closed(context, &path));
         }
+    }
+
+    /// The oldest unproven connection, if there is no room for another one.
+    fn surplus_stream(&self) -> Option<StreamKey> {
+        let unproven = self.streams.iter().filter(|(_, stream)| stream.is_unproven());
+        let is_full = unproven.clone().count() >= MAX_UNPROVEN;
+        let oldest = unproven.min_by_key(|(_, stream)| stream.deadline);
+        oldest.filter(|_| is_full).map(|(key, _)| *key)
     }
 
     /// Opens the connection that a pair needs; its check follows.

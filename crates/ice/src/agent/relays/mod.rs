@@ -8,7 +8,7 @@ mod redirection;
 mod relay;
 mod roaming;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::addresses::Addresses;
 use super::ids::{Ids, RelayId, SessionId};
+use super::map::Map;
 use super::servers::Servers;
 use crate::config::{Config, Host, IceServer, ServerKind};
 use crate::event::ConnectId;
@@ -38,7 +39,7 @@ const UNREACHABLE: u16 = 701;
 /// All allocations of an agent.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
-    relays: BTreeMap<RelayId, Relay>,
+    relays: Map<RelayId, Relay>,
     outputs: VecDeque<Output>,
 }
 
@@ -84,7 +85,7 @@ pub(super) struct RelayFacts<'a> {
 
 impl Relays {
     pub(super) fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        super::pop(&mut self.outputs)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -451,7 +452,7 @@ impl Relays {
     /// Releases retired relays that are not in use, and removes those that are released.
     pub(super) fn sweep(&mut self, now: Instant, is_used: impl Fn(RelayId) -> bool) {
         let mut ended = Vec::new();
-        for (id, relay) in &mut self.relays {
+        for (id, relay) in self.relays.iter_mut() {
             let retired = relay.retired;
             match &mut relay.leg {
                 Leg::Open { client, .. } => {
