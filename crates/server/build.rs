@@ -1,10 +1,12 @@
-//! Makes the table of the files that the server has in its belly: the call page at `/`, the modules at `/columba/`.
+//! Makes the table of the files that the server has in its belly: the call page at `/`, the modules
+//! at `/columba/`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What browsers ask for; everything else in those folders (types, tests, notes) stays out.
+/// The files that browsers ask for; everything else in those folders (types, tests, notes) stays
+/// out.
 const SERVED: [&str; 10] = ["html", "js", "css", "svg", "png", "ico", "webmanifest", "json", "txt", "woff2"];
 
 fn main() -> io::Result<()> {

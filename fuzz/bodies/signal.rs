@@ -1,4 +1,4 @@
-//! What the signaling target does with its input. The crate's ordinary tests include this file,
+//! The signaling target. The crate's ordinary tests include this file,
 //! too, and run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use columba_signal::{
-    ClientMessage, Config, ConnectionId, Credential, Event, EventsKind, IceServers, Input, Relay,
+    ClientMessage, Config, ConnectionId, Credential, Event, EventsKind, IceServers, Input, SessionRelay,
     ServerMessage,
 };
 use rand_chacha::ChaCha12Rng;
@@ -36,7 +36,7 @@ pub(crate) fn relay(data: &[u8]) {
 }
 
 struct Stage {
-    relay: Relay,
+    relay: SessionRelay,
     now: Instant,
     connections: Vec<ConnectionId>,
     /// The last event that came over a connection.
@@ -63,7 +63,7 @@ impl Stage {
             ..Config::default()
         };
         Self {
-            relay: Relay::new(config, ChaCha12Rng::seed_from_u64(1)),
+            relay: SessionRelay::new(config, ChaCha12Rng::seed_from_u64(1)),
             now: Instant::now(),
             connections: Vec::new(),
             heard: BTreeMap::new(),
@@ -194,7 +194,7 @@ impl Stage {
     }
 }
 
-/// What can be read says the same when it is written and read again.
+/// A message that can be read is the same when it is written and read again.
 fn read_twice(text: &str) {
     if let Ok(message) = ClientMessage::parse(text) {
         let written = message.to_json();

@@ -1,4 +1,4 @@
-//! What the STUN targets do with their input. The crate's ordinary tests include this file, too,
+//! The STUN targets. The crate's ordinary tests include this file, too,
 //! and run it over the corpus, so that it is compiled and exercised without a fuzzer.
 #![allow(dead_code, reason = "each target uses one of the bodies")]
 

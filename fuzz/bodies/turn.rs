@@ -1,4 +1,4 @@
-//! What the TURN target does with its input. The crate's ordinary tests include this file, too, and
+//! The TURN target. The crate's ordinary tests include this file, too, and
 //! run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::net::SocketAddr;
@@ -202,7 +202,8 @@ impl World {
         while let Some(transmit) = self.server.poll_transmit(self.now, &mut buf) {
             let answer = &mut buf[..transmit.len];
             if !is_stun(answer) {
-                // It answers a Binding request of RFC 3489, and repeats what stands in the cookie's place.
+                // It answers a Binding request of RFC 3489, and repeats what stands in the cookie's
+                // place.
                 assert!(matches!(answer[..2], [1, 1] | [1, 0x11]), "a Binding response");
                 answer[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
             }

@@ -11,10 +11,10 @@ import { nameOf, removeAll, removePeer, showPeer, showStream } from './tiles.js'
 /** Problems with the server that end when it answers again. */
 const SERVER_TROUBLES = ['unreachable', 'unreachable-in-call', 'going-away', 'draining', 'server-full', 'too-many-joins', 'connection-lost'];
 
-/** Errors that mend themselves at once, and that nobody needs to read about. */
+/** Errors that mend themselves at once, and are not shown. */
 const SILENT = new Set(['connection-lost', 'no-such-peer', 'rate-limited', 'sequence-gap', 'negotiation-failed', 'idle-timeout']);
 
-/** How long the server may be away before the person is told, in milliseconds. */
+/** The time for which the server may be away before a notice is shown, in milliseconds. */
 const TELL_AFTER = 1500;
 
 /**
@@ -85,7 +85,7 @@ export class CallScreen {
     this.#end();
   }
 
-  /** The call is joined meanwhile: nobody waits for a question that the browser asks. */
+  /** The call is joined meanwhile: it does not wait for a question that the browser asks. */
   async #openFirst() {
     const has = this.call.localStream.getTracks().map((track) => track.kind);
     await this.#open(this.#options.kinds.filter((kind) => !has.includes(kind)));
@@ -181,7 +181,7 @@ export class CallScreen {
     else this.#options.onStatus('in-call', `In a call, ${others + 1} people`);
   }
 
-  /** Most breaks are over before anybody could read of them. */
+  /** Most breaks are over before a notice could be read. */
   #tellTroubleLater() {
     this.#troubleTimer ??= setTimeout(() => {
       if (this.#over || this.call.channel.state === 'open') return;

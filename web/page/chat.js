@@ -57,7 +57,7 @@ export function addMessage(from, name, text, time = new Date()) {
 }
 
 /**
- * Says in the log that somebody came or went.
+ * Notes in the log that a participant came or went.
  *
  * @param {string} text
  */

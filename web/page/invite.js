@@ -1,6 +1,6 @@
 import { byId } from './dom.js';
 
-/** How long the copy button says that it has copied, in milliseconds. */
+/** The time for which the copy button shows that it has copied, in milliseconds. */
 const COPIED = 2500;
 
 /** Makes the card with the link work. */
@@ -29,11 +29,11 @@ export function setLink(token) {
 }
 
 /**
- * @param {boolean} alone while nobody else is there the card is shown by itself
+ * @param {boolean} alone true while there is no other participant: the card is shown by itself
  */
 export function setAlone(alone) {
   const card = byId('invite');
-  byId('invite-title').textContent = alone ? 'Nobody else is here' : 'Invite somebody';
+  byId('invite-title').textContent = alone ? 'You are the first one here' : 'Invite others';
   if (card.dataset.alone === String(alone)) return;
   card.dataset.alone = String(alone);
   show(alone);

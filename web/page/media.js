@@ -6,14 +6,15 @@ const CONSTRAINTS = {
   video: { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: 'user' },
 };
 
-/** How devices are called in the codes of problems. */
+/** The names of devices in the codes of problems. */
 const DEVICE = { audio: 'microphone', video: 'camera' };
 
 /**
  * Opens the devices that there are: if not all of them can be had, those that can.
  *
  * @param {Kind[]} kinds
- * @returns {Promise<{ tracks: MediaStreamTrack[], problems: string[] }>} problems are codes of `words.js`
+ * @returns {Promise<{ tracks: MediaStreamTrack[], problems: string[] }>} problems are codes of
+ *   `words.js`
  */
 export async function openDevices(kinds) {
   if (kinds.length === 0) return { tracks: [], problems: [] };
@@ -30,7 +31,7 @@ export async function openDevices(kinds) {
 }
 
 /**
- * Whether the person has allowed this device before, so that opening it asks nothing.
+ * Returns whether the person has allowed this device before, so that opening it asks nothing.
  *
  * @param {Kind} kind
  */

@@ -1,18 +1,19 @@
 import { byId } from './dom.js';
 import { wordsFor } from './words.js';
 
-/** How long a notice that needs nobody stays, in milliseconds. */
+/** The time for which a notice that needs no action stays, in milliseconds. */
 const BRIEFLY = 12000;
 
-/** More than these at once nobody reads. */
+/** The most notices at once. */
 const MAX_NOTICES = 4;
 
 /**
  * Shows a notice; there is one of each code at a time.
  *
  * @param {string} code
- * @param {{ text?: string, stays?: boolean, action?: string, onAction?: () => void }} [options] `text` is what to say if the page has no
- *   words of its own; `stays` keeps it until {@link dismiss}
+ * @param {{ text?: string, stays?: boolean, action?: string, onAction?: () => void }} [options]
+ *   `text` is what to say if the page has no words of its own; `stays` keeps it until {@link
+ *   dismiss}
  */
 export function notify(code, { text, stays = false, action, onAction } = {}) {
   dismiss(code);

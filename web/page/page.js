@@ -63,7 +63,7 @@ function start() {
   else showLobby();
 }
 
-/** The session that the address names, in the fragment, which browsers send to nobody. */
+/** The session that the address names, in the fragment, which browsers do not send. */
 function tokenInAddress() {
   const token = location.hash.slice(1);
   return TOKEN.test(token) ? token : null;
@@ -148,7 +148,8 @@ function enter(token) {
 }
 
 /**
- * @param {{ code: string, message: string } | null} reason why the call ended, unless the person hung up
+ * @param {{ code: string, message: string } | null} reason why the call ended, unless the person
+ *   hung up
  * @param {boolean} hadBegun
  */
 function ended(reason, hadBegun) {

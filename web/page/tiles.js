@@ -14,7 +14,7 @@ let guests = 0;
 const guestNames = new Map();
 
 /**
- * What a participant is called.
+ * The name of a participant.
  *
  * @param {CallPeer} peer
  */

@@ -1,4 +1,4 @@
-/** What the page says about each error, in words for the person in front of it. */
+/** The sentence that the page shows for each error. */
 const WORDS = /** @type {Record<string, string>} */ ({
   'insecure-origin':
     'Browsers give the camera and the microphone only to secure pages. Open this page over https, or as http://localhost. You take part with text for now.',
@@ -39,7 +39,7 @@ export function wordsFor(code, fallback = '') {
   return WORDS[code] ?? (fallback || `Something went wrong (${code}).`);
 }
 
-/** What a tile says about its connection. */
+/** The text of a tile about its connection. */
 export const CONNECTION_WORDS = /** @type {Record<string, string>} */ ({
   new: 'Connecting…',
   connecting: 'Connecting…',

@@ -4,7 +4,8 @@ import { SignalingChannel } from './signaling-channel.js';
 import { HandlerTarget, senderOf } from './signaling/events.js';
 
 /**
- * `idle` before `join`, `connecting` until the session is entered, `waiting` while nobody else is there, `in-call`, at last `ended`.
+ * `idle` before `join`, `connecting` until the session is entered, `waiting` while there is no
+ * other participant, `in-call`, at last `ended`.
  *
  * @typedef {'idle' | 'connecting' | 'waiting' | 'in-call' | 'ended'} CallState
  */
@@ -12,10 +13,13 @@ import { HandlerTarget, senderOf } from './signaling/events.js';
 /**
  * @typedef {object} CallOptions
  * @property {MediaStream} [stream] what to send; `setTrack` changes it later
- * @property {string} [name] what the others are to call this participant
- * @property {RTCConfiguration} [configuration] for every connection; the server's `iceServers` are added to its own
- * @property {import('./signaling-channel.js').SignalingOptions} [signaling] options of the channel, if the call makes it
- * @property {Partial<import('./call/peer.js').CallTiming>} [timing] other durations than the usual ones
+ * @property {string} [name] the name of this participant
+ * @property {RTCConfiguration} [configuration] for every connection; the server's `iceServers` are
+ *   added to its own
+ * @property {import('./signaling-channel.js').SignalingOptions} [signaling] options of the channel,
+ *   if the call makes it
+ * @property {Partial<import('./call/peer.js').CallTiming>} [timing] other durations than the usual
+ *   ones
  */
 
 /**
@@ -36,14 +40,17 @@ const RENEW_BEFORE = 120000;
 /** The longest delay that timers keep. */
 const MAX_DELAY = 2 ** 31 - 1;
 
-/** Credentials so young are fresh enough for all connections that restart together, in milliseconds. */
+/**
+ * Credentials so young are fresh enough for all connections that restart together, in milliseconds.
+ */
 const FRESH = 3000;
 
-/** How long the goodbye may take to leave before the connections are closed, in milliseconds. */
-const LAST_WORDS = 100;
+/** The time for `bye` to leave before the connections are closed, in milliseconds. */
+const CLOSE_DELAY = 100;
 
 /**
- * A call with everybody in a session: a connection to each of them, kept up by perfect negotiation and ICE restarts.
+ * A call with everybody in a session: a connection to each of them, kept up by perfect negotiation
+ * and ICE restarts.
  *
  * ```js
  * const call = new Call(token, { stream });
@@ -51,7 +58,8 @@ const LAST_WORDS = 100;
  * await call.join();
  * ```
  *
- * Once a connection to a peer is up, the call does not need the signaling server: losing it, or its restart, disturbs nobody.
+ * Once a connection to a peer is up, the call does not need the signaling server: losing it, or its
+ * restart, disturbs no connection.
  *
  * Events: `peer`, `track`, `stream`, `chat`, `state`, `error` (see `call/events.js`).
  */
@@ -105,12 +113,12 @@ export class Call extends HandlerTarget {
     return this.#peers;
   }
 
-  /** What this side sends: at most one track of a kind. */
+  /** The own tracks: at most one of a kind. */
   get localStream() {
     return this.#localStream;
   }
 
-  /** What the others call this participant. */
+  /** The name of this participant. */
   get name() {
     return this.#name;
   }
@@ -120,12 +128,12 @@ export class Call extends HandlerTarget {
     this.#tellStatus();
   }
 
-  /** Whether sound is sent: there is a microphone, and it is not muted. */
+  /** Returns whether sound is sent: there is a microphone, and it is not muted. */
   get microphoneEnabled() {
     return this.#tracks.get('audio')?.enabled ?? false;
   }
 
-  /** Whether a picture is sent. */
+  /** Returns whether a picture is sent. */
   get cameraEnabled() {
     return this.#tracks.get('video')?.enabled ?? false;
   }
@@ -171,9 +179,9 @@ export class Call extends HandlerTarget {
       }
     }
     const peers = [...this.#peers.values()];
-    for (const peer of peers) peer.sayBye();
+    for (const peer of peers) peer.sendBye();
     this.#channel.close();
-    setTimeout(() => peers.forEach((peer) => peer.close()), LAST_WORDS);
+    setTimeout(() => peers.forEach((peer) => peer.close()), CLOSE_DELAY);
     this.#peers.clear();
     this.#setState('ended');
     for (const peer of peers) this.dispatchEvent(new CallPeerEvent(peer, 'left'));
@@ -189,7 +197,8 @@ export class Call extends HandlerTarget {
   }
 
   /**
-   * Makes the picture black or shows it again. To switch the camera off for good, stop its track and `setTrack('video', null)`.
+   * Makes the picture black or shows it again. To switch the camera off for good, stop its track
+   * and `setTrack('video', null)`.
    *
    * @param {boolean} enabled
    */
@@ -198,7 +207,8 @@ export class Call extends HandlerTarget {
   }
 
   /**
-   * Sends another track, or none, of this kind to everybody. Stopping the one before is the caller's business.
+   * Sends another track, or none, of this kind to everybody. Stopping the one before is the
+   * caller's business.
    *
    * @param {'audio' | 'video'} kind
    * @param {MediaStreamTrack | null} track
@@ -213,7 +223,8 @@ export class Call extends HandlerTarget {
   }
 
   /**
-   * Says something to everybody in the call, directly. Who is being connected hears it when the connection is up.
+   * Says something to everybody in the call, directly. Who is being connected hears it when the
+   * connection is up.
    *
    * @param {string} text at most 4000 characters
    */
@@ -225,7 +236,8 @@ export class Call extends HandlerTarget {
    * @template {keyof CallEvents} K
    * @overload
    * @param {K} type
-   * @param {((event: CallEvents[K]) => unknown) | { handleEvent(event: CallEvents[K]): unknown } | null} listener
+   * @param {((event: CallEvents[K]) => unknown) | { handleEvent(event: CallEvents[K]): unknown } |
+   *   null} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
    */
@@ -403,7 +415,8 @@ export class Call extends HandlerTarget {
     try {
       return new RTCPeerConnection(configuration);
     } catch (error) {
-      // Browsers refuse all servers for one that they do not like, such as one on a port that they block.
+      // Browsers refuse all servers for one that they do not like, such as one on a port that they
+      // block.
       const iceServers = (configuration.iceServers ?? []).filter(isAcceptable);
       const connection = new RTCPeerConnection({ ...configuration, iceServers });
       this.#tellError('bad-ice-servers', `The browser does not take all STUN and TURN servers: ${String(error)}`);
@@ -428,7 +441,10 @@ export class Call extends HandlerTarget {
     return this.#configuration();
   }
 
-  /** Keeps the credentials of all connections valid, so that a candidate can be gathered at any time. */
+  /**
+   * Keeps the credentials of all connections valid, so that a candidate can be gathered at any
+   * time.
+   */
   #renewCredentialsLater() {
     clearTimeout(this.#renewTimer);
     const left = this.#channel.iceServersExpire.getTime() - Date.now();
@@ -447,7 +463,8 @@ export class Call extends HandlerTarget {
     globalThis.addEventListener('online', changed, { signal });
     globalThis.addEventListener('pagehide', (event) => !event.persisted && this.leave(), { signal });
     const connection = /** @type {any} */ (globalThis.navigator)?.connection;
-    // It also reports every change of the estimated speed; only another kind of network is another network.
+    // It also reports every change of the estimated speed; only another kind of network is another
+    // network.
     connection?.addEventListener?.('change', () => {
       if (networkType() === this.#networkType) return;
       this.#networkType = networkType();
@@ -479,7 +496,7 @@ export class Call extends HandlerTarget {
 }
 
 /**
- * Whether the browser takes this server.
+ * Returns whether the browser takes this server.
  *
  * @param {RTCIceServer} server
  */

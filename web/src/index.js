@@ -4,7 +4,8 @@
  * ```js
  * import { Call } from 'columba';
  *
- * const call = new Call(token, { stream: await navigator.mediaDevices.getUserMedia({ audio: true, video: true }) });
+ * const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+ * const call = new Call(token, { stream });
  * call.addEventListener('stream', ({ peer, stream }) => { videoFor(peer.id).srcObject = stream; });
  * call.addEventListener('chat', ({ peer, text }) => { show(peer.name, text); });
  * await call.join();

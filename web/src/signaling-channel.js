@@ -18,11 +18,16 @@ import { WebSocketConnection } from './signaling/websocket.js';
 
 /**
  * @typedef {object} SignalingOptions
- * @property {string} [clientId] the own client id, by which others can ask for this client (`@id`); random if absent
- * @property {string | URL} [url] the address of the signaling service; by default `/v1/signal` on the page's own origin
- * @property {'auto' | 'websocket' | 'http'} [door] which door to use; `auto` takes HTTP where WebSockets are blocked
- * @property {boolean} [create] enter a new session whose token the server makes; read it from `session` after `open`
- * @property {Partial<import('./signaling/timing.js').Timing>} [timing] other durations than the usual ones
+ * @property {string} [clientId] the own client id, by which others can ask for this client (`@id`);
+ *   random if absent
+ * @property {string | URL} [url] the address of the signaling service; by default `/v1/signal` on
+ *   the page's own origin
+ * @property {'auto' | 'websocket' | 'http'} [transport] the transport to use; `auto` takes HTTP
+ *   where WebSockets are blocked
+ * @property {boolean} [create] enter a new session whose token the server makes; read it from
+ *   `session` after `open`
+ * @property {Partial<import('./signaling/timing.js').Timing>} [timing] other durations than the
+ *   usual ones
  */
 
 /**
@@ -38,7 +43,7 @@ import { WebSocketConnection } from './signaling/websocket.js';
  */
 
 /**
- * What the server told at joining.
+ * The membership that the server granted.
  *
  * @typedef {{ peer: string, secret: string, session: string | null, limit: number }} Membership
  */
@@ -52,16 +57,24 @@ const FINAL = new Set([
 /** Refusals after which the membership is gone, so that the client has to join anew. */
 const MEMBERSHIP_GONE = new Set(['resume-expired', 'wrong-secret', 'not-joined', 'too-slow', 'violation', 'too-many-errors']);
 
-/** How many received messages wait for the first `message` listener; later ones are dropped with the error `held-overflow`. */
+/**
+ * The most received messages that wait for the first `message` listener; later ones are dropped
+ * with the error `held-overflow`.
+ */
 const MAX_UNHEARD = 1024;
 
 /** An event is acknowledged at the latest with the sixteenth; the protocol allows 32. */
 const ACKNOWLEDGE_EVERY = 16;
 
-/** So many `sequence-gap` answers in a row mean that the two ends no longer agree; then the client joins anew. */
+/**
+ * So many `sequence-gap` answers in a row mean that the two ends no longer agree; then the client
+ * joins anew.
+ */
 const MAX_GAPS = 5;
 
-/** How long refusals of messages behind a missing one may still come in, in milliseconds. */
+/**
+ * The time for which refusals of messages behind a missing one may still come in, in milliseconds.
+ */
 const GAP_PAUSE = 200;
 
 /** The limit of a server that does not tell its own. */
@@ -76,10 +89,11 @@ const DEFAULT_MESSAGE_BYTES = 262144;
  * channel.send({ offer });
  * ```
  *
- * What is sent before the connection is up, or before another peer is there, waits and is delivered to the first that
- * come. What arrives before there is a `message` listener waits as well. Broken connections are mended unseen: every message
- * arrives once and in order as long as the server keeps the membership (30 s); after that, and after a restart of the server,
- * the channel joins anew under the same peer id and sends again what was never acknowledged.
+ * What is sent before the connection is up, or before another peer is there, waits and is delivered
+ * to the first that come. What arrives before there is a `message` listener waits as well. Broken
+ * connections are mended unseen: every message arrives once and in order as long as the server
+ * keeps the membership (30 s); after that, and after a restart of the server, the channel joins
+ * anew under the same peer id and sends again what was never acknowledged.
  *
  * Events: `open` (once), `peer`, `message`, `state`, `error`, `close` (once, for good).
  */
@@ -119,7 +133,7 @@ export class SignalingChannel extends HandlerTarget {
   #lastSeq = 0;
   #acknowledged = 0;
   /** @type {Array<{ data: unknown, from: string }>} */
-  #unheard = [];
+  #undelivered = [];
   #listening = false;
 
   #failures = 0;
@@ -134,8 +148,9 @@ export class SignalingChannel extends HandlerTarget {
   #departTimer;
 
   /**
-   * @param {string | null} [remoteClientId] whom to meet: a session token that both sides pass, or `@id` for the client whose id is
-   *   `id`. Without one, this client waits until somebody asks for its own `clientId`.
+   * @param {string | null} [remoteClientId] whom to meet: a session token that both sides pass, or
+   *   `@id` for the client whose id is `id`. Without one, this client waits until another asks for
+   *   its own `clientId`.
    * @param {SignalingOptions} [options]
    */
   constructor(remoteClientId, options = {}) {
@@ -182,13 +197,14 @@ export class SignalingChannel extends HandlerTarget {
     return this.#state;
   }
 
-  /** Which door is in use: `websocket`, `http`, or `null` while there is no connection. */
-  get door() {
-    return this.#connection !== null && this.#state === 'open' ? this.#connection.door : null;
+  /** The transport in use: `websocket`, `http`, or `null` while there is no connection. */
+  get transport() {
+    return this.#connection !== null && this.#state === 'open' ? this.#connection.transport : null;
   }
 
   /**
-   * Who can be reached through the server: peer ids, and the client id of those that gave one.
+   * The peers that can be reached through the server: peer ids, and the client id of those that
+   * gave one.
    *
    * @returns {ReadonlyMap<string, { id?: string }>}
    */
@@ -206,7 +222,7 @@ export class SignalingChannel extends HandlerTarget {
     return new Date(this.#iceServersExpire * 1000);
   }
 
-  /** How many sent messages the server has not accepted yet. */
+  /** The number of sent messages that the server has not accepted yet. */
   get queued() {
     return this.#outbox.length;
   }
@@ -215,10 +231,11 @@ export class SignalingChannel extends HandlerTarget {
    * Sends a message: anything that `JSON.stringify` can turn to text, at the moment of the call.
    *
    * @param {unknown} object
-   * @param {string | { to?: string | null } | null} [to] a peer id; without it the message goes to everybody who is there, or, while
-   *   nobody is, to the first that come
+   * @param {string | { to?: string | null } | null} [to] a peer id; without it the message goes to
+   *   everybody who is there, or, while there is none, to the first that come
    * @throws {TypeError} if the value has no JSON text
-   * @throws {DOMException} `InvalidStateError` after `close`, `QuotaExceededError` while 1024 messages or 8 MiB wait
+   * @throws {DOMException} `InvalidStateError` after `close`, `QuotaExceededError` while 1024
+   *   messages or 8 MiB wait
    */
   send(object, to = null) {
     const json = JSON.stringify(object);
@@ -239,7 +256,8 @@ export class SignalingChannel extends HandlerTarget {
   /**
    * Asks the server for fresh TURN credentials.
    *
-   * @returns {Promise<RTCIceServer[]>} the new `iceServers`; rejected if they do not come within 5 s
+   * @returns {Promise<RTCIceServer[]>} the new `iceServers`; rejected if they do not come within 5
+   *   s
    */
   refreshIceServers() {
     if (this.#state === 'closed') return Promise.reject(new DOMException('The signaling channel is closed.', 'InvalidStateError'));
@@ -261,7 +279,8 @@ export class SignalingChannel extends HandlerTarget {
    * @template {keyof SignalingEvents} K
    * @overload
    * @param {K} type
-   * @param {((event: SignalingEvents[K]) => unknown) | { handleEvent(event: SignalingEvents[K]): unknown } | null} listener
+   * @param {((event: SignalingEvents[K]) => unknown) | { handleEvent(event: SignalingEvents[K]):
+   *   unknown } | null} listener
    * @param {boolean | AddEventListenerOptions} [options]
    * @returns {void}
    */
@@ -281,8 +300,9 @@ export class SignalingChannel extends HandlerTarget {
     super.addEventListener(type, listener, options);
     if (type === 'message' && listener && !this.#listening) {
       this.#listening = true;
-      // In a task of its own, so that the listeners which the caller adds next get these messages as well.
-      setTimeout(() => this.#deliverUnheard());
+      // In a task of its own, so that the listeners which the caller adds next get these messages
+      // as well.
+      setTimeout(() => this.#deliverUndelivered());
     }
   }
 
@@ -308,20 +328,20 @@ export class SignalingChannel extends HandlerTarget {
   #connect() {
     if (this.#state === 'closed') return;
     clearTimeout(this.#retryTimer);
-    const door = this.#options.door ?? 'auto';
-    if (door === 'http' || (door === 'auto' && Date.now() < this.#webSocketShutUntil)) this.#open('http');
+    const transport = this.#options.transport ?? 'auto';
+    if (transport === 'http' || (transport === 'auto' && Date.now() < this.#webSocketShutUntil)) this.#open('http');
     else this.#open('websocket');
   }
 
-  /** @param {'websocket' | 'http'} door */
-  #open(door) {
+  /** @param {'websocket' | 'http'} transport */
+  #open(transport) {
     this.#abandon();
     const attempt = this.#attempt;
     const current = () => attempt === this.#attempt;
     const handlers = {
-      entered: (/** @type {any} */ answer) => current() && this.#entered(answer, door),
+      entered: (/** @type {any} */ answer) => current() && this.#entered(answer, transport),
       message: (/** @type {any} */ message) => current() && this.#receive(message),
-      ended: (/** @type {Failure} */ failure) => current() && this.#ended(failure, door),
+      ended: (/** @type {Failure} */ failure) => current() && this.#ended(failure, transport),
       lastSeq: () => this.#lastSeq,
     };
     const membership = this.#membership;
@@ -330,14 +350,14 @@ export class SignalingChannel extends HandlerTarget {
         ? this.#entry
         : { type: 'resume', peer: membership.peer, secret: membership.secret, seq: this.#lastSeq };
     const options = { url: this.#url, entry, handlers, timing: this.#timing };
-    if (door === 'http') {
+    if (transport === 'http') {
       this.#connection = new HttpConnection(options);
       return;
     }
     try {
       this.#connection = new WebSocketConnection(options);
     } catch {
-      this.#ended({ kind: 'unreachable', code: 'unreachable', message: 'This browser does not allow WebSockets here.' }, door);
+      this.#ended({ kind: 'unreachable', code: 'unreachable', message: 'This browser does not allow WebSockets here.' }, transport);
     }
   }
 
@@ -351,18 +371,18 @@ export class SignalingChannel extends HandlerTarget {
 
   /**
    * @param {Failure} failure
-   * @param {'websocket' | 'http'} door
+   * @param {'websocket' | 'http'} transport
    */
-  #ended(failure, door) {
+  #ended(failure, transport) {
     const wasOpen = this.#state === 'open';
     this.#abandon();
-    const auto = (this.#options.door ?? 'auto') === 'auto';
-    if (failure.kind === 'unreachable' && door === 'websocket' && auto && !wasOpen) {
+    const auto = (this.#options.transport ?? 'auto') === 'auto';
+    if (failure.kind === 'unreachable' && transport === 'websocket' && auto && !wasOpen) {
       this.#webSocketShutUntil = Date.now() + this.#timing.retryWebSocket;
       return this.#open('http');
     }
-    // If HTTP fares no better, the door was not the reason.
-    if (failure.kind === 'unreachable' && door === 'http') this.#webSocketShutUntil = 0;
+    // If HTTP fares no better, the transport was not the reason.
+    if (failure.kind === 'unreachable' && transport === 'http') this.#webSocketShutUntil = 0;
     if (FINAL.has(failure.code)) {
       this.dispatchEvent(new SignalingErrorEvent({ ...failure, fatal: true }));
       return this.#close(failure.code, failure.message);
@@ -383,7 +403,10 @@ export class SignalingChannel extends HandlerTarget {
     return this.#state === 'closed';
   }
 
-  /** The first pause is short, because most breaks are; a random part keeps a thousand clients from coming back at once. */
+  /**
+   * The first pause is short, because most breaks are; a random part keeps a thousand clients from
+   * coming back at once.
+   */
   #backoff() {
     const longest = Math.min(this.#timing.backoffMax, this.#timing.backoff * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);
@@ -392,12 +415,12 @@ export class SignalingChannel extends HandlerTarget {
 
   /**
    * @param {any} answer
-   * @param {'websocket' | 'http'} door
+   * @param {'websocket' | 'http'} transport
    */
-  #entered(answer, door) {
+  #entered(answer, transport) {
     this.#failures = 0;
     this.#pausedUntil = 0;
-    if (door === 'websocket') this.#webSocketShutUntil = 0;
+    if (transport === 'websocket') this.#webSocketShutUntil = 0;
     this.#takeIceServers(answer);
     if (answer.type === 'resumed') {
       if (typeof answer.seq === 'number') this.#outbox.acknowledge(answer.seq);
@@ -428,7 +451,8 @@ export class SignalingChannel extends HandlerTarget {
   }
 
   /**
-   * Tells what has changed since the last list of peers. Who is missing after joining anew may simply not be back yet.
+   * Tells what has changed since the last list of peers. Who is missing after joining anew may
+   * simply not be back yet.
    *
    * @param {any[]} present
    */
@@ -488,7 +512,8 @@ export class SignalingChannel extends HandlerTarget {
   }
 
   /**
-   * Whether this event is new; one that was received before is ignored, and one that leaves a gap makes the client resume.
+   * Returns whether this event is new; one that was received before is ignored, and one that leaves
+   * a gap makes the client resume.
    *
    * @param {unknown} seq
    */
@@ -521,22 +546,22 @@ export class SignalingChannel extends HandlerTarget {
    * @param {string} from
    */
   #deliver(data, from) {
-    if (this.#listening && this.#unheard.length === 0) {
+    if (this.#listening && this.#undelivered.length === 0) {
       this.dispatchEvent(new SignalingMessageEvent(data, from));
-    } else if (this.#unheard.length < MAX_UNHEARD) {
-      this.#unheard.push({ data, from });
+    } else if (this.#undelivered.length < MAX_UNHEARD) {
+      this.#undelivered.push({ data, from });
     } else {
-      const message = 'Too many messages have arrived while nobody listens for them; this one is dropped.';
+      const message = 'Too many messages have arrived before the first listener; this one is dropped.';
       this.dispatchEvent(new SignalingErrorEvent({ code: 'held-overflow', message }));
     }
   }
 
-  #deliverUnheard() {
+  #deliverUndelivered() {
     for (;;) {
-      const next = this.#unheard[0];
+      const next = this.#undelivered[0];
       if (next === undefined) return;
       this.dispatchEvent(new SignalingMessageEvent(next.data, next.from));
-      this.#unheard.shift();
+      this.#undelivered.shift();
     }
   }
 
@@ -558,7 +583,8 @@ export class SignalingChannel extends HandlerTarget {
   }
 
   /**
-   * Sends everything unacknowledged again: once for the whole burst of refusals that one missing message causes.
+   * Sends everything unacknowledged again: once for the whole burst of refusals that one missing
+   * message causes.
    *
    * @returns {boolean} false if this refusal needs no attention
    */
@@ -662,14 +688,14 @@ export class SignalingChannel extends HandlerTarget {
       case 'pagehide':
         // The others learn at once that this page is gone, instead of after half a minute.
         if (kept) break;
-        if (this.#membership !== null && this.door !== 'http') leaveInPassing(this.#url, this.#membership);
+        if (this.#membership !== null && this.transport !== 'http') leaveInPassing(this.#url, this.#membership);
         this.#close('closed', 'The page was left.');
         break;
     }
   };
 }
 
-/** What the page tells that concerns the connection. */
+/** Events of the page that concern the connection. */
 const PAGE_EVENTS = ['online', 'pagehide', 'pageshow'];
 
 /**

@@ -7,7 +7,7 @@ import { FakeRelay } from './support/relay.js';
 test('where event streams are held back, messages come by long poll', async () => {
   const relay = await new FakeRelay().listen();
   relay.bufferStreams = true;
-  const options = { url: relay.url, door: /** @type {const} */ ('http'), timing: { firstByte: 100 } };
+  const options = { url: relay.url, transport: /** @type {const} */ ('http'), timing: { firstByte: 100 } };
   const [a, b] = [new SignalingChannel('token', options), new SignalingChannel('token', options)];
   const received = await new Promise((resolve) => {
     /** @type {any[]} */

@@ -4,7 +4,7 @@ import { Call } from '../src/index.js';
 import { FakeNetwork } from './support/channel.js';
 import { FakePeerConnection } from './support/peer-connection.js';
 
-const FAST = { patience: 40, disconnected: 30, polite: 40, retry: 200, sayAgain: 60, absent: 80, route: 1000 };
+const FAST = { patience: 40, disconnected: 30, polite: 40, retry: 200, sendAgain: 60, absent: 80, route: 1000 };
 
 class FakeStream {
   /** @type {any[]} */
@@ -61,7 +61,7 @@ const connected = (...all) => until(
 /** @param {Call} call @param {string} [id] @returns {any} */
 const connectionOf = (call, id) => (id === undefined ? [...call.peers.values()][0] : call.peers.get(id))?.connection;
 
-test('two peers connect, whoever comes first, without a collision', async () => {
+test('two peers connect in either order without a collision', async () => {
   for (const [first, second] of [['a', 'b'], ['d', 'c']]) {
     const { call: one } = enter(`${first}`);
     const { call: two } = enter(`${second}`);
@@ -100,7 +100,8 @@ test('both sides may change something at once, again and again', async () => {
 });
 
 test('leaving and renewing close connections, never data channels one by one', async () => {
-  // Chromium cannot close 580 channels of a connection at once; closing the connection has no such bound.
+  // Chromium cannot close 580 channels of a connection at once; closing the connection has no such
+  // bound.
   const { call: a } = enter('a');
   const { call: b } = enter('b');
   await connected(a, b);

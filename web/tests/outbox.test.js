@@ -70,7 +70,10 @@ test('messages to each receiver keep their order over any sequence of absences a
     const outbox = new Outbox(60_000);
     /** @type {Map<number, { to: string, data: number }>} */
     const flight = new Map();
-    /** @type {Record<string, number[]>} messages that the server has not been asked to take or has refused */
+    /**
+     * @type {Record<string, number[]>} messages that the server has not been asked to take or has
+     *   refused
+     */
     const waiting = { bob: [], carol: [] };
     let next = 0;
     for (let step = 0; step < 120; step += 1) {

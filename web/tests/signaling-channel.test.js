@@ -4,9 +4,9 @@ import { WebSocket } from 'ws';
 import { SignalingChannel, senderOf } from '../src/index.js';
 import { FakeRelay } from './support/relay.js';
 
-/** Short durations, so that nobody waits. */
+/** Short durations, so that tests are quick. */
 const FAST = { open: 300, answer: 1000, firstByte: 200, silence: 100, probe: 100, acknowledge: 5, backoff: 10, backoffMax: 50 };
-const TOKEN = 'a-token-that-nobody-guesses';
+const TOKEN = 'a-token-that-cannot-be-guessed';
 
 /** @type {FakeRelay} */
 let relay;
@@ -24,7 +24,10 @@ afterEach(async () => {
   await relay.close();
 });
 
-/** @param {string | null} [remote] @param {import('../src/signaling-channel.js').SignalingOptions} [options] */
+/**
+ * @param {string | null} [remote] @param {import('../src/signaling-channel.js').SignalingOptions}
+ *   [options]
+ */
 function open(remote = TOKEN, options = {}) {
   const channel = new SignalingChannel(remote, { url: relay.url, ...options, timing: { ...FAST, ...options.timing } });
   channels.push(channel);
@@ -69,9 +72,9 @@ function collect(channel) {
 /** @param {number} count */
 const numbers = (count) => Array.from({ length: count }, (_, index) => index);
 
-for (const door of /** @type {const} */ (['websocket', 'http'])) {
-  test(`two peers exchange messages in order over ${door}`, async () => {
-    const [a, b] = [open(TOKEN, { door }), open(TOKEN, { door })];
+for (const transport of /** @type {const} */ (['websocket', 'http'])) {
+  test(`two peers exchange messages in order over ${transport}`, async () => {
+    const [a, b] = [open(TOKEN, { transport }), open(TOKEN, { transport })];
     const received = collect(b);
     const answers = collect(a);
     for (const n of numbers(100)) a.send({ n });
@@ -79,23 +82,23 @@ for (const door of /** @type {const} */ (['websocket', 'http'])) {
     b.send({ answer: 'yes' });
     await until(() => answers.length === 1, 'the answer');
     assert.deepEqual(received, numbers(100).map((n) => ({ n })));
-    assert.equal(a.door, door);
+    assert.equal(a.transport, transport);
     await until(() => a.queued === 0, 'everything acknowledged');
   });
 
-  test(`a message sent long before the other peer comes is delivered, over ${door}`, async () => {
-    const a = open(TOKEN, { door });
+  test(`a message sent long before the other peer comes is delivered, over ${transport}`, async () => {
+    const a = open(TOKEN, { transport });
     a.send({ early: 1 });
     await once(a, 'open');
     a.send({ early: 2 });
-    const b = open(TOKEN, { door });
+    const b = open(TOKEN, { transport });
     const received = collect(b);
     await until(() => received.length === 2, 'both messages');
     assert.deepEqual(received, [{ early: 1 }, { early: 2 }]);
   });
 
-  test(`broken connections lose and double nothing over ${door}`, async () => {
-    const [a, b] = [open(TOKEN, { door }), open(TOKEN, { door })];
+  test(`broken connections lose and double nothing over ${transport}`, async () => {
+    const [a, b] = [open(TOKEN, { transport }), open(TOKEN, { transport })];
     const received = collect(b);
     await Promise.all([once(a, 'peer'), once(b, 'peer')]);
     for (const n of numbers(60)) {
@@ -110,8 +113,8 @@ for (const door of /** @type {const} */ (['websocket', 'http'])) {
     assert.deepEqual(received, numbers(60));
   });
 
-  test(`after a restart of the server the same peers find each other again over ${door}`, async () => {
-    const [a, b] = [open(TOKEN, { door }), open(TOKEN, { door })];
+  test(`after a restart of the server the same peers find each other again over ${transport}`, async () => {
+    const [a, b] = [open(TOKEN, { transport }), open(TOKEN, { transport })];
     await Promise.all([once(a, 'peer'), once(b, 'peer')]);
     const ids = [a.peerId, b.peerId];
     const received = collect(b);
@@ -126,9 +129,9 @@ for (const door of /** @type {const} */ (['websocket', 'http'])) {
     await until(() => a.peers.size === 1 && b.peers.size === 1, 'each sees the other once');
   });
 
-  test(`a refused send is sent again, in order, over ${door}`, async () => {
+  test(`a refused send is sent again, in order, over ${transport}`, async () => {
     relay.refuseOnce = { code: 'rate-limited', retryAfter: 10 };
-    const [a, b] = [open(TOKEN, { door }), open(TOKEN, { door })];
+    const [a, b] = [open(TOKEN, { transport }), open(TOKEN, { transport })];
     const received = collect(b);
     const refused = once(a, 'error', (event) => event.code === 'rate-limited');
     for (const n of numbers(10)) a.send(n);
@@ -137,8 +140,8 @@ for (const door of /** @type {const} */ (['websocket', 'http'])) {
     assert.deepEqual(received, numbers(10));
   });
 
-  test(`close leaves the session over ${door}`, async () => {
-    const [a, b] = [open(TOKEN, { door }), open(TOKEN, { door })];
+  test(`close leaves the session over ${transport}`, async () => {
+    const [a, b] = [open(TOKEN, { transport }), open(TOKEN, { transport })];
     await once(b, 'peer');
     const left = once(b, 'peer', (event) => event.change === 'left');
     await until(() => a.state === 'open', 'open');
@@ -233,8 +236,8 @@ for (const way of /** @type {const} */ (['refuse', 'hang', 'absent', 'throws']))
     else relay.webSockets = way;
     const a = open();
     await once(a, 'open');
-    assert.equal(a.door, 'http');
-    const b = open(TOKEN, { door: 'http' });
+    assert.equal(a.transport, 'http');
+    const b = open(TOKEN, { transport: 'http' });
     const received = collect(b);
     a.send(1);
     await until(() => received.length === 1, 'the message');
@@ -242,12 +245,12 @@ for (const way of /** @type {const} */ (['refuse', 'hang', 'absent', 'throws']))
     a.send(2);
     await until(() => received.length === 2, 'the message after the break');
     // What was said may be there before the way back is open again.
-    await until(() => a.door !== null, 'the door after the break');
-    assert.equal(a.door, 'http');
+    await until(() => a.transport !== null, 'the transport after the break');
+    assert.equal(a.transport, 'http');
   });
 }
 
-test('a membership moves from one door to the other', async () => {
+test('a membership moves from one transport to the other', async () => {
   const [a, b] = [open(), open()];
   const received = collect(b);
   a.send(1);
@@ -259,7 +262,7 @@ test('a membership moves from one door to the other', async () => {
   a.send(3);
   await until(() => received.length === 3, 'over HTTP again');
   assert.deepEqual(received, [1, 2, 3]);
-  assert.equal(b.door, 'http');
+  assert.equal(b.transport, 'http');
   assert.equal(relay.log.filter((each) => each === 'join').length, 2);
 });
 

@@ -1,4 +1,4 @@
-//! What the program says when it is ready: where to go, and what will not work.
+//! The announcement when the program is ready: addresses, and warnings.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::config::{Host, LogFormat, ServeOptions};
 use crate::signal::Endpoint;
 use crate::tls::Tls;
 
-/// Everything that is worth saying at the start.
+/// The contents of the announcement.
 #[derive(Debug)]
 pub(crate) struct Announcement<'a> {
     pub(crate) options: &'a ServeOptions,
@@ -22,7 +22,7 @@ pub(crate) struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// Says it: to people on standard output, to machines in the log.
+    /// Prints it for people on standard output, and logs it for machines.
     pub(crate) fn make(self) {
         let interfaces: Vec<IpAddr> =
             if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect();
@@ -40,7 +40,7 @@ impl Announcement<'_> {
             info!(services = self.services(), "ready");
             warnings.iter().for_each(|warning| warn!("{warning}"));
         } else {
-            // Nobody may be listening any more; that is no reason not to serve.
+            // Standard output may be closed; that is no reason not to serve.
             let _ = std::io::stdout().write_all(self.text(&urls, fingerprint, &warnings).as_bytes());
         }
     }
@@ -140,7 +140,7 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether the address may be reachable from anywhere.
+/// Returns whether the address may be reachable from anywhere.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

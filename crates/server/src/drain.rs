@@ -1,17 +1,18 @@
-//! The way out: everybody who holds something open is told once, and has a little time to let go.
+//! Draining: every owner of something open is notified once, and has a little time to let go.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long clients get to finish after SIGTERM: with what follows, the process is gone within 10 s.
+/// The time that clients get to finish after SIGTERM: with what follows, the process is gone within
+/// 10 s.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the relay may take to close its ports then.
+/// The time in which the relay must close its ports then.
 pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
-/// After how long clients are told to come back, and are disconnected.
+/// The time after which clients get `going-away` and are disconnected.
 pub(crate) const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 
 /// Tells whether the server is stopping. Cloning shares it.

@@ -1,4 +1,4 @@
-//! Why the program does not start, as one sentence that says what to do.
+//! The reason for which the program does not start, as one sentence that helps.
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use crate::config::{LogFormat, ServeOptions};
 pub(crate) fn start(options: &ServeOptions) {
     let builder =
         tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(options.log.log_level.to_filter());
-    // An error would mean that somebody in this process logs already; it goes on as it is then.
+    // An error would mean that this process logs already; it goes on as it is then.
     let _ = match options.log.log_format {
         LogFormat::Text => {
             builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_target(false).try_init()

@@ -1,4 +1,5 @@
-//! The program `columba`: call page, signaling, STUN and TURN in one process, and the commands of a peer.
+//! The program `columba`: call page, signaling, STUN and TURN in one process, and the commands of a
+//! peer.
 
 mod announce;
 mod chat;

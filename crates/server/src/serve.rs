@@ -23,7 +23,7 @@ use crate::signal::{Endpoint, IceServerSource, Signal};
 use crate::tls::Tls;
 use crate::turn;
 
-/// Serves until a signal says to stop.
+/// Serves until a signal stops it.
 pub(crate) fn run(config: Config) -> Result<(), Failure> {
     logging::start(&config.options);
     raise_file_limit();
@@ -32,7 +32,7 @@ pub(crate) fn run(config: Config) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(format!("The system gives no threads ({error}).")))?;
     let result = runtime.block_on(serve(config));
-    // Whoever has not let go by now is not waited for.
+    // Owners that have not let go by now are not waited for.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
@@ -49,7 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
     let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
     let signal =
-        Signal::new(columba_signal::Relay::new(options.signal.to_relay(), UnwrapErr(SysRng)), source);
+        Signal::new(columba_signal::SessionRelay::new(options.signal.to_relay(), UnwrapErr(SysRng)), source);
     let drain = Drain::new();
     let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), &options.web));
     let app = Arc::new(App {
@@ -155,7 +155,8 @@ fn bind_web(options: &ServeOptions) -> Result<Vec<TcpListener>, Failure> {
     Ok(listeners)
 }
 
-/// A connection and an allocation take a file descriptor each, and the soft limit is made for programs that use `select`.
+/// A connection and an allocation take a file descriptor each, and the soft limit is made for
+/// programs that use `select`.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,5 @@
-//! The certificate: from files, or made here and kept, so that browsers recognize it after a restart.
+//! The certificate: from files, or made here and kept, so that browsers recognize it after a
+//! restart.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -19,10 +20,16 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use crate::config::{ServeOptions, TlsMode};
 use crate::failure::Failure;
 
+/// Some systems take no certificate that is good for longer than this.
+const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(825 * 86_400);
+
+/// Before it ends, it is made anew.
+const SELF_SIGNED_RENEWAL: Duration = Duration::from_secs(30 * 86_400);
+
 /// The server's identity towards TLS clients.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    /// What new connections get; exchanged when the files have changed.
+    /// The configuration of new connections; exchanged when the files have changed.
     config: RwLock<Arc<ServerConfig>>,
     provider: Arc<CryptoProvider>,
     /// The certificate's SHA-256 as browsers show it, if it was made here.
@@ -30,7 +37,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// The identity that the options describe; None for plain HTTP. `warnings` gets a line when it will not be kept.
+    /// The identity that the options describe; None for plain HTTP. `warnings` gets a line when it
+    /// will not be kept.
     pub(crate) fn from_options(
         options: &ServeOptions,
         warnings: &mut Vec<String>,
@@ -59,8 +67,8 @@ impl Tls {
         self.fingerprint.as_deref()
     }
 
-    /// Reads the files again, if there are files. New connections get what is there now; if that is no good, what was there
-    /// before. Says whether there was something to read.
+    /// Reads the files again, if there are files. New connections get what is there now; if that is
+    /// no good, what was there before. Says whether there was something to read.
     pub(crate) fn reload(&self, options: &ServeOptions) -> Result<bool, Failure> {
         let (Some(cert), Some(key)) = (&options.tls.tls_cert, &options.tls.tls_key) else {
             return Ok(false);
@@ -132,7 +140,8 @@ fn certified(
     })
 }
 
-/// The self-signed certificate of an earlier run, or a new one, which is kept if the state directory allows it.
+/// The self-signed certificate of an earlier run, or a new one, which is kept if the state
+/// directory allows it.
 fn self_signed(
     options: &ServeOptions,
     provider: &CryptoProvider,
@@ -161,12 +170,6 @@ fn self_signed(
     let name = Path::new("the new self-signed certificate");
     certified(cert_pem.as_bytes(), key_pem.as_bytes(), name, name, provider)
 }
-
-/// Some systems take no certificate that is good for longer than this.
-const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(825 * 86_400);
-
-/// Before it ends, it is made anew.
-const SELF_SIGNED_RENEWAL: Duration = Duration::from_secs(30 * 86_400);
 
 fn is_fresh(cert: &Path) -> bool {
     let age = fs::metadata(cert).and_then(|meta| meta.modified()).ok().and_then(|made| made.elapsed().ok());

@@ -1,4 +1,4 @@
-//! What the options say about STUN and TURN, in the relay's terms: sockets, policy, limits, secrets.
+//! The options of STUN and TURN as the relay takes them: sockets, policy, limits, secrets.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use crate::failure::Failure;
 use crate::http::{bind_sentence, no_such_family};
 use crate::relay::{BindError, Bound, RelayConfig};
 
-/// Whether STUN and TURN are wanted at all.
+/// Returns whether STUN and TURN are wanted at all.
 pub(crate) fn is_wanted(options: &RelayOptions) -> bool {
     options.stun_listen.iter().chain(&options.turns_listen).any(|listen| *listen != Listen::Off)
 }
 
-/// Binds what is asked for. A port that is only a default may be taken: then there is a warning, and the server goes on
-/// without it.
+/// Binds what is asked for. A port that is only a default may be taken: then there is a warning,
+/// and the server goes on without it.
 pub(crate) fn bind(config: &Config, tls: bool, warnings: &mut Vec<String>) -> Result<Vec<Bound>, Failure> {
     let relay = &config.options.relay;
     let mut wanted = Vec::new();
@@ -65,7 +65,8 @@ fn bind_one(address: SocketAddr, transport: Transport) -> Result<Bound, BindErro
     }
 }
 
-/// The relay's configuration. `web` are the program's other listeners, which no peer may reach through it.
+/// The relay's configuration. `web` are the program's other listeners, which no peer may reach
+/// through it.
 pub(crate) fn relay_config(options: &RelayOptions, web: &[SocketAddr], secrets: &[Secret]) -> RelayConfig {
     let server = server::Config {
         realm: options.realm.clone(),
@@ -94,7 +95,8 @@ pub(crate) fn bytes(secrets: &[Secret]) -> Vec<Vec<u8>> {
     secrets.iter().map(|secret| secret.expose().as_bytes().to_vec()).collect()
 }
 
-/// The secrets behind TURN passwords: those of the options, then those of the file; a random one if there are none.
+/// The secrets behind TURN passwords: those of the options, then those of the file; a random one if
+/// there are none.
 pub(crate) fn secrets(options: &RelayOptions) -> Result<Vec<Secret>, Failure> {
     let mut secrets = options.turn_secret.clone();
     if let Some(path) = &options.turn_secret_file {
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_a_warning_if_nobody_asked_for_it() {
+    fn taken_default_port_is_a_warning() {
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let mut by_default = config(&[]);

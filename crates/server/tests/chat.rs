@@ -34,7 +34,7 @@ impl Terminal {
         writeln!(self.input.as_mut().expect("the input is open"), "{line}").expect("the program reads");
     }
 
-    /// Waits for a line with these words, and gives it.
+    /// Returns the next line with this text.
     fn shows(&self, words: &str) -> String {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
@@ -91,11 +91,11 @@ fn two_terminals_talk_and_hear_goodbye() {
     let mut ann = Terminal::start(&["--name", "Ann", &page(&server)]);
     let line = ann.shows("This is a new session");
     let link = line.split_whitespace().last().expect("a link").to_owned();
-    // What is said before anybody is there is for whoever comes first.
-    ann.say("is anybody there?");
+    // Lines that are typed before a peer is there are for the first that comes.
+    ann.say("is a friend there?");
     let mut bob = Terminal::start(&["--name", "Bob", &link]);
     assert_eq!(ann.shows("Bob is here"), "* Bob is here.");
-    assert_eq!(bob.shows("anybody"), "Ann: is anybody there?");
+    assert_eq!(bob.shows("friend"), "Ann: is a friend there?");
     bob.say("yes, \u{1b}[31mme");
     assert_eq!(ann.shows("yes"), "Bob: yes, \u{fffd}[31mme");
     assert_eq!(bob.end(), Some(0));
@@ -107,7 +107,7 @@ fn two_terminals_talk_and_hear_goodbye() {
 fn what_is_piped_in_is_heard_before_the_program_ends() {
     let server = Server::start(&[]);
     let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
-    ann.shows("Nobody else is here yet");
+    ann.shows("You are the first one here");
     let mut bob = Terminal::start(&["--name", "Bob", &format!("{}#a-session", page(&server))]);
     bob.say("said and gone");
     assert_eq!(bob.end(), Some(0));
@@ -118,7 +118,7 @@ fn what_is_piped_in_is_heard_before_the_program_ends() {
 fn a_peer_that_vanishes_is_reported() {
     let server = Server::start(&["--resume-within", "1s"]);
     let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
-    ann.shows("Nobody else is here yet");
+    ann.shows("You are the first one here");
     let mut bob = Terminal::start(&["--name", "Bob", &format!("{}#a-session", page(&server))]);
     ann.shows("Bob is here");
     bob.kill();
@@ -128,11 +128,11 @@ fn a_peer_that_vanishes_is_reported() {
 #[test]
 fn each_fault_has_its_sentence_and_status_2() {
     let server = Server::start(&[]);
-    let empty = format!("{}#nobody-knows-it", page(&server));
-    // A port that nobody is given who asks for any.
+    let empty = format!("{}#unknown-session", page(&server));
+    // A port that the system never chooses by itself.
     let closed = "http://127.0.0.77:1/#token".to_owned();
     for (arguments, words) in [
-        (vec![empty.as_str()], "There is no such session, because nobody is in it"),
+        (vec![empty.as_str()], "There is no such session, because it is empty"),
         (vec![closed.as_str()], "cannot be reached: Connection refused"),
         (vec!["example.org"], "is not a link to a session"),
         (vec!["https://example.org/#a b"], "is not a session"),

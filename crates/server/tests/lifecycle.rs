@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answer, Events, Folder, PATIENCE, Server, hear, hear_close, program, say};
+use common::{Answer, Events, Folder, PATIENCE, Server, receive, receive_close, program, send_text};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -29,7 +29,7 @@ fn is_binding_success(answer: &[u8]) -> bool {
 
 type TlsStream = StreamOwned<ClientConnection, std::net::TcpStream>;
 
-/// Connects as somebody who trusts this certificate alone.
+/// Connects as a client that trusts this certificate alone.
 fn tls(server: &Server, trusted: &str, alpn: &[&str]) -> Result<TlsStream, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
@@ -71,30 +71,30 @@ fn self_signed(folder: &Folder) -> Command {
 fn sigterm_tells_everybody_and_ends_in_time() {
     let mut server = Server::start(&[]);
     let mut socket = server.websocket();
-    say(&mut socket, r#"{"type":"join","session":"meeting"}"#);
-    assert_eq!(hear(&mut socket)["type"], "joined");
+    send_text(&mut socket, r#"{"type":"join","session":"meeting"}"#);
+    assert_eq!(receive(&mut socket)["type"], "joined");
     let (_, bearer) = server.join(r#"{"type":"create"}"#);
     let mut events = Events::open(&server, &bearer);
 
     server.signal(Signal::TERM);
-    let mut heard = hear(&mut socket);
-    while heard["type"] != "going-away" {
-        heard = hear(&mut socket);
+    let mut received = receive(&mut socket);
+    while received["type"] != "going-away" {
+        received = receive(&mut socket);
     }
-    assert!(heard["after"].as_u64().is_some_and(|after| after <= 5000), "{heard}");
+    assert!(received["after"].as_u64().is_some_and(|after| after <= 5000), "{received}");
     let health = server.request("GET /healthz", "");
     assert_eq!((health.status, health.body.as_str()), (503, "draining\n"));
     let late = server.request("POST /v1/signal", r#"{"type":"create"}"#);
     assert_eq!((late.status, &late.json()["code"]), (503, &json!("draining")));
     assert!(late.header("retry-after").parse::<u64>().is_ok());
-    // Whoever is there can still talk.
-    say(&mut socket, r#"{"type":"ping"}"#);
-    assert_eq!(hear(&mut socket)["type"], "pong");
+    // Present clients can still talk.
+    send_text(&mut socket, r#"{"type":"ping"}"#);
+    assert_eq!(receive(&mut socket)["type"], "pong");
 
     let told = std::iter::from_fn(|| events.next()).find(|(_, event)| event["type"] == "going-away");
     assert!(told.is_some());
     assert!(events.next().is_none(), "the stream ends");
-    assert_eq!(hear_close(&mut socket).0, 1001);
+    assert_eq!(receive_close(&mut socket).0, 1001);
     assert_eq!(server.exit_within(PATIENCE), Some(0));
 }
 
@@ -108,7 +108,7 @@ fn a_poll_is_ended_too_and_an_idle_server_is_gone_at_once() {
         "GET /v1/signal/events?wait=30 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{bearer}\r\n\r\n"
     )
     .unwrap();
-    // The poll is there when the metrics say so.
+    // The poll is there when the metrics send_text so.
     while !server.request("GET /metrics", "").body.contains("columba_signal_connections 1\n") {}
     server.signal(Signal::INT);
     let answer = Answer::read(stream);
@@ -124,10 +124,10 @@ fn a_poll_is_ended_too_and_an_idle_server_is_gone_at_once() {
 fn a_second_signal_ends_at_once() {
     let mut server = Server::start(&[]);
     let mut socket = server.websocket();
-    say(&mut socket, r#"{"type":"create"}"#);
-    assert_eq!(hear(&mut socket)["type"], "joined");
+    send_text(&mut socket, r#"{"type":"create"}"#);
+    assert_eq!(receive(&mut socket)["type"], "joined");
     server.signal(Signal::TERM);
-    assert_eq!(hear(&mut socket)["type"], "going-away");
+    assert_eq!(receive(&mut socket)["type"], "going-away");
     server.signal(Signal::TERM);
     assert_eq!(server.exit_within(LESS_THAN_A_DRAIN), Some(0));
 }
@@ -138,10 +138,10 @@ fn the_self_signed_certificate_survives_a_restart() {
     let mut server = Server::spawn(&mut self_signed(&folder));
     server.wait_for("fingerprint");
     server.wait_for(":");
-    let fingerprint = |server: &Server| server.said.lines().last().unwrap().trim().to_owned();
+    let fingerprint = |server: &Server| server.output.lines().last().unwrap().trim().to_owned();
     let first = fingerprint(&server);
     assert_eq!(first.len(), 32 * 3 - 1, "{first}");
-    assert!(server.said.contains("https://localhost:"), "{}", server.said);
+    assert!(server.output.contains("https://localhost:"), "{}", server.output);
     let state = folder.path().join("state");
     let mode = std::fs::metadata(state.join("self-signed.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -177,7 +177,7 @@ fn without_a_place_to_keep_it_the_certificate_is_for_this_run() {
         &file,
     ]));
     server.wait_for("Warning:");
-    assert!(server.said.contains("--state-dir"), "{}", server.said);
+    assert!(server.output.contains("--state-dir"), "{}", server.output);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn stun_is_served_over_udp_and_can_be_switched_off() {
 }
 
 #[test]
-fn the_log_can_be_read_by_machines_and_names_nobody() {
+fn log_is_machine_readable_and_names_no_client() {
     let mut child = program()
         .args([
             "--listen",
@@ -301,7 +301,7 @@ fn the_log_can_be_read_by_machines_and_names_nobody() {
         }
     }
     let port = url.trim_end_matches('/').rsplit(':').next().unwrap().parse::<u16>().unwrap();
-    let body = r#"{"type":"join","session":"token-nobody-may-see"}"#;
+    let body = r#"{"type":"join","session":"token-not-to-be-seen"}"#;
     for head in ["POST /v1/signal", "GET /v1/signal/events?access_token=hush.hush", "GET /hush"] {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         let length = body.len();
@@ -316,11 +316,11 @@ fn the_log_can_be_read_by_machines_and_names_nobody() {
     request.headers_mut().insert("sec-websocket-protocol", "columba.v1".parse().unwrap());
     let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let (mut socket, _) = tungstenite::client(request, stream).unwrap();
-    say(&mut socket, body);
-    assert_eq!(hear(&mut socket)["type"], "joined");
+    send_text(&mut socket, body);
+    assert_eq!(receive(&mut socket)["type"], "joined");
     child.kill().unwrap();
     child.wait().unwrap();
     for line in lines.map_while(Result::ok) {
-        assert!(!["nobody", "hush", "127.0.0.1"].iter().any(|word| line.contains(word)), "{line}");
+        assert!(!["not-to-be-seen", "hush", "127.0.0.1"].iter().any(|word| line.contains(word)), "{line}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the command line says, and how it says no.
+//! The command line and its refusals.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Two peers of the library that may only meet over the server's relay, reached over UDP and over TCP.
+//! Two peers of the library that may only meet over the server's relay, reached over UDP and over
+//! TCP.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;

@@ -86,7 +86,7 @@ fn health_and_metrics() {
     types.dedup();
     assert_eq!(types.len(), all);
     let forwarded = server.request("GET /metrics\nx-forwarded-for: 127.0.0.1", "");
-    assert_eq!(forwarded.status, 403, "somebody else's proxy runs on this machine");
+    assert_eq!(forwarded.status, 403, "another proxy runs on this machine");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The WebSocket door, spoken to by hand.
+//! The WebSocket transport, message by message.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, hear, hear_close, say, text};
+use common::{PATIENCE, Server, receive, receive_close, send_text, text};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -12,8 +12,8 @@ const INSTANCE: &str = "abcdefghijklmnopqrstuv";
 
 fn join(server: &Server, session: &str) -> (common::Socket, serde_json::Value) {
     let mut socket = server.websocket();
-    say(&mut socket, &json!({"type": "join", "session": session}).to_string());
-    let joined = hear(&mut socket);
+    send_text(&mut socket, &json!({"type": "join", "session": session}).to_string());
+    let joined = receive(&mut socket);
     assert_eq!(joined["type"], "joined", "{joined}");
     (socket, joined)
 }
@@ -31,15 +31,15 @@ fn two_peers_find_each_other_and_talk() {
 
     let (mut b, joined_b) = join(&server, "meeting");
     assert_eq!(joined_b["peers"][0]["peer"], joined_a["peer"]);
-    let event = hear(&mut a);
+    let event = receive(&mut a);
     assert_eq!(
         (&event["type"], &event["seq"], &event["peer"]),
         (&json!("peer-joined"), &json!(1), &joined_b["peer"])
     );
 
     let message = r#"{"type":"send","seq":1,"data":{"b":1.50,"a":"\u00e4"}}"#;
-    say(&mut a, message);
-    assert_eq!(hear(&mut a), json!({"type": "ack", "seq": 1}));
+    send_text(&mut a, message);
+    assert_eq!(receive(&mut a), json!({"type": "ack", "seq": 1}));
     let raw = loop {
         if let Message::Text(text) = b.read().unwrap() {
             break text;
@@ -47,9 +47,9 @@ fn two_peers_find_each_other_and_talk() {
     };
     assert!(raw.contains(r#""data":{"b":1.50,"a":"\u00e4"}"#), "the bytes that were sent: {raw}");
 
-    say(&mut a, r#"{"type":"leave"}"#);
-    assert_eq!(hear_close(&mut a).0, 1000);
-    let left = hear(&mut b);
+    send_text(&mut a, r#"{"type":"leave"}"#);
+    assert_eq!(receive_close(&mut a).0, 1000);
+    let left = receive(&mut b);
     assert_eq!((&left["type"], &left["reason"]), (&json!("peer-left"), &json!("left")));
 }
 
@@ -59,28 +59,28 @@ fn a_broken_connection_is_resumed_without_loss() {
     let (mut a, _) = join(&server, "meeting");
     let (b, joined_b) = join(&server, "meeting");
     drop(b);
-    hear(&mut a);
-    say(&mut a, r#"{"type":"send","seq":1,"data":"while you were away"}"#);
-    assert_eq!(hear(&mut a)["type"], "ack");
+    receive(&mut a);
+    send_text(&mut a, r#"{"type":"send","seq":1,"data":"while you were away"}"#);
+    assert_eq!(receive(&mut a)["type"], "ack");
     let mut b = server.websocket();
     let resume = json!({"type": "resume", "peer": joined_b["peer"], "secret": joined_b["secret"], "seq": 0});
-    say(&mut b, &resume.to_string());
-    assert_eq!(hear(&mut b)["type"], "resumed");
-    let event = hear(&mut b);
+    send_text(&mut b, &resume.to_string());
+    assert_eq!(receive(&mut b)["type"], "resumed");
+    let event = receive(&mut b);
     assert_eq!((&event["seq"], &event["data"]), (&json!(1), &json!("while you were away")));
 
-    // A second resume takes the membership over, and the first connection is told.
+    // A second resume takes the membership over, and the first connection is closed.
     let mut c = server.websocket();
-    say(&mut c, &resume.to_string());
-    assert_eq!(hear(&mut c)["type"], "resumed");
-    let (code, reason, last) = hear_close(&mut b);
+    send_text(&mut c, &resume.to_string());
+    assert_eq!(receive(&mut c)["type"], "resumed");
+    let (code, reason, last) = receive_close(&mut b);
     assert_eq!((code, reason.as_str()), (1008, "replaced"));
     assert_eq!(last.unwrap()["code"], "replaced");
 
     let mut d = server.websocket();
     let wrong = json!({"type": "resume", "peer": joined_b["peer"], "secret": INSTANCE, "seq": 0});
-    say(&mut d, &wrong.to_string());
-    assert_eq!(hear(&mut d)["code"], "wrong-secret");
+    send_text(&mut d, &wrong.to_string());
+    assert_eq!(receive(&mut d)["code"], "wrong-secret");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_handshake_is_checked() {
 }
 
 #[test]
-fn nonsense_is_answered_and_disturbs_nobody() {
+fn nonsense_is_answered_and_disturbs_no_client() {
     let server = Server::start(&["--message-size", "1KiB"]);
     let (mut bystander, _) = join(&server, "other");
     let (mut a, _) = join(&server, "meeting");
@@ -126,54 +126,54 @@ fn nonsense_is_answered_and_disturbs_nobody() {
         (r#"{"type":"send","seq":1,"to":"0123456789abcdef","data":1}"#, "no-such-peer"),
         (r#"{"type":"join","session":"x"}"#, "already-joined"),
     ] {
-        say(&mut a, message);
-        let mut answer = hear(&mut a);
+        send_text(&mut a, message);
+        let mut answer = receive(&mut a);
         while answer["type"] == "ack" {
-            answer = hear(&mut a);
+            answer = receive(&mut a);
         }
         assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{message}");
     }
     let big = json!({"type": "send", "seq": 2, "data": "x".repeat(1500)}).to_string();
-    say(&mut a, &big);
-    let mut answer = hear(&mut a);
+    send_text(&mut a, &big);
+    let mut answer = receive(&mut a);
     while answer["type"] == "ack" {
-        answer = hear(&mut a);
+        answer = receive(&mut a);
     }
     assert_eq!((&answer["code"], &answer["fatal"]), (&json!("message-too-large"), &json!(false)));
 
     a.send(Message::binary(vec![0; 3])).unwrap();
-    let (code, reason, last) = hear_close(&mut a);
+    let (code, reason, last) = receive_close(&mut a);
     assert_eq!((code, reason.as_str()), (1003, "binary-frame"));
     assert_eq!(last.unwrap()["fatal"], true);
 
-    say(&mut bystander, r#"{"type":"ping"}"#);
-    assert_eq!(hear(&mut bystander)["type"], "pong");
+    send_text(&mut bystander, r#"{"type":"ping"}"#);
+    assert_eq!(receive(&mut bystander)["type"], "pong");
 }
 
 #[test]
 fn a_frame_too_large_to_be_read_ends_the_connection() {
     let server = Server::start(&["--message-size", "1KiB"]);
     let (mut a, _) = join(&server, "meeting");
-    say(&mut a, &"x".repeat(3000));
-    let (code, reason, last) = hear_close(&mut a);
+    send_text(&mut a, &"x".repeat(3000));
+    let (code, reason, last) = receive_close(&mut a);
     assert_eq!((code, reason.as_str()), (1009, "message-too-large"));
     assert_eq!(last.unwrap()["code"], "message-too-large");
 }
 
 #[test]
-fn whoever_says_nothing_is_sent_away() {
+fn silent_client_is_removed() {
     let server = Server::start(&["--join-timeout", "2s", "--ping-interval", "200ms", "--idle-timeout", "1s"]);
     let mut silent = server.websocket();
-    assert_eq!(hear_close(&mut silent).1, "join-timeout");
+    assert_eq!(receive_close(&mut silent).1, "join-timeout");
     let (mut idle, _) = join(&server, "meeting");
     // Reading would answer the ping frames, so the end must be decided when the reading begins.
     let decided = "columba_signal_errors_total{code=\"idle-timeout\"} 1\n";
     let deadline = Instant::now() + PATIENCE;
     while !server.request("GET /metrics", "").body.contains(decided) {
-        assert!(Instant::now() < deadline, "whoever says nothing is still there");
+        assert!(Instant::now() < deadline, "the silent client is still there");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let (_, reason, last) = hear_close(&mut idle);
+    let (_, reason, last) = receive_close(&mut idle);
     assert_eq!(reason, "idle-timeout");
     assert_eq!(last.unwrap()["code"], "idle-timeout");
 }
@@ -192,12 +192,12 @@ fn a_slow_reader_is_put_out_and_the_others_are_told() {
     ]);
     let (mut fast, _) = join(&server, "meeting");
     let (slow, _) = join(&server, "meeting");
-    hear(&mut fast);
+    receive(&mut fast);
     let data = "x".repeat(60_000);
     let reason = (1..2000).find_map(|seq| {
-        say(&mut fast, &json!({"type": "send", "seq": seq, "data": data}).to_string());
-        let heard = hear(&mut fast);
-        (heard["type"] == "peer-left").then(|| heard["reason"].clone())
+        send_text(&mut fast, &json!({"type": "send", "seq": seq, "data": data}).to_string());
+        let received = receive(&mut fast);
+        (received["type"] == "peer-left").then(|| received["reason"].clone())
     });
     assert_eq!(reason, Some(json!("too-slow")));
     drop(slow);

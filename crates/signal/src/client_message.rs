@@ -1,4 +1,4 @@
-//! What a client says.
+//! Messages of clients.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub enum ClientMessage {
     Leave,
 }
 
-/// To whom a `send` goes: a peer id, or some other text, which names nobody.
+/// The receiver of a `send`: a peer id, or some other text, which names no peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Recipient(Arc<str>);
@@ -104,7 +104,8 @@ impl ClientMessage {
     ///
     /// # Errors
     ///
-    /// `bad-json`, `unknown-type`, or what is wrong with a field; for a `send` with a legible number, with its `seq`.
+    /// `bad-json`, `unknown-type`, or what is wrong with a field; for a `send` with a legible
+    /// number, with its `seq`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         // A struct could also be read from an array; a message is an object.
         if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
@@ -112,7 +113,7 @@ impl ClientMessage {
         }
         let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
             let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
-            // What serde says of data could quote some of it; the place is enough.
+            // Serde's error could quote some of the data; the place is enough.
             let (line, column) = (error.line(), error.column());
             let what = if error.is_data() { "A field occurs twice" } else { "This is not JSON" };
             Refusal::new(code, format!("{what}: line {line}, column {column}."))

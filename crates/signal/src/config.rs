@@ -4,33 +4,40 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a [`Relay`](crate::Relay) allows. Every limit has a default that suits a public server.
+/// The limits of a [`SessionRelay`](crate::SessionRelay). Every limit has a default that suits a
+/// public server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Bytes of one client message, the JSON around the data included. Default 262 144. A WebSocket frame of up to
-    /// twice as much is still read, so that the `send` in it can be refused by its number.
+    /// Bytes of one client message, the JSON around the data included. Default 262 144. A WebSocket
+    /// frame of up to twice as much is still read, so that the `send` in it can be refused by its
+    /// number.
     pub message_bytes: usize,
-    /// Bytes of one HTTP request body, which may hold several messages. Default 1 MiB; never less than twice
-    /// `message_bytes`, see [`Config::request_bytes`].
+    /// Bytes of one HTTP request body, which may hold several messages. Default 1 MiB; never less
+    /// than twice `message_bytes`, see [`Config::request_bytes`].
     pub request_bytes: usize,
-    /// Peers of one session, and clients that one waiting client can be found by plus itself. Default 16.
+    /// Peers of one session, and clients that one waiting client can be found by plus itself.
+    /// Default 16.
     pub session_peers: usize,
-    /// Messages a second that one client may send in the long run. Default 50. A message counts once, and once
-    /// more for every 16 KiB of it.
+    /// Messages a second that one client may send in the long run. Default 50. A message counts
+    /// once, and once more for every 16 KiB of it.
     pub messages_per_second: u32,
-    /// Messages that one client may send at once. Default 200, and with them 3.1 MiB, which is less than
-    /// [`client_buffer_bytes`](Self::client_buffer_bytes), so that one sender alone puts nobody out.
+    /// Messages that one client may send at once. Default 200, and with them 3.1 MiB, which is less
+    /// than [`client_buffer_bytes`](Self::client_buffer_bytes), so that one sender alone cannot
+    /// have another removed.
     pub message_burst: u32,
-    /// Bytes that wait for one client, until it acknowledges them; above that it is put out. Default 4 MiB.
+    /// Bytes that wait for one client, until it acknowledges them; above that it is put out.
+    /// Default 4 MiB.
     pub client_buffer_bytes: usize,
-    /// Bytes that wait for all clients together; above that the client for which most waits is put out.
-    /// Default 512 MiB. Data that waits for several clients counts for each of them, though it is kept once.
+    /// Bytes that wait for all clients together; above that the client for which most waits is put
+    /// out. Default 512 MiB. Data that waits for several clients counts for each of them, though it
+    /// is kept once.
     pub total_buffer_bytes: usize,
-    /// Joins a minute from one IPv4 address or IPv6 /64, all of which may come at once. Default 240: a whole
-    /// office behind one NAT comes back within minutes after a restart, a flood does not.
+    /// Joins a minute from one IPv4 address or IPv6 /64, all of which may come at once. Default
+    /// 240: a whole office behind one NAT comes back within minutes after a restart, a flood does
+    /// not.
     pub joins_per_minute: u32,
-    /// Network addresses whose joins are counted at a time. Default 65 536 (about 100 bytes each); beyond that
-    /// the address with the least to forget is forgotten.
+    /// Network addresses whose joins are counted at a time. Default 65 536 (about 100 bytes each);
+    /// beyond that the address with the least to forget is forgotten.
     pub counted_addresses: usize,
     /// Sessions at a time. Default 100 000.
     pub sessions: usize,
@@ -38,13 +45,13 @@ pub struct Config {
     pub peers: usize,
     /// Messages a minute of one client that may be beyond understanding. Default 20.
     pub errors_per_minute: u32,
-    /// How long a connection may take to enter a session. Default 10 s.
+    /// The time in which a connection must enter a session. Default 10 s.
     pub join_timeout: Duration,
-    /// How long a WebSocket may be silent before it is pinged. Default 20 s.
+    /// The silence after which a WebSocket is pinged. Default 20 s.
     pub ping_after: Duration,
-    /// How long a WebSocket may be silent before it is ended. Default 60 s.
+    /// The silence after which a WebSocket is ended. Default 60 s.
     pub idle_timeout: Duration,
-    /// How long a membership outlives its connection. Default 30 s.
+    /// The time for which a membership outlives its connection. Default 30 s.
     pub resume_within: Duration,
 }
 
@@ -72,17 +79,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The largest WebSocket message that is worth reading: a larger one is [`Input::TooLarge`](crate::Input).
+    /// The largest WebSocket message that is worth reading: a larger one is
+    /// [`Input::TooLarge`](crate::Input).
     pub fn frame_bytes(&self) -> usize {
         self.message_bytes.saturating_mul(2)
     }
 
-    /// The largest HTTP request body that is worth reading: a larger one is refused with `message-too-large`.
+    /// The largest HTTP request body that is worth reading: a larger one is refused with
+    /// `message-too-large`.
     pub fn request_bytes(&self) -> usize {
         self.request_bytes.max(self.frame_bytes())
     }
 
-    /// What a client is told of the limits.
+    /// The limits that `joined` carries.
     pub fn limits(&self) -> Limits {
         Limits {
             message_bytes: self.message_bytes as u64,
@@ -93,7 +102,7 @@ impl Config {
     }
 }
 
-/// The server's limits for a client, as `joined` tells them.
+/// The server's limits for a client, as `joined` carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {

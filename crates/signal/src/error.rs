@@ -1,4 +1,4 @@
-//! What can be wrong, as the protocol says it: one code and one sentence each.
+//! The errors of the protocol: one code and one sentence each.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Declares the codes with their spelling, HTTP status and WebSocket close code.
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:expr, $close:expr;)*) => {
-        /// The error codes of the protocol; `docs/signaling.md` says what a client does about each.
+        /// The error codes of the protocol; `docs/signaling.md` has the reaction of a client to
+        /// each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum ErrorCode {
@@ -116,11 +117,11 @@ impl fmt::Display for ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What is wrong, for programs.
+    /// The fault, for programs.
     pub code: ErrorCode,
-    /// What is wrong, for people: a sentence without any secret in it.
+    /// The fault, for people: a sentence without any secret in it.
     pub message: String,
-    /// Whether the connection is closed behind it.
+    /// True if the connection is closed behind it.
     pub fatal: bool,
     /// The number of the `send` that was refused, or from which on to send again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

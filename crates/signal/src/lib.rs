@@ -1,19 +1,23 @@
-//! The signaling protocol of Columba: its messages, and the session relay as a sans-IO state machine.
+//! The signaling protocol of Columba: its messages, and the session relay as a sans-IO state
+//! machine.
 //!
-//! Two programs that want to talk directly must first exchange a few messages. The [`Relay`] knows who is in which session and
-//! forwards what they say to each other byte for byte, without looking into it. It has two doors, WebSocket and HTTP, and owns
-//! neither sockets nor a clock: its owner tells it what arrived and when, and pulls what is to go out.
-//! The protocol is described in `docs/signaling.md`; [`ClientMessage`] and [`ServerMessage`] are its messages, for both ends.
+//! Two programs that want to talk directly must first exchange a few messages. The [`SessionRelay`]
+//! knows who is in which session and forwards their messages to each other byte for byte, without
+//! looking into them. It has two transports, WebSocket and HTTP, and owns neither sockets nor a
+//! clock: its owner hands in what arrived and when, and pulls what is to go out. The protocol is
+//! described in `docs/signaling.md`; [`ClientMessage`] and [`ServerMessage`] are its messages, for
+//! both ends.
 //!
 //! ```
-//! use columba_signal::{Config, Frame, IceServers, Input, PeerId, Relay, ServerMessage};
+//! use columba_signal::{Config, Frame, IceServers, Input, PeerId, SessionRelay, ServerMessage};
 //! use rand_chacha::rand_core::SeedableRng as _;
 //! # #[expect(clippy::disallowed_methods)]
 //! # fn the_clock() -> std::time::Instant { std::time::Instant::now() }
 //!
 //! let now = the_clock();
 //! // A server takes its seed from the system.
-//! let mut relay = Relay::new(Config::default(), rand_chacha::ChaCha20Rng::seed_from_u64(1));
+//! let rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+//! let mut relay = SessionRelay::new(Config::default(), rng);
 //! let ice_servers = |_: PeerId| IceServers::default();
 //!
 //! // Two WebSockets enter the same session.
@@ -25,8 +29,9 @@
 //!     assert!(matches!(ServerMessage::parse(&frame.text), Ok(ServerMessage::Joined(_))));
 //! }
 //!
-//! // What one says, the other hears, as it was written.
-//! relay.handle_input(now, ann, Input::Text(r#"{"type":"send","seq":1,"data":{"answer" : 4.2e1}}"#));
+//! // A message reaches the other as it was written.
+//! let message = r#"{"type":"send","seq":1,"data":{"answer" : 4.2e1}}"#;
+//! relay.handle_input(now, ann, Input::Text(message));
 //! let Frame { text, seq, .. } = relay.poll_transmit(now, bob, &ice_servers).unwrap();
 //! assert_eq!(seq, Some(1));
 //! assert!(text.ends_with(r#""data":{"answer" : 4.2e1}}"#));
@@ -47,7 +52,7 @@ pub use client_message::{ClientMessage, Recipient};
 pub use config::{Config, Limits};
 pub use error::{ErrorCode, Refusal};
 pub use names::{ClientId, Credential, Instance, NameError, PeerId, Secret, SessionToken};
-pub use relay::{ConnectionId, Event, EventsKind, Frame, IceServersFor, Input, Relay};
+pub use relay::{ConnectionId, Event, EventsKind, Frame, IceServersFor, Input, SessionRelay};
 pub use server_message::{
     Ack, GoingAway, IceServer, IceServers, Joined, LeaveReason, Message, PeerJoined, PeerLeft, PresentPeer,
     Resumed, ServerMessage,

@@ -1,7 +1,7 @@
 //! The names of the protocol: tokens, peers, instances, client ids and secrets.
 //!
-//! Each is checked once, where it comes in, and is a type of its own from there on. What is secret says nothing
-//! of itself when it is printed for debugging.
+//! Each is checked once, where it comes in, and is a type of its own from there on. What is secret
+//! says nothing of itself when it is printed for debugging.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,7 +30,8 @@ impl NameError {
     }
 }
 
-/// A peer's name in its session: 16 URL-safe characters, opaque to everybody but the server that made them.
+/// A peer's name in its session: 16 URL-safe characters, opaque to everybody but the server that
+/// made them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId([u8; Self::LENGTH]);
 
@@ -44,8 +45,8 @@ impl PeerId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Derives the id of `instance` in the place called `scope` and `name`: a truncated SHA-256, so that it
-    /// is the same again after a restart of the server and tells nobody the instance.
+    /// Derives the id of `instance` in the place called `scope` and `name`: a truncated SHA-256, so
+    /// that it is the same again after a restart of the server and does not reveal the instance.
     pub(crate) fn derive(scope: &str, name: &str, instance: &Instance) -> Self {
         let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         // No part may contain a zero byte, so the parts cannot be shifted into each other.
@@ -142,29 +143,29 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a session: 1 to 128 characters of `A–Z a–z 0–9 - _ . ~`. Whoever knows it may join, so it is
-    /// a secret, and `Debug` does not show it.
+    /// The name of a session: 1 to 128 characters of `A–Z a–z 0–9 - _ . ~`. Every client that knows
+    /// it may join, so it is a secret, and `Debug` does not show it.
     SessionToken, BadToken, (1..=128), |byte| is_url_safe(byte) || matches!(byte, b'.' | b'~'),
     "a session token is 1 to 128 characters of A-Z a-z 0-9 - _ . ~"
 }
 
 name! {
-    /// A client's own secret, 22 to 64 characters of `A–Z a–z 0–9 - _`, by which it is the same peer again.
-    /// `Debug` does not show it.
+    /// A client's own secret, 22 to 64 characters of `A–Z a–z 0–9 - _`, by which it is the same
+    /// peer again. `Debug` does not show it.
     Instance, BadInstance, (22..=64), is_url_safe,
     "an instance is 22 to 64 characters of A-Z a-z 0-9 - _"
 }
 
 name! {
-    /// The name that a client gives itself: 1 to 64 characters of `A–Z a–z 0–9 - _ . ~ @ :`. An address, not a
-    /// proof of identity.
+    /// The name that a client gives itself: 1 to 64 characters of `A–Z a–z 0–9 - _ . ~ @ :`. An
+    /// address, not a proof of identity.
     ClientId, BadId, (1..=64), |byte| is_url_safe(byte) || matches!(byte, b'.' | b'~' | b'@' | b':'),
     "a client id is 1 to 64 characters of A-Z a-z 0-9 - _ . ~ @ :"
 }
 
 name! {
-    /// What proves that a returning connection belongs to a peer: 1 to 128 URL-safe characters, compared in
-    /// constant time. `Debug` does not show it.
+    /// The proof that a returning connection belongs to a peer: 1 to 128 URL-safe characters,
+    /// compared in constant time. `Debug` does not show it.
     Secret, WrongSecret, (1..=128), is_url_safe, "a resume secret is 1 to 128 characters of A-Z a-z 0-9 - _"
 }
 
@@ -188,7 +189,7 @@ impl Secret {
         Self(random_text(rng))
     }
 
-    /// Whether the two are equal, in a time that depends on their lengths only.
+    /// Returns whether the two are equal, in a time that depends on their lengths only.
     pub(crate) fn matches(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
@@ -218,10 +219,10 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// What a request over HTTP proves itself with: `PEER.SECRET`, behind `Bearer` or in `access_token`.
+/// The credential of a request over HTTP: `PEER.SECRET`, behind `Bearer` or in `access_token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// The peer that the request speaks for.
+    /// The peer that makes the request.
     pub peer: PeerId,
     /// Its resume secret.
     pub secret: Secret,

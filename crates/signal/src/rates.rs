@@ -1,4 +1,4 @@
-//! How often something may happen: token buckets, joins by network address, and faults by the minute.
+//! Rate limits: token buckets, joins by network address, and faults by the minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,7 +26,8 @@ impl TokenBucket {
         Self { tokens: rate.burst, at: now }
     }
 
-    /// Takes `cost` tokens if they are there. More than the burst is never asked for, as it would never be granted.
+    /// Takes `cost` tokens if they are there. More than the burst is never asked for, as it would
+    /// never be granted.
     pub(crate) fn take(&mut self, now: Instant, rate: Rate, cost: f64) -> bool {
         self.refill(now, rate);
         let cost = cost.min(rate.burst);
@@ -37,7 +38,8 @@ impl TokenBucket {
         granted
     }
 
-    /// How long until `tokens` (at most the burst) are there, from the last time on that some were asked for.
+    /// The time until `tokens` (at most the burst) are there, from the last time on that some were
+    /// asked for.
     pub(crate) fn wait_for(&self, rate: Rate, tokens: f64) -> Duration {
         let missing = (tokens.min(rate.burst) - self.tokens).max(0.0);
         Duration::try_from_secs_f64(missing / rate.per_second).unwrap_or(MINUTE)
@@ -60,7 +62,8 @@ pub(crate) struct JoinLimiter {
     full_at: BTreeSet<(Instant, Network)>,
 }
 
-/// What counts as one network: an IPv4 address, or an IPv6 /64, which is what one customer has at least.
+/// The unit that counts as one network: an IPv4 address, or an IPv6 /64, which is what one customer
+/// has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Network {
     V4(u32),
@@ -104,7 +107,8 @@ impl JoinLimiter {
         if granted { Ok(()) } else { Err(bucket.wait_for(self.rate, 1.0)) }
     }
 
-    /// Forgets the full buckets, which loses nothing, and if need be the fullest other, which loses least.
+    /// Forgets the full buckets, which loses nothing, and if need be the fullest other, which loses
+    /// least.
     fn make_room(&mut self, now: Instant) {
         while let Some(&(full_at, network)) = self.full_at.first() {
             if full_at > now && self.buckets.len() < self.capacity {

@@ -1,4 +1,4 @@
-//! The relay: who is in which session, and what waits for whom.
+//! The relay: the members of each session, and the events that wait for them.
 
 mod buffers;
 mod connection;
@@ -21,7 +21,7 @@ use self::buffers::Buffers;
 use self::connection::{Answer, Connection, Stage};
 use self::deadlines::{Deadline, Deadlines};
 use self::meeting::Meeting;
-use self::member::{Happening, Member, Presence};
+use self::member::{MemberEvent, Member, Presence};
 use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
 use crate::names::PeerId;
@@ -29,28 +29,34 @@ use crate::rates::{JoinLimiter, Rate};
 use crate::server_message::{Ack, GoingAway, IceServers, LeaveReason, ServerMessage};
 use crate::stats::Stats;
 
-/// Makes the `iceServers` of an answer for one peer. It is asked when the answer is written, so that credentials are
-/// fresh; the owner knows by which host the client came and captures that.
+/// The WebSocket's normal closure (RFC 6455 §7.4.1).
+const CLOSE_NORMAL: u16 = 1000;
+
+/// The server goes down (RFC 6455 §7.4.1).
+const CLOSE_GOING_AWAY: u16 = 1001;
+
+/// Makes the `iceServers` of an answer for one peer. It is asked when the answer is written, so
+/// that credentials are fresh; the owner knows by which host the client came and captures that.
 pub type IceServersFor<'a> = &'a dyn Fn(PeerId) -> IceServers;
 
 /// Names a connection of the relay: a WebSocket, an event stream or a poll. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u64);
 
-/// What arrived on a WebSocket.
+/// Input from a WebSocket.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A text message.
     Text(&'a str),
     /// A binary message: a violation.
     Binary,
-    /// A message larger than [`Config::frame_bytes`], which nobody has read: a violation.
+    /// A message larger than [`Config::frame_bytes`], which was not read: a violation.
     TooLarge,
     /// A WebSocket ping or pong frame: the client lives.
     Activity,
 }
 
-/// How events are taken over HTTP.
+/// The ways to take events over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventsKind {
     /// Server-Sent Events: open until one side ends it.
@@ -59,19 +65,21 @@ pub enum EventsKind {
     Poll(Duration),
 }
 
-/// What the owner should know.
+/// Events for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// [`Relay::poll_transmit`] has something for this connection; not said again before it has returned `None`.
+    /// [`SessionRelay::poll_transmit`] has something for this connection; not repeated before it
+    /// has returned `None`.
     Writable(ConnectionId),
-    /// The relay is done with this connection: pull what is left, send it, close the socket, then call
-    /// [`Relay::disconnect`]. For a poll that merely ran out, `error` is none.
+    /// The relay is done with this connection: pull what is left, send it, close the socket, then
+    /// call [`SessionRelay::disconnect`]. For a poll that merely ran out, `error` is none.
     Close {
         /// The connection.
         connection: ConnectionId,
         /// The WebSocket close code.
         close_code: u16,
-        /// The error that ends it, whose code is the WebSocket's close reason. It is also the last frame.
+        /// The error that ends it, whose code is the WebSocket's close reason. It is also the last
+        /// frame.
         error: Option<ErrorCode>,
     },
 }
@@ -83,7 +91,7 @@ pub struct Frame {
     pub seq: Option<u64>,
     /// The JSON text.
     pub text: String,
-    /// Whether this is the server's `ping`, beside which a WebSocket ping frame goes.
+    /// True if this is the server's `ping`, beside which a WebSocket ping frame goes.
     pub ping: bool,
 }
 
@@ -91,15 +99,16 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct MemberKey(u64);
 
-/// The hash of a session's token, so that looking one up takes no time that tells anything about another.
+/// The hash of a session's token, so that the time of a lookup reveals nothing about other tokens.
 type SessionKey = [u8; 32];
 
-/// The session relay as a state machine: both doors lead here.
+/// The session relay as a state machine, behind both transports.
 ///
-/// After every call, poll [`poll_event`](Self::poll_event) until `None` and look at [`poll_timeout`](Self::poll_timeout) again. Any
-/// order of calls is legal. The cost of a message depends on how many receive it, and not (but for the logarithm) on how many
-/// sessions there are. Nothing here logs a token, a secret or data.
-pub struct Relay {
+/// After every call, poll [`poll_event`](Self::poll_event) until `None` and look at
+/// [`poll_timeout`](Self::poll_timeout) again. Any order of calls is legal. The cost of a message
+/// depends on how many receive it, and not (but for the logarithm) on how many sessions there are.
+/// Nothing here logs a token, a secret or data.
+pub struct SessionRelay {
     config: Config,
     rng: Box<dyn CryptoRng + Send>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -118,16 +127,16 @@ pub struct Relay {
     stats: Stats,
 }
 
-impl fmt::Debug for Relay {
+impl fmt::Debug for SessionRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
+        f.debug_struct("SessionRelay")
             .field("config", &self.config)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }
 
-impl Relay {
+impl SessionRelay {
     /// A relay without sessions. `rng` makes tokens and secrets.
     pub fn new(config: Config, rng: impl CryptoRng + Send + 'static) -> Self {
         Self {
@@ -154,18 +163,19 @@ impl Relay {
         &self.config
     }
 
-    /// A client has opened a WebSocket from this address. It has [`Config::join_timeout`] to enter a session. How many
-    /// sockets may be open is the owner's to limit.
+    /// A client has opened a WebSocket from this address. It has [`Config::join_timeout`] to enter
+    /// a session. How many sockets may be open is the owner's to limit.
     pub fn connect(&mut self, now: Instant, client_address: IpAddr) -> ConnectionId {
         let connection = self.add_connection(now, Stage::Entering, Some(client_address));
         self.arm(connection, Some((now + self.config.join_timeout, Deadline::Join(connection))));
         connection
     }
 
-    /// Something arrived on a WebSocket. Ignored for a connection that is unknown or already closing.
+    /// Something arrived on a WebSocket. Ignored for a connection that is unknown or already
+    /// closing.
     pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, input: Input<'_>) {
         let Some(state) = self.connections.get_mut(&connection) else { return };
-        state.heard = now;
+        state.last_activity = now;
         state.pings = 0;
         let stage = state.stage;
         match (input, stage) {
@@ -184,9 +194,10 @@ impl Relay {
         self.relieve(now);
     }
 
-    /// The connection is gone: its socket broke, or has been closed after [`Event::Close`], or the answer to
-    /// a poll has been written. The membership waits for [`Config::resume_within`]. Nothing is said about this
-    /// connection any more, except what [`poll_event`](Self::poll_event) had waiting already.
+    /// The connection is gone: its socket broke, or has been closed after [`Event::Close`], or the
+    /// answer to a poll has been written. The membership waits for [`Config::resume_within`].
+    /// Nothing is said about this connection any more, except what [`poll_event`](Self::poll_event)
+    /// had waiting already.
     pub fn disconnect(&mut self, now: Instant, connection: ConnectionId) {
         self.arm(connection, None);
         let Some(state) = self.connections.remove(&connection) else { return };
@@ -195,8 +206,9 @@ impl Relay {
         }
     }
 
-    /// The next message for this connection. To be called while its socket takes more; what is not pulled waits here,
-    /// up to [`Config::client_buffer_bytes`]. (Nothing depends on the time here yet; the door has it in every room.)
+    /// The next message for this connection. To be called while its socket takes more; what is not
+    /// pulled waits here, up to [`Config::client_buffer_bytes`]. (Nothing depends on the time here
+    /// yet; the door has it in every crate.)
     pub fn poll_transmit(
         &mut self,
         _now: Instant,
@@ -257,8 +269,9 @@ impl Relay {
         self.relieve(now);
     }
 
-    /// The server is about to stop: every client is told to come back `after` this time, no new memberships begin, and
-    /// at that time every connection is closed (1001). Those that are there can talk and resume until then.
+    /// The server is about to stop: every client gets `going-away` and comes back `after` this
+    /// time, no new memberships begin, and at that time every connection is closed (1001). Those
+    /// that are there can talk and resume until then.
     pub fn drain(&mut self, now: Instant, after: Duration) {
         let until = now + after;
         if let Some(before) = self.drain.replace(until) {
@@ -272,12 +285,13 @@ impl Relay {
         self.relieve(now);
     }
 
-    /// Counts a refusal that the owner made itself (`subprotocol-required`, `origin-not-allowed`, a body too large).
+    /// Counts a refusal that the owner made itself (`subprotocol-required`, `origin-not-allowed`, a
+    /// body too large).
     pub fn count_error(&mut self, code: ErrorCode) {
         self.stats.count_error(code);
     }
 
-    /// What has been counted, and how much there is.
+    /// Returns the counters and the present numbers.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
         stats.sessions = self.sessions.len() as u64;
@@ -313,15 +327,16 @@ impl Relay {
         }
     }
 
-    /// Pings a WebSocket, ends it, or sees that it was not silent at all: what arrives does not touch the table.
+    /// Pings a WebSocket, ends it, or sees that it was not silent at all: what arrives does not
+    /// touch the table.
     fn after_silence(&mut self, now: Instant, connection: ConnectionId) {
         let Some(state) = self.connections.get_mut(&connection) else { return };
-        let end = state.heard + self.config.idle_timeout;
+        let end = state.last_activity + self.config.idle_timeout;
         if end <= now {
             let text = "Nothing has been heard of you for too long.";
             return self.end_with(now, connection, Refusal::new(ErrorCode::IdleTimeout, text));
         }
-        if state.heard + self.config.ping_after * (state.pings + 1) <= now {
+        if state.last_activity + self.config.ping_after * (state.pings + 1) <= now {
             state.pings += 1;
             self.answer(now, connection, ServerMessage::Ping.into());
         }
@@ -331,8 +346,8 @@ impl Relay {
     /// Arms the next look at whether a WebSocket is silent.
     fn watch_silence(&mut self, connection: ConnectionId) {
         let Some(state) = self.connections.get(&connection) else { return };
-        let ping = state.heard + self.config.ping_after * (state.pings + 1);
-        let next = ping.min(state.heard + self.config.idle_timeout);
+        let ping = state.last_activity + self.config.ping_after * (state.pings + 1);
+        let next = ping.min(state.last_activity + self.config.idle_timeout);
         self.arm(connection, Some((next, Deadline::Silence(connection))));
     }
 
@@ -374,10 +389,10 @@ impl Relay {
     }
 
     /// Lets an event wait for a member.
-    fn tell(&mut self, key: MemberKey, happening: Happening) {
+    fn push_member_event(&mut self, key: MemberKey, event: MemberEvent) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let before = member.log.bytes();
-        member.log.push(happening);
+        member.log.push(event);
         self.buffers.change(key, before, member.log.bytes());
         if let Presence::Connected(connection) = member.presence {
             self.announce(connection);
@@ -397,12 +412,6 @@ impl Relay {
         }
     }
 }
-
-/// The WebSocket's normal closure (RFC 6455 §7.4.1).
-const CLOSE_NORMAL: u16 = 1000;
-
-/// The server goes down (RFC 6455 §7.4.1).
-const CLOSE_GOING_AWAY: u16 = 1001;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the server says.
+//! Messages of the server.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use crate::config::Limits;
 use crate::error::Refusal;
 use crate::names::{ClientId, PeerId, Secret, SessionToken};
 
-/// A message from the server to a client: an event (it has a `seq` that counts the peer's events) or an answer.
+/// A message from the server to a client: an event (it has a `seq` that counts the peer's events)
+/// or an answer.
 ///
 /// [`ServerMessage::parse`] reads one; `serde` writes one, and reads one with `serde_json`.
 #[derive(Clone, Debug, Serialize)]
@@ -50,7 +51,7 @@ pub struct Joined {
     pub session: Option<SessionToken>,
     /// The resume secret.
     pub secret: Secret,
-    /// Who is there already, without oneself.
+    /// The other peers that are there already.
     pub peers: Vec<PresentPeer>,
     /// STUN and TURN servers.
     #[serde(flatten)]
@@ -133,7 +134,7 @@ pub struct PeerLeft {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum LeaveReason {
-    /// It said so.
+    /// It left with `leave`.
     Left,
     /// Its connection broke and it did not come back in time.
     Timeout,
@@ -148,12 +149,12 @@ pub enum LeaveReason {
     Unknown,
 }
 
-/// What a peer sent.
+/// The message of a peer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Message {
     /// The number of the event.
     pub seq: u64,
-    /// Who sent it.
+    /// The sender.
     pub from: PeerId,
     /// Exactly what was sent.
     pub data: Arc<RawValue>,
@@ -178,7 +179,7 @@ impl ServerMessage {
     ///
     /// # Errors
     ///
-    /// What `serde_json` says of text that is not such a message.
+    /// The error of `serde_json` for text that is not such a message.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Kind {

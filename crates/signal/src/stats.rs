@@ -1,4 +1,4 @@
-//! What a relay counts.
+//! The counters of a relay.
 
 use crate::error::ErrorCode;
 
@@ -18,7 +18,7 @@ pub struct Stats {
     pub joins: u64,
     /// Connections, streams and polls that came back to a membership or took it over.
     pub resumes: u64,
-    /// Memberships that ended because nobody came back in time.
+    /// Memberships that ended because their client did not come back in time.
     pub expiries: u64,
     /// Memberships that ended because the same instance joined anew.
     pub replacements: u64,
@@ -40,7 +40,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How often a client was told this code.
+    /// The number of errors of this code that clients got.
     pub fn errors(&self, code: ErrorCode) -> u64 {
         position(code).and_then(|index| self.errors.get(index)).copied().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! The fuzz target's body, run in ordinary tests: over the corpus, over scripts put together from its lines, over
-//! damaged copies, over nonsense.
+//! The fuzz target's body, run in ordinary tests: over the corpus, over scripts put together from
+//! its lines, over damaged copies, over nonsense.
 
 use std::path::Path;
 

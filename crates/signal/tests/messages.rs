@@ -1,4 +1,5 @@
-//! The messages as text: what is written can be read, and what cannot be read is refused without a panic.
+//! The messages as text: what is written can be read, and what cannot be read is refused without a
+//! panic.
 
 use columba_signal::{ClientMessage, ErrorCode, Refusal, ServerMessage};
 use proptest::prelude::*;

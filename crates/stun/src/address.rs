@@ -41,11 +41,12 @@ impl AddressFamily {
     }
 }
 
-/// The form in which an IP address is compared: an IPv4-mapped IPv6 address (`::ffff:0:0/96`, RFC 4291 §2.5.5.2)
-/// becomes the IPv4 address that it is.
+/// The form in which an IP address is compared: an IPv4-mapped IPv6 address (`::ffff:0:0/96`, RFC
+/// 4291 §2.5.5.2) becomes the IPv4 address that it is.
 ///
-/// Only the mapped form is an identity. NAT64, 6to4, Teredo and the deprecated "compatible" addresses lead *to* an IPv4
-/// address through a translator or tunnel; they are other addresses, and a policy that must look into them does so itself.
+/// Only the mapped form is an identity. NAT64, 6to4, Teredo and the deprecated "compatible"
+/// addresses lead *to* an IPv4 address through a translator or tunnel; they are other addresses,
+/// and a policy that must look into them does so itself.
 #[must_use]
 pub fn canonical_ip(ip: IpAddr) -> IpAddr {
     match ip {
@@ -54,8 +55,9 @@ pub fn canonical_ip(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The form in which a transport address is compared: see [`canonical_ip`]; besides, the flow label is dropped, and so is
-/// the scope of any address that is not link-local, as neither says where a packet goes.
+/// The form in which a transport address is compared: see [`canonical_ip`]; besides, the flow label
+/// is dropped, and so is the scope of any address that is not link-local, as neither says where a
+/// packet goes.
 ///
 /// ```
 /// let mapped = "[::ffff:192.0.2.1]:3478".parse().unwrap();
@@ -75,7 +77,8 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// fe80::/10, and the multicast scopes of a single interface or link (RFC 4291 §2.5.6, §2.7): where a scope id matters.
+/// fe80::/10, and the multicast scopes of a single interface or link (RFC 4291 §2.5.6, §2.7): where
+/// a scope id matters.
 fn is_link_local(ip: &Ipv6Addr) -> bool {
     let first = ip.segments()[0];
     first & 0xFFC0 == 0xFE80 || matches!(first & 0xFF0F, 0xFF01 | 0xFF02)

@@ -1,18 +1,21 @@
-//! What an attribute is: a type, a value, and the trait that turns one into the other.
+//! Attributes: a type, a value, and the trait that turns one into the other.
 //!
-//! An attribute of one's own takes a few lines:
+//! An attribute that this crate does not know takes a few lines:
 //!
 //! ```
-//! use columba_stun::{Attribute, AttributeError, AttributeType, EncodeError, TransactionId, ValueWriter};
+//! use columba_stun::{Attribute, AttributeError, AttributeType, EncodeError};
+//! use columba_stun::{TransactionId, ValueWriter};
 //!
-//! /// How many times the request has been sent (RFC 7982 §3.2).
+//! /// The number of times that the request has been sent (RFC 7982 §3.2).
 //! struct TransmitCounter { request: u8, response: u8 }
 //!
 //! impl<'a> Attribute<'a> for TransmitCounter {
 //!     const TYPE: AttributeType = AttributeType::new(0x8025);
 //!
 //!     fn decode(value: &'a [u8], _: &TransactionId) -> Result<Self, AttributeError> {
-//!         let &[_, _, request, response] = value else { return Err(AttributeError::length(Self::TYPE, value)) };
+//!         let &[_, _, request, response] = value else {
+//!             return Err(AttributeError::length(Self::TYPE, value));
+//!         };
 //!         Ok(Self { request, response })
 //!     }
 //!
@@ -27,10 +30,10 @@ use std::fmt;
 
 use crate::TransactionId;
 
-/// A typed attribute: what [`Message::get`](crate::Message::get) returns and
-/// [`MessageBuilder::push`](crate::MessageBuilder::push) takes.
+/// A typed attribute, as [`Message::get`](crate::Message::get) returns it and
+/// [`MessageBuilder::push`](crate::MessageBuilder::push) takes it.
 ///
-/// See the [module](crate::attribute) for an example of one's own.
+/// See the [module](crate::attribute) for an example.
 pub trait Attribute<'a>: Sized {
     /// The type under which the attribute travels.
     const TYPE: AttributeType;
@@ -44,8 +47,8 @@ pub trait Attribute<'a>: Sized {
     /// Writes the value, without padding.
     ///
     /// # Errors
-    /// The value is one that the RFC does not allow on the wire. A full buffer is not an error here: the writer
-    /// remembers, and the builder reports it.
+    /// The value is one that the RFC does not allow on the wire. A full buffer is not an error
+    /// here: the writer remembers, and the builder reports it.
     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError>;
 }
 
@@ -66,8 +69,8 @@ impl AttributeType {
         self.0
     }
 
-    /// Whether a receiver that does not understand the attribute must refuse the message (below 0x8000) or may ignore
-    /// the attribute (RFC 8489 §14).
+    /// Returns whether a receiver that does not understand the attribute must refuse the message
+    /// (below 0x8000) or may ignore the attribute (RFC 8489 §14).
     #[must_use]
     pub const fn is_comprehension_required(self) -> bool {
         self.0 < 0x8000
@@ -80,7 +83,8 @@ impl AttributeType {
     }
 }
 
-/// Declares the known types together with their registered names, so that the two cannot drift apart.
+/// Declares the known types together with their registered names, so that the two cannot drift
+/// apart.
 macro_rules! known_types {
     ($($(#[$doc:meta])* $constant:ident = $number:literal, $name:literal;)*) => {
         impl AttributeType {
@@ -189,7 +193,7 @@ impl fmt::Display for AttributeType {
     }
 }
 
-/// What is wrong with the value of an attribute that came in.
+/// The fault in the value of an attribute that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttributeError {
@@ -206,10 +210,11 @@ pub enum AttributeError {
     NotUtf8 {
         /// The attribute.
         ty: AttributeType,
-        /// How many bytes of the value are good.
+        /// The number of valid bytes at the start of the value.
         valid_up_to: usize,
     },
-    /// A number is none of those that the RFC allows there: an address family, an error class, a channel.
+    /// A number is none of those that the RFC allows there: an address family, an error class, a
+    /// channel.
     #[error("{ty} holds the number {value:#x}, which it cannot")]
     Value {
         /// The attribute.
@@ -259,8 +264,8 @@ pub enum EncodeError {
     },
 }
 
-/// Where [`Attribute::encode`] writes to. Writing past the end of the caller's buffer is counted, not done: the
-/// builder then tells how much room would have been enough.
+/// Where [`Attribute::encode`] writes to. Writing past the end of the caller's buffer is counted,
+/// not done: the builder then tells how much room would have been enough.
 #[derive(Debug)]
 pub struct ValueWriter<'b> {
     room: &'b mut [u8],
@@ -288,13 +293,13 @@ impl<'b> ValueWriter<'b> {
         &self.transaction
     }
 
-    /// How long the value is so far, whether or not it fitted.
+    /// The length of the value so far, whether or not it fitted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing has been written yet.
+    /// Returns whether nothing has been written yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,19 +1,30 @@
-//! The long-term credential mechanism's smaller parts: string preparation, user hashes, password algorithms and the
-//! security features that a nonce announces (RFC 8489 §9.2).
+//! The long-term credential mechanism's smaller parts: string preparation, user hashes, password
+//! algorithms and the security features that a nonce announces (RFC 8489 §9.2).
 
 use std::borrow::Cow;
 
 use aws_lc_rs::digest;
 
-/// Prepares a realm, username or password, so that two ways to write the same text make the same key.
+/// The beginning of a nonce that announces security features (RFC 8489 §9.2).
+pub const NONCE_COOKIE: &str = "obMatJos2";
+
+/// The nonce cookie and four base64 digits for 24 flags, in bytes.
+const NONCE_PREFIX_LEN: usize = NONCE_COOKIE.len() + 4;
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Prepares a realm, username or password, so that two ways to write the same text make the same
+/// key.
 ///
-/// Applied is SASLprep (RFC 4013), the profile of RFC 5389 and of every deployed TURN server and client. RFC 8489 names
-/// the successor OpaqueString (RFC 8265), under which the RFC's own test vectors would not hold: both RFC 5769 §2.4 and
-/// RFC 8489 §B.1 expect SASLprep's result. For ASCII without control characters, which is what servers hand out, both
-/// are the identity, and nothing is allocated.
+/// Applied is SASLprep (RFC 4013), the profile of RFC 5389 and of every deployed TURN server and
+/// client. RFC 8489 names the successor OpaqueString (RFC 8265), under which the RFC's own test
+/// vectors would not hold: both RFC 5769 §2.4 and RFC 8489 §B.1 expect SASLprep's result. For ASCII
+/// without control characters, which is what servers hand out, both are the identity, and nothing
+/// is allocated.
 ///
 /// # Errors
-/// The text contains what the profile forbids, such as control characters or unassigned code points.
+/// The text contains what the profile forbids, such as control characters or unassigned code
+/// points.
 pub fn prepare(text: &str) -> Result<Cow<'_, str>, ProfileError> {
     stringprep::saslprep(text).map_err(|_| ProfileError)
 }
@@ -23,7 +34,8 @@ pub fn prepare(text: &str) -> Result<Cow<'_, str>, ProfileError> {
 #[error("the text contains characters that SASLprep (RFC 4013) forbids")]
 pub struct ProfileError;
 
-/// The value of USERHASH: `SHA-256(username ":" realm)`, both prepared by [`prepare`] (RFC 8489 §14.4).
+/// The value of USERHASH: `SHA-256(username ":" realm)`, both prepared by [`prepare`] (RFC 8489
+/// §14.4).
 ///
 /// # Errors
 /// A text contains what the string profile forbids.
@@ -38,15 +50,17 @@ pub fn user_hash(username: &str, realm: &str) -> Result<[u8; 32], ProfileError> 
     Ok(hash)
 }
 
-/// The 24 flags that a server announces at the head of its nonces (RFC 8489 §9.2, §18.1), so that nobody on the path
-/// can talk client and server down to less: the nonce is echoed under the message's integrity.
+/// The 24 flags that a server announces at the head of its nonces (RFC 8489 §9.2, §18.1), so that
+/// they cannot be talked down on the path: the nonce is echoed under the message's integrity.
 ///
-/// The nonce in the example of RFC 8489 §B.1 announces a bit that is not assigned; the registry is what counts here.
+/// The nonce in the example of RFC 8489 §B.1 announces a bit that is not assigned; the registry is
+/// what counts here.
 ///
 /// ```
 /// use columba_stun::SecurityFeatures;
 ///
-/// let features = SecurityFeatures::PASSWORD_ALGORITHMS.union(SecurityFeatures::USERNAME_ANONYMITY);
+/// let features =
+///     SecurityFeatures::PASSWORD_ALGORITHMS.union(SecurityFeatures::USERNAME_ANONYMITY);
 /// let nonce = format!("{}f//499k954d6OL34oL9FSTvy64sA", features.nonce_prefix());
 /// assert!(nonce.starts_with("obMatJos2wAAA"));
 /// assert_eq!(SecurityFeatures::of_nonce(&nonce), Some(features));
@@ -68,7 +82,8 @@ impl SecurityFeatures {
         Self(bits & 0x00FF_FFFF)
     }
 
-    /// The flags as a number of 24 bits. The RFC counts from the left: its bit 0 is the most significant (RFC 8489 §18.1).
+    /// The flags as a number of 24 bits. The RFC counts from the left: its bit 0 is the most
+    /// significant (RFC 8489 §18.1).
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
@@ -86,8 +101,8 @@ impl SecurityFeatures {
         self.0 & other.0 == other.0
     }
 
-    /// The flags that a nonce announces; `None` if it does not begin with the nonce cookie, as nonces of
-    /// RFC 5389 servers do not.
+    /// The flags that a nonce announces; `None` if it does not begin with the nonce cookie, as
+    /// nonces of RFC 5389 servers do not.
     #[must_use]
     pub fn of_nonce(nonce: impl AsRef<[u8]>) -> Option<Self> {
         let digits: &[u8; 4] = nonce.as_ref().strip_prefix(NONCE_COOKIE.as_bytes())?.first_chunk()?;
@@ -111,7 +126,7 @@ impl SecurityFeatures {
     }
 }
 
-/// What [`SecurityFeatures::nonce_prefix`] returns: ASCII text, without allocation.
+/// The result of [`SecurityFeatures::nonce_prefix`]: ASCII text, without allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoncePrefix([u8; NONCE_PREFIX_LEN]);
 
@@ -128,14 +143,6 @@ impl std::fmt::Display for NoncePrefix {
         f.write_str(self.as_str())
     }
 }
-
-/// How a nonce begins that announces security features (RFC 8489 §9.2).
-pub const NONCE_COOKIE: &str = "obMatJos2";
-
-/// The nonce cookie and four base64 digits for 24 flags, in bytes.
-const NONCE_PREFIX_LEN: usize = NONCE_COOKIE.len() + 4;
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,8 @@ use crate::{ErrorCode, Message};
 
 /// Writes one message into a buffer, attribute by attribute, without allocating.
 ///
-/// The buffer holds a complete message after every step. A step that fails leaves the message as it was before, so
-/// that an optional attribute which does not fit can be left out.
+/// The buffer holds a complete message after every step. A step that fails leaves the message as it
+/// was before, so that an optional attribute which does not fit can be left out.
 ///
 /// ```
 /// use columba_stun::attributes::{Priority, Username};
@@ -18,7 +18,8 @@ use crate::{ErrorCode, Message};
 /// # fn main() -> Result<(), BuildError> {
 /// let key = IntegrityKey::short_term("VOkJxbRl1RmTxUk/WvJxBt");
 /// let mut buffer = [0; 256];
-/// let length = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, TransactionId([7; 12]))?
+/// let id = TransactionId([7; 12]);
+/// let length = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id)?
 ///     .push(&Username("evtj:h6vY"))?
 ///     .push(&Priority(0x6e00_01ff))?
 ///     .integrity(&key)?
@@ -37,7 +38,8 @@ pub struct MessageBuilder<'b> {
     stage: Stage,
 }
 
-/// The attributes that close the message so far; they have their order (RFC 8489 §14.5, §14.6, §14.7).
+/// The attributes that close the message so far; they have their order (RFC 8489 §14.5, §14.6,
+/// §14.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Open,
@@ -74,7 +76,8 @@ impl<'b> MessageBuilder<'b> {
         Self::response(buffer, Class::SuccessResponse, request)
     }
 
-    /// Begins the error response to a request, its ERROR-CODE with the code's default reason phrase.
+    /// Begins the error response to a request, its ERROR-CODE with the code's default reason
+    /// phrase.
     ///
     /// # Errors
     /// The buffer is too small.
@@ -84,7 +87,8 @@ impl<'b> MessageBuilder<'b> {
         Ok(builder)
     }
 
-    /// Begins a response, with the request's word in the place of the magic cookie (RFC 5389 §12.2).
+    /// Begins a response, with the request's word in the place of the magic cookie (RFC 5389
+    /// §12.2).
     fn response(buffer: &'b mut [u8], class: Class, request: &Message<'_>) -> Result<Self, BuildError> {
         let builder = Self::new(buffer, class, request.method(), request.transaction_id())?;
         builder.buffer[4..8].copy_from_slice(&request.cookie());
@@ -94,7 +98,8 @@ impl<'b> MessageBuilder<'b> {
     /// Appends an attribute.
     ///
     /// # Errors
-    /// The buffer is too small, the value is not allowed, or the message is already closed by integrity or fingerprint.
+    /// The buffer is too small, the value is not allowed, or the message is already closed by
+    /// integrity or fingerprint.
     pub fn push<'a, A: Attribute<'a>>(&mut self, attribute: &A) -> Result<&mut Self, BuildError> {
         self.require(Stage::Open, A::TYPE)?;
         let start = self.len + 4;
@@ -114,7 +119,8 @@ impl<'b> MessageBuilder<'b> {
         self.write(ty, value)
     }
 
-    /// Appends MESSAGE-INTEGRITY (RFC 8489 §14.5); only MESSAGE-INTEGRITY-SHA256 and FINGERPRINT may follow.
+    /// Appends MESSAGE-INTEGRITY (RFC 8489 §14.5); only MESSAGE-INTEGRITY-SHA256 and FINGERPRINT
+    /// may follow.
     ///
     /// # Errors
     /// The buffer is too small, or the message is already closed.
@@ -135,8 +141,8 @@ impl<'b> MessageBuilder<'b> {
         self.integrity_sha256_truncated(key, INTEGRITY_SHA256_LEN)
     }
 
-    /// Appends MESSAGE-INTEGRITY-SHA256 cut to `length` bytes: 16, 20, 24, 28 or 32, which a usage of STUN must have
-    /// agreed on (RFC 8489 §14.6).
+    /// Appends MESSAGE-INTEGRITY-SHA256 cut to `length` bytes: 16, 20, 24, 28 or 32, which a usage
+    /// of STUN must have agreed on (RFC 8489 §14.6).
     ///
     /// # Errors
     /// The length is none of these, the buffer is too small, or the message is already closed.
@@ -164,7 +170,8 @@ impl<'b> MessageBuilder<'b> {
         const TYPE: AttributeType = AttributeType::FINGERPRINT;
         self.require(Stage::IntegritySha256, TYPE)?;
         let before = self.len;
-        // The checksum covers a length field that already counts the attribute, so it is filled in afterwards.
+        // The checksum covers a length field that already counts the attribute, so it is filled in
+        // afterwards.
         self.write(TYPE, &[0; 4])?;
         let value = integrity::fingerprint(&self.buffer[..before]);
         self.buffer[before + 4..self.len].copy_from_slice(&value.to_be_bytes());
@@ -230,11 +237,11 @@ pub enum BuildError {
     /// The message would outgrow its 16-bit length field.
     #[error("a message of {length} bytes is too long for its length field")]
     MessageTooLong {
-        /// How long it would be, in bytes.
+        /// The length that it would have, in bytes.
         length: usize,
     },
-    /// The attribute may not follow what is already there: nothing but MESSAGE-INTEGRITY-SHA256 and FINGERPRINT follows
-    /// MESSAGE-INTEGRITY, and nothing follows FINGERPRINT.
+    /// The attribute may not follow what is already there: nothing but MESSAGE-INTEGRITY-SHA256 and
+    /// FINGERPRINT follows MESSAGE-INTEGRITY, and nothing follows FINGERPRINT.
     #[error("{refused} may not follow what the message is already closed with")]
     Order {
         /// The attribute that came too late.

@@ -7,10 +7,12 @@ pub const CHANNEL_HEADER_LEN: usize = 4;
 
 /// A channel's number: 0x4000 to 0x7FFF.
 ///
-/// RFC 8656 §12 has taken back what lies above 0x4FFF, so that channel data can be told from DTLS on one socket
-/// (RFC 7983), and our clients stay below. Deviation: those that follow RFC 5766 §11 (coturn's client, older browsers) still choose from the whole
-/// range, and nothing else arrives where a TURN server listens, so the higher ones are read and bound all the same: the highest, too, of
-/// which RFC 5766 says both that it is allowed (§11) and that it is not (§11.2), and which coturn's client chooses like any other.
+/// RFC 8656 §12 has taken back what lies above 0x4FFF, so that channel data can be told from DTLS
+/// on one socket (RFC 7983), and our clients stay below. Deviation: those that follow RFC 5766 §11
+/// (coturn's client, older browsers) still choose from the whole range, and nothing else arrives
+/// where a TURN server listens, so the higher ones are read and bound all the same: the highest,
+/// too, of which RFC 5766 says both that it is allowed (§11) and that it is not (§11.2), and which
+/// coturn's client chooses like any other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -51,7 +53,8 @@ pub struct ChannelData<'a> {
 }
 
 impl<'a> ChannelData<'a> {
-    /// Reads channel data from a datagram, or from a frame of [`stream::Reader`](crate::stream::Reader).
+    /// Reads channel data from a datagram, or from a frame of
+    /// [`stream::Reader`](crate::stream::Reader).
     ///
     /// Padding to a multiple of four bytes may follow (RFC 8656 §12.5); nothing else may.
     ///
@@ -73,8 +76,8 @@ impl<'a> ChannelData<'a> {
 
     /// The header for `length` bytes of payload; `None` if the length field cannot say so much.
     ///
-    /// Over streams the payload must be followed by [`padding`](Self::padding) zero bytes; over UDP it need not
-    /// (RFC 8656 §12.5).
+    /// Over streams the payload must be followed by [`padding`](Self::padding) zero bytes; over UDP
+    /// it need not (RFC 8656 §12.5).
     #[must_use]
     pub fn header(channel: ChannelNumber, length: usize) -> Option<[u8; CHANNEL_HEADER_LEN]> {
         let [length_high, length_low] = u16::try_from(length).ok()?.to_be_bytes();
@@ -82,42 +85,42 @@ impl<'a> ChannelData<'a> {
         Some([channel_high, channel_low, length_high, length_low])
     }
 
-    /// How many bytes must follow `length` bytes of payload on a stream: 0 to 3.
+    /// The number of bytes that must follow `length` bytes of payload on a stream: 0 to 3.
     #[must_use]
     pub const fn padding(length: usize) -> usize {
         length.wrapping_neg() % 4
     }
 }
 
-/// Whether a datagram that came from a TURN server or its client looks like channel data: its first byte is that of a
-/// [`ChannelNumber`].
+/// Returns whether a datagram that came from a TURN server or its client looks like channel data:
+/// its first byte is that of a [`ChannelNumber`].
 #[must_use]
 pub fn is_channel_data(datagram: &[u8]) -> bool {
     datagram.len() >= CHANNEL_HEADER_LEN && matches!(datagram[0], 0x40..=0x7F)
 }
 
-/// Why a datagram is no channel data.
+/// The reason for which a datagram is no channel data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelDataError {
     /// Shorter than the header.
     #[error("{length} bytes are too few for a ChannelData header")]
     Truncated {
-        /// How many bytes there were.
+        /// The length of the datagram, in bytes.
         length: usize,
     },
     /// Bytes 0..2 are no channel number.
     #[error("{number:#06x} is no channel number")]
     Number {
-        /// What they are.
+        /// Their value.
         number: u16,
     },
     /// The length field, at offset 2, does not fit the datagram.
     #[error("length field at byte 2 says {declared}, {actual} bytes follow the header")]
     Length {
-        /// What the header says, in bytes.
+        /// The length that the header declares, in bytes.
         declared: usize,
-        /// How many bytes follow the header.
+        /// The number of bytes behind the header.
         actual: usize,
     },
 }

@@ -1,4 +1,5 @@
-//! The twenty bytes in front of every message: class, method, length, magic cookie, transaction id (RFC 8489 §5).
+//! The twenty bytes in front of every message: class, method, length, magic cookie, transaction id
+//! (RFC 8489 §5).
 
 use std::fmt;
 
@@ -14,8 +15,8 @@ const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 /// The largest message the 16-bit length field can describe: the length must be a multiple of four.
 pub const MAX_MESSAGE_LEN: usize = HEADER_LEN + 0xFFFC;
 
-/// Returns whether a datagram looks like STUN: long enough, its top two bits zero, the magic cookie in
-/// place (RFC 8489 §6.3).
+/// Returns whether a datagram looks like STUN: long enough, its top two bits zero, the magic cookie
+/// in place (RFC 8489 §6.3).
 ///
 /// This is the cheap test of a demultiplexer (RFC 7983 tells STUN by its first byte alone);
 /// [`Message::parse`](crate::Message::parse) tells whether the message is well formed.
@@ -28,11 +29,11 @@ pub fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER_LEN && datagram[0] & 0xC0 == 0 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
 }
 
-/// Returns whether a datagram looks like a Binding request of RFC 3489 ("classic STUN"): without the
-/// magic cookie, in whose place its transaction id has four bytes more (RFC 5389 §12.2).
+/// Returns whether a datagram looks like a Binding request of RFC 3489 ("classic STUN"): without
+/// the magic cookie, in whose place its transaction id has four bytes more (RFC 5389 §12.2).
 ///
-/// Without the cookie little tells STUN from other protocols, so this is for a port where nothing else
-/// arrives, and the length must fit exactly.
+/// Without the cookie little tells STUN from other protocols, so this is for a port where nothing
+/// else arrives, and the length must fit exactly.
 #[must_use]
 pub fn is_classic_binding_request(datagram: &[u8]) -> bool {
     let Some(header) = datagram.first_chunk::<HEADER_LEN>() else { return false };
@@ -45,7 +46,8 @@ pub fn is_classic_binding_request(datagram: &[u8]) -> bool {
 
 /// The 96 bits that tie a response to its request (RFC 8489 §5).
 ///
-/// A request's id must come from a cryptographically random generator; the caller hands the bytes in.
+/// A request's id must come from a cryptographically random generator; the caller hands the bytes
+/// in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub [u8; 12]);
 
@@ -101,7 +103,8 @@ impl Class {
 pub struct Method(u16);
 
 impl Method {
-    /// Binding: tells the sender its address (RFC 8489 §2). Also ICE's connectivity check (RFC 8445 §2.2).
+    /// Binding: tells the sender its address (RFC 8489 §2). Also ICE's connectivity check (RFC 8445
+    /// §2.2).
     pub const BINDING: Self = Self(0x001);
     /// Allocate a relayed address (RFC 8656 §7).
     pub const ALLOCATE: Self = Self(0x003);

@@ -22,8 +22,9 @@ pub const INTEGRITY_SHA256_MIN_LEN: usize = 16;
 
 /// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256.
 ///
-/// Preparing a key hashes it; keep it as long as the credential lives. A prepared key of one kind takes 1.2 kB; that for
-/// MESSAGE-INTEGRITY-SHA256 is prepared when it is first used, since few peers and servers send that attribute.
+/// Preparing a key hashes it; keep it as long as the credential lives. A prepared key of one kind takes
+/// 1.2 kB; that for MESSAGE-INTEGRITY-SHA256 is prepared when it is first used, since few peers and
+/// servers send that attribute.
 #[derive(Clone)]
 pub struct IntegrityKey {
     bytes: Box<[u8]>,
@@ -31,7 +32,7 @@ pub struct IntegrityKey {
     sha256: OnceLock<Box<hmac::Key>>,
 }
 
-/// Which of the two integrity attributes.
+/// The two integrity attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IntegrityKind {
     /// MESSAGE-INTEGRITY: HMAC-SHA1.
@@ -41,7 +42,7 @@ pub enum IntegrityKind {
 }
 
 impl IntegrityKey {
-    /// A key from its bytes as they are, for who has derived them elsewhere.
+    /// A key from its bytes as they are, derived elsewhere.
     #[must_use]
     pub fn from_bytes(key: &[u8]) -> Self {
         Self {
@@ -53,8 +54,9 @@ impl IntegrityKey {
 
     /// The key of a short-term credential: the password (RFC 8489 §9.1.1), as it is.
     ///
-    /// The RFC wants the password prepared by a string profile; ICE's passwords, the only short-term ones in use,
-    /// consist of `ice-char`s (RFC 8839 §5.4), which every profile leaves alone. [`prepare`](crate::auth::prepare) serves others.
+    /// The RFC wants the password prepared by a string profile; ICE's passwords, the only
+    /// short-term ones in use, consist of `ice-char`s (RFC 8839 §5.4), which every profile leaves
+    /// alone. [`prepare`](crate::auth::prepare) serves others.
     #[must_use]
     pub fn short_term(password: &str) -> Self {
         Self::from_bytes(password.as_bytes())
@@ -63,9 +65,9 @@ impl IntegrityKey {
     /// The key of a long-term credential with password algorithm MD5:
     /// `MD5(username ":" realm ":" password)` (RFC 8489 §9.2.2, §18.5.1.1).
     ///
-    /// The password is prepared by [`prepare`](crate::auth::prepare). The realm is taken as the bytes of
-    /// the REALM attribute, up to the first NUL (RFC 5389 §15.4): preparing it is the server's part, and
-    /// browsers do not do it again.
+    /// The password is prepared by [`prepare`](crate::auth::prepare). The realm is taken as the
+    /// bytes of the REALM attribute, up to the first NUL (RFC 5389 §15.4): preparing it is the
+    /// server's part, and browsers do not do it again.
     ///
     /// # Errors
     /// The password contains what the string profile forbids, such as control characters.
@@ -101,8 +103,9 @@ impl IntegrityKey {
         Ok(Self::from_bytes(sha256.finish().as_ref()))
     }
 
-    /// The HMAC over `covered`, the message up to the integrity attribute, with the header's length field counted as
-    /// if the message ended at `end` (RFC 8489 §14.5). The message itself is neither copied nor changed.
+    /// The HMAC over `covered`, the message up to the integrity attribute, with the header's length
+    /// field counted as if the message ended at `end` (RFC 8489 §14.5). The message itself is
+    /// neither copied nor changed.
     pub(crate) fn sign(&self, kind: IntegrityKind, covered: &[u8], end: usize) -> hmac::Tag {
         let key = match kind {
             IntegrityKind::Sha1 => &self.sha1,
@@ -148,17 +151,19 @@ impl fmt::Debug for IntegrityKey {
     }
 }
 
-/// Returns whether a MESSAGE-INTEGRITY-SHA256 value may have this length: 16 to 32 bytes in steps of four (RFC 8489 §14.6).
+/// Returns whether a MESSAGE-INTEGRITY-SHA256 value may have this length: 16 to 32 bytes in steps
+/// of four (RFC 8489 §14.6).
 pub(crate) fn is_sha256_len(length: usize) -> bool {
     (INTEGRITY_SHA256_MIN_LEN..=INTEGRITY_SHA256_LEN).contains(&length) && length.is_multiple_of(4)
 }
 
-/// The FINGERPRINT over a message up to that attribute, its length field already counting it (RFC 8489 §14.7).
+/// The FINGERPRINT over a message up to that attribute, its length field already counting it (RFC
+/// 8489 §14.7).
 pub(crate) fn fingerprint(covered: &[u8]) -> u32 {
     crc32fast::hash(covered) ^ 0x5354_554E
 }
 
-/// Why a message's integrity does not hold.
+/// The reason for which a message's integrity does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntegrityError {

@@ -5,9 +5,10 @@
 //! use columba_stun::{BuildError, Class, Message, MessageBuilder, Method, TransactionId};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A client asks; in real life the transaction id is random.
+//! // A client asks; a real transaction id is random.
 //! let mut request = [0; 128];
-//! let length = MessageBuilder::new(&mut request, Class::Request, Method::BINDING, TransactionId([1; 12]))?
+//! let id = TransactionId([1; 12]);
+//! let length = MessageBuilder::new(&mut request, Class::Request, Method::BINDING, id)?
 //!     .push(&Software::from("columba"))?
 //!     .fingerprint()?
 //!     .finish();
@@ -30,14 +31,16 @@
 //! # }
 //! ```
 //!
-//! - [`Message`] is a received message, borrowed from its datagram; [`MessageBuilder`] writes one into a buffer.
-//!   Neither allocates.
+//! - [`Message`] is a received message, borrowed from its datagram; [`MessageBuilder`] writes one
+//!   into a buffer. Neither allocates.
 //! - [`attributes`] has a type for each attribute; [`attribute`] shows how to add one.
-//! - [`IntegrityKey`] is a credential, ready to sign and verify; [`auth`] has what else credentials need.
-//! - [`ChannelData`] is TURN's short form; [`stream`] finds messages and channel data in a byte stream.
+//! - [`IntegrityKey`] is a credential, ready to sign and verify; [`auth`] has what else credentials
+//!   need.
+//! - [`ChannelData`] is TURN's short form; [`stream`] finds messages and channel data in a byte
+//!   stream.
 //! - [`canonical`] gives an address the one form in which addresses may be compared.
 //!
-//! Whatever comes from the network is checked, and nothing that comes from there panics.
+//! Everything that comes from the network is checked, and no input panics.
 
 mod address;
 pub mod attribute;

@@ -10,8 +10,8 @@ use crate::integrity::{self, IntegrityError, IntegrityKey, IntegrityKind};
 
 /// A well-formed STUN message, borrowed from the datagram (RFC 8489 §5).
 ///
-/// Parsing checks the header and the framing of every attribute and allocates nothing; values are looked
-/// at when asked for. It does not tell whether the message is *authentic*: see
+/// Parsing checks the header and the framing of every attribute and allocates nothing; values are
+/// looked at when asked for. It does not tell whether the message is *authentic*: see
 /// [`verify_integrity`](Self::verify_integrity).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -43,9 +43,9 @@ impl<'a> Message<'a> {
         Self::parse_body(datagram, header)
     }
 
-    /// Reads a Binding request of RFC 3489 that fills the whole of `datagram`. Its response repeats the
-    /// word in the cookie's place, as [`MessageBuilder`](crate::MessageBuilder) does, and carries
-    /// MAPPED-ADDRESS in place of XOR-MAPPED-ADDRESS (RFC 5389 §12.2).
+    /// Reads a Binding request of RFC 3489 that fills the whole of `datagram`. Its response repeats
+    /// the word in the cookie's place, as [`MessageBuilder`](crate::MessageBuilder) does, and
+    /// carries MAPPED-ADDRESS in place of XOR-MAPPED-ADDRESS (RFC 5389 §12.2).
     ///
     /// # Errors
     /// It is another message, or malformed.
@@ -127,15 +127,16 @@ impl<'a> Message<'a> {
     /// The attributes that count, in order.
     ///
     /// Attributes behind MESSAGE-INTEGRITY are not covered by it and are left out, but for
-    /// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; so are those behind MESSAGE-INTEGRITY-SHA256, but for
-    /// FINGERPRINT, and nothing follows that (RFC 8489 §14.5, §14.6, §14.7). This holds whether or not the
-    /// integrity is verified.
+    /// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; so are those behind MESSAGE-INTEGRITY-SHA256, but
+    /// for FINGERPRINT, and nothing follows that (RFC 8489 §14.5, §14.6, §14.7). This holds whether
+    /// or not the integrity is verified.
     #[must_use]
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes { bytes: self.bytes, offset: HEADER_LEN, state: Seen::Nothing }
     }
 
-    /// The first attribute of a type, undecoded. Of duplicates only the first counts (RFC 8489 §14).
+    /// The first attribute of a type, undecoded. Of duplicates only the first counts (RFC 8489
+    /// §14).
     #[must_use]
     pub fn raw(&self, ty: AttributeType) -> Option<RawAttribute<'a>> {
         self.attributes().find(|attribute| attribute.ty == ty)
@@ -155,8 +156,8 @@ impl<'a> Message<'a> {
         self.raw(A::TYPE).map(|attribute| A::decode(attribute.value, &self.transaction)).transpose()
     }
 
-    /// Every attribute `A`, in order: for those that may stand several times, such as XOR-PEER-ADDRESS in a
-    /// CreatePermission request (RFC 8656 §10.1).
+    /// Every attribute `A`, in order: for those that may stand several times, such as
+    /// XOR-PEER-ADDRESS in a CreatePermission request (RFC 8656 §10.1).
     pub fn all<A: Attribute<'a>>(&self) -> impl Iterator<Item = Result<A, AttributeError>> + use<'a, A> {
         let transaction = self.transaction;
         self.attributes()
@@ -164,8 +165,9 @@ impl<'a> Message<'a> {
             .map(move |attribute| A::decode(attribute.value, &transaction))
     }
 
-    /// The comprehension-required attributes that are not among `known`, ready to be sent back with a 420
-    /// (RFC 8489 §6.3.1). The integrity attributes are this crate's own business and count as known.
+    /// The comprehension-required attributes that are not among `known`, ready to be sent back with
+    /// a 420 (RFC 8489 §6.3.1). The integrity attributes are this crate's own business and count as
+    /// known.
     #[must_use]
     pub fn unknown_comprehension_required(&self, known: &[AttributeType]) -> UnknownAttributes {
         self.attributes()
@@ -194,8 +196,8 @@ impl<'a> Message<'a> {
         self.verify_at(offset, key, IntegrityKind::Sha1)
     }
 
-    /// Checks MESSAGE-INTEGRITY-SHA256, the HMAC-SHA256, possibly truncated to no less than 16 bytes (RFC 8489 §14.6),
-    /// in constant time.
+    /// Checks MESSAGE-INTEGRITY-SHA256, the HMAC-SHA256, possibly truncated to no less than 16
+    /// bytes (RFC 8489 §14.6), in constant time.
     ///
     /// # Errors
     /// It is missing, of a wrong length, or does not match.
@@ -204,8 +206,8 @@ impl<'a> Message<'a> {
         self.verify_at(offset, key, IntegrityKind::Sha256)
     }
 
-    /// Checks the stronger of the integrity attributes that are there: MESSAGE-INTEGRITY-SHA256, else
-    /// MESSAGE-INTEGRITY (RFC 8489 §9.1.3, §9.2.4). Tells which one it was.
+    /// Checks the stronger of the integrity attributes that are there: MESSAGE-INTEGRITY-SHA256,
+    /// else MESSAGE-INTEGRITY (RFC 8489 §9.1.3, §9.2.4). Tells which one it was.
     ///
     /// # Errors
     /// Neither is there, or the stronger one does not match.
@@ -246,7 +248,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Names the attributes without their values: usernames and addresses do not belong into a log by accident.
+/// Names the attributes without their values: usernames and addresses do not belong into a log by
+/// accident.
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} {} ", self.method, self.class, self.transaction)?;
@@ -316,7 +319,7 @@ impl Landmarks {
     }
 }
 
-/// How far towards the end of the meaningful part a walk over the attributes has come.
+/// The last closing attribute that a walk over the attributes has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     Nothing,
@@ -350,7 +353,8 @@ fn header_of(datagram: &[u8]) -> Result<&[u8; HEADER_LEN], ParseError> {
     Ok(header)
 }
 
-/// The attribute whose header stands at `offset`, and where the next one begins; `None` if it runs past the end.
+/// The attribute whose header stands at `offset`, and where the next one begins; `None` if it runs
+/// past the end.
 fn attribute_at(bytes: &[u8], offset: usize) -> Option<(RawAttribute<'_>, usize)> {
     let header: &[u8; 4] = bytes.get(offset..)?.first_chunk()?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));

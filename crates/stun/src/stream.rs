@@ -1,17 +1,17 @@
-//! Framing over TCP and TLS: finds STUN messages and padded channel data in a stream of bytes (RFC 8489 §6.2.2,
-//! RFC 8656 §12.5).
+//! Framing over TCP and TLS: finds STUN messages and padded channel data in a stream of bytes (RFC
+//! 8489 §6.2.2, RFC 8656 §12.5).
 //!
 //! ```
 //! use columba_stun::stream::{Frame, Reader};
 //!
 //! # fn main() -> Result<(), columba_stun::stream::StreamError> {
 //! let mut reader = Reader::new();
-//! // In real life the socket reads into the space; three bytes of payload travel with one byte of padding.
+//! // A socket would read into the space; three bytes of payload have one byte of padding.
 //! let arrived = [0x40, 0x01, 0, 3, b'a', b'b', b'c', 0];
 //! reader.space()[..arrived.len()].copy_from_slice(&arrived);
 //! reader.advance(arrived.len());
 //!
-//! let Some(Frame::ChannelData(bytes)) = reader.next_frame()? else { panic!("one frame is complete") };
+//! let Some(Frame::ChannelData(bytes)) = reader.next_frame()? else { panic!("no frame") };
 //! assert_eq!(bytes, [0x40, 0x01, 0, 3, b'a', b'b', b'c']);
 //! assert!(reader.next_frame()?.is_none());
 //! # Ok(())
@@ -21,7 +21,8 @@
 use crate::channel::CHANNEL_HEADER_LEN;
 use crate::header::{HEADER_LEN, MAGIC_COOKIE, MAX_MESSAGE_LEN};
 
-/// The largest frame that either kind can announce, in bytes: a STUN message, a little longer than any channel data.
+/// The largest frame that either kind can announce, in bytes: a STUN message, a little longer than
+/// any channel data.
 pub const MAX_FRAME_LEN: usize = MAX_MESSAGE_LEN;
 
 /// With how much buffer a reader begins: a few frames of the size that a path's MTU leaves.
@@ -30,27 +31,31 @@ const INITIAL_CAPACITY: usize = 4096;
 /// Cuts a stream into frames.
 ///
 /// The reader owns one buffer: read from the socket into [`space`](Self::space), say how much by
-/// [`advance`](Self::advance), then take frames until there is none. Frames are borrowed from the buffer where they
-/// arrived; bytes are moved only when an incomplete frame must make room for its rest.
+/// [`advance`](Self::advance), then take frames until there is none. Frames are borrowed from the
+/// buffer where they arrived; bytes are moved only when an incomplete frame must make room for its
+/// rest.
 ///
-/// The buffer grows with what has arrived, never by what a header announces, and never beyond one frame of the largest
-/// size allowed; it goes back to its first size once a large frame has been taken.
+/// The buffer grows with what has arrived, never by what a header announces, and never beyond one
+/// frame of the largest size allowed; it goes back to its first size once a large frame has been
+/// taken.
 #[derive(Debug)]
 pub struct Reader {
     buffer: Vec<u8>,
-    /// What has arrived and not been taken: `buffer[start..end]`.
+    /// The bytes that have arrived and not been taken are `buffer[start..end]`.
     start: usize,
     end: usize,
     max_frame: usize,
     broken: Option<StreamError>,
 }
 
-/// One complete frame, as it would have come in a datagram. Mutable, so that it can be forwarded in place.
+/// One complete frame, as it would have come in a datagram. Mutable, so that it can be forwarded in
+/// place.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'r> {
     /// A STUN message, for [`Message::parse`](crate::Message::parse).
     Message(&'r mut [u8]),
-    /// Header and payload of channel data, without padding, for [`ChannelData::parse`](crate::ChannelData::parse).
+    /// Header and payload of channel data, without padding, for
+    /// [`ChannelData::parse`](crate::ChannelData::parse).
     ChannelData(&'r mut [u8]),
 }
 
@@ -75,9 +80,11 @@ impl Reader {
         Self { buffer: vec![0; capacity], start: 0, end: 0, max_frame, broken: None }
     }
 
-    /// Where the next bytes of the stream belong; never empty while frames are taken as they are complete.
+    /// Where the next bytes of the stream belong; never empty while frames are taken as they are
+    /// complete.
     ///
-    /// Call it only when [`next_frame`](Self::next_frame) has said that nothing is complete: that keeps the buffer small.
+    /// Call it only when [`next_frame`](Self::next_frame) has said that nothing is complete: that
+    /// keeps the buffer small.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -87,7 +94,8 @@ impl Reader {
             }
         }
         if self.start > 0 && self.buffer.len() - self.end < self.buffer.len() / 4 {
-            // Little room is left behind what has arrived, and a read for each few bytes would cost more than the move.
+            // Little room is left behind what has arrived, and a read for each few bytes would cost
+            // more than the move.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -98,12 +106,14 @@ impl Reader {
         &mut self.buffer[self.end..]
     }
 
-    /// Notes that `length` bytes have been read into [`space`](Self::space); no more than fit there are counted.
+    /// Notes that `length` bytes have been read into [`space`](Self::space); no more than fit there
+    /// are counted.
     pub fn advance(&mut self, length: usize) {
         self.end = self.end.saturating_add(length).min(self.buffer.len());
     }
 
-    /// Copies in as much of `bytes` as there is space for and returns how much that was: for who has them elsewhere.
+    /// Copies in as much of `bytes` as there is space for and returns how much that was: for who
+    /// has them elsewhere.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
         let space = self.space();
         let length = bytes.len().min(space.len());
@@ -115,8 +125,9 @@ impl Reader {
     /// The next complete frame; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// What arrived is neither STUN nor channel data, or too large. A stream has no marks by which to find the next frame,
-    /// so the connection is to be closed; every further call returns the same error.
+    /// What arrived is neither STUN nor channel data, or too large. A stream has no marks by which
+    /// to find the next frame, so the connection is to be closed; every further call returns the
+    /// same error.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, StreamError> {
         if let Some(error) = self.broken {
             return Err(error);
@@ -137,17 +148,18 @@ impl Reader {
         }))
     }
 
-    /// How many bytes have arrived and not been taken. If the stream ends and this is not zero, it ended within a frame.
+    /// The number of bytes that have arrived and not been taken. If the stream ends and this is not
+    /// zero, it ended within a frame.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.end - self.start
     }
 }
 
-/// What the first bytes of a frame tell, for who keeps a buffer of their own.
+/// The kind and length of a frame, from its first bytes, for owners with a buffer of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// What it is.
+    /// Its kind.
     pub kind: FrameKind,
     /// The frame's length in bytes, header included, padding not.
     pub len: usize,
@@ -165,8 +177,8 @@ pub enum FrameKind {
 }
 
 impl FrameHeader {
-    /// Reads the header at the beginning of `bytes`; `None` if there is too little of it. Wrong bytes are found as early
-    /// as they can be told.
+    /// Reads the header at the beginning of `bytes`; `None` if there is too little of it. Wrong
+    /// bytes are found as early as they can be told.
     ///
     /// # Errors
     /// No frame begins like this, or the frame is longer than `max_frame` bytes.
@@ -224,7 +236,7 @@ pub enum StreamError {
     /// A STUN message announces a length that is no multiple of four.
     #[error("a STUN message's length field says {declared}, which is no multiple of four")]
     Length {
-        /// What the header says, in bytes.
+        /// The length that the header declares, in bytes.
         declared: usize,
     },
     /// The frame is longer than the reader was told to accept.

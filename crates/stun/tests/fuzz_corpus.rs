@@ -1,4 +1,5 @@
-//! The fuzz targets' bodies, run in ordinary tests: over the corpus, over damaged copies of it, over nonsense.
+//! The fuzz targets' bodies, run in ordinary tests: over the corpus, over damaged copies of it,
+//! over nonsense.
 
 use std::path::Path;
 

@@ -21,7 +21,7 @@ fn build(steps: impl FnOnce(&mut MessageBuilder<'_>) -> Result<(), BuildError>) 
     buffer
 }
 
-/// Appends an attribute behind a finished message, as somebody on the path could.
+/// Appends an attribute behind a finished message, as an attacker on the path could.
 fn append(mut datagram: Vec<u8>, ty: AttributeType, value: &[u8]) -> Vec<u8> {
     datagram.extend_from_slice(&ty.number().to_be_bytes());
     datagram.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
@@ -33,7 +33,7 @@ fn append(mut datagram: Vec<u8>, ty: AttributeType, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_follows_integrity_does_not_count() {
+fn attributes_behind_integrity_do_not_count() {
     let key = IntegrityKey::short_term("key");
     let honest = build(|builder| builder.push(&Lifetime(600))?.integrity(&key).map(drop));
     let forged = append(honest, AttributeType::USERNAME, b"mallory");
@@ -99,7 +99,7 @@ fn truncated_sha256_is_taken_down_to_sixteen_bytes() {
 }
 
 #[test]
-fn of_duplicates_the_first_counts_and_all_can_be_had() {
+fn first_duplicate_counts_and_all_can_be_read() {
     let addresses = ["192.0.2.1:1", "192.0.2.2:2"].map(|text| XorPeerAddress(text.parse().unwrap()));
     let datagram =
         build(|builder| builder.push(&addresses[0])?.push(&Lifetime(1))?.push(&addresses[1]).map(drop));
@@ -447,8 +447,8 @@ fn texts_of_any_form_are_readable() {
     assert_eq!(message.get(), Ok(Some(Username("ada"))));
 }
 
-/// RFC 5389 §15.4: "with any quotes and trailing nulls removed, as taken from the REALM attribute". Quotes
-/// stay, since RFC 8489 §14.9 has no realm with quotes around it.
+/// RFC 5389 §15.4: "with any quotes and trailing nulls removed, as taken from the REALM attribute".
+/// Quotes stay, since RFC 8489 §14.9 has no realm with quotes around it.
 #[test]
 fn long_term_keys_take_the_realm_up_to_its_first_nul() {
     let signed = |realm: &[u8]| {

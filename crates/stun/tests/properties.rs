@@ -1,4 +1,5 @@
-//! What must hold for every message: parse ∘ build is the identity, and integrity covers every bit that it should.
+//! Properties of every message: parse ∘ build is the identity, and integrity covers every bit that
+//! it should.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -52,8 +52,8 @@ const LONG_TERM_REQUEST: &str = "
     0014000b 6578616d 706c652e 6f726700
     00080014 f6702465 6dd64a3e 02b8e071 2e85c9a2 8ca89666";
 
-/// RFC 8489 §B.1 as corrected by erratum 6268 (the RFC prints a wrong length and forgot PASSWORD-ALGORITHM); its padding
-/// bytes are zero.
+/// RFC 8489 §B.1 as corrected by erratum 6268 (the RFC prints a wrong length and forgot
+/// PASSWORD-ALGORITHM); its padding bytes are zero.
 const SHA256_REQUEST: &str = "
     00010090 2112a442 78ad3433 c6ad72c0 29da412e
     001e0020 4a3cf38f ef6992bd a952c678 0417da0f 24819415 569e60b2 05c46e41 407f1704

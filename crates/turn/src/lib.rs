@@ -1,10 +1,12 @@
 //! TURN (RFC 8656) and STUN (RFC 8489) as sans-IO state machines.
 //!
-//! [`server`] is the service: it answers Binding requests, authenticates clients, keeps their allocations and
-//! forwards their data. It owns no socket and reads no clock; whoever drives it does both, through five doors and
-//! one shortcut for the data path. See [`server::Server`] for how to drive it.
+//! [`server`] is the service: it answers Binding requests, authenticates clients, keeps their
+//! allocations and forwards their data. It owns no socket and reads no clock; its owner does both,
+//! through five doors and one shortcut for the data path. See [`server::Server`] for how to drive
+//! it.
 //!
-//! [`client`] is the other half: one allocation at such a server, with its permissions and channels.
+//! [`client`] is the other half: one allocation at such a server, with its permissions and
+//! channels.
 //!
 //! A Binding request, answered without a socket:
 //!
@@ -20,7 +22,8 @@
 //! // Type 0x0001, length 0, magic cookie, transaction id.
 //! let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
 //! request.extend_from_slice(b"transaction!");
-//! let tuple = FiveTuple::udp("192.0.2.1:3478".parse().unwrap(), "198.51.100.7:50000".parse().unwrap());
+//! let local = "192.0.2.1:3478".parse().unwrap();
+//! let tuple = FiveTuple::udp(local, "198.51.100.7:50000".parse().unwrap());
 //! server.handle_input(now, Input::Message { tuple, data: &request });
 //!
 //! let mut buf = [0; 1500];

@@ -1,6 +1,9 @@
 /** @typedef {import('./peer.js').CallPeer} CallPeer */
 
-/** A peer came (`joined`), went (`left`), or something about it changed: name, connection, route, microphone or camera. */
+/**
+ * A peer came (`joined`), went (`left`), or something about it changed: name, connection, route,
+ * microphone or camera.
+ */
 export class CallPeerEvent extends Event {
   /**
    * @param {CallPeer} peer

@@ -1,9 +1,11 @@
 /**
- * Perfect negotiation (WebRTC 1.0, section 10.7) on one RTCPeerConnection: either side may want to change something at any
- * time; when both do at once, the impolite one's offer wins and the polite one takes its own back.
+ * Perfect negotiation (WebRTC 1.0, section 10.7) on one RTCPeerConnection: either side may want to
+ * change something at any time; when both do at once, the impolite one's offer wins and the polite
+ * one takes its own back.
  *
- * Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a message which was lost can be sent
- * again and one that comes twice does no harm; and candidates wait until the description that they belong to has been applied.
+ * Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a
+ * message which was lost can be sent again and one that comes twice does no harm; and candidates
+ * wait until the description that they belong to has been applied.
  *
  * @typedef {object} NegotiationMessage
  * @property {{ type: string, sdp: string }} [description]
@@ -14,7 +16,10 @@
 /** Candidates that wait for their description; the oldest is dropped first. */
 const MAX_HELD = 256;
 
-/** Local candidates kept for sending again; a machine with more has enough of them in the first ones. */
+/**
+ * Local candidates kept for sending again; a machine with more has enough of them in the first
+ * ones.
+ */
 const MAX_LOCAL = 64;
 
 export class Negotiation {
@@ -40,7 +45,8 @@ export class Negotiation {
    * @param {object} options
    * @param {boolean} options.polite whether this side gives way
    * @param {(message: NegotiationMessage) => void} options.send
-   * @param {(error: unknown) => void} options.failed a description could not be applied: this connection cannot go on
+   * @param {(error: unknown) => void} options.failed a description could not be applied: this
+   *   connection cannot go on
    */
   constructor(connection, { polite, send, failed }) {
     this.#connection = connection;
@@ -68,8 +74,11 @@ export class Negotiation {
     });
   }
 
-  /** Says again what may have been lost on the way: an offer that was not answered, with the candidates in it, or else the candidates. */
-  sayAgain() {
+  /**
+   * Sends again what may have been lost on the way: an offer that was not answered, with the
+   * candidates in it, or else the candidates.
+   */
+  sendAgain() {
     const { signalingState, localDescription } = this.#connection;
     if (signalingState === 'have-local-offer' && localDescription !== null && this.#offer > 0) {
       this.#send({ description: plain(localDescription), offer: this.#offer });
@@ -150,7 +159,8 @@ export class Negotiation {
       if (this.#held.length > MAX_HELD) this.#held.shift();
       return;
     }
-    // One candidate that this browser does not understand must not end a connection that others may make.
+    // One candidate that this browser does not understand must not end a connection that others may
+    // make.
     await this.#connection.addIceCandidate(candidate).catch(() => {});
   }
 
@@ -159,7 +169,8 @@ export class Negotiation {
   }
 
   /**
-   * Whether the description that this candidate belongs to is in force: the fragment of the user name tells.
+   * Returns whether the description that this candidate belongs to is in force: the fragment of the
+   * user name shows it.
    *
    * @param {RTCIceCandidateInit} candidate
    */

@@ -5,12 +5,16 @@ import { selectedRoute } from './route.js';
  * Durations of a call, in milliseconds.
  *
  * @typedef {object} CallTiming
- * @property {number} patience how long the polite side waits for the first offer before it asks for it
- * @property {number} disconnected how long a connection may stay `disconnected` before ICE is restarted
- * @property {number} polite how much later the polite side acts, so that both do not restart at once
+ * @property {number} patience how long the polite side waits for the first offer before it asks for
+ *   it
+ * @property {number} disconnected how long a connection may stay `disconnected` before ICE is
+ *   restarted
+ * @property {number} polite how much later the polite side acts, so that both do not restart at
+ *   once
  * @property {number} retry how long a connection may take to come up before the next attempt
- * @property {number} sayAgain how long an offer waits for its answer before it is sent again
- * @property {number} absent how long a peer that neither the server nor a connection reaches is kept
+ * @property {number} sendAgain how long an offer waits for its answer before it is sent again
+ * @property {number} absent how long a peer that neither the server nor a connection reaches is
+ *   kept
  * @property {number} route how often the route is looked up
  */
 
@@ -20,23 +24,25 @@ export const CALL_TIMING = Object.freeze({
   disconnected: 5000,
   polite: 1500,
   retry: 12000,
-  sayAgain: 5000,
+  sendAgain: 5000,
   absent: 15000,
   route: 3000,
 });
 
 /**
- * What a peer needs from its call.
+ * The services of a call for its peers.
  *
  * @typedef {object} PeerHost
  * @property {CallTiming} timing
- * @property {(peer: CallPeer) => RTCPeerConnection} connect makes a connection, configured and without tracks
- * @property {() => Promise<RTCConfiguration>} freshConfiguration with new TURN credentials, if they can be had
+ * @property {(peer: CallPeer) => RTCPeerConnection} connect makes a connection, configured and
+ *   without tracks
+ * @property {() => Promise<RTCConfiguration>} freshConfiguration with new TURN credentials, if they
+ *   can be had
  * @property {(peer: CallPeer) => boolean} isReachable whether signaling reaches the peer now
  * @property {() => boolean} signalingIsUp
  * @property {() => Map<string, MediaStreamTrack>} tracks the own tracks, by kind
  * @property {() => MediaStream} localStream
- * @property {() => object} status what to tell about oneself: name, microphone, camera
+ * @property {() => object} status the own status: name, microphone, camera
  * @property {(peer: CallPeer, message: object) => void} send
  * @property {(peer: CallPeer) => void} changed
  * @property {(peer: CallPeer, track: MediaStreamTrack, first: boolean) => void} track
@@ -59,20 +65,21 @@ const MAX_NAME = 40;
 /**
  * Another participant of a {@link import('../call.js').Call}, and the connection to it.
  *
- * Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go on, it is the one that makes the next. It
- * numbers them (`attempt`), and every message names its number, so that what was meant for an earlier connection does not disturb
- * a later one. The polite one follows, and asks for a new attempt when it needs one.
+ * Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go
+ * on, it is the one that makes the next. It numbers them (`attempt`), and every message names its
+ * number, so that what was meant for an earlier connection does not disturb a later one. The polite
+ * one follows, and asks for a new attempt when it needs one.
  */
 export class CallPeer {
   /** The peer id. */
   id;
   /** @type {string | undefined} the client id, if it gave one */
   clientId;
-  /** The name that it goes by; empty if it gave none. */
+  /** The name of the participant; empty if it gave none. */
   name = '';
-  /** Whether it sends sound. */
+  /** True if it sends sound. */
   microphone = false;
-  /** Whether it sends a picture. */
+  /** True if it sends a picture. */
   camera = false;
   /** @type {import('./route.js').Route | null} the way that packets take, while connected */
   route = null;
@@ -122,7 +129,9 @@ export class CallPeer {
     return this.#stream;
   }
 
-  /** The connection's state: `new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`. */
+  /**
+   * The connection's state: `new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`.
+   */
   get connectionState() {
     const state = this.#connection?.connectionState ?? 'new';
     return state === 'connected' && this.#dataWasClosed ? 'disconnected' : state;
@@ -161,7 +170,7 @@ export class CallPeer {
   reachable({ anew = false } = {}) {
     this.#hasLeft = false;
     this.#clear('absent');
-    if (anew) this.#negotiation?.sayAgain();
+    if (anew) this.#negotiation?.sendAgain();
     if (!this.isConnected) this.#watch();
   }
 
@@ -171,7 +180,7 @@ export class CallPeer {
    * @param {string} [reason] why, as the server says
    */
   unreachable(reason) {
-    // Half a minute without a word on either way is long enough.
+    // Half a minute of silence on both ways is long enough.
     const isSilent = reason === 'timeout' && this.connectionState === 'failed';
     if (reason === 'left' || isSilent) this.#hasLeft = true;
     this.#clear('absent');
@@ -188,7 +197,8 @@ export class CallPeer {
     try {
       this.#connection?.setConfiguration(configuration);
     } catch {
-      // A browser that cannot change it keeps the old servers, which serve until their credentials end.
+      // A browser that cannot change it keeps the old servers, which serve until their credentials
+      // end.
     }
   }
 
@@ -199,11 +209,11 @@ export class CallPeer {
    * @param {MediaStreamTrack | null} track
    */
   async setTrack(kind, track) {
-    // A peer that wants no media has stopped the sender; then there is nobody to send to.
+    // A peer that wants no media has stopped the sender; then there is nothing to send to.
     await this.#senders.get(kind)?.replaceTrack(track).catch(() => {});
   }
 
-  /** Tells the peer about this side's name, microphone and camera. */
+  /** Sends this side's name, microphone and camera to the peer. */
   sendStatus() {
     this.#sendData({ type: 'status', ...this.#host.status() });
   }
@@ -215,8 +225,8 @@ export class CallPeer {
     if (this.#waitingChat.length > MAX_WAITING_CHAT) this.#waitingChat.shift();
   }
 
-  /** Says goodbye on the direct way. */
-  sayBye() {
+  /** Sends `bye` on the direct way. */
+  sendBye() {
     this.#sendData({ type: 'bye' });
   }
 
@@ -234,7 +244,8 @@ export class CallPeer {
   }
 
   /**
-   * A new connection, for the reason that the present one cannot go on: the impolite side makes it, the polite one asks for it.
+   * A new connection, for the reason that the present one cannot go on: the impolite side makes it,
+   * the polite one asks for it.
    */
   #renew() {
     // It grows over calls on the same channel as well, because the clock does.
@@ -247,11 +258,11 @@ export class CallPeer {
   #ask() {
     if (this.#connection !== null) return;
     if (this.#host.isReachable(this)) this.#host.send(this, { renew: 0 });
-    this.#after('ask', this.#host.timing.sayAgain, () => this.#ask());
+    this.#after('ask', this.#host.timing.sendAgain, () => this.#ask());
   }
 
   /**
-   * The polite side needs a new connection, or has not heard of the present one.
+   * The polite side needs a new connection, or does not know the present one.
    *
    * @param {number} attempt the last that it knows
    */
@@ -259,7 +270,7 @@ export class CallPeer {
     if (this.#polite) return;
     const isNew = this.#connection?.remoteDescription === null;
     if (attempt === this.#attempt || (attempt === 0 && !isNew)) this.#renew();
-    else this.#negotiation?.sayAgain();
+    else this.#negotiation?.sendAgain();
   }
 
   /** @param {number} attempt */
@@ -284,7 +295,8 @@ export class CallPeer {
   }
 
   /**
-   * Whether a message concerns the present connection; the impolite side's first word of a newer one makes the polite side follow.
+   * Returns whether a message concerns the present connection; the impolite side's first message of
+   * a newer one makes the polite side follow.
    *
    * @param {unknown} attempt
    */
@@ -351,8 +363,9 @@ export class CallPeer {
   }
 
   /**
-   * Room for sound and a picture both ways from the first offer on, so that tracks come and go without negotiating: where
-   * both sides begin to send at once, offers would collide, and Chromium may never show a picture whose negotiation was taken back.
+   * Room for sound and a picture both ways from the first offer on, so that tracks come and go
+   * without negotiating: where both sides begin to send at once, offers would collide, and Chromium
+   * may never show a picture whose negotiation was taken back.
    *
    * @param {RTCPeerConnection} connection
    */
@@ -410,14 +423,14 @@ export class CallPeer {
   /** Keeps an eye on a connection that is not up: repeats, restarts and finally renews. */
   #watch() {
     const { timing } = this.#host;
-    if (!this.#timers.has('sayAgain')) this.#after('sayAgain', timing.sayAgain, () => this.#checkAnswer());
+    if (!this.#timers.has('sendAgain')) this.#after('sendAgain', timing.sendAgain, () => this.#checkAnswer());
     if (!this.isConnected && !this.#timers.has('retry')) this.#after('retry', timing.retry, () => this.#retry());
   }
 
   #checkAnswer() {
     if (this.#connection?.signalingState !== 'have-local-offer') return;
-    if (this.#host.isReachable(this)) this.#negotiation?.sayAgain();
-    this.#after('sayAgain', this.#host.timing.sayAgain, () => this.#checkAnswer());
+    if (this.#host.isReachable(this)) this.#negotiation?.sendAgain();
+    this.#after('sendAgain', this.#host.timing.sendAgain, () => this.#checkAnswer());
   }
 
   /** @returns {void} */
@@ -455,7 +468,10 @@ export class CallPeer {
     this.#after('renew', this.#host.timing.patience, () => this.#host.isReachable(this) && this.#renew());
   }
 
-  /** A peer that the server does not know any more stays as long as a connection reaches it, and a little longer. */
+  /**
+   * A peer that the server does not know any more stays as long as a connection reaches it, and a
+   * little longer.
+   */
   #checkAbsence() {
     if (this.#host.isReachable(this) || this.isConnected) return this.#clear('absent');
     if (this.#hasLeft && this.#host.signalingIsUp()) return this.#host.gone(this);
@@ -463,7 +479,7 @@ export class CallPeer {
     if (this.#timers.has('absent')) return;
     this.#after('absent', this.#host.timing.absent, () => {
       if (this.#host.isReachable(this) || this.isConnected) return;
-      // While the server is away nobody is reachable, which says nothing about this peer.
+      // While the server is away no peer is reachable, which shows nothing about this one.
       if (this.#host.signalingIsUp()) this.#host.gone(this);
       else this.#checkAbsence();
     });

@@ -1,8 +1,12 @@
-/** The longest event that is kept; what is longer is no message of this protocol (their bound is 256 KiB by default). */
+/**
+ * The longest event that is kept; what is longer is no message of this protocol (their bound is 256
+ * KiB by default).
+ */
 const MAX_EVENT = 4 * 1024 * 1024;
 
 /**
- * An incremental reader of `text/event-stream` (HTML standard, section 9.2.6), as far as this protocol needs it: the data of each event.
+ * An incremental reader of `text/event-stream` (HTML standard, section 9.2.6), as far as this
+ * protocol needs it: the data of each event.
  */
 export class EventStreamReader {
   #decoder = new TextDecoder();

@@ -1,16 +1,20 @@
-/** Who sent a message, whatever the message itself claims: kept beside the events, where no message can write. */
+/**
+ * The sender of a message, whatever the message itself claims: kept beside the events, where no
+ * message can write.
+ */
 const senders = new WeakMap();
 
 /**
- * The tutorials of the field send a candidate under the first name and read it under the second, so a message that has one is
- * offered under both.
+ * The tutorials of the field send a candidate under the first name and read it under the second, so
+ * a message that has one is offered under both.
  */
 const CANDIDATE_NAMES = ['new-ice-candidate', 'iceCandidate'];
 
 /**
- * A message from another peer. `data` is what was sent. If that was an object, its properties are here as well
- * (`message.offer`), except those that an Event already has (`type`, `target`, …): they are only in `data`.
- * `from` is the sender's peer id, unless the sent object has a `from` of its own; {@link senderOf} always tells.
+ * A message from another peer. `data` is what was sent. If that was an object, its properties are
+ * here as well (`message.offer`), except those that an Event already has (`type`, `target`, …):
+ * they are only in `data`. `from` is the sender's peer id, unless the sent object has a `from` of
+ * its own; {@link senderOf} always tells.
  */
 export class SignalingMessageEvent extends Event {
   /**
@@ -47,8 +51,9 @@ export class PeerEvent extends Event {
   /**
    * @param {'joined' | 'left'} change
    * @param {string} peer its peer id
-   * @param {{ id?: string, reason?: string }} details its client id, if it gave one; why it left: `left`, `timeout`, `replaced`,
-   *   `too-slow`, `violation`, or `unknown` when it was missing after this channel had to join anew
+   * @param {{ id?: string, reason?: string }} details its client id, if it gave one; why it left:
+   *   `left`, `timeout`, `replaced`, `too-slow`, `violation`, or `unknown` when it was missing
+   *   after this channel had to join anew
    */
   constructor(change, peer, { id, reason } = {}) {
     super('peer');
@@ -66,7 +71,10 @@ export class SignalingErrorEvent extends Event {
   /** @param {import('./failure.js').Failure} failure */
   constructor({ code, message, fatal, retryAfter, seq }) {
     super('error');
-    /** A code of the protocol, or one of the client's own: `unreachable`, `connection-lost`, `going-away`, `held-overflow`. */
+    /**
+     * A code of the protocol, or one of the client's own: `unreachable`, `connection-lost`,
+     * `going-away`, `held-overflow`.
+     */
     this.code = code;
     /** A sentence for a person. */
     this.message = message;
@@ -81,7 +89,8 @@ export class SignalingErrorEvent extends Event {
 export class SignalingStateEvent extends Event {
   /**
    * @param {'connecting' | 'open' | 'reconnecting' | 'closed'} state
-   * @param {{ rejoined?: boolean }} [details] whether it had to join anew, so that messages may have been lost
+   * @param {{ rejoined?: boolean }} [details] whether it had to join anew, so that messages may
+   *   have been lost
    */
   constructor(state, { rejoined } = {}) {
     super('state');
@@ -90,7 +99,10 @@ export class SignalingStateEvent extends Event {
   }
 }
 
-/** The channel is closed for good: by `close()` (`code` is `closed`), or for the reason that `code` and `reason` tell. */
+/**
+ * The channel is closed for good: by `close()` (`code` is `closed`), or for the reason that `code`
+ * and `reason` tell.
+ */
 export class SignalingCloseEvent extends Event {
   /**
    * @param {string} code

@@ -2,7 +2,8 @@
  * Why a connection ended, or an error that it goes on after.
  *
  * @typedef {object} Failure
- * @property {'unreachable' | 'refused' | 'lost'} [kind] the server was never reached; it said no; the connection broke
+ * @property {'unreachable' | 'refused' | 'lost'} [kind] the server was never reached; it said no;
+ *   the connection broke
  * @property {string} code a code of the protocol, or `unreachable`, `connection-lost`, …
  * @property {string} message a sentence for a person
  * @property {boolean} [fatal]
@@ -11,13 +12,16 @@
  */
 
 /**
- * One connection to the server, over either door. It reports through {@link ConnectionHandlers} and never after `ended`.
+ * One connection to the server, over either transport. It reports through {@link
+ * ConnectionHandlers} and never after `ended`.
  *
  * @typedef {object} Connection
- * @property {'websocket' | 'http'} door
- * @property {boolean} acknowledges whether receiving itself acknowledges events, so that no `ack` need be sent
+ * @property {'websocket' | 'http'} transport
+ * @property {boolean} acknowledges whether receiving itself acknowledges events, so that no `ack`
+ *   need be sent
  * @property {(messages: string[]) => void} send sends messages, each the JSON text of one
- * @property {(within: number) => void} probe ends the connection unless the server answers within so many milliseconds
+ * @property {(within: number) => void} probe ends the connection unless the server answers within
+ *   so many milliseconds
  * @property {() => void} leave leaves the session and ends the connection
  * @property {() => void} abort ends the connection; the membership stays
  */

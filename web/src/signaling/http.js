@@ -1,29 +1,38 @@
 import { EventStreamReader } from './event-stream.js';
 import { lost, parseObject, refusal, unreachable } from './failure.js';
 
-/** What one request to `/messages` may carry: well below what a server with the default limits reads. */
+/**
+ * The most that one request to `/messages` carries: well below what a server with the default
+ * limits reads.
+ */
 const BATCH_MESSAGES = 64;
 const BATCH_CHARACTERS = 64 * 1024;
 
 /** Seconds that a long poll waits on the server; most proxies allow 30. */
 const POLL_SECONDS = 25;
 
-/** The pause before a stream or poll that ended is opened again, so that a broken proxy is not hammered. */
+/**
+ * The pause before a stream or poll that ended is opened again, so that a broken proxy is not
+ * hammered.
+ */
 const REOPEN = 100;
 
-/** Set once a stream has turned out to be buffered on its way: the next connections of this page poll at once. */
+/**
+ * Set once a stream has turned out to be buffered on its way: the next connections of this page
+ * poll at once.
+ */
 let streamsAreBuffered = false;
 
 /**
- * The HTTP door: messages go out by POST and come in by an event stream, or by long polls where something on the way
- * holds streams back.
+ * The HTTP transport: messages go out by POST and come in by an event stream, or by long polls
+ * where something on the way holds streams back.
  *
  * @implements {Connection}
  * @typedef {import('./failure.js').Connection} Connection
  */
 export class HttpConnection {
   /** @type {'http'} */
-  door = 'http';
+  transport = 'http';
 
   #url;
   #handlers;
@@ -79,7 +88,8 @@ export class HttpConnection {
       if (rest.length > 0) await this.#request('POST', '/messages', { body: `[${rest.join(',')}]`, keepalive: true });
       await this.#request('DELETE', '', { keepalive: true });
     };
-    // Without anything to send, the request goes out within this very call: the page may be gone after it.
+    // Without anything to send, the request goes out within this very call: the page may be gone
+    // after it.
     const left = posting === null ? goodbye() : posting.then(goodbye);
     void left.catch(() => {}).finally(() => this.#stop.abort());
   }
@@ -113,8 +123,8 @@ export class HttpConnection {
   }
 
   /**
-   * There is no request that only resumes: the first one with the credential finds out whether the membership is still there, and
-   * brings fresh ICE servers meanwhile.
+   * There is no request that only resumes: the first one with the credential finds out whether the
+   * membership is still there, and brings fresh ICE servers meanwhile.
    *
    * @param {any} entry
    */
@@ -183,7 +193,9 @@ export class HttpConnection {
     return Array.isArray(answer) && answer.length > 0;
   }
 
-  /** Reads one event stream until it ends; one that stays empty turns this connection to polling. */
+  /**
+   * Reads one event stream until it ends; one that stays empty turns this connection to polling.
+   */
   async #stream() {
     const own = new AbortController();
     const stop = () => own.abort();
@@ -262,7 +274,8 @@ export class HttpConnection {
   }
 
   /**
-   * The body of an answer; one that is not of this protocol (a proxy's error page) counts as a broken connection.
+   * The body of an answer; one that is not of this protocol (a proxy's error page) counts as a
+   * broken connection.
    *
    * @param {{ status: number, ok: boolean, text: () => Promise<string> }} response
    */
@@ -302,7 +315,8 @@ export class HttpConnection {
 }
 
 /**
- * Leaves a session with a request that outlives the page: what is written to a WebSocket at the last moment does not always get out.
+ * Leaves a session with a request that outlives the page: what is written to a WebSocket at the
+ * last moment does not always get out.
  *
  * @param {URL} url the signaling address
  * @param {{ peer: string, secret: string }} membership

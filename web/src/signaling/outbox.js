@@ -74,7 +74,8 @@ export class Outbox {
    * @param {(to: string | null) => boolean} isReachable true if a receiver is present
    * @param {number} limit the largest message that the server takes, in bytes
    * @param {number} now
-   * @returns {{ messages: string[], tooLarge: number }} the messages, and the number dropped as too large
+   * @returns {{ messages: string[], tooLarge: number }} the messages, and the number dropped as too
+   *   large
    */
   take(isReachable, limit, now) {
     this.#dropOverdue(now);

@@ -4,14 +4,14 @@ import { lost, parseObject, refusal, unreachable } from './failure.js';
 const SUBPROTOCOL = 'columba.v1';
 
 /**
- * The WebSocket door.
+ * The WebSocket transport.
  *
  * @implements {Connection}
  * @typedef {import('./failure.js').Connection} Connection
  */
 export class WebSocketConnection {
   /** @type {'websocket'} */
-  door = 'websocket';
+  transport = 'websocket';
   acknowledges = false;
 
   /** @type {WebSocket} */
@@ -103,7 +103,10 @@ export class WebSocketConnection {
     this.#handlers.entered(answer);
   }
 
-  /** Browsers notice a dead connection only after minutes; a question that nobody answers tells it in seconds. */
+  /**
+   * Browsers notice a dead connection only after minutes; an unanswered question shows it in
+   * seconds.
+   */
   #watch() {
     const now = Date.now();
     if (this.#probeUntil !== 0) {

@@ -26,7 +26,7 @@ export class FakeNetwork {
     for (const other of this.channels) other.went(id, reason);
   }
 
-  /** The server is away: nobody is told anything. */
+  /** The server is away: there are no events. */
   stop() {
     for (const channel of this.channels) channel.setState('reconnecting');
   }

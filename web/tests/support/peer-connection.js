@@ -1,6 +1,7 @@
 /**
- * As much of RTCPeerConnection as negotiation needs: the signaling states with rollback, operations that take a moment, and ICE that
- * connects when each side knows the other's description and a candidate of it. Two of them find each other by their fragments.
+ * As much of RTCPeerConnection as negotiation needs: the signaling states with rollback, operations
+ * that take a moment, and ICE that connects when each side knows the other's description and a
+ * candidate of it. Two of them find each other by their fragments.
  */
 export class FakePeerConnection extends EventTarget {
   /** @type {Map<string, FakePeerConnection>} all connections by ICE fragment */
@@ -20,7 +21,7 @@ export class FakePeerConnection extends EventTarget {
   /** @type {any} */ channel = null;
   /** What happened, for assertions. */
   log = /** @type {string[]} */ ([]);
-  /** Whether candidates of the other side are good for anything. */
+  /** True if candidates of the other side are good for anything. */
   static works = true;
 
   #version = 0;
@@ -75,7 +76,7 @@ export class FakePeerConnection extends EventTarget {
     return transceiver;
   }
 
-  /** What a description of the other side says about media. @param {string} sdp */
+  /** Takes the media of the other side's description. @param {string} sdp */
   #takeMedia(sdp) {
     for (const [index, [, kind, direction]] of [...sdp.matchAll(/^m=(\w+) (\w+)/gm)].entries()) {
       const transceiver = this.transceivers[index] ?? this.#addTransceiver(kind, 'recvonly');

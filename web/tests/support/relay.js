@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
 
 /**
- * A small relay that speaks `docs/signaling.md`, for the unit tests: it can be told to misbehave in the ways that networks and
- * servers do. It also serves the call page, with the policy that the real server sets.
+ * A small relay that speaks `docs/signaling.md`, for the unit tests: it can be told to misbehave in
+ * the ways that networks and servers do. It also serves the call page, with the policy that the
+ * real server sets.
  */
 export class FakeRelay {
   /** @type {Map<string, any>} members by peer id */
   members = new Map();
-  /** What it has been asked, for assertions: the types of the messages that came in, by door. */
+  /** The types of the messages that came in, with the transport, for assertions. */
   log = /** @type {string[]} */ ([]);
   /** Refuse WebSocket upgrades: `no`, `refuse` or `hang`. */
   webSockets = /** @type {'yes' | 'refuse' | 'hang'} */ ('yes');
@@ -169,7 +170,7 @@ export class FakeRelay {
     const others = this.others(member);
     const receivers = message.to == null ? others : others.filter((each) => each.peer === message.to);
     for (const other of receivers) this.event(other, { type: 'message', from: member.peer, data: message.data });
-    if (message.to != null && receivers.length === 0) return { ...error('no-such-peer', 'Nobody.'), seq: message.seq };
+    if (message.to != null && receivers.length === 0) return { ...error('no-such-peer', 'No such peer.'), seq: message.seq };
     return { type: 'ack', seq: message.seq };
   }
 
@@ -200,7 +201,10 @@ export class FakeRelay {
     });
   }
 
-  /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  /**
+   * @param {import('node:http').IncomingMessage} request @param
+   *   {import('node:http').ServerResponse} response
+   */
   async #http(request, response) {
     const url = new URL(request.url ?? '/', 'http://relay');
     if (!url.pathname.startsWith('/v1/signal')) return serveFile(url.pathname, response);
@@ -237,7 +241,10 @@ export class FakeRelay {
     return [...answers.filter((each) => each.type !== 'ack'), ...(sent ? [{ type: 'ack', seq: member.accepted }] : [])];
   }
 
-  /** @param {any} member @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  /**
+   * @param {any} member @param {import('node:http').IncomingMessage} request @param
+   *   {import('node:http').ServerResponse} response
+   */
   #stream(member, request, response) {
     if (this.bufferStreams) return;
     this.acknowledge(member, Number(request.headers['last-event-id'] ?? 0));

@@ -18,20 +18,20 @@ use tracing::debug;
 use super::error::SignalingError;
 use super::options::{SignalingOptions, SignalingTiming};
 use super::session::{Ended, Next, Session};
-use super::websocket::{Address, Heard, Socket};
+use super::websocket::{Address, Received, Socket};
 use crate::network;
 
-/// Events that wait for the application, at most: beyond that nothing more is read from the server, which in the end puts out whoever is too
-/// slow.
+/// The most events that wait for the application: then nothing more is read from the server, which
+/// in the end removes a client that is too slow.
 const MAX_EVENTS: usize = 256;
 
-/// How long the last words may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// The time in which the last messages must be sent when the channel is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one write may take before the connection counts as dead.
+/// The time after which a write that is not finished shows a dead connection.
 const WRITE: Duration = Duration::from_secs(15);
 
-/// How long fresh ICE servers may take to arrive.
+/// The time in which fresh ICE servers must arrive.
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// JSON around the data of a `send`, at most, in bytes.
@@ -39,9 +39,10 @@ const AROUND: usize = 128;
 
 /// Carries messages between peers that cannot reach each other yet. Cheap to clone.
 ///
-/// What is sent before another peer is there waits, and is delivered to the first that come. Broken connections are mended
-/// unseen: every message arrives once and in order as long as the server keeps the membership (30 s); after that, and after a restart
-/// of the server, the channel joins anew under the same peer id and sends again what was never acknowledged. When the last handle is
+/// What is sent before another peer is there waits, and is delivered to the first that come. Broken
+/// connections are mended unseen: every message arrives once and in order as long as the server
+/// keeps the membership (30 s); after that, and after a restart of the server, the channel joins
+/// anew under the same peer id and sends again what was never acknowledged. When the last handle is
 /// dropped, the session is left.
 #[derive(Clone, Debug)]
 pub struct SignalingChannel {
@@ -54,7 +55,7 @@ pub struct SignalingEvents {
     shared: Arc<Shared>,
 }
 
-/// What has happened in a session.
+/// The events of a session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SignalingEvent {
@@ -76,19 +77,19 @@ pub enum SignalingEvent {
     PeerLeft {
         /// Its peer id.
         peer: PeerId,
-        /// Why.
+        /// The reason.
         reason: LeaveReason,
     },
     /// A peer has sent something.
     Message {
-        /// Which peer.
+        /// The sender.
         from: PeerId,
         /// The JSON value, exactly as it was written.
         data: Arc<RawValue>,
     },
     /// The server refused something, and the channel goes on.
     Refused(Refusal),
-    /// The channel has come to its end, and why; the last event.
+    /// The channel has ended, for this reason; the last event.
     Closed(SignalingError),
 }
 
@@ -119,7 +120,8 @@ impl SignalingChannel {
     /// Connects to the server and enters the session.
     ///
     /// # Errors
-    /// The address is wrong, nobody answers there, or the server refuses. Once this has succeeded, the channel keeps trying.
+    /// The address is wrong, no server answers there, or the server refuses. Once this has
+    /// succeeded, the channel keeps trying.
     pub async fn open(options: SignalingOptions) -> Result<(Self, SignalingEvents), SignalingError> {
         let address = Address::parse(&options.url)?;
         let greeting = options.greeting(Instance::random(&mut UnwrapErr(SysRng)));
@@ -142,12 +144,13 @@ impl SignalingChannel {
         Ok((Self { inner }, SignalingEvents { shared }))
     }
 
-    /// Sends `data` to one peer, or to all who are there; while nobody is, it waits for the first that come. What is sent to a peer that is not
-    /// there waits a minute for it.
+    /// Sends `data` to one peer, or to all who are there; while there is none, it waits for the
+    /// first that come. What is sent to a peer that is not there waits a minute for it.
     ///
     /// # Errors
-    /// [`NotJson`](SignalingError::NotJson), [`TooLarge`](SignalingError::TooLarge), [`Full`](SignalingError::Full) while 1,024 messages or
-    /// 8 MiB wait, [`Closed`](SignalingError::Closed).
+    /// [`NotJson`](SignalingError::NotJson), [`TooLarge`](SignalingError::TooLarge),
+    /// [`Full`](SignalingError::Full) while 1,024 messages or 8 MiB wait,
+    /// [`Closed`](SignalingError::Closed).
     pub fn send<T: Serialize + ?Sized>(&self, to: Option<PeerId>, data: &T) -> Result<(), SignalingError> {
         let data = serde_json::value::to_raw_value(data)
             .map_err(|error| SignalingError::NotJson { reason: error.to_string() })?;
@@ -179,26 +182,26 @@ impl SignalingChannel {
         self.inner.shared.lock().session.session.clone()
     }
 
-    /// Who can be reached through the server.
+    /// The peers that can be reached through the server.
     #[must_use]
     pub fn peers(&self) -> Vec<(PeerId, Option<ClientId>)> {
         self.inner.shared.lock().session.peers.iter().map(|(peer, id)| (*peer, id.clone())).collect()
     }
 
-    /// Whether this peer can be reached through the server now.
+    /// Returns whether this peer can be reached through the server now.
     #[must_use]
     pub fn is_reachable(&self, peer: PeerId) -> bool {
         let state = self.inner.shared.lock();
         state.session.is_open && state.session.peers.contains_key(&peer)
     }
 
-    /// Whether the server is connected now.
+    /// Returns whether the server is connected now.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.inner.shared.lock().session.is_open
     }
 
-    /// Whether the channel has come to its end.
+    /// Returns whether the channel has come to its end.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let state = self.inner.shared.lock();
@@ -214,7 +217,8 @@ impl SignalingChannel {
     /// Asks for fresh TURN credentials.
     ///
     /// # Errors
-    /// [`TimedOut`](SignalingError::TimedOut) if they do not come within 5 s, [`Closed`](SignalingError::Closed).
+    /// [`TimedOut`](SignalingError::TimedOut) if they do not come within 5 s,
+    /// [`Closed`](SignalingError::Closed).
     pub async fn refresh_ice_servers(&self) -> Result<IceServers, SignalingError> {
         let shared = &self.inner.shared;
         let before = {
@@ -291,7 +295,7 @@ struct Task {
     shared: Arc<Shared>,
     address: Address,
     options: SignalingOptions,
-    /// The host's addresses: when they change, the connection may be gone without a word.
+    /// The host's addresses: when they change, the connection may be gone without notice.
     network: watch::Receiver<Arc<[LocalAddress]>>,
 }
 
@@ -299,7 +303,7 @@ impl Task {
     async fn run(mut self, mut socket: Socket) {
         let end = loop {
             let Some(ended) = self.converse(&mut socket).await else {
-                let _ = timeout(FAREWELL, socket.close()).await;
+                let _ = timeout(CLOSE_TIMEOUT, socket.close()).await;
                 break SignalingError::Closed;
             };
             drop(socket);
@@ -317,20 +321,20 @@ impl Task {
         self.shared.changed.notify_waiters();
     }
 
-    /// Carries messages both ways until the connection ends; `None` if that was the application's wish.
+    /// Carries messages both ways until the connection ends; `None` if the application closed it.
     async fn converse(&mut self, socket: &mut Socket) -> Option<Ended> {
-        let mut farewell_until = None;
+        let mut close_until = None;
         let home = self.home(socket);
         loop {
             if let Err(ended) = self.transmit(socket).await {
                 return Some(ended);
             }
-            let Some((deadline, has_room)) = self.outlook(&mut farewell_until) else {
+            let Some((deadline, has_room)) = self.outlook(&mut close_until) else {
                 return self.leave(socket).await;
             };
             let ended = tokio::select! {
-                heard = socket.next(), if has_room => match heard {
-                    Some(heard) => self.hear(heard),
+                received = socket.next(), if has_room => match received {
+                    Some(received) => self.handle_received(received),
                     None => Some(Ended::Lost),
                 },
                 () = self.shared.wake.notified() => None,
@@ -338,9 +342,9 @@ impl Task {
                 () = sleep_until(deadline.into()) => {
                     let now = Instant::now();
                     let mut state = self.shared.lock();
-                    // A server that is not being read cannot be heard.
+                    // While nothing is read from the server, its silence says nothing.
                     if !has_room {
-                        state.session.heard(now);
+                        state.session.note_activity(now);
                     }
                     state.session.handle_timeout(now)
                 }
@@ -358,7 +362,8 @@ impl Task {
         addresses.iter().find(|one| Some(one.address) == socket.home()).cloned()
     }
 
-    /// The network has changed: without its address, or in another network, the connection is dead, and else it may be.
+    /// The network has changed: without its address, or in another network, the connection is dead,
+    /// and else it may be.
     fn doubt(&mut self, home: Option<&LocalAddress>) -> Option<Ended> {
         let addresses = self.network.borrow_and_update();
         let is_home = |one: &LocalAddress, home: &LocalAddress| {
@@ -373,33 +378,33 @@ impl Task {
     }
 
     /// Until when to wait, and whether to read; `None` if it is time to leave.
-    fn outlook(&self, farewell_until: &mut Option<Instant>) -> Option<(Instant, bool)> {
+    fn outlook(&self, close_until: &mut Option<Instant>) -> Option<(Instant, bool)> {
         let state = self.shared.lock();
         let deadline = state.session.poll_timeout();
         if !state.closing {
             return Some((deadline, state.session.events.len() < MAX_EVENTS));
         }
         let now = Instant::now();
-        let until = *farewell_until.get_or_insert(now + FAREWELL);
+        let until = *close_until.get_or_insert(now + CLOSE_TIMEOUT);
         let leaves = state.session.outbox.is_settled() || until <= now;
         (!leaves).then(|| (deadline.min(until), true))
     }
 
-    fn hear(&self, heard: Heard) -> Option<Ended> {
+    fn handle_received(&self, received: Received) -> Option<Ended> {
         let now = Instant::now();
         let mut state = self.shared.lock();
-        match heard {
-            Heard::Text(text) => match ServerMessage::parse(&text) {
+        match received {
+            Received::Text(text) => match ServerMessage::parse(&text) {
                 Ok(message) => state.session.handle_message(now, message),
                 Err(_) => {
                     // A later version may know more.
                     debug!("a message that cannot be understood");
-                    state.session.heard(now);
+                    state.session.note_activity(now);
                     None
                 }
             },
-            Heard::Life => {
-                state.session.heard(now);
+            Received::Activity => {
+                state.session.note_activity(now);
                 None
             }
         }
@@ -422,7 +427,7 @@ impl Task {
             socket.feed(columba_signal::ClientMessage::Leave.to_json()).await?;
             socket.flush().await
         };
-        let _ = timeout(FAREWELL, leave).await;
+        let _ = timeout(CLOSE_TIMEOUT, leave).await;
         None
     }
 
@@ -475,8 +480,8 @@ async fn enter(shared: &Shared, socket: &mut Socket, timing: &SignalingTiming) -
     write(socket.flush()).await?;
     let answer = async {
         loop {
-            let Some(heard) = socket.next().await else { return Err(Ended::Lost) };
-            let Heard::Text(text) = heard else { continue };
+            let Some(received) = socket.next().await else { return Err(Ended::Lost) };
+            let Received::Text(text) = received else { continue };
             let Ok(message) = ServerMessage::parse(&text) else { continue };
             let mut state = shared.lock();
             if let Some(ended) = state.session.handle_message(Instant::now(), message) {

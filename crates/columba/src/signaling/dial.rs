@@ -1,5 +1,5 @@
-//! A TCP connection to a server whose name has several addresses (RFC 8305): the first may lead nowhere, as an IPv6 does that a
-//! network announces and does not carry.
+//! A TCP connection to a server whose name has several addresses (RFC 8305): the first may lead
+//! nowhere, as an IPv6 does that a network announces and does not carry.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
-/// How long an address is waited for until the next one is tried beside it (RFC 8305 §8).
+/// The time after which the next address is tried beside one that does not answer (RFC 8305 §8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Addresses that are tried, at most.
@@ -37,8 +37,8 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-/// Tries one address after the other, each as soon as the one before has failed or has taken long; the others end with the first that
-/// succeeds.
+/// Tries one address after the other, each as soon as the one before has failed or has taken long;
+/// the others end with the first that succeeds.
 async fn race<S, F: Future<Output = io::Result<S>>>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,

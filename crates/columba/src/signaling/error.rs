@@ -1,8 +1,8 @@
-//! What can go wrong with signaling.
+//! The errors of signaling.
 
 use columba_signal::Refusal;
 
-/// Why a signaling channel cannot be opened, cannot take a message, or has come to its end.
+/// The reason for which a signaling channel cannot be opened, cannot take a message, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalingError {
@@ -11,32 +11,32 @@ pub enum SignalingError {
     InvalidUrl {
         /// The address.
         url: String,
-        /// What is wrong.
+        /// The fault.
         reason: &'static str,
     },
-    /// Nobody answers at the address.
+    /// No server answers at the address.
     #[error("the signaling server {server} cannot be reached: {reason}")]
     Unreachable {
         /// Host and port.
         server: String,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
-    /// Somebody answers, but not as a signaling server does.
+    /// The answer is not that of a signaling server.
     #[error("{server} is not a signaling server: {reason}")]
     NotASignalingServer {
         /// Host and port.
         server: String,
-        /// What it said instead.
+        /// The answer.
         reason: String,
     },
-    /// The server said no, and why.
+    /// The server refused, for this reason.
     #[error("the signaling server refuses: {0}")]
     Refused(Refusal),
     /// The value has no JSON text.
     #[error("this value has no JSON text: {reason}")]
     NotJson {
-        /// What `serde_json` says.
+        /// The error of `serde_json`.
         reason: String,
     },
     /// The server takes no message of this size.

@@ -1,12 +1,14 @@
-//! Signaling: finding another program through a rendezvous server, and exchanging the first messages with it.
+//! Signaling: finding another program through a rendezvous server, and exchanging the first
+//! messages with it.
 //!
 //! ```no_run
 //! use columba::signaling::{SignalingChannel, SignalingEvent, SignalingOptions};
 //!
 //! # async fn run() -> Result<(), columba::signaling::SignalingError> {
-//! let (channel, mut events) = SignalingChannel::open(SignalingOptions::create("http://localhost:8080")).await?;
+//! let options = SignalingOptions::create("http://localhost:8080");
+//! let (channel, mut events) = SignalingChannel::open(options).await?;
 //! println!("others join the session {}", channel.session().unwrap().as_str());
-//! channel.send(None, &"hello to whoever comes first")?;
+//! channel.send(None, &"hello to the first that comes")?;
 //! while let Some(event) = events.recv().await {
 //!     if let SignalingEvent::Message { from, data } = event {
 //!         println!("{from}: {data}");

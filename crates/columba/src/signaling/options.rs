@@ -1,32 +1,33 @@
-//! What a signaling channel can be told before it opens.
+//! The options of a signaling channel.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use columba_signal::{ClientId, ClientMessage, Instance, SessionToken};
 
-/// Which server, which session, and who.
+/// The server, the session, and the own name.
 #[derive(Clone, Debug)]
 pub struct SignalingOptions {
-    /// The address of the signaling service, such as `https://example.org/v1/signal`; without a path, `/v1/signal` is meant.
-    /// Its scheme is `http`, `https`, `ws` or `wss`.
+    /// The address of the signaling service, such as `https://example.org/v1/signal`; without a
+    /// path, `/v1/signal` is meant. Its scheme is `http`, `https`, `ws` or `wss`.
     pub url: String,
-    /// How to meet others.
+    /// The way to meet others.
     pub entry: Entry,
-    /// The name by which the others know this client; for [`Entry::Meet`] it is needed, and part of it.
+    /// The name by which the others know this client; for [`Entry::Meet`] it is needed, and part of
+    /// it.
     pub client_id: Option<ClientId>,
     /// For `https` and `wss`: how certificates are checked. Default `None`: as the system does it.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// How long things may take.
+    /// The timeouts.
     pub timing: SignalingTiming,
 }
 
-/// How to meet others.
+/// The ways to meet others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Everybody who knows the token.
     Join(SessionToken),
-    /// Likewise, with a new token that the server makes.
+    /// Everybody who knows a new token, which the server makes.
     Create,
     /// By client ids: be reachable under the own one, and perhaps ask for another.
     Meet {
@@ -37,24 +38,25 @@ pub enum Entry {
     },
 }
 
-/// How long things may take.
+/// The timeouts of a signaling channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalingTiming {
     /// To connect, TLS and the WebSocket's handshake included. Default 10 s.
     pub open: Duration,
     /// The server's answer to the first message. Default 5 s.
     pub answer: Duration,
-    /// How long nothing may arrive before the server is asked whether it is there. Default 12 s.
+    /// The silence after which the server is asked for a sign of life. Default 12 s.
     pub silence: Duration,
-    /// How long it may take to answer that. Default 5 s.
+    /// The time in which it must give one. Default 5 s.
     pub probe: Duration,
-    /// How long an event may stay unacknowledged; the protocol allows 1 s. Default 400 ms.
+    /// The time for which an event may stay unacknowledged; the protocol allows 1 s. Default 400
+    /// ms.
     pub acknowledge: Duration,
     /// The first pause between two attempts to connect again; it doubles each time. Default 250 ms.
     pub backoff: Duration,
     /// The longest such pause. Default 5 s.
     pub backoff_max: Duration,
-    /// How long a message to a peer that is not there waits for its return. Default 60 s.
+    /// The time for which a message to an absent peer waits for its return. Default 60 s.
     pub hold: Duration,
 }
 
@@ -64,7 +66,8 @@ impl SignalingOptions {
         Self::new(url.into(), Entry::Join(session))
     }
 
-    /// To enter a new session; [`SignalingChannel::session`](super::SignalingChannel::session) tells its token.
+    /// To enter a new session; [`SignalingChannel::session`](super::SignalingChannel::session) has
+    /// its token.
     pub fn create(url: impl Into<String>) -> Self {
         Self::new(url.into(), Entry::Create)
     }

@@ -330,7 +330,8 @@ mod tests {
             let now = Instant::now();
             let mut outbox = Outbox::new(Duration::from_secs(60));
             let mut next = 0;
-            // Receiver, number and sequence number of what is in flight; what waits for each receiver.
+            // Receiver, number and sequence number of what is in flight; what waits for each
+            // receiver.
             let mut flight: Vec<(usize, u64, u64)> = Vec::new();
             let mut waiting = [Vec::new(), Vec::new()];
             for step in steps {

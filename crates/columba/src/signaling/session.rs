@@ -1,4 +1,5 @@
-//! The client's side of the protocol, without sockets: what has been received, what is to be sent, and when.
+//! The client's side of the protocol, without sockets: what has been received, what is to be sent,
+//! and when.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,13 +16,14 @@ use super::outbox::Outbox;
 /// An event is acknowledged at the latest with the sixteenth; the protocol allows 32.
 const ACKNOWLEDGE_EVERY: u64 = 16;
 
-/// So many `sequence-gap` answers in a row mean that the two ends no longer agree; then the client joins anew.
+/// So many `sequence-gap` answers in a row mean that the two ends no longer agree; then the client
+/// joins anew.
 const MAX_GAPS: u32 = 5;
 
-/// How long refusals of messages behind a missing one may still come in.
+/// The time for which refusals of messages behind a missing one may still come in.
 const GAP_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long not to send after `rate-limited`, if the server does not say.
+/// The pause after `rate-limited`, if the server does not name one.
 const RATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The membership in a session, over all connections that carry it.
@@ -30,9 +32,9 @@ pub(super) struct Session {
     greeting: ClientMessage,
     timing: SignalingTiming,
     membership: Option<Membership>,
-    /// Whether there was ever a membership.
+    /// True if there was ever a membership.
     was_joined: bool,
-    /// Whether the present connection has entered.
+    /// True if the present connection has entered.
     pub(super) is_open: bool,
     pub(super) session: Option<SessionToken>,
     pub(super) peers: BTreeMap<PeerId, Option<ClientId>>,
@@ -48,10 +50,10 @@ pub(super) struct Session {
     acknowledge_at: Option<Instant>,
     /// Small answers to be sent first.
     answers: VecDeque<ClientMessage>,
-    heard: Instant,
+    last_activity: Instant,
     probe_until: Option<Instant>,
     depart_at: Option<Instant>,
-    /// What the application is to be told; bounded by its owner, who stops reading.
+    /// Events for the application; bounded by the owner, which stops reading.
     pub(super) events: VecDeque<SignalingEvent>,
 }
 
@@ -73,7 +75,7 @@ pub(super) enum Ended {
     Refused(Refusal),
 }
 
-/// What to do after a connection has ended.
+/// The next step after a connection has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Connect again at once.
@@ -104,7 +106,7 @@ impl Session {
             acknowledged: 0,
             acknowledge_at: None,
             answers: VecDeque::new(),
-            heard: now,
+            last_activity: now,
             probe_until: None,
             depart_at: None,
             events: VecDeque::new(),
@@ -125,7 +127,7 @@ impl Session {
 
     /// The first message of a connection.
     pub(super) fn first_message(&mut self, now: Instant) -> ClientMessage {
-        self.heard = now;
+        self.last_activity = now;
         self.probe_until = None;
         self.depart_at = None;
         self.paused_until = None;
@@ -148,7 +150,7 @@ impl Session {
 
     /// A message has arrived. `Some` ends the connection.
     pub(super) fn handle_message(&mut self, now: Instant, message: ServerMessage) -> Option<Ended> {
-        self.heard(now);
+        self.note_activity(now);
         match message {
             ServerMessage::Error(refusal) if refusal.fatal || !self.is_open => {
                 return Some(Ended::Refused(refusal));
@@ -175,8 +177,8 @@ impl Session {
     }
 
     /// Something has arrived, whatever it was.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    pub(super) fn note_activity(&mut self, now: Instant) {
+        self.last_activity = now;
         self.probe_until = None;
     }
 
@@ -188,7 +190,7 @@ impl Session {
             message_bytes: joined.limits.message_bytes,
         });
         if let (ClientMessage::Create { instance, id }, Some(session)) = (&self.greeting, &joined.session) {
-            // Whoever created a session comes back to the same one.
+            // A client that created a session comes back to the same one.
             let (session, instance, id) = (session.clone(), instance.clone(), id.clone());
             self.greeting = ClientMessage::Join { session, instance, id };
         }
@@ -283,7 +285,8 @@ impl Session {
         None
     }
 
-    /// Sends everything unacknowledged again: once for the whole burst of refusals that one missing message causes.
+    /// Sends everything unacknowledged again: once for the whole burst of refusals that one missing
+    /// message causes.
     fn fill_gap(&mut self, now: Instant) -> Option<Ended> {
         if self.paused_until.is_some_and(|until| now < until) {
             return None;
@@ -324,7 +327,7 @@ impl Session {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and poll for messages.
     pub(super) fn poll_timeout(&self) -> Instant {
-        let quiet = self.probe_until.unwrap_or(self.heard + self.timing.silence);
+        let quiet = self.probe_until.unwrap_or(self.last_activity + self.timing.silence);
         [self.acknowledge_at, self.paused_until, self.depart_at]
             .into_iter()
             .flatten()
@@ -338,13 +341,13 @@ impl Session {
         }
         match self.probe_until {
             Some(until) if until <= now => return Some(Ended::Lost),
-            None if self.heard + self.timing.silence <= now => self.probe(now),
+            None if self.last_activity + self.timing.silence <= now => self.probe(now),
             _ => {}
         }
         None
     }
 
-    /// Asks the server whether it can still be heard.
+    /// Asks the server for a sign of life.
     pub(super) fn probe(&mut self, now: Instant) {
         if self.probe_until.is_none() {
             self.probe_until = Some(now + self.timing.probe);

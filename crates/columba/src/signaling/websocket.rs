@@ -79,12 +79,12 @@ pub(super) struct Socket {
     home: Option<IpAddr>,
 }
 
-/// What a socket says.
-pub(super) enum Heard {
+/// Received from a socket.
+pub(super) enum Received {
     /// A text message.
     Text(String),
     /// Something that only shows that the other end lives.
-    Life,
+    Activity,
 }
 
 impl Socket {
@@ -135,12 +135,12 @@ impl Socket {
         self.home
     }
 
-    /// The next thing that is heard; `None` once the connection has ended.
-    pub(super) async fn next(&mut self) -> Option<Heard> {
+    /// Receives; `None` once the connection has ended.
+    pub(super) async fn next(&mut self) -> Option<Received> {
         match self.stream.next().await? {
-            Ok(Message::Text(text)) => Some(Heard::Text(text.to_string())),
+            Ok(Message::Text(text)) => Some(Received::Text(text.to_string())),
             Ok(Message::Close(_)) | Err(_) => None,
-            Ok(_) => Some(Heard::Life),
+            Ok(_) => Some(Received::Activity),
         }
     }
 

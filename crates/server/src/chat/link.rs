@@ -4,16 +4,16 @@ use columba::signaling::SessionToken;
 
 use crate::failure::Failure;
 
-/// Where a session is.
+/// The place of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct SessionLink {
     /// The call page's address, without the token.
     pub(super) page: String,
     /// The session; without one, a new one is made.
     pub(super) session: Option<SessionToken>,
 }
 
-impl Link {
+impl SessionLink {
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let (page, token) = text.split_once('#').unwrap_or((text, ""));
         if !["http://", "https://"].iter().any(|scheme| page.starts_with(scheme)) {
@@ -50,11 +50,11 @@ mod tests {
 
     #[test]
     fn a_link_is_a_page_and_a_session() {
-        let link = Link::parse("https://example.org:8443/#abc").unwrap();
+        let link = SessionLink::parse("https://example.org:8443/#abc").unwrap();
         assert_eq!(link.signaling(), "https://example.org:8443/v1/signal");
         assert_eq!(link.session, "abc".parse().ok());
         assert_eq!(link.to(&"x".parse().unwrap()), "https://example.org:8443/#x");
-        let bare = Link::parse("http://localhost:8080").unwrap();
+        let bare = SessionLink::parse("http://localhost:8080").unwrap();
         assert_eq!(
             (bare.signaling().as_str(), bare.session.clone()),
             ("http://localhost:8080/v1/signal", None)
@@ -63,9 +63,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_is_said_to_be_none() {
+    fn other_texts_are_refused_with_a_sentence() {
         for text in ["", "example.org/#abc", "ftp://example.org/#abc", "https://example.org/#a b"] {
-            let sentence = Link::parse(text).unwrap_err().to_string();
+            let sentence = SessionLink::parse(text).unwrap_err().to_string();
             assert!(sentence.ends_with('.'), "{sentence}");
         }
     }

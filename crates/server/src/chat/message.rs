@@ -1,4 +1,5 @@
-//! What the call page says to other peers: through the signaling server, and over the data channel.
+//! The call page's messages to other peers: through the signaling server, and over the data
+//! channel.
 
 use columba::{IceCandidateInit, SdpType, SessionDescription};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ const MAX_NAME: usize = 40;
 /// Bytes of a message on the data channel that are looked at.
 const MAX_DATA: usize = 16 * MAX_CHAT;
 
-/// The outermost layer of what goes through the signaling server.
+/// The outermost layer of messages through the signaling server.
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     call: T,
@@ -86,7 +87,7 @@ impl From<&SessionDescription> for Description {
 }
 
 impl Description {
-    /// What it is for, if it is for anything that is understood here.
+    /// The type, if it is one that is understood here.
     pub(super) fn sdp_type(&self) -> Option<SdpType> {
         [SdpType::Offer, SdpType::Answer].into_iter().find(|kind| kind.as_str() == self.kind)
     }
@@ -114,13 +115,13 @@ impl From<Candidate> for IceCandidateInit {
     }
 }
 
-/// What goes over the data channel.
+/// Messages on the data channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum DataMessage {
-    /// A participant said something.
+    /// A line of chat.
     Chat { text: String },
-    /// Who a participant is, and what it sends.
+    /// A participant's name, and what it sends.
     Status {
         #[serde(default)]
         name: String,
@@ -134,7 +135,8 @@ pub(super) enum DataMessage {
 }
 
 impl DataMessage {
-    /// Reads a message of the other side's, cut to the lengths that are allowed; `None` for what is not understood.
+    /// Reads a message of the other side's, cut to the lengths that are allowed; `None` for what is
+    /// not understood.
     pub(super) fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_DATA {
             return None;
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_write_is_read() {
+    fn messages_of_browsers_are_read() {
         let text = r#"{"call":{"attempt":1789000000000,"candidate":{"candidate":"candidate:1 1 udp 1 10.0.0.1 9 typ host",
             "sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"abcd"}}}"#;
         let message = CallMessage::read(&raw(text)).unwrap();
@@ -194,11 +196,11 @@ mod tests {
         ));
         assert_eq!(offer.unwrap().description.unwrap().sdp_type(), Some(SdpType::Offer));
         assert_eq!(CallMessage::read(&raw(r#"{"call":{"bye":true}}"#)), Some(CallMessage::bye()));
-        assert_eq!(CallMessage::read(&raw(r#"{"offer":"somebody else's"}"#)), None);
+        assert_eq!(CallMessage::read(&raw(r#"{"offer":"another program's"}"#)), None);
     }
 
     #[test]
-    fn what_is_written_is_what_browsers_read() {
+    fn messages_are_written_as_browsers_read_them() {
         let text = serde_json::to_string(&CallMessage::renew(7).envelope()).unwrap();
         assert_eq!(text, r#"{"call":{"renew":7}}"#);
         assert_eq!(DataMessage::chat("hi").to_json(), r#"{"type":"chat","text":"hi"}"#);

@@ -1,9 +1,9 @@
 //! `columba chat LINK`: a terminal in a session with the call page's chat.
 
-mod companion;
 mod link;
 mod message;
 mod negotiation;
+mod remote_peer;
 mod screen;
 
 use std::collections::BTreeMap;
@@ -17,37 +17,39 @@ use columba::signaling::{
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::companion::{Companion, Gone, Word};
-use self::link::Link;
+use self::link::SessionLink;
 use self::message::CallMessage;
+use self::remote_peer::{Gone, PeerCommand, RemotePeer};
 use crate::failure::Failure;
 
-/// Words that wait for a companion, at most; what comes then is dropped, and said again by whoever needs it.
-const MAX_WORDS: usize = 256;
+/// The most commands that wait for a remote peer; more are dropped, and a sender that needs an
+/// answer repeats itself.
+const MAX_COMMANDS: usize = 256;
 
 /// Lines that are read ahead.
 const MAX_LINES: usize = 16;
 
-/// How long what was said may take to be heard once the input has ended.
+/// The time in which the last lines must be sent once the input has ended.
 const LAST_LINES: Duration = Duration::from_secs(15);
 
 /// The command's options.
 #[derive(Clone, Debug, Args)]
 #[command(about = "Chat with everybody in a session, terminal or browser, directly")]
 pub(crate) struct ChatOptions {
-    /// The link to the session, as the call page shows it; without the part behind # a new session is made
+    /// The link to the session, as the call page shows it; without the part behind # a new session
+    /// is made
     link: String,
-    /// What the others are to call you
+    /// The name that the others see
     #[arg(long, value_name = "NAME", default_value = "")]
     name: String,
-    /// Wait for others if nobody is in the session
+    /// Wait for others if the session is empty
     #[arg(long)]
     wait: bool,
 }
 
-/// Chats until the input ends or somebody interrupts.
+/// Chats until the input ends or the program is interrupted.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
-    let link = Link::parse(&options.link)?;
+    let link = SessionLink::parse(&options.link)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -59,7 +61,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
     result
 }
 
-async fn chat(options: &ChatOptions, link: Link) -> Result<(), Failure> {
+async fn chat(options: &ChatOptions, link: SessionLink) -> Result<(), Failure> {
     let url = link.signaling();
     let signaling = match &link.session {
         Some(session) => SignalingOptions::join(url, session.clone()),
@@ -73,15 +75,15 @@ async fn chat(options: &ChatOptions, link: Link) -> Result<(), Failure> {
         _ if channel.peers().is_empty() && !options.wait => {
             channel.close().await;
             let hint = "check the link, or wait for others with --wait";
-            return Err(Failure::new(format!("There is no such session, because nobody is in it; {hint}.")));
+            return Err(Failure::new(format!("There is no such session, because it is empty; {hint}.")));
         }
         _ => {}
     }
     if channel.peers().is_empty() {
-        screen::note("Nobody else is here yet.");
+        screen::note("You are the first one here.");
     }
     let name = options.name.trim().to_owned();
-    Conversation { channel, events, name, guests: 0, companions: BTreeMap::new(), tasks: JoinSet::new() }
+    Conversation { channel, events, name, guests: 0, peers: BTreeMap::new(), tasks: JoinSet::new() }
         .hold()
         .await
 }
@@ -100,14 +102,14 @@ fn failure(error: &SignalingError) -> Failure {
     Failure::new(format!("{first}{}.", letters.as_str()))
 }
 
-/// Everybody in the session.
+/// The participants of the session.
 struct Conversation {
     channel: SignalingChannel,
     events: SignalingEvents,
     name: String,
-    /// How many have come, to name those who do not say their name.
+    /// The number of peers so far, to name those without a name.
     guests: u32,
-    companions: BTreeMap<PeerId, mpsc::Sender<Word>>,
+    peers: BTreeMap<PeerId, mpsc::Sender<PeerCommand>>,
     tasks: JoinSet<(PeerId, Gone)>,
 }
 
@@ -117,24 +119,24 @@ impl Conversation {
         let mut interrupt = std::pin::pin!(interrupted());
         let mut end_of_signaling = None;
         loop {
-            if let Some(end) = end_of_signaling.take_if(|_| self.companions.is_empty()) {
+            if let Some(end) = end_of_signaling.take_if(|_| self.peers.is_empty()) {
                 return Err(end);
             }
-            // What is said before anybody has come waits in the input.
+            // Lines that are typed before a peer has come wait in the input.
             let has_company = self.guests > 0;
             tokio::select! {
                 event = self.events.recv(), if end_of_signaling.is_none() => match event {
                     Some(SignalingEvent::Closed(error)) => end_of_signaling = Some(failure(&error)),
-                    Some(event) => self.hear(event),
+                    Some(event) => self.handle_event(event),
                     None => end_of_signaling = Some(failure(&SignalingError::Closed)),
                 },
                 line = lines.recv(), if has_company => match line {
-                    Some(line) => self.say(&line),
+                    Some(line) => self.send_line(&line),
                     None => return self.leave(LAST_LINES).await,
                 },
                 Some(ended) = self.tasks.join_next() => {
                     if let Ok((peer, _)) = ended {
-                        self.companions.remove(&peer);
+                        self.peers.remove(&peer);
                     }
                 }
                 () = &mut interrupt => return self.leave(Duration::ZERO).await,
@@ -142,30 +144,30 @@ impl Conversation {
         }
     }
 
-    fn hear(&mut self, event: SignalingEvent) {
+    fn handle_event(&mut self, event: SignalingEvent) {
         match event {
             SignalingEvent::PeerJoined { peer, .. } => {
-                if self.companions.contains_key(&peer) {
+                if self.peers.contains_key(&peer) {
                     // It is the same peer as before, whatever happened to the server meanwhile.
-                    self.tell(peer, Word::Reachable { anew: true });
+                    self.command(peer, PeerCommand::Reachable { anew: true });
                 } else {
                     self.add(peer);
                 }
             }
-            SignalingEvent::PeerLeft { peer, reason } => self.tell(peer, Word::Unreachable(reason)),
+            SignalingEvent::PeerLeft { peer, reason } => self.command(peer, PeerCommand::Unreachable(reason)),
             SignalingEvent::Message { from, data } => {
                 let Some(message) = CallMessage::read(&data) else { return };
-                // One that has said goodbye on this channel may be calling again.
-                let is_here = self.companions.contains_key(&from);
+                // One that has left on this channel may be calling again.
+                let is_here = self.peers.contains_key(&from);
                 if !is_here && message.bye != Some(true) && self.channel.is_reachable(from) {
                     self.add(from);
                 }
-                self.tell(from, Word::Signal(message));
+                self.command(from, PeerCommand::Signal(message));
             }
             SignalingEvent::Open { rejoined } => {
-                let companions: Vec<PeerId> = self.companions.keys().copied().collect();
-                for peer in companions.into_iter().filter(|peer| self.channel.is_reachable(*peer)) {
-                    self.tell(peer, Word::Reachable { anew: rejoined });
+                let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+                for peer in peers.into_iter().filter(|peer| self.channel.is_reachable(*peer)) {
+                    self.command(peer, PeerCommand::Reachable { anew: rejoined });
                 }
             }
             SignalingEvent::Refused(refusal) if refusal.code != ErrorCode::NoSuchPeer => {
@@ -177,64 +179,65 @@ impl Conversation {
 
     fn add(&mut self, peer: PeerId) {
         self.guests += 1;
-        let (sender, words) = mpsc::channel(MAX_WORDS);
+        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
         let guest = format!("Guest {}", self.guests);
-        let companion = Companion::new(self.channel.clone(), peer, &self.name, guest);
-        self.tasks.spawn(companion.run(words));
-        self.companions.insert(peer, sender);
+        let remote = RemotePeer::new(self.channel.clone(), peer, &self.name, guest);
+        self.tasks.spawn(remote.run(commands));
+        self.peers.insert(peer, sender);
     }
 
-    fn tell(&self, peer: PeerId, word: Word) {
-        if let Some(companion) = self.companions.get(&peer) {
-            // One that is too busy to hear will ask again.
-            let _ = companion.try_send(word);
+    fn command(&self, peer: PeerId, command: PeerCommand) {
+        if let Some(remote) = self.peers.get(&peer) {
+            // A peer that missed a message asks again.
+            let _ = remote.try_send(command);
         }
     }
 
-    fn say(&self, line: &str) {
+    fn send_line(&self, line: &str) {
         if line.trim().is_empty() {
             return;
         }
-        if self.companions.is_empty() {
-            screen::note("Nobody is here to hear it.");
+        if self.peers.is_empty() {
+            screen::note("There is no one here to read it.");
         }
-        for companion in self.companions.values() {
-            if companion.try_send(Word::Chat(line.to_owned())).is_err() {
-                screen::note("Somebody does not keep up, and misses what you say.");
+        for remote in self.peers.values() {
+            if remote.try_send(PeerCommand::Chat(line.to_owned())).is_err() {
+                screen::note("A participant does not keep up, and misses this line.");
             }
         }
     }
 
-    /// Says goodbye to everybody, after what waits has been heard, for which there is so much time.
+    /// Leaves, after the waiting lines have been sent, for which there is so much time.
     async fn leave(mut self, patience: Duration) -> Result<(), Failure> {
-        for companion in self.companions.values() {
-            let _ = companion.send(Word::Leave(patience)).await;
+        for remote in self.peers.values() {
+            let _ = remote.send(PeerCommand::Leave(patience)).await;
         }
-        let mut unheard_lines = 0;
+        let mut unsent_lines = 0;
         while !self.tasks.is_empty() {
             tokio::select! {
-                // What was said may still need a connection.
+                // The last lines may still need a connection.
                 Some(event) = self.events.recv() => if let SignalingEvent::Message { from, data } = event {
-                    CallMessage::read(&data).into_iter().for_each(|message| self.tell(from, Word::Signal(message)));
+                    CallMessage::read(&data).into_iter().for_each(|message| self.command(from, PeerCommand::Signal(message)));
                 },
-                Some(ended) = self.tasks.join_next() => if let Ok((_, Gone::Parted { unheard })) = ended {
-                    unheard_lines += unheard;
+                Some(ended) = self.tasks.join_next() => if let Ok((_, Gone::Parted { unsent })) = ended {
+                    unsent_lines += unsent;
                 },
             }
         }
         // For those to whom no connection was made.
         let _ = self.channel.send(None, &CallMessage::bye().envelope());
         self.channel.close().await;
-        if unheard_lines > 0 && !patience.is_zero() {
+        if unsent_lines > 0 && !patience.is_zero() {
             return Err(Failure::new(
-                "Not everybody has heard what was said: no connection came up in time.",
+                "Not every participant got your last lines: no connection came up in time.",
             ));
         }
         Ok(())
     }
 }
 
-/// The lines of the input, until it ends. They are read on a thread of their own, which may wait for ever.
+/// The lines of the input, until it ends. They are read on a thread of their own, which may wait
+/// for ever.
 fn read_lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(MAX_LINES);
     std::thread::spawn(move || {

@@ -1,8 +1,10 @@
-//! Perfect negotiation (W3C WebRTC 1.0 §10.7), as the call page does it: either side may want to change something at any time; when both do
-//! at once, the impolite one's offer wins and the polite one takes its own back.
+//! Perfect negotiation (W3C WebRTC 1.0 §10.7), as the call page does it: either side may want to
+//! change something at any time; when both do at once, the impolite one's offer wins and the polite
+//! one takes its own back.
 //!
-//! Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a message which was lost can be sent again
-//! and one that comes twice does no harm; and candidates wait until the description that they belong to has been applied.
+//! Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a
+//! message which was lost can be sent again and one that comes twice does no harm; and candidates
+//! wait until the description that they belong to has been applied.
 
 use std::collections::VecDeque;
 
@@ -19,7 +21,7 @@ const MAX_LOCAL: usize = 64;
 /// Where the exchange of descriptions for one connection stands.
 #[derive(Debug, Default)]
 pub(super) struct Negotiation {
-    /// Whether this side gives way.
+    /// True if this side gives way.
     is_polite: bool,
     /// The number of the last own offer.
     offer: u64,
@@ -36,7 +38,8 @@ impl Negotiation {
         Self { is_polite, ..Self::default() }
     }
 
-    /// Something is to be negotiated. The first offer is the impolite side's, so that the two do not begin with a collision.
+    /// Something is to be negotiated. The first offer is the impolite side's, so that the two do
+    /// not begin with a collision.
     pub(super) async fn needed(&mut self, connection: &PeerConnection) -> Result<Option<CallMessage>, Error> {
         let is_mine = !self.is_polite || connection.remote_description().is_some();
         if !is_mine || connection.signaling_state() != SignalingState::Stable {
@@ -62,8 +65,9 @@ impl Negotiation {
         Some(CallMessage { candidate: Some(candidate), ..CallMessage::default() })
     }
 
-    /// What may have been lost on the way: an offer that was not answered, with the candidates in it, or else the candidates.
-    pub(super) fn say_again(&self, connection: &PeerConnection) -> Vec<CallMessage> {
+    /// The messages that may have been lost on the way: an offer that was not answered, with the
+    /// candidates in it, or else the candidates.
+    pub(super) fn messages_again(&self, connection: &PeerConnection) -> Vec<CallMessage> {
         if connection.signaling_state() == SignalingState::HaveLocalOffer && self.offer > 0 {
             let offer = connection.local_description();
             return offer.iter().map(|offer| described(offer, self.offer)).collect();
@@ -152,7 +156,8 @@ impl Negotiation {
     }
 }
 
-/// Whether the description that this candidate belongs to is in force: the fragment of the user name tells.
+/// Returns whether the description that this candidate belongs to is in force: the fragment of the
+/// user name shows it.
 fn belongs(connection: &PeerConnection, candidate: &Candidate) -> bool {
     let Some(remote) = connection.remote_description() else { return false };
     let in_text = || candidate.candidate.split_once(" ufrag ").and_then(|(_, rest)| rest.split(' ').next());

@@ -11,32 +11,33 @@ use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
 
-/// What a command line that cannot be followed exits with; anything that keeps the server from starting does too.
+/// The exit code for a command line that cannot be followed, and for anything that keeps the server
+/// from starting.
 const EXIT_REFUSED: u8 = 2;
 
-/// Runs the program with the words that follow its name.
-pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
+/// Runs the program with the arguments that follow its name.
+pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
     let environment: Environment = std::env::vars().collect();
-    if means_serve(&words) {
-        let rest = words.split_off(usize::from(words.first().is_some_and(|word| word == "serve")));
+    if means_serve(&arguments) {
+        let rest = arguments.split_off(usize::from(arguments.first().is_some_and(|argument| argument == "serve")));
         return serve(&rest, &environment);
     }
-    let words_begin_with_chat = words.first().is_some_and(|word| word == "chat");
-    let words = std::iter::once(OsString::from("columba")).chain(words);
-    match program(&environment).try_get_matches_from(words) {
+    let begins_with_chat = arguments.first().is_some_and(|argument| argument == "chat");
+    let arguments = std::iter::once(OsString::from("columba")).chain(arguments);
+    match program(&environment).try_get_matches_from(arguments) {
         Ok(matches) => match matches.subcommand() {
             Some(("chat", matches)) => chat(matches),
             _ => ExitCode::SUCCESS,
         },
-        Err(error) if words_begin_with_chat => complain(&error, "columba chat"),
+        Err(error) if begins_with_chat => complain(&error, "columba chat"),
         Err(error) => complain(&error, "columba"),
     }
 }
 
 /// `columba` alone and `columba --some-option` are `columba serve`.
-fn means_serve(words: &[OsString]) -> bool {
-    let Some(first) = words.first().and_then(|word| word.to_str()) else {
-        return words.is_empty();
+fn means_serve(arguments: &[OsString]) -> bool {
+    let Some(first) = arguments.first().and_then(|argument| argument.to_str()) else {
+        return arguments.is_empty();
     };
     first == "serve" || (first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&first))
 }
@@ -52,8 +53,8 @@ fn program(environment: &Environment) -> Command {
         .color(ColorChoice::Never)
 }
 
-fn serve(words: &[OsString], environment: &Environment) -> ExitCode {
-    let config = match Config::load(words, environment) {
+fn serve(arguments: &[OsString], environment: &Environment) -> ExitCode {
+    let config = match Config::load(arguments, environment) {
         Ok(config) => config,
         Err(error) => return complain(&error, "columba serve"),
     };
@@ -78,13 +79,13 @@ fn chat(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Shows what clap has to say: help and version as they are, anything else as one sentence.
+/// Shows the output of clap: help and version as they are, anything else as one sentence.
 fn complain(error: &clap::Error, command: &str) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    // Ours come as they should be shown; clap's have more paragraphs than anybody reads.
+    // Ours come as they should be shown; clap's have too many paragraphs.
     if error.kind() == ErrorKind::Io {
         return refuse(&Failure::new(error.to_string().trim().trim_start_matches("error: ")));
     }

@@ -8,7 +8,7 @@ use super::options::{ServeOptions, TlsMode};
 use super::units::Span;
 use super::{Environment, Failure};
 
-/// The values of options that nobody has set and whose default is not a constant.
+/// The values of options that are not set and whose default is not a constant.
 pub(super) fn computed(options: &ServeOptions, environment: &Environment) -> BTreeMap<String, Vec<String>> {
     let tls = options.tls.tls_cert.is_some() || options.tls.tls == TlsMode::SelfSigned;
     let mut values = BTreeMap::new();
@@ -33,7 +33,7 @@ fn state_directory(environment: &Environment) -> Option<PathBuf> {
     Some(state.join("columba"))
 }
 
-/// What no single option can know: whether they fit together.
+/// Checks that the options fit together.
 pub(super) fn check(options: &ServeOptions) -> Result<(), Failure> {
     let ServeOptions { web, tls, relay, signal, .. } = options;
     match (&tls.tls_cert, &tls.tls_key) {

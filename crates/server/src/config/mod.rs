@@ -1,8 +1,9 @@
 //! The configuration of `columba serve`: flags before environment before file before defaults.
 //!
-//! clap already knows "flag, else environment, else default". The file fits in by *becoming* the default: its values
-//! are checked one by one, so that a complaint can name the file and the key, and then replace the defaults of the
-//! options that they belong to. The defaults that depend on other options are filled in the same way.
+//! clap already knows "flag, else environment, else default". The file fits in by *becoming* the
+//! default: its values are checked one by one, so that a complaint can name the file and the key,
+//! and then replace the defaults of the options that they belong to. The defaults that depend on
+//! other options are filled in the same way.
 
 mod defaults;
 mod file;
@@ -35,7 +36,8 @@ struct ServeArguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Print the configuration that results from flags, environment, file and defaults as TOML, and stop
+    /// Print the configuration that results from flags, environment, file and defaults as TOML, and
+    /// stop
     #[arg(long)]
     print_config: bool,
 
@@ -47,7 +49,7 @@ struct ServeArguments {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) options: ServeOptions,
-    /// The names of the options that somebody has set, and how.
+    /// The names of the options that are set, and the place where they are.
     set: BTreeMap<String, &'static str>,
     /// The values of all options as text.
     text: BTreeMap<String, Vec<String>>,
@@ -80,7 +82,7 @@ impl Config {
         })
     }
 
-    /// Whether somebody has asked for this, rather than getting it by default.
+    /// Returns whether the option is set, rather than left to its default.
     pub(crate) fn is_set(&self, option: &str) -> bool {
         self.set.contains_key(option)
     }
@@ -141,7 +143,8 @@ fn with_defaults(command: Command, values: BTreeMap<String, Vec<String>>) -> Com
     })
 }
 
-/// Parses, and where the environment is to blame, says so: clap would name a flag that nobody has written.
+/// Parses; where the environment is to blame, the error names it: clap would name a flag that was
+/// not given.
 fn parse(
     command: &Command,
     arguments: &[OsString],

@@ -1,8 +1,9 @@
-//! Every option of `columba serve`, defined once. The command line, the environment (`COLUMBA_` and the name in
-//! capitals), the TOML file, `--print-config` and the table in the README are all made from these definitions.
+//! Every option of `columba serve`, defined once. The command line, the environment (`COLUMBA_` and
+//! the name in capitals), the TOML file, `--print-config` and the table in the README are all made
+//! from these definitions.
 //!
-//! An option whose default depends on others has none here; it is computed in [`super::defaults`], and described in
-//! brackets at the end of its help.
+//! An option whose default depends on others has none here; it is computed in [`super::defaults`],
+//! and described in brackets at the end of its help.
 
 #![allow(
     rustdoc::bare_urls,
@@ -33,15 +34,17 @@ pub(crate) struct ServeOptions {
     pub(crate) log: LogOptions,
 }
 
-/// The web server: the call page and the doors of signaling.
+/// The web server: the call page and the transports of signaling.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Web")]
 pub(crate) struct WebOptions {
-    /// Where the call page and signaling are served (TURN over TCP and TLS too) [default: [::]:8080, with TLS [::]:8443]
+    /// Where the call page and signaling are served (TURN over TCP and TLS too) [default:
+    /// [::]:8080, with TLS [::]:8443]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Listen>,
 
-    /// Origins other than the server's own whose pages may use signaling, like https://example.org, https://*.example.org, capacitor://localhost, or *
+    /// Origins other than the server's own whose pages may use signaling, like https://example.org,
+    /// https://*.example.org, capacitor://localhost, or *
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 
@@ -49,7 +52,7 @@ pub(crate) struct WebOptions {
     #[arg(long, value_name = "CIDR")]
     pub(crate) trust_proxy: Vec<IpNet>,
 
-    /// Who may read /metrics
+    /// Networks that may read /metrics
     #[arg(long, value_name = "CIDR", default_values = ["127.0.0.0/8", "::1/128"])]
     pub(crate) metrics_allow: Vec<IpNet>,
 
@@ -61,7 +64,7 @@ pub(crate) struct WebOptions {
     #[arg(long, value_name = "N", default_value = "256")]
     pub(crate) max_connections_per_client: u32,
 
-    /// How long a client may take for a TLS handshake, for the head of a request, and for its body
+    /// Time in which a client must finish a TLS handshake, the head of a request, and its body
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) request_timeout: Span,
 }
@@ -70,7 +73,8 @@ pub(crate) struct WebOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsOptions {
-    /// Serve HTTPS with a certificate made here, or plain HTTP; --tls-cert and --tls-key go before it
+    /// Serve HTTPS with a certificate made here, or plain HTTP; --tls-cert and --tls-key go before
+    /// it
     #[arg(long, value_name = "MODE", default_value = "off")]
     pub(crate) tls: TlsMode,
 
@@ -82,12 +86,13 @@ pub(crate) struct TlsOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Where the self-signed certificate is kept, so that browsers recognize it after a restart [default: $XDG_STATE_HOME/columba]
+    /// Where the self-signed certificate is kept, so that browsers recognize it after a restart
+    /// [default: $XDG_STATE_HOME/columba]
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// What serves HTTPS when no certificate is given.
+/// The way to serve HTTPS when no certificate is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TlsMode {
     /// Plain HTTP.
@@ -108,11 +113,13 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) turns_listen: Vec<Listen>,
 
-    /// The host in the STUN and TURN URLs that clients are given [default: the host that the client asked for]
+    /// The host in the STUN and TURN URLs that clients are given [default: the host that the client
+    /// asked for]
     #[arg(long, value_name = "HOST")]
     pub(crate) public_host: Option<Host>,
 
-    /// The addresses under which the outside reaches this machine, when they are not its own (1:1 NAT)
+    /// The addresses under which the outside reaches this machine, when they are not its own (1:1
+    /// NAT)
     #[arg(long, value_name = "IP")]
     pub(crate) public_address: Vec<std::net::IpAddr>,
 
@@ -124,7 +131,8 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow_peer: Vec<IpNet>,
 
-    /// Secret behind TURN passwords, shared with other services that make credentials; the first one makes new credentials, all are accepted [default: random]
+    /// Secret behind TURN passwords, shared with other services that make credentials; the first
+    /// one makes new credentials, all are accepted [default: random]
     #[arg(long, value_name = "SECRET")]
     pub(crate) turn_secret: Vec<Secret>,
 
@@ -136,11 +144,12 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "NAME", default_value = "columba")]
     pub(crate) realm: String,
 
-    /// How long TURN credentials are good for
+    /// Lifetime of TURN credentials
     #[arg(long, value_name = "TIME", default_value = "12h")]
     pub(crate) credential_lifetime: Span,
 
-    /// Whether an allocation may follow its client to another network (RFC 8016), if the client asks for that
+    /// Let an allocation follow its client to another network (RFC 8016), if the client asks for
+    /// that
     #[arg(long, value_name = "MODE", default_value = "on")]
     pub(crate) turn_mobility: Switch,
 
@@ -218,33 +227,33 @@ pub(crate) struct SignalOptions {
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) errors_per_minute: u32,
 
-    /// Bytes that may wait for one slow peer before it is put out
+    /// Bytes that may wait for one slow peer before it is removed
     #[arg(long, value_name = "SIZE", default_value = "4MiB")]
     pub(crate) peer_buffer: Size,
 
-    /// Bytes that may wait for all peers together before the slowest is put out
+    /// Bytes that may wait for all peers together before the slowest is removed
     #[arg(long, value_name = "SIZE", default_value = "512MiB")]
     pub(crate) total_buffer: Size,
 
-    /// How long a membership outlives its broken connection
+    /// Time for which a membership outlives its broken connection
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) resume_within: Span,
 
-    /// After how long a silence a connection is pinged
+    /// Silence after which a connection is pinged
     #[arg(long, value_name = "TIME", default_value = "20s")]
     pub(crate) ping_interval: Span,
 
-    /// After how long a silence a connection is ended
+    /// Silence after which a connection is ended
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) idle_timeout: Span,
 
-    /// How long a new WebSocket may take to enter a session
+    /// Time in which a new WebSocket must enter a session
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) join_timeout: Span,
 }
 
 impl SignalOptions {
-    /// The same as the relay wants it.
+    /// The same for the relay.
     pub(crate) fn to_relay(&self) -> columba_signal::Config {
         let bytes = |Size(bytes): Size| usize::try_from(bytes).unwrap_or(usize::MAX);
         columba_signal::Config {
@@ -268,7 +277,7 @@ impl SignalOptions {
     }
 }
 
-/// What is logged, and how. Logs go to standard error.
+/// The contents and form of the log, which goes to standard error.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs")]
 pub(crate) struct LogOptions {
@@ -276,7 +285,7 @@ pub(crate) struct LogOptions {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, or a filter like info,columba_turn=debug
+    /// Level of the log: error, warn, info, debug, trace, or a filter like info,columba_turn=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log_level: LogFilter,
 }
@@ -295,8 +304,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct LogFilter(String);
 
 impl LogFilter {
-    /// Without what the libraries for HTTP and WebSocket say at their finest levels, whatever is asked for: they write down
-    /// requests and messages, and those are the peers' business.
+    /// Without the finest levels of the libraries for HTTP and WebSocket, whatever is asked for:
+    /// they log requests and messages, and those are the peers' business.
     pub(crate) fn to_filter(&self) -> tracing_subscriber::EnvFilter {
         const DISCREET: &str = "h2=info,hyper=info,hyper_util=info,tungstenite=info,tokio_tungstenite=info";
         tracing_subscriber::EnvFilter::new(format!("{},{DISCREET}", self.0))

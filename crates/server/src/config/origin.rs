@@ -136,8 +136,8 @@ fn default_port(scheme: &str) -> Option<u16> {
     DEFAULT_PORTS.iter().find(|(name, _)| *name == scheme).map(|(_, port)| *port)
 }
 
-/// The host of `http` and `https`: a domain name, or an address in the one form in which browsers write
-/// it.
+/// The host of `http` and `https`: a domain name, or an address in the one form in which browsers
+/// write it.
 fn web_host(text: &str) -> Option<String> {
     if text.starts_with('[') {
         return ipv6(text);

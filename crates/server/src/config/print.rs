@@ -1,4 +1,5 @@
-//! `--print-config`: the configuration in effect as a file that could be given back with `--config`.
+//! `--print-config`: the configuration in effect as a file that could be given back with
+//! `--config`.
 
 use std::any::TypeId;
 use std::fmt::Write as _;

@@ -41,7 +41,8 @@ fn markdown() -> String {
     table
 }
 
-/// The README holds the table between two markers. `UPDATE_DOCS=1 cargo test -p columba-server` writes it there.
+/// The README holds the table between two markers. `UPDATE_DOCS=1 cargo test -p columba-server`
+/// writes it there.
 #[test]
 fn the_readme_lists_every_option() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");

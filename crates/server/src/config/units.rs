@@ -21,7 +21,8 @@ impl FromStr for Span {
     }
 }
 
-/// A number of bytes (or of bytes per second): a number, alone or with `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`.
+/// A number of bytes (or of bytes per second): a number, alone or with `KiB`, `MiB`, `GiB`, `kB`,
+/// `MB`, `GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -101,7 +102,7 @@ impl FromStr for PortRange {
     }
 }
 
-/// A value that nobody may see: it prints as dots.
+/// A value that is never shown: it prints as dots.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 

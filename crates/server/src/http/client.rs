@@ -1,4 +1,4 @@
-//! Who asks: the address, host and scheme of a request, seen through the proxies that are trusted.
+//! The client of a request: address, host and scheme, seen through the proxies that are trusted.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +18,7 @@ pub(crate) struct Connection {
 /// The client of a request, as far as it can be known.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// Its address, or that of the nearest proxy that nobody vouches for.
+    /// Its address, or that of the nearest proxy that is not trusted.
     pub(crate) ip: IpAddr,
     /// The host that it asked for, if it asked for a valid one.
     pub(crate) host: Option<Host>,
@@ -26,11 +26,12 @@ pub(crate) struct Client {
     pub(crate) port: Option<u16>,
     /// The address that it reached.
     pub(crate) local: SocketAddr,
-    /// Whether it came over TLS, to us or to a trusted proxy.
+    /// True if it came over TLS, to us or to a trusted proxy.
     pub(crate) secure: bool,
-    /// Whether it came through a trusted proxy.
+    /// True if it came through a trusted proxy.
     pub(crate) proxied: bool,
-    /// Whether the request has passed a proxy that is not trusted: its address says nothing about its place then.
+    /// True if the request has passed a proxy that is not trusted: its address does not show its
+    /// place then.
     pub(crate) through_stranger: bool,
 }
 
@@ -69,10 +70,11 @@ impl Client {
         }
     }
 
-    /// Whether a page of this origin may use signaling: the server's own pages may, and those that the operator named.
+    /// Returns whether a page of this origin may use signaling: the server's own pages may, and
+    /// those that the operator named.
     ///
-    /// A page that came over plain HTTP is not the same origin as one over TLS; the other way round it is, since a proxy
-    /// in front may do the TLS and not say so.
+    /// A page that came over plain HTTP is not the same origin as one over TLS; the other way round
+    /// it is, since a proxy in front may do the TLS without a header.
     pub(crate) fn allows_origin(&self, origin: &str, allowed: &[AllowedOrigin]) -> bool {
         if allowed.iter().any(|allowed| allowed.matches(origin)) {
             return true;
@@ -95,8 +97,8 @@ pub(crate) fn contains(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&ip))
 }
 
-/// Walks `X-Forwarded-For` from our side outwards up to the first address that is not trusted, and says whether there
-/// is something behind it.
+/// Walks `X-Forwarded-For` from our side outwards up to the first address that is not trusted, and
+/// returns whether there is something behind it.
 fn nearest_stranger(headers: &HeaderMap, trusted: &[IpNet], peer: IpAddr) -> (IpAddr, bool) {
     let lines: Vec<&str> =
         headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();

@@ -1,4 +1,5 @@
-//! From a listening socket to requests: TLS, HTTP/1 and HTTP/2, and TURN for whoever speaks that instead.
+//! From a listening socket to requests: TLS, HTTP/1 and HTTP/2, and TURN for clients that use that
+//! instead.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,19 +30,19 @@ use super::Client;
 use super::client::{Connection, contains};
 use super::socket::Socket;
 use super::static_files::plain;
-use super::stream::{Peeked, Stream};
+use super::stream::{Peeked, ByteStream};
 use crate::config::WebOptions;
 use crate::drain::Drain;
 use crate::relay::Relay;
 use crate::tls::Tls;
 
-/// After how long a client that takes nothing of what is sent to it is given up, by the kernel.
+/// The time after which the kernel gives up a client that acknowledges nothing.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
-/// How long the accept loop rests when the system has no more file descriptors.
+/// The pause of the accept loop when the system has no more file descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 
-/// What all listeners of the web port share.
+/// The state that all listeners of the web port share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) drain: Drain,
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     refused: AtomicU64,
 }
 
-/// Who has how many connections.
+/// The number of connections of each client.
 #[derive(Debug, Default)]
 struct Open {
     total: u32,
@@ -156,7 +157,7 @@ impl Drop for Admitted {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
+/// The unit that counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
 fn prefix(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
@@ -164,7 +165,7 @@ fn prefix(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Accepts and serves. A server that drains goes on accepting, so that it can say so.
+/// Accepts and serves. A server that drains goes on accepting, so that it can answer that it does.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
@@ -217,7 +218,7 @@ async fn connection(
 }
 
 /// Tells the protocols of the port apart.
-async fn dispatch<S: Stream>(
+async fn dispatch<S: ByteStream>(
     stream: Peeked<S>,
     connection: Connection,
     router: Router,
@@ -248,11 +249,13 @@ async fn dispatch<S: Stream>(
     });
     let builder = builder(shared.patience);
     let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // hyper has no timeout of its own while it cannot tell HTTP/1 from HTTP/2, and none for HTTP/2's first frames.
+    // hyper has no timeout of its own while it cannot tell HTTP/1 from HTTP/2, and none for
+    // HTTP/2's first frames.
     let mut patience = std::pin::pin!(tokio::time::sleep(shared.patience));
     let mut checked = false;
-    // A connection that comes while the server drains must get its answer; to hyper it would look idle.
-    let mut told = shared.drain.has_begun();
+    // A connection that comes while the server drains must get its answer; to hyper it would look
+    // idle.
+    let mut is_notified = shared.drain.has_begun();
     loop {
         tokio::select! {
             result = http.as_mut() => return result.map_err(io::Error::other),
@@ -262,8 +265,8 @@ async fn dispatch<S: Stream>(
                     return Err(io::ErrorKind::TimedOut.into());
                 }
             }
-            () = shared.drain.begun(), if !told => {
-                told = true;
+            () = shared.drain.begun(), if !is_notified => {
+                is_notified = true;
                 http.as_mut().graceful_shutdown();
             }
         }
@@ -290,7 +293,7 @@ fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
 }
 
 /// Plain HTTP on the TLS port, which is what people type: shows them the way.
-async fn redirect<S: Stream>(
+async fn redirect<S: ByteStream>(
     stream: Peeked<S>,
     connection: Connection,
     shared: &Arc<Shared>,
@@ -317,10 +320,10 @@ mod tests {
 
     #[test]
     fn connections_are_counted_for_each_network() {
-        let words =
+        let arguments =
             ["--max-connections", "4", "--max-connections-per-client", "2", "--trust-proxy", "192.0.2.1/32"]
                 .map(Into::into);
-        let options = crate::config::Config::load(&words, &Default::default()).unwrap().options.web;
+        let options = crate::config::Config::load(&arguments, &Default::default()).unwrap().options.web;
         let shared = Arc::new(Shared::new(Drain::new(), None, None, &options));
         let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
         let first = shared.admit(peer("[2001:db8::1]:1")).unwrap();

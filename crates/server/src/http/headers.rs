@@ -1,4 +1,4 @@
-//! What every answer tells browsers about safety.
+//! The security headers of every answer.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What load balancers and Prometheus ask.
+//! The endpoints for load balancers and Prometheus.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) async fn metrics(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
 ) -> Response<Body> {
-    // Behind a proxy that nobody vouches for, the address says where the proxy is, not where the reader is.
+    // Behind a proxy that is not trusted, the address is that of the proxy, not of the reader.
     if client.through_stranger || !contains(&app.options.web.metrics_allow, client.ip) {
         return plain(
             StatusCode::FORBIDDEN,
@@ -79,7 +79,7 @@ fn expose_relay(stats: &RelayStats, text: &mut Exposition) {
         ("columba_turn_successes_total", "Success responses.", server.successes),
         (
             "columba_turn_answers_withheld_total",
-            "Requests whose source had been told enough.",
+            "Requests whose source had been answered enough.",
             server.answers_withheld,
         ),
         (

@@ -1,4 +1,4 @@
-//! Binding TCP sockets, and saying in one sentence why that does not work.
+//! Binding TCP sockets, with one sentence for a failure.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Listen;
 
-/// How many connections may wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// Listens on an address. `[::]` takes IPv4 too, and becomes `0.0.0.0` on a machine without IPv6.

@@ -1,4 +1,4 @@
-//! Which address leads where.
+//! The routes of the web server.
 
 use std::sync::Arc;
 
@@ -14,19 +14,20 @@ use super::{Client, headers, health, static_files};
 use crate::config::ServeOptions;
 use crate::signal::{self, Signal};
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) options: ServeOptions,
     pub(crate) shared: Arc<Shared>,
     pub(crate) signal: Arc<Signal>,
-    /// Whether browsers are told to come over TLS only: not with a certificate that they would have to be talked into.
+    /// True if browsers get `Strict-Transport-Security`: not with a certificate that they would
+    /// have to be talked into.
     pub(crate) strict_transport: bool,
 }
 
 /// The whole web port.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let doors = Router::new()
+    let signaling = Router::new()
         .route("/v1/signal", get(signal::websocket).post(signal::enter).delete(signal::leave))
         .route("/v1/signal/messages", post(signal::messages))
         .route("/v1/signal/events", get(signal::events))
@@ -34,7 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))
-        .merge(doors)
+        .merge(signaling)
         .fallback(static_files::serve)
         .layer(middleware::from_fn_with_state(app.clone(), headers::add))
         .layer(middleware::from_fn_with_state(app.clone(), identify))

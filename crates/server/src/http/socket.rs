@@ -1,4 +1,5 @@
-//! A TCP connection that counts for as long as it is open, and that closes in such a way that its last words arrive.
+//! A TCP connection that counts for as long as it is open, and that closes in such a way that the
+//! last answer arrives.
 
 use std::io;
 use std::pin::Pin;
@@ -10,17 +11,17 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How long a client may go on sending what nobody reads any more.
+/// The time for which a client may go on sending before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How much of it is taken.
+/// The most bytes that are taken from it then.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// A TCP connection with whatever must be kept until it is closed.
 ///
-/// Closing a socket that has unread bytes makes the kernel reset the connection, and the reset takes back what was sent
-/// last: the very answer that says what was wrong. So whoever drops it ends its own direction only, and what the
-/// client still sends is read and forgotten, for a bounded time.
+/// Closing a socket that has unread bytes makes the kernel reset the connection, and the reset
+/// takes back what was sent last: the very answer that names the fault. So dropping it ends its own
+/// direction only, and what the client still sends is read and forgotten, for a bounded time.
 #[derive(Debug)]
 pub(crate) struct Socket<K: Send + 'static> {
     /// `None` only while it is dropped.
@@ -113,7 +114,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn last_words_arrive_though_nobody_reads_the_client_out() {
+    async fn last_answer_arrives_although_the_client_is_not_read() {
         for _ in 0..20 {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -126,9 +127,9 @@ mod tests {
             // It still counts while the client goes on.
             assert_eq!(is_closed.try_recv(), Err(mpsc::TryRecvError::Empty));
             let _ = client.write_all(&[2; 100_000]).await;
-            let mut said = String::new();
-            timeout(PATIENCE, client.read_to_string(&mut said)).await.unwrap().unwrap();
-            assert_eq!(said, "too much");
+            let mut answer = String::new();
+            timeout(PATIENCE, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+            assert_eq!(answer, "too much");
             drop(client);
             let gone = tokio::task::spawn_blocking(move || is_closed.recv_timeout(PATIENCE));
             assert_eq!(gone.await.unwrap(), Err(mpsc::RecvTimeoutError::Disconnected));

@@ -11,13 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 include!(concat!(env!("OUT_DIR"), "/static_files.rs"));
 
-struct File {
-    content: &'static [u8],
-    content_type: &'static str,
-    /// Of the content, so that a new version of the program is noticed at once.
-    etag: HeaderValue,
-}
-
 static BY_PATH: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
     let file = |content: &'static [u8], path: &str| {
         let hash = digest::digest(&digest::SHA256, content);
@@ -27,6 +20,13 @@ static BY_PATH: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
     };
     FILES.iter().map(|&(path, content)| (path, file(content, path))).collect()
 });
+
+struct File {
+    content: &'static [u8],
+    content_type: &'static str,
+    /// Of the content, so that a new version of the program is noticed at once.
+    etag: HeaderValue,
+}
 
 fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("html", |(_, extension)| extension) {
@@ -43,7 +43,7 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// Answers for everything that is not a door.
+/// Answers for everything that is not signaling.
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response<Body> {
     let Some(file) = BY_PATH.get(uri.path()) else {
         return plain(StatusCode::NOT_FOUND, "There is nothing at this address. The call page is at /.\n");
@@ -69,16 +69,18 @@ pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         response
     };
     response.headers_mut().insert(header::ETAG, file.etag.clone());
-    // Kept, but asked about each time: what changes with the program must not be mixed with what was there before.
+    // Kept, but asked about each time: what changes with the program must not be mixed with what
+    // was there before.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if uri.path().starts_with("/columba/") {
-        // Modules may be used by pages of other origins; what they may connect to is decided at the doors.
+        // Modules may be used by pages of other origins; signaling decides what they may connect
+        // to.
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     response
 }
 
-/// A sentence for whoever reads it.
+/// An answer of one sentence.
 pub(super) fn plain(status: StatusCode, sentence: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(sentence));
     *response.status_mut() = status;

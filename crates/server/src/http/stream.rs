@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-/// What HTTP and TURN run on: TCP, or TLS over it.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// The transport of HTTP and TURN: TCP, or TLS over it.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
 
 /// A stream with its first byte looked at, and still there to be read.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Peeked<S> {
     inner: S,
 }
 
-impl<S: Stream> Peeked<S> {
+impl<S: ByteStream> Peeked<S> {
     /// Waits for the first byte.
     pub(crate) async fn new(mut inner: S) -> io::Result<Self> {
         let first = inner.read_u8().await?;
@@ -30,7 +30,8 @@ impl<S: Stream> Peeked<S> {
         self.first
     }
 
-    /// Whether this is STUN or TURN: their first two bits are zero, and no letter's or TLS record's are (RFC 7983).
+    /// Returns whether this is STUN or TURN: their first two bits are zero, and no letter's or TLS
+    /// record's are (RFC 7983).
     pub(crate) fn is_stun(&self) -> bool {
         self.first <= 0x03
     }

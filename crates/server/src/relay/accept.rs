@@ -15,15 +15,16 @@ use super::admission::Place;
 use super::shared::Shared;
 use super::stream;
 
-/// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100 ms. The
-/// kernel's own choice can be megabytes, which on a slow path are many seconds of media that nobody wants any
-/// more.
+/// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100
+/// ms. The kernel's own choice can be megabytes, which on a slow path are many seconds of stale
+/// media.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// How long to wait when connections cannot be accepted, for want of file descriptors mostly.
+/// The pause when connections cannot be accepted, for want of file descriptors mostly.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// How to do TLS. The configuration can be exchanged; connections that are there keep the old one.
+/// The configuration of TLS. The configuration can be exchanged; connections that are there keep
+/// the old one.
 #[derive(Debug)]
 pub(super) struct Tls(RwLock<Option<Arc<ServerConfig>>>);
 
@@ -41,8 +42,8 @@ impl Tls {
     }
 }
 
-/// A web server's configuration names HTTP's protocols, and would turn away a client that names TURN's (RFC
-/// 7443).
+/// A web server's configuration names HTTP's protocols, and would turn away a client that names
+/// TURN's (RFC 7443).
 fn without_alpn(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
     if config.alpn_protocols.is_empty() {
         return config;

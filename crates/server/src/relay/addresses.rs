@@ -1,4 +1,5 @@
-//! Which addresses this host has, and which of them a relay is bound to and announced under.
+//! The addresses of this host, and the choice of those that a relay is bound to and announced
+//! under.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -7,15 +8,16 @@ use columba_turn::server::AddressFamily;
 /// The addresses that relays can have, as far as they are known at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostAddresses {
-    /// What a 1:1 NAT in front of this host shows to the world; given by the operator.
+    /// The public addresses of a 1:1 NAT in front of this host; given by the operator.
     public: Vec<IpAddr>,
-    /// What the interfaces have.
+    /// The addresses of the interfaces.
     own: Vec<IpAddr>,
-    /// What the system would send from towards the internet, one for each family at most.
+    /// The addresses that the system would send from towards the internet, one for each family at
+    /// most.
     preferred: Vec<IpAddr>,
 }
 
-/// Where a relay socket is bound, and what peers are told.
+/// The address to which a relay socket is bound, and the one that is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) bind: IpAddr,
@@ -25,8 +27,8 @@ pub(super) struct Place {
 impl HostAddresses {
     /// Asks the system.
     pub(super) fn discover(public: &[IpAddr]) -> Self {
-        // Without a list of interfaces everything still works for those who give --public-address or come to
-        // an address that is not loopback.
+        // Without a list of interfaces everything still works for those who give --public-address
+        // or come to an address that is not loopback.
         let mut own: Vec<IpAddr> = if_addrs::get_if_addrs()
             .map(|list| list.iter().map(|interface| interface.ip().to_canonical()).collect())
             .unwrap_or_default();
@@ -42,13 +44,13 @@ impl HostAddresses {
         self.public.iter().chain(&self.own).copied().collect()
     }
 
-    /// The place of a relay of this family, for a client that reached the server at `came_to`. `None` if the
-    /// host has no address of that family that would be of use.
+    /// The place of a relay of this family, for a client that reached the server at `came_to`.
+    /// `None` if the host has no address of that family that would be of use.
     ///
-    /// A public address goes first. Behind a NAT the socket is bound to every interface, because nobody says
-    /// which of them the NAT leads to. Then comes the address that the client itself could reach, then the
-    /// one that leads to the internet. Clients on the loopback interface get a relay that others can reach if
-    /// there is one, else a loopback one.
+    /// A public address goes first. Behind a NAT the socket is bound to every interface, because it
+    /// is not known which of them the NAT leads to. Then comes the address that the client itself
+    /// could reach, then the one that leads to the internet. Clients on the loopback interface get
+    /// a relay that others can reach if there is one, else a loopback one.
     pub(super) fn place(&self, family: AddressFamily, came_to: IpAddr) -> Option<Place> {
         let of_family = |ip: &IpAddr| AddressFamily::of(*ip) == family;
         if let Some(&announce) = self.public.iter().find(|ip| of_family(ip)) {
@@ -74,8 +76,8 @@ fn unspecified(family: AddressFamily) -> IpAddr {
     }
 }
 
-/// Whether somebody on another host can have this address as a destination. Link-local ones would need a
-/// scope, which STUN cannot say.
+/// Returns whether a peer on another host can have this address as a destination. Link-local ones
+/// would need a scope, which STUN cannot carry.
 fn is_reachable(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
@@ -84,8 +86,8 @@ fn is_reachable(ip: IpAddr) -> bool {
     !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || link_local)
 }
 
-/// The source address of the route to the internet. Connecting a UDP socket asks the routing table and sends
-/// nothing.
+/// The source address of the route to the internet. Connecting a UDP socket asks the routing table
+/// and sends nothing.
 fn route_source(family: AddressFamily) -> Option<IpAddr> {
     // Documentation addresses (RFC 5737, RFC 3849), which only a default route can lead to.
     let outside: IpAddr = match family {

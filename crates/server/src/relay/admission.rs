@@ -1,4 +1,4 @@
-//! How many streams may be open, in all and for one client.
+//! Limits on open streams, in all and for one client.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,8 +28,8 @@ impl Admission {
         Arc::new(Self { max, max_per_client, open: Mutex::default(), total: Arc::default() })
     }
 
-    /// A place for one more stream of this client, if there is one. Those with the same IPv6 /64 are one
-    /// client.
+    /// A place for one more stream of this client, if there is one. Those with the same IPv6 /64
+    /// are one client.
     pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let client = client_of(client);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,8 @@ impl Drop for Place {
     }
 }
 
-/// Who counts as one client: an IPv4 address, or the /64 that a household or a machine has of IPv6.
+/// The unit that counts as one client: an IPv4 address, or the /64 that a household or a machine
+/// has of IPv6.
 fn client_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) >> 64 << 64).into(),

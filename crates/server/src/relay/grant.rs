@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_turn::server::{AddressFamily, Input, PortWish, RefusalReason, RelayId};
+use columba_turn::server::{AddressFamily, Input, PortRequirement, RefusalReason, RelayId};
 
 use super::ports::{BoundPort, Parity};
 use super::pump::{Source, with_pump};
 use super::shared::{Core, LiveRelay, Shared};
 use super::udp::UdpSocket;
 
-/// How long a reader rests when receiving fails, so that an error that stays does not keep a core busy.
+/// The pause of a reader when receiving fails, so that an error that stays does not keep a core
+/// busy.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// A relay port that the server wants.
@@ -20,7 +21,7 @@ const REST_AFTER_ERROR: Duration = Duration::from_millis(10);
 pub(super) struct Wanted {
     pub(super) id: RelayId,
     pub(super) family: AddressFamily,
-    pub(super) port: PortWish,
+    pub(super) port: PortRequirement,
     /// The address that the client has reached the server at.
     pub(super) came_to: Option<IpAddr>,
 }
@@ -32,23 +33,23 @@ pub(super) struct Bound {
     next: Option<UdpSocket>,
 }
 
-/// The answer to a wish, before the server has it.
+/// The answer to a request for a port, before the server has it.
 pub(super) struct Answer(Result<Bound, RefusalReason>);
 
 impl Wanted {
     /// The name of the port after the even one, if it is wanted too.
     fn next(&self) -> Option<RelayId> {
         match self.port {
-            PortWish::EvenAndNext(next) => Some(next),
-            PortWish::Any | PortWish::Even => None,
+            PortRequirement::EvenAndNext(next) => Some(next),
+            PortRequirement::Any | PortRequirement::Even => None,
         }
     }
 
     fn parity(&self) -> Parity {
         match self.port {
-            PortWish::Any => Parity::Any,
-            PortWish::Even => Parity::Even,
-            PortWish::EvenAndNext(_) => Parity::Pair,
+            PortRequirement::Any => Parity::Any,
+            PortRequirement::Even => Parity::Even,
+            PortRequirement::EvenAndNext(_) => Parity::Pair,
         }
     }
 }
@@ -59,7 +60,8 @@ pub(super) fn grant(shared: &Shared, wanted: &Wanted) -> Answer {
 }
 
 fn bind(shared: &Shared, wanted: &Wanted) -> Result<Bound, RefusalReason> {
-    // A wish that no client's message has led to has no such address; any that is not loopback will do then.
+    // A request that no client's message has led to has no such address; any that is not loopback
+    // will do then.
     let came_to = wanted.came_to.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
     let place = shared.with_addresses(|addresses| addresses.place(wanted.family, came_to));
     let place = place.ok_or(RefusalReason::Family)?;
@@ -75,7 +77,7 @@ fn bind(shared: &Shared, wanted: &Wanted) -> Result<Bound, RefusalReason> {
 }
 
 impl Answer {
-    /// Lets the sockets be read from, and says what the server is to be told.
+    /// Lets the sockets be read from, and returns the input for the server.
     pub(super) fn settle(self, shared: &Arc<Shared>, core: &mut Core, wanted: &Wanted) -> Input<'static> {
         let Wanted { id, .. } = *wanted;
         let granted = self.0.and_then(|bound| {

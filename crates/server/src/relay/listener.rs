@@ -1,4 +1,5 @@
-//! Binding: each listener by itself, so that the program can say which one failed and go on without it.
+//! Binding: each listener by itself, so that the program can name the one that failed and go on
+//! without it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::udp::UdpSocket;
 
-/// How many TCP connections may wait to be accepted.
+/// The most TCP connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// A socket that is bound and not yet served: TCP connections queue in the kernel.
@@ -19,12 +20,12 @@ pub(crate) struct Bound {
     pub(super) listening: Listening,
 }
 
-/// Where something really listens.
+/// The address of a listener in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listening {
     /// The address as it was bound, with the port that the system chose if 0 was asked for.
     pub(crate) address: SocketAddr,
-    /// What is spoken there.
+    /// The transport.
     pub(crate) transport: Transport,
 }
 
@@ -34,19 +35,20 @@ pub(crate) struct Listening {
 pub(crate) struct BindError {
     /// The address asked for.
     pub(crate) address: SocketAddr,
-    /// What was to be spoken there.
+    /// The transport asked for.
     pub(crate) transport: Transport,
-    /// What the system said: [`io::ErrorKind::AddrInUse`] if the port is taken,
+    /// The error of the system: [`io::ErrorKind::AddrInUse`] if the port is taken,
     /// [`io::ErrorKind::PermissionDenied`] if it takes a privilege.
     #[source]
     pub(crate) error: io::Error,
 }
 
 impl Bound {
-    /// Binds `address`. Port 0 lets the system choose; `[::]` stands for all addresses of both families.
+    /// Binds `address`. Port 0 lets the system choose; `[::]` stands for all addresses of both
+    /// families.
     ///
     /// # Errors
-    /// The address and what the system said.
+    /// The address and the error of the system.
     pub(crate) fn new(address: SocketAddr, transport: Transport) -> Result<Self, BindError> {
         let bind = || {
             let socket =
@@ -68,8 +70,8 @@ fn listen_tcp(address: SocketAddr) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // Connections of an earlier run that linger in TIME_WAIT must not keep the port from us. On Windows the
-    // option means something else: stealing.
+    // Connections of an earlier run that linger in TIME_WAIT must not keep the port from us. On
+    // Windows the option means something else: stealing.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -1,9 +1,10 @@
-//! The sockets around [`columba_turn::server::Server`]: STUN and TURN over UDP, TCP and TLS, and the relay
-//! ports.
+//! The sockets around [`columba_turn::server::Server`]: STUN and TURN over UDP, TCP and TLS, and
+//! the relay ports.
 //!
 //! ```ignore
 //! let udp = Bound::new("[::]:3478".parse()?, Transport::Udp)?;   // each listener by itself:
-//! let tcp = Bound::new("[::]:3478".parse()?, Transport::Tcp)?;   // the program decides what a taken port means
+//! // The program decides what a taken port means.
+//! let tcp = Bound::new("[::]:3478".parse()?, Transport::Tcp)?;
 //! let relay = Relay::start(RelayConfig::default(), vec![udp, tcp], None)?;
 //! // ... a connection on the web port has turned out to be STUN:
 //! relay.serve_stream(stream, &first_bytes, local, peer, Transport::Tcp).await;
@@ -11,13 +12,13 @@
 //! relay.shutdown().await;
 //! ```
 //!
-//! One task reads each UDP socket, one serves each stream, one waits for the server's deadlines. They share
-//! one [`Server`] behind a lock that is held for some tens of microseconds and never while waiting.
-//! Everything that is sent over UDP is sent now or lost; what goes to a stream waits in that stream's own
-//! queue, so that a slow client is slow for itself.
+//! One task reads each UDP socket, one serves each stream, one waits for the server's deadlines.
+//! They share one [`Server`] behind a lock that is held for some tens of microseconds and never
+//! while waiting. Everything that is sent over UDP is sent now or lost; what goes to a stream waits
+//! in that stream's own queue, so that a slow client is slow for itself.
 //!
-//! What is not done: DSCP bits are not carried over from a received datagram to the sent one (RFC 8656 §14
-//! wishes it); ECN bits are.
+//! What is not done: DSCP bits are not carried over from a received datagram to the sent one (RFC
+//! 8656 §14 asks for it); ECN bits are.
 
 mod accept;
 mod addresses;
@@ -59,35 +60,36 @@ use self::pump::{Source, with_pump};
 use self::shared::Shared;
 use self::udp::UdpSocket;
 
-/// How often the host's interfaces are looked at for addresses that have come or gone.
+/// The time between looks at the host's interfaces for addresses that have come or gone.
 const ADDRESS_REFRESH: Duration = Duration::from_secs(30);
 
-/// What the relay needs to know.
+/// The configuration of the relay.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayConfig {
-    /// The machine's configuration. `own_addresses`, `relay_ipv4` and `relay_ipv6` are filled in here; to
-    /// `listeners` the relay's own are added, those of the rest of the program must be in it.
+    /// The machine's configuration. `own_addresses`, `relay_ipv4` and `relay_ipv6` are filled in
+    /// here; to `listeners` the relay's own are added, those of the rest of the program must be in
+    /// it.
     pub(crate) server: Config,
-    /// The addresses under which a 1:1 NAT shows this host: announced as relayed addresses in place of the
-    /// interfaces' own. Of each family the first one is. Default none.
+    /// The addresses under which a 1:1 NAT shows this host: announced as relayed addresses in place
+    /// of the interfaces' own. Of each family the first one is. Default none.
     pub(crate) public_addresses: Vec<IpAddr>,
     /// The ports that relays get. Default 49152-65535 (RFC 8656 §7.2).
     pub(crate) relay_ports: RangeInclusive<u16>,
-    /// What streams may cost.
+    /// The limits of streams.
     pub(crate) streams: StreamLimits,
 }
 
 /// Limits on TCP and TLS connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamLimits {
-    /// Streams in all. More are closed at once. Default 4,000: a stream costs some 10 KiB, and 300 KiB at its
-    /// worst.
+    /// Streams in all. More are closed at once. Default 4,000: a stream costs some 10 KiB, and 300
+    /// KiB at its worst.
     pub(crate) max_streams: usize,
     /// Streams of one client address (an IPv6 /64). More are closed at once. Default 256.
     pub(crate) max_streams_per_client: usize,
-    /// How long a stream without an allocation may be silent. Default 30 seconds.
+    /// The silence after which a stream without an allocation is closed. Default 30 seconds.
     pub(crate) idle_timeout: Duration,
-    /// How long a TLS handshake may take. Default 10 seconds.
+    /// The time in which a TLS handshake must finish. Default 10 seconds.
     pub(crate) handshake_timeout: Duration,
 }
 
@@ -113,7 +115,7 @@ impl Default for StreamLimits {
     }
 }
 
-/// What has been done so far.
+/// The counters of the relay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RelayStats {
     /// By the machine.
@@ -122,7 +124,8 @@ pub(crate) struct RelayStats {
     pub(crate) sockets: SocketStats,
 }
 
-/// The running STUN and TURN service. Dropping it stops it; [`shutdown`](Self::shutdown) also waits.
+/// The running STUN and TURN service. Dropping it stops it; [`shutdown`](Self::shutdown) also
+/// waits.
 #[derive(Debug)]
 pub(crate) struct Relay {
     shared: Arc<Shared>,
@@ -134,11 +137,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Starts to serve what was bound; without any, only [`serve_stream`](Self::serve_stream) leads in. Must
-    /// be called in a tokio runtime with time and IO.
+    /// Starts to serve what was bound; without any, only [`serve_stream`](Self::serve_stream) leads
+    /// in. Must be called in a tokio runtime with time and IO.
     ///
-    /// `tls` is for the TLS listeners; until it is given, here or by [`set_tls`](Self::set_tls), their
-    /// connections are closed. Its ALPN protocols do not matter.
+    /// `tls` is for the TLS listeners; until it is given, here or by [`set_tls`](Self::set_tls),
+    /// their connections are closed. Its ALPN protocols do not matter.
     ///
     /// # Errors
     /// The system gives no randomness, or does not let the runtime have a socket.
@@ -188,9 +191,9 @@ impl Relay {
         &self.listening
     }
 
-    /// Serves a stream that was accepted elsewhere (the web port), of which `prefix` has been read already,
-    /// until it ends. For [`Transport::Tls`], `stream` is what is inside the TLS. TCP_NODELAY is the caller's
-    /// to set.
+    /// Serves a stream that was accepted elsewhere (the web port), of which `prefix` has been read
+    /// already, until it ends. For [`Transport::Tls`], `stream` is what is inside the TLS.
+    /// TCP_NODELAY is the caller's to set.
     ///
     /// `local` and `client` are the addresses of the TCP connection.
     pub(crate) async fn serve_stream<S>(
@@ -212,7 +215,7 @@ impl Relay {
         }
     }
 
-    /// What has been done so far.
+    /// Returns the counters.
     pub(crate) fn stats(&self) -> RelayStats {
         let server = self.shared.core().server.stats();
         RelayStats { server, sockets: self.shared.counters.snapshot() }
@@ -252,8 +255,8 @@ impl Drop for Relay {
 fn new_server(config: Config) -> io::Result<Server> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    // A clock before 1970 makes all credentials good; they are checked against the same clock that makes
-    // them.
+    // A clock before 1970 makes all credentials good; they are checked against the same clock that
+    // makes them.
     let wall = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     Ok(Server::new(config, Instant::now(), wall, &mut ChaCha20Rng::from_seed(seed)))
 }

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use columba_turn::server::{AddressFamily, RefusalReason};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many ports of others are run into before the range counts as used up: some milliseconds of trying.
+/// The ports of others that are met before the range counts as used up: some milliseconds of
+/// trying.
 const MAX_FOREIGN_PORTS: usize = 1000;
 
-/// Which port is wanted.
+/// The requirement on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parity {
     Any,
@@ -48,15 +49,15 @@ impl PortRange {
     /// All ports of `range`, which is not empty.
     pub(super) fn new(range: &RangeInclusive<u16>) -> Arc<Self> {
         let count = u32::from(*range.end()).saturating_sub(u32::from(*range.start())) + 1;
-        let words = || vec![0; count.div_ceil(64) as usize];
-        Arc::new(Self { first: *range.start(), count, held: Mutex::new([words(), words()]) })
+        let bits = || vec![0; count.div_ceil(64) as usize];
+        Arc::new(Self { first: *range.start(), count, held: Mutex::new([bits(), bits()]) })
     }
 
     /// Binds a port at `ip`; with [`Parity::Pair`] the next higher one too.
     ///
-    /// Ports come in random order (RFC 8656 §7.2, RFC 6056): where it starts and how far it steps are drawn
-    /// from the system's generator, and the step shares no factor with the length of the range, so that each
-    /// port has its turn once.
+    /// Ports come in random order (RFC 8656 §7.2, RFC 6056): where it starts and how far it steps
+    /// are drawn from the system's generator, and the step shares no factor with the length of the
+    /// range, so that each port has its turn once.
     pub(super) fn bind(
         self: &Arc<Self>,
         ip: IpAddr,
@@ -172,8 +173,9 @@ pub(super) mod tests {
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// A stretch of ports that are free, beginning with an even one, another one for each call. From below
-    /// those that systems give to sockets that ask for none, so that no test takes them from another.
+    /// A stretch of ports that are free, beginning with an even one, another one for each call.
+    /// From below those that systems give to sockets that ask for none, so that no test takes them
+    /// from another.
     pub(in super::super) fn free_range(count: u16) -> RangeInclusive<u16> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let offset = (std::process::id() % 500) as u16 * 16;

@@ -1,8 +1,8 @@
-//! The pump: takes what has arrived through the server and sends what comes out of it, many messages for one
-//! lock.
+//! The pump: takes what has arrived through the server and sends what comes out of it, many
+//! messages for one lock.
 //!
-//! One for each thread of the runtime, used between two awaits and never across one. All its buffers are made
-//! once.
+//! One for each thread of the runtime, used between two awaits and never across one. All its
+//! buffers are made once.
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
@@ -21,34 +21,41 @@ use super::shared::{Core, LiveRelay, Shared};
 use super::stream::Stream;
 use super::udp::{Datagram, UdpSocket};
 
-/// The largest thing that arrives in one piece, in bytes: a UDP datagram, a train of them that the kernel has
-/// coalesced, or a frame of ChannelData on a stream with its header and padding.
+/// The largest thing that arrives in one piece, in bytes: a UDP datagram, a train of them that the
+/// kernel has coalesced, or a frame of ChannelData on a stream with its header and padding.
 const MAX_ARRIVAL: usize = columba_stun::stream::MAX_FRAME_LEN;
 
 /// A place for one arrival, with room around it for headers and padding.
 const SLOT: usize = (HEADROOM + MAX_ARRIVAL + TAILROOM).next_multiple_of(64);
 
-/// How many messages go through the server for one lock: some tens of microseconds.
+/// The most messages that go through the server for one lock: some tens of microseconds.
 const MAX_JOBS: usize = 64;
 
-/// The place for messages that must be copied, because they lie too close to their neighbours: one of the
-/// largest, or as many small ones as [`MAX_JOBS`].
+/// The place for messages that must be copied, because they lie too close to their neighbours: one
+/// of the largest, or as many small ones as [`MAX_JOBS`].
 const STAGE: usize = 2 * SLOT;
 
 /// The longest message that the server makes itself, in bytes (see `Server::poll_transmit`).
 const MAX_ANSWER: usize = 1280;
 
-/// How many of those fit before they are sent.
+/// The room for answers before they are sent.
 const ANSWERS: usize = 32 * MAX_ANSWER;
 
-/// The longest datagram that is sent in a train with others. Any path carries this (RFC 8200 §5: 1,280 bytes
-/// with the headers of IPv6 and UDP), and a train is never fragmented.
+/// The longest datagram that is sent in a train with others. Any path carries this (RFC 8200 §5:
+/// 1,280 bytes with the headers of IPv6 and UDP), and a train is never fragmented.
 const MAX_SEGMENT: usize = 1280 - 48;
 
 /// The most bytes in a train: what one UDP datagram could have.
 const MAX_TRAIN: usize = 65_000;
 
-/// Buffers and lists. The arena is: a slot for each datagram of a batch, then the stage, then the answers.
+const STAGE_START: usize = BATCH_SIZE * SLOT;
+
+const ANSWERS_START: usize = STAGE_START + STAGE;
+
+const ARENA: usize = ANSWERS_START + ANSWERS;
+
+/// Buffers and lists. The arena is: a slot for each datagram of a batch, then the stage, then the
+/// answers.
 pub(super) struct Pump {
     arena: Box<[u8]>,
     metas: [RecvMeta; BATCH_SIZE],
@@ -60,13 +67,9 @@ pub(super) struct Pump {
     wanted: Vec<Wanted>,
     released: Vec<LiveRelay>,
     closes: Vec<Arc<Stream>>,
-    /// The server has more to say than there was room for.
+    /// The server has more to send than there was room for.
     more: bool,
 }
-
-const STAGE_START: usize = BATCH_SIZE * SLOT;
-const ANSWERS_START: usize = STAGE_START + STAGE;
-const ARENA: usize = ANSWERS_START + ANSWERS;
 
 /// Something that has arrived and lies in the arena.
 struct Job {
@@ -82,7 +85,7 @@ enum Origin {
     Peer(RelayId, SocketAddr),
 }
 
-/// What a socket is for.
+/// The purpose of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source {
     /// Clients send to it.
@@ -104,7 +107,7 @@ enum Target {
 }
 
 impl Target {
-    /// Whether datagrams for both could be sent at once.
+    /// Returns whether datagrams for both could be sent at once.
     fn is_same_path(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -122,8 +125,8 @@ thread_local! {
 
 /// Lends this thread's pump.
 pub(super) fn with_pump<T>(work: impl FnOnce(&mut Pump) -> T) -> T {
-    // Taken out rather than borrowed, so that nothing that runs meanwhile can find it borrowed; and a thread
-    // that is ending has none to lend.
+    // Taken out rather than borrowed, so that nothing that runs meanwhile can find it borrowed; and
+    // a thread that is ending has none to lend.
     let kept =
         PUMP.try_with(|pump| pump.try_borrow_mut().ok().and_then(|mut pump| pump.take())).ok().flatten();
     let mut pump = kept.unwrap_or_else(|| Box::new(Pump::new()));
@@ -135,7 +138,7 @@ pub(super) fn with_pump<T>(work: impl FnOnce(&mut Pump) -> T) -> T {
 impl Pump {
     fn new() -> Self {
         Self {
-            // Zeroed memory that nobody has touched yet costs address space only.
+            // Zeroed memory that has not been touched yet costs address space only.
             arena: vec![0; ARENA].into_boxed_slice(),
             metas: [RecvMeta::default(); BATCH_SIZE],
             staged: STAGE_START,
@@ -150,7 +153,8 @@ impl Pump {
         }
     }
 
-    /// Receives what waits at a socket, up to a batch, and deals with it. Says whether there may be more.
+    /// Receives what waits at a socket, up to a batch, and deals with it. Says whether there may be
+    /// more.
     pub(super) fn receive(
         &mut self,
         shared: &Arc<Shared>,
@@ -278,8 +282,8 @@ impl Pump {
         }
     }
 
-    /// Asks the server for all that it wants done and said. `came_to` is the address that the client, about
-    /// whose message it is, reached.
+    /// Carries out the events of the server, and sends its messages. `came_to` is the address that
+    /// the client, about whose message it is, reached.
     fn drain(&mut self, core: &mut Core, now: Instant, came_to: Option<IpAddr>) {
         while let Some(event) = core.server.poll_event() {
             match event {
@@ -343,14 +347,14 @@ impl Pump {
                 break;
             }
             let mut wanted = std::mem::take(&mut self.wanted);
-            for wish in wanted.drain(..) {
+            for request in wanted.drain(..) {
                 // Binding takes system calls, so the lock is not held for it.
-                let bound = grant(shared, &wish);
+                let bound = grant(shared, &request);
                 let mut core = shared.core();
                 let now = Instant::now();
-                let input = bound.settle(shared, &mut core, &wish);
+                let input = bound.settle(shared, &mut core, &request);
                 core.server.handle_input(now, input);
-                self.drain(&mut core, now, wish.came_to);
+                self.drain(&mut core, now, request.came_to);
                 core.rearm(&shared.timer);
             }
             self.wanted.append(&mut wanted);
@@ -358,7 +362,7 @@ impl Pump {
                 self.collect_answers(&mut shared.core(), Instant::now());
             }
         }
-        // Whoever is to be closed has been sent everything.
+        // Everything has been sent to the streams that are to be closed.
         for stream in self.closes.drain(..) {
             stream.close();
         }
@@ -409,8 +413,8 @@ impl Pump {
     }
 }
 
-/// How many of the first of these can be sent by one call: to the same destination, of the same length, of
-/// which only the last may be shorter.
+/// The number of the first of these that can be sent by one call: to the same destination, of the
+/// same length, of which only the last may be shorter.
 fn train_length(outgoing: &[Outgoing], max_segments: usize) -> usize {
     let Some((first, rest)) = outgoing.split_first() else { return 0 };
     let segment = first.range.len();

@@ -1,4 +1,4 @@
-//! What the tasks of the relay share.
+//! The state that the tasks of the relay share.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -35,7 +35,8 @@ pub(super) struct Shared {
     addresses: RwLock<HostAddresses>,
     next_stream: AtomicU64,
     closing: watch::Sender<bool>,
-    /// Held by every task, so that shutting down can wait for all of them. None once that has begun.
+    /// Held by every task, so that shutting down can wait for all of them. None once that has
+    /// begun.
     running: Mutex<Option<mpsc::Sender<Infallible>>>,
 }
 
@@ -145,7 +146,8 @@ impl Shared {
         look(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a task that [`close`](Self::close) is waited for to end. `None` when it is too late for that.
+    /// Runs a task that [`close`](Self::close) is waited for to end. `None` when it is too late for
+    /// that.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<AbortHandle> {
         let running = self.running()?;
         let task = async move {
@@ -155,7 +157,7 @@ impl Shared {
         Some(tokio::spawn(task).abort_handle())
     }
 
-    /// What a task holds while it runs.
+    /// The guard that a task holds while it runs.
     pub(super) fn running(&self) -> Option<mpsc::Sender<Infallible>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -166,7 +168,7 @@ impl Shared {
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
-    /// Closes all UDP sockets and tells all tasks to end.
+    /// Closes all UDP sockets and ends all tasks.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);
         let mut core = self.core();

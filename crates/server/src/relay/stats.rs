@@ -1,4 +1,5 @@
-//! Counters of what happens at the sockets. What happens behind them is in [`columba_turn::server::Stats`].
+//! Counters of what happens at the sockets. What happens behind them is in
+//! [`columba_turn::server::Stats`].
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Defines the counters once: as atomics, and as the plain numbers that are read.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// The counters, shared by all tasks. They are independent of each other, so relaxed is right.
+        /// The counters, shared by all tasks. They are independent of each other, so relaxed is
+        /// right.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $name: Counter,)*
         }
 
-        /// What has happened at the sockets since the start. Counters only grow, except those named "open".
+        /// The counters of the sockets since the start. Counters only grow, except those named
+        /// "open".
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub(crate) struct SocketStats {
             $($(#[$doc])* pub(crate) $name: u64,)*
@@ -36,8 +39,8 @@ macro_rules! counters {
 counters! {
     /// Datagrams that were not sent because the kernel's queue was full.
     send_blocked,
-    /// Datagrams that were not sent because nobody is there (ICMP), no route leads there, or a firewall
-    /// forbids it.
+    /// Datagrams that were not sent because the port is closed (ICMP), no route leads there, or a
+    /// firewall forbids it.
     send_unreachable,
     /// Datagrams that were not sent because they are larger than the path's MTU.
     send_too_large,
@@ -55,10 +58,10 @@ counters! {
     accept_failed,
     /// TLS handshakes that failed or took too long.
     handshakes_failed,
-    /// Streams closed because they had no allocation and said nothing.
+    /// Streams closed because they had no allocation and were silent.
     streams_idle,
-    /// Streams closed because nothing could be written to them for too long, or because they did not read
-    /// answers.
+    /// Streams closed because nothing could be written to them for too long, or because they did
+    /// not read answers.
     streams_stalled,
     /// Streams closed because what came was no STUN and no ChannelData.
     streams_garbage,

@@ -1,5 +1,5 @@
-//! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent waits in a
-//! queue that has a bound.
+//! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent
+//! waits in a queue that has a bound.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,21 +17,22 @@ use super::admission::Place;
 use super::pump::{Pump, with_pump};
 use super::shared::Shared;
 
-/// How much may wait for a client before data for it is dropped, in bytes. What is on its way is in the
-/// kernel's buffer; this is for the moments until the task runs. More would only make old data older.
+/// The bytes that may wait for a client before data for it is dropped. What is on its way is in the
+/// kernel's buffer; this is for the moments until the task runs. More would only make old data
+/// older.
 const DATA_BOUND: usize = 64 << 10;
 
-/// How much more may wait if it is answers to the client's own requests. A client that lets these pile up
-/// does not read, and is cut off.
+/// The bytes that may wait if they are answers to the client's own requests. A client that lets
+/// these pile up does not read, and is cut off.
 const ANSWER_BOUND: usize = DATA_BOUND + (32 << 10);
 
-/// How much buffer a quiet connection keeps, in bytes.
+/// The buffer that a quiet connection keeps, in bytes.
 const QUIET_CAPACITY: usize = 4 << 10;
 
-/// After how long without any progress in writing a client is given up.
+/// The time without any progress in writing after which a client is given up.
 const STALL: Duration = Duration::from_secs(30);
 
-/// The server's end of a stream, to which anybody may push.
+/// The server's end of a stream, to which any task may push.
 #[derive(Debug)]
 pub(super) struct Stream {
     tuple: FiveTuple,
@@ -44,30 +45,31 @@ pub(super) struct Stream {
 
 #[derive(Debug)]
 struct Outbox {
-    /// What has been pushed and not been taken for writing. Bound: [`DATA_BOUND`], [`ANSWER_BOUND`].
+    /// The bytes that have been pushed and not been taken for writing. Bound: [`DATA_BOUND`],
+    /// [`ANSWER_BOUND`].
     queue: Vec<u8>,
-    /// How much was taken and has not been written.
+    /// The bytes that were taken and have not been written.
     in_flight: usize,
     /// When writing has last made progress, while there is something to write.
     writing_since: Option<Instant>,
-    /// Since when the client has said nothing whole.
-    heard: Instant,
-    /// Whether the client has an allocation, as far as the answers tell.
+    /// The time of the last whole message of the client.
+    last_message: Instant,
+    /// True if the client has an allocation, as far as the answers show.
     allocated: bool,
     /// Write what is there, then close.
     closing: bool,
 }
 
-/// Why a stream has ended.
+/// The reason for which a stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The client has closed it, or the connection broke, or this server has done with it.
     Closed,
-    /// No allocation and no word.
+    /// No allocation and no message.
     Idle,
     /// It takes nothing any more.
     Stalled,
-    /// What came is no frame.
+    /// The input is no frame.
     Garbage,
 }
 
@@ -77,7 +79,7 @@ impl Stream {
             queue: Vec::new(),
             in_flight: 0,
             writing_since: None,
-            heard: Instant::now(),
+            last_message: Instant::now(),
             allocated: false,
             closing: false,
         };
@@ -172,7 +174,7 @@ impl Stream {
             if outbox.writing_since.is_some_and(|since| now.duration_since(since) >= STALL) {
                 return End::Stalled;
             }
-            if !outbox.allocated && now.duration_since(outbox.heard) >= idle {
+            if !outbox.allocated && now.duration_since(outbox.last_message) >= idle {
                 return End::Idle;
             }
         }
@@ -203,14 +205,14 @@ async fn read<R: AsyncRead>(
             reader.advance(count);
             first_byte
         };
-        // Without an allocation there is no channel, so channel data cannot be the beginning; but many other
-        // things look like it, HTTP for one.
+        // Without an allocation there is no channel, so channel data cannot be the beginning; but
+        // many other things look like it, HTTP for one.
         if !begun && first_byte >= 0x40 {
             return Ok(End::Garbage);
         }
         begun = true;
         match with_pump(|pump| hand_over(shared, stream, &mut reader, pump)) {
-            Ok(true) => stream.outbox().heard = Instant::now(),
+            Ok(true) => stream.outbox().last_message = Instant::now(),
             Ok(false) => {}
             Err(end) => return Ok(end),
         }
@@ -239,7 +241,7 @@ fn hand_over(
     end
 }
 
-/// Serves a stream until it ends, whoever ends it.
+/// Serves a stream until it ends, at either end.
 pub(super) async fn serve<S>(
     shared: &Arc<Shared>,
     stream: S,
@@ -294,7 +296,7 @@ impl Drop for Open<'_> {
     }
 }
 
-/// What an answer tells about its client's allocation: made, ended, or nothing.
+/// The change of the client's allocation that an answer shows: made, ended, or none.
 fn allocation_after(answer: &[u8]) -> Option<bool> {
     let message = Message::parse(answer).ok().filter(|message| message.class() == Class::SuccessResponse)?;
     match message.method() {

@@ -1,5 +1,5 @@
-//! A UDP socket that knows to which of the host's addresses each datagram came, and sends from the one it is
-//! told.
+//! A UDP socket that knows to which of the host's addresses each datagram came, and sends from the
+//! one it is told.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,8 +11,8 @@ use tokio::io::Interest;
 use super::ports::{BoundPort, Lease};
 use super::stats::Counters;
 
-/// The kernel's queues of a listening socket, in bytes, as far as the system's limits allow: a burst of 3,000
-/// packets while this process is not running.
+/// The kernel's queues of a listening socket, in bytes, as far as the system's limits allow: a
+/// burst of 3,000 packets while this process is not running.
 const LISTENER_BUFFER: usize = 4 << 20;
 
 /// The same for a relay socket, which serves one client.
@@ -72,7 +72,7 @@ impl UdpSocket {
         self.local
     }
 
-    /// Whether an answer from `local` leaves by this socket.
+    /// Returns whether an answer from `local` leaves by this socket.
     pub(super) fn serves(&self, local: SocketAddr) -> bool {
         let ip = self.local.ip();
         let any = ip.is_unspecified() && (ip.is_ipv6() || local.is_ipv4());
@@ -98,9 +98,9 @@ impl UdpSocket {
         SocketAddr::new(ip, self.local.port())
     }
 
-    /// Sends, now or never: when the kernel's queue is full, or it refuses, the datagram is lost and counted,
-    /// as it might be anywhere on its way. With a `segment`, `bytes` are several datagrams of that length,
-    /// the last one maybe shorter.
+    /// Sends, now or never: when the kernel's queue is full, or it refuses, the datagram is lost
+    /// and counted, as it might be anywhere on its way. With a `segment`, `bytes` are several
+    /// datagrams of that length, the last one maybe shorter.
     ///
     /// Returns false if the system did not take it.
     pub(super) fn send(&self, counters: &Counters, datagram: &Datagram<'_>) -> bool {
@@ -124,7 +124,7 @@ impl UdpSocket {
         }
     }
 
-    /// How many datagrams the system cuts one buffer into.
+    /// The number of datagrams that the system cuts one buffer into.
     pub(super) fn max_segments(&self) -> usize {
         self.state.max_gso_segments()
     }
@@ -162,11 +162,12 @@ fn request_buffers(socket: &Socket, size: usize) {
     }
 }
 
-/// Takes back the "don't fragment" that quinn-udp sets for QUIC's sake: a relay is to clear the bit unless
-/// its client asks for it (RFC 8656 §14), or what is larger than the path carries would vanish.
+/// Takes back the "don't fragment" that quinn-udp sets for QUIC's sake: a relay is to clear the bit
+/// unless its client asks for it (RFC 8656 §14), or what is larger than the path carries would
+/// vanish.
 ///
-/// Deviation: for IPv6 it stays, because there is no safe call for IPV6_DONTFRAG; larger datagrams are
-/// counted as `send_too_large`.
+/// Deviation: for IPv6 it stays, because there is no safe call for IPV6_DONTFRAG; larger datagrams
+/// are counted as `send_too_large`.
 fn allow_fragments(socket: &Socket) {
     #[cfg(target_os = "linux")]
     if let Err(error) =

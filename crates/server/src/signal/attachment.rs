@@ -1,11 +1,11 @@
-//! One connection's hold on the relay: what it waits for, and the promise that the relay hears of its end.
+//! One connection's hold on the relay: it waits for events, and disconnects when it is dropped.
 
 use std::sync::Arc;
 
 use columba_signal::{ConnectionId, ErrorCode, Frame, IceServers, Input, PeerId};
 use tokio::sync::{Notify, watch};
 
-use super::door::Signal;
+use super::service::Signal;
 
 /// Why the relay is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Closing {
     pub(super) error: Option<ErrorCode>,
 }
 
-/// What wakes a connection's task.
+/// The wake-up of a connection's task.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
     writable: Notify,
@@ -33,11 +33,11 @@ impl Wake {
     }
 }
 
-/// What comes next for a connection.
+/// The next step for a connection.
 #[derive(Debug)]
 pub(super) enum Next {
     Frame(Frame),
-    /// Everything has been said.
+    /// Everything has been sent.
     Closed(Closing),
 }
 

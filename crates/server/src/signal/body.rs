@@ -1,4 +1,4 @@
-//! Bodies of requests and answers at the HTTP door.
+//! Bodies of requests and answers of the HTTP transport.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {
     with_type(status, "application/json", Body::from(text))
 }
 
-/// An answer that nobody may keep.
+/// An answer that may not be cached.
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;

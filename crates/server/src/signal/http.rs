@@ -1,4 +1,4 @@
-//! The HTTP door: requests in, event streams and long polls out.
+//! The HTTP transport: requests in, event streams and long polls out.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::body::{json, read, refuse, with_type};
 use super::ice_servers::IceServersOf;
 use crate::http::{App, Client};
 
-/// How often a silent event stream says that it is alive, so that proxies leave it open.
+/// The time between comments in a silent event stream, so that proxies leave it open.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
-/// How long a poll waits if it does not say, and at most.
+/// The time for which a poll waits if it names none, in seconds; and the longest.
 const DEFAULT_WAIT: u64 = 25;
 const MAX_WAIT: u64 = 30;
 
@@ -86,7 +86,8 @@ pub(crate) async fn leave(
     }
 }
 
-/// `GET /v1/signal/events`: a stream of Server-Sent Events for those who accept it, otherwise a long poll.
+/// `GET /v1/signal/events`: a stream of Server-Sent Events for those who accept it, otherwise a
+/// long poll.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
@@ -99,7 +100,8 @@ pub(crate) async fn events(
             .get_all(header::ACCEPT)
             .iter()
             .any(|value| value.to_str().is_ok_and(|accept| accept.contains("text/event-stream")));
-        // A browser's EventSource that reconnects repeats the query of its first request, so the header goes first.
+        // A browser's EventSource that reconnects repeats the query of its first request, so the
+        // header goes first.
         let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
         let last = last.filter(|text| !text.is_empty()).or_else(|| parameter(query, "after"));
         let after = last.map(|text| number("after", text)).transpose()?;
@@ -123,7 +125,8 @@ pub(crate) async fn events(
     }
 }
 
-/// Runs until the relay or the client ends it; hyper drops the stream, and with it the attachment, when the client goes.
+/// Runs until the relay or the client ends it; hyper drops the stream, and with it the attachment,
+/// when the client goes.
 fn event_stream(attachment: Attachment, ice_servers: IceServersOf) -> Response<Body> {
     let state = Some((attachment, ice_servers, true));
     let parts = stream::unfold(state, |state| async move {
@@ -166,7 +169,7 @@ async fn text(app: &App, body: Body) -> Result<String, Response<Body>> {
         .map_err(|refusal| counted(app, &refusal))
 }
 
-/// A refusal that the relay has not heard of.
+/// A refusal that did not come from the relay.
 fn counted(app: &App, refusal: &Refusal) -> Response<Body> {
     app.signal.count(refusal.code);
     refuse(refusal)

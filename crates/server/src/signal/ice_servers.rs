@@ -15,16 +15,16 @@ use crate::http::Client;
 pub(crate) struct Endpoint {
     pub(crate) transport: Transport,
     pub(crate) address: SocketAddr,
-    /// Whether this is the web port, which a client behind an HTTP proxy cannot use for TURN.
+    /// True if this is the web port, which a client behind an HTTP proxy cannot use for TURN.
     pub(crate) web: bool,
 }
 
-/// What the URLs and credentials are made of.
+/// The source of URLs and credentials.
 #[derive(Debug)]
 pub(crate) struct IceServerSource {
     public_host: Option<Host>,
     public_addresses: Vec<IpAddr>,
-    /// What is really listened on.
+    /// The listeners in effect.
     endpoints: Vec<Endpoint>,
     /// Makes credentials; without it only STUN is offered.
     secret: Arc<RwLock<Option<Secret>>>,
@@ -66,7 +66,8 @@ impl IceServerSource {
         }
     }
 
-    /// At most one URL for each way, because a browser makes an allocation for each, and gathers more slowly.
+    /// At most one URL for each way, because a browser makes an allocation for each, and gathers
+    /// more slowly.
     fn urls(&self, client: &Client) -> (Vec<String>, Vec<String>) {
         let reachable = |endpoint: &&Endpoint| {
             let loopback = endpoint.address.ip().to_canonical().is_loopback();
@@ -78,7 +79,8 @@ impl IceServerSource {
         };
         let udp = of(Transport::Udp, false);
         let tcp = of(Transport::Tcp, false).or_else(|| of(Transport::Tcp, true));
-        // Port 443 passes where others do not; another web port only helps where there is no TURN port.
+        // Port 443 passes where others do not; another web port only helps where there is no TURN
+        // port.
         let web_tls = of(Transport::Tls, true);
         let tls =
             web_tls.filter(|e| e.address.port() == 443).or_else(|| of(Transport::Tls, false)).or(web_tls);
@@ -97,14 +99,15 @@ impl IceServerSource {
         (stun, turn)
     }
 
-    /// By which name the client finds the endpoint: the operator's word, the address that it is bound to, or what the client
-    /// called us.
+    /// By which name the client finds the endpoint: the operator's choice, the address that it is
+    /// bound to, or what the client called us.
     fn host(&self, endpoint: &Endpoint, client: &Client) -> Host {
         if let Some(host) = &self.public_host {
             return host.clone();
         }
         let bound = endpoint.address.ip().to_canonical();
-        // The name is kept where it leads to this very address, because a certificate may have no other.
+        // The name is kept where it leads to this very address, because a certificate may have no
+        // other.
         if bound.is_unspecified() || bound == client.local.ip().to_canonical() {
             return client.host.clone().unwrap_or_else(|| Host::from_ip(client.local.ip()));
         }

@@ -20,7 +20,7 @@ impl Signal {
         for (name, help, value) in [
             ("columba_signal_joins_total", "Successful joins.", stats.joins),
             ("columba_signal_resumes_total", "Connections that came back to a membership.", stats.resumes),
-            ("columba_signal_expiries_total", "Memberships to which nobody came back.", stats.expiries),
+            ("columba_signal_expiries_total", "Memberships whose client did not come back.", stats.expiries),
             ("columba_signal_replacements_total", "Memberships replaced by a new join.", stats.replacements),
             ("columba_signal_put_out_slow_total", "Clients put out for being slow.", stats.put_out_slow),
             (
@@ -38,6 +38,6 @@ impl Signal {
         }
         let errors: Vec<(&str, u64)> =
             ErrorCode::ALL.iter().map(|code| (code.as_str(), stats.errors(*code))).collect();
-        text.counters("columba_signal_errors_total", "Errors told to clients.", "code", &errors);
+        text.counters("columba_signal_errors_total", "Errors sent to clients.", "code", &errors);
     }
 }

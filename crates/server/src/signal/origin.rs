@@ -12,7 +12,8 @@ use columba_signal::{ErrorCode, Refusal};
 use super::body::refuse;
 use crate::http::{App, Client};
 
-/// Checks `Origin`, answers preflight requests, and adds the headers by which a browser lets a page read the answer.
+/// Checks `Origin`, answers preflight requests, and adds the headers by which a browser lets a page
+/// read the answer.
 pub(crate) async fn guard_origin(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,

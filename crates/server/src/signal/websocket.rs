@@ -1,4 +1,4 @@
-//! The WebSocket door.
+//! The WebSocket transport.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::http::{App, Client};
 
 const SUBPROTOCOL: &str = "columba.v1";
 
-/// How long a client may take for the last frames and its own close.
+/// The time in which a client must take the last frames and send its own close.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// `GET /v1/signal`.
@@ -58,7 +58,7 @@ async fn converse(socket: WebSocket, attachment: Attachment, ice_servers: IceSer
     let (mut sink, mut stream) = socket.split();
     let ended_by_relay = tokio::select! {
         () = listen(&mut stream, &attachment) => false,
-        ended = speak(&mut sink, &attachment, &ice_servers) => ended,
+        ended = send_all(&mut sink, &attachment, &ice_servers) => ended,
     };
     if ended_by_relay {
         // Bytes unread at the close would make the kernel take back what was just sent.
@@ -80,7 +80,7 @@ async fn listen(stream: &mut SplitStream<WebSocket>, attachment: &Attachment) {
             Ok(Message::Close(_)) => return,
             Err(error) if is_too_large(&error) => {
                 attachment.input(Input::TooLarge);
-                // The relay says goodbye; nothing after the unread frame can be read.
+                // The relay closes the connection; nothing after the unread frame can be read.
                 return std::future::pending().await;
             }
             Err(_) => return,
@@ -94,7 +94,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 /// Sends what the relay has. True if it was the relay that ended the connection.
-async fn speak(
+async fn send_all(
     sink: &mut SplitSink<WebSocket, Message>,
     attachment: &Attachment,
     ice_servers: &IceServersOf,

@@ -69,8 +69,8 @@ impl Drop for Folder {
 pub struct Server {
     child: Child,
     lines: Mutex<Receiver<String>>,
-    /// What it said until it was ready.
-    pub said: String,
+    /// Its output until it was ready.
+    pub output: String,
     /// The web port.
     pub port: u16,
 }
@@ -88,25 +88,25 @@ impl Server {
         let (sender, lines) = channel();
         forward(child.stdout.take().expect("stdout is piped"), sender.clone());
         forward(child.stderr.take().expect("stderr is piped"), sender);
-        let mut server = Self { child, lines: Mutex::new(lines), said: String::new(), port: 0 };
+        let mut server = Self { child, lines: Mutex::new(lines), output: String::new(), port: 0 };
         server.wait_for("STUN and TURN:");
-        let url = server.said.lines().find(|line| line.trim().starts_with("http")).expect("a URL is printed");
+        let url = server.output.lines().find(|line| line.trim().starts_with("http")).expect("a URL is printed");
         let port = url.trim().trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
         server.port = port.expect("the URL has a port");
         server
     }
 
-    /// Reads what the server prints and logs until there is a line with these words.
+    /// Reads the output and log of the server until there is a line with this text.
     pub fn wait_for(&mut self, words: &str) {
         loop {
             let line = self
                 .lines
                 .get_mut()
-                .expect("nobody panicked")
+                .expect("no test panicked")
                 .recv_timeout(PATIENCE)
                 .unwrap_or_else(|_| panic!("never said {words:?}"));
-            self.said.push_str(&line);
-            self.said.push('\n');
+            self.output.push_str(&line);
+            self.output.push('\n');
             if line.contains(words) {
                 return;
             }
@@ -115,7 +115,7 @@ impl Server {
 
     /// The port that STUN is served on.
     pub fn stun_port(&self, transport: &str) -> u16 {
-        let line = self.said.lines().find(|line| line.starts_with("STUN and TURN:")).expect("it is printed");
+        let line = self.output.lines().find(|line| line.starts_with("STUN and TURN:")).expect("it is printed");
         let words: Vec<&str> = line.split([' ', ',']).collect();
         let at = words.iter().position(|word| *word == transport).expect("the transport is served");
         words[at + 1].parse().expect("a port follows")
@@ -144,7 +144,8 @@ impl Server {
         stream
     }
 
-    /// One request on a connection of its own. `head` is the request line and headers, without `Host`.
+    /// One request on a connection of its own. `head` is the request line and headers, without
+    /// `Host`.
     pub fn request(&self, head: &str, body: &str) -> Answer {
         let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
         let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
@@ -204,12 +205,12 @@ impl Drop for Server {
 pub type Socket = WebSocket<TcpStream>;
 
 /// Sends one message.
-pub fn say(socket: &mut Socket, message: &str) {
+pub fn send_text(socket: &mut Socket, message: &str) {
     socket.send(Message::text(message)).expect("the message is taken");
 }
 
 /// The next message.
-pub fn hear(socket: &mut Socket) -> Value {
+pub fn receive(socket: &mut Socket) -> Value {
     loop {
         match socket.read().expect("the connection is up") {
             Message::Text(text) => return serde_json::from_str(&text).expect("messages are JSON"),
@@ -220,7 +221,7 @@ pub fn hear(socket: &mut Socket) -> Value {
 }
 
 /// Reads to the close frame: its code and reason, and the last message before it.
-pub fn hear_close(socket: &mut Socket) -> (u16, String, Option<Value>) {
+pub fn receive_close(socket: &mut Socket) -> (u16, String, Option<Value>) {
     let mut last = None;
     loop {
         match socket.read().expect("a close frame comes before the end") {
@@ -299,7 +300,8 @@ impl Events {
         Self { reader, status, headers }
     }
 
-    /// The next event; comments and the lengths of chunks are skipped. None at the end of the stream.
+    /// The next event; comments and the lengths of chunks are skipped. None at the end of the
+    /// stream.
     pub fn next(&mut self) -> Option<Event> {
         let (mut id, mut data) = (None, String::new());
         loop {

@@ -1,4 +1,5 @@
-//! How much waits for whom, so that the memory of a relay is bounded and the right one pays.
+//! The bytes that wait for each member, so that the memory of a relay is bounded and the slow
+//! member pays.
 
 use std::collections::BTreeSet;
 

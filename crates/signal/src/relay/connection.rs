@@ -18,12 +18,13 @@ pub(super) struct Connection {
     pub(super) address: Option<IpAddr>,
     /// Answers to be sent before any more events, at most [`Connection::MAX_ANSWERS`].
     pub(super) answers: VecDeque<Answer>,
-    /// Some `send` has been accepted since the last `ack`; written when there is room, so that acks never pile up.
+    /// Some `send` has been accepted since the last `ack`; written when there is room, so that acks
+    /// never pile up.
     pub(super) ack_owed: bool,
     /// The next event to send.
     pub(super) next_event: u64,
-    pub(super) heard: Instant,
-    /// How often it was pinged since then.
+    pub(super) last_activity: Instant,
+    /// The number of pings since then.
     pub(super) pings: u32,
     pub(super) deadline: Option<(Instant, Deadline)>,
     pub(super) faults: Faults,
@@ -42,7 +43,7 @@ impl Connection {
             answers: VecDeque::new(),
             ack_owed: false,
             next_event: 1,
-            heard: now,
+            last_activity: now,
             pings: 0,
             deadline: None,
             faults: Faults::default(),
@@ -51,7 +52,7 @@ impl Connection {
     }
 }
 
-/// How far a connection has come.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Nothing has entered a session.
@@ -105,8 +106,9 @@ impl Frame {
         }
     }
 
-    /// The frame as a Server-Sent Event: `id` for an event, and one `data` line for each line of the text. (A carriage
-    /// return, which JSON allows between tokens only, arrives as a line feed; everything else arrives as it is.)
+    /// The frame as a Server-Sent Event: `id` for an event, and one `data` line for each line of
+    /// the text. (A carriage return, which JSON allows between tokens only, arrives as a line feed;
+    /// everything else arrives as it is.)
     pub fn server_sent_event(&self) -> String {
         let mut out = String::with_capacity(self.text.len() + 32);
         if let Some(seq) = self.seq {

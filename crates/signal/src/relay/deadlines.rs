@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{ConnectionId, MemberKey};
 
-/// What falls due.
+/// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deadline {
     /// A WebSocket should have entered a session.
@@ -14,7 +14,7 @@ pub(super) enum Deadline {
     Silence(ConnectionId),
     /// A long poll has waited long enough.
     PollEnd(ConnectionId),
-    /// Nobody came back to a membership.
+    /// A membership whose client did not come back.
     Expiry(MemberKey),
     /// The server stops.
     DrainEnd,

@@ -1,4 +1,4 @@
-//! How a client enters a session, and how it comes back to one.
+//! Entering a session, and coming back to one.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use super::connection::{Answer, Stage};
 use super::deadlines::Deadline;
 use super::leaving::replaced;
-use super::member::{EventLog, Happening, Member, Place, Presence};
-use super::{ConnectionId, MemberKey, Relay, SessionKey};
+use super::member::{EventLog, MemberEvent, Member, Place, Presence};
+use super::{ConnectionId, MemberKey, SessionRelay, SessionKey};
 use crate::client_message::ClientMessage;
 use crate::error::{ErrorCode, Refusal};
 use crate::names::{ClientId, Instance, PeerId, Secret, SessionToken};
 use crate::rates::{Faults, TokenBucket};
 use crate::server_message::{IceServers, Joined, LeaveReason, PresentPeer, Resumed, ServerMessage};
 
-/// When to try again at a server that is full: about as long as the memberships of those who left stay.
+/// When to try again at a server that is full: about as long as the memberships of those who left
+/// stay.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 
-/// A wish to enter a session.
+/// A request to enter a session.
 struct Entrance {
     peer: PeerId,
     /// The membership that the same instance has already.
@@ -29,7 +30,7 @@ struct Entrance {
     token: Option<SessionToken>,
 }
 
-impl Relay {
+impl SessionRelay {
     /// The first messages on a WebSocket.
     pub(super) fn enter_by(&mut self, now: Instant, connection: ConnectionId, text: &str) {
         let Some(state) = self.connections.get(&connection) else { return };
@@ -71,7 +72,8 @@ impl Relay {
             text.len()
         );
         let refusal = Refusal::new(ErrorCode::MessageTooLarge, sentence);
-        // The number of a `send` is worth telling, so that the ones behind it are not held up by it.
+        // The number of a `send` is worth telling, so that the ones behind it are not held up by
+        // it.
         Err(match message {
             Ok(ClientMessage::Send { seq, .. }) => refusal.with_seq(seq),
             Err(Refusal { seq: Some(seq), .. }) => refusal.with_seq(seq),
@@ -144,7 +146,8 @@ impl Relay {
         (instance, id, Some(token), Place::Session(key))
     }
 
-    /// Whether there is room, counting that an older membership of the same peer makes some.
+    /// Returns whether there is room, counting that an older membership of the same peer makes
+    /// some.
     fn check_room(&self, entrance: &Entrance) -> Result<(), Refusal> {
         let replaces = usize::from(entrance.before.is_some());
         if self.members.len() - replaces >= self.config.peers {
@@ -184,7 +187,7 @@ impl Relay {
             sees,
             presence: Presence::Away { until: now },
             accepted: 0,
-            told_to_go_back: false,
+            asked_to_go_back: false,
             sending: TokenBucket::full(now, self.sending_rate()),
             faults: Faults::default(),
             log: EventLog::default(),
@@ -220,7 +223,7 @@ impl Relay {
                 other.sees.insert(key);
                 peers.push(other.present());
             }
-            self.tell(*other, Happening::Joined(present.clone()));
+            self.push_member_event(*other, MemberEvent::Joined(present.clone()));
         }
         peers
     }
@@ -258,7 +261,7 @@ impl Relay {
         }
     }
 
-    /// Whether a client can have received the event that it names.
+    /// Returns whether a client can have received the event that it names.
     pub(super) fn check_received(&self, key: MemberKey, seq: u64) -> Result<(), Refusal> {
         let last = self.members.get(&key).map_or(0, |member| member.log.last());
         if seq <= last {
@@ -268,8 +271,8 @@ impl Relay {
         Err(Refusal::new(ErrorCode::BadMessage, text))
     }
 
-    /// Makes a connection the one of a membership; `seq` is the last event that its client has received. An older
-    /// connection is ended.
+    /// Makes a connection the one of a membership; `seq` is the last event that its client has
+    /// received. An older connection is ended.
     pub(super) fn attach(&mut self, now: Instant, connection: ConnectionId, key: MemberKey, seq: u64) {
         let Some(member) = self.members.get(&key) else { return };
         match member.presence {
@@ -283,7 +286,7 @@ impl Relay {
         let Some(member) = self.members.get_mut(&key) else { return };
         member.presence = Presence::Connected(connection);
         // Whatever was under way on another connection is lost, or has arrived.
-        member.told_to_go_back = false;
+        member.asked_to_go_back = false;
         let (first, last) = (member.log.first(), member.log.last());
         if let Some(state) = self.connections.get_mut(&connection) {
             state.stage = Stage::Member(key);
@@ -301,7 +304,8 @@ impl Relay {
     }
 }
 
-/// Whether a code means that a message could not be understood, and not merely that it was refused.
+/// Returns whether a code means that a message could not be understood, and not merely that it was
+/// refused.
 pub(super) fn is_fault(code: ErrorCode) -> bool {
     matches!(
         code,

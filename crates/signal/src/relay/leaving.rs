@@ -1,15 +1,15 @@
-//! How connections and memberships end.
+//! The end of connections and memberships.
 
 use std::time::Instant;
 
 use super::connection::Stage;
 use super::deadlines::Deadline;
-use super::member::{Happening, Place, Presence};
-use super::{CLOSE_NORMAL, ConnectionId, Event, MemberKey, Relay};
+use super::member::{MemberEvent, Place, Presence};
+use super::{CLOSE_NORMAL, ConnectionId, Event, MemberKey, SessionRelay};
 use crate::error::{ErrorCode, Refusal};
 use crate::server_message::{Ack, LeaveReason, ServerMessage};
 
-impl Relay {
+impl SessionRelay {
     /// Ends a connection without an error; a membership stays for a while.
     pub(super) fn end(&mut self, now: Instant, connection: ConnectionId, close_code: u16) {
         self.close(now, connection, close_code, None);
@@ -39,7 +39,7 @@ impl Relay {
         self.deadlines.insert(until, Deadline::Expiry(key));
     }
 
-    /// Ends a membership: tells those who saw it, and ends its connection.
+    /// Ends a membership: notifies those who saw it, and ends its connection.
     pub(super) fn remove(&mut self, now: Instant, key: MemberKey, reason: LeaveReason) {
         self.settle_ack(key);
         let Some(member) = self.members.remove(&key) else { return };
@@ -61,7 +61,7 @@ impl Relay {
             if let Some(other) = self.members.get_mut(other) {
                 other.sees.remove(&key);
             }
-            self.tell(*other, Happening::Left(member.peer, reason));
+            self.push_member_event(*other, MemberEvent::Left(member.peer, reason));
         }
         match &member.place {
             Place::Session(session) => {
@@ -76,8 +76,8 @@ impl Relay {
         }
     }
 
-    /// Puts out those for whom too much waits, the worst first. That others are told so adds to what waits for them, but
-    /// every round has one member less.
+    /// Removes those for whom too much waits, the worst first. Notifying others of that adds to
+    /// what waits for them, but every round has one member less.
     pub(super) fn relieve(&mut self, now: Instant) {
         let (for_one, for_all) = (self.config.client_buffer_bytes, self.config.total_buffer_bytes);
         while let Some(key) = self.buffers.excessive(for_one, for_all) {
@@ -119,7 +119,7 @@ impl Relay {
     }
 }
 
-/// What an older connection of a peer is told.
+/// The error for an older connection of a peer.
 pub(super) fn replaced() -> Refusal {
     Refusal::new(ErrorCode::Replaced, "Another connection of the same peer has taken over.")
 }

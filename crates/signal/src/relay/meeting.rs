@@ -1,17 +1,18 @@
 //! `meet`: clients that find each other by their ids instead of a token.
 //!
-//! Two see each other when one has asked for the other, and the other waits for anybody or has asked for the first. Whoever has not
-//! been found yet stands in a line at the id that it asks for, so that it is found when that client comes or has room.
+//! Two see each other when one has asked for the other, and the other waits for any client or has
+//! asked for the first. One that has not been found yet stands in a line at the id that it asks
+//! for, so that it is found when that client comes or has room.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entering::session_full;
-use super::member::{Happening, Place};
-use super::{MemberKey, Relay};
+use super::member::{MemberEvent, Place};
+use super::{MemberKey, SessionRelay};
 use crate::error::{ErrorCode, Refusal};
 use crate::names::ClientId;
 
-/// Who can be met.
+/// The clients that can be met.
 #[derive(Debug, Default)]
 pub(super) struct Meeting {
     reachable: BTreeMap<ClientId, MemberKey>,
@@ -39,8 +40,9 @@ impl Meeting {
     }
 }
 
-impl Relay {
-    /// Whether a client can be reachable under `id` and find `with`; `before` is an older membership of its own.
+impl SessionRelay {
+    /// Returns whether a client can be reachable under `id` and find `with`; `before` is an older
+    /// membership of its own.
     pub(super) fn check_meeting(
         &self,
         id: &ClientId,
@@ -97,7 +99,8 @@ impl Relay {
         }
     }
 
-    /// A client is gone that saw `seen`: those who asked for it stand in line again, and those who had no room have some.
+    /// A client is gone that saw `seen`: those who asked for it stand in line again, and those who
+    /// had no room have some.
     pub(super) fn leave_meeting(
         &mut self,
         key: MemberKey,
@@ -131,11 +134,11 @@ impl Relay {
             if let Some(one) = self.members.get_mut(&one) {
                 one.sees.insert(other);
             }
-            self.tell(one, Happening::Joined(present));
+            self.push_member_event(one, MemberEvent::Joined(present));
         }
     }
 
-    /// The client that is reachable under `id`, if it waits for anybody or for `seeker`.
+    /// The client that is reachable under `id`, if it waits for any client or for `seeker`.
     fn willing(&self, id: &ClientId, seeker: &ClientId) -> Option<MemberKey> {
         let key = *self.meeting.reachable.get(id)?;
         match &self.members.get(&key)?.place {

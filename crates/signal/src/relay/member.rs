@@ -23,8 +23,9 @@ pub(super) struct Member {
     pub(super) presence: Presence,
     /// The last `send` that was accepted.
     pub(super) accepted: u64,
-    /// The client has been told from where on to send again: what it has sent before it heard that is dropped silently.
-    pub(super) told_to_go_back: bool,
+    /// The client has been asked to send again from some number on: what it sent before that is
+    /// dropped silently.
+    pub(super) asked_to_go_back: bool,
     pub(super) sending: TokenBucket,
     pub(super) faults: Faults,
     pub(super) log: EventLog,
@@ -36,7 +37,7 @@ impl Member {
     }
 }
 
-/// How it got here.
+/// The way in which it entered.
 #[derive(Debug)]
 pub(super) enum Place {
     /// By a token.
@@ -45,7 +46,7 @@ pub(super) enum Place {
     Meeting { id: ClientId, with: Option<ClientId> },
 }
 
-/// Whether its client is connected.
+/// True if its client is connected.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Presence {
     Connected(ConnectionId),
@@ -55,17 +56,17 @@ pub(super) enum Presence {
     },
 }
 
-/// What happened, without the number that it has for one receiver.
+/// An event, without the number that it has for one receiver.
 #[derive(Clone, Debug)]
-pub(super) enum Happening {
+pub(super) enum MemberEvent {
     Joined(PresentPeer),
     Left(PeerId, LeaveReason),
     /// Data, kept once for all receivers.
     Message(PeerId, Arc<RawValue>),
 }
 
-impl Happening {
-    /// What it is counted for: the text and an estimate of what surrounds it.
+impl MemberEvent {
+    /// The bytes that it counts for: the text and an estimate of what surrounds it.
     fn cost(&self) -> usize {
         const AROUND: usize = 128;
         match self {
@@ -83,11 +84,12 @@ impl Happening {
     }
 }
 
-/// The events that the client has not acknowledged, in order. Bounded by the relay, which puts the client out.
+/// The events that the client has not acknowledged, in order. Bounded by the relay, which puts the
+/// client out.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     acknowledged: u64,
-    waiting: VecDeque<Happening>,
+    waiting: VecDeque<MemberEvent>,
     bytes: usize,
 }
 
@@ -107,16 +109,16 @@ impl EventLog {
         self.acknowledged + 1
     }
 
-    pub(super) fn push(&mut self, happening: Happening) {
-        self.bytes += happening.cost();
-        self.waiting.push_back(happening);
+    pub(super) fn push(&mut self, event: MemberEvent) {
+        self.bytes += event.cost();
+        self.waiting.push_back(event);
     }
 
     /// Forgets everything up to `seq`.
     pub(super) fn acknowledge(&mut self, seq: u64) {
         while self.acknowledged < seq {
-            let Some(happening) = self.waiting.pop_front() else { return };
-            self.bytes -= happening.cost();
+            let Some(event) = self.waiting.pop_front() else { return };
+            self.bytes -= event.cost();
             self.acknowledged += 1;
         }
         // A burst should not be paid for in memory as long as the client stays.
@@ -127,6 +129,6 @@ impl EventLog {
 
     pub(super) fn get(&self, seq: u64) -> Option<ServerMessage> {
         let index = usize::try_from(seq.checked_sub(self.first())?).ok()?;
-        self.waiting.get(index).map(|happening| happening.numbered(seq))
+        self.waiting.get(index).map(|event| event.numbered(seq))
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP door: each request whole, and streams and polls as connections.
+//! The HTTP transport: each request whole, and streams and polls as connections.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -9,18 +9,19 @@ use super::connection::{Answer, Stage};
 use super::deadlines::Deadline;
 use super::member::Presence;
 use super::talking::Ending;
-use super::{ConnectionId, EventsKind, IceServersFor, MemberKey, Relay};
+use super::{ConnectionId, EventsKind, IceServersFor, MemberKey, SessionRelay};
 use crate::error::{ErrorCode, Refusal};
 use crate::names::Credential;
 use crate::server_message::{Ack, LeaveReason, ServerMessage};
 
-/// Messages in one request: no more than a burst and its acknowledgements need, so that answers stay small.
+/// Messages in one request: no more than a burst and its acknowledgements need, so that answers
+/// stay small.
 const MAX_BATCH: usize = 1000;
 
-/// How long a poll may wait, less than proxies let a request be silent.
+/// The longest time that a poll waits, less than proxies let a request be silent.
 const MAX_POLL: Duration = Duration::from_secs(30);
 
-impl Relay {
+impl SessionRelay {
     /// `POST /v1/signal`: enters a session. `Ok` is the body of a `201`; the membership has
     /// [`Config::resume_within`](crate::Config::resume_within) until its first stream or poll.
     ///
@@ -41,11 +42,13 @@ impl Relay {
         Ok(ServerMessage::Joined(Box::new(joined)).to_json())
     }
 
-    /// `POST /v1/signal/messages`: one message or an array of them. `Ok` is the body of a `200`: the array of answers.
+    /// `POST /v1/signal/messages`: one message or an array of them. `Ok` is the body of a `200`:
+    /// the array of answers.
     ///
     /// # Errors
     ///
-    /// The refusal with which to answer: of the credential, of the body, or of a message that came alone.
+    /// The refusal with which to answer: of the credential, of the body, or of a message that came
+    /// alone.
     pub fn post(
         &mut self,
         now: Instant,
@@ -56,8 +59,9 @@ impl Relay {
         let outcome = self.authorize(credential.peer, &credential.secret);
         let key = self.counted(outcome)?;
         if let Some(member) = self.members.get_mut(&key) {
-            // Each request hears for itself from where on to send again: the answer to the last may have been lost.
-            member.told_to_go_back = false;
+            // Each request hears for itself from where on to send again: the answer to the last may
+            // have been lost.
+            member.asked_to_go_back = false;
         }
         let outcome = self.batch(body);
         let batch = self.counted(outcome)?;
@@ -66,14 +70,16 @@ impl Relay {
         let answers: Vec<_> = answers?.into_iter().map(|answer| answer.complete(ice_servers)).collect();
         match (&batch, answers.as_slice()) {
             (Batch::One(_), [ServerMessage::Error(refusal), ..]) => Err(refusal.clone()),
-            // Nothing in a message can fail to be written: there are no maps with other keys than text.
+            // Nothing in a message can fail to be written: there are no maps with other keys than
+            // text.
             _ => Ok(serde_json::to_string(&answers).unwrap_or_default()),
         }
     }
 
-    /// `GET /v1/signal/events`: opens a stream or poll, which replaces the connection that the peer has. `after` is
-    /// `Last-Event-ID` or the query's `after`: everything up to it is acknowledged. Frames come from
-    /// [`poll_transmit`](Self::poll_transmit); a poll answers, and disconnects, as soon as there is one.
+    /// `GET /v1/signal/events`: opens a stream or poll, which replaces the connection that the peer
+    /// has. `after` is `Last-Event-ID` or the query's `after`: everything up to it is acknowledged.
+    /// Frames come from [`poll_transmit`](Self::poll_transmit); a poll answers, and disconnects, as
+    /// soon as there is one.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What clients say once they are in a session.
+//! The messages of clients in a session.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,37 +7,37 @@ use serde_json::value::RawValue;
 
 use super::connection::Answer;
 use super::entering::{is_fault, too_many_errors};
-use super::member::Happening;
-use super::{ConnectionId, MemberKey, Relay};
+use super::member::MemberEvent;
+use super::{ConnectionId, MemberKey, SessionRelay};
 use crate::client_message::{ClientMessage, Recipient};
 use crate::error::{ErrorCode, Refusal};
 use crate::server_message::{IceServers, LeaveReason, ServerMessage};
 
-/// A message counts once against the rate, and once more for every so many bytes: a burst of the largest messages then
-/// stays below what may wait for one client.
+/// A message counts once against the rate, and once more for every so many bytes: a burst of the
+/// largest messages then stays below what may wait for one client.
 const BYTES_PER_TOKEN: usize = 16 * 1024;
 
 /// A client that was too fast is told to wait for so much of its rate, not for a single message.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// What comes of a message.
+/// The outcome of a message.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     /// In order, without the `ack`.
     pub(super) answers: Vec<Answer>,
-    /// A `send` was looked at: say up to which they have been accepted.
+    /// A `send` was looked at: acknowledge those that have been accepted.
     pub(super) ack: bool,
     pub(super) ending: Option<Ending>,
 }
 
-/// How a message ends the membership.
+/// The ways in which a message ends the membership.
 #[derive(Debug)]
 pub(super) enum Ending {
     Left,
     Violation(Refusal),
 }
 
-impl Relay {
+impl SessionRelay {
     /// A message on the WebSocket of a member.
     pub(super) fn talk_by(&mut self, now: Instant, connection: ConnectionId, key: MemberKey, text: &str) {
         let reply = self.talk(now, key, text);
@@ -57,7 +57,7 @@ impl Relay {
         }
     }
 
-    /// A message of a member, over either door.
+    /// Takes a message of a member, over either transport.
     pub(super) fn talk(&mut self, now: Instant, key: MemberKey, text: &str) -> Reply {
         let mut reply = Reply::default();
         let outcome = match self.parse(text) {
@@ -108,7 +108,8 @@ impl Relay {
         }
     }
 
-    /// A `send`, whole or with what is wrong with it: it counts when its number is the next, and only then.
+    /// A `send`, whole or with what is wrong with it: it counts when its number is the next, and
+    /// only then.
     fn sent(
         &mut self,
         now: Instant,
@@ -127,7 +128,7 @@ impl Relay {
             return Ok(());
         }
         if seq > next {
-            if std::mem::replace(&mut member.told_to_go_back, true) {
+            if std::mem::replace(&mut member.asked_to_go_back, true) {
                 return Ok(());
             }
             let text = format!("A message is missing; send {next} and later again.");
@@ -135,7 +136,7 @@ impl Relay {
         }
         let cost = 1.0 + (bytes / BYTES_PER_TOKEN) as f64;
         if !member.sending.take(now, rate, cost) {
-            member.told_to_go_back = true;
+            member.asked_to_go_back = true;
             let wait = member.sending.wait_for(rate, cost.max(rate.per_second * PAUSE.as_secs_f64()));
             let text = format!(
                 "You send more than {} messages a second; send {seq} and later again in {:.1} s.",
@@ -144,7 +145,7 @@ impl Relay {
             );
             return Err(Refusal::new(ErrorCode::RateLimited, text).with_seq(seq).with_retry_after(wait));
         }
-        member.told_to_go_back = false;
+        member.asked_to_go_back = false;
         member.accepted = seq;
         reply.ack = true;
         let (to, data) = content?;
@@ -178,7 +179,7 @@ impl Relay {
         self.stats.messages_out += receivers.len() as u64;
         self.stats.bytes_out += bytes * receivers.len() as u64;
         for receiver in receivers {
-            self.tell(receiver, Happening::Message(from, data.clone()));
+            self.push_member_event(receiver, MemberEvent::Message(from, data.clone()));
         }
         Ok(())
     }

@@ -21,17 +21,17 @@ use super::ConnectionId;
 use crate::names::{Credential, PeerId};
 use crate::server_message::{IceServer, IceServers};
 use crate::test_clock::start;
-use crate::{Config, ErrorCode, Event, EventsKind, Frame, Input, Refusal, Relay};
+use crate::{Config, ErrorCode, Event, EventsKind, Frame, Input, Refusal, SessionRelay};
 
 const OFFICE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
-/// A relay, its clock, and what it said about connections.
+/// A relay, its clock, and its events about connections.
 struct House {
-    relay: Relay,
+    relay: SessionRelay,
     now: Instant,
     closed: Vec<(ConnectionId, u16, Option<ErrorCode>)>,
     writable: Vec<ConnectionId>,
-    /// How many TURN credentials have been made.
+    /// The number of TURN credentials made.
     granted: Cell<u64>,
 }
 
@@ -41,7 +41,7 @@ impl House {
     }
 
     fn with(config: Config) -> Self {
-        let relay = Relay::new(config, ChaCha12Rng::seed_from_u64(7));
+        let relay = SessionRelay::new(config, ChaCha12Rng::seed_from_u64(7));
         Self { relay, now: start(), closed: Vec::new(), writable: Vec::new(), granted: Cell::new(0) }
     }
 
@@ -76,7 +76,7 @@ impl House {
         self.settle();
     }
 
-    fn say(&mut self, connection: ConnectionId, message: &Value) {
+    fn send_json(&mut self, connection: ConnectionId, message: &Value) {
         self.input(connection, Input::Text(&message.to_string()));
     }
 
@@ -96,15 +96,15 @@ impl House {
     }
 
     /// Everything that waits for a connection.
-    fn hear(&mut self, connection: ConnectionId) -> Vec<Value> {
+    fn receive(&mut self, connection: ConnectionId) -> Vec<Value> {
         self.texts(connection).iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
     /// Exactly one message, which waits for a connection.
-    fn hear_one(&mut self, connection: ConnectionId) -> Value {
-        let mut heard = self.hear(connection);
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        heard.remove(0)
+    fn receive_one(&mut self, connection: ConnectionId) -> Value {
+        let mut received = self.receive(connection);
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.remove(0)
     }
 
     /// Lets time pass, deadline by deadline.
@@ -121,8 +121,8 @@ impl House {
     /// A WebSocket that entered a session: its connection and what it was answered.
     fn join(&mut self, message: &Value) -> (ConnectionId, Value) {
         let connection = self.connect();
-        self.say(connection, message);
-        let joined = self.hear_one(connection);
+        self.send_json(connection, message);
+        let joined = self.receive_one(connection);
         assert_eq!(joined["type"], "joined", "{joined}");
         (connection, joined)
     }
@@ -131,11 +131,11 @@ impl House {
         self.join(&json!({"type": "join", "session": "room", "instance": instance_text(instance)}))
     }
 
-    /// Two peers of one session who have heard of each other.
+    /// Two peers of one session who know of each other.
     fn pair(&mut self) -> ((ConnectionId, Value), (ConnectionId, Value)) {
         let one = self.join_session(1);
         let other = self.join_session(2);
-        assert_eq!(self.hear(one.0), [json!({"type": "peer-joined", "seq": 1, "peer": other.1["peer"]})]);
+        assert_eq!(self.receive(one.0), [json!({"type": "peer-joined", "seq": 1, "peer": other.1["peer"]})]);
         (one, other)
     }
 
@@ -143,8 +143,8 @@ impl House {
     fn resume(&mut self, joined: &Value, seq: u64) -> (ConnectionId, Vec<Value>) {
         let connection = self.connect();
         let (peer, secret) = (&joined["peer"], &joined["secret"]);
-        self.say(connection, &json!({"type": "resume", "peer": peer, "secret": secret, "seq": seq}));
-        (connection, self.hear(connection))
+        self.send_json(connection, &json!({"type": "resume", "peer": peer, "secret": secret, "seq": seq}));
+        (connection, self.receive(connection))
     }
 
     fn post(&mut self, joined: &Value, body: &Value) -> Result<Value, Refusal> {

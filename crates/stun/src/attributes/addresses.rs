@@ -6,7 +6,8 @@ use crate::address::{AddressFamily, canonical};
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
 use crate::header::{MAGIC_COOKIE, TransactionId};
 
-/// Declares an attribute that is a transport address. The address is made canonical on the way in and on the way out.
+/// Declares an attribute that is a transport address. The address is made canonical on the way in
+/// and on the way out.
 macro_rules! address_attribute {
     ($(#[$doc:meta])* $name:ident = $ty:ident, $mask:expr) => {
         $(#[$doc])*
@@ -32,7 +33,8 @@ macro_rules! address_attribute {
 }
 
 address_attribute! {
-    /// MAPPED-ADDRESS: the address a request came from, in the clear (RFC 8489 §14.1); for clients of RFC 3489.
+    /// MAPPED-ADDRESS: the address a request came from, in the clear (RFC 8489 §14.1); for clients
+    /// of RFC 3489.
     MappedAddress = MAPPED_ADDRESS, plain
 }
 address_attribute! {
@@ -64,7 +66,8 @@ fn plain(_: &TransactionId) -> [u8; 16] {
     [0; 16]
 }
 
-/// Magic cookie and transaction id, with which addresses are XORed against NATs that rewrite what looks like theirs.
+/// Magic cookie and transaction id, with which addresses are XORed against NATs that rewrite what
+/// looks like theirs.
 fn xored(transaction: &TransactionId) -> [u8; 16] {
     let mut mask = [0; 16];
     mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());

@@ -1,11 +1,12 @@
-//! The long-term credential mechanism's attributes besides the texts (RFC 8489 §14.4, §14.11, §14.12).
+//! The long-term credential mechanism's attributes besides the texts (RFC 8489 §14.4, §14.11,
+//! §14.12).
 
 use super::simple::fixed;
 use crate::TransactionId;
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
 use crate::auth::{ProfileError, user_hash};
 
-/// USERHASH: a username that nobody on the path can read (RFC 8489 §14.4).
+/// USERHASH: a username that cannot be read on the path (RFC 8489 §14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserHash(pub [u8; 32]);
 
@@ -32,7 +33,7 @@ impl<'a> Attribute<'a> for UserHash {
     }
 }
 
-/// PASSWORD-ALGORITHM: how the key is made from the password (RFC 8489 §14.12, §18.5).
+/// PASSWORD-ALGORITHM: the way in which the key is made from the password (RFC 8489 §14.12, §18.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordAlgorithm<'a> {
     /// The registered number.
@@ -51,7 +52,8 @@ impl PasswordAlgorithm<'static> {
 impl<'a> PasswordAlgorithm<'a> {
     /// The first algorithm in `value`, and what follows it and its padding.
     ///
-    /// The padding behind the last one belongs to the attribute that carries it, and may be missing.
+    /// The padding behind the last one belongs to the attribute that carries it, and may be
+    /// missing.
     fn split(value: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[number_high, number_low, length_high, length_low], rest) = value.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
@@ -87,10 +89,11 @@ impl<'a> Attribute<'a> for PasswordAlgorithm<'a> {
     }
 }
 
-/// PASSWORD-ALGORITHMS: what the server offers, in its order of preference (RFC 8489 §14.11).
+/// PASSWORD-ALGORITHMS: the algorithms that the server offers, in its order of preference (RFC 8489
+/// §14.11).
 ///
-/// A client must send the list back as it came, so that a server can tell whether somebody on the path has shortened it:
-/// two lists are equal if their bytes are.
+/// A client must send the list back as it came, so that a server notices if it was shortened on the
+/// path: two lists are equal if their bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordAlgorithms<'a>(&'a [u8]);
 
@@ -106,7 +109,7 @@ impl<'a> PasswordAlgorithms<'a> {
         PasswordAlgorithmList(self.0)
     }
 
-    /// Whether an algorithm is in the list.
+    /// Returns whether an algorithm is in the list.
     #[must_use]
     pub fn contains(&self, algorithm: PasswordAlgorithm<'_>) -> bool {
         self.iter().any(|offered| offered == algorithm)

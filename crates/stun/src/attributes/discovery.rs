@@ -49,6 +49,7 @@ impl<'a> Attribute<'a> for ResponsePort {
 }
 
 bytes_attribute! {
-    /// PADDING: bytes without meaning, to make a message so long that it is fragmented (RFC 5780 §7.6).
+    /// PADDING: bytes without meaning, to make a message so long that it is fragmented (RFC 5780
+    /// §7.6).
     Padding = PADDING
 }

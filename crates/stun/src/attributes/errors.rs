@@ -6,13 +6,13 @@ use super::texts;
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
 use crate::{AddressFamily, ErrorCode, TransactionId};
 
-/// ERROR-CODE: why a request was refused (RFC 8489 §14.8).
+/// ERROR-CODE: the reason for which a request was refused (RFC 8489 §14.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorInfo<'a> {
     /// The code, for programs.
     pub code: ErrorCode,
-    /// The phrase, for people: fewer than 128 characters. Whatever arrives here is made readable: the
-    /// form of a phrase makes no difference to the code.
+    /// The phrase, for people: fewer than 128 characters. Whatever arrives here is made readable:
+    /// the form of a phrase makes no difference to the code.
     pub reason: Cow<'a, str>,
 }
 
@@ -38,7 +38,8 @@ impl<'a> Attribute<'a> for ErrorInfo<'a> {
     }
 }
 
-/// ADDRESS-ERROR-CODE: why an allocation lacks the address of one family (RFC 8656 §18.12).
+/// ADDRESS-ERROR-CODE: the reason for which an allocation lacks the address of one family (RFC 8656
+/// §18.12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressErrorInfo<'a> {
     /// The family that could not be had.
@@ -68,13 +69,14 @@ impl<'a> Attribute<'a> for AddressErrorInfo<'a> {
 
 /// UNKNOWN-ATTRIBUTES: the attributes for which a request got a 420 (RFC 8489 §14.13).
 ///
-/// At most [`CAPACITY`](Self::CAPACITY) types are kept, each once, the first ones: a request full of nonsense does not
-/// get a response of its own length.
+/// At most [`CAPACITY`](Self::CAPACITY) types are kept, each once, the first ones: a request full
+/// of nonsense does not get a response of its own length.
 ///
 /// ```
 /// use columba_stun::{AttributeType, attributes::UnknownAttributes};
 ///
-/// let unknown: UnknownAttributes = [0x7001, 0x7002, 0x7001].map(AttributeType::new).into_iter().collect();
+/// let types = [0x7001, 0x7002, 0x7001].map(AttributeType::new);
+/// let unknown: UnknownAttributes = types.into_iter().collect();
 /// assert_eq!(unknown.types(), [AttributeType::new(0x7001), AttributeType::new(0x7002)]);
 /// ```
 #[derive(Clone, Copy)]

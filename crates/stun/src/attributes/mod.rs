@@ -1,7 +1,7 @@
 //! The attributes, each a type of its own: one file for each RFC's share.
 //!
-//! The integrity attributes and FINGERPRINT are not here: [`Message`](crate::Message) verifies them and
-//! [`MessageBuilder`](crate::MessageBuilder) writes them.
+//! The integrity attributes and FINGERPRINT are not here: [`Message`](crate::Message) verifies them
+//! and [`MessageBuilder`](crate::MessageBuilder) writes them.
 
 mod addresses;
 mod credentials;

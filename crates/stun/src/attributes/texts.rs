@@ -1,13 +1,24 @@
 //! Attributes that are text.
 //!
-//! Texts that are sent keep the RFC's limits. Texts that arrive are read with tolerance: one that only
-//! people read is decoded as far as it goes, and one that goes back to its author is kept as bytes, so
-//! that no server is lost over the form of its texts.
+//! Texts that are sent keep the RFC's limits. Texts that arrive are read with tolerance: one that
+//! only people read is decoded as far as it goes, and one that goes back to its author is kept as
+//! bytes, so that no server is lost over the form of its texts.
 
 use std::borrow::Cow;
 
 use crate::TransactionId;
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
+
+/// Fewer than 509 bytes (RFC 8489 §14.3); accepted are the 513 that two ICE username fragments of
+/// 256 characters and a colon take (RFC 8445 §7.2.2, RFC 8839 §5.4).
+const USERNAME: Limits = Limits { accepted: 513, sent: 508, sent_chars: 508 };
+
+/// Fewer than 128 characters, which is up to 763 bytes as the RFCs count (RFC 8489 §14.9, §14.10,
+/// §14.14).
+const PHRASE: Limits = Limits { accepted: 763, sent: 763, sent_chars: 127 };
+
+/// A domain name is at most 255 bytes long (RFC 1035 §2.3.4, for RFC 8489 §14.16).
+const DOMAIN: Limits = Limits { accepted: 255, sent: 255, sent_chars: 255 };
 
 /// The longest values of a text.
 struct Limits {
@@ -18,17 +29,6 @@ struct Limits {
     /// Longest value sent, in characters.
     sent_chars: usize,
 }
-
-/// Fewer than 509 bytes (RFC 8489 §14.3); accepted are the 513 that two ICE username fragments of 256
-/// characters and a colon take (RFC 8445 §7.2.2, RFC 8839 §5.4).
-const USERNAME: Limits = Limits { accepted: 513, sent: 508, sent_chars: 508 };
-
-/// Fewer than 128 characters, which is up to 763 bytes as the RFCs count (RFC 8489 §14.9, §14.10,
-/// §14.14).
-const PHRASE: Limits = Limits { accepted: 763, sent: 763, sent_chars: 127 };
-
-/// A domain name is at most 255 bytes long (RFC 1035 §2.3.4, for RFC 8489 §14.16).
-const DOMAIN: Limits = Limits { accepted: 255, sent: 255, sent_chars: 255 };
 
 /// Declares an attribute that is UTF-8, because programs compare it.
 macro_rules! text_attribute {
@@ -56,7 +56,8 @@ macro_rules! echoed_attribute {
     ($(#[$doc:meta])* $name:ident = $ty:ident) => {
         $(#[$doc])*
         ///
-        /// The value should be UTF-8, but servers send other texts too, and some count trailing NULs.
+        /// The value should be UTF-8, but servers send other texts too, and some count trailing
+        /// NULs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name<'a>(pub &'a [u8]);
 
@@ -87,7 +88,8 @@ text_attribute! {
     Username = USERNAME, USERNAME
 }
 text_attribute! {
-    /// ALTERNATE-DOMAIN: the name that the alternate server's certificate must carry (RFC 8489 §14.16).
+    /// ALTERNATE-DOMAIN: the name that the alternate server's certificate must carry (RFC 8489
+    /// §14.16).
     AlternateDomain = ALTERNATE_DOMAIN, DOMAIN
 }
 echoed_attribute! {
@@ -130,8 +132,8 @@ fn text(ty: AttributeType, value: &[u8], limit: usize) -> Result<&str, Attribute
         .map_err(|error| AttributeError::NotUtf8 { ty, valid_up_to: error.valid_up_to() })
 }
 
-/// A text that only people read: up to the first NUL and the longest phrase; what is not UTF-8 becomes
-/// U+FFFD.
+/// A text that only people read: up to the first NUL and the longest phrase; what is not UTF-8
+/// becomes U+FFFD.
 pub(super) fn readable(value: &[u8]) -> Cow<'_, str> {
     let value = until_nul(value);
     String::from_utf8_lossy(&value[..value.len().min(PHRASE.accepted)])

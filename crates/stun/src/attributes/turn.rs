@@ -1,11 +1,13 @@
-//! TURN's attributes (RFC 8656 §18), those of its TCP relaying (RFC 6062) and of mobility (RFC 8016).
+//! TURN's attributes (RFC 8656 §18), those of its TCP relaying (RFC 6062) and of mobility (RFC
+//! 8016).
 
 use super::simple::{bytes_attribute, fixed, flag_attribute, number_attribute};
 use crate::attribute::{Attribute, AttributeError, AttributeType, EncodeError, ValueWriter};
 use crate::{AddressFamily, ChannelNumber, TransactionId};
 
 number_attribute! {
-    /// LIFETIME: how long an allocation lives without a refresh, in seconds (RFC 8656 §18.2).
+    /// LIFETIME: the time for which an allocation lives without a refresh, in seconds (RFC 8656
+    /// §18.2).
     Lifetime(u32) = LIFETIME
 }
 bytes_attribute! {
@@ -63,7 +65,7 @@ impl<'a> Attribute<'a> for EvenPort {
     }
 }
 
-/// REQUESTED-TRANSPORT: what the relay speaks with peers (RFC 8656 §18.8).
+/// REQUESTED-TRANSPORT: the transport between the relay and peers (RFC 8656 §18.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestedTransport(
     /// The protocol's number in an IP header.
@@ -91,7 +93,8 @@ impl<'a> Attribute<'a> for RequestedTransport {
     }
 }
 
-/// Declares an attribute that is an address family. A number that is no family decodes, as it wants a 440, not a 400.
+/// Declares an attribute that is an address family. A number that is no family decodes, as it wants
+/// a 440, not a 400.
 macro_rules! family_attribute {
     ($(#[$doc:meta])* $name:ident = $ty:ident) => {
         $(#[$doc])*
@@ -162,10 +165,12 @@ impl<'a> Attribute<'a> for ReservationToken {
     }
 }
 
-/// ICMP: why a datagram to a peer was lost, in a Data indication (RFC 8656 §18.13).
+/// ICMP: the reason for which a datagram to a peer was lost, in a Data indication (RFC 8656
+/// §18.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icmp {
-    /// The ICMP type, at most 127: the RFC gives it seven bits, and error messages need no more in either family.
+    /// The ICMP type, at most 127: the RFC gives it seven bits, and error messages need no more in
+    /// either family.
     pub ty: u8,
     /// The ICMP code, at most 511: the RFC gives it nine bits.
     pub code: u16,

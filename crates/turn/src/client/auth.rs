@@ -20,7 +20,8 @@ pub(super) struct Auth {
 }
 
 impl Auth {
-    /// From a 401 or 438; `None` if it lacks what it must have. A 438 may leave the realm as it was.
+    /// From a 401 or 438; `None` if it lacks what it must have. A 438 may leave the realm as it
+    /// was.
     pub(super) fn from_challenge(
         challenge: &Message<'_>,
         config: &Config,

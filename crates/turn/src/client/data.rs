@@ -15,7 +15,7 @@ use super::peers::ChannelState;
 use super::{Client, Received, channel_number};
 
 impl Client {
-    /// Something came from the server: a datagram, or one message of a stream.
+    /// Takes a datagram from the server, or one message of a stream.
     pub fn handle_message(&mut self, now: Instant, datagram: &[u8]) -> Received {
         if is_channel_data(datagram) {
             return self.unwrap_channel(datagram).unwrap_or(Received::Consumed);
@@ -31,9 +31,10 @@ impl Client {
         }
     }
 
-    /// Writes a header in front of `range`, so that the server sends the bytes on to `peer`, and returns the range of the whole. It needs
-    /// [`HEADROOM`](super::HEADROOM) bytes in front and [`TAILROOM`](super::TAILROOM) behind. `None` if there is no
-    /// allocation, or none yet at a new address, or no room.
+    /// Writes a header in front of `range`, so that the server sends the bytes on to `peer`, and
+    /// returns the range of the whole. It needs [`HEADROOM`](super::HEADROOM) bytes in front and
+    /// [`TAILROOM`](super::TAILROOM) behind. `None` if there is no allocation, or none yet at a new
+    /// address, or no room.
     pub fn wrap(&mut self, peer: SocketAddr, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>> {
         if !self.is_live() || self.is_moving() || range.start > range.end || range.end > buf.len() {
             return None;

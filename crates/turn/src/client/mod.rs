@@ -1,4 +1,5 @@
-//! The TURN client: one allocation at a server, kept alive, with permissions and channels for its peers (RFC 8656).
+//! The TURN client: one allocation at a server, kept alive, with permissions and channels for its
+//! peers (RFC 8656).
 //!
 //! ```
 //! use std::time::Instant;
@@ -42,24 +43,37 @@ use transaction::{Kind, Transaction};
 
 pub use crate::server::{HEADROOM, TAILROOM};
 
-/// What a client must know.
+/// The lifetime asked for, in seconds: what servers give by default (RFC 8656 §3.2).
+const LIFETIME: u32 = 600;
+
+/// The time between keepalives over UDP, for the NATs on the way to the server: some drop a mapping
+/// after 30 s, and with the mapping the allocation is lost.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// The time before its end at which an allocation is refreshed.
+const REFRESH_AHEAD: Duration = Duration::from_secs(60);
+
+/// The parameters of a client.
 #[derive(Clone)]
 pub struct Config {
     /// The user's name at the server.
     pub username: Arc<str>,
     /// The user's password.
     pub password: Arc<str>,
-    /// Whether the server is spoken to over a stream: nothing is repeated then, and channel data is padded. Default false.
+    /// True if a stream leads to the server: then nothing is repeated, and channel data is padded.
+    /// Default false.
     pub stream: bool,
-    /// Which relayed addresses to ask for. Default [`Families::Both`].
+    /// The relayed addresses to ask for. Default [`Families::Both`].
     pub families: Families,
-    /// Whether to ask for a ticket, with which the allocation can be taken along to another address, see
-    /// [`Client::change_address`] (RFC 8016). Where the server does not allow that, asking costs a round trip. Default false.
+    /// True if to ask for a ticket, with which the allocation can be taken along to another
+    /// address, see [`Client::change_address`] (RFC 8016). Where the server does not allow that,
+    /// asking costs a round trip. Default false.
     pub mobility: bool,
-    /// The time until the first repetition of a request, as long as no round trip to the server is known; then it is twice that,
-    /// but not more than this. Default 500 ms (RFC 8489 §6.2.1).
+    /// The time until the first repetition of a request, as long as no round trip to the server is
+    /// known; then it is twice that, but not more than this. Default 500 ms (RFC 8489 §6.2.1).
     pub rto: Duration,
-    /// How many repetitions after the first keep that distance, before each waits twice as long as the one before. Default none.
+    /// The number of repetitions after the first that keep that distance, before each waits twice
+    /// as long as the one before. Default none.
     pub quick_repetitions: u32,
 }
 
@@ -77,11 +91,11 @@ impl Default for Config {
     }
 }
 
-/// Which relayed addresses an allocation shall have.
+/// The relayed addresses that an allocation shall have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Families {
-    /// An IPv4 one, and an IPv6 one beside it (ADDITIONAL-ADDRESS-FAMILY, RFC 8656 §7.1). Servers from before that RFC give the first
-    /// only. One that has no IPv4 is asked for IPv6 alone.
+    /// An IPv4 one, and an IPv6 one beside it (ADDITIONAL-ADDRESS-FAMILY, RFC 8656 §7.1). Servers
+    /// from before that RFC give the first only. One that has no IPv4 is asked for IPv6 alone.
     #[default]
     Both,
     /// An IPv4 one alone.
@@ -97,7 +111,7 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// What the owner should know.
+/// Events for the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -118,34 +132,36 @@ pub enum Event {
     PeerRefused(IpAddr),
 }
 
-/// Why there is no allocation.
+/// The reason for which there is no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The server's error code; `None` if it did not answer.
     pub code: Option<ErrorCode>,
-    /// The server's words.
+    /// The server's reason phrase.
     pub text: String,
     /// The server to ask instead (300, RFC 8489 §10).
     pub alternate: Option<SocketAddr>,
 }
 
-/// What a datagram from the server was.
+/// The kind of a datagram from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The client's own business, or nonsense.
+    /// A message of the client's own, or a malformed one.
     Consumed,
-    /// Data of a peer's.
+    /// Data from a peer.
     Data {
-        /// Who sent it.
+        /// The peer.
         peer: SocketAddr,
-        /// Which bytes of the datagram.
+        /// The place of the data in the datagram.
         range: Range<usize>,
     },
 }
 
-/// One allocation. Dropped without [`release`](Self::release), it ends at the server when its lifetime does.
+/// One allocation. Dropped without [`release`](Self::release), it ends at the server when its
+/// lifetime does.
 ///
-/// Nothing is remembered for peers that nobody asked for, so memory is bounded by [`MAX_PEERS`](Self::MAX_PEERS).
+/// Nothing is remembered for peers that were not asked for, so memory is bounded by
+/// [`MAX_PEERS`](Self::MAX_PEERS).
 #[derive(Debug)]
 pub struct Client {
     config: Config,
@@ -155,7 +171,8 @@ pub struct Client {
     transactions: Vec<Transaction>,
     permissions: BTreeMap<IpAddr, Permission>,
     channels: BTreeMap<SocketAddr, Channel>,
-    /// The peer of each channel, by number from [`ChannelNumber::MIN`] on; never reused, see `bind`.
+    /// The peer of each channel, by number from [`ChannelNumber::MIN`] on; never reused, see
+    /// `bind`.
     numbers: Vec<SocketAddr>,
     relayed: Vec<SocketAddr>,
     mobility: Mobility,
@@ -173,7 +190,8 @@ pub struct Client {
 enum Stage {
     Allocating,
     Live,
-    /// A refresh with lifetime zero is on its way, or will be once the server says that it has allocated.
+    /// A refresh with lifetime zero is on its way, or will be once the server says that it has
+    /// allocated.
     Releasing,
     Ended,
 }
@@ -205,25 +223,26 @@ impl Client {
         client
     }
 
-    /// Whether the allocation is there.
+    /// Returns whether the allocation is there.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.stage == Stage::Live
     }
 
-    /// Whether it is being given back to the server.
+    /// Returns whether it is being given back to the server.
     #[must_use]
     pub fn is_releasing(&self) -> bool {
         self.stage == Stage::Releasing
     }
 
-    /// Whether nothing is left to be done: released, failed or lost.
+    /// Returns whether nothing is left to be done: released, failed or lost.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
 
-    /// Ends the allocation (RFC 8656 §8), also from an address to which it has not come along yet; keep draining until [`is_ended`](Self::is_ended).
+    /// Ends the allocation (RFC 8656 §8), also from an address to which it has not come along yet;
+    /// keep draining until [`is_ended`](Self::is_ended).
     pub fn release(&mut self, now: Instant) {
         match self.stage {
             Stage::Live => {
@@ -231,7 +250,8 @@ impl Client {
                 self.transactions.clear();
                 self.begin(now, Kind::Refresh { lifetime: 0 });
             }
-            // The server may have allocated already: its answer will tell. It has not if it knows no credentials yet.
+            // The server may have allocated already: its answer will tell. It has not if it knows
+            // no credentials yet.
             Stage::Allocating if self.transactions.iter().any(|one| one.signed) => {
                 self.stage = Stage::Releasing;
             }
@@ -242,8 +262,9 @@ impl Client {
         self.keepalive_at = None;
     }
 
-    /// Asks the server whether the allocation is still there, because nothing comes back through it: behind a NAT that has
-    /// forgotten its mapping, the server does not know the client any more. Leads to [`Event::Lost`] if so.
+    /// Asks the server whether the allocation is still there, because nothing comes back through
+    /// it: behind a NAT that has forgotten its mapping, the server does not know the client any
+    /// more. Leads to [`Event::Lost`] if so.
     pub fn probe(&mut self, now: Instant) {
         let asked = self.transactions.iter().any(|one| matches!(one.kind, Kind::Refresh { .. } | Kind::Move));
         if self.stage == Stage::Live && !asked {
@@ -282,7 +303,8 @@ impl Client {
         self.renew_peers(now);
     }
 
-    /// Writes the next request to the front of `buf` and returns its length. `None` if there is none.
+    /// Writes the next request to the front of `buf` and returns its length. `None` if there is
+    /// none.
     pub fn poll_transmit(&mut self, _now: Instant, buf: &mut [u8]) -> Option<usize> {
         if std::mem::take(&mut self.keepalive_due)
             && let Some(length) = self.build_keepalive(buf)
@@ -296,7 +318,7 @@ impl Client {
         Some(length)
     }
 
-    /// The next thing that the owner should know.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -334,16 +356,6 @@ impl Client {
         self.events.push_back(Event::Lost);
     }
 }
-
-/// The lifetime asked for, in seconds: what servers give by default (RFC 8656 §3.2).
-const LIFETIME: u32 = 600;
-
-/// How often the NATs on the way to the server are shown that it is in use, over UDP: some forget after 30 s, and with their mapping
-/// the allocation is lost.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// How long before its end an allocation is refreshed.
-const REFRESH_AHEAD: Duration = Duration::from_secs(60);
 
 fn channel_number(index: usize) -> Option<ChannelNumber> {
     let index = u16::try_from(index).ok()?;

@@ -1,4 +1,5 @@
-//! Permissions and channels: who may send, and the short form of sending (RFC 8656 §9, §12).
+//! Permissions, which peers need to send, and channels, the short form of sending (RFC 8656 §9,
+//! §12).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -7,6 +8,13 @@ use columba_stun::{ChannelNumber, canonical, canonical_ip};
 
 use super::transaction::Kind;
 use super::{Client, channel_number};
+
+/// Permissions live 300 s (RFC 8656 §9); they are renewed a minute ahead. A channel's binding
+/// renews its permission, too.
+const RENEW_AFTER: Duration = Duration::from_secs(240);
+
+/// Addresses in one CreatePermission request.
+const PERMISSIONS_PER_REQUEST: usize = 16;
 
 /// A permission for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +44,15 @@ pub(super) enum ChannelState {
         renew: Instant,
         renewing: bool,
     },
-    /// The server would not, or did not answer; it may have bound it all the same, so the number stays taken.
+    /// The server would not, or did not answer; it may have bound it all the same, so the number
+    /// stays taken.
     Refused,
 }
 
-/// Permissions live 300 s (RFC 8656 §9); they are renewed a minute ahead. A channel's binding renews its permission, too.
-const RENEW_AFTER: Duration = Duration::from_secs(240);
-
-/// Addresses in one CreatePermission request.
-const PERMISSIONS_PER_REQUEST: usize = 16;
-
 impl Client {
-    /// Asks for a permission for this address, so that it may send; harmless if it has one. Takes effect when
-    /// [`is_permitted`](Self::is_permitted) says so. Beyond [`MAX_PEERS`](Self::MAX_PEERS) addresses nothing happens.
+    /// Asks for a permission for this address, so that it may send; harmless if it has one. Takes
+    /// effect when [`is_permitted`](Self::is_permitted) says so. Beyond
+    /// [`MAX_PEERS`](Self::MAX_PEERS) addresses nothing happens.
     pub fn permit(&mut self, now: Instant, peer: IpAddr) {
         let peer = canonical_ip(peer);
         if self.permissions.len() < Self::MAX_PEERS && !self.permissions.contains_key(&peer) {
@@ -57,26 +61,27 @@ impl Client {
         }
     }
 
-    /// Whether the address may send and be sent to.
+    /// Returns whether the address may send and be sent to.
     #[must_use]
     pub fn is_permitted(&self, peer: IpAddr) -> bool {
         matches!(self.permissions.get(&canonical_ip(peer)), Some(Permission::Granted { .. }))
     }
 
-    /// Whether the server does not relay to this address.
+    /// Returns whether the server does not relay to this address.
     #[must_use]
     pub fn is_refused(&self, peer: IpAddr) -> bool {
         self.permissions.get(&canonical_ip(peer)) == Some(&Permission::Refused)
     }
 
-    /// Asks for a channel to this peer, which makes sending to it shorter. Until it is bound, and if it is refused, data goes in
-    /// Send indications.
+    /// Asks for a channel to this peer, which makes sending to it shorter. Until it is bound, and
+    /// if it is refused, data goes in Send indications.
     pub fn bind(&mut self, now: Instant, peer: SocketAddr) {
         let peer = canonical(peer);
         if !self.is_live() || self.channels.contains_key(&peer) {
             return;
         }
-        // Numbers are never used for a second peer: a binding outlives whoever forgot it (RFC 8656 §12).
+        // Numbers are never used for a second peer: the server may keep a binding longer than the
+        // client does (RFC 8656 §12).
         let Some(number) = channel_number(self.numbers.len()) else { return };
         if self.numbers.len() >= Self::MAX_PEERS {
             return;
@@ -86,7 +91,7 @@ impl Client {
         self.begin(now, Kind::Bind { channel: number, peer });
     }
 
-    /// Whether there is a bound channel to this peer.
+    /// Returns whether there is a bound channel to this peer.
     #[must_use]
     pub fn is_bound(&self, peer: SocketAddr) -> bool {
         let channel = self.channels.get(&canonical(peer));

@@ -9,7 +9,8 @@ use super::auth::Auth;
 use super::transaction::{Kind, Transaction};
 use super::{Client, Event, Failure, Families, KEEPALIVE, LIFETIME, REFRESH_AHEAD, Stage};
 
-/// How often one thing is asked for with new credentials or a new nonce before the server is given up.
+/// The number of times that a request is made with new credentials or a new nonce before the server
+/// is given up.
 const MAX_ATTEMPTS: u8 = 4;
 
 /// Errors to which asking for mobility may have led.
@@ -23,11 +24,11 @@ impl Client {
     pub(super) fn handle_response(&mut self, now: Instant, answer: &Message<'_>) {
         let id = answer.transaction_id();
         let Some(index) = self.transactions.iter().position(|one| one.id == id) else { return };
-        // An error without a code that can be read (servers of Pion's have sent such) is an error all
-        // the same, for browsers 600, too.
+        // An error without a code that can be read (servers of Pion's have sent such) is an error
+        // all the same, for browsers 600, too.
         let error = (answer.class() == Class::ErrorResponse).then(|| {
             let info: Option<ErrorInfo<'_>> = answer.get().ok().flatten();
-            info.unwrap_or(ErrorCode::GLOBAL_FAILURE.into())
+            info.unwrap_or_else(|| ErrorCode::GLOBAL_FAILURE.into())
         });
         if !self.is_acceptable(&self.transactions[index], answer, error.as_ref()) {
             return;
@@ -40,15 +41,16 @@ impl Client {
         }
     }
 
-    /// Returns whether an answer ends its transaction. An answer to a signed request must be signed, but
-    /// for challenges (RFC 8489 §9.2.5): everything else is as if it had never come.
+    /// Returns whether an answer ends its transaction. An answer to a signed request must be
+    /// signed, but for challenges (RFC 8489 §9.2.5): everything else is as if it had never come.
     ///
-    /// Deviation: while there is no allocation yet, or none is wanted any more, an error need not be
-    /// signed. Servers of Pion's lineage sign neither 437, 440, 486 nor 508, and browsers take the word of
-    /// such a server at once (Chromium for any request). A forger gains nothing: it must know the 96 bits
-    /// of the transaction id, so it reads what is sent, and then it could have answered the first
-    /// request, which is never signed. A live allocation is not given up for an unsigned answer. On a
-    /// stream only the server can have sent it, and RFC 8489 §9.2.5 ends the transaction, too.
+    /// Deviation: while there is no allocation yet, or none is wanted any more, an error need not
+    /// be signed. Servers of Pion's lineage sign neither 437, 440, 486 nor 508, and browsers take
+    /// the word of such a server at once (Chromium for any request). A forger gains nothing: it
+    /// must know the 96 bits of the transaction id, so it reads what is sent, and then it could
+    /// have answered the first request, which is never signed. A live allocation is not given up
+    /// for an unsigned answer. On a stream only the server can have sent it, and RFC 8489 §9.2.5
+    /// ends the transaction, too.
     fn is_acceptable(&self, sent: &Transaction, answer: &Message<'_>, error: Option<&ErrorInfo<'_>>) -> bool {
         let Some(auth) = self.auth.as_ref().filter(|_| sent.signed) else {
             return error.is_some();
@@ -149,8 +151,8 @@ impl Client {
             }
             Kind::Refresh { lifetime: 0 } => self.end(),
             Kind::Move => self.lose(),
-            // Or a NAT that had forgotten its mappings now uses a port that was another client's, and the
-            // allocation there is that client's.
+            // Or a NAT that had forgotten its mappings now uses a port that was another client's,
+            // and the allocation there is that client's.
             _ if matches!(info.code, ErrorCode::ALLOCATION_MISMATCH | ErrorCode::WRONG_CREDENTIALS) => {
                 if !self.follow(now, &sent.kind) {
                     self.lose();

@@ -42,12 +42,12 @@ struct Lab {
     server: Server,
     tuple: FiveTuple,
     relay: Option<RelayId>,
-    /// What reached the peer.
+    /// The data that reached the peer.
     arrived: Vec<Vec<u8>>,
     /// Control messages that the client sent.
     requests: Vec<Method>,
     deaf: bool,
-    /// Whether the server's answers are lost.
+    /// True if the server's answers are lost.
     mute: bool,
 }
 
@@ -85,7 +85,7 @@ impl Lab {
         }
     }
 
-    /// Hands messages to and fro until nobody has anything to say.
+    /// Delivers messages in both directions until none is left.
     fn settle(&mut self) {
         let mut buf = [0; 4000];
         while let Some(length) = self.client.poll_transmit(self.now, &mut buf) {
@@ -169,8 +169,8 @@ impl Lab {
         self.client.change_address(self.now);
     }
 
-    /// Whether what the peer sends comes through.
-    fn hears_peer(&mut self) -> bool {
+    /// Returns whether what the peer sends comes through.
+    fn receives_from_peer(&mut self) -> bool {
         let mut buffer = vec![0; HEADROOM + 5 + TAILROOM];
         buffer[HEADROOM..HEADROOM + 5].copy_from_slice(b"reply");
         let arrival = Arrival::Relay { id: self.relay.unwrap(), peer: peer() };
@@ -257,7 +257,7 @@ fn release_ends_it_at_the_server() {
 }
 
 #[test]
-fn what_is_allocated_after_the_release_is_given_back() {
+fn allocation_granted_after_the_release_is_released() {
     let mut lab = Lab::new(None);
     let mut buf = [0; 4000];
     let challenged = lab.client.poll_transmit(lab.now, &mut buf).unwrap();
@@ -274,7 +274,7 @@ fn what_is_allocated_after_the_release_is_given_back() {
 }
 
 #[test]
-fn what_cannot_have_been_allocated_yet_is_forgotten_at_once() {
+fn release_before_any_signed_request_ends_at_once() {
     let mut lab = Lab::new(None);
     lab.client.release(lab.now);
     assert!(lab.client.is_ended());
@@ -313,17 +313,17 @@ fn an_allocation_that_is_gone_is_noticed() {
     assert_eq!(lab.client.poll_event(), Some(Event::Lost));
 }
 
-/// The NAT has forgotten everything, and given each client the port that was the other's: whatever is asked for fails because the
-/// allocation there is another user's.
+/// The NAT has forgotten everything, and given each client the port that was the other's: whatever
+/// is asked for fails because the allocation there is another user's.
 #[test]
-fn an_allocation_that_is_somebody_elses_is_noticed() {
-    type Wish = fn(&mut Client, Instant);
-    let wishes: [Wish; 3] = [
+fn allocation_of_another_user_is_noticed() {
+    type Ask = fn(&mut Client, Instant);
+    let asks: [Ask; 3] = [
         |client, now| client.probe(now),
         |client, now| client.permit(now, peer().ip()),
         |client, now| client.bind(now, peer()),
     ];
-    for (wish, mobile) in wishes.into_iter().flat_map(|wish| [(wish, false), (wish, true)]) {
+    for (ask, mobile) in asks.into_iter().flat_map(|ask| [(ask, false), (ask, true)]) {
         let mut lab = Lab::with_mobility(None, [mobile, true]).allocate();
         lab.tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40001"));
         let credentials = Credentials::mint(b"north", WALL, SECOND * 86_400, "bertha");
@@ -337,7 +337,7 @@ fn an_allocation_that_is_somebody_elses_is_noticed() {
         lab.settle();
         assert!(lab.client.is_live());
         lab.client = own;
-        wish(&mut lab.client, lab.now);
+        ask(&mut lab.client, lab.now);
         lab.settle();
         assert_eq!(lab.client.poll_event(), Some(Event::Lost));
     }
@@ -438,7 +438,7 @@ fn an_endless_row_of_challenges_ends() {
 
 proptest! {
     #[test]
-    fn no_bytes_from_the_server_do_harm(
+    fn arbitrary_bytes_from_the_server_do_not_end_an_allocation(
         datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20),
     ) {
         let mut lab = Lab::allocated();
@@ -450,7 +450,7 @@ proptest! {
 }
 
 #[test]
-fn the_way_to_the_server_is_kept_open_and_asks_for_no_answer() {
+fn keepalives_are_sent_and_not_answered() {
     let mut lab = Lab::allocated();
     lab.requests.clear();
     lab.advance(SECOND * 61);

@@ -12,7 +12,21 @@ use rand_core::Rng;
 
 use super::{Client, Families, LIFETIME};
 
-/// What a request asks for.
+/// The shortest time until a repetition.
+const MIN_RTO: Duration = Duration::from_millis(100);
+
+/// The longest time between two repetitions: what Rc = 7 leads to with half a second in the
+/// beginning (RFC 8489 §6.2.1).
+const MAX_RTO: Duration = Duration::from_secs(16);
+
+/// When a request is given up: Rc and Rm of RFC 8489 §6.2.1, and Ti on a stream.
+const TIMEOUT: Duration = Duration::from_millis(39_500);
+
+/// The longest request: names and nonces of the longest kind, and the permissions of one request or
+/// a ticket.
+const MAX_REQUEST: usize = 3000;
+
+/// The kinds of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Allocate,
@@ -34,13 +48,13 @@ pub(super) struct Transaction {
     pub(super) id: TransactionId,
     pub(super) kind: Kind,
     pub(super) bytes: Box<[u8]>,
-    /// Whether it carried credentials: then so must the answer.
+    /// True if it carried credentials: then so must the answer.
     pub(super) signed: bool,
-    /// How often the same thing was asked before, with other credentials or nonces.
+    /// The number of earlier requests for the same, with other credentials or nonces.
     pub(super) attempt: u8,
     /// To be sent.
     pub(super) due: bool,
-    /// When it was sent first, and how often.
+    /// The time of the first transmission, and their number.
     pub(super) first: Instant,
     pub(super) sent: u32,
     rto: Duration,
@@ -49,13 +63,6 @@ pub(super) struct Transaction {
     /// When it is repeated or given up.
     pub(super) next: Instant,
 }
-
-/// The shortest time until a repetition.
-const MIN_RTO: Duration = Duration::from_millis(100);
-/// The longest time between two repetitions: what Rc = 7 leads to with half a second in the beginning (RFC 8489 §6.2.1).
-const MAX_RTO: Duration = Duration::from_secs(16);
-/// When a request is given up: Rc and Rm of RFC 8489 §6.2.1, and Ti on a stream.
-const TIMEOUT: Duration = Duration::from_millis(39_500);
 
 impl Transaction {
     /// Prepares the next repetition; `false` when it is time to give up.
@@ -88,8 +95,8 @@ impl Client {
         self.rng.fill_bytes(&mut id);
         let id = TransactionId(id);
         let mut buffer = [0; MAX_REQUEST];
-        // A request that cannot be built (with a username too long for its attribute) is never answered,
-        // and so times out.
+        // A request that cannot be built (with a username too long for its attribute) is never
+        // answered, and so times out.
         let length = self.build(&mut buffer, id, &kind).unwrap_or(0);
         let rto = self.rto();
         let next = now + if self.config.stream { TIMEOUT } else { rto };
@@ -118,7 +125,8 @@ impl Client {
         known.map_or(self.config.rto, |time| time.min(self.config.rto))
     }
 
-    /// Learns from an answer how far the server is, unless nobody knows which copy of the request it answers (Karn).
+    /// Takes a sample of the round trip from an answer, unless the request was repeated, since then
+    /// it is not known which copy is answered (Karn).
     pub(super) fn note_round_trip(&mut self, now: Instant, index: usize) {
         let sent = &self.transactions[index];
         if sent.sent == 1 {
@@ -127,7 +135,7 @@ impl Client {
         }
     }
 
-    /// A Binding indication, which nobody answers (RFC 8489 §2).
+    /// Writes a Binding indication, which has no answer (RFC 8489 §2).
     pub(super) fn build_keepalive(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let mut id = [0; 12];
         self.rng.fill_bytes(&mut id);
@@ -186,6 +194,3 @@ impl Client {
         Ok(builder.finish())
     }
 }
-
-/// The longest request: names and nonces of the longest kind, and the permissions of one request or a ticket.
-const MAX_REQUEST: usize = 3000;

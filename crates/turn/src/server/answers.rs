@@ -1,4 +1,4 @@
-//! How much is said to sources that have proven nothing: the guard against reflection.
+//! The limit on answers to unauthenticated sources, against reflection.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::config::AnswerLimit;
 use super::hash::Keyed;
 
-/// The buckets of [`AnswerLimit`], in a table of fixed size: prefixes that hash to the same slot share it.
+/// The buckets of [`AnswerLimit`], in a table of fixed size: prefixes that hash to the same slot
+/// share it.
 #[derive(Debug)]
 pub(super) struct Answers {
     limit: AnswerLimit,
@@ -35,7 +36,8 @@ impl Answers {
         Self { limit, keyed, start, slots }
     }
 
-    /// A message of `len` bytes came in. Whether there is any point in making an answer of at least `answer` bytes.
+    /// Counts a message of `len` bytes. Returns whether an answer of at least `answer` bytes could
+    /// go out.
     pub(super) fn note(&mut self, now: Instant, source: IpAddr, len: usize, answer: usize) -> bool {
         let share = len as u64 * u64::from(self.limit.share_percent) * 10;
         let full = u64::from(self.limit.burst) * 1000;
@@ -44,7 +46,7 @@ impl Answers {
         slot.has(answer)
     }
 
-    /// Whether an answer of `len` bytes may go out; if so, it is taken from the buckets.
+    /// Returns whether an answer of `len` bytes may go out; if so, it is taken from the buckets.
     pub(super) fn take(&mut self, now: Instant, source: IpAddr, len: usize) -> bool {
         let slot = self.slot(now, source);
         let has = slot.has(len);
@@ -55,7 +57,8 @@ impl Answers {
         has
     }
 
-    /// Somebody there has received what we said and answered with a good signature: the prefix is no victim.
+    /// Fills the buckets: a client there received our nonce and signed with it, so the prefix is no
+    /// victim.
     pub(super) fn proven(&mut self, now: Instant, source: IpAddr) {
         let full = u64::from(self.limit.burst) * 1000;
         let slot = self.slot(now, source);
@@ -85,8 +88,8 @@ impl Slot {
     }
 }
 
-/// The network that an address is in, as bits to compare: the first `v4` bits of an IPv4 address, the first `v6` bits of an
-/// IPv6 address.
+/// The network that an address is in, as bits to compare: the first `v4` bits of an IPv4 address,
+/// the first `v6` bits of an IPv6 address.
 pub(super) fn prefix(ip: IpAddr, v4: u32, v6: u32) -> (bool, u128) {
     match ip {
         IpAddr::V4(ip) => (false, u128::from(ip.to_bits() >> (32 - v4))),
@@ -101,7 +104,8 @@ mod tests {
     use super::super::tests::start;
     use super::*;
 
-    /// Requests of `request` bytes, answers of `answer`, `per_second` of them for `seconds`: bytes in, bytes out.
+    /// Requests of `request` bytes, answers of `answer`, `per_second` of them for `seconds`: bytes
+    /// in, bytes out.
     fn flood(
         answers: &mut Answers,
         request: usize,

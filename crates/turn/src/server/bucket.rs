@@ -1,4 +1,5 @@
-//! Token buckets for bandwidth, and the accounts that hold them: one for each credential and client address.
+//! Token buckets for bandwidth, and the accounts that hold them: one for each credential and client
+//! address.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::config::Rate;
 use super::hash::Keyed;
 
-/// A token bucket, kept as the one moment when it will be full again (the generic cell rate algorithm).
+/// A token bucket, kept as the one moment when it will be full again (the generic cell rate
+/// algorithm).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
     full_at: Instant,
@@ -22,7 +24,7 @@ impl Bucket {
         self.full_at <= now
     }
 
-    /// Whether `bytes` may pass now.
+    /// Returns whether `bytes` may pass now.
     pub(super) fn fits(&self, now: Instant, bytes: u64, rate: Rate) -> bool {
         let debt = self.full_at.saturating_duration_since(now);
         rate.bytes_per_second > 0 && debt + time_of(bytes, rate) <= time_of(rate.burst, rate)
@@ -40,7 +42,7 @@ fn time_of(bytes: u64, rate: Rate) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// What one credential, or one client address, uses of the server.
+/// The use of the server by one credential or one client address.
 #[derive(Debug)]
 pub(super) struct Account {
     /// Allocations live or being made, and reserved ports.
@@ -51,18 +53,19 @@ pub(super) struct Account {
     pub(super) down: Bucket,
 }
 
-/// The place of an account in its table; good as long as it is open.
+/// The index of an account in its table; valid as long as it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AccountId(u32);
 
-/// A table of accounts. An account stays for a while after its last allocation is gone, until its buckets are full, so that
-/// allocating anew does not fill them.
+/// A table of accounts. An account stays for a while after its last allocation is gone, until its
+/// buckets are full, so that allocating anew does not fill them.
 #[derive(Debug)]
 pub(super) struct Accounts<K> {
     by_key: HashMap<K, AccountId, Keyed>,
     entries: Vec<Option<(K, Account)>>,
     free: Vec<AccountId>,
-    /// Accounts without allocations, oldest first; over the bound the oldest is forgotten with what it owes.
+    /// Accounts without allocations, oldest first; over the bound the oldest is forgotten with what
+    /// it owes.
     idle: VecDeque<AccountId>,
     max_idle: usize,
 }
@@ -78,7 +81,7 @@ impl<K: Hash + Eq + Clone> Accounts<K> {
         }
     }
 
-    /// How many allocations `key` has.
+    /// The number of allocations that `key` has.
     pub(super) fn open_of(&self, key: &K) -> u32 {
         self.by_key.get(key).and_then(|id| self.get(*id)).map_or(0, |account| account.open)
     }
@@ -121,7 +124,7 @@ impl<K: Hash + Eq + Clone> Accounts<K> {
         self.entries.get_mut(id.0 as usize)?.as_mut().map(|(_, account)| account)
     }
 
-    /// How many accounts there are, idle ones included.
+    /// The number of accounts, idle ones included.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_key.len()

@@ -1,4 +1,4 @@
-//! What an operator can set, with the defaults and the reasons for them.
+//! The configuration of the server, with the defaults and the reasons for them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,92 +7,106 @@ use ipnet::IpNet;
 
 /// Everything an operator can set about the STUN and TURN service.
 ///
-/// [`Config::default`] is a working public STUN server; with at least one of [`secrets`](Self::secrets) it is a TURN
-/// server too. Without a secret nobody can authenticate, so nothing is ever relayed.
+/// [`Config::default`] is a working public STUN server; with at least one of
+/// [`secrets`](Self::secrets) it is a TURN server too. Without a secret no client can authenticate,
+/// so nothing is ever relayed.
 #[derive(Clone)]
 pub struct Config {
-    /// The realm of the long-term credential mechanism (RFC 8489 section 9.2). Default `columba`.
+    /// The realm of the long-term credential mechanism (RFC 8489 §9.2). Default `columba`.
     pub realm: String,
-    /// The shared secrets of time-limited credentials. A credential made with any of them is accepted, so that a
-    /// secret can be changed without cutting anybody off: put the new one first, drop the old one when the
-    /// credentials made with it have expired. Default none. More than eight are not looked at.
+    /// The shared secrets of time-limited credentials. A credential made with any of them is
+    /// accepted, so that a secret can be changed without cutting clients off: put the new one
+    /// first, drop the old one when the credentials made with it have expired. Default none. More
+    /// than eight are not looked at.
     pub secrets: Vec<Vec<u8>>,
-    /// How long a nonce is good before it is answered with 438 (Stale Nonce). Default one hour, the longest that
-    /// RFC 8656 section 5 recommends.
+    /// The lifetime of a nonce; then it is answered with 438 (Stale Nonce). Default one hour, the
+    /// longest that RFC 8656 §5 recommends.
     pub nonce_lifetime: Duration,
-    /// For how long after its credential's expiry an allocation may still be refreshed, given permissions and
-    /// channels by that same credential. New allocations always need a credential that has not expired.
+    /// For how long after its credential's expiry an allocation may still be refreshed, given
+    /// permissions and channels by that same credential. New allocations always need a credential
+    /// that has not expired.
     ///
-    /// A browser cannot change the credential of a live allocation, so a call that outlasts its credential would be
-    /// cut in the middle if this were zero; coturn keeps such allocations for ever. Default 12 hours.
+    /// A browser cannot change the credential of a live allocation, so a call that outlasts its
+    /// credential would be cut in the middle if this were zero; coturn keeps such allocations for
+    /// ever. Default 12 hours.
     pub expired_grace: Duration,
 
-    /// Whether the owner can grant relayed addresses of IPv4. Otherwise they are refused with 440. Default true.
+    /// True if the owner can grant relayed addresses of IPv4. Otherwise they are refused with 440.
+    /// Default true.
     pub relay_ipv4: bool,
-    /// Whether the owner can grant relayed addresses of IPv6. Otherwise they are refused with 440. Default false.
+    /// True if the owner can grant relayed addresses of IPv6. Otherwise they are refused with 440.
+    /// Default false.
     pub relay_ipv6: bool,
-    /// Whether the owner can send a datagram with the "don't fragment" bit when
-    /// [`Forward::ToPeer`](super::Forward::ToPeer) asks for it. When false, DONT-FRAGMENT is an unknown attribute
-    /// as RFC 8656 section 7.2 wants it: 420. Default false.
+    /// True if the owner can send a datagram with the "don't fragment" bit when
+    /// [`Forward::ToPeer`](super::Forward::ToPeer) asks for it. When false, DONT-FRAGMENT is an
+    /// unknown attribute as RFC 8656 §7.2 wants it: 420. Default false.
     pub dont_fragment: bool,
-    /// Whether an allocation whose client asked for that can move with the client to another address (RFC 8016). Otherwise the
-    /// wish is refused with 405. Default true: moving takes a ticket that cannot be guessed and the credential that made the
-    /// allocation, which is more than everything else takes; and who does not ask for it costs nothing.
+    /// True if an allocation whose client asked for that can move with the client to another
+    /// address (RFC 8016). Otherwise the request is refused with 405. Default true: moving takes a
+    /// ticket that cannot be guessed and the credential that made the allocation, which is more
+    /// than everything else takes; and a client that does not ask for it costs nothing.
     pub mobility: bool,
-    /// How long the owner may take to grant a relay port before the request is answered with 508.
-    /// Default 5 seconds.
+    /// The time that the owner may take to grant a relay port before the request is answered with
+    /// 508. Default 5 seconds.
     pub grant_timeout: Duration,
-    /// The lifetime of an allocation whose client does not ask for one. Default 600 seconds (RFC 8656 section 3.2).
+    /// The lifetime of an allocation whose client does not ask for one. Default 600 seconds (RFC
+    /// 8656 §3.2).
     pub default_lifetime: Duration,
-    /// The longest lifetime an allocation can ask for. Default one hour (RFC 8656 section 7.2).
+    /// The longest lifetime an allocation can ask for. Default one hour (RFC 8656 §7.2).
     pub max_lifetime: Duration,
 
-    /// Peer addresses that are allowed although the policy refuses their kind (loopback, private, ...).
-    /// Default none.
+    /// Peer addresses that are allowed although the policy refuses their kind (loopback, private,
+    /// ...). Default none.
     ///
-    /// Opens nothing of the server's own: [`own_addresses`](Self::own_addresses) stay reachable in process only. An
-    /// entry that contains loopback addresses opens those to sockets, except to [`listeners`](Self::listeners).
+    /// Opens nothing of the server's own: [`own_addresses`](Self::own_addresses) stay reachable in
+    /// process only. An entry that contains loopback addresses opens those to sockets, except to
+    /// [`listeners`](Self::listeners).
     pub allow_peers: Vec<IpNet>,
     /// Peer addresses that are refused although the policy would allow them; stronger than
-    /// [`allow_peers`](Self::allow_peers) and than [`own_addresses`](Self::own_addresses). Default none.
+    /// [`allow_peers`](Self::allow_peers) and than [`own_addresses`](Self::own_addresses). Default
+    /// none.
     pub deny_peers: Vec<IpNet>,
-    /// All addresses of this host: of its interfaces, and the public ones that a 1:1 NAT puts in front of them.
-    /// Loopback addresses in here are ignored; addresses of granted relays are added as they come. Default none.
+    /// All addresses of this host: of its interfaces, and the public ones that a 1:1 NAT puts in
+    /// front of them. Loopback addresses in here are ignored; addresses of granted relays are added
+    /// as they come. Default none.
     ///
-    /// Peers may be at these addresses, because two clients of this server meet relay to relay, but a datagram to
-    /// one of them goes to a live allocation, in process, or nowhere: never to a socket.
+    /// Peers may be at these addresses, because two clients of this server meet relay to relay, but
+    /// a datagram to one of them goes to a live allocation, in process, or nowhere: never to a
+    /// socket.
     pub own_addresses: Vec<IpAddr>,
-    /// The addresses at which this server (the whole program) listens. No datagram goes there, whatever
-    /// [`allow_peers`](Self::allow_peers) says. An unspecified address stands for every address of that port that
-    /// is loopback or own. Default none.
+    /// The addresses at which this server (the whole program) listens. No datagram goes there,
+    /// whatever [`allow_peers`](Self::allow_peers) says. An unspecified address stands for every
+    /// address of that port that is loopback or own. Default none.
     pub listeners: Vec<SocketAddr>,
 
-    /// Allocations, reserved ports and allocations being made, for the whole server; over it 508. Default 4,000.
+    /// Allocations, reserved ports and allocations being made, for the whole server; over it 508.
+    /// Default 4,000.
     pub max_allocations: usize,
-    /// Allocations per credential (the whole username); over it 486. Default 10: a browser makes one for each
-    /// TURN URL, interface and peer connection.
+    /// Allocations per credential (the whole username); over it 486. Default 10: a browser makes
+    /// one for each TURN URL, interface and peer connection.
     pub max_allocations_per_credential: u32,
-    /// Allocations per client address (an IPv4 address, an IPv6 /64); over it 486. Default 60, because offices and
-    /// carriers put many people behind one address.
+    /// Allocations per client address (an IPv4 address, an IPv6 /64); over it 486. Default 60,
+    /// because offices and carriers put many people behind one address.
     pub max_allocations_per_address: u32,
     /// Permissions per allocation; over it 508. Default 128.
     pub max_permissions: usize,
     /// Channels per allocation; over it 508. Default 128.
     pub max_channels: usize,
-    /// Bandwidth per credential, each way. Default 2.5 MB/s (20 Mbit/s): an HD call beside a file transfer.
+    /// Bandwidth per credential, each way. Default 2.5 MB/s (20 Mbit/s): an HD call beside a file
+    /// transfer.
     pub bandwidth_per_credential: Rate,
     /// Bandwidth per client address, each way. Default 10 MB/s.
     pub bandwidth_per_address: Rate,
     /// Bandwidth of the whole server, each way. Default 100 MB/s.
     pub bandwidth_total: Rate,
-    /// How much is said over UDP to a source that has not proven that it is where it says it is.
+    /// The limit on answers over UDP to sources that have not proven their address.
     pub unauthenticated: AnswerLimit,
 }
 
 /// A rate limit: a token bucket of bytes.
 ///
-/// Each datagram counts with [`DATAGRAM_OVERHEAD`](super::DATAGRAM_OVERHEAD) added to its payload, so that a flood of
-/// empty ones is not free.
+/// Each datagram counts with [`DATAGRAM_OVERHEAD`](super::DATAGRAM_OVERHEAD) added to its payload,
+/// so that a flood of empty ones is not free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Bytes per second in the long run.
@@ -101,27 +115,30 @@ pub struct Rate {
     pub burst: u64,
 }
 
-/// The limit on answers over UDP to sources that are not authenticated (Binding responses and errors), for each source
-/// prefix (IPv4 /24, IPv6 /56).
+/// The limit on answers over UDP to sources that are not authenticated (Binding responses and
+/// errors), for each source prefix (IPv4 /24, IPv6 /56).
 ///
-/// Whoever forges the source of requests makes the server send answers to somebody else. An answer must fit two
-/// buckets: one filled by time alone, and one filled by [`share`](Self::share_percent) of the bytes that came in from the
-/// prefix plus a small constant. So under a sustained flood less goes out than comes in, and never more than
-/// [`bytes_per_second`](Self::bytes_per_second). A request that authenticates refills its prefix, since a forged
-/// source could not have received the nonce. Streams are not limited: their source is proven by the handshake.
+/// An attacker who forges the source of requests makes the server send answers to a victim. An
+/// answer must fit two buckets: one filled by time alone, and one filled by
+/// [`share`](Self::share_percent) of the bytes that came in from the prefix plus a small constant.
+/// So under a sustained flood less goes out than comes in, and never more than
+/// [`bytes_per_second`](Self::bytes_per_second). A request that authenticates refills its prefix,
+/// since a forged source could not have received the nonce. Streams are not limited: their source
+/// is proven by the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimit {
     /// The most that a prefix is answered in the long run, in bytes per second. Default 4,000.
     pub bytes_per_second: u32,
-    /// The most that a prefix is answered at once after a pause, in bytes. Default 8,000, some 80 clients.
+    /// The most that a prefix is answered at once after a pause, in bytes. Default 8,000, some 80
+    /// clients.
     pub burst: u32,
-    /// How much of what comes in from a prefix may go back to it, in percent. Default 50.
+    /// The share of the bytes from a prefix that may go back to it, in percent. Default 50.
     pub share_percent: u32,
-    /// What a prefix is answered in any case in the long run, in bytes per second. Default 400, twelve
-    /// Binding responses.
+    /// The rate at which a prefix is answered in any case in the long run, in bytes per second.
+    /// Default 400, twelve Binding responses.
     pub floor_bytes_per_second: u32,
-    /// How many prefixes are told apart; memory is 24 bytes each, taken at construction. Prefixes are spread over
-    /// them by a keyed hash. Default 16,384.
+    /// The number of prefixes that are told apart; memory is 24 bytes each, taken at construction.
+    /// Prefixes are spread over them by a keyed hash. Default 16,384.
     pub slots: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Time-limited credentials: a username that says when it expires, and a password that only the holder of the
-//! secret could have made.
+//! Time-limited credentials: a username that says when it expires, and a password that only the
+//! holder of the secret could have made.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use super::path::UnixTime;
 
 /// A username and password for TURN, good until the time in the username.
 ///
-/// The convention is that of coturn's "TURN REST API" (draft-uberti-behave-turn-rest-00), which every client can use:
-/// the username is `expiry:name`, or `expiry` alone, where expiry is in seconds since the Unix epoch, and the password is
-/// `base64(HMAC-SHA1(secret, username))`. So the server needs no list of users.
+/// The convention is that of coturn's "TURN REST API" (draft-uberti-behave-turn-rest-00), which
+/// every client can use: the username is `expiry:name`, or `expiry` alone, where expiry is in
+/// seconds since the Unix epoch, and the password is `base64(HMAC-SHA1(secret, username))`. So the
+/// server needs no list of users.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,15 +26,16 @@ use super::path::UnixTime;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// What goes into `RTCIceServer.username`.
+    /// The value for `RTCIceServer.username`.
     pub username: String,
-    /// What goes into `RTCIceServer.credential`.
+    /// The value for `RTCIceServer.credential`.
     pub password: String,
 }
 
 impl Credentials {
-    /// Makes credentials that are good for `lifetime` from `now` on. An empty `name` makes the username the expiry alone.
-    /// Names should say nothing about a person: they travel in the clear.
+    /// Makes credentials that are good for `lifetime` from `now` on. An empty `name` makes the
+    /// username the expiry alone. Names should say nothing about a person: they travel in the
+    /// clear.
     pub fn mint(secret: &[u8], now: UnixTime, lifetime: Duration, name: &str) -> Self {
         let expiry = now.0.saturating_add(lifetime).as_secs();
         let username = if name.is_empty() { expiry.to_string() } else { format!("{expiry}:{name}") };
@@ -55,7 +57,8 @@ pub(super) fn password(secret: &[u8], username: &[u8]) -> String {
     STANDARD.encode(hmac::sign(&key, username))
 }
 
-/// When a username expires, if it is one of ours: decimal seconds, then nothing or a colon and a name.
+/// When a username expires, if it is one of ours: decimal seconds, then nothing or a colon and a
+/// name.
 pub(super) fn expiry(username: &str) -> Option<UnixTime> {
     let digits = username.split_once(':').map_or(username, |(digits, _)| digits);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

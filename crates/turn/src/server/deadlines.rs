@@ -6,16 +6,16 @@ use std::time::Instant;
 use super::path::FiveTuple;
 use super::table::{Slot, Token};
 
-/// What happens at a time.
+/// The events that have a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deadline {
     /// An allocation was not refreshed.
     Allocation(Slot),
     /// Permissions or channels of an allocation have expired.
     Peers(Slot),
-    /// The owner has not answered a wish for ports.
+    /// The owner has not answered a request for ports.
     Grant(Slot),
-    /// Nobody came for a reserved port.
+    /// A reserved port was not claimed.
     Reservation(Token),
     /// An allocation has moved away from a connection, which is of no use any more.
     Left(FiveTuple),

@@ -1,4 +1,4 @@
-//! Hashing with a key from the constructor's generator: nobody outside can choose keys that collide.
+//! Hashing with a key from the constructor's generator: clients cannot choose keys that collide.
 
 use std::hash::BuildHasher;
 

@@ -1,9 +1,10 @@
 //! Mobility (RFC 8016): an allocation moves with its client to another 5-tuple.
 //!
-//! A ticket is a number that nobody can guess; the server keeps whose it is, so there is nothing in it to be read or changed. It
-//! moves an allocation only together with the credential that made the allocation. After a move both 5-tuples and both tickets
-//! are good until the client is heard from its new place (RFC 8016 section 3.2.2): so neither the answer nor what peers send
-//! meanwhile is lost for good.
+//! A ticket is a number that cannot be guessed; the server keeps whose it is, so there is nothing
+//! in it to be read or changed. It moves an allocation only together with the credential that made
+//! the allocation. After a move both 5-tuples and both tickets are good until the client is heard
+//! from its new place (RFC 8016 §3.2.2): so neither the answer nor what peers send meanwhile is
+//! lost for good.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,11 +22,12 @@ use super::hash::Keyed;
 use super::path::FiveTuple;
 use super::table::{Slot, Stage};
 
-/// How long a mobile allocation outlives its connection, if nobody moves it: a phone that changes networks is back by then.
+/// The time for which a mobile allocation outlives its connection if it is not moved: a phone that
+/// changes networks is back by then.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What proves the ownership of an allocation, together with its credential: 168 bits as base64, since there are clients (coturn's)
-/// that keep tickets as C strings.
+/// The proof of the ownership of an allocation, together with its credential: 168 bits as base64,
+/// since there are clients (coturn's) that keep tickets as C strings.
 pub(super) type Ticket = [u8; 28];
 
 /// The tickets that are good: at most two for each allocation.
@@ -66,12 +68,13 @@ impl Tickets {
     }
 }
 
-/// What an allocation has that may move.
+/// The state of an allocation that may move.
 #[derive(Debug, Default)]
 pub(super) struct Mobility {
     /// The newest ticket; none before the allocation is live.
     ticket: Option<Ticket>,
-    /// The ticket that the last move was made with, until the client is heard from its new place: the answer may be lost.
+    /// The ticket that the last move was made with, until the client is heard from its new place:
+    /// the answer may be lost.
     shown: Option<Ticket>,
     next: Option<Next>,
     /// The request that moved it last, to know its retransmissions.
@@ -90,7 +93,7 @@ impl Mobility {
         self.ticket
     }
 
-    /// Whether this request, from a 5-tuple of the allocation's, has moved it already.
+    /// Returns whether this request, from a 5-tuple of the allocation's, has moved it already.
     pub(super) fn is_moved_by(&self, transaction: TransactionId) -> bool {
         self.moved_by == Some(transaction)
     }
@@ -112,8 +115,9 @@ impl Server {
         self.table.get(slot)?.mobility.as_ref()?.ticket()
     }
 
-    /// Begins to move an allocation to where somebody has shown its ticket and its credential. If the client has come elsewhere
-    /// meanwhile, without having been heard there, that is void.
+    /// Begins to move an allocation to the address from which a client has shown its ticket and its
+    /// credential. If the client has come elsewhere meanwhile, without having been heard there,
+    /// that is void.
     pub(super) fn begin_move(
         &mut self,
         now: Instant,
@@ -145,7 +149,8 @@ impl Server {
         self.issue_ticket(slot);
     }
 
-    /// Something has come from a 5-tuple of this allocation's: if it is the new one, the client has arrived.
+    /// Something has come from a 5-tuple of this allocation's: if it is the new one, the client has
+    /// arrived.
     pub(super) fn note_presence(&mut self, now: Instant, slot: Slot, tuple: &FiveTuple) {
         let mobility = self.table.get(slot).and_then(|allocation| allocation.mobility.as_ref());
         if mobility.is_some_and(|mobility| mobility.is_next(tuple)) {
@@ -172,7 +177,8 @@ impl Server {
         self.stats.allocations_moved += 1;
     }
 
-    /// A connection of an allocation's has ended. That releases the allocation, unless it may yet be moved.
+    /// A connection of an allocation's has ended. That releases the allocation, unless it may yet
+    /// be moved.
     pub(super) fn handle_connection_closed(&mut self, now: Instant, tuple: FiveTuple) {
         let Some(slot) = self.table.find(&tuple) else { return };
         let Some(allocation) = self.table.get_mut(slot) else { return };

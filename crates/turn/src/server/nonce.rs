@@ -1,4 +1,4 @@
-//! The nonce: a time and a MAC over it, so that the server need not remember whom it gave which.
+//! The nonce: a time and a MAC over it, so that the server keeps no list of nonces.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,8 +11,20 @@ use columba_stun::SecurityFeatures;
 
 use super::path::{FiveTuple, Transport};
 
-/// Makes and checks nonces: `obMatJos2`, the security features (RFC 8489 section 9.2), then base64 of four bytes of
-/// time and eleven bytes of HMAC-SHA256 over time and client address.
+/// The length of a nonce.
+pub(super) const NONCE_LEN: usize = PREFIX_LEN + 20;
+
+/// Password algorithms are offered. Username anonymity is not, as usernames that expire are on no
+/// list in which a hash could be looked up.
+const FEATURES: SecurityFeatures = SecurityFeatures::PASSWORD_ALGORITHMS;
+
+/// The nonce cookie, and the features in base64.
+const PREFIX_LEN: usize = 13;
+
+const MAC_LEN: usize = 11;
+
+/// Makes and checks nonces: `obMatJos2`, the security features (RFC 8489 §9.2), then base64 of four
+/// bytes of time and eleven bytes of HMAC-SHA256 over time and client address.
 #[derive(Debug)]
 pub(super) struct Nonces {
     key: hmac::Key,
@@ -20,7 +32,7 @@ pub(super) struct Nonces {
     lifetime: Duration,
 }
 
-/// What a nonce of a request turns out to be.
+/// The result of checking the nonce in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NonceCheck {
     /// Ours, for this client, and fresh.
@@ -28,18 +40,6 @@ pub(super) enum NonceCheck {
     /// Anything else: 438.
     Stale,
 }
-
-/// The length of a nonce.
-pub(super) const NONCE_LEN: usize = PREFIX_LEN + 20;
-
-/// Password algorithms are offered. Username anonymity is not, as usernames that expire are on no list in which a hash
-/// could be looked up.
-const FEATURES: SecurityFeatures = SecurityFeatures::PASSWORD_ALGORITHMS;
-
-/// The nonce cookie, and the features in base64.
-const PREFIX_LEN: usize = 13;
-
-const MAC_LEN: usize = 11;
 
 impl Nonces {
     pub(super) fn new(key: &[u8; 32], start: Instant, lifetime: Duration) -> Self {
@@ -60,7 +60,7 @@ impl Nonces {
         nonce
     }
 
-    /// What to think of the nonce in a request.
+    /// Checks the nonce in a request.
     pub(super) fn check(&self, now: Instant, tuple: &FiveTuple, nonce: &[u8]) -> NonceCheck {
         let mut raw = [0; 16];
         let decoded = nonce

@@ -1,4 +1,4 @@
-//! The names of things at the machine's edge: where a message came from, what goes out, what is asked for.
+//! The types at the machine's edge: the source of a message, transmissions, inputs and events.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::stats::DropReason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub Duration);
 
-/// What carries STUN between client and server.
+/// The transport between client and server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// Datagrams; the source address may be forged.
@@ -24,13 +24,13 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether messages have to be cut out of a stream of bytes.
+    /// Returns whether messages have to be cut out of a stream of bytes.
     pub const fn is_stream(self) -> bool {
         matches!(self, Self::Tcp | Self::Tls)
     }
 }
 
-/// Who talks to the server, and where: what RFC 8656 calls the 5-tuple.
+/// The transport and both addresses of a client: the 5-tuple of RFC 8656.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FiveTuple {
     transport: Transport,
@@ -45,13 +45,13 @@ impl FiveTuple {
         Self { transport: Transport::Udp, local: canonical(local), client: canonical(client), connection: 0 }
     }
 
-    /// A client on a stream. `connection` is the owner's number for it, never used twice, so that a new connection
-    /// from the same port is not taken for the old one.
+    /// A client on a stream. `connection` is the owner's number for it, never used twice, so that a
+    /// new connection from the same port is not taken for the old one.
     pub fn stream(transport: Transport, local: SocketAddr, client: SocketAddr, connection: u64) -> Self {
         Self { transport, local: canonical(local), client: canonical(client), connection }
     }
 
-    /// What carries the messages.
+    /// The transport.
     pub const fn transport(&self) -> Transport {
         self.transport
     }
@@ -77,59 +77,62 @@ impl FiveTuple {
 pub struct RelayId(pub(super) u64);
 
 impl RelayId {
-    /// The number behind the name, for the owner's tables and logs.
+    /// The number, for the owner's tables and logs.
     pub const fn number(self) -> u64 {
         self.0
     }
 }
 
-/// Which port a client wants (RFC 8656 section 7.2, EVEN-PORT).
+/// The requirement on a port (RFC 8656 §7.2, EVEN-PORT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PortWish {
+pub enum PortRequirement {
     /// Any port of the range; chosen at random, please (RFC 6056).
     Any,
     /// An even port.
     Even,
-    /// An even port, and the next higher one too, bound at once. A grant of the even one is a grant of both: the higher
-    /// one has the name given here, and is used or released like any other relay.
+    /// An even port, and the next higher one too, bound at once. A grant of the even one is a grant
+    /// of both: the higher one has the name given here, and is used or released like any other
+    /// relay.
     EvenAndNext(RelayId),
 }
 
-/// What happens to the machine from outside.
+/// Inputs of the machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
-    /// A datagram, or one message cut out of a stream, for which [`Server::route`](super::Server::route) said
-    /// [`Forward::Control`]. (Data handed in here is dropped and counted.)
+    /// A datagram, or one message cut out of a stream, for which
+    /// [`Server::route`](super::Server::route) said [`Forward::Control`]. (Data handed in here is
+    /// dropped and counted.)
     Message {
-        /// Where it came from.
+        /// The source.
         tuple: FiveTuple,
         /// The message, from the first byte of its header.
         data: &'a [u8],
     },
-    /// The port asked for by [`Event::RelayWanted`] is bound. If it is not wanted any more, the answer is
-    /// [`Event::RelayReleased`].
+    /// The port asked for by [`Event::RelayWanted`] is bound. If it is not wanted any more, the
+    /// answer is [`Event::RelayReleased`].
     RelayGranted {
-        /// The name that was given to the wish.
+        /// The id of the request.
         id: RelayId,
         /// The address that peers see: behind a 1:1 NAT the public one, not the one that was bound.
         relayed: SocketAddr,
     },
     /// The port asked for by [`Event::RelayWanted`] cannot be had.
     RelayRefused {
-        /// The name that was given to the wish.
+        /// The id of the request.
         id: RelayId,
-        /// Why.
+        /// The reason.
         reason: RefusalReason,
     },
-    /// A stream has ended, whoever ended it: its allocation is released, or waits a minute to be moved if it may be.
+    /// A stream has ended, at either end: its allocation is released, or waits a minute to be moved
+    /// if it may be.
     ConnectionClosed {
         /// The stream.
         tuple: FiveTuple,
     },
 }
 
-/// Why the owner has no relay port to give.
+/// The reason for which the owner has no relay port to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalReason {
     /// No port is free: answered with 508.
@@ -138,27 +141,29 @@ pub enum RefusalReason {
     Family,
 }
 
-/// What the owner should know or do.
+/// Requests and notifications to the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Bind a UDP port for a client, and answer with [`Input::RelayGranted`] or [`Input::RelayRefused`].
+    /// Bind a UDP port for a client, and answer with [`Input::RelayGranted`] or
+    /// [`Input::RelayRefused`].
     RelayWanted {
-        /// The name of the wish, and of the relay once granted.
+        /// The id of the request, and of the relay once granted.
         id: RelayId,
-        /// Which family.
+        /// The family.
         family: AddressFamily,
-        /// Which port.
-        port: PortWish,
+        /// The requirement on the port.
+        port: PortRequirement,
     },
     /// Close this port: nothing is relayed over it any more.
     RelayReleased {
-        /// Which.
+        /// The relay.
         id: RelayId,
     },
-    /// Close this stream, after what is waiting for it in [`poll_transmit`](super::Server::poll_transmit) was sent: its
-    /// allocation has expired or moved elsewhere, or something came that is no STUN message, so that nobody knows where the next one
-    /// begins.
+    /// Close this stream, after what is waiting for it in
+    /// [`poll_transmit`](super::Server::poll_transmit) was sent: its allocation has expired or
+    /// moved elsewhere, or something came that is no STUN message, so that the start of the next
+    /// one is unknown.
     ConnectionClose {
         /// The stream.
         tuple: FiveTuple,
@@ -168,46 +173,48 @@ pub enum Event {
 /// A message for a client: the first `len` bytes of the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
-    /// To whom, from which of the server's addresses, over what.
+    /// The receiver, the source address and the transport.
     pub tuple: FiveTuple,
-    /// How many bytes of the buffer are the message.
+    /// The length of the message.
     pub len: usize,
 }
 
-/// Where something to be forwarded has arrived.
+/// The place where something to be forwarded has arrived.
 #[derive(Debug, Clone, Copy)]
 pub enum Arrival<'a> {
-    /// At a listening socket or on a stream, from a client (or from anybody who would be one).
+    /// At a listening socket or on a stream, from a client, or from a source that would be one.
     Client(&'a FiveTuple),
     /// At a relay port, from a peer.
     Relay {
-        /// Which port.
+        /// The relay.
         id: RelayId,
-        /// From whom.
+        /// The sender.
         peer: SocketAddr,
     },
 }
 
-/// What to do with something that has arrived. The ranges are of the buffer that was handed in, whose bytes around
-/// the payload have been rewritten.
+/// The result of routing a message. The ranges are of the buffer that was handed in, whose bytes
+/// around the payload have been rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forward {
-    /// Send these bytes to a client: one datagram, or one message of a stream, complete with padding.
+    /// Send these bytes to a client: one datagram, or one message of a stream, complete with
+    /// padding.
     ToClient {
-        /// To whom, from which of the server's addresses, over what.
+        /// The receiver, the source address and the transport.
         tuple: FiveTuple,
-        /// What.
+        /// The bytes.
         range: Range<usize>,
     },
     /// Send these bytes from a relay port.
     ToPeer {
-        /// From which port.
+        /// The relay to send from.
         relay: RelayId,
-        /// To whom.
+        /// The receiver.
         peer: SocketAddr,
-        /// What.
+        /// The bytes.
         range: Range<usize>,
-        /// Whether the datagram must not be fragmented (only if [`Config::dont_fragment`](super::Config)).
+        /// True if the datagram must not be fragmented (only if
+        /// [`Config::dont_fragment`](super::Config)).
         dont_fragment: bool,
     },
     /// It is no data but a STUN message for the server: hand it to

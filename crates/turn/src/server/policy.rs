@@ -1,4 +1,5 @@
-//! Which addresses peers may have: the wall between the relay and everything that is not the open internet.
+//! The policy for the addresses of peers: it keeps the relay from everything that is not the open
+//! internet.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,12 +9,13 @@ use ipnet::IpNet;
 
 use super::config::Config;
 
-/// What the policy says of a peer's address.
+/// The verdict on a peer's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Data may leave for it by a relay port.
     Socket,
-    /// It is an address of this server: data may go to a live allocation there, within this process.
+    /// It is an address of this server: data may go to a live allocation there, within this
+    /// process.
     InProcess,
     /// 403.
     Forbidden,
@@ -49,7 +51,7 @@ impl Policy {
         }
     }
 
-    /// Whether a client may have a permission for `ip`, which must be canonical.
+    /// Returns whether a client may have a permission for `ip`, which must be canonical.
     pub(super) fn judge(&self, ip: IpAddr) -> Verdict {
         // Sent to the unspecified address, a datagram reaches this very host: nothing opens that.
         if ip.is_unspecified() || contains(&self.deny, ip) {
@@ -62,7 +64,8 @@ impl Policy {
         let open = match ip {
             IpAddr::V4(v4) => literal || !is_special_v4(v4),
             IpAddr::V6(v6) => match embedded(v6) {
-                // Where a translator would carry it decides; an own address reached by that detour is no peer.
+                // Where a translator would carry it decides; an own address reached by that detour
+                // is no peer.
                 Some(ends) => ends.into_iter().flatten().all(|v4| self.passes_translated(v4, literal)),
                 None => literal || !is_special_v6(v6),
             },
@@ -70,12 +73,12 @@ impl Policy {
         if open { Verdict::Socket } else { Verdict::Forbidden }
     }
 
-    /// Whether data for `addr`, whose address has a permission, must not leave by a socket.
+    /// Returns whether data for `addr`, whose address has a permission, must not leave by a socket.
     pub(super) fn is_closed(&self, addr: SocketAddr) -> bool {
         self.is_own(addr.ip()) || (addr.ip().is_loopback() && self.is_listener(addr))
     }
 
-    /// Whether `ip` is an address of this server.
+    /// Returns whether `ip` is an address of this server.
     pub(super) fn is_own(&self, ip: IpAddr) -> bool {
         self.own.contains(&ip)
     }
@@ -99,7 +102,7 @@ fn contains(nets: &[IpNet], ip: IpAddr) -> bool {
     nets.iter().any(|net| net.contains(&ip))
 }
 
-/// IPv4 that is not somebody on the internet (RFC 6890 and the registry it founded).
+/// IPv4 addresses that are not global unicast (RFC 6890 and the registry it founded).
 fn is_special_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     match a {
@@ -114,18 +117,21 @@ fn is_special_v4(ip: Ipv4Addr) -> bool {
     }
 }
 
-/// IPv6 that is not somebody on the internet: all but global unicast (2000::/3), and the parts of that for
-/// documentation (RFC 3849, RFC 9637), benchmarks, identifiers and other protocols' own use (2001::/23, RFC 2928).
+/// IPv6 addresses that are not global unicast: all but global unicast (2000::/3), and the parts of
+/// that for documentation (RFC 3849, RFC 9637), benchmarks, identifiers and other protocols' own
+/// use (2001::/23, RFC 2928).
 fn is_special_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     a & 0xe000 != 0x2000 || (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || (a == 0x3fff && b & 0xf000 == 0)
 }
 
-/// The IPv4 addresses inside an IPv6 address that leads to them: IPv4-compatible (RFC 4291 section 2.5.5.1), NAT64
-/// (RFC 6052), 6to4 (RFC 3056), and Teredo (RFC 4380) with its server and its client.
+/// The IPv4 addresses inside an IPv6 address that leads to them: IPv4-compatible (RFC 4291
+/// §2.5.5.1), NAT64 (RFC 6052), 6to4 (RFC 3056), and Teredo (RFC 4380) with its server and its
+/// client.
 ///
-/// The prefix for local NAT64 (64:ff9b:1::/48, RFC 8215) is not among them: where its IPv4 address stands depends on how
-/// the translator is set up, so it is refused whole, as an address outside 2000::/3.
+/// The prefix for local NAT64 (64:ff9b:1::/48, RFC 8215) is not among them: where its IPv4 address
+/// stands depends on how the translator is set up, so it is refused whole, as an address outside
+/// 2000::/3.
 fn embedded(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
     let s = ip.segments();
     let at = |i: usize| join(s[i], s[i + 1]);
@@ -272,7 +278,7 @@ mod tests {
         for detour in ["64:ff9b::500:1", "2002:500:1::", "::5.0.0.1"] {
             assert_eq!(judge(&policy, detour), Verdict::Forbidden, "{detour}");
         }
-        assert_eq!(judge(&policy, "127.0.0.1"), Verdict::Socket, "loopback is nobody's own");
+        assert_eq!(judge(&policy, "127.0.0.1"), Verdict::Socket, "loopback is not own");
         assert_eq!(judge(&policy, "2a00::5"), Verdict::Socket);
         policy.learn("2a00::5".parse().unwrap());
         policy.learn("5.5.5.5".parse().unwrap());

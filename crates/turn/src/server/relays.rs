@@ -9,16 +9,16 @@ use super::bucket::AccountId;
 use super::deadlines::Deadline;
 use super::path::{Event, RefusalReason, RelayId};
 use super::requests::allocate::{Said, build_refusal};
-use super::table::{Granted, Holder, Live, Relay, Slot, Stage, Token, Wish, WishState};
+use super::table::{Granted, Holder, Live, PortState, RelayPort, Slot, Stage, Token, WantedPort};
 use super::{MAX_ANSWER, Server};
 
-/// How long a reserved port is kept (RFC 8656 section 7.2 wants at least 30 seconds).
+/// The time for which a reserved port is kept (RFC 8656 §7.2 wants at least 30 seconds).
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
 /// A port kept for a second allocation of the same user.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    pub(super) relay: Relay,
+    pub(super) relay: RelayPort,
     pub(super) username: Arc<str>,
     pub(super) credential: AccountId,
     pub(super) address: AccountId,
@@ -37,9 +37,9 @@ impl Server {
         match self.relays.get(&id).copied() {
             Some(Holder::Allocation(slot)) => {
                 self.policy.learn(addr.ip());
-                self.settle(now, slot, id, WishState::Granted(Relay { id, addr }));
+                self.settle(now, slot, id, PortState::Granted(RelayPort { id, addr }));
             }
-            Some(Holder::Nobody(next)) => {
+            Some(Holder::Withdrawn(next)) => {
                 self.relays.remove(&id);
                 self.withdrawn -= 1;
                 self.push_event(Event::RelayReleased { id });
@@ -58,8 +58,8 @@ impl Server {
             RefusalReason::Family => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
         };
         match self.relays.get(&id).copied() {
-            Some(Holder::Allocation(slot)) => self.settle(now, slot, id, WishState::Refused(code)),
-            Some(Holder::Nobody(_)) => {
+            Some(Holder::Allocation(slot)) => self.settle(now, slot, id, PortState::Refused(code)),
+            Some(Holder::Withdrawn(_)) => {
                 self.relays.remove(&id);
                 self.withdrawn -= 1;
             }
@@ -67,39 +67,39 @@ impl Server {
         }
     }
 
-    /// Notes what became of a wish; when it was the last one open, the client gets its answer.
-    fn settle(&mut self, now: Instant, slot: Slot, id: RelayId, outcome: WishState) {
+    /// Notes the outcome for a port; when it was the last one open, the client gets its answer.
+    fn settle(&mut self, now: Instant, slot: Slot, id: RelayId, outcome: PortState) {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         // What is live already has had all its answers.
         let Stage::Asking(asking) = &mut allocation.stage else { return };
-        let waiting = |wish: &Wish| matches!(wish.state, WishState::Waiting(_));
-        let mine = asking.wishes.iter_mut().find(|w| matches!(w.state, WishState::Waiting(i) if i == id));
-        let Some(wish) = mine else { return };
-        wish.state = outcome;
-        if let WishState::Refused(_) = outcome {
+        let waiting = |port: &WantedPort| matches!(port.state, PortState::Waiting(_));
+        let mine = asking.ports.iter_mut().find(|w| matches!(w.state, PortState::Waiting(i) if i == id));
+        let Some(port) = mine else { return };
+        port.state = outcome;
+        if let PortState::Refused(_) = outcome {
             self.relays.remove(&id);
         }
-        if !asking.wishes.iter().any(waiting) {
+        if !asking.ports.iter().any(waiting) {
             self.conclude(now, slot);
         }
     }
 
-    /// Answers an Allocate request whose wishes all have an outcome.
+    /// Answers an Allocate request whose ports all have an outcome.
     fn conclude(&mut self, now: Instant, slot: Slot) {
         let Some(allocation) = self.table.get(slot) else { return };
         let Stage::Asking(asking) = &allocation.stage else { return };
-        let wishes = asking.wishes.clone();
+        let ports = asking.ports.clone();
         let (signer, lifetime) = (asking.signer.clone(), asking.lifetime);
         let (tuple, transaction) = (allocation.tuple, allocation.transaction);
         self.deadlines.cancel(asking.deadline, Deadline::Grant(slot));
 
         let mut relays = Vec::new();
         let mut missing = None;
-        for wish in &wishes {
-            match wish.state {
-                WishState::Granted(relay) => relays.push(relay),
-                WishState::Refused(code) => missing = missing.or(Some((wish.family, code))),
-                WishState::Waiting(_) => {}
+        for port in &ports {
+            match port.state {
+                PortState::Granted(relay) => relays.push(relay),
+                PortState::Refused(code) => missing = missing.or(Some((port.family, code))),
+                PortState::Waiting(_) => {}
             }
         }
         let mut buf = [0; MAX_ANSWER];
@@ -109,7 +109,7 @@ impl Server {
             let built = build_refusal(&mut buf, transaction, code, &signer);
             return self.send_built(tuple, &buf, built, Some(code));
         }
-        let token = self.reserve(now, slot, &wishes);
+        let token = self.reserve(now, slot, &ports);
         let granted = Granted { lifetime, token, missing };
         self.issue_ticket(slot);
         let ticket = self.ticket_of(slot);
@@ -124,9 +124,9 @@ impl Server {
     }
 
     /// Keeps the port above a granted one, if that was asked for.
-    fn reserve(&mut self, now: Instant, slot: Slot, wishes: &[Wish]) -> Option<Token> {
-        let (next, below) = wishes.iter().find_map(|wish| match (wish.next, wish.state) {
-            (Some(next), WishState::Granted(relay)) => Some((next, relay)),
+    fn reserve(&mut self, now: Instant, slot: Slot, ports: &[WantedPort]) -> Option<Token> {
+        let (next, below) = ports.iter().find_map(|port| match (port.next, port.state) {
+            (Some(next), PortState::Granted(relay)) => Some((next, relay)),
             _ => None,
         })?;
         let allocation = self.table.get(slot)?;
@@ -135,7 +135,7 @@ impl Server {
             self.push_event(Event::RelayReleased { id: next });
             return None;
         };
-        let relay = Relay { id: next, addr: (below.addr.ip(), port).into() };
+        let relay = RelayPort { id: next, addr: (below.addr.ip(), port).into() };
         let username = Arc::clone(&allocation.username);
         let address = super::answers::prefix(allocation.tuple.client().ip(), 32, 64);
         let credential = self.credentials.open(now, Arc::clone(&username));
@@ -149,7 +149,7 @@ impl Server {
     }
 
     /// Puts an allocation's relays to work. Its stage is live already.
-    pub(super) fn go_live(&mut self, slot: Slot, relays: Vec<Relay>, expires: Instant) {
+    pub(super) fn go_live(&mut self, slot: Slot, relays: Vec<RelayPort>, expires: Instant) {
         for relay in &relays {
             self.relays.insert(relay.id, Holder::Allocation(slot));
             self.by_address.insert(relay.addr, slot);
@@ -180,32 +180,32 @@ impl Server {
             }
             Stage::Asking(asking) => {
                 self.deadlines.cancel(asking.deadline, Deadline::Grant(slot));
-                asking.wishes.into_iter().for_each(|wish| self.withdraw(wish));
+                asking.ports.into_iter().for_each(|port| self.withdraw(port));
             }
         }
         allocation.relays.into_iter().for_each(|relay| self.release_relay(relay));
     }
 
     /// Closes a relay port that was in use.
-    pub(super) fn release_relay(&mut self, relay: Relay) {
+    pub(super) fn release_relay(&mut self, relay: RelayPort) {
         self.relays.remove(&relay.id);
         self.by_address.remove(&relay.addr);
         self.push_event(Event::RelayReleased { id: relay.id });
     }
 
-    fn withdraw(&mut self, wish: Wish) {
-        match wish.state {
-            WishState::Waiting(id) => {
-                self.relays.insert(id, Holder::Nobody(wish.next));
+    fn withdraw(&mut self, port: WantedPort) {
+        match port.state {
+            PortState::Waiting(id) => {
+                self.relays.insert(id, Holder::Withdrawn(port.next));
                 self.withdrawn += 1;
             }
-            WishState::Granted(relay) => {
+            PortState::Granted(relay) => {
                 self.release_relay(relay);
-                if let Some(next) = wish.next {
+                if let Some(next) = port.next {
                     self.push_event(Event::RelayReleased { id: next });
                 }
             }
-            WishState::Refused(_) => {}
+            PortState::Refused(_) => {}
         }
     }
 
@@ -237,23 +237,24 @@ impl Server {
         }
     }
 
-    /// The owner takes too long: what has not come counts as refused, and is sent back if it comes after all.
+    /// The owner takes too long: what has not come counts as refused, and is sent back if it comes
+    /// after all.
     fn give_up_waiting(&mut self, now: Instant, slot: Slot) {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         let Stage::Asking(asking) = &mut allocation.stage else { return };
         let mut late = Vec::new();
-        for wish in &mut asking.wishes {
-            if matches!(wish.state, WishState::Waiting(_)) {
-                late.push(*wish);
-                wish.state = WishState::Refused(ErrorCode::INSUFFICIENT_CAPACITY);
+        for port in &mut asking.ports {
+            if matches!(port.state, PortState::Waiting(_)) {
+                late.push(*port);
+                port.state = PortState::Refused(ErrorCode::INSUFFICIENT_CAPACITY);
             }
         }
-        late.into_iter().for_each(|wish| self.withdraw(wish));
+        late.into_iter().for_each(|port| self.withdraw(port));
         self.conclude(now, slot);
     }
 
     /// The relay by which an allocation reaches peers of a family.
-    pub(super) fn relay_for(&self, slot: Slot, family: AddressFamily) -> Option<Relay> {
+    pub(super) fn relay_for(&self, slot: Slot, family: AddressFamily) -> Option<RelayPort> {
         self.table.get(slot)?.relay(family)
     }
 }

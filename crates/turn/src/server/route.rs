@@ -1,4 +1,5 @@
-//! The data path: from client to peer, from peer to client, and from client to client within this process.
+//! The data path: from client to peer, from peer to client, and from client to client within this
+//! process.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -17,6 +18,12 @@ use super::stats::DropReason;
 use super::table::{Allocation, Holder, Slot, Stage};
 use super::{DATAGRAM_OVERHEAD, Server};
 
+/// The type of a Send indication, as its first two bytes.
+const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
+
+/// The length of an attribute's header.
+const ATTRIBUTE_HEADER_LEN: usize = 4;
+
 /// Data on its way to a peer.
 #[derive(Debug)]
 struct Outbound {
@@ -27,19 +34,14 @@ struct Outbound {
     dont_fragment: bool,
 }
 
-/// The type of a Send indication, as its first two bytes.
-const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
-
-/// The length of an attribute's header.
-const ATTRIBUTE_HEADER_LEN: usize = 4;
-
 impl Server {
-    /// What to do with a message that has arrived as `buf[payload]`: the data path.
+    /// Returns what to do with a message that has arrived as `buf[payload]`: the data path.
     ///
-    /// The payload is not moved: a header that is no longer wanted is left in front of the returned range, a new one is
-    /// written there. That takes [`HEADROOM`](super::HEADROOM) bytes in front of the payload and
-    /// [`TAILROOM`](super::TAILROOM) behind it (with less, what fits goes through, and what does not is dropped as
-    /// [`DropReason::NoRoom`]). From one relay of this server to another it is one call: the answer is the receiving client.
+    /// The payload is not moved: a header that is no longer wanted is left in front of the returned
+    /// range, a new one is written there. That takes [`HEADROOM`](super::HEADROOM) bytes in front
+    /// of the payload and [`TAILROOM`](super::TAILROOM) behind it (with less, what fits goes
+    /// through, and what does not is dropped as [`DropReason::NoRoom`]). From one relay of this
+    /// server to another it is one call: the answer is the receiving client.
     pub fn route(
         &mut self,
         now: Instant,
@@ -70,7 +72,7 @@ impl Server {
         let outbound = if is_channel_data(message) {
             self.read_channel_data(now, tuple, message, start)?
         } else if !is_stun(message) {
-            // What an answer may cost is decided where all requests of strangers are counted.
+            // The limit on answers applies where all unauthenticated requests are counted.
             let is_request = tuple.transport() == Transport::Udp && is_classic_binding_request(message);
             return if is_request { Ok(Forward::Control) } else { Err(DropReason::Malformed) };
         } else if message[..2] == SEND_INDICATION {
@@ -82,7 +84,7 @@ impl Server {
         self.send_to_peer(now, outbound, buf)
     }
 
-    /// ChannelData (RFC 8656 section 12.7).
+    /// ChannelData (RFC 8656 §12.7).
     fn read_channel_data(
         &self,
         now: Instant,
@@ -97,7 +99,7 @@ impl Server {
         Ok(Outbound { slot, peer, data: start..start + data.len(), dont_fragment: false })
     }
 
-    /// A Send indication (RFC 8656 section 11.2).
+    /// A Send indication (RFC 8656 §11.2).
     fn read_send(
         &self,
         now: Instant,
@@ -128,7 +130,8 @@ impl Server {
         Ok(Outbound { slot, peer, data: start..start + data.value.len(), dont_fragment })
     }
 
-    /// Where every datagram to a peer passes: out by a relay port, over to another client, or not at all.
+    /// Where every datagram to a peer passes: out by a relay port, over to another client, or not
+    /// at all.
     fn send_to_peer(
         &mut self,
         now: Instant,
@@ -174,7 +177,7 @@ impl Server {
         self.send_to_client(now, slot, canonical(peer), buf, payload)
     }
 
-    /// Where every datagram to a client passes (RFC 8656 sections 11.3 and 12.7).
+    /// Where every datagram to a client passes (RFC 8656 §11.3 and §12.7).
     fn send_to_client(
         &mut self,
         now: Instant,

@@ -1,8 +1,11 @@
-//! Plain counters, read by whoever makes metrics of them.
+//! Plain counters, for metrics.
 
 use std::fmt;
 
-/// What the server has done since it was made. Counters only grow; those named "live" are the present state.
+/// The error codes that the server answers with.
+pub const ERROR_CODES: [u16; 13] = [400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 486, 508];
+
+/// The counters of a server. They only grow; those named "live" are the present state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -26,7 +29,7 @@ pub struct Stats {
     pub control_bytes_out: u64,
     /// Allocations made.
     pub allocations_total: u64,
-    /// How often an allocation has followed its client to another address.
+    /// Moves of allocations to another address of their client.
     pub allocations_moved: u64,
     /// Allocations live.
     pub allocations_live: u64,
@@ -40,15 +43,12 @@ pub struct Stats {
     pub datagrams_to_clients: u64,
     /// Payload bytes from peers to clients.
     pub bytes_to_clients: u64,
-    /// Datagrams from one client's relay to another's, which left by no relay port; they are counted as going to a peer
-    /// and as going to a client, too.
+    /// Datagrams from one client's relay to another's, which left by no relay port; they are
+    /// counted as going to a peer and as going to a client, too.
     pub datagrams_in_process: u64,
     errors: [u64; ERROR_CODES.len()],
     drops: [u64; DropReason::ALL.len()],
 }
-
-/// The error codes that the server answers with.
-pub const ERROR_CODES: [u16; 13] = [400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 486, 508];
 
 impl Stats {
     /// Error responses by code.
@@ -61,12 +61,12 @@ impl Stats {
         self.errors().find(|(c, _)| *c == code).map_or(0, |(_, n)| n)
     }
 
-    /// What was dropped, by reason.
+    /// The number of drops, by reason.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL.into_iter().zip(self.drops)
     }
 
-    /// What was dropped for this reason.
+    /// The number of drops for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops[reason as usize]
     }
@@ -82,13 +82,14 @@ impl Stats {
     }
 }
 
-/// Why something that arrived was neither answered nor forwarded.
+/// The reason for which a message was neither answered nor forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DropReason {
     /// It is neither STUN nor ChannelData, or broken.
     Malformed,
-    /// It is STUN, but a kind that a server has nothing to say to: a response, an unknown indication or method.
+    /// It is STUN, but a kind that a server has nothing to say to: a response, an unknown
+    /// indication or method.
     Unexpected,
     /// Data from a client, or at a relay port, without a live allocation.
     NoAllocation,
@@ -106,7 +107,8 @@ pub enum DropReason {
     AddressBandwidth,
     /// Over the bandwidth of the server.
     TotalBandwidth,
-    /// The buffer has too little room around the payload, or the payload is too long for its header.
+    /// The buffer has too little room around the payload, or the payload is too long for its
+    /// header.
     NoRoom,
     /// Too many answers wait to be sent.
     Backlog,

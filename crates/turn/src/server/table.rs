@@ -1,4 +1,5 @@
-//! The allocations, and how they are found: by 5-tuple from the client's side, by relay from the peers' side.
+//! The allocations, and how they are found: by 5-tuple from the client's side, by relay from the
+//! peers' side.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -13,20 +14,20 @@ use super::mobility::Mobility;
 use super::path::{FiveTuple, RelayId};
 use super::requests::Signer;
 
-/// How long a permission lasts (RFC 8656 section 9).
+/// The lifetime of a permission (RFC 8656 §9).
 pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 
-/// How long a channel is bound (RFC 8656 section 12).
+/// The lifetime of a channel (RFC 8656 §12).
 pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 
 /// A token for a reserved port.
 pub(super) type Token = [u8; 8];
 
-/// The place of an allocation in the table; good as long as it is there.
+/// The index of an allocation in the table; valid as long as it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(u32);
 
-/// What a client holds of the server.
+/// The allocation of a client.
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) tuple: FiveTuple,
@@ -38,13 +39,13 @@ pub(super) struct Allocation {
     pub(super) transaction: TransactionId,
     pub(super) stage: Stage,
     /// At most one of each family; empty while asking.
-    pub(super) relays: Vec<Relay>,
+    pub(super) relays: Vec<RelayPort>,
     pub(super) peers: Peers,
     /// If the client has asked for it.
     pub(super) mobility: Option<Box<Mobility>>,
 }
 
-/// How far an allocation has come.
+/// The stage of an allocation.
 #[derive(Debug)]
 pub(super) enum Stage {
     /// The owner has been asked for ports; the client waits for its answer.
@@ -56,7 +57,7 @@ pub(super) enum Stage {
 /// An Allocate request that waits for its ports.
 #[derive(Debug)]
 pub(super) struct Asking {
-    pub(super) wishes: Vec<Wish>,
+    pub(super) ports: Vec<WantedPort>,
     pub(super) lifetime: Duration,
     pub(super) signer: Signer,
     pub(super) deadline: Instant,
@@ -64,18 +65,18 @@ pub(super) struct Asking {
 
 /// A port that was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wish {
+pub(super) struct WantedPort {
     pub(super) family: AddressFamily,
-    pub(super) state: WishState,
+    pub(super) state: PortState,
     /// The port above, if it shall be reserved.
     pub(super) next: Option<RelayId>,
 }
 
-/// What has become of a wish.
+/// The state of a wanted port.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum WishState {
+pub(super) enum PortState {
     Waiting(RelayId),
-    Granted(Relay),
+    Granted(RelayPort),
     Refused(ErrorCode),
 }
 
@@ -83,11 +84,11 @@ pub(super) enum WishState {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) expires: Instant,
-    /// What the Allocate response said besides the addresses, to say it again.
+    /// The Allocate response besides the addresses, to repeat it.
     pub(super) granted: Granted,
 }
 
-/// What is said of an allocation besides its addresses.
+/// The contents of an Allocate response besides the addresses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Granted {
     pub(super) lifetime: Duration,
@@ -97,25 +98,25 @@ pub(super) struct Granted {
 
 /// A relay port of an allocation.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Relay {
+pub(super) struct RelayPort {
     pub(super) id: RelayId,
     pub(super) addr: SocketAddr,
 }
 
-/// To whom a relay port belongs.
+/// The holder of a relay port.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Holder {
     /// Asked for by the allocation in this slot, or held by it.
     Allocation(Slot),
-    /// Kept for whoever brings the token.
+    /// Kept for the client that brings the token.
     Reservation,
-    /// Asked for, but nobody wants it any more; to be released, with the port above, when it is granted.
-    Nobody(Option<RelayId>),
+    /// Asked for, but not wanted any more; to be released, with the port above, when it is granted.
+    Withdrawn(Option<RelayId>),
 }
 
 impl Allocation {
     /// The relay of a family.
-    pub(super) fn relay(&self, family: AddressFamily) -> Option<Relay> {
+    pub(super) fn relay(&self, family: AddressFamily) -> Option<RelayPort> {
         self.relays.iter().copied().find(|relay| AddressFamily::of(relay.addr.ip()) == family)
     }
 }
@@ -126,7 +127,8 @@ pub(super) struct Peers {
     permissions: BTreeMap<IpAddr, Instant>,
     channels: Vec<Channel>,
     by_peer: BTreeMap<SocketAddr, ChannelNumber>,
-    /// When something here expires first, at the earliest; that is when the table of deadlines names this allocation.
+    /// When something here expires first, at the earliest; that is when the table of deadlines
+    /// names this allocation.
     pub(super) sweep_at: Option<Instant>,
 }
 
@@ -137,7 +139,7 @@ struct Channel {
     expires: Instant,
 }
 
-/// What is in the way of a channel.
+/// The reason for which a channel cannot be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clash {
     /// The channel is another peer's, or the peer has another channel.
@@ -151,8 +153,8 @@ impl Peers {
         self.permissions.get(&ip).is_some_and(|expires| *expires > now)
     }
 
-    /// Whether permissions for these addresses stay within `max` (addresses named twice count twice, which only errs
-    /// on the safe side).
+    /// Returns whether permissions for these addresses stay within `max` (addresses named twice
+    /// count twice, which only errs on the safe side).
     pub(super) fn has_room_for(&self, ips: &[IpAddr], max: usize) -> bool {
         let new = ips.iter().filter(|ip| !self.permissions.contains_key(ip)).count();
         self.permissions.len() + new <= max
@@ -175,7 +177,7 @@ impl Peers {
         self.peer_of(now, number).map(|_| number)
     }
 
-    /// Whether [`bind`](Self::bind) would be right.
+    /// Returns whether [`bind`](Self::bind) would be right.
     pub(super) fn may_bind(
         &self,
         now: Instant,
@@ -224,7 +226,7 @@ impl Peers {
         self.by_peer.retain(|peer, _| AddressFamily::of(peer.ip()) != family);
     }
 
-    /// How many permissions and channels are kept, expired ones included.
+    /// The number of permissions and channels that are kept, expired ones included.
     #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize) {
         assert_eq!(self.channels.len(), self.by_peer.len());

@@ -24,7 +24,7 @@ use super::{PATIENCE, Running, credentials};
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// What the client talks over.
+/// The client's transport.
 pub(super) enum Wire {
     Udp(UdpSocket),
     Stream(Box<dyn Duplex>, Reader),
@@ -127,8 +127,8 @@ impl Client {
         answer.get::<XorMappedAddress>().unwrap().unwrap().0
     }
 
-    /// An authenticated request; the success response, or the error's code. Other messages that come
-    /// meanwhile are lost.
+    /// An authenticated request; the success response, or the error's code. Other messages that
+    /// come meanwhile are lost.
     pub(super) async fn request(
         &mut self,
         method: Method,
@@ -243,7 +243,7 @@ impl Client {
     }
 }
 
-/// How relayed data says where it is from.
+/// The forms in which relayed data arrives.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Via {
     Channel(u16),

@@ -24,8 +24,8 @@ async fn binding_tells_the_address() {
 async fn one_socket_serves_both_families_and_answers_from_where_it_was_asked() {
     let running = start_at("[::]:0", config());
     let port = running.udp.port();
-    // 127.0.0.2 is this host too; an unmindful server would answer from 127.0.0.1, which a connected socket
-    // ignores.
+    // 127.0.0.2 is this host too; an unmindful server would answer from 127.0.0.1, which a
+    // connected socket ignores.
     for server in ["127.0.0.1", "127.0.0.2", "::1"] {
         let mut client = Client::udp(SocketAddr::new(server.parse().unwrap(), port)).await;
         let seen = client.binding().await;
@@ -34,7 +34,7 @@ async fn one_socket_serves_both_families_and_answers_from_where_it_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_is_counted_and_disturbs_nobody() {
+async fn garbage_is_counted_and_disturbs_no_client() {
     let running = start(config());
     let mut client = Client::udp(running.udp).await;
     let request = binding_request();

@@ -1,4 +1,5 @@
-//! The whole relay over real sockets of the loopback interface: free ports, and waits that have an end.
+//! The whole relay over real sockets of the loopback interface: free ports, and waits that have an
+//! end.
 
 mod client;
 mod datagrams;
@@ -19,7 +20,7 @@ use super::{Bound, Relay, RelayConfig, StreamLimits};
 /// The secret behind the credentials.
 const SECRET: &[u8] = b"tern";
 
-/// How long anything is waited for. Nothing takes that long but on a very busy machine.
+/// The time for which anything is waited for. Nothing takes that long but on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration for tests: credentials of [`SECRET`], peers on this host allowed.
@@ -88,7 +89,8 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Limits that a test can wait for. Who is quick enough for them on a busy machine needs some of the first.
+/// Limits that a test can wait for. Who is quick enough for them on a busy machine needs some of
+/// the first.
 fn quick_limits() -> StreamLimits {
     StreamLimits {
         idle_timeout: Duration::from_secs(2),

@@ -135,7 +135,8 @@ async fn used_up_ports_are_said_and_come_back() {
     let mut late = Client::udp(running.udp).await;
     assert_eq!(late.allocate().await, Err(508));
     clients[0].release().await;
-    // The socket closes when its reader has ended, which the answer to the client does not wait for.
+    // The socket closes when its reader has ended, which the answer to the client does not wait
+    // for.
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while late.allocate().await.is_err() {
         assert!(tokio::time::Instant::now() < deadline);

@@ -22,12 +22,12 @@ fn what_is_not_json_is_told_so_and_nothing_else_happens() {
         (&format!("{{\"type\":{deep}}}"), "bad-json"),
     ] {
         house.input(two, Input::Text(text));
-        let heard = house.hear_one(two);
-        assert_eq!((&heard["code"], &heard["fatal"]), (&json!(code), &json!(false)), "{text:.60}");
+        let received = house.receive_one(two);
+        assert_eq!((&received["code"], &received["fatal"]), (&json!(code), &json!(false)), "{text:.60}");
     }
-    assert_eq!(house.hear(one), [json!(null); 0]);
-    house.say(two, &send(1, "still there"));
-    assert_eq!(data(&house.hear(one)), ["still there"]);
+    assert_eq!(house.receive(one), [json!(null); 0]);
+    house.send_json(two, &send(1, "still there"));
+    assert_eq!(data(&house.receive(one)), ["still there"]);
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn the_twentieth_error_in_a_minute_ends_the_membership() {
     house.pass(50 * SECOND);
     house.input(one, Input::Activity);
     assert!(house.was_closed(two).is_none());
-    house.hear(two);
+    house.receive(two);
     house.input(two, Input::Text("?"));
-    assert_eq!(codes(&house.hear(two)), ["bad-json", "too-many-errors"]);
+    assert_eq!(codes(&house.receive(two)), ["bad-json", "too-many-errors"]);
     assert_eq!(house.was_closed(two), Some((1008, Some(ErrorCode::TooManyErrors))));
-    assert_eq!(house.hear(one).last().unwrap()["reason"], "violation");
+    assert_eq!(house.receive(one).last().unwrap()["reason"], "violation");
     let newcomer = house.connect();
     for _ in 0..20 {
         house.input(newcomer, Input::Text("{}"));
@@ -70,7 +70,7 @@ fn nineteen_errors_a_minute_are_forgiven() {
         for _ in 0..19 {
             house.input(one, Input::Text("?"));
         }
-        house.hear(one);
+        house.receive(one);
         house.pass(30 * SECOND);
         house.input(one, Input::Activity);
         house.pass(30 * SECOND);
@@ -88,8 +88,8 @@ fn binary_and_unreadably_large_frames_end_the_membership() {
         let ((one, _), (two, joined)) = house.pair();
         house.input(two, input);
         assert_eq!(house.was_closed(two), Some((close, Some(code))));
-        assert_eq!(codes(&house.hear(two)), [code.as_str()]);
-        assert_eq!(house.hear(one).last().unwrap()["reason"], "violation");
+        assert_eq!(codes(&house.receive(two)), [code.as_str()]);
+        assert_eq!(house.receive(one).last().unwrap()["reason"], "violation");
         assert_eq!(codes(&house.resume(&joined, 0).1), ["resume-expired"]);
         let newcomer = house.connect();
         house.input(newcomer, input);
@@ -98,14 +98,14 @@ fn binary_and_unreadably_large_frames_end_the_membership() {
 }
 
 #[test]
-fn answers_that_nobody_reads_are_bounded() {
+fn unread_answers_are_bounded() {
     let mut house = House::limited(|config| config.message_burst = 1_000_000);
     let (one, _) = house.join_session(1);
     for _ in 0..2000 {
-        house.say(one, &json!({"type": "ping"}));
+        house.send_json(one, &json!({"type": "ping"}));
     }
     assert_eq!(house.was_closed(one), Some((1008, Some(ErrorCode::TooSlow))));
-    assert_eq!(codes(&house.hear(one)), ["too-slow"]);
+    assert_eq!(codes(&house.receive(one)), ["too-slow"]);
     assert_eq!(house.relay.stats().peers, 0);
 }
 
@@ -114,27 +114,28 @@ fn a_connection_that_is_closing_says_nothing_more() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     house.input(two, Input::Binary);
-    house.hear(two);
-    house.hear(one);
-    house.say(two, &send(1, "x"));
-    house.say(two, &json!({"type": "join", "session": "room"}));
+    house.receive(two);
+    house.receive(one);
+    house.send_json(two, &send(1, "x"));
+    house.send_json(two, &json!({"type": "join", "session": "room"}));
     house.input(two, Input::Binary);
-    assert_eq!((house.hear(two), house.hear(one)), (vec![], vec![]));
+    assert_eq!((house.receive(two), house.receive(one)), (vec![], vec![]));
     assert_eq!(house.closed.len(), 1);
     house.disconnect(two);
     house.disconnect(two);
-    house.say(two, &send(1, "x"));
+    house.send_json(two, &send(1, "x"));
     assert_eq!(house.frame(two), None);
 }
 
-/// Any order of calls with any content: the relay neither panics nor forgets what it owes nor grows.
+/// Any order of calls with any content: the relay neither panics nor forgets what it owes nor
+/// grows.
 #[derive(Clone, Debug)]
 enum Call {
     Connect,
     Say(u8, String),
     Binary(u8),
     Disconnect(u8),
-    Hear(u8),
+    Receive(u8),
     Pass(u16),
     Post(String),
     Poll(u8),
@@ -165,7 +166,7 @@ fn call() -> impl Strategy<Value = Call> {
         (0..8_u8, message()).prop_map(|(who, text)| Call::Say(who, text)),
         (0..8_u8).prop_map(Call::Binary),
         (0..8_u8).prop_map(Call::Disconnect),
-        (0..8_u8).prop_map(Call::Hear),
+        (0..8_u8).prop_map(Call::Receive),
         (0..40_000_u16).prop_map(Call::Pass),
         message().prop_map(Call::Post),
         (0..8_u8).prop_map(Call::Poll),
@@ -187,7 +188,7 @@ proptest! {
                 Call::Say(who, text) => house.input(ConnectionId(who.into()), Input::Text(&text)),
                 Call::Binary(who) => house.input(ConnectionId(who.into()), Input::Binary),
                 Call::Disconnect(who) => house.disconnect(ConnectionId(who.into())),
-                Call::Hear(who) => drop(house.hear(ConnectionId(who.into()))),
+                Call::Receive(who) => drop(house.receive(ConnectionId(who.into()))),
                 Call::Pass(milliseconds) => house.pass(Duration::from_millis(milliseconds.into())),
                 Call::Post(text) => drop(house.post_text(&credential(&http), &text)),
                 Call::Poll(after) => {

@@ -30,8 +30,8 @@ fn create_makes_a_token_with_which_others_join() {
     assert_eq!(token.len(), 22);
     let (_, joined) = house.join(&json!({"type": "join", "session": token, "id": "bob"}));
     assert_eq!(joined["peers"], json!([{"peer": created["peer"], "id": "ann"}]));
-    let heard = house.hear_one(first);
-    assert_eq!(heard, json!({"type": "peer-joined", "seq": 1, "peer": joined["peer"], "id": "bob"}));
+    let received = house.receive_one(first);
+    assert_eq!(received, json!({"type": "peer-joined", "seq": 1, "peer": joined["peer"], "id": "bob"}));
     let (_, elsewhere) = house.join(&json!({"type": "create"}));
     assert_eq!(elsewhere["peers"], json!([]));
     assert_ne!(elsewhere["session"], created["session"]);
@@ -42,7 +42,7 @@ fn the_same_instance_has_the_same_peer_id_even_after_a_restart_of_the_server() {
     let before = House::new().join_session(1).1;
     let config = Config::default();
     let mut restarted = House::with(config);
-    restarted.relay = Relay::new(Config::default(), ChaCha12Rng::seed_from_u64(99));
+    restarted.relay = SessionRelay::new(Config::default(), ChaCha12Rng::seed_from_u64(99));
     let after = restarted.join_session(1).1;
     assert_eq!(before["peer"], after["peer"]);
     assert_ne!(before["secret"], after["secret"]);
@@ -69,16 +69,16 @@ fn joining_anew_replaces_the_older_membership() {
     assert_eq!(rejoined["peers"].as_array().unwrap().len(), 1);
     let peer = &joined["peer"];
     assert_eq!(
-        house.hear(one),
+        house.receive(one),
         [
             json!({"type": "peer-left", "seq": 2, "peer": peer, "reason": "replaced"}),
             json!({"type": "peer-joined", "seq": 3, "peer": peer}),
         ]
     );
-    assert_eq!(codes(&house.hear(other)), ["replaced"]);
+    assert_eq!(codes(&house.receive(other)), ["replaced"]);
     assert_eq!(house.was_closed(other), Some((1008, Some(ErrorCode::Replaced))));
-    house.say(again, &send(1, "numbers start again"));
-    assert_eq!(house.hear_one(again), json!({"type": "ack", "seq": 1}));
+    house.send_json(again, &send(1, "numbers start again"));
+    assert_eq!(house.receive_one(again), json!({"type": "ack", "seq": 1}));
     assert_eq!(house.relay.stats().replacements, 1);
 }
 
@@ -89,26 +89,26 @@ fn the_first_message_must_enter_a_session() {
     for message in
         [send(1, "x"), json!({"type": "ping"}), json!({"type": "ack", "seq": 0}), json!({"type": "leave"})]
     {
-        house.say(connection, &message);
-        let heard = house.hear_one(connection);
-        assert_eq!((&heard["code"], &heard["fatal"]), (&json!("not-joined"), &json!(false)));
+        house.send_json(connection, &message);
+        let received = house.receive_one(connection);
+        assert_eq!((&received["code"], &received["fatal"]), (&json!("not-joined"), &json!(false)));
     }
-    house.say(connection, &json!({"type": "join", "session": "room"}));
-    assert_eq!(house.hear_one(connection)["type"], "joined", "the connection is as good as before");
-    house.say(connection, &json!({"type": "join", "session": "room"}));
-    assert_eq!(house.hear_one(connection)["code"], "already-joined");
+    house.send_json(connection, &json!({"type": "join", "session": "room"}));
+    assert_eq!(house.receive_one(connection)["type"], "joined", "the connection is as good as before");
+    house.send_json(connection, &json!({"type": "join", "session": "room"}));
+    assert_eq!(house.receive_one(connection)["code"], "already-joined");
 }
 
 #[test]
-fn whoever_enters_nothing_is_ended_after_ten_seconds() {
+fn connection_that_enters_nothing_is_ended_after_ten_seconds() {
     let mut house = House::new();
     let connection = house.connect();
     house.pass(9 * SECOND);
     house.input(connection, Input::Activity);
     assert!(house.closed.is_empty());
     house.pass(SECOND);
-    let heard = house.hear_one(connection);
-    assert_eq!((&heard["code"], &heard["fatal"]), (&json!("join-timeout"), &json!(true)));
+    let received = house.receive_one(connection);
+    assert_eq!((&received["code"], &received["fatal"]), (&json!("join-timeout"), &json!(true)));
     assert_eq!(house.was_closed(connection), Some((1008, Some(ErrorCode::JoinTimeout))));
     house.disconnect(connection);
     assert_eq!(house.relay.poll_timeout(), None);
@@ -133,10 +133,10 @@ fn bad_names_are_named() {
         (json!({"type": null}), "bad-message"),
         (json!({}), "bad-message"),
     ] {
-        house.say(connection, &message);
-        let heard = house.hear_one(connection);
-        assert_eq!(heard["code"], code, "{message}");
-        assert!(!heard["message"].as_str().unwrap().contains("a b"), "what was wrong is not repeated");
+        house.send_json(connection, &message);
+        let received = house.receive_one(connection);
+        assert_eq!(received["code"], code, "{message}");
+        assert!(!received["message"].as_str().unwrap().contains("a b"), "what was wrong is not repeated");
     }
     assert!(house.closed.is_empty());
 }
@@ -145,17 +145,17 @@ fn bad_names_are_named() {
 fn leaving_tells_the_others_and_closes_normally() {
     let mut house = House::new();
     let ((one, _), (other, joined)) = house.pair();
-    house.say(other, &send(1, "bye"));
-    house.say(other, &json!({"type": "leave"}));
+    house.send_json(other, &send(1, "bye"));
+    house.send_json(other, &json!({"type": "leave"}));
     assert_eq!(house.was_closed(other), Some((1000, None)));
-    assert_eq!(house.hear_one(other), json!({"type": "ack", "seq": 1}));
-    let heard = house.hear(one);
-    assert_eq!(data(&heard), ["bye"]);
-    assert_eq!(heard[1], json!({"type": "peer-left", "seq": 3, "peer": joined["peer"], "reason": "left"}));
+    assert_eq!(house.receive_one(other), json!({"type": "ack", "seq": 1}));
+    let received = house.receive(one);
+    assert_eq!(data(&received), ["bye"]);
+    assert_eq!(received[1], json!({"type": "peer-left", "seq": 3, "peer": joined["peer"], "reason": "left"}));
     assert_eq!(codes(&house.resume(&joined, 0).1), ["resume-expired"]);
-    house.say(one, &json!({"type": "leave"}));
+    house.send_json(one, &json!({"type": "leave"}));
     let stats = house.relay.stats();
-    assert_eq!((stats.sessions, stats.peers), (0, 0), "a session exists as long as somebody is in it");
+    assert_eq!((stats.sessions, stats.peers), (0, 0), "a session exists as long as it has a member");
 }
 
 #[test]
@@ -164,20 +164,20 @@ fn draining_takes_no_new_sessions_and_says_when_to_come_back() {
     let ((one, joined), (other, _)) = house.pair();
     house.relay.drain(house.now, 3 * SECOND);
     for connection in [one, other] {
-        assert_eq!(house.hear_one(connection), json!({"type": "going-away", "after": 3000}));
+        assert_eq!(house.receive_one(connection), json!({"type": "going-away", "after": 3000}));
     }
     let newcomer = house.connect();
-    house.say(newcomer, &json!({"type": "create"}));
-    let heard = house.hear_one(newcomer);
-    assert_eq!((&heard["code"], &heard["retryAfter"]), (&json!("draining"), &json!(3000)));
+    house.send_json(newcomer, &json!({"type": "create"}));
+    let received = house.receive_one(newcomer);
+    assert_eq!((&received["code"], &received["retryAfter"]), (&json!("draining"), &json!(3000)));
     let refusal = house.http_join(&json!({"type": "create"})).unwrap_err();
     assert_eq!((refusal.http_status(), refusal.retry_after_seconds()), (503, Some(3)));
-    house.say(other, &send(1, "until then"));
+    house.send_json(other, &send(1, "until then"));
     house.disconnect(one);
     house.pass(SECOND);
-    let (back, heard) = house.resume(&joined, 1);
-    assert_eq!(data(&heard), ["until then"]);
-    assert_eq!(heard[1], json!({"type": "going-away", "after": 2000}));
+    let (back, received) = house.resume(&joined, 1);
+    assert_eq!(data(&received), ["until then"]);
+    assert_eq!(received[1], json!({"type": "going-away", "after": 2000}));
     house.pass(2 * SECOND);
     for connection in [back, other, newcomer] {
         assert_eq!(house.was_closed(connection), Some((1001, None)));

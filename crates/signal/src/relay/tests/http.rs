@@ -22,7 +22,7 @@ fn messages_are_answered_in_order_with_one_ack_at_the_end() {
     let body = json!([
         send(1, 1),
         {"type": "ping"},
-        {"type": "send", "seq": 2, "to": "nobody", "data": 2},
+        {"type": "send", "seq": 2, "to": "no-peer", "data": 2},
         {"type": "ice-servers"},
         send(3, 3),
         "not an object",
@@ -33,7 +33,7 @@ fn messages_are_answered_in_order_with_one_ack_at_the_end() {
     assert_eq!(types, ["pong", "error", "ice-servers", "error", "ack"]);
     assert_eq!(answers[1]["seq"], 2);
     assert_eq!(answers[4]["seq"], 3);
-    assert_eq!(data(&house.hear(socket)), [1, 3]);
+    assert_eq!(data(&house.receive(socket)), [1, 3]);
     assert_eq!(house.post(&joined, &json!([])), Ok(json!([])));
     assert_eq!(house.post(&joined, &send(4, 4)), Ok(json!([{"type": "ack", "seq": 4}])));
 }
@@ -42,7 +42,7 @@ fn messages_are_answered_in_order_with_one_ack_at_the_end() {
 fn a_single_message_that_is_refused_is_the_answer() {
     let (mut house, joined, socket) = mixed();
     for (body, status, code) in [
-        (json!({"type": "send", "seq": 1, "to": "nobody", "data": 2}), 404, ErrorCode::NoSuchPeer),
+        (json!({"type": "send", "seq": 1, "to": "no-peer", "data": 2}), 404, ErrorCode::NoSuchPeer),
         (json!({"type": "send", "seq": 9, "data": 2}), 400, ErrorCode::SequenceGap),
         (json!({"type": "dance"}), 400, ErrorCode::UnknownType),
         (json!({"type": "join", "session": "room"}), 400, ErrorCode::AlreadyJoined),
@@ -55,7 +55,7 @@ fn a_single_message_that_is_refused_is_the_answer() {
         assert_eq!((&body["type"], &body["code"]), (&json!("error"), &json!(code.as_str())));
     }
     assert_eq!(house.post(&joined, &send(3, 3)).unwrap()[0]["seq"], 3);
-    assert_eq!(data(&house.hear(socket)), [3]);
+    assert_eq!(data(&house.receive(socket)), [3]);
     let many = Value::Array(vec![json!({"type": "pong"}); 1001]);
     assert_eq!(house.post(&joined, &many).unwrap_err().code, ErrorCode::BadMessage);
     let text = house.post_text(&credential(&joined), "[1").unwrap_err();
@@ -79,33 +79,33 @@ fn credentials_are_checked_for_every_request() {
 #[test]
 fn a_stream_gets_what_waits_and_what_comes() {
     let (mut house, joined, socket) = mixed();
-    house.say(socket, &send(1, "before"));
+    house.send_json(socket, &send(1, "before"));
     let stream = house.open(&joined, None, STREAM).unwrap();
     let frames: Vec<_> = std::iter::from_fn(|| house.frame(stream)).collect();
     assert_eq!(frames.iter().map(|frame| frame.seq).collect::<Vec<_>>(), [Some(1), Some(2)]);
     house.pass(40 * SECOND);
     house.input(socket, Input::Activity);
     assert!(house.closed.is_empty(), "a stream is not pinged");
-    house.say(socket, &send(2, "after"));
-    assert_eq!(data(&house.hear(stream)), ["after"]);
+    house.send_json(socket, &send(2, "after"));
+    assert_eq!(data(&house.receive(stream)), ["after"]);
     house.disconnect(stream);
-    house.say(socket, &send(3, "meanwhile"));
+    house.send_json(socket, &send(3, "meanwhile"));
     let stream = house.open(&joined, Some(2), STREAM).unwrap();
-    assert_eq!(data(&house.hear(stream)), ["after", "meanwhile"]);
+    assert_eq!(data(&house.receive(stream)), ["after", "meanwhile"]);
     let again = house.open(&joined, Some(4), STREAM).unwrap();
     assert_eq!(house.was_closed(stream), Some((1008, Some(ErrorCode::Replaced))));
-    assert_eq!(house.hear(again), [json!(null); 0]);
+    assert_eq!(house.receive(again), [json!(null); 0]);
     assert_eq!(house.relay.leave(house.now, &credential(&joined)), Ok(()));
     house.settle();
     assert_eq!(house.was_closed(again), Some((1000, None)));
-    assert_eq!(house.hear(socket).last().unwrap()["reason"], "left");
+    assert_eq!(house.receive(socket).last().unwrap()["reason"], "left");
 }
 
 #[test]
 fn a_poll_waits_until_there_is_something_or_its_time_is_over() {
     let (mut house, joined, socket) = mixed();
     let first = house.open(&joined, Some(0), poll(25)).unwrap();
-    assert_eq!(house.hear(first)[0]["type"], "peer-joined");
+    assert_eq!(house.receive(first)[0]["type"], "peer-joined");
     house.disconnect(first);
     let second = house.open(&joined, Some(1), poll(25)).unwrap();
     assert_eq!(house.frame(second), None);
@@ -118,9 +118,9 @@ fn a_poll_waits_until_there_is_something_or_its_time_is_over() {
     house.pass(10 * SECOND);
     let third = house.open(&joined, Some(1), poll(600)).unwrap();
     house.writable.clear();
-    house.say(socket, &send(1, "now"));
+    house.send_json(socket, &send(1, "now"));
     assert!(house.writable.contains(&third));
-    assert_eq!(data(&house.hear(third)), ["now"]);
+    assert_eq!(data(&house.receive(third)), ["now"]);
     let long = house.open(&joined, Some(2), poll(600)).unwrap();
     house.input(socket, Input::Activity);
     house.pass(30 * SECOND);
@@ -136,26 +136,26 @@ fn without_a_stream_or_poll_a_membership_has_thirty_seconds() {
     house.pass(10 * SECOND);
     let refusal = house.post(&joined, &send(2, 2)).unwrap_err();
     assert_eq!((refusal.code, refusal.http_status()), (ErrorCode::ResumeExpired, 410));
-    assert_eq!(house.hear(socket).last().unwrap()["reason"], "timeout");
+    assert_eq!(house.receive(socket).last().unwrap()["reason"], "timeout");
 }
 
 #[test]
-fn a_client_changes_doors_in_the_middle_of_a_session() {
+fn client_changes_transports_in_the_middle_of_a_session() {
     let (mut house, joined, socket) = mixed();
     house.post(&joined, &send(1, 1)).unwrap();
     let stream = house.open(&joined, None, STREAM).unwrap();
-    assert_eq!(house.hear(stream).len(), 1);
-    let (ws, heard) = house.resume(&joined, 1);
-    assert_eq!((&heard[0]["type"], &heard[0]["seq"]), (&json!("resumed"), &json!(1)));
-    assert_eq!(codes(&house.hear(stream)), ["replaced"]);
-    house.say(ws, &send(2, 2));
-    house.say(socket, &send(1, "x"));
-    assert_eq!(house.hear(ws).len(), 2);
+    assert_eq!(house.receive(stream).len(), 1);
+    let (ws, received) = house.resume(&joined, 1);
+    assert_eq!((&received[0]["type"], &received[0]["seq"]), (&json!("resumed"), &json!(1)));
+    assert_eq!(codes(&house.receive(stream)), ["replaced"]);
+    house.send_json(ws, &send(2, 2));
+    house.send_json(socket, &send(1, "x"));
+    assert_eq!(house.receive(ws).len(), 2);
     let back = house.open(&joined, Some(2), STREAM).unwrap();
     assert_eq!(house.was_closed(ws), Some((1008, Some(ErrorCode::Replaced))));
     assert_eq!(house.post(&joined, &json!([send(2, 2), send(3, 3)])), Ok(json!([{"type": "ack", "seq": 3}])));
-    assert_eq!(data(&house.hear(socket)), [1, 2, 3]);
-    assert_eq!(house.hear(back), [json!(null); 0]);
+    assert_eq!(data(&house.receive(socket)), [1, 2, 3]);
+    assert_eq!(house.receive(back), [json!(null); 0]);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn too_many_errors_end_the_membership_over_http_too() {
     let refusal = house.post(&joined, &Value::Array(vec![json!(1); 20])).unwrap_err();
     assert_eq!((refusal.code, refusal.http_status(), refusal.fatal), (ErrorCode::TooManyErrors, 429, true));
     assert_eq!(house.was_closed(stream), Some((1008, Some(ErrorCode::TooManyErrors))));
-    assert_eq!(house.hear(socket).last().unwrap()["reason"], "violation");
+    assert_eq!(house.receive(socket).last().unwrap()["reason"], "violation");
     assert_eq!(house.post(&joined, &json!([])).unwrap_err().code, ErrorCode::ResumeExpired);
 }
 
@@ -194,8 +194,8 @@ fn leaving_by_message_is_leaving() {
     let (mut house, joined, socket) = mixed();
     let answers = house.post(&joined, &json!([send(1, 1), {"type": "leave"}, send(2, 2)])).unwrap();
     assert_eq!(answers, json!([{"type": "ack", "seq": 1}]));
-    let heard = house.hear(socket);
-    assert_eq!((data(&heard), &heard[1]["reason"]), (vec![json!(1)], &json!("left")));
+    let received = house.receive(socket);
+    assert_eq!((data(&received), &received[1]["reason"]), (vec![json!(1)], &json!("left")));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn draining_reaches_streams_and_polls() {
     let (mut house, joined, socket) = mixed();
     house.relay.drain(house.now, 2 * SECOND);
     let polled = house.open(&joined, Some(1), poll(25)).unwrap();
-    assert_eq!(house.hear_one(polled), json!({"type": "going-away", "after": 2000}));
+    assert_eq!(house.receive_one(polled), json!({"type": "going-away", "after": 2000}));
     house.disconnect(polled);
     let stream = house.open(&joined, Some(1), STREAM).unwrap();
     house.pass(2 * SECOND);

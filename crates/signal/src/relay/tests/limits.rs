@@ -9,9 +9,9 @@ fn a_session_has_sixteen_peers() {
         house.join_session(instance);
     }
     let connection = house.connect();
-    house.say(connection, &json!({"type": "join", "session": "room"}));
-    let heard = house.hear_one(connection);
-    assert_eq!((&heard["code"], &heard["fatal"]), (&json!("session-full"), &json!(false)));
+    house.send_json(connection, &json!({"type": "join", "session": "room"}));
+    let received = house.receive_one(connection);
+    assert_eq!((&received["code"], &received["fatal"]), (&json!("session-full"), &json!(false)));
     house.join_session(16);
     assert_eq!(house.relay.stats().peers, 16, "who is in it may join anew");
 }
@@ -21,27 +21,27 @@ fn the_rate_is_a_burst_and_then_fifty_a_second() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     for seq in 1..=205 {
-        house.say(two, &send(seq, seq));
+        house.send_json(two, &send(seq, seq));
     }
-    let heard = house.hear(two);
-    assert_eq!(heard.len(), 2, "the ones behind the refused one are dropped silently: {heard:?}");
-    let refusal = &heard[0];
+    let received = house.receive(two);
+    assert_eq!(received.len(), 2, "the ones behind the refused one are dropped silently: {received:?}");
+    let refusal = &received[0];
     assert_eq!(
         (&refusal["code"], &refusal["seq"], &refusal["fatal"]),
         (&json!("rate-limited"), &json!(201), &json!(false))
     );
     assert_eq!(refusal["retryAfter"], 400);
     assert!(refusal["message"].as_str().unwrap().contains("send 201 and later again in 0.4 s"));
-    assert_eq!(heard[1], json!({"type": "ack", "seq": 200}));
+    assert_eq!(received[1], json!({"type": "ack", "seq": 200}));
     house.pass(Duration::from_millis(400));
     for seq in 201..=221 {
-        house.say(two, &send(seq, seq));
+        house.send_json(two, &send(seq, seq));
     }
-    let heard = house.hear(two);
-    assert_eq!((&heard[0]["seq"], &heard[1]["seq"]), (&json!(221), &json!(220)), "20 came through");
-    assert_eq!(data(&house.hear(one)), (1..=220).map(Value::from).collect::<Vec<_>>());
-    house.say(one, &send(1, "others may"));
-    assert_eq!(house.hear_one(one)["type"], "ack");
+    let received = house.receive(two);
+    assert_eq!((&received[0]["seq"], &received[1]["seq"]), (&json!(221), &json!(220)), "20 came through");
+    assert_eq!(data(&house.receive(one)), (1..=220).map(Value::from).collect::<Vec<_>>());
+    house.send_json(one, &send(1, "others may"));
+    assert_eq!(house.receive_one(one)["type"], "ack");
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn large_messages_count_for_more() {
     let ((one, _), (two, _)) = house.pair();
     let large = "x".repeat(262_000);
     for seq in 1..=16 {
-        house.say(two, &send(seq, large.as_str()));
+        house.send_json(two, &send(seq, large.as_str()));
     }
-    assert_eq!(codes(&house.hear(two)), ["rate-limited"]);
+    assert_eq!(codes(&house.receive(two)), ["rate-limited"]);
     assert!(house.was_closed(one).is_none(), "a sender alone cannot put a receiver out");
-    assert_eq!(data(&house.hear(one)).len(), 12);
+    assert_eq!(data(&house.receive(one)).len(), 12);
 }
 
 #[test]
@@ -63,27 +63,27 @@ fn requests_that_are_answered_count_too() {
     let (one, _) = house.join_session(1);
     let mut pongs = 0;
     for _ in 0..250 {
-        house.say(one, &json!({"type": "ping"}));
-        pongs += house.hear(one).iter().filter(|heard| heard["type"] == "pong").count();
+        house.send_json(one, &json!({"type": "ping"}));
+        pongs += house.receive(one).iter().filter(|received| received["type"] == "pong").count();
     }
     assert_eq!(pongs, 200);
 }
 
 #[test]
-fn whoever_does_not_read_is_put_out() {
+fn member_that_does_not_read_is_removed() {
     let mut house = House::limited(|config| config.client_buffer_bytes = 100_000);
     let ((one, joined), (two, _)) = house.pair();
     let text = "x".repeat(30_000);
     for seq in 1..=3 {
-        house.say(two, &send(seq, text.as_str()));
+        house.send_json(two, &send(seq, text.as_str()));
     }
     assert!(house.was_closed(one).is_none());
-    house.say(two, &send(4, text.as_str()));
+    house.send_json(two, &send(4, text.as_str()));
     assert_eq!(house.was_closed(one), Some((1008, Some(ErrorCode::TooSlow))));
-    let last = house.hear_one(one);
+    let last = house.receive_one(one);
     assert_eq!((&last["code"], &last["fatal"]), (&json!("too-slow"), &json!(true)));
     let left = json!({"type": "peer-left", "seq": 1, "peer": joined["peer"], "reason": "too-slow"});
-    assert_eq!(house.hear(two).last(), Some(&left));
+    assert_eq!(house.receive(two).last(), Some(&left));
     assert_eq!(codes(&house.resume(&joined, 1).1), ["resume-expired"]);
     assert_eq!(house.relay.stats().buffered_bytes, 128, "what waits for the other: peer-left");
 }
@@ -94,15 +94,15 @@ fn reading_without_acknowledging_is_not_reading_and_acknowledging_is() {
     let ((one, _), (two, _)) = house.pair();
     let text = "x".repeat(30_000);
     for seq in 1..=20 {
-        house.say(two, &send(seq, text.as_str()));
-        let last = house.hear(one).last().unwrap()["seq"].clone();
-        house.say(one, &json!({"type": "ack", "seq": last}));
+        house.send_json(two, &send(seq, text.as_str()));
+        let last = house.receive(one).last().unwrap()["seq"].clone();
+        house.send_json(one, &json!({"type": "ack", "seq": last}));
         house.pass(SECOND);
     }
     assert!(house.was_closed(one).is_none());
     for seq in 21..=24 {
-        house.say(two, &send(seq, text.as_str()));
-        house.hear(one);
+        house.send_json(two, &send(seq, text.as_str()));
+        house.receive(one);
     }
     assert_eq!(house.was_closed(one), Some((1008, Some(ErrorCode::TooSlow))));
 }
@@ -112,8 +112,8 @@ fn one_who_is_away_is_put_out_as_well() {
     let mut house = House::limited(|config| config.client_buffer_bytes = 10_000);
     let ((one, joined), (two, _)) = house.pair();
     house.disconnect(one);
-    house.say(two, &send(1, "x".repeat(10_000)));
-    assert_eq!(house.hear(two).last().unwrap()["reason"], "too-slow");
+    house.send_json(two, &send(1, "x".repeat(10_000)));
+    assert_eq!(house.receive(two).last().unwrap()["reason"], "too-slow");
     assert_eq!(codes(&house.resume(&joined, 1).1), ["resume-expired"]);
     assert_eq!(house.was_closed(one), None);
 }
@@ -124,10 +124,10 @@ fn all_buffers_together_are_bounded_and_the_fullest_pays() {
     let ((one, _), (two, _)) = house.pair();
     let other = house.join(&json!({"type": "join", "session": "second"})).0;
     let talker = house.join(&json!({"type": "join", "session": "second"})).0;
-    house.say(two, &send(1, "x".repeat(60_000)));
-    house.say(talker, &send(1, "x".repeat(30_000)));
+    house.send_json(two, &send(1, "x".repeat(60_000)));
+    house.send_json(talker, &send(1, "x".repeat(30_000)));
     assert!(house.closed.is_empty());
-    house.say(talker, &send(2, "x".repeat(20_000)));
+    house.send_json(talker, &send(2, "x".repeat(20_000)));
     assert_eq!(house.was_closed(one), Some((1008, Some(ErrorCode::TooSlow))));
     assert_eq!(house.was_closed(other), None);
     assert!(house.relay.stats().buffered_bytes < 100_000);
@@ -138,10 +138,10 @@ fn a_thousand_joins_from_one_address_are_too_many() {
     let mut house = House::new();
     let refused = |house: &mut House, address| {
         let connection = house.connect_from(address);
-        house.say(connection, &json!({"type": "create"}));
-        let heard = house.hear_one(connection);
+        house.send_json(connection, &json!({"type": "create"}));
+        let received = house.receive_one(connection);
         house.disconnect(connection);
-        (heard["code"] == "too-many-joins").then(|| heard["retryAfter"].as_u64().unwrap())
+        (received["code"] == "too-many-joins").then(|| received["retryAfter"].as_u64().unwrap())
     };
     let refusals: Vec<_> = (0..1000).filter_map(|_| refused(&mut house, OFFICE)).collect();
     assert_eq!((refusals.len(), refusals[0]), (760, 250));
@@ -162,9 +162,9 @@ fn the_server_has_an_end() {
         house.join(&json!({"type": "create"}));
         house.join_session(1);
         let connection = house.connect();
-        house.say(connection, &json!({"type": "create"}));
-        let heard = house.hear_one(connection);
-        assert_eq!((&heard["code"], &heard["retryAfter"]), (&json!("server-full"), &json!(30_000)));
+        house.send_json(connection, &json!({"type": "create"}));
+        let received = house.receive_one(connection);
+        assert_eq!((&received["code"], &received["retryAfter"]), (&json!("server-full"), &json!(30_000)));
         house.join_session(1);
         house
     };

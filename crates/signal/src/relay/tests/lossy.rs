@@ -1,5 +1,5 @@
-//! Clients whose connections break at any moment, over both doors, and who repeat themselves: every message arrives once
-//! and in order, and nobody is told of anything.
+//! Clients whose connections break at any moment, over both transports, and who repeat themselves:
+//! every message arrives once and in order, without any error.
 
 use rand_core::Rng as _;
 
@@ -7,7 +7,7 @@ use super::*;
 
 const MESSAGES: u64 = 60;
 
-/// How a client is connected at the moment.
+/// The present connection of a client.
 enum Way {
     None,
     Socket(ConnectionId),
@@ -23,7 +23,7 @@ struct Client {
     /// The last `send` made, and the last that is known to be accepted.
     made: u64,
     accepted: u64,
-    /// What came from each other peer.
+    /// The messages from each other peer.
     inbox: Vec<(String, u64)>,
 }
 
@@ -81,7 +81,7 @@ impl Client {
     fn send_from(&mut self, house: &mut House, first: u64) {
         let batch: Vec<_> = (first..=self.made).map(|seq| send(seq, seq)).collect();
         match self.way {
-            Way::Socket(connection) => batch.iter().for_each(|message| house.say(connection, message)),
+            Way::Socket(connection) => batch.iter().for_each(|message| house.send_json(connection, message)),
             _ => {
                 let answers = house.post(&self.joined, &Value::Array(batch)).unwrap();
                 answers.as_array().unwrap().iter().for_each(|answer| self.take(answer));
@@ -92,12 +92,13 @@ impl Client {
     fn acknowledge(&mut self, house: &mut House) {
         let ack = json!({"type": "ack", "seq": self.received});
         match self.way {
-            Way::Socket(connection) => house.say(connection, &ack),
+            Way::Socket(connection) => house.send_json(connection, &ack),
             _ => drop(house.post(&self.joined, &ack).unwrap()),
         }
     }
 
-    /// The connection breaks: what was pulled and not received is lost. The server may not even notice.
+    /// The connection breaks: what was pulled and not received is lost. The server may not even
+    /// notice.
     fn lose(&mut self, house: &mut House, rng: &mut ChaCha12Rng) {
         if let Way::Socket(connection) | Way::Stream(connection) = std::mem::replace(&mut self.way, Way::None)
         {
@@ -115,9 +116,9 @@ impl Client {
             let opened = house.open(&self.joined, Some(self.received), EventsKind::Stream);
             self.way = Way::Stream(opened.unwrap());
         } else {
-            let (connection, heard) = house.resume(&self.joined, self.received);
+            let (connection, received) = house.resume(&self.joined, self.received);
             self.way = Way::Socket(connection);
-            heard.iter().for_each(|message| self.take(message));
+            received.iter().for_each(|message| self.take(message));
         }
     }
 }
@@ -160,7 +161,7 @@ fn run(seed: u64) {
             assert_eq!(numbers, (1..=MESSAGES).collect::<Vec<_>>(), "seed {seed}");
         }
     }
-    assert_eq!(house.relay.stats().peers, u64::from(count), "nobody was lost");
+    assert_eq!(house.relay.stats().peers, u64::from(count), "no member was lost");
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn data_arrives_byte_for_byte() {
     let data = "{\"a\" : 1.0e0,\t\"b\":\"\\u00e9\\/\", \r\n\"a\":[ 1E400,-0, 12345678901234567890123 ]}";
     let text = format!("\n{{ \"data\"  : {data} ,\"extra\":[{{}}], \"seq\":1, \"t\\u0079pe\":\"send\"}} ");
     house.input(other, Input::Text(&text));
-    assert_eq!(house.hear_one(other), json!({"type": "ack", "seq": 1}));
+    assert_eq!(house.receive_one(other), json!({"type": "ack", "seq": 1}));
     let expected = format!("{{\"type\":\"message\",\"seq\":2,\"from\":{},\"data\":{data}}}", joined["peer"]);
     assert_eq!(house.texts(one), [expected]);
     for (seq, data) in (2..).zip(["null", "\"\"", "0", "[]", "false"]) {
@@ -22,30 +22,30 @@ fn to_one_and_to_all_others() {
     let mut house = House::new();
     let ((one, first), (two, _)) = house.pair();
     let (three, _) = house.join_session(3);
-    house.hear(one);
-    house.hear(two);
-    house.say(three, &json!({"type": "send", "seq": 1, "to": first["peer"], "data": "one"}));
-    house.say(three, &json!({"type": "send", "seq": 2, "to": null, "data": "all"}));
-    house.say(three, &send(3, "others"));
-    assert_eq!(house.hear(three), [json!({"type": "ack", "seq": 3})], "acks are told together");
-    assert_eq!(data(&house.hear(one)), ["one", "all", "others"]);
-    assert_eq!(data(&house.hear(two)), ["all", "others"]);
+    house.receive(one);
+    house.receive(two);
+    house.send_json(three, &json!({"type": "send", "seq": 1, "to": first["peer"], "data": "one"}));
+    house.send_json(three, &json!({"type": "send", "seq": 2, "to": null, "data": "all"}));
+    house.send_json(three, &send(3, "others"));
+    assert_eq!(house.receive(three), [json!({"type": "ack", "seq": 3})], "acks are told together");
+    assert_eq!(data(&house.receive(one)), ["one", "all", "others"]);
+    assert_eq!(data(&house.receive(two)), ["all", "others"]);
     let stats = house.relay.stats();
     assert_eq!((stats.messages_in, stats.messages_out), (3, 5));
 }
 
 #[test]
-fn nobody_hears_another_session() {
+fn messages_stay_in_their_session() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     let (stranger, joined) = house.join(&json!({"type": "join", "session": "elsewhere"}));
-    house.say(two, &json!({"type": "send", "seq": 1, "to": joined["peer"], "data": "x"}));
-    let heard = house.hear(two);
-    assert_eq!((codes(&heard), &heard[0]["seq"]), (vec!["no-such-peer"], &json!(1)));
-    assert_eq!(heard[1], json!({"type": "ack", "seq": 1}), "the send counts as acknowledged");
-    house.say(stranger, &send(1, "to nobody"));
-    assert_eq!(house.hear_one(stranger), json!({"type": "ack", "seq": 1}));
-    assert_eq!(house.hear(one), [json!(null); 0]);
+    house.send_json(two, &json!({"type": "send", "seq": 1, "to": joined["peer"], "data": "x"}));
+    let received = house.receive(two);
+    assert_eq!((codes(&received), &received[0]["seq"]), (vec!["no-such-peer"], &json!(1)));
+    assert_eq!(received[1], json!({"type": "ack", "seq": 1}), "the send counts as acknowledged");
+    house.send_json(stranger, &send(1, "to no peer"));
+    assert_eq!(house.receive_one(stranger), json!({"type": "ack", "seq": 1}));
+    assert_eq!(house.receive(one), [json!(null); 0]);
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn a_recipient_that_cannot_be_a_peer_id_gets_no_such_peer() {
     let mut house = House::new();
     let ((_, joined), (two, _)) = house.pair();
     for (seq, to) in (1..).zip([json!("x"), json!("ä".repeat(16)), json!(""), joined["secret"].clone()]) {
-        house.say(two, &json!({"type": "send", "seq": seq, "to": to, "data": 1}));
-        assert_eq!(codes(&house.hear(two)), ["no-such-peer"]);
+        house.send_json(two, &json!({"type": "send", "seq": seq, "to": to, "data": 1}));
+        assert_eq!(codes(&house.receive(two)), ["no-such-peer"]);
     }
 }
 
@@ -63,10 +63,10 @@ fn a_repeated_send_is_only_acknowledged() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     for seq in [1, 1, 2, 1, 2] {
-        house.say(two, &send(seq, seq));
-        assert_eq!(house.hear(two).last().unwrap()["type"], "ack");
+        house.send_json(two, &send(seq, seq));
+        assert_eq!(house.receive(two).last().unwrap()["type"], "ack");
     }
-    assert_eq!(data(&house.hear(one)), [1, 2]);
+    assert_eq!(data(&house.receive(one)), [1, 2]);
     assert_eq!(house.relay.stats().duplicates, 3);
 }
 
@@ -74,19 +74,19 @@ fn a_repeated_send_is_only_acknowledged() {
 fn a_gap_is_told_once_until_it_is_filled() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
-    house.say(two, &send(1, 1));
-    house.say(two, &send(3, 3));
-    house.say(two, &send(4, 4));
-    let heard = house.hear(two);
-    assert_eq!((codes(&heard), &heard[0]["seq"]), (vec!["sequence-gap"], &json!(2)));
-    assert_eq!(heard[1], json!({"type": "ack", "seq": 1}));
+    house.send_json(two, &send(1, 1));
+    house.send_json(two, &send(3, 3));
+    house.send_json(two, &send(4, 4));
+    let received = house.receive(two);
+    assert_eq!((codes(&received), &received[0]["seq"]), (vec!["sequence-gap"], &json!(2)));
+    assert_eq!(received[1], json!({"type": "ack", "seq": 1}));
     for seq in 2..=4 {
-        house.say(two, &send(seq, seq));
+        house.send_json(two, &send(seq, seq));
     }
-    assert_eq!(house.hear(two), [json!({"type": "ack", "seq": 4})]);
-    assert_eq!(data(&house.hear(one)), [1, 2, 3, 4]);
-    house.say(two, &send(9, 9));
-    assert_eq!(codes(&house.hear(two)), ["sequence-gap"], "a new gap is told anew");
+    assert_eq!(house.receive(two), [json!({"type": "ack", "seq": 4})]);
+    assert_eq!(data(&house.receive(one)), [1, 2, 3, 4]);
+    house.send_json(two, &send(9, 9));
+    assert_eq!(codes(&house.receive(two)), ["sequence-gap"], "a new gap is told anew");
 }
 
 #[test]
@@ -98,16 +98,16 @@ fn a_send_with_a_legible_number_is_refused_by_it_and_counts() {
         json!({"type": "send", "seq": 2, "to": 7, "data": 1}),
         json!({"type": "send", "seq": 3, "data": "x".repeat(262_144)}),
     ]) {
-        house.say(two, &message);
-        let heard = house.hear(two);
+        house.send_json(two, &message);
+        let received = house.receive(two);
         let code = if seq == 3 { "message-too-large" } else { "bad-message" };
-        assert_eq!((codes(&heard), &heard[0]["seq"]), (vec![code], &json!(seq)));
-        assert_eq!(heard[1], json!({"type": "ack", "seq": seq}));
+        assert_eq!((codes(&received), &received[0]["seq"]), (vec![code], &json!(seq)));
+        assert_eq!(received[1], json!({"type": "ack", "seq": seq}));
     }
     for message in [json!({"type": "send", "data": 1}), json!({"type": "send", "seq": 0, "data": 1})] {
-        house.say(two, &message);
-        let heard = house.hear_one(two);
-        assert_eq!((&heard["code"], &heard["seq"]), (&json!("bad-message"), &Value::Null));
+        house.send_json(two, &message);
+        let received = house.receive_one(two);
+        assert_eq!((&received["code"], &received["seq"]), (&json!("bad-message"), &Value::Null));
     }
     assert!(house.closed.is_empty());
 }
@@ -116,13 +116,13 @@ fn a_send_with_a_legible_number_is_refused_by_it_and_counts() {
 fn ping_is_answered_and_ice_servers_are_fresh() {
     let mut house = House::new();
     let (one, _) = house.join_session(1);
-    house.say(one, &json!({"type": "ping"}));
-    assert_eq!(house.hear_one(one), json!({"type": "pong"}));
+    house.send_json(one, &json!({"type": "ping"}));
+    assert_eq!(house.receive_one(one), json!({"type": "pong"}));
     let granted = house.granted.get();
-    house.say(one, &json!({"type": "ice-servers"}));
-    let heard = house.hear_one(one);
-    assert_eq!((&heard["type"], &heard["iceServersExpire"]), (&json!("ice-servers"), &json!(1_790_000_000)));
-    assert!(heard["iceServers"].is_array());
+    house.send_json(one, &json!({"type": "ice-servers"}));
+    let received = house.receive_one(one);
+    assert_eq!((&received["type"], &received["iceServersExpire"]), (&json!("ice-servers"), &json!(1_790_000_000)));
+    assert!(received["iceServers"].is_array());
     assert_eq!(house.granted.get(), granted + 1);
 }
 
@@ -131,18 +131,18 @@ fn an_acknowledged_event_is_forgotten() {
     let mut house = House::new();
     let ((one, joined), (two, _)) = house.pair();
     for seq in 1..=5 {
-        house.say(two, &send(seq, seq));
+        house.send_json(two, &send(seq, seq));
     }
-    house.hear(one);
+    house.receive(one);
     let before = house.relay.stats().buffered_bytes;
-    house.say(one, &json!({"type": "ack", "seq": 4}));
+    house.send_json(one, &json!({"type": "ack", "seq": 4}));
     assert!(house.relay.stats().buffered_bytes < before);
-    house.say(one, &json!({"type": "ack", "seq": 2}));
-    house.say(one, &json!({"type": "ack", "seq": 7}));
-    assert_eq!(house.hear_one(one)["code"], "bad-message", "there are six events");
+    house.send_json(one, &json!({"type": "ack", "seq": 2}));
+    house.send_json(one, &json!({"type": "ack", "seq": 7}));
+    assert_eq!(house.receive_one(one)["code"], "bad-message", "there are six events");
     house.disconnect(one);
-    let (_, heard) = house.resume(&joined, 0);
-    assert_eq!(data(&heard), [4, 5]);
+    let (_, received) = house.resume(&joined, 0);
+    assert_eq!(data(&received), [4, 5]);
 }
 
 #[test]
@@ -151,13 +151,13 @@ fn an_event_is_announced_once_until_everything_is_pulled() {
     let ((one, _), (two, _)) = house.pair();
     house.writable.clear();
     for seq in 1..=10 {
-        house.say(two, &send(seq, seq));
+        house.send_json(two, &send(seq, seq));
     }
     assert_eq!(house.writable.iter().filter(|connection| **connection == one).count(), 1);
     house.frame(one).unwrap();
-    house.say(two, &send(11, 11));
-    assert_eq!(house.hear(one).len(), 10);
+    house.send_json(two, &send(11, 11));
+    assert_eq!(house.receive(one).len(), 10);
     house.writable.clear();
-    house.say(two, &send(12, 12));
+    house.send_json(two, &send(12, 12));
     assert_eq!(house.writable.iter().filter(|connection| **connection == one).count(), 1);
 }

@@ -16,7 +16,7 @@ fn the_allocation_comes_along() {
         assert_eq!(lab.client.wrap(peer(), &mut [0; 200], HEADROOM..HEADROOM + 5), None, "not yet");
         lab.settle();
         assert_eq!(lab.client.poll_event(), Some(Event::Moved));
-        assert!(lab.hears_peer(), "without anything having been sent to the peer");
+        assert!(lab.receives_from_peer(), "without anything having been sent to the peer");
         assert_eq!(lab.send(b"here"), 4, "the channel is still bound");
         assert_eq!(lab.arrived.pop().unwrap(), b"here");
     }
@@ -45,7 +45,7 @@ fn a_move_outlasts_lost_requests_and_lost_answers() {
     lab.mute = false;
     lab.advance(SECOND * 20);
     assert_eq!(lab.client.poll_event(), Some(Event::Moved));
-    assert!(lab.hears_peer());
+    assert!(lab.receives_from_peer());
 
     // Answers lost, and a third address before any came: the old ticket is all that the client has.
     lab.mute = true;
@@ -55,7 +55,7 @@ fn a_move_outlasts_lost_requests_and_lost_answers() {
     lab.change_address("203.0.113.11:1");
     lab.settle();
     assert_eq!(lab.client.poll_event(), Some(Event::Moved));
-    assert!(lab.hears_peer());
+    assert!(lab.receives_from_peer());
 }
 
 #[test]
@@ -96,12 +96,12 @@ fn a_nat_that_changes_the_address_is_followed() {
     lab.client.probe(lab.now);
     lab.settle();
     assert_eq!(lab.client.poll_event(), Some(Event::Moved));
-    assert!(lab.hears_peer());
+    assert!(lab.receives_from_peer());
     // Also when a renewal is what brings it to light.
     lab.tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("198.51.100.7:40002"));
     lab.advance(SECOND * 290);
     assert_eq!(lab.client.poll_event(), Some(Event::Moved));
-    assert!(lab.client.is_permitted(peer().ip()) && lab.hears_peer());
+    assert!(lab.client.is_permitted(peer().ip()) && lab.receives_from_peer());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_has_gone_meanwhile_is_lost() {
     lab.change_address(ELSEWHERE);
     lab.settle();
     lab.advance(SECOND * 40);
-    assert_eq!(lab.client.poll_event(), Some(Event::Lost), "nobody answered");
+    assert_eq!(lab.client.poll_event(), Some(Event::Lost), "no answer");
 }
 
 /// Every move succeeds, and nothing is known of the allocation afterwards.
@@ -158,21 +158,21 @@ fn a_server_that_contradicts_itself_is_given_up() {
 
 /// MOBILITY-TICKET need not be understood, but there are servers that do not know what that means.
 #[test]
-fn a_server_that_cannot_bear_the_wish_is_asked_without_it() {
+fn server_without_mobility_is_asked_again_without_it() {
     for code in [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST] {
         let now = start();
         let config = Config { mobility: true, ..Config::default() };
         let mut client = Client::new(config, now, &mut ChaCha12Rng::seed_from_u64(3));
         let mut buf = [0; 500];
-        let mut wishes = Vec::new();
+        let mut asked = Vec::new();
         while let Some(length) = client.poll_transmit(now, &mut buf) {
             let request = Message::parse(&buf[..length]).unwrap();
-            wishes.push(request.has(columba_stun::AttributeType::MOBILITY_TICKET));
+            asked.push(request.has(columba_stun::AttributeType::MOBILITY_TICKET));
             let mut answer = [0; 500];
             let length = MessageBuilder::error(&mut answer, &request, code).unwrap().finish();
             client.handle_message(now, &answer[..length]);
         }
-        assert_eq!(wishes, [true, false], "{code:?}");
+        assert_eq!(asked, [true, false], "{code:?}");
         let Some(Event::Failed(failure)) = client.poll_event() else { panic!("no failure") };
         assert_eq!(failure.code, Some(code));
     }

@@ -1,4 +1,4 @@
-//! Allocate: a relayed address for a client (RFC 8656 section 7).
+//! Allocate: a relayed address for a client (RFC 8656 §7).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use columba_stun::{
 use super::super::answers::prefix;
 use super::super::deadlines::Deadline;
 use super::super::mobility::{Mobility, Ticket};
-use super::super::path::{Event, FiveTuple, PortWish};
+use super::super::path::{Event, FiveTuple, PortRequirement};
 use super::super::table::{
-    Allocation, Asking, Granted, Holder, Live, Peers, Relay, Slot, Stage, Token, Wish, WishState,
+    Allocation, Asking, Granted, Holder, Live, Peers, PortState, RelayPort, Slot, Stage, Token, WantedPort,
 };
 use super::super::{MAX_ANSWER, MAX_EVENTS, Server};
 use super::auth::Signer;
 use super::{Authentic, bad};
 
-/// What an Allocate request asks for, in itself consistent.
+/// The consistent contents of an Allocate request.
 #[derive(Debug, Clone, Copy)]
 struct Ask {
     lifetime: Duration,
-    /// Whether the allocation shall be able to move (RFC 8016).
+    /// True if the allocation shall be able to move (RFC 8016).
     mobile: bool,
     ports: Ports,
 }
@@ -39,12 +39,12 @@ enum Ports {
     New { family: AddressFamily, additional: Option<AddressFamily>, even: Option<EvenPort> },
 }
 
-/// What an Allocate response says, apart from who it is for.
+/// The contents of an Allocate response.
 #[derive(Debug)]
 pub(in super::super) struct Said<'a> {
     pub(in super::super) tuple: FiveTuple,
     pub(in super::super) transaction: TransactionId,
-    pub(in super::super) relays: &'a [Relay],
+    pub(in super::super) relays: &'a [RelayPort],
     pub(in super::super) granted: Granted,
     pub(in super::super) ticket: Option<Ticket>,
 }
@@ -82,8 +82,8 @@ impl Server {
         }
     }
 
-    /// An Allocate request on a 5-tuple that has an allocation: said again if it is the same request sent again, else
-    /// 437 (RFC 8656 section 7.2).
+    /// An Allocate request on a 5-tuple that has an allocation: said again if it is the same
+    /// request sent again, else 437 (RFC 8656 §7.2).
     fn repeat(&mut self, slot: Slot, request: &Authentic<'_>) -> Result<(), ErrorCode> {
         let allocation = self.table.get(slot).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         let same = allocation.transaction == request.message.transaction_id()
@@ -119,7 +119,7 @@ impl Server {
             None => false,
             Some(_) if !self.config.mobility => return Err(ErrorCode::MOBILITY_FORBIDDEN),
             Some(MobilityTicket([])) => true,
-            // Nobody has a ticket for what is not there yet.
+            // There is no ticket for an allocation that is not there yet.
             Some(_) => return Err(ErrorCode::BAD_REQUEST),
         };
         let family = message.get::<RequestedAddressFamily>().map_err(bad)?;
@@ -157,7 +157,7 @@ impl Server {
         }
     }
 
-    /// Whether `count` allocations more are within all bounds.
+    /// Returns whether `count` allocations more are within all bounds.
     fn has_quota(&self, request: &Authentic<'_>, count: u32) -> Result<(), ErrorCode> {
         let config = &self.config;
         let username = Arc::from(request.username);
@@ -182,34 +182,34 @@ impl Server {
         wanted: [Option<AddressFamily>; 2],
         even: Option<EvenPort>,
     ) {
-        let wishes: Vec<Wish> = wanted
+        let ports: Vec<WantedPort> = wanted
             .into_iter()
             .flatten()
             .map(|family| {
                 let served = self.relays_family(family);
                 let next = (served && even.is_some_and(|even| even.reserve_next)).then(|| self.name_relay());
                 let state = if served {
-                    WishState::Waiting(self.name_relay())
+                    PortState::Waiting(self.name_relay())
                 } else {
-                    WishState::Refused(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
+                    PortState::Refused(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
                 };
-                Wish { family, state, next }
+                WantedPort { family, state, next }
             })
             .collect();
         let deadline = now + self.config.grant_timeout;
         let signer = request.signer.clone();
-        let asking = Box::new(Asking { wishes: wishes.clone(), lifetime: ask.lifetime, signer, deadline });
+        let asking = Box::new(Asking { ports: ports.clone(), lifetime: ask.lifetime, signer, deadline });
         let slot = self.enter(now, request, Stage::Asking(asking), ask.mobile);
         self.deadlines.set(deadline, Deadline::Grant(slot));
-        for wish in wishes {
-            let WishState::Waiting(id) = wish.state else { continue };
+        for wanted in ports {
+            let PortState::Waiting(id) = wanted.state else { continue };
             self.relays.insert(id, Holder::Allocation(slot));
-            let port = match (even, wish.next) {
-                (None, _) => PortWish::Any,
-                (Some(_), None) => PortWish::Even,
-                (Some(_), Some(next)) => PortWish::EvenAndNext(next),
+            let port = match (even, wanted.next) {
+                (None, _) => PortRequirement::Any,
+                (Some(_), None) => PortRequirement::Even,
+                (Some(_), Some(next)) => PortRequirement::EvenAndNext(next),
             };
-            self.push_event(Event::RelayWanted { id, family: wish.family, port });
+            self.push_event(Event::RelayWanted { id, family: wanted.family, port });
         }
     }
 
@@ -259,7 +259,7 @@ impl Server {
 }
 
 impl Said<'_> {
-    /// The success response to Allocate (RFC 8656 section 7.3).
+    /// The success response to Allocate (RFC 8656 §7.3).
     pub(in super::super) fn build(&self, buf: &mut [u8], signer: &Signer) -> Result<usize, BuildError> {
         let mut builder =
             MessageBuilder::new(buf, Class::SuccessResponse, Method::ALLOCATE, self.transaction)?;

@@ -1,4 +1,4 @@
-//! The long-term credential mechanism, the server's side (RFC 8489 section 9.2.4).
+//! The long-term credential mechanism, the server's side (RFC 8489 §9.2.4).
 
 use std::time::Instant;
 
@@ -16,15 +16,18 @@ use super::super::path::FiveTuple;
 use super::super::table::Stage;
 use super::{Authentic, bad};
 
-/// How many secrets are tried for one request: what is more is rotation gone wrong, and costs time to everybody.
+/// The most secrets that are tried for one request: more are rotation gone wrong, and cost every
+/// client time.
 const MAX_SECRETS: usize = 8;
+
+const UNAUTHENTICATED: Refusal = Refusal::Challenge(ErrorCode::UNAUTHENTICATED);
 
 /// Signs answers as the request was signed.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Signer {
     key: IntegrityKey,
     kind: IntegrityKind,
-    /// Whether the request had a FINGERPRINT; the answer then has one too.
+    /// True if the request had a FINGERPRINT; the answer then has one too.
     fingerprint: bool,
 }
 
@@ -41,7 +44,7 @@ impl Signer {
     }
 }
 
-/// Why a request is not authentic, and how its sender is told.
+/// The reason for which a request is not authentic, and the form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// With realm and nonce, to try again: 401, 438.
@@ -49,8 +52,6 @@ pub(super) enum Refusal {
     /// Without: 400.
     Plain(ErrorCode),
 }
-
-const UNAUTHENTICATED: Refusal = Refusal::Challenge(ErrorCode::UNAUTHENTICATED);
 
 impl Server {
     pub(super) fn authenticate<'a>(
@@ -94,7 +95,7 @@ impl Server {
         })
     }
 
-    /// Whether the request keeps a live allocation of this very user going.
+    /// Returns whether the request keeps a live allocation of this very user going.
     fn keeps(&self, tuple: &FiveTuple, username: &str, message: &Message<'_>) -> bool {
         let ticket = || message.get::<MobilityTicket<'_>>().ok().flatten();
         let slot = self.table.find(tuple).or_else(|| self.tickets.holder(ticket()?.0));
@@ -104,15 +105,15 @@ impl Server {
     }
 }
 
-/// How the key is made from the password.
+/// The algorithm that makes the key from the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
     Md5,
     Sha256,
 }
 
-/// Username and nonce; all three of USERNAME, REALM and NONCE must be there. The realm itself is checked by the
-/// integrity, whose key is made with ours.
+/// Username and nonce; all three of USERNAME, REALM and NONCE must be there. The realm itself is
+/// checked by the integrity, whose key is made with ours.
 fn claims<'a>(message: &Message<'a>) -> Result<(&'a str, &'a [u8]), ErrorCode> {
     let username = message.get::<Username<'_>>().map_err(bad)?;
     let realm = message.get::<Realm<'_>>().map_err(bad)?;
@@ -123,8 +124,9 @@ fn claims<'a>(message: &Message<'a>) -> Result<(&'a str, &'a [u8]), ErrorCode> {
     }
 }
 
-/// The password algorithm. Since every nonce of ours announces that we take a choice, a request without any choice means
-/// MD5, and one with a choice must repeat our whole offer: whoever shortened it on the way is found out.
+/// The password algorithm. Since every nonce of ours announces that we take a choice, a request
+/// without any choice means MD5, and one with a choice must repeat our whole offer: an attacker who
+/// shortened it on the way is found out.
 fn algorithm(message: &Message<'_>) -> Result<Algorithm, ErrorCode> {
     let offer = message.get::<PasswordAlgorithms<'_>>().map_err(bad)?;
     let choice = message.get::<PasswordAlgorithm<'_>>().map_err(bad)?;

@@ -9,8 +9,8 @@ use super::super::path::FiveTuple;
 use super::super::{MAX_ANSWER, Server};
 use super::reply::finish_unsigned;
 
-/// The attributes that a Binding request may have. Credentials are ignored, since none are needed here,
-/// and so are the attributes of ICE's checks and of clients that always send their priority.
+/// The attributes that a Binding request may have. Credentials are ignored, since none are needed
+/// here, and so are the attributes of ICE's checks and of clients that always send their priority.
 ///
 /// RESPONSE-ADDRESS and CHANGE-REQUEST of RFC 3489 are unknown here, as RFC 5389 §12.2 has it.
 const KNOWN: [AttributeType; 6] = [

@@ -1,4 +1,4 @@
-//! What clients ask of the server: one file for each kind of request.
+//! Requests of clients: one file for each kind.
 
 pub(super) mod allocate;
 mod auth;
@@ -28,7 +28,7 @@ const KNOWN: [AttributeType; 5] = [
     AttributeType::LIFETIME,
 ];
 
-/// A request from somebody who has proven who it is.
+/// An authenticated request.
 #[derive(Debug)]
 struct Authentic<'a> {
     tuple: FiveTuple,
@@ -51,14 +51,14 @@ impl Server {
         let Some(message) = parsed else {
             self.stats.count_drop(DropReason::Malformed);
             if tuple.transport().is_stream() {
-                // Nobody knows any more where messages begin.
+                // The start of the next message is unknown.
                 self.push_event(Event::ConnectionClose { tuple });
             }
             return;
         };
         match (message.class(), message.method()) {
             (Class::Request, method) => self.handle_request(now, tuple, message, method),
-            // A keepalive: no answer is wanted (RFC 8489 section 3).
+            // A keepalive: no answer is wanted (RFC 8489 §3).
             (Class::Indication, Method::BINDING) => {}
             _ => self.stats.count_drop(DropReason::Unexpected),
         }
@@ -74,9 +74,9 @@ impl Server {
             _ => return self.stats.count_drop(DropReason::Unexpected),
         };
         *counter += 1;
-        let heard = tuple.transport() != Transport::Udp
+        let is_answerable = tuple.transport() != Transport::Udp
             || self.answers.note(now, tuple.client().ip(), message.as_bytes().len(), reply::SHORTEST);
-        if !heard && (method == Method::BINDING || !message.has_integrity()) {
+        if !is_answerable && (method == Method::BINDING || !message.has_integrity()) {
             // The answer would be withheld anyway, so it is not even made.
             self.stats.answers_withheld += 1;
             return;
@@ -130,7 +130,7 @@ impl Server {
     }
 }
 
-/// A malformed attribute is answered with 400 (RFC 8489 section 6.3.1).
+/// A malformed attribute is answered with 400 (RFC 8489 §6.3.1).
 fn bad(_: columba_stun::AttributeError) -> ErrorCode {
     ErrorCode::BAD_REQUEST
 }

@@ -1,4 +1,5 @@
-//! CreatePermission and ChannelBind: whom a client wants to hear from, and how (RFC 8656 sections 10 and 12).
+//! CreatePermission and ChannelBind: whom a client wants to hear from, and how (RFC 8656 §10 and
+//! §12).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -21,7 +22,7 @@ impl Server {
         if self.refuse_unknown(request, &[AttributeType::XOR_PEER_ADDRESS]) {
             return Ok(());
         }
-        // All peers or none (RFC 8656 section 10.2).
+        // All peers or none (RFC 8656 §10.2).
         let peers: Result<Vec<_>, _> = request.message.all::<XorPeerAddress>().collect();
         let ips: Vec<IpAddr> =
             peers.map_err(bad)?.into_iter().map(|XorPeerAddress(peer)| peer.ip()).collect();
@@ -87,7 +88,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether an allocation may talk to an address at all.
+    /// Returns whether an allocation may talk to an address at all.
     fn admit_peer(&self, slot: Slot, ip: IpAddr) -> Result<(), ErrorCode> {
         let relay = self.table.get(slot).and_then(|allocation| allocation.relay(AddressFamily::of(ip)));
         if relay.is_none() {
@@ -99,7 +100,8 @@ impl Server {
         }
     }
 
-    /// Sees to it that expired permissions and channels are forgotten: one deadline for each allocation.
+    /// Sees to it that expired permissions and channels are forgotten: one deadline for each
+    /// allocation.
     pub(in super::super) fn schedule_sweep(&mut self, now: Instant, slot: Slot) {
         let Some(allocation) = self.table.get_mut(slot) else { return };
         let next = allocation.peers.forget(now);

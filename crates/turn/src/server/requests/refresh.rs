@@ -1,4 +1,4 @@
-//! Refresh: keep an allocation, give it back (RFC 8656 section 8), or have it moved (RFC 8016 section 3.2).
+//! Refresh: keep an allocation, give it back (RFC 8656 §8), or have it moved (RFC 8016 §3.2).
 
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,8 @@ impl Server {
         Ok(())
     }
 
-    /// The live allocation that a ticket is for, if its bearer may have it moved here (RFC 8016 section 3.2.2).
+    /// The live allocation that a ticket is for, if its bearer may have it moved here (RFC 8016
+    /// §3.2.2).
     fn allocation_by(&self, request: &Authentic<'_>, ticket: &[u8]) -> Result<Slot, ErrorCode> {
         if !self.config.mobility {
             return Err(ErrorCode::MOBILITY_FORBIDDEN);
@@ -97,7 +98,8 @@ impl Server {
         Ok(slot)
     }
 
-    /// Whether this very request has moved the allocation here already, and its answer was lost or it came twice.
+    /// Returns whether this very request has moved the allocation here already, and its answer was
+    /// lost or it came twice.
     fn is_repeated_move(&self, slot: Slot, request: &Authentic<'_>) -> bool {
         let mobility = self.table.get(slot).and_then(|allocation| allocation.mobility.as_ref());
         self.table.find(&request.tuple) == Some(slot)
@@ -110,8 +112,8 @@ impl Server {
         }
     }
 
-    /// The lifetime that a client gets who asks for this one (RFC 8656 section 7.2): not longer than the maximum, not
-    /// shorter than the default.
+    /// The lifetime that a client gets who asks for this one (RFC 8656 §7.2): not longer than the
+    /// maximum, not shorter than the default.
     pub(super) fn lifetime(&self, asked: Option<Lifetime>) -> Duration {
         let asked = asked.map_or(self.config.default_lifetime, |Lifetime(s)| Duration::from_secs(s.into()));
         asked.min(self.config.max_lifetime).max(self.config.default_lifetime)

@@ -10,15 +10,15 @@ use super::super::stats::DropReason;
 use super::super::{MAX_ANSWER, Server};
 use super::Authentic;
 
-/// The shortest answer that a stranger can get: a Binding response with an IPv4 address.
+/// The shortest answer to an unauthenticated source: a Binding response with an IPv4 address.
 pub(super) const SHORTEST: usize = HEADER_LEN + 12;
 
-/// How many answers may wait for [`Server::poll_transmit`]; what comes on top is dropped and counted, as by a full
-/// socket buffer.
+/// The most answers that wait for [`Server::poll_transmit`]; more are dropped and counted, as by a
+/// full socket buffer.
 const MAX_WAITING: usize = 4096;
 
 impl Server {
-    /// The error answer to somebody who has proven nothing, with all that is needed to try again.
+    /// Answers an unauthenticated source with an error, and with all that is needed to try again.
     pub(super) fn challenge(
         &mut self,
         now: Instant,
@@ -38,7 +38,7 @@ impl Server {
         self.answer_stranger(now, tuple, &buf, built, Some(code));
     }
 
-    /// The error answer to somebody who has proven nothing, and should not try again like that.
+    /// Answers an unauthenticated source with an error, without a challenge.
     pub(super) fn refuse_stranger(
         &mut self,
         now: Instant,
@@ -52,7 +52,7 @@ impl Server {
         self.answer_stranger(now, tuple, &buf, built, Some(code));
     }
 
-    /// 420 to somebody who has proven nothing.
+    /// Answers an unauthenticated source with 420.
     pub(super) fn refuse_unknown_of_stranger(
         &mut self,
         now: Instant,
@@ -92,7 +92,8 @@ impl Server {
         self.answer(request, code, |_| Ok(()));
     }
 
-    /// 420 to an authentic request, if it has attributes that are not `known` (nor known everywhere) and had to be understood.
+    /// 420 to an authentic request, if it has attributes that are not `known` (nor known
+    /// everywhere) and had to be understood.
     pub(super) fn refuse_unknown(&mut self, request: &Authentic<'_>, known: &[AttributeType]) -> bool {
         let all: Vec<AttributeType> = super::KNOWN.iter().chain(known).copied().collect();
         let unknown = request.message.unknown_comprehension_required(&all);
@@ -136,7 +137,7 @@ impl Server {
         self.send_built(request.tuple, &buf, built, Some(code));
     }
 
-    /// Queues an answer to somebody who is known. `code` if it is an error.
+    /// Queues an answer to an authenticated client. `code` if it is an error.
     pub(in super::super) fn send_built(
         &mut self,
         tuple: FiveTuple,

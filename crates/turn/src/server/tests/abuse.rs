@@ -1,4 +1,4 @@
-//! Input that means no good: floods, noise, damage.
+//! Hostile input: floods, noise, damage.
 
 use columba_stun::Method;
 use columba_stun::attributes::RequestedTransport;
@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::super::*;
 use super::harness::*;
 
-/// Sends `message` from addresses of one /24, as somebody does who forges the source; bytes in, bytes out.
+/// Sends `message` from addresses of one /24, as an attacker does who forges the source; bytes in,
+/// bytes out.
 fn flood(lab: &mut Lab, message: &[u8], per_second: u64, seconds: u64) -> (usize, usize) {
     let (mut bytes_in, mut bytes_out) = (0, 0);
     for i in 0..per_second * seconds {
@@ -45,7 +46,7 @@ fn a_flood_from_a_forged_source_is_not_amplified() {
 }
 
 #[test]
-fn a_flood_does_not_lock_out_who_has_a_credential() {
+fn flood_does_not_lock_out_clients_with_a_credential() {
     let mut lab = Lab::new(config());
     let mut ada = Client::new("9.0.0.1:5000");
     ada.allocate(&mut lab);
@@ -122,7 +123,7 @@ fn a_damaged_request_changes_nothing() {
 }
 
 #[test]
-fn answers_that_nobody_fetches_are_bounded() {
+fn unfetched_answers_are_bounded() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000").over(Transport::Tcp, 1);
     let message = client.build(Method::BINDING, &|_| Ok(()));
@@ -134,7 +135,7 @@ fn answers_that_nobody_fetches_are_bounded() {
     assert!(lab.server.stats().dropped(DropReason::Backlog) > 5000);
 }
 
-/// Something that somebody might send.
+/// Anything that a source might send.
 #[derive(Debug, Clone)]
 enum Step {
     Noise(Vec<u8>),

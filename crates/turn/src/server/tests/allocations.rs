@@ -1,4 +1,4 @@
-//! Allocate and Refresh: RFC 8656 sections 7 and 8.
+//! Allocate and Refresh: RFC 8656 §7 and §8.
 
 use columba_stun::attributes::*;
 use columba_stun::{AttributeType, ErrorCode, Message, Method};
@@ -130,7 +130,7 @@ fn the_owner_may_take_its_time() {
     assert_eq!(client.refresh(&mut lab, 600).code, 437, "there is nothing to refresh yet");
     assert_eq!(client.allocate(&mut lab).code, 437);
     let (id, family, port) = lab.wanted[0];
-    assert_eq!((family, port), (AddressFamily::Ipv4, PortWish::Any));
+    assert_eq!((family, port), (AddressFamily::Ipv4, PortRequirement::Any));
     lab.server.handle_input(lab.now, Input::RelayGranted { id, relayed: addr("5.0.0.1:60000") });
     lab.drain();
     let (to, bytes) = lab.sent.last().unwrap().clone();
@@ -156,7 +156,7 @@ fn a_port_that_comes_too_late_is_given_back() {
     lab.advance(Duration::from_secs(5));
     assert_eq!(Answer::of(lab.sent.last().unwrap().1.clone()).code, 508);
     assert_eq!(lab.server.withdrawn, 1);
-    let (id, _, PortWish::EvenAndNext(next)) = lab.wanted[0] else { panic!("{:?}", lab.wanted) };
+    let (id, _, PortRequirement::EvenAndNext(next)) = lab.wanted[0] else { panic!("{:?}", lab.wanted) };
     lab.server.handle_input(lab.now, Input::RelayGranted { id, relayed: addr("5.0.0.1:60000") });
     lab.drain();
     assert_eq!(lab.released, [id, next]);
@@ -240,7 +240,7 @@ fn half_of_two_families_is_better_than_nothing() {
 }
 
 #[test]
-fn a_reserved_port_goes_to_whoever_brings_the_token() {
+fn reserved_port_goes_to_the_client_with_the_token() {
     let mut lab = Lab::new(config());
     let even: &Fill<'_> = &|b| b.push(&EvenPort { reserve_next: true }).map(|_| ());
     let mut rtp = Client::new("9.0.0.1:5000");
@@ -251,7 +251,7 @@ fn a_reserved_port_goes_to_whoever_brings_the_token() {
 
     let claim: &Fill<'_> = &move |b| b.push(&ReservationToken(token)).map(|_| ());
     let mut eve = Client::named("9.9.9.9:5000", "eve");
-    assert_eq!(eve.allocate_with(&mut lab, claim).code, 508, "somebody else's token");
+    assert_eq!(eve.allocate_with(&mut lab, claim).code, 508, "another client's token");
     let mut rtcp = Client::new("9.0.0.1:5001");
     let answer = rtcp.allocate_with(&mut lab, claim);
     assert_eq!(answer.relayed(), SocketAddr::new(below.ip(), below.port() + 1));
@@ -263,7 +263,7 @@ fn a_reserved_port_goes_to_whoever_brings_the_token() {
 }
 
 #[test]
-fn a_port_that_nobody_comes_for_is_released() {
+fn unclaimed_port_is_released() {
     let mut lab = Lab::new(config());
     let even: &Fill<'_> = &|b| b.push(&EvenPort { reserve_next: true }).map(|_| ());
     let mut client = Client::new("9.0.0.1:5000");

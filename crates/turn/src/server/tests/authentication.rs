@@ -1,4 +1,4 @@
-//! Who may ask for anything: RFC 8489 section 9.2, time-limited users.
+//! Authentication: RFC 8489 §9.2, time-limited users.
 
 use columba_stun::attributes::*;
 use columba_stun::{Class, MessageBuilder, Method};
@@ -29,7 +29,7 @@ fn an_ipv4_client_on_a_dual_stack_socket_is_ipv4() {
 }
 
 #[test]
-fn a_binding_with_an_attribute_that_nobody_knows_gets_420() {
+fn binding_with_an_unknown_attribute_gets_420() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     let answer = client.request(&mut lab, Method::BINDING, &|b| {
@@ -257,7 +257,7 @@ fn secrets_can_be_rotated() {
 }
 
 #[test]
-fn without_a_secret_nobody_gets_in() {
+fn without_a_secret_no_client_gets_in() {
     let mut lab = Lab::new(Config { secrets: Vec::new(), ..config() });
     let mut client = Client::new("9.0.0.1:5000");
     client.password = String::new();

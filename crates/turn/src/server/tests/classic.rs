@@ -65,7 +65,7 @@ fn other_messages_without_cookie_are_dropped() {
         let mut message = REQUEST;
         message[index] = value;
         assert!(lab.deliver(tuple, &message).is_empty());
-        // Whoever asks the state machine without the fast path gets the same.
+        // Without the fast path the result is the same.
         lab.server.handle_input(lab.now, Input::Message { tuple, data: &message });
         lab.drain();
         dropped += 2;

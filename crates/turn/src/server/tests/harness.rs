@@ -47,7 +47,7 @@ pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// How the owner answers wishes for ports.
+/// The behaviour of the owner when it is asked for ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     Grants,
@@ -65,7 +65,7 @@ pub(super) struct Lab {
     /// Where relays are granted.
     pub(super) relay_ips: [&'static str; 2],
     next_port: u16,
-    pub(super) wanted: Vec<(RelayId, AddressFamily, PortWish)>,
+    pub(super) wanted: Vec<(RelayId, AddressFamily, PortRequirement)>,
     pub(super) released: Vec<RelayId>,
     pub(super) closed: Vec<FiveTuple>,
     pub(super) sent: Vec<(FiveTuple, Vec<u8>)>,
@@ -91,7 +91,7 @@ impl Lab {
     pub(super) fn drain(&mut self) {
         while let Some(event) = self.server.poll_event() {
             match event {
-                Event::RelayWanted { id, family, port } => self.answer_wish(id, family, port),
+                Event::RelayWanted { id, family, port } => self.answer_request(id, family, port),
                 Event::RelayReleased { id } => self.released.push(id),
                 Event::ConnectionClose { tuple } => self.closed.push(tuple),
             }
@@ -102,7 +102,7 @@ impl Lab {
         }
     }
 
-    fn answer_wish(&mut self, id: RelayId, family: AddressFamily, port: PortWish) {
+    fn answer_request(&mut self, id: RelayId, family: AddressFamily, port: PortRequirement) {
         let input = match self.owner {
             Owner::Waits => return self.wanted.push((id, family, port)),
             Owner::Refuses(reason) => Input::RelayRefused { id, reason },

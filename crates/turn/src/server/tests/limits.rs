@@ -35,7 +35,7 @@ fn an_address_has_so_many_allocations() {
     assert_eq!(allocate("9.0.0.1:2", "b"), 0);
     assert_eq!(allocate("9.0.0.1:3", "c"), 486);
     assert_eq!(allocate("9.0.0.2:3", "c"), 0);
-    // Whoever has an IPv6 address has a /64.
+    // An IPv6 client has a /64.
     assert_eq!(allocate("[2a01:0:0:1::1]:1", "d"), 0);
     assert_eq!(allocate("[2a01:0:0:1:ffff::2]:1", "e"), 0);
     assert_eq!(allocate("[2a01:0:0:1:8::3]:1", "f"), 486);
@@ -151,7 +151,8 @@ fn two_allocations_of_one_credential_share_its_bandwidth() {
 
 #[test]
 fn the_defaults_carry_a_call_and_a_file() {
-    // 8 Mbit/s of video and 8 Mbit/s of data in datagrams of 1,200 bytes, for ten seconds, nothing lost.
+    // 8 Mbit/s of video and 8 Mbit/s of data in datagrams of 1,200 bytes, for ten seconds, nothing
+    // lost.
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     client.allocate(&mut lab);

@@ -142,7 +142,7 @@ fn a_lost_answer_does_not_lose_the_allocation() {
     let mut third = elsewhere(&old, "88.0.0.1:7000");
     let answer = move_with(&mut third, &mut lab, &first);
     assert_eq!(answer.code, 0);
-    assert_eq!(move_with(&mut new, &mut lab, &second).code, 437, "nobody has that ticket any more");
+    assert_eq!(move_with(&mut new, &mut lab, &second).code, 437, "that ticket is spent");
     assert_eq!(third.refresh(&mut lab, 600).code, 0);
     assert_eq!(move_with(&mut new, &mut lab, &first).code, 437, "the client has come, the old ticket goes");
     let last = ticket(&answer).unwrap();

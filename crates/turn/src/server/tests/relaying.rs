@@ -1,4 +1,4 @@
-//! Permissions, channels and the data path: RFC 8656 sections 9 to 12.
+//! Permissions, channels and the data path: RFC 8656 §9 to 12.
 
 use columba_stun::attributes::{Data, DontFragment, XorPeerAddress};
 use columba_stun::{AttributeType, Class, MessageBuilder, Method, TransactionId};
@@ -226,7 +226,8 @@ fn two_clients_meet_relay_to_relay_in_process() {
         let stats = lab.server.stats();
         assert_eq!((stats.datagrams_to_peers, stats.datagrams_to_clients), (2, 2));
 
-        // Where no allocation is, nothing goes: not to the listening socket, not to a port that was released.
+        // Where no allocation is, nothing goes: not to the listening socket, not to a port that was
+        // released.
         bob.refresh(&mut lab, 0);
         for nowhere in [at_bob, addr("5.0.0.1:3478"), addr("5.0.0.1:22")] {
             let send = ada.send(&nowhere.to_string(), b"x");
@@ -236,7 +237,7 @@ fn two_clients_meet_relay_to_relay_in_process() {
 }
 
 #[test]
-fn relayed_addresses_are_own_even_if_nobody_said_so() {
+fn relayed_addresses_are_own_even_if_not_configured() {
     let mut lab = Lab::new(Config { own_addresses: vec![], listeners: vec![], ..config() });
     lab.relay_ips[0] = "10.0.0.9";
     let mut ada = Client::new("9.0.0.1:5000");
@@ -254,7 +255,7 @@ fn an_interface_that_comes_later_is_own_from_then_on() {
     let (_, relayed) = allocated(&mut lab, &mut ada);
     assert_eq!(ada.permit(&mut lab, &["10.0.0.9:22"]), 0);
     let send = ada.send("10.0.0.9:22", b"x");
-    assert!(matches!(lab.data(ada.tuple, &send), Routed::ToPeer { .. }), "somebody else's so far");
+    assert!(matches!(lab.data(ada.tuple, &send), Routed::ToPeer { .. }), "not own so far");
     lab.server.set_own_addresses(vec!["10.0.0.9".parse().unwrap()]);
     assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
     let beside = SocketAddr::new(relayed.ip(), 22).to_string();

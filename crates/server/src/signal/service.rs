@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use columba_signal::{Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, Relay, Stats};
+use columba_signal::{Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, SessionRelay, Stats};
 use tokio::sync::Notify;
 
 use super::attachment::{Attachment, Closing, Wake};
 use super::ice_servers::IceServerSource;
 use crate::config::Secret;
 
-/// The relay as the doors use it. The lock is held for single calls, never across an await.
+/// The relay as the transports use it. The lock is held for single calls, never across an await.
 pub(crate) struct Signal {
     state: Mutex<State>,
     /// The relay's next deadline may have come nearer.
@@ -24,12 +24,12 @@ pub(crate) struct Signal {
 }
 
 struct State {
-    relay: Relay,
+    relay: SessionRelay,
     wakes: BTreeMap<ConnectionId, Arc<Wake>>,
 }
 
 impl Signal {
-    pub(crate) fn new(relay: Relay, ice_servers: IceServerSource) -> Arc<Self> {
+    pub(crate) fn new(relay: SessionRelay, ice_servers: IceServerSource) -> Arc<Self> {
         let limits = relay.config().clone();
         let state = Mutex::new(State { relay, wakes: BTreeMap::new() });
         Arc::new(Self { state, deadline_moved: Notify::new(), limits, ice_servers })
@@ -46,18 +46,18 @@ impl Signal {
                 }
             };
             tokio::select! {
-                () = sleep => self.with(Relay::handle_timeout),
+                () = sleep => self.with(SessionRelay::handle_timeout),
                 () = self.deadline_moved.notified() => {}
             }
         }
     }
 
-    /// Tells everybody that the server is stopping, and closes every connection `after` this time.
+    /// Sends every client `going-away`, and closes every connection `after` this time.
     pub(crate) fn drain(&self, after: Duration) {
         self.with(|relay, now| relay.drain(now, after));
     }
 
-    /// From now on TURN credentials are made with this secret.
+    /// Makes TURN credentials with this secret from now on.
     pub(crate) fn set_turn_secret(&self, secret: Option<Secret>) {
         self.ice_servers.set_secret(secret);
     }
@@ -71,8 +71,8 @@ impl Signal {
         self.lock().relay.count_error(code);
     }
 
-    /// Calls the relay and passes on what that led to.
-    pub(super) fn with<R>(&self, call: impl FnOnce(&mut Relay, Instant) -> R) -> R {
+    /// Calls the relay and passes its events on.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&mut SessionRelay, Instant) -> R) -> R {
         let mut state = self.lock();
         let before = state.relay.poll_timeout();
         let result = call(&mut state.relay, Instant::now());
@@ -120,7 +120,7 @@ impl Signal {
         Attachment::new(self.clone(), id, wake)
     }
 
-    /// After each call: wakes whom it concerns.
+    /// After each call: wakes the tasks of the connections with events.
     fn settle(&self, state: &mut State, before: Option<Instant>) {
         while let Some(event) = state.relay.poll_event() {
             match event {

@@ -1,8 +1,9 @@
 //! One other participant: the connection to it, made and kept up as the call page does it.
 //!
-//! Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go on, it is the one that makes the next. It
-//! numbers them (`attempt`), and every message names its number, so that what was meant for an earlier connection does not disturb a
-//! later one. The polite one follows, and asks for a new attempt when it needs one.
+//! Of two peers the impolite one begins: it makes the first offer, and when a connection cannot go
+//! on, it is the one that makes the next. It numbers them (`attempt`), and every message names its
+//! number, so that what was meant for an earlier connection does not disturb a later one. The
+//! polite one follows, and asks for a new attempt when it needs one.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -20,26 +21,27 @@ use super::message::{CallMessage, DataMessage};
 use super::negotiation::Negotiation;
 use super::screen;
 
-/// How long the polite side waits for the first offer before it asks for it, and how long a failed negotiation rests.
+/// The time for which the polite side waits for the first offer before it asks for it, and the
+/// pause after a failed negotiation.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a connection may stay disconnected before ICE is restarted.
+/// The time for which a connection may stay disconnected before ICE is restarted.
 const DISCONNECTED: Duration = Duration::from_secs(5);
 
-/// How much later the polite side acts, so that both do not restart at once.
+/// The delay of the polite side, so that both do not restart at once.
 const POLITE: Duration = Duration::from_millis(1500);
 
-/// How long a connection may take to come up before the next attempt.
+/// The time in which a connection must come up before the next attempt.
 const RETRY: Duration = Duration::from_secs(12);
 
-/// How long an offer waits for its answer before it is sent again.
-const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// The time for which an offer waits for its answer before it is sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long a peer that neither the server nor a connection reaches is kept.
+/// The time for which a peer that neither the server nor a connection reaches is kept.
 const ABSENT: Duration = Duration::from_secs(15);
 
-/// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The time for each step of closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After so many ICE restarts in vain the whole connection is made anew.
 const MAX_RESTARTS: u32 = 3;
@@ -47,39 +49,52 @@ const MAX_RESTARTS: u32 = 3;
 /// Lines that wait for the data channel; the oldest is dropped first.
 const MAX_WAITING: usize = 50;
 
-/// What a companion is told.
+const TIMERS: [Timer; 7] = [
+    Timer::Ask,
+    Timer::SendAgain,
+    Timer::Retry,
+    Timer::Restart,
+    Timer::Disconnected,
+    Timer::Renew,
+    Timer::Absent,
+];
+
+const GO_ON: Flow = Flow::Continue(());
+
+/// Commands to the task of a remote peer.
 #[derive(Debug)]
-pub(super) enum Word {
+pub(super) enum PeerCommand {
     /// The peer sent this through the signaling server.
     Signal(CallMessage),
-    /// Say this.
+    /// Send this line.
     Chat(String),
     /// Signaling reaches the peer (again); `anew`: messages may have been lost.
     Reachable { anew: bool },
     /// Signaling does not reach the peer any more.
     Unreachable(LeaveReason),
-    /// Say goodbye, after what waits has been said, for which there is so much time.
+    /// Close the connection, after the waiting lines have been sent, for which there is so much
+    /// time.
     Leave(Duration),
 }
 
-/// How a companion has ended.
+/// The end of a remote peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
-    /// The peer said goodbye.
+    /// The peer left.
     Left,
     /// Nothing reaches it.
     Vanished,
-    /// This side left; so many lines were never heard.
-    Parted { unheard: usize },
+    /// This side left; so many lines were never sent.
+    Parted { unsent: usize },
 }
 
-/// What fires when.
+/// The timers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     /// Ask for the first offer.
     Ask,
     /// An offer has waited for its answer.
-    SayAgain,
+    SendAgain,
     /// The connection should have come up.
     Retry,
     /// Restart ICE, if it is still needed.
@@ -92,17 +107,7 @@ enum Timer {
     Absent,
 }
 
-const TIMERS: [Timer; 7] = [
-    Timer::Ask,
-    Timer::SayAgain,
-    Timer::Retry,
-    Timer::Restart,
-    Timer::Disconnected,
-    Timer::Renew,
-    Timer::Absent,
-];
-
-/// One connection.
+/// One connection, with its data channel.
 struct Link {
     connection: PeerConnection,
     events: Events,
@@ -113,8 +118,8 @@ struct Link {
     is_over: bool,
 }
 
-/// What a connection tells.
-enum News {
+/// The events of a connection.
+enum ConnectionEvent {
     Event(Event),
     Over,
     DataOpen,
@@ -122,11 +127,12 @@ enum News {
     DataOver,
 }
 
-pub(super) struct Companion {
+/// Another participant.
+pub(super) struct RemotePeer {
     peer: PeerId,
     channel: SignalingChannel,
     own_name: String,
-    /// What it goes by.
+    /// The name that is shown for it.
     name: String,
     is_polite: bool,
     /// The number of the present connection; 0 before the first.
@@ -138,16 +144,14 @@ pub(super) struct Companion {
     data_was_closed: bool,
     has_left: bool,
     was_announced: bool,
-    /// Whether it was said that the connection is interrupted.
+    /// True if the interruption of the connection was shown.
     is_interrupted: bool,
 }
 
 type Flow = ControlFlow<Gone>;
 
-const GO_ON: Flow = Flow::Continue(());
-
-impl Companion {
-    /// `name` is what it goes by until it says its own.
+impl RemotePeer {
+    /// `name` is shown until the peer sends its own.
     pub(super) fn new(channel: SignalingChannel, peer: PeerId, own_name: &str, name: String) -> Self {
         Self {
             is_polite: channel.peer_id().is_some_and(|own| own < peer),
@@ -168,18 +172,18 @@ impl Companion {
     }
 
     /// Runs until the peer or this side has left.
-    pub(super) async fn run(mut self, mut words: mpsc::Receiver<Word>) -> (PeerId, Gone) {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<PeerCommand>) -> (PeerId, Gone) {
         self.renew().await;
         self.watch();
         let gone = loop {
             let timer = self.timers.iter().flatten().min().copied();
             let flow = tokio::select! {
-                word = words.recv() => match word {
-                    Some(Word::Leave(patience)) => break self.part(patience, &mut words).await,
-                    Some(word) => self.hear(word).await,
-                    None => break self.part(Duration::ZERO, &mut words).await,
+                command = commands.recv() => match command {
+                    Some(PeerCommand::Leave(patience)) => break self.leave(patience, &mut commands).await,
+                    Some(command) => self.handle_command(command).await,
+                    None => break self.leave(Duration::ZERO, &mut commands).await,
                 },
-                news = news(&mut self.link) => self.learn(news).await,
+                event = next_event(&mut self.link) => self.handle_event(event).await,
                 () = until(timer) => self.act().await,
             };
             if let Flow::Break(gone) = flow {
@@ -204,33 +208,33 @@ impl Companion {
         }
     }
 
-    async fn hear(&mut self, word: Word) -> Flow {
-        match word {
-            Word::Signal(message) => return self.hear_signal(message).await,
-            Word::Chat(text) => self.say(text).await,
-            Word::Reachable { anew } => {
+    async fn handle_command(&mut self, command: PeerCommand) -> Flow {
+        match command {
+            PeerCommand::Signal(message) => return self.handle_signal(message).await,
+            PeerCommand::Chat(text) => self.send_chat(text).await,
+            PeerCommand::Reachable { anew } => {
                 self.has_left = false;
                 self.clear(Timer::Absent);
                 if anew {
-                    self.say_again();
+                    self.send_again();
                 }
                 if !self.is_connected() {
                     self.watch();
                 }
             }
-            Word::Unreachable(reason) => {
-                // Half a minute without a word on either way is long enough.
+            PeerCommand::Unreachable(reason) => {
+                // Half a minute of silence on both ways is long enough.
                 let is_silent = reason == LeaveReason::Timeout && self.state() == PeerConnectionState::Failed;
                 self.has_left |= reason == LeaveReason::Left || is_silent;
                 self.clear(Timer::Absent);
                 return self.check_absence();
             }
-            Word::Leave(_) => {}
+            PeerCommand::Leave(_) => {}
         }
         GO_ON
     }
 
-    async fn hear_signal(&mut self, message: CallMessage) -> Flow {
+    async fn handle_signal(&mut self, message: CallMessage) -> Flow {
         if message.bye == Some(true) {
             return Flow::Break(Gone::Left);
         }
@@ -256,7 +260,8 @@ impl Companion {
         GO_ON
     }
 
-    /// A new connection, because there is none or the present one cannot go on: the impolite side makes it, the polite one asks for it.
+    /// A new connection, because there is none or the present one cannot go on: the impolite side
+    /// makes it, the polite one asks for it.
     async fn renew(&mut self) {
         if !self.is_polite {
             // It grows over calls on the same channel as well, because the clock does.
@@ -270,7 +275,8 @@ impl Companion {
         }
     }
 
-    /// The polite side needs a new connection, or has not heard of the present one; `attempt` is the last that it knows.
+    /// The polite side needs a new connection, or does not know the present one; `attempt` is the
+    /// last that it knows.
     async fn renewal_asked(&mut self, attempt: u64) {
         if self.is_polite {
             return;
@@ -279,7 +285,7 @@ impl Companion {
         if attempt == self.attempt || (attempt == 0 && !is_new) {
             self.renew().await;
         } else {
-            self.say_again();
+            self.send_again();
         }
     }
 
@@ -288,7 +294,7 @@ impl Companion {
         self.timers = [None; TIMERS.len()];
         self.attempt = attempt;
         self.data_was_closed = false;
-        match make_link(&self.channel.ice_servers(), self.is_polite) {
+        match connect(&self.channel.ice_servers(), self.is_polite) {
             Ok(link) => self.link = Some(link),
             Err(error) => {
                 screen::note(&format!("No connection to {} can be made: {error}.", self.name));
@@ -300,8 +306,8 @@ impl Companion {
 
     /// Keeps an eye on a connection that is not up: repeats, restarts and finally renews.
     fn watch(&mut self) {
-        if self.timer(Timer::SayAgain).is_none() {
-            self.after(Timer::SayAgain, SAY_AGAIN);
+        if self.timer(Timer::SendAgain).is_none() {
+            self.after(Timer::SendAgain, SEND_AGAIN);
         }
         if !self.is_connected() && self.timer(Timer::Retry).is_none() && self.timer(Timer::Restart).is_none()
         {
@@ -328,15 +334,15 @@ impl Companion {
                 if is_reachable {
                     self.send(CallMessage::renew(0));
                 }
-                self.after(Timer::Ask, SAY_AGAIN);
+                self.after(Timer::Ask, SEND_AGAIN);
             }
-            Timer::SayAgain => {
+            Timer::SendAgain => {
                 let waits = |link: &Link| link.connection.signaling_state() == SignalingState::HaveLocalOffer;
                 if self.link.as_ref().is_some_and(waits) {
                     if is_reachable {
-                        self.say_again();
+                        self.send_again();
                     }
-                    self.after(Timer::SayAgain, SAY_AGAIN);
+                    self.after(Timer::SendAgain, SEND_AGAIN);
                 }
             }
             Timer::Retry if !self.is_connected() => self.retry(is_reachable).await,
@@ -344,7 +350,8 @@ impl Companion {
             Timer::Disconnected => self.recover(),
             Timer::Renew if is_reachable => self.renew().await,
             Timer::Absent if !is_reachable && !self.is_connected() => {
-                // While the server is away nobody is reachable, which says nothing about this peer.
+                // While the server is away no peer is reachable, which shows nothing about this
+                // one.
                 if self.signaling_is_settled() {
                     return Flow::Break(Gone::Vanished);
                 }
@@ -390,24 +397,24 @@ impl Companion {
         self.watch();
     }
 
-    async fn learn(&mut self, news: News) -> Flow {
-        match news {
-            News::Event(event) => return self.learn_event(event).await,
-            News::Over => {
+    async fn handle_event(&mut self, event: ConnectionEvent) -> Flow {
+        match event {
+            ConnectionEvent::Event(event) => return self.handle_connection_event(event).await,
+            ConnectionEvent::Over => {
                 if let Some(link) = &mut self.link {
                     link.is_over = true;
                 }
             }
-            News::DataOpen => {
+            ConnectionEvent::DataOpen => {
                 if let Some(link) = &mut self.link {
                     link.data_is_open = true;
                 }
                 self.send_data(&DataMessage::status(&self.own_name)).await;
-                self.say_waiting().await;
+                self.send_waiting().await;
             }
-            News::Data(Message::Text(text)) => return self.learn_data(&text),
-            News::Data(Message::Binary(_)) => {}
-            News::DataOver => {
+            ConnectionEvent::Data(Message::Text(text)) => return self.handle_data(&text),
+            ConnectionEvent::Data(Message::Binary(_)) => {}
+            ConnectionEvent::DataOver => {
                 // It leaves, or makes a new connection.
                 self.data_was_closed = true;
                 if let Some(link) = &mut self.link {
@@ -420,7 +427,7 @@ impl Companion {
         GO_ON
     }
 
-    async fn learn_event(&mut self, event: Event) -> Flow {
+    async fn handle_connection_event(&mut self, event: Event) -> Flow {
         let Some(link) = &mut self.link else { return GO_ON };
         match event {
             Event::NegotiationNeeded => {
@@ -467,9 +474,9 @@ impl Companion {
         self.check_absence()
     }
 
-    fn learn_data(&mut self, text: &str) -> Flow {
+    fn handle_data(&mut self, text: &str) -> Flow {
         match DataMessage::read(text) {
-            Some(DataMessage::Chat { text }) => screen::said(&self.name, &text),
+            Some(DataMessage::Chat { text }) => screen::chat(&self.name, &text),
             Some(DataMessage::Status { name, .. }) => {
                 let is_new = !name.is_empty() && name != self.name;
                 if !std::mem::replace(&mut self.was_announced, true) {
@@ -488,7 +495,7 @@ impl Companion {
         GO_ON
     }
 
-    async fn say(&mut self, text: String) {
+    async fn send_chat(&mut self, text: String) {
         if self.send_data(&DataMessage::chat(&text)).await {
             return;
         }
@@ -498,7 +505,7 @@ impl Companion {
         }
     }
 
-    async fn say_waiting(&mut self) {
+    async fn send_waiting(&mut self) {
         while let Some(text) = self.waiting.pop_front() {
             if !self.send_data(&DataMessage::chat(&text)).await {
                 self.waiting.push_front(text);
@@ -507,21 +514,21 @@ impl Companion {
         }
     }
 
-    /// Whether the data channel took it.
+    /// Returns whether the data channel took the message.
     async fn send_data(&self, message: &DataMessage) -> bool {
         let Some(link) = self.link.as_ref().filter(|link| link.data_is_open) else { return false };
-        // A peer that takes nothing must not keep this side from hearing what else there is.
-        matches!(timeout(LAST_WORDS, link.data.send(message.to_json())).await, Ok(Ok(())))
+        // A peer that takes nothing must not keep this side from other events.
+        matches!(timeout(CLOSE_TIMEOUT, link.data.send(message.to_json())).await, Ok(Ok(())))
     }
 
-    /// Leaves: waits for what is still to be said, says goodbye, and closes the connection.
-    async fn part(&mut self, patience: Duration, words: &mut mpsc::Receiver<Word>) -> Gone {
+    /// Leaves: waits until the waiting lines are sent, sends `bye`, and closes the connection.
+    async fn leave(&mut self, patience: Duration, commands: &mut mpsc::Receiver<PeerCommand>) -> Gone {
         let deadline = Instant::now() + patience;
         while !self.waiting.is_empty() && Instant::now() < deadline {
             let timer = self.timers.iter().flatten().min().copied();
             let flow = tokio::select! {
-                Some(word) = words.recv() => self.hear(word).await,
-                news = news(&mut self.link) => self.learn(news).await,
+                Some(command) = commands.recv() => self.handle_command(command).await,
+                event = next_event(&mut self.link) => self.handle_event(event).await,
                 () = until(timer) => self.act().await,
                 () = sleep_until(deadline) => break,
             };
@@ -529,18 +536,19 @@ impl Companion {
                 break;
             }
         }
-        let unheard = self.waiting.len();
+        let unsent = self.waiting.len();
         self.send_data(&DataMessage::Bye).await;
         if let Some(link) = self.link.take() {
             // The channel is closed when the other side has everything.
             link.data.close();
-            let _ = timeout(LAST_WORDS, link.data.closed()).await;
-            let _ = timeout(LAST_WORDS, link.connection.close()).await;
+            let _ = timeout(CLOSE_TIMEOUT, link.data.closed()).await;
+            let _ = timeout(CLOSE_TIMEOUT, link.connection.close()).await;
         }
-        Gone::Parted { unheard }
+        Gone::Parted { unsent }
     }
 
-    /// A peer that the server does not know any more stays as long as a connection reaches it, and a little longer.
+    /// A peer that the server does not know any more stays as long as a connection reaches it, and
+    /// a little longer.
     fn check_absence(&mut self) -> Flow {
         if self.is_reachable() || self.is_connected() {
             self.clear(Timer::Absent);
@@ -554,14 +562,15 @@ impl Companion {
         GO_ON
     }
 
-    fn say_again(&self) {
+    fn send_again(&self) {
         let Some(link) = &self.link else { return };
-        for message in link.negotiation.say_again(&link.connection) {
+        for message in link.negotiation.messages_again(&link.connection) {
             self.send(CallMessage { attempt: Some(self.attempt), ..message });
         }
     }
 
-    /// Sends what negotiation has to say; if it has failed, the connection is made anew in a while.
+    /// Sends the message of the negotiation; if it has failed, the connection is made anew in a
+    /// while.
     fn send_or_fail(&mut self, outcome: Result<Option<CallMessage>, Error>) {
         match outcome {
             Ok(Some(message)) => self.send(CallMessage { attempt: Some(self.attempt), ..message }),
@@ -574,7 +583,7 @@ impl Companion {
     }
 
     fn send(&self, message: CallMessage) {
-        // If the queue is full: offers are said again when they are not answered.
+        // If the queue is full: offers are sent again when they are not answered.
         let _ = self.channel.send(Some(self.peer), &message.envelope());
     }
 
@@ -590,7 +599,7 @@ impl Companion {
         self.channel.is_reachable(self.peer)
     }
 
-    /// Whether what signaling says of the peer is the last word for now.
+    /// Returns whether the state of the peer in signaling is final for now.
     fn signaling_is_settled(&self) -> bool {
         self.channel.is_open() || self.channel.is_closed()
     }
@@ -608,7 +617,7 @@ impl Companion {
     }
 }
 
-fn make_link(servers: &IceServers, is_polite: bool) -> Result<Link, Error> {
+fn connect(servers: &IceServers, is_polite: bool) -> Result<Link, Error> {
     let (connection, events) = PeerConnection::new(configuration(servers))?;
     let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
     let data = connection.create_data_channel("columba", init)?;
@@ -633,15 +642,15 @@ fn configuration(servers: &IceServers) -> Configuration {
     Configuration { ice_servers: ice_servers.collect(), ..Configuration::default() }
 }
 
-/// The next thing that a connection tells.
-async fn news(link: &mut Option<Link>) -> News {
+/// Returns the next event of a connection.
+async fn next_event(link: &mut Option<Link>) -> ConnectionEvent {
     let Some(link) = link else { return std::future::pending().await };
     let Link { events, data, data_is_open, data_is_over, is_over, .. } = link;
     tokio::select! {
-        event = events.recv(), if !*is_over => event.map_or(News::Over, News::Event),
-        Ok(()) = data.opened(), if !*data_is_open && !*data_is_over => News::DataOpen,
+        event = events.recv(), if !*is_over => event.map_or(ConnectionEvent::Over, ConnectionEvent::Event),
+        Ok(()) = data.opened(), if !*data_is_open && !*data_is_over => ConnectionEvent::DataOpen,
         // Also what came on a channel that was closed again at once.
-        message = data.recv(), if !*data_is_over => message.map_or(News::DataOver, News::Data),
+        message = data.recv(), if !*data_is_over => message.map_or(ConnectionEvent::DataOver, ConnectionEvent::Data),
         else => std::future::pending().await,
     }
 }

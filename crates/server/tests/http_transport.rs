@@ -1,10 +1,10 @@
-//! The HTTP door, spoken to by hand.
+//! The HTTP transport, request by request.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Events, Server, hear, say};
+use common::{Events, Server, receive, send_text};
 use serde_json::json;
 
 #[test]
@@ -43,7 +43,7 @@ fn events_stream_and_resume_where_they_stopped() {
 
     // A second stream replaces the first.
     let mut second = Events::open(&server, &format!("{a}\nlast-event-id: 3"));
-    let last = std::iter::from_fn(|| stream.next()).last().expect("the first is told");
+    let last = std::iter::from_fn(|| stream.next()).last().expect("the first gets an event");
     assert_eq!((last.0, &last.1["code"]), (None, &json!("replaced")));
 
     let to = json!({"type": "send", "seq": 3, "to": joined_a["peer"], "data": 3}).to_string();
@@ -56,21 +56,21 @@ fn a_poll_waits_for_the_next_event() {
     let server = Server::start(&[]);
     let (_, a) = server.join(r#"{"type":"join","session":"meeting"}"#);
     let poll = |query: &str| server.request(&format!("GET /v1/signal/events?{query}\n{a}"), "");
-    // Who does not say how long waits for longer than a request may take here.
+    // A poll that names no time waits for longer than a request may take here.
     let nothing = poll("after=0&wait=0");
     assert_eq!((nothing.status, nothing.body.as_str()), (200, "[]"));
     let start = Instant::now();
     assert_eq!(poll("after=0&wait=1").body, "[]");
     assert!(start.elapsed() >= Duration::from_millis(900));
 
-    let heard = std::thread::scope(|scope| {
+    let received = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| poll("after=0&wait=30").json());
         let mut b = server.websocket();
-        say(&mut b, r#"{"type":"join","session":"meeting"}"#);
-        assert_eq!(hear(&mut b)["type"], "joined");
+        send_text(&mut b, r#"{"type":"join","session":"meeting"}"#);
+        assert_eq!(receive(&mut b)["type"], "joined");
         waiting.join().unwrap()
     });
-    assert_eq!(heard[0]["type"], "peer-joined");
+    assert_eq!(received[0]["type"], "peer-joined");
     assert_eq!(poll("after=0&wait=0").json()[0]["seq"], 1, "not acknowledged yet");
     assert_eq!(poll("after=1&wait=0").body, "[]");
 }
