@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use columba_signal::{
-    ClientMessage, Config, ConnectionId, Credential, Event, EventsKind, IceServers, Input, SessionRelay,
-    ServerMessage,
+    ClientMessage, Config, ConnectionId, Credential, Event, EventsKind, IceServers, Input, ServerMessage,
+    SessionRelay,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;

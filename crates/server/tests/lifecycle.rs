@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answer, Events, Folder, PATIENCE, Server, receive, receive_close, program, send_text};
+use common::{Answer, Events, Folder, PATIENCE, Server, program, receive, receive_close, send_text};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};

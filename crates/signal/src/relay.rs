@@ -21,7 +21,7 @@ use self::buffers::Buffers;
 use self::connection::{Answer, Connection, Stage};
 use self::deadlines::{Deadline, Deadlines};
 use self::meeting::Meeting;
-use self::member::{MemberEvent, Member, Presence};
+use self::member::{Member, MemberEvent, Presence};
 use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
 use crate::names::PeerId;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use columba_signal::{Config, ConnectionId, Event, IceServer, IceServers, Input, PeerId, Relay};
+use columba_signal::{Config, ConnectionId, Event, IceServer, IceServers, Input, PeerId, SessionRelay};
 use futures_util::{SinkExt as _, StreamExt as _};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
@@ -39,14 +39,14 @@ struct Shared {
 }
 
 struct State {
-    relay: Relay,
+    relay: SessionRelay,
     /// Connections that the relay is done with.
     closing: BTreeSet<ConnectionId>,
 }
 
 impl State {
     fn new(config: Config) -> Self {
-        Self { relay: Relay::new(config, UnwrapErr(SysRng)), closing: BTreeSet::new() }
+        Self { relay: SessionRelay::new(config, UnwrapErr(SysRng)), closing: BTreeSet::new() }
     }
 }
 
@@ -90,7 +90,7 @@ impl Server {
 }
 
 impl Shared {
-    fn with<T>(&self, call: impl FnOnce(&mut Relay, Instant) -> T) -> T {
+    fn with<T>(&self, call: impl FnOnce(&mut SessionRelay, Instant) -> T) -> T {
         let mut state = self.state.lock().unwrap();
         let result = call(&mut state.relay, Instant::now());
         while let Some(event) = state.relay.poll_event() {

@@ -19,7 +19,8 @@ const EXIT_REFUSED: u8 = 2;
 pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
     let environment: Environment = std::env::vars().collect();
     if means_serve(&arguments) {
-        let rest = arguments.split_off(usize::from(arguments.first().is_some_and(|argument| argument == "serve")));
+        let rest =
+            arguments.split_off(usize::from(arguments.first().is_some_and(|argument| argument == "serve")));
         return serve(&rest, &environment);
     }
     let begins_with_chat = arguments.first().is_some_and(|argument| argument == "chat");

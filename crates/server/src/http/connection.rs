@@ -30,7 +30,7 @@ use super::Client;
 use super::client::{Connection, contains};
 use super::socket::Socket;
 use super::static_files::plain;
-use super::stream::{Peeked, ByteStream};
+use super::stream::{ByteStream, Peeked};
 use crate::config::WebOptions;
 use crate::drain::Drain;
 use crate::relay::Relay;

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use columba_signal::{Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, SessionRelay, Stats};
+use columba_signal::{
+    Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, SessionRelay, Stats,
+};
 use tokio::sync::Notify;
 
 use super::attachment::{Attachment, Closing, Wake};

@@ -90,7 +90,8 @@ impl Server {
         forward(child.stderr.take().expect("stderr is piped"), sender);
         let mut server = Self { child, lines: Mutex::new(lines), output: String::new(), port: 0 };
         server.wait_for("STUN and TURN:");
-        let url = server.output.lines().find(|line| line.trim().starts_with("http")).expect("a URL is printed");
+        let url =
+            server.output.lines().find(|line| line.trim().starts_with("http")).expect("a URL is printed");
         let port = url.trim().trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
         server.port = port.expect("the URL has a port");
         server
@@ -115,7 +116,8 @@ impl Server {
 
     /// The port that STUN is served on.
     pub fn stun_port(&self, transport: &str) -> u16 {
-        let line = self.output.lines().find(|line| line.starts_with("STUN and TURN:")).expect("it is printed");
+        let line =
+            self.output.lines().find(|line| line.starts_with("STUN and TURN:")).expect("it is printed");
         let words: Vec<&str> = line.split([' ', ',']).collect();
         let at = words.iter().position(|word| *word == transport).expect("the transport is served");
         words[at + 1].parse().expect("a port follows")

@@ -121,7 +121,10 @@ fn ping_is_answered_and_ice_servers_are_fresh() {
     let granted = house.granted.get();
     house.send_json(one, &json!({"type": "ice-servers"}));
     let received = house.receive_one(one);
-    assert_eq!((&received["type"], &received["iceServersExpire"]), (&json!("ice-servers"), &json!(1_790_000_000)));
+    assert_eq!(
+        (&received["type"], &received["iceServersExpire"]),
+        (&json!("ice-servers"), &json!(1_790_000_000))
+    );
     assert!(received["iceServers"].is_array());
     assert_eq!(house.granted.get(), granted + 1);
 }
