@@ -39,6 +39,9 @@ cargo xtask CHORE
   api [--update]      the public API of each published library, compared with its snapshot in docs/api/
   package [ARGUMENT...] packs every published crate and builds it from its archive";
 
+/// The folders of all workspaces, each with a lock file of its own.
+const WORKSPACES: &[&str] = &["", "bench/peers/", "bench/sctp/", "fuzz/"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
@@ -82,5 +85,9 @@ fn deny(arguments: &[String]) -> Result<(), String> {
         _ => return Err("the only argument of this chore is advisories".to_owned()),
     };
     install::cargo_tool("cargo-deny")?;
-    step::run("cargo", &[["deny", "--workspace", "check"].as_slice(), checks].concat())
+    WORKSPACES.iter().try_for_each(|folder| {
+        let manifest = format!("{folder}Cargo.toml");
+        let words = ["deny", "--manifest-path", &manifest, "--workspace", "check", "--hide-inclusion-graph"];
+        step::run("cargo", &[words.as_slice(), checks].concat())
+    })
 }
