@@ -52,7 +52,8 @@ fn document(packages: &[Package]) -> Result<(), String> {
         ["doc", "--quiet", "--no-deps", "--lib", "--all-features"].into_iter().chain(names).collect();
     let own = env::current_exe().map_err(|error| format!("the path of this program is unknown: {error}"))?;
     let mut command = step::command("cargo", &words);
-    command.env("RUSTDOC", own).env(RUSTDOC, "1");
+    // The flag keeps cargo from taking pages that were written before for up-to-date JSON.
+    command.env("RUSTDOC", own).env(RUSTDOC, "1").env("RUSTDOCFLAGS", "--cfg=public_api");
     step::finish(command)
 }
 
