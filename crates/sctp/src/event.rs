@@ -24,6 +24,9 @@ pub enum Event {
     IncomingReset(StreamId),
     /// Our direction of a stream is reset, as asked; its number may be used again.
     OutgoingReset(StreamId),
+    /// Our direction of a stream was reset, and the peer has not reset its own within 10 s, as data channels
+    /// do (RFC 8831 §6.7). [`IncomingReset`](Self::IncomingReset) may still follow.
+    ResetUnanswered(StreamId),
     /// The peer refused to let our direction of a stream be reset.
     ResetRefused(StreamId),
     /// A message larger than [`Config::max_message_size`](crate::Config::max_message_size) began to arrive on this stream;

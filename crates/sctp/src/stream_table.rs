@@ -43,6 +43,11 @@ impl<T> StreamTable<T> {
         self.values[place].take()
     }
 
+    /// The number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() - self.free.len()
+    }
+
     /// The numbers in use, in order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = StreamId> + '_ {
         self.pages.iter().enumerate().flat_map(|(page, slots)| {
@@ -107,7 +112,7 @@ mod tests {
         assert_eq!(table.remove(StreamId(7)), None);
         assert_eq!(*table.entry(StreamId(8), || 1), 1);
         assert_eq!(table.get(StreamId(65_535)), Some(&65_535));
-        assert_eq!(table.values().count(), 5);
+        assert_eq!((table.values().count(), table.len()), (5, 5));
         assert_eq!(table.values.len(), 5);
     }
 }

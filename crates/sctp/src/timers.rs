@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Heartbeat,
     /// A stream reset is asked for again.
     Reconfig,
+    /// A stream has waited long enough for the peer's reset.
+    HalfClosed,
     /// A probe of the path's MTU is lost, or it is time to search again.
     PathMtu,
     /// The pacer lets the next packet go.
@@ -42,6 +44,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Sack,
     Timer::Heartbeat,
     Timer::Reconfig,
+    Timer::HalfClosed,
     Timer::PathMtu,
     Timer::Pacing,
     Timer::Budget,

@@ -451,6 +451,7 @@ impl Association {
             Timer::Sack => self.receiver.acknowledge_now(),
             Timer::Heartbeat => self.on_heartbeat_timeout(now),
             Timer::Reconfig => self.on_reconfig_timeout(now),
+            Timer::HalfClosed => self.on_half_closed_timeout(now),
             Timer::PathMtu => self.on_path_mtu_timeout(now),
             // `poll_transmit` is called after this, and that is all.
             Timer::Pacing | Timer::Budget => {}

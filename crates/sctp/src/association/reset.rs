@@ -1,13 +1,23 @@
 //! Stream resets (RFC 6525): how channels close, so that their stream numbers can be used again.
 
+mod sharing;
+
 use std::collections::VecDeque;
 use std::time::Instant;
+
+use sharing::Sharing;
 
 use super::Association;
 use crate::event::Event;
 use crate::serial::{RequestNumber, StreamId, Tsn};
 use crate::timers::Timer;
 use crate::wire::{Reconfig, ReconfigParameter, ResetResult, Writer};
+
+/// Answers that may wait to go out.
+const MAX_RESPONSES: usize = 8;
+
+/// Streams in one request of ours: so many fit into a packet of any size.
+const MAX_STREAMS_AT_ONCE: usize = 200;
 
 /// Both directions of stream resets.
 #[derive(Debug)]
@@ -17,6 +27,10 @@ pub(super) struct Resets {
     draining: Vec<StreamId>,
     /// Streams that are empty, with the last TSN that had been given when they became so.
     drained: VecDeque<(StreamId, Tsn)>,
+    /// The same, of streams that the peer had reset before: they need no answer of its.
+    drained_answers: VecDeque<(StreamId, Tsn)>,
+    /// How the peer's next request is shared between its streams and ours.
+    sharing: Sharing,
     /// The request on its way: one at a time (RFC 6525 section 5.1.1).
     pending: Option<Request>,
     /// The peer's request that is expected next.
@@ -43,6 +57,8 @@ impl Resets {
             next_request: RequestNumber(initial.0),
             draining,
             drained: VecDeque::new(),
+            drained_answers: VecDeque::new(),
+            sharing: Sharing::default(),
             pending: None,
             expected: RequestNumber(0),
             last_results: [ResetResult::NothingToDo; 2],
@@ -60,11 +76,16 @@ impl Resets {
     pub(super) fn forget_queued(&mut self) {
         self.draining.clear();
         self.drained.clear();
+        self.drained_answers.clear();
+        self.sharing = Sharing::default();
         self.pending = None;
     }
 
     fn is_idle(&self) -> bool {
-        self.draining.is_empty() && self.drained.is_empty() && self.pending.is_none()
+        self.draining.is_empty()
+            && self.drained.is_empty()
+            && self.drained_answers.is_empty()
+            && self.pending.is_none()
     }
 
     fn respond(&mut self, request: RequestNumber, result: ResetResult) {
@@ -91,10 +112,10 @@ impl Association {
         }
         self.note_drained();
         let base = self.sender.outstanding.base();
-        while let Some(&(stream, last)) = self.resets.drained.front()
-            && base.is_after(last)
+        let resets = &mut self.resets;
+        while let Some(stream) = take_arrived(&mut resets.drained_answers, base)
+            .or_else(|| take_arrived(&mut resets.drained, base))
         {
-            self.resets.drained.pop_front();
             self.sender.queue.reopen(stream);
             self.outgoing_resets.push_back(Event::ResetRefused(stream));
         }
@@ -105,31 +126,35 @@ impl Association {
         self.sender.queue.is_resetting(stream)
     }
 
-    /// Writes answers and the request that is due.
+    /// Writes the request that is due, or answers. dcsctp asks at once for the first of the streams that a
+    /// request of ours makes it reset, and for the others when that is answered; if a request of its is on
+    /// the way, for all together. So ours goes first, and the answer in a packet behind it.
     pub(super) fn write_resets(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        if self.write_request(now, writer) {
+            return;
+        }
         while writer.room() >= Reconfig::RESPONSE_LENGTH
             && let Some((request, result)) = self.resets.responses.pop_front()
         {
             Reconfig::write_response(writer, request, result);
         }
+    }
+
+    /// Writes the request if it is due. Returns whether it was.
+    fn write_request(&mut self, now: Instant, writer: &mut Writer<'_>) -> bool {
         if self.resets.is_idle() || !self.peer.extensions.reconfig {
-            return;
+            return false;
         }
         self.gather_request();
-        let Some(request) = self.resets.pending.as_mut().filter(|request| request.due) else { return };
+        let answered = RequestNumber(self.resets.expected.0.wrapping_sub(1));
+        let Some(request) = self.resets.pending.as_mut().filter(|request| request.due) else { return false };
         if writer.room() < Reconfig::request_length(request.streams.len()) {
-            return;
+            return false;
         }
         request.due = false;
-        let answered = self.resets.expected;
-        Reconfig::write_request(
-            writer,
-            request.number,
-            RequestNumber(answered.0.wrapping_sub(1)),
-            request.last_tsn,
-            &request.streams,
-        );
+        Reconfig::write_request(writer, request.number, answered, request.last_tsn, &request.streams);
         self.timers.set(Timer::Reconfig, now + self.sender.round_trip.rto());
+        true
     }
 
     /// Finds out which streams have become empty.
@@ -139,13 +164,16 @@ impl Association {
         resets.draining.retain(|stream| {
             let drained = sender.queue.drained(*stream);
             if drained {
-                resets.drained.push_back((*stream, last_given));
+                let is_answer = resets.sharing.is_answer(*stream);
+                let list = if is_answer { &mut resets.drained_answers } else { &mut resets.drained };
+                list.push_back((*stream, last_given));
             }
             !drained
         });
     }
 
-    /// Makes a request of the streams whose data the peer has: then it can grant it at once.
+    /// Makes a request of the streams whose data the peer has: then it can grant it at once. Streams that
+    /// the peer will have to reset, too, wait until they have room in a request of the peer's.
     fn gather_request(&mut self) {
         self.note_drained();
         let resets = &mut self.resets;
@@ -155,10 +183,25 @@ impl Association {
         let base = self.sender.outstanding.base();
         let mut streams = Vec::new();
         while streams.len() < MAX_STREAMS_AT_ONCE
-            && let Some((stream, last)) = resets.drained.front()
-            && base.is_after(*last)
+            && let Some(stream) = take_arrived(&mut resets.drained_answers, base)
         {
-            streams.push(*stream);
+            streams.push(stream);
+        }
+        let mut room = None;
+        while streams.len() < MAX_STREAMS_AT_ONCE
+            && let Some((stream, last)) = resets.drained.front().copied()
+            && base.is_after(last)
+        {
+            if !resets.sharing.is_answer(stream) {
+                let known = self.sender.queue.stream_count();
+                let room = room.get_or_insert_with(|| resets.sharing.room(known));
+                if *room == 0 {
+                    break;
+                }
+                *room -= 1;
+                resets.sharing.ask(stream);
+            }
+            streams.push(stream);
             resets.drained.pop_front();
         }
         if streams.is_empty() {
@@ -195,6 +238,8 @@ impl Association {
                         }
                         for stream in streams.iter() {
                             association.receiver.reassembly.reset(stream);
+                            let is_known = association.sender.queue.knows(stream);
+                            association.resets.sharing.on_incoming(stream, is_known);
                             association.note_incoming_reset(stream);
                         }
                         ResetResult::Performed
@@ -256,6 +301,7 @@ impl Association {
                 self.timers.stop(Timer::Reconfig);
                 for stream in request.streams {
                     self.sender.queue.reset(stream);
+                    self.resets.sharing.on_performed(now, stream);
                     self.outgoing_resets.push_back(Event::OutgoingReset(stream));
                 }
             }
@@ -273,14 +319,33 @@ impl Association {
                 self.timers.stop(Timer::Reconfig);
                 for stream in request.streams {
                     self.sender.queue.reopen(stream);
+                    self.resets.sharing.on_refused(stream);
                     self.outgoing_resets.push_back(Event::ResetRefused(stream));
                 }
             }
         }
+        self.set_half_closed_timer();
+    }
+
+    fn set_half_closed_timer(&mut self) {
+        match self.resets.sharing.next_deadline() {
+            Some(at) => self.timers.set(Timer::HalfClosed, at),
+            None => self.timers.stop(Timer::HalfClosed),
+        }
+    }
+
+    /// Gives up waiting for the peer to reset what we have reset.
+    pub(super) fn on_half_closed_timeout(&mut self, now: Instant) {
+        for stream in self.resets.sharing.expire(now) {
+            self.outgoing_resets.push_back(Event::ResetUnanswered(stream));
+        }
+        self.set_half_closed_timer();
     }
 }
 
-/// Answers that may wait to go out.
-const MAX_RESPONSES: usize = 8;
-/// So many streams fit into a request in a packet of any size.
-const MAX_STREAMS_AT_ONCE: usize = 200;
+/// Takes the first stream of a list if all that was sent on it has arrived.
+fn take_arrived(drained: &mut VecDeque<(StreamId, Tsn)>, base: Tsn) -> Option<StreamId> {
+    let (stream, _) = *drained.front().filter(|(_, last)| base.is_after(*last))?;
+    drained.pop_front();
+    Some(stream)
+}

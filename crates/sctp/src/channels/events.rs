@@ -47,6 +47,7 @@ impl DataChannels {
                 Event::IncomingReset(stream) => self.on_incoming_reset(now, stream),
                 Event::OutgoingReset(stream) => self.on_outgoing_reset(now, stream),
                 Event::ResetRefused(stream) => self.on_reset_refused(stream),
+                Event::ResetUnanswered(stream) => self.on_reset_unanswered(stream),
                 Event::MessageTooLarge(stream) => match self.by_stream.get(stream) {
                     Some(id) => self.fail(now, *id, ChannelError::MessageTooLarge),
                     None => self.association.refuse_stream(now, stream),
@@ -56,6 +57,9 @@ impl DataChannels {
                 Event::Restarted => {
                     self.unsent.clear();
                     self.finish_all();
+                    for stream in std::mem::take(&mut self.half_closed) {
+                        self.release_stream(stream);
+                    }
                     self.association.forget_queued();
                 }
                 Event::Closed(reason) => {
@@ -155,8 +159,11 @@ impl DataChannels {
         }
     }
 
-    /// The peer has closed its direction: we close ours (RFC 8831 section 6.7).
+    /// The peer has closed its direction: we close ours (RFC 8831 §6.7).
     fn on_incoming_reset(&mut self, now: Instant, stream: StreamId) {
+        if self.half_closed.remove(&stream) {
+            return self.release_stream(stream);
+        }
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.keep_unread(&mut self.association);
@@ -191,6 +198,20 @@ impl DataChannels {
         self.association.discard_incoming(stream);
     }
 
+    /// The peer leaves its direction open: the channel is closed here, and its stream stays reserved until
+    /// the peer resets it, too.
+    fn on_reset_unanswered(&mut self, stream: StreamId) {
+        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        if !self.channels.get(&id).is_some_and(|channel| channel.outgoing_reset && !channel.incoming_reset) {
+            return;
+        }
+        tracing::debug!(%stream, "the peer does not close its direction of a channel");
+        self.finish(id);
+        *self.by_stream.entry(stream, || id) = id;
+        self.half_closed.insert(stream);
+        self.association.discard_incoming(stream);
+    }
+
     /// Closes a channel because of an error.
     pub(super) fn fail(&mut self, now: Instant, id: ChannelId, error: ChannelError) {
         let Some(channel) = self.channels.get(&id) else { return };
@@ -216,13 +237,18 @@ impl DataChannels {
             if unsent > 0 {
                 self.unsent.insert(id, unsent);
             }
-            self.by_stream.remove(stream);
-            let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;
-            if ours {
-                self.next_stream = self.next_stream.min(stream.0);
-            }
+            self.release_stream(stream);
         }
         self.events.push_back(ChannelEvent::Closed(id));
+    }
+
+    /// Makes a stream free for another channel.
+    fn release_stream(&mut self, stream: StreamId) {
+        self.by_stream.remove(stream);
+        let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;
+        if ours {
+            self.next_stream = self.next_stream.min(stream.0);
+        }
     }
 
     fn finish_all(&mut self) {

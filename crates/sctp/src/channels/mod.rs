@@ -40,7 +40,7 @@ mod events;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -155,6 +155,8 @@ pub struct DataChannels {
     role: Option<Role>,
     channels: BTreeMap<ChannelId, Channel>,
     by_stream: StreamTable<ChannelId>,
+    /// Streams of channels that count as closed although the peer has not reset its direction.
+    half_closed: BTreeSet<StreamId>,
     next_id: u64,
     /// All smaller stream numbers of our parity are taken.
     next_stream: u16,
@@ -178,6 +180,7 @@ impl DataChannels {
             role: None,
             channels: BTreeMap::new(),
             by_stream: StreamTable::default(),
+            half_closed: BTreeSet::new(),
             next_id: 0,
             next_stream: 0,
             events: VecDeque::new(),
@@ -340,7 +343,9 @@ impl DataChannels {
         }
     }
 
-    /// Closes a channel: what is queued is still sent, then both directions of its stream are reset.
+    /// Closes a channel: what is queued is still sent, then both directions of its stream are reset. A peer
+    /// that has not reset its direction 10 s after ours is not waited for: [`ChannelEvent::Closed`] comes,
+    /// and the stream stays reserved until the peer resets it.
     pub fn close(&mut self, now: Instant, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if !matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
