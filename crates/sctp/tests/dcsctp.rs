@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use columba_sctp::channels::{ChannelEvent, ChannelId, ChannelInit, DataChannels, Role};
+use columba_sctp::channels::{ChannelEvent, ChannelId, ChannelInit, DataChannels, Payload, Role};
 use columba_sctp::{Config, Ecn, Unlimited};
 use dcsctp::api::{DcSctpSocket, Options, SocketEvent, SocketTime, StreamId};
 use rand_chacha::ChaCha12Rng;
@@ -121,13 +121,17 @@ struct Lab {
 impl Lab {
     /// A connection with open channels on even streams.
     fn new(channels: usize, delay: Duration) -> Self {
+        Self::with(Config::default(), channels, delay)
+    }
+
+    fn with(config: Config, channels: usize, delay: Duration) -> Self {
         #[expect(clippy::disallowed_methods, reason = "a test needs some time to begin with")]
         let now = Instant::now();
         let mut rng = ChaCha12Rng::seed_from_u64(7);
         let mut lab = Self {
             born: now,
             now,
-            ours: DataChannels::new(Config::default(), now, &mut rng),
+            ours: DataChannels::new(config, now, &mut rng),
             theirs: Chromium::new(),
             delay,
             loss: 0.0,
@@ -226,7 +230,8 @@ impl Lab {
         let mut buffer = [0; 2048];
         while let Some(packet) = self.theirs.poll_transmit() {
             let is_request = packet[12] == RECONFIG && packet.get(16..18) == Some(&OUTGOING_RESET);
-            if !(is_request && std::mem::take(&mut self.lose_request)) && !self.loses() {
+            let is_lost = (is_request && std::mem::take(&mut self.lose_request)) || self.loses();
+            if !is_lost {
                 self.path[1].push_back((now + self.delay, packet));
             }
         }
@@ -314,4 +319,35 @@ fn chromium_may_begin_its_closings_in_the_middle_of_ours() {
         lab.close_by_chromium(500);
         assert!(lab.time_to_close().is_some(), "{} of 1500, begun after {begin} ms", lab.closed);
     }
+}
+
+/// The request that Chromium cannot send is never answered: our closings behind it are said to be done all
+/// the same, and their streams are not used again.
+#[test]
+fn closings_behind_a_request_that_chromium_never_sends_are_said_to_be_done() {
+    let mut lab = Lab::new(620, NEAR);
+    lab.close_by_chromium(600);
+    lab.run_for(Duration::from_secs(5));
+    lab.close_by_us(600);
+    lab.run_for(Duration::from_secs(5));
+    let before = lab.closed;
+    assert!(before < 20, "{before}");
+    lab.run_for(Duration::from_secs(10));
+    assert_eq!(lab.closed - before, 20);
+    let next = lab.ours.open(lab.now, "", ChannelInit::default()).unwrap();
+    let stream = lab.ours.channel(next).unwrap().stream_id.unwrap();
+    assert!(stream == 0 || stream >= 2 * 620, "{stream}");
+}
+
+/// dcsctp declares no PAD chunk, skips it, and answers no probe that it would have to send back whole.
+#[test]
+fn packets_to_chromium_grow_beyond_its_own() {
+    let mut lab = Lab::with(Config { max_mtu: 1432, ..Config::default() }, 1, NEAR);
+    let message = Payload::Binary(vec![7; 60_000].into());
+    for _ in 0..20 {
+        lab.ours.send(lab.now, lab.ids[0], message.clone()).unwrap();
+    }
+    lab.run_for(Duration::from_secs(5));
+    assert_eq!(lab.ours.association().stats().mtu, 1432);
+    assert_eq!(lab.ours.buffered_amount(lab.ids[0]), 0);
 }

@@ -119,6 +119,7 @@ impl Association {
             return self.reply_abort(init.tag, cause::INVALID_MANDATORY_PARAMETER, "unusable INIT ACK");
         }
         self.adopt(PeerInit::from(&init));
+        self.path_mtu.on_cookie(init.cookie);
         self.state = State::CookieEchoed { cookie: Bytes::copy_from_slice(init.cookie) };
         self.due.cookie_echo = true;
         self.unanswered = 0;
@@ -190,6 +191,7 @@ impl Association {
         let resetting = self.sender.restart(&self.config, cookie.local_tsn, now);
         self.resets = super::Resets::new(cookie.local_tsn, resetting);
         self.receiver.reassembly.reset_all();
+        self.path_mtu.on_cookie(&[]);
         self.due.shutdown = false;
         self.adopt(cookie.peer);
         self.establish(now);

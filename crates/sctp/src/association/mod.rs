@@ -266,6 +266,11 @@ impl Association {
         self.receiver.reassembly.discard(stream);
     }
 
+    /// From now on messages of DCEP are read before user data that was sent unordered and has overtaken them.
+    pub(crate) fn read_dcep_first(&mut self) {
+        self.receiver.reassembly.read_dcep_first();
+    }
+
     /// Throws away all that waits to be sent, resets included.
     pub(crate) fn forget_queued(&mut self) {
         self.sender.queue.clear();

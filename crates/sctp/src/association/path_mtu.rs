@@ -21,6 +21,8 @@ pub(super) struct PathMtu {
     wanted: usize,
     /// Whether the peer says that it knows padding, and so expects packets of any size.
     peer_pads: bool,
+    /// Whether the peer is known to skip padding, although it does not say that it knows it.
+    peer_skips: bool,
     /// The largest size that has been confirmed.
     current: usize,
     /// The smallest size that is too large, as far as is known.
@@ -70,6 +72,7 @@ impl PathMtu {
             base,
             wanted,
             peer_pads: false,
+            peer_skips: false,
             current: base,
             too_large: wanted + 4,
             phase: Phase::Idle,
@@ -79,7 +82,8 @@ impl PathMtu {
 
     /// Another path.
     pub(super) fn change_path(&mut self, base: usize, wanted: usize) {
-        *self = Self { peer_pads: self.peer_pads, ..Self::new(base, wanted) };
+        let (peer_pads, peer_skips) = (self.peer_pads, self.peer_skips);
+        *self = Self { peer_pads, peer_skips, ..Self::new(base, wanted) };
         self.set_peer_pads(self.peer_pads);
     }
 
@@ -95,6 +99,14 @@ impl PathMtu {
         self.peer_pads = pads;
         self.phase = Phase::Idle;
         self.too_large = self.limit() + 4;
+    }
+
+    /// The peer's cookie tells whose it is. A peer that does not declare PAD is not sent any, because one
+    /// exists whose process ends by it (werift 0.25): the information of its HEARTBEATs is as long as the
+    /// probe. dcsctp declares no PAD, either, but skips it as RFC 9260 §3.2 says, and Chromium, which has it,
+    /// drops answers of more than 1,191 bytes.
+    pub(super) fn on_cookie(&mut self, cookie: &[u8]) {
+        self.peer_skips = cookie.starts_with(DCSCTP_COOKIE);
     }
 
     fn limit(&self) -> usize {
@@ -171,9 +183,19 @@ impl Association {
         probe.received = received;
         let mut writer = Writer::new(target);
         self.header(self.peer.tag).write(&mut writer);
-        writer.chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.u64(nonce)));
-        let padding = writer.room().saturating_sub(4);
-        writer.chunk(chunk_type::PAD, 0, |writer| writer.zeros(padding));
+        if self.path_mtu.peer_pads || self.path_mtu.peer_skips {
+            writer.chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.u64(nonce)));
+            let padding = writer.room().saturating_sub(4);
+            writer.chunk(chunk_type::PAD, 0, |writer| writer.zeros(padding));
+        } else {
+            let padding = writer.room().saturating_sub(4 + 4 + 8);
+            writer.chunk(chunk_type::HEARTBEAT, 0, |writer| {
+                writer.parameter(1, |writer| {
+                    writer.u64(nonce);
+                    writer.zeros(padding);
+                });
+            });
+        }
         debug_assert!(writer.len() == size && size > PACKET_HEADER, "a probe is as large as it says");
         if !self.peer.extensions.zero_checksum {
             seal(writer.written());
@@ -247,6 +269,8 @@ impl Association {
     }
 }
 
+/// The beginning of dcsctp's cookies, by which it knows itself, too.
+const DCSCTP_COOKIE: &[u8] = b"dcSCTP";
 /// What fits Ethernet with IPv6 or IPv4, UDP and DTLS 1.2; jumbo frames; and one DTLS record (RFC 9147 section 4).
 const USUAL: [usize; 4] = [1412, 1432, 8912, 16_384];
 /// A peer that has never heard of padding is not made for more than Ethernet: some have receive buffers of 1,460 or 2,048 bytes,

@@ -88,7 +88,8 @@ pub struct ChannelInfo {
 /// A message of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// Text, as UTF-8. What arrives has been checked; what is sent is the caller's word.
+    /// Text, as UTF-8. Neither what is sent nor what arrives is checked: the reader of the text replaces what
+    /// is not UTF-8 by U+FFFD, as browsers do.
     Text(Bytes),
     /// Bytes.
     Binary(Bytes),
@@ -236,12 +237,7 @@ impl Channel {
             }
             _ => return Ok(None),
         };
-        if matches!(kind, ppid::BINARY | ppid::BINARY_EMPTY) {
-            return Ok(Some(Payload::Binary(whole)));
-        }
-        if std::str::from_utf8(&whole).is_err() {
-            return Err(ChannelError::InvalidText);
-        }
-        Ok(Some(Payload::Text(whole)))
+        let is_binary = matches!(kind, ppid::BINARY | ppid::BINARY_EMPTY);
+        Ok(Some(if is_binary { Payload::Binary(whole) } else { Payload::Text(whole) }))
     }
 }

@@ -79,8 +79,8 @@ impl Open {
             ordered: kind & UNORDERED == 0,
             reliability,
             priority,
-            label: String::from_utf8(reader.bytes(label).ok()?.to_vec()).ok()?,
-            protocol: String::from_utf8(reader.bytes(protocol).ok()?.to_vec()).ok()?,
+            label: String::from_utf8_lossy(reader.bytes(label).ok()?).into_owned(),
+            protocol: String::from_utf8_lossy(reader.bytes(protocol).ok()?).into_owned(),
         })
     }
 

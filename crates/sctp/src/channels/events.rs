@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::channel::{Channel, ChannelId, ChannelInit, ChannelState};
 use super::dcep::{Dcep, Open, ppid};
-use super::{ChannelError, ChannelEvent, DataChannels};
+use super::{ChannelError, ChannelEvent, DataChannels, Role};
 use crate::event::Event;
 use crate::serial::StreamId;
 
@@ -50,15 +50,15 @@ impl DataChannels {
                 Event::ResetUnanswered(stream) => self.on_reset_unanswered(stream),
                 Event::MessageTooLarge(stream) => match self.by_stream.get(stream) {
                     Some(id) => self.fail(now, *id, ChannelError::MessageTooLarge),
-                    None => self.association.refuse_stream(now, stream),
+                    None => self.refuse_stream(now, stream),
                 },
                 // A peer that has forgotten everything has forgotten the channels, and what was to be sent on them means nothing to
                 // it. What was left on the channels before is remembered once only: a peer may begin anew again and again.
                 Event::Restarted => {
                     self.unsent.clear();
                     self.finish_all();
-                    for stream in std::mem::take(&mut self.half_closed) {
-                        self.release_stream(stream);
+                    for stream in std::mem::take(&mut self.reserved) {
+                        self.note_free(stream);
                     }
                     self.association.forget_queued();
                 }
@@ -109,6 +109,8 @@ impl DataChannels {
         }
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        // Any message shows that the peer knows the channel (RFC 8832 §6).
+        channel.unacknowledged = false;
         if !channel.announced && channel.info.state != ChannelState::Connecting {
             channel.announced = true;
             self.events.push_back(ChannelEvent::Readable(id));
@@ -122,19 +124,23 @@ impl DataChannels {
             return;
         }
         let open = match Dcep::parse(payload) {
+            Some(Dcep::Open(_)) if self.is_ours(stream) => {
+                tracing::debug!(%stream, "a channel on a stream of this side's parity");
+                return self.refuse_stream(now, stream);
+            }
             Some(Dcep::Open(open)) => open,
             // An answer to what was never asked.
             Some(Dcep::Ack) => return,
             None => {
                 tracing::debug!(%stream, "a channel that makes no sense");
-                return self.association.refuse_stream(now, stream);
+                return self.refuse_stream(now, stream);
             }
         };
         let Open { ordered, reliability, priority, label, protocol } = open;
         let charge = CHANNEL_COST + label.len() + protocol.len();
         let Some(spare) = self.spare_memory.checked_sub(charge) else {
             tracing::debug!(%stream, "the peer has opened too many channels");
-            return self.association.refuse_stream(now, stream);
+            return self.refuse_stream(now, stream);
         };
         self.spare_memory = spare;
         let init = ChannelInit { ordered, reliability, protocol, priority, negotiated: None };
@@ -149,20 +155,37 @@ impl DataChannels {
         self.events.push_back(ChannelEvent::Incoming(id));
     }
 
-    pub(super) fn on_dcep(&mut self, _now: Instant, id: ChannelId, payload: &[u8]) {
+    /// Refuses a channel (RFC 8832 §6): our direction is reset without an answer, and the stream is not used
+    /// before the peer has reset its own.
+    fn refuse_stream(&mut self, now: Instant, stream: StreamId) {
+        self.reserved.insert(stream);
+        self.association.refuse_stream(now, stream);
+    }
+
+    /// Returns whether this side opens channels on a stream: its parity is that of the DTLS role (RFC 8832
+    /// §6).
+    fn is_ours(&self, stream: StreamId) -> bool {
+        match self.role {
+            Some(Role::Client) => stream.0.is_multiple_of(2),
+            Some(Role::Server) => !stream.0.is_multiple_of(2),
+            None => false,
+        }
+    }
+
+    pub(super) fn on_dcep(&mut self, now: Instant, id: ChannelId, payload: &[u8]) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         match Dcep::parse(payload) {
             Some(Dcep::Ack) => channel.unacknowledged = false,
-            // Both sides took the same stream, or it came again: the channel that is there stays.
-            Some(Dcep::Open(_)) => tracing::debug!("a channel was opened on a stream in use"),
+            // RFC 8832 §6: the channel that is there is closed, too.
+            Some(Dcep::Open(_)) => self.fail(now, id, ChannelError::StreamConflict),
             None => tracing::debug!("malformed DCEP message"),
         }
     }
 
     /// The peer has closed its direction: we close ours (RFC 8831 §6.7).
     fn on_incoming_reset(&mut self, now: Instant, stream: StreamId) {
-        if self.half_closed.remove(&stream) {
-            return self.release_stream(stream);
+        if self.reserved.remove(&stream) {
+            return self.note_free(stream);
         }
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
@@ -171,6 +194,9 @@ impl DataChannels {
         let outgoing_reset = channel.outgoing_reset;
         if matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
             channel.info.state = ChannelState::Closing;
+            if channel.unacknowledged {
+                self.events.push_back(ChannelEvent::Failed(id, ChannelError::Refused));
+            }
             self.events.push_back(ChannelEvent::Closing(id));
             self.association.reset_stream(now, stream);
         } else if outgoing_reset {
@@ -179,7 +205,7 @@ impl DataChannels {
     }
 
     fn on_outgoing_reset(&mut self, now: Instant, stream: StreamId) {
-        let Some(id) = self.by_stream.get(stream).copied() else { return };
+        let Some(id) = self.by_stream.get(stream).copied() else { return self.note_free(stream) };
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.outgoing_reset = true;
         if channel.incoming_reset {
@@ -207,8 +233,7 @@ impl DataChannels {
         }
         tracing::debug!(%stream, "the peer does not close its direction of a channel");
         self.finish(id);
-        *self.by_stream.entry(stream, || id) = id;
-        self.half_closed.insert(stream);
+        self.reserved.insert(stream);
         self.association.discard_incoming(stream);
     }
 
@@ -219,7 +244,9 @@ impl DataChannels {
             self.events.push_back(ChannelEvent::Failed(id, error));
             match error {
                 ChannelError::NoStream => self.finish(id),
-                ChannelError::MessageTooLarge | ChannelError::InvalidText => self.close(now, id),
+                ChannelError::MessageTooLarge | ChannelError::Refused | ChannelError::StreamConflict => {
+                    self.close(now, id);
+                }
             }
         }
     }
@@ -237,16 +264,15 @@ impl DataChannels {
             if unsent > 0 {
                 self.unsent.insert(id, unsent);
             }
-            self.release_stream(stream);
+            self.by_stream.remove(stream);
+            self.note_free(stream);
         }
         self.events.push_back(ChannelEvent::Closed(id));
     }
 
-    /// Makes a stream free for another channel.
-    fn release_stream(&mut self, stream: StreamId) {
-        self.by_stream.remove(stream);
-        let ours = self.role.is_some() && stream.0 % 2 == self.next_stream % 2;
-        if ours {
+    /// A stream may be free for another channel.
+    fn note_free(&mut self, stream: StreamId) {
+        if self.is_ours(stream) {
             self.next_stream = self.next_stream.min(stream.0);
         }
     }

@@ -100,9 +100,12 @@ pub enum ChannelError {
     /// The peer sent a message that is larger than we take.
     #[error("a message larger than we accept arrived")]
     MessageTooLarge,
-    /// The peer sent text that is not UTF-8.
-    #[error("text that is not UTF-8 arrived")]
-    InvalidText,
+    /// The peer refused the channel: it reset the stream without an answer to the opening (RFC 8832 §6).
+    #[error("the peer refused the channel")]
+    Refused,
+    /// The peer opened another channel on the channel's stream (RFC 8832 §6).
+    #[error("the peer opened another channel on the same stream")]
+    StreamConflict,
     /// The peer takes fewer streams than the channel's number needs.
     #[error("the peer has no stream for the channel")]
     NoStream,
@@ -155,8 +158,9 @@ pub struct DataChannels {
     role: Option<Role>,
     channels: BTreeMap<ChannelId, Channel>,
     by_stream: StreamTable<ChannelId>,
-    /// Streams of channels that count as closed although the peer has not reset its direction.
-    half_closed: BTreeSet<StreamId>,
+    /// Streams without a channel that the peer has to reset before they are used again: those on which it was
+    /// refused a channel, and those of channels that were closed without waiting for it.
+    reserved: BTreeSet<StreamId>,
     next_id: u64,
     /// All smaller stream numbers of our parity are taken.
     next_stream: u16,
@@ -172,15 +176,18 @@ pub struct DataChannels {
 impl DataChannels {
     /// Channels over an association that has not begun.
     pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
+        let (max_message_size, spare_memory) = (config.max_message_size, config.channel_memory);
+        let mut association = Association::new(config, now, rng);
+        association.read_dcep_first();
         Self {
-            max_message_size: config.max_message_size,
-            spare_memory: config.channel_memory,
+            max_message_size,
+            spare_memory,
             unsent: BTreeMap::new(),
-            association: Association::new(config, now, rng),
+            association,
             role: None,
             channels: BTreeMap::new(),
             by_stream: StreamTable::default(),
-            half_closed: BTreeSet::new(),
+            reserved: BTreeSet::new(),
             next_id: 0,
             next_stream: 0,
             events: VecDeque::new(),
@@ -229,7 +236,7 @@ impl DataChannels {
             if stream >= count {
                 return Err(OpenError::NoSuchStream { stream, highest: count.saturating_sub(1) });
             }
-            if self.by_stream.get(StreamId(stream)).is_some() {
+            if self.is_taken(StreamId(stream)) {
                 return Err(OpenError::StreamTaken(stream));
             }
         }
@@ -258,10 +265,18 @@ impl DataChannels {
         }
     }
 
-    /// The first stream of our parity that no channel uses.
+    /// Returns whether a stream cannot have a new channel: one uses it, or either direction waits for its
+    /// reset.
+    fn is_taken(&self, stream: StreamId) -> bool {
+        self.by_stream.get(stream).is_some()
+            || self.reserved.contains(&stream)
+            || self.association.is_resetting(stream)
+    }
+
+    /// The first stream of our parity that is free.
     fn free_stream(&mut self) -> Option<u16> {
         let mut stream = self.next_stream;
-        while self.by_stream.get(StreamId(stream)).is_some() {
+        while self.is_taken(StreamId(stream)) {
             stream = stream.checked_add(2)?;
         }
         self.next_stream = stream;

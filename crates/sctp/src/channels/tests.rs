@@ -1,6 +1,8 @@
 //! Channels between two ends that lose nothing; loss is the integration tests' matter.
 
 mod backpressure;
+mod dcep;
+mod half_closed;
 mod limits;
 
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ struct Pair {
     drop_every: usize,
     /// And this one.
     drop_one: Option<usize>,
+    /// And those of which this says so, by the end that sends them.
+    drop_if: fn(usize, &[u8]) -> bool,
     carried: usize,
 }
 
@@ -30,7 +34,7 @@ impl Pair {
         let now = crate::test_time();
         let mut rng = ChaCha12Rng::seed_from_u64(7);
         let ends = [(); 2].map(|()| DataChannels::new(config.clone(), now, &mut rng));
-        Self { now, ends, edit: |_| {}, drop_every: 0, drop_one: None, carried: 0 }
+        Self { now, ends, edit: |_| {}, drop_every: 0, drop_one: None, drop_if: |_, _| false, carried: 0 }
     }
 
     fn started(config: Config) -> Self {
@@ -60,7 +64,7 @@ impl Pair {
                 (self.edit)(&mut buffer[..length]);
                 moved = true;
                 self.carried += 1;
-                if self.drop_one == Some(self.carried) {
+                if self.drop_one == Some(self.carried) || (self.drop_if)(from, &buffer[..length]) {
                     continue;
                 }
                 if self.drop_every == 0 || !self.carried.is_multiple_of(self.drop_every) {

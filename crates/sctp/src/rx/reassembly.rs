@@ -9,6 +9,9 @@ use crate::serial::{Ppid, StreamId, Tsn};
 use crate::stream_table::StreamTable;
 use crate::wire::Data;
 
+/// What opens a data channel (RFC 8832).
+const DCEP: Ppid = Ppid(50);
+
 /// What the owner should know of a fragment that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -30,6 +33,8 @@ pub(crate) struct Reassembly {
     spare: Vec<Box<Content>>,
     /// Whether fragments are numbered within their message (I-DATA), or by TSN alone.
     interleaved: bool,
+    /// Whether messages of DCEP are read before user data that has overtaken them, because it was unordered.
+    dcep_first: bool,
     max_message_size: usize,
     /// Memory in use for messages, in bytes, what keeps them included.
     held: usize,
@@ -94,6 +99,7 @@ impl Reassembly {
             streams: StreamTable::default(),
             spare: Vec::new(),
             interleaved: false,
+            dcep_first: false,
             max_message_size,
             held: 0,
             readable: 0,
@@ -104,6 +110,11 @@ impl Reassembly {
 
     pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
         self.interleaved = interleaved;
+    }
+
+    /// From now on messages of DCEP are read before user data.
+    pub(crate) fn read_dcep_first(&mut self) {
+        self.dcep_first = true;
     }
 
     /// Memory in use for messages, in bytes.
@@ -158,13 +169,21 @@ impl Reassembly {
         if data.unordered {
             content.make_readable(ppid, payload);
         } else if data.message == stream.next {
-            content.make_readable(ppid, payload);
+            if self.dcep_first && ppid == DCEP {
+                content.make_readable_first(payload);
+            } else {
+                content.make_readable(ppid, payload);
+            }
             stream.next = content.release_in_order(following(stream.next, bits), bits);
         } else {
             self.held -= content.wait(data.message, ppid, payload, bits);
             return None;
         }
         self.readable += content.inbox_bytes - readable_before;
+        // Its owner may have left user data unread until this comes.
+        if self.dcep_first && ppid == DCEP {
+            stream.announced = false;
+        }
         stream.announce(data.stream)
     }
 
@@ -449,6 +468,13 @@ impl Content {
     fn make_readable(&mut self, ppid: Ppid, payload: Bytes) {
         self.inbox_bytes += payload.len() + MESSAGE_OVERHEAD;
         self.inbox.push_back((ppid, payload));
+    }
+
+    /// Makes a message of DCEP readable before user data.
+    fn make_readable_first(&mut self, payload: Bytes) {
+        self.inbox_bytes += payload.len() + MESSAGE_OVERHEAD;
+        let behind = self.inbox.iter().take_while(|(ppid, _)| *ppid == DCEP).count();
+        self.inbox.insert(behind, (DCEP, payload));
     }
 
     /// Keeps a message until its turn. Says how much memory is not needed after all, because it is there already.

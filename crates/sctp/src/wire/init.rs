@@ -1,4 +1,11 @@
-//! INIT and INIT ACK, and what their parameters negotiate (RFC 9260 sections 3.3.2, 3.3.3; RFC 3758, 5061, 6525, 8260, 9653).
+//! INIT and INIT ACK, and what their parameters negotiate (RFC 9260 §3.3.2, §3.3.3; RFC 3758, 5061, 6525,
+//! 8260, 9653).
+//!
+//! Only the parameters themselves are sent without knowing the peer; the upper bits of their types let it
+//! skip them (RFC 9260 §3.2.1). What they announce is used where the peer has announced it, too: FORWARD TSN
+//! by its parameter or chunk type, RE-CONFIG, I-DATA with I-FORWARD-TSN, and PAD by their chunk types (RFC
+//! 5061 §4.2.7), packets without a checksum, ECNE and CWR, and partial SACKs by their parameters. The I bit
+//! of DATA (RFC 7053) needs no announcement: its bit is reserved, and ignored by those who do not know it.
 
 use super::{Reader, Writer, chunk_type};
 use crate::error::WireError;

@@ -145,3 +145,29 @@ fn a_budget_that_is_used_up_and_opens_at_once_does_not_keep_its_owner_busy() {
     assert!(hand.association.poll_transmit(hand.now, &mut Unlimited, &mut buffer).is_some());
     assert!(!hand.association.timers.is_set(Timer::Budget));
 }
+
+/// A chunk that the peer has not declared (RFC 5061 §4.2.7) is not sent where another way exists.
+#[test]
+fn probes_are_padded_by_pad_chunks_only_where_the_peer_declares_them() {
+    for padding in [false, true] {
+        let config = Config { max_mtu: 1412, ..Config::default() };
+        let mut hand = Hand::established(config, Extensions { padding, ..EVERYTHING });
+        hand.send(0, &[7; 40_000]);
+        let mut buffer = [0; 1500];
+        let mut probe = Vec::new();
+        while let Some(length) = hand.association.poll_transmit(hand.now, &mut Unlimited, &mut buffer) {
+            if length == 1412 {
+                probe = buffer[..length].to_vec();
+            }
+        }
+        let (_, chunks) = parse(&probe, true).unwrap();
+        let chunks: Vec<_> = chunks.map(Result::unwrap).collect();
+        let kinds: Vec<_> = chunks.iter().map(|chunk| chunk.kind).collect();
+        let expected: &[u8] =
+            if padding { &[chunk_type::HEARTBEAT, chunk_type::PAD] } else { &[chunk_type::HEARTBEAT] };
+        assert_eq!(kinds, expected);
+        let echo = chunks[0].value.to_vec();
+        hand.say(|writer| writer.chunk(chunk_type::HEARTBEAT_ACK, 0, |writer| writer.bytes(&echo)));
+        assert_eq!(hand.association.stats().mtu, 1412, "padding declared: {padding}");
+    }
+}

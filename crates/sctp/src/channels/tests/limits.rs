@@ -129,18 +129,20 @@ fn what_waited_is_not_sent_to_a_peer_that_has_begun_anew() {
 
 #[test]
 fn that_reading_has_ended_a_channel_is_news() {
-    let mut pair = Pair::started(Config::default());
+    let mut pair = Pair::started(Config { max_message_size: 20, ..Config::default() });
     pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
     pair.run();
     let theirs = pair.ends[1].channels().next().unwrap();
-    let ours = pair.ends[0].channels().next().unwrap();
-    pair.ends[0].send(pair.now, ours, Payload::Text(Bytes::from_static(b"\xff"))).unwrap();
+    for _ in 0..3 {
+        let message = Message::new(ppid::STRING_PARTIAL, "fivefive");
+        pair.ends[0].association.send(pair.now, StreamId(0), message).unwrap();
+    }
     pair.run();
     pair.events(1);
     assert!(!pair.ends[1].has_news());
     assert_eq!(pair.ends[1].receive(pair.now, theirs), None);
     assert!(pair.ends[1].has_news());
-    assert_eq!(pair.events(1), [ChannelEvent::Failed(theirs, ChannelError::InvalidText)]);
+    assert_eq!(pair.events(1), [ChannelEvent::Failed(theirs, ChannelError::MessageTooLarge)]);
 }
 
 #[test]
