@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use columba_peer::{
-    Certificate, Configuration, DataChannelInit, Event, IceCandidateInit, Input, Peer, Request, SdpType,
+    Certificate, Configuration, DataChannelInit, IceCandidateInit, Input, Peer, Request, SdpType,
     SessionDescription, UnixTime,
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
@@ -68,20 +68,24 @@ fn peer(now: Instant, buffer: &mut [u8]) -> Peer {
 
 /// Grants what the peer asks for; whatever name it asks about is one address.
 fn drain(peer: &mut Peer, now: Instant, buffer: &mut [u8]) {
-    while let Some(event) = peer.poll_event() {
-        let Event::Request(request) = event else { continue };
+    while peer.poll_event().is_some() {}
+    while let Some((transport, request)) = peer.poll_request() {
         match request {
             Request::BindUdp { id, address } => {
-                peer.handle_input(now, Input::Bound { id, local: SocketAddr::new(address, 4000) });
+                peer.handle_input(now, transport, Input::Bound { id, local: SocketAddr::new(address, 4000) });
             }
             Request::Resolve { id, .. } | Request::ResolveMdns { id, .. } => {
                 let addresses = vec!["192.0.2.9".parse().expect("an address")];
-                peer.handle_input(now, Input::Resolved { id, addresses });
+                peer.handle_input(now, transport, Input::Resolved { id, addresses });
             }
             Request::Listen { id, address, .. } => {
-                peer.handle_input(now, Input::Listening { id, local: SocketAddr::new(address, 4001) });
+                peer.handle_input(
+                    now,
+                    transport,
+                    Input::Listening { id, local: SocketAddr::new(address, 4001) },
+                );
             }
-            Request::Connect { id, .. } => peer.handle_input(now, Input::ConnectFailed { id }),
+            Request::Connect { id, .. } => peer.handle_input(now, transport, Input::ConnectFailed { id }),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
 //! The builder of peer connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use columba_peer::{Configuration, Peer, UnixTime};
+use columba_peer::{Configuration, DtlsCache, Peer, UnixTime};
 use tokio::runtime::Handle as Runtime;
 
 use crate::connection::PeerConnection;
@@ -15,6 +15,9 @@ use crate::features;
 use crate::handle::Handle;
 use crate::network;
 use crate::shared::Shared;
+
+/// The cache of DTLS handshakes that the connections of the process share, unless their configuration has one.
+static DTLS_CACHE: OnceLock<DtlsCache> = OnceLock::new();
 
 /// Builds a [`PeerConnection`]: its configuration, and the means by which it runs.
 ///
@@ -80,7 +83,9 @@ impl PeerConnectionBuilder {
         getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
         let now = Instant::now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut peer = Peer::new(self.configuration, now, UnixTime(wall), seed)?;
+        let mut configuration = self.configuration;
+        configuration.dtls_cache.get_or_insert_with(|| DTLS_CACHE.get_or_init(DtlsCache::default).clone());
+        let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
         let mut addresses = network::watch();
         peer.handle_network_change(now, &addresses.borrow_and_update());
         let shared = Arc::new(Shared::new(peer));

@@ -35,6 +35,9 @@ pub enum Event {
     IceCandidateError(CandidateError),
     /// `selectedcandidatepairchange`.
     SelectedCandidatePair(Box<SelectedPair>),
+    /// The path is dead, and no other can be found without new credentials. The next offer restarts ICE,
+    /// unless the configuration says otherwise.
+    IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     DataChannel(DataChannel),
     /// The connection has failed, and why; comes right before the state that follows from it.
@@ -85,18 +88,25 @@ impl Events {
             Peer::IceGatheringState(state) => Event::IceGatheringState(state),
             Peer::IceConnectionState(state) => Event::IceConnectionState(state),
             Peer::ConnectionState(state) => Event::ConnectionState(state),
-            Peer::DtlsState(state) => Event::DtlsState(state),
+            Peer::DtlsState(_, state) => Event::DtlsState(state),
             Peer::SctpState(state) => Event::SctpState(state),
             Peer::IceCandidate(candidate) => Event::IceCandidate(candidate),
             Peer::IceCandidateError(error) => Event::IceCandidateError(error),
-            Peer::SelectedCandidatePair(pair) => Event::SelectedCandidatePair(pair),
+            Peer::SelectedCandidatePair(_, pair) => Event::SelectedCandidatePair(pair),
             Peer::Error(error) => Event::Error(error),
             Peer::DataChannel(id) => {
                 // Without handles the connection is being closed, and its channels with it.
                 let connection = self.connection.upgrade()?;
                 Event::DataChannel(DataChannel::new(connection, id)?)
             }
-            _ => return None,
+            Peer::IceRestartWanted => Event::IceRestartWanted,
+            // Events of channels wake those that wait on them.
+            Peer::ChannelOpen(_)
+            | Peer::ChannelReadable(_)
+            | Peer::BufferedAmountLow(_)
+            | Peer::ChannelWritable(_)
+            | Peer::ChannelClosing(_)
+            | Peer::ChannelClosed(..) => return None,
         })
     }
 }

@@ -66,9 +66,10 @@ pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, TcpMode, Tim
 pub use columba_peer::Error as PeerError;
 pub use columba_peer::{
     CandidateError, Certificate, Configuration, DataChannelInit, DataChannelState, DataChannelStats,
-    DataConfiguration, DtlsTransportState, DtlsVersions, IceCandidate, IceCandidateInit, IceConnectionState,
-    IceGatheringState, IceServer, Message, OfferOptions, PeerConnectionState, Priority, SctpTransportState,
-    SdpType, SelectedPair, SessionDescription, SignalingState, Stats, TransportPolicy, UnixTime,
+    DataConfiguration, DtlsRole, DtlsTransportState, DtlsVersions, IceCandidate, IceCandidateInit,
+    IceConnectionState, IceGatheringState, IceServer, Message, OfferOptions, PeerConnectionState, Priority,
+    SctpTransportState, SdpType, SelectedPair, SessionDescription, SignalingState, Stats, TransportPolicy,
+    UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

@@ -120,8 +120,12 @@ async fn where_no_datagram_passes_tcp_carries_everything() {
     let other = callee.channel().await;
     caller.reaches(PeerConnectionState::Connected).await;
     let stats = caller.connection.stats();
-    let pair =
-        stats.ice.pairs.iter().find(|pair| Some(pair.id) == stats.ice.transport.selected_pair).unwrap();
+    let pair = stats.transports[0]
+        .ice
+        .pairs
+        .iter()
+        .find(|pair| Some(pair.id) == stats.transports[0].ice.transport.selected_pair)
+        .unwrap();
     let path = pair.path.unwrap();
     assert_eq!(path.transport, columba_peer::Transport::Tcp);
     // More than may wait for the connection at once.
@@ -182,8 +186,8 @@ async fn both_open_a_connection_at_once_from_the_ports_at_which_they_listen() {
         soon("opening", channel.opened()).await.unwrap();
         let ends = [&caller, &callee].map(|connection| {
             let stats = connection.stats();
-            let selected = stats.ice.transport.selected_pair;
-            let pair = stats.ice.pairs.iter().find(|pair| Some(pair.id) == selected).unwrap();
+            let selected = stats.transports[0].ice.transport.selected_pair;
+            let pair = stats.transports[0].ice.pairs.iter().find(|pair| Some(pair.id) == selected).unwrap();
             let path = pair.path.unwrap();
             (path.local, path.remote)
         });
@@ -447,17 +451,17 @@ async fn a_candidate_pool_is_filled_by_the_driver_and_handed_to_the_first_descri
     let configuration = Configuration { ice_candidate_pool_size: 1, ..Configuration::default() };
     let (connection, _events) = PeerConnection::new(configuration.clone()).unwrap();
     let found = async {
-        while connection.stats().ice.local_candidates.is_empty() {
+        while connection.stats().transports[0].ice.local_candidates.is_empty() {
             tokio::task::yield_now().await;
         }
     };
     soon("a candidate ahead of need", found).await;
     let none = Configuration::default();
     connection.set_configuration(none).unwrap();
-    assert!(connection.stats().ice.local_candidates.is_empty(), "who wants no pool has none");
+    assert!(connection.stats().transports[0].ice.local_candidates.is_empty(), "who wants no pool has none");
     connection.set_configuration(configuration).unwrap();
     let found = async {
-        while connection.stats().ice.local_candidates.is_empty() {
+        while connection.stats().transports[0].ice.local_candidates.is_empty() {
             tokio::task::yield_now().await;
         }
     };

@@ -1,4 +1,4 @@
-//! Certificates: who a peer is (RFC 8827 §6.5).
+//! Certificates: the identity of a peer (RFC 8827 §6.5).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,17 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SerialN
 use crate::error::Error;
 use crate::time::UnixTime;
 
+/// The validity of a certificate: 30 days, the default of the W3C's `generateCertificate` and of Chromium.
+const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
+
+/// The time by which a certificate is dated back, because the other side's clock may be late.
+const BACKDATED: Duration = Duration::from_secs(86_400);
+
+/// Attempts to draw a scalar from the generator: nearly every 256 bits are one.
+const MAX_DRAWS: usize = 64;
+
 /// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several connections may
-/// share one, and then their peers can tell that they belong together.
+/// share one, and then their peers can recognize it.
 #[derive(Clone)]
 pub struct Certificate(Arc<Parts>);
 
@@ -41,7 +50,7 @@ impl Certificate {
         Ok(Self(Arc::new(Parts { der: certificate.der().to_vec(), key, expires })))
     }
 
-    /// A certificate from elsewhere: DER, and its ECDSA key (P-256 or P-384) as PKCS #8 in DER.
+    /// Makes a certificate from DER, and from its ECDSA key (P-256 or P-384) as PKCS #8 in DER.
     ///
     /// # Errors
     /// [`Error::InvalidCertificate`] if the key is of another kind or the two are empty.
@@ -56,25 +65,25 @@ impl Certificate {
         Ok(Self(Arc::new(Parts { der: certificate, key, expires })))
     }
 
-    /// The certificate, DER.
+    /// Returns the certificate, DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.0.der
     }
 
-    /// The private key, PKCS #8 in DER. Secret.
+    /// Returns the private key, PKCS #8 in DER. Secret.
     #[must_use]
     pub fn private_key_der(&self) -> &[u8] {
         &self.0.key
     }
 
-    /// When it expires.
+    /// Returns the time at which it expires.
     #[must_use]
     pub fn expires(&self) -> UnixTime {
         self.0.expires
     }
 
-    /// Its SHA-256 fingerprint.
+    /// Returns its SHA-256 fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let digest = digest::digest(&digest::SHA256, &self.0.der).as_ref().to_vec();
@@ -89,8 +98,8 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Whether a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that are broken or
-/// unknown prove nothing.
+/// Returns true if a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that are broken
+/// or unknown prove nothing.
 pub(crate) fn matches(fingerprints: &[Fingerprint], der: &[u8]) -> bool {
     fingerprints.iter().any(|fingerprint| {
         algorithm(&fingerprint.hash)
@@ -98,7 +107,7 @@ pub(crate) fn matches(fingerprints: &[Fingerprint], der: &[u8]) -> bool {
     })
 }
 
-/// The hash functions that are believed.
+/// Returns the algorithm of a hash function, if it is trusted.
 pub(crate) fn algorithm(hash: &HashFunction) -> Option<&'static digest::Algorithm> {
     match hash {
         HashFunction::Sha224 => Some(&digest::SHA224),
@@ -111,8 +120,7 @@ pub(crate) fn algorithm(hash: &HashFunction) -> Option<&'static digest::Algorith
 
 /// A P-256 key in PKCS #8 whose scalar comes from the generator.
 fn private_key(rng: &mut impl CryptoRng) -> Option<Vec<u8>> {
-    // Nearly every 256 bits are a scalar; a generator that misses so often is none.
-    for _ in 0..64 {
+    for _ in 0..MAX_DRAWS {
         let mut scalar = [0; 32];
         rng.fill_bytes(&mut scalar);
         let Ok(key) = PrivateKey::from_private_key(&ECDH_P256, &scalar) else { continue };
@@ -130,7 +138,7 @@ fn parameters(
     expires: UnixTime,
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = CertificateParams::new(Vec::new())?;
-    // Some peers refuse an empty name, and one that tells anything tells too much.
+    // Some peers refuse an empty name; a telling one would identify the user.
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, "WebRTC");
     parameters.distinguished_name = name;
@@ -150,12 +158,6 @@ fn parameters(
 fn failed(reason: &'static str) -> Error {
     Error::InvalidCertificate { reason }
 }
-
-/// For how long a certificate is valid: 30 days, as in Chromium (W3C `generateCertificate` default).
-const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
-
-/// How far it is dated back, because the other side's clock may be late.
-const BACKDATED: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn any_sound_hash_of_several_will_do() {
+    fn one_trusted_hash_of_several_is_enough() {
         let certificate = generate(1);
         let of = |hash: HashFunction, algorithm| Fingerprint {
             hash,
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_ones_are_checked() {
+    fn certificates_from_elsewhere_are_checked() {
         let own = generate(3);
         let again = Certificate::from_der(own.der().to_vec(), own.private_key_der().to_vec(), own.expires());
         assert_eq!(again.unwrap().fingerprint(), own.fingerprint());

@@ -1,39 +1,47 @@
-//! What a peer connection can be told before it begins.
+//! The configuration of a peer connection.
 
 use crate::certificate::Certificate;
+use crate::transport::dtls::DtlsCache;
 
-/// The W3C's `RTCConfiguration`, and what else can be set. The default is a connection without servers.
+/// The W3C's `RTCConfiguration`, and further settings. The default is a connection without servers.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
-    /// Which candidates may be used. Default all.
+    /// The candidates that may be used. Default all.
     pub ice_transport_policy: columba_ice::TransportPolicy,
-    /// Transports for which candidates are gathered before a local description asks for them (RFC 8829 §3.5.4). There is one
-    /// transport, so that more than 1 is no more than 1. Cannot be changed once a local description was set. Default 0.
+    /// The transports for which candidates are gathered before a local description needs them (RFC 9429
+    /// §3.5.4). More than 1 counts as 1. Cannot be changed once a local description was set. Default 0.
     pub ice_candidate_pool_size: u8,
-    /// Who this side is; the first one is used. Default none: one is generated.
+    /// Certificates, of which the first is used. Default none: one is generated.
     pub certificates: Vec<Certificate>,
-    /// Everything else about ICE; its `servers`, `policy` and `candidate_pool` are replaced by the fields above.
+    /// All other settings of ICE; its `servers`, `policy` and `candidate_pool` are replaced by the fields above.
     pub ice: columba_ice::Config,
-    /// What applies to data channels.
+    /// True if ICE restarts by itself when a path is dead and no other can be found without new credentials: the
+    /// next offer has them, and [`Event::NegotiationNeeded`](crate::Event::NegotiationNeeded) follows. The side
+    /// that controls ICE begins; the other one follows after 3 s, if nothing has happened. Default true;
+    /// browsers leave it to the application.
+    pub automatic_ice_restart: bool,
+    /// Settings of data channels.
     pub data: DataConfiguration,
-    /// The versions of DTLS that are spoken. Default [`DtlsVersions::Auto`].
+    /// The versions of DTLS. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
+    /// The cache for DTLS handshakes. Default none: the connection has one of its own. A program with several
+    /// connections gives all of them the same one.
+    pub dtls_cache: Option<DtlsCache>,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default 1,200:
     /// with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
-    /// Bytes of the largest UDP payload that is tried where two hosts talk directly: whether larger ones than
-    /// [`datagram_size`](Self::datagram_size) get through is found out once there is much to send (RFC 8899). The sockets must
-    /// not let datagrams be fragmented. More than 16,422 is of no use: a DTLS record has 16,384 bytes at most. Default 16,422.
+    /// Bytes of the largest UDP payload that path MTU discovery (RFC 8899) tries between two hosts without a
+    /// relay, once there is much to send. The sockets must not let datagrams be fragmented. More than 16,422 is
+    /// of no use: a DTLS record has 16,384 bytes at most. Default 16,422.
     pub max_datagram_size: usize,
-    /// Derives the DTLS room's own random numbers from the seed, so that a simulation can be repeated.
-    /// Default false. Keys and signatures are random nevertheless; but 64 bits of seed are too few for a real
-    /// connection.
+    /// Derives random numbers of DTLS from the seed, so that a simulation can be repeated. Default false. Keys
+    /// and signatures are random nevertheless; but 64 bits of seed are too few for a real connection.
     pub simulated: bool,
 }
 
-/// What applies to data channels.
+/// Settings of data channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataConfiguration {
     /// Bytes of the longest message that this side takes (`a=max-message-size`). Default 262,144, as
@@ -47,10 +55,10 @@ pub struct DataConfiguration {
     pub receive_buffer: usize,
 }
 
-/// The versions of DTLS that are spoken.
+/// The versions of DTLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DtlsVersions {
-    /// 1.3 with whoever knows it, else 1.2.
+    /// 1.3 if the other side supports it, else 1.2.
     #[default]
     Auto,
     /// 1.2 only.
@@ -85,8 +93,10 @@ impl Default for Configuration {
             ice_candidate_pool_size: 0,
             certificates: Vec::new(),
             ice: columba_ice::Config::default(),
+            automatic_ice_restart: true,
             data: DataConfiguration::default(),
             dtls_versions: DtlsVersions::default(),
+            dtls_cache: None,
             datagram_size: 1200,
             max_datagram_size: 16_422,
             simulated: false,

@@ -1,13 +1,15 @@
-//! Session descriptions as the API hands them around.
+//! Session descriptions as the API has them.
 
 use std::fmt;
 
-/// The W3C's `RTCSdpType` (RFC 8829 §4.1.8).
+/// The W3C's `RTCSdpType` (RFC 9429 §4.1.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum SdpType {
     /// Opens a negotiation.
     Offer,
-    /// An answer that may still be changed by another one.
+    /// A provisional answer, which another answer may change.
     PrAnswer,
     /// Ends a negotiation.
     Answer,
@@ -16,7 +18,7 @@ pub enum SdpType {
 }
 
 impl SdpType {
-    /// The word that the W3C's dictionary uses.
+    /// Returns the word of the W3C's enumeration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,33 +37,38 @@ impl fmt::Display for SdpType {
 }
 
 /// The W3C's `RTCSessionDescription`: a type and a text.
+///
+/// With the feature `serde` it is read and written as the JSON of browsers: `{"type", "sdp"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionDescription {
-    /// What it is for.
+    /// Its type.
+    #[cfg_attr(feature = "serde", serde(rename = "type"))]
     pub kind: SdpType,
     /// The text, with CRLF line ends.
+    #[cfg_attr(feature = "serde", serde(default, deserialize_with = "crate::json::null_as_default"))]
     pub sdp: String,
 }
 
 impl SessionDescription {
-    /// An offer of this text.
+    /// Returns an offer with this text.
     pub fn offer(sdp: impl Into<String>) -> Self {
         Self { kind: SdpType::Offer, sdp: sdp.into() }
     }
 
-    /// An answer of this text.
+    /// Returns an answer with this text.
     pub fn answer(sdp: impl Into<String>) -> Self {
         Self { kind: SdpType::Answer, sdp: sdp.into() }
     }
 
-    /// The wish to take back the pending offer.
+    /// Returns the description that takes back the pending offer.
     #[must_use]
     pub const fn rollback() -> Self {
         Self { kind: SdpType::Rollback, sdp: String::new() }
     }
 }
 
-/// What [`Peer::create_offer`](crate::Peer::create_offer) can be asked for: the W3C's `RTCOfferOptions`.
+/// Options of [`Peer::create_offer`](crate::Peer::create_offer): the W3C's `RTCOfferOptions`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OfferOptions {
     /// Offer new ICE credentials, so that the peers look for a path anew.

@@ -1,11 +1,11 @@
-//! What can go wrong.
+//! Errors.
 
 use crate::description::SdpType;
 use crate::states::SignalingState;
 
-/// Why a call of the application's was refused, or why the connection failed.
+/// The reason why a call was refused, or why the connection failed.
 ///
-/// Nothing that arrives from the network makes a call fail; what ends the connection comes as
+/// Nothing that arrives from the network makes a call fail; a failure of the connection comes as
 /// [`Event::Error`](crate::Event::Error).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -13,10 +13,10 @@ pub enum Error {
     /// The connection is closed.
     #[error("the peer connection is closed")]
     Closed,
-    /// The call does not fit where the exchange of descriptions stands: the W3C's `InvalidStateError`.
+    /// The call does not fit the signaling state: the W3C's `InvalidStateError`.
     #[error("{operation} is not possible in signaling state {state:?}")]
     InvalidState {
-        /// What was called.
+        /// The call.
         operation: &'static str,
         /// The state.
         state: SignalingState,
@@ -24,25 +24,25 @@ pub enum Error {
     /// A description of the other side's cannot be used.
     #[error("the {kind} cannot be used{}: {reason}", position(*line, mid.as_deref()))]
     InvalidDescription {
-        /// What it claims to be.
+        /// The type that it claims to have.
         kind: SdpType,
-        /// In which line, counted from 1, where that is known.
+        /// The line, counted from 1, where that is known.
         line: Option<u32>,
-        /// In which media section, where that is known.
+        /// The media section, where that is known.
         mid: Option<String>,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The local description is not the one that was created last: the W3C's `InvalidModificationError`.
     #[error("the local {kind} is not the one that was created last")]
     InvalidModification {
-        /// What it claims to be.
+        /// The type that it claims to have.
         kind: SdpType,
     },
-    /// A candidate is malformed, or it does not say to what it belongs.
+    /// A candidate is malformed, or does not name a media section.
     #[error("the candidate cannot be used: {reason}")]
     InvalidCandidate {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// There is no description of the other side's to which a candidate could belong.
@@ -53,19 +53,19 @@ pub enum Error {
     InvalidIceServer {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// A certificate cannot be made or used.
     #[error("the certificate cannot be used: {reason}")]
     InvalidCertificate {
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// The configuration cannot be changed in this way: the W3C's `InvalidModificationError`.
     #[error("the configuration cannot be changed: {reason}")]
     InvalidConfiguration {
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// The other side's certificate is none of those that its description names.
@@ -74,22 +74,22 @@ pub enum Error {
     /// The DTLS handshake failed.
     #[error("the DTLS handshake failed: {reason}")]
     Dtls {
-        /// What the DTLS room says.
+        /// The error of DTLS.
         reason: String,
     },
     /// The SCTP association failed: the other side aborted it or fell silent.
     #[error("the data transport failed: {reason}")]
     Sctp {
-        /// What the SCTP room says.
+        /// The error of SCTP.
         reason: String,
     },
     /// No path to the other side works.
     #[error("no path to the other side works")]
     Ice,
-    /// What a data channel was asked to be cannot be.
+    /// A data channel cannot have these parameters.
     #[error("the data channel cannot be created: {reason}")]
     InvalidChannel {
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// There is no such data channel, or no longer.
@@ -106,7 +106,7 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// As much as may wait is waiting already: the W3C's `OperationError`. Wait for
+    /// The send buffer is full: the W3C's `OperationError`. Wait for
     /// [`Event::ChannelWritable`](crate::Event::ChannelWritable).
     #[error("the send buffer is full")]
     BufferFull,

@@ -1,22 +1,22 @@
-//! What the owner of a peer connection should know or do.
+//! Events of a peer connection for its application.
 
-use columba_ice::{CandidateError, Request, SelectedPair};
+use columba_ice::{CandidateError, SelectedPair};
 
 use crate::candidate::IceCandidate;
-use crate::channel::ChannelId;
+use crate::data::ChannelId;
 use crate::error::Error;
 use crate::states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,
 };
+use crate::transport::TransportId;
 
-/// What has happened. An event carries the state that it announces, so that a binding can change what its
-/// user sees exactly when it hands the event over.
+/// An event. It carries the state that it announces, so that a binding can change what its user sees exactly
+/// when it delivers the event.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Event {
-    /// Descriptions should be exchanged: create an offer. Comes in the stable state only, once for any number
-    /// of changes.
+    /// `negotiationneeded`: descriptions should be exchanged; create an offer. Comes in the stable state only,
+    /// once for any number of changes.
     NegotiationNeeded,
     /// `signalingstatechange`.
     SignalingState(SignalingState),
@@ -26,19 +26,20 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
-    /// The DTLS transport's `statechange`.
-    DtlsState(DtlsTransportState),
-    /// The SCTP transport's `statechange`.
+    /// `statechange` of a DTLS transport.
+    DtlsState(TransportId, DtlsTransportState),
+    /// `statechange` of the SCTP transport.
     SctpState(SctpTransportState),
     /// `icecandidate`: to be sent to the other side. `None`: gathering is complete, nothing to be sent.
     IceCandidate(Option<IceCandidate>),
-    /// `icecandidateerror`: a server did not do what it was asked.
+    /// `icecandidateerror`: a STUN or TURN server has refused or not answered.
     IceCandidateError(CandidateError),
-    /// `selectedcandidatepairchange`.
-    SelectedCandidatePair(Box<SelectedPair>),
-    /// The path is dead, and no other can be found without new credentials on both sides: call
-    /// [`Peer::restart_ice`](crate::Peer::restart_ice), if the other side may still be there. Comes before
-    /// the state is failed; browsers leave it to the application to find that out.
+    /// `selectedcandidatepairchange` of a transport.
+    SelectedCandidatePair(TransportId, Box<SelectedPair>),
+    /// The path is dead, and no other can be found without new credentials on both sides. Comes before the
+    /// state is failed. With [`Configuration::automatic_ice_restart`](crate::Configuration) the next offer
+    /// restarts ICE, and [`NegotiationNeeded`](Self::NegotiationNeeded) follows; without it, call
+    /// [`Peer::restart_ice`](crate::Peer::restart_ice) if the other side may still be there.
     IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     DataChannel(ChannelId),
@@ -46,19 +47,16 @@ pub enum Event {
     ChannelOpen(ChannelId),
     /// Messages wait on a channel on which none did: receive until there is none.
     ChannelReadable(ChannelId),
-    /// What waits to be sent on a channel has fallen to its threshold.
+    /// The buffered amount of a channel has fallen to its threshold.
     BufferedAmountLow(ChannelId),
     /// A channel that was found full (by [`Peer::is_writable`](crate::Peer::is_writable) or
     /// [`Error::BufferFull`]) has room again.
     ChannelWritable(ChannelId),
     /// The other side has begun to close a channel.
     ChannelClosing(ChannelId),
-    /// A channel is closed; with an error if it or the connection broke. What arrived before can still be
-    /// received.
+    /// A channel is closed; with an error if it or the connection failed. Messages that arrived before can
+    /// still be received.
     ChannelClosed(ChannelId, Option<Error>),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),
-    /// Something is needed of the outside world. Most requests are answered by
-    /// [`Peer::handle_input`](crate::Peer::handle_input).
-    Request(Request),
 }

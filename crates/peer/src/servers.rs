@@ -8,7 +8,7 @@ use columba_ice::{Host, ServerKind, Transport};
 use crate::configuration::IceServer;
 use crate::error::Error;
 
-/// All URLs of all servers, taken apart (W3C "set the ICE servers").
+/// Parses all URLs of all servers (W3C "set the ICE servers").
 pub(crate) fn parse(servers: &[IceServer]) -> Result<Vec<columba_ice::IceServer>, Error> {
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (server, url)));
     urls.map(|(server, url)| {
@@ -38,7 +38,7 @@ fn parse_url(server: &IceServer, url: &str) -> Result<columba_ice::IceServer, &'
         (Some("transport=udp"), ServerKind::Turn, true) => return Err("TURN over DTLS is not supported"),
         (Some(_), ..) => return Err("what follows the question mark is not transport=udp or transport=tcp"),
     };
-    let (host, port) = parse_place(place)?;
+    let (host, port) = parse_authority(place)?;
     if kind == ServerKind::Turn && (server.username.is_empty() || server.credential.is_empty()) {
         return Err("a TURN server needs a user name and a credential");
     }
@@ -53,8 +53,8 @@ fn parse_url(server: &IceServer, url: &str) -> Result<columba_ice::IceServer, &'
     })
 }
 
-/// `host`, `host:port`, `[address]` or `[address]:port`.
-fn parse_place(place: &str) -> Result<(Host, Option<u16>), &'static str> {
+/// Parses `host`, `host:port`, `[address]` or `[address]:port`.
+fn parse_authority(place: &str) -> Result<(Host, Option<u16>), &'static str> {
     let (host, port) = if let Some(rest) = place.strip_prefix('[') {
         let (address, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
         let address: IpAddr = address.parse().map_err(|_| "there is no IPv6 address in the brackets")?;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_the_rfcs_is_read() {
+    fn all_forms_of_urls_are_read() {
         for (url, kind, transport, port) in [
             ("stun:example.org", ServerKind::Stun, Transport::Udp, 3478),
             ("STUN:192.0.2.1:99", ServerKind::Stun, Transport::Udp, 99),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn malformed_urls_are_refused() {
         for url in [
             "",
             "example.org",

@@ -1,40 +1,56 @@
-//! What a peer connection has counted, in the words of the W3C's `webrtc-stats`.
+//! Statistics of a peer connection, in the words of the W3C's `webrtc-stats`.
 
-use crate::channel::{ChannelId, DataChannelState};
+use crate::data::{ChannelId, DataChannelState};
 use crate::states::{DtlsTransportState, SctpTransportState};
 use crate::time::UnixTime;
+use crate::transport::TransportId;
+use crate::transport::dtls::{DtlsRole, SrtpProfile};
 
-/// A snapshot of everything.
+/// A snapshot of all statistics.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Stats {
-    /// When it was made.
+    /// The time of the snapshot.
     pub timestamp: UnixTime,
     /// `RTCPeerConnectionStats.dataChannelsOpened`.
     pub data_channels_opened: u32,
     /// `RTCPeerConnectionStats.dataChannelsClosed`.
     pub data_channels_closed: u32,
-    /// Candidates, pairs, and the transport as far as ICE knows it.
-    pub ice: columba_ice::Stats,
-    /// DTLS.
-    pub dtls: DtlsStats,
+    /// The transports.
+    pub transports: Vec<TransportStats>,
     /// SCTP.
     pub sctp: SctpStats,
     /// The channels that exist now.
     pub channels: Vec<DataChannelStats>,
-    /// What arrived and was dropped.
+    /// Packets that were dropped.
     pub dropped: Dropped,
+}
+
+/// Statistics of one transport.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransportStats {
+    /// The transport.
+    pub id: TransportId,
+    /// Candidates, pairs, and `RTCTransportStats` as far as ICE knows it.
+    pub ice: columba_ice::Stats,
+    /// `RTCTransportStats` as far as DTLS knows it.
+    pub dtls: DtlsStats,
+    /// `RTCTransportStats.srtpCipher`, once DTLS is connected and if both sides support SRTP.
+    pub srtp_profile: Option<SrtpProfile>,
 }
 
 /// The DTLS part of `RTCTransportStats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DtlsStats {
     /// The state.
     pub state: DtlsTransportState,
-    /// Whether this side is the client; `None` as long as that is open.
-    pub is_client: Option<bool>,
+    /// `RTCTransportStats.dtlsRole`: the local role; `None` as long as it is not settled.
+    pub role: Option<DtlsRole>,
     /// `DTLS 1.2` or `DTLS 1.3`, once negotiated.
     pub version: Option<&'static str>,
-    /// The own certificate's SHA-256 fingerprint.
+    /// The SHA-256 fingerprint of the local certificate.
     pub local_fingerprint: String,
     /// The other side's certificate, DER, once known.
     pub remote_certificate: Option<Vec<u8>>,
@@ -46,19 +62,21 @@ pub struct DtlsStats {
 
 /// `RTCSctpTransportStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SctpStats {
     /// The state.
     pub state: SctpTransportState,
     /// The longest message that the other side takes, in bytes; 0 for any length.
     pub max_message_size: u64,
-    /// What the association counts, and how it sees the path.
+    /// Counters of the association, and its view of the path.
     pub association: columba_sctp::Stats,
 }
 
 /// `RTCDataChannelStats`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DataChannelStats {
-    /// Which.
+    /// The channel.
     pub id: ChannelId,
     /// Its name.
     pub label: String,
@@ -78,14 +96,20 @@ pub struct DataChannelStats {
     pub bytes_received: u64,
 }
 
-/// What arrived and was dropped.
+/// Packets that were dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Dropped {
-    /// Datagrams whose first byte belongs to no protocol that is spoken here (RFC 7983).
+    /// Arrived datagrams of an unknown protocol (RFC 7983), of an unknown transport, and packets of data that
+    /// was not agreed.
     pub unknown: u64,
-    /// Media: no media was negotiated.
+    /// RTP and RTCP packets that arrived: all sections are inactive.
     pub media: u64,
-    /// DTLS records that came too early and were too many, or too late.
+    /// Their bytes.
+    pub media_bytes: u64,
+    /// The arrival of the last one, by the kernel's clock where it is known.
+    pub last_media: Option<UnixTime>,
+    /// DTLS records that arrived too early and were too many, or too late, or were not authentic.
     pub dtls: u64,
     /// Remote candidates of an unknown kind, or of another component than the first.
     pub candidates: u64,

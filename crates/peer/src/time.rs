@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub Duration);
 
-/// What the clock on the wall showed at an instant: wall time at other instants follows from it.
+/// Wall time at one instant, from which wall time at other instants follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock {
     instant: Instant,

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_peer::{
-    Configuration, DataChannelInit, Ecn, Event, IceCandidateInit, Input, Path, Peer, Request, SdpType,
-    SessionDescription, UnixTime,
+    Configuration, DataChannelInit, Ecn, IceCandidateInit, Input, Path, Peer, Request, SdpType,
+    SessionDescription, TransportId, UnixTime,
 };
 use proptest::prelude::*;
 
@@ -23,16 +23,17 @@ fn peer(now: Instant) -> Peer {
     peer
 }
 
-/// Does what the peer asks for; tells its socket's address.
-fn drain(peer: &mut Peer, now: Instant) -> Option<SocketAddr> {
+/// Does what the peer asks for; returns its socket's transport and address.
+fn drain(peer: &mut Peer, now: Instant) -> Option<(TransportId, SocketAddr)> {
     let mut socket = None;
-    while let Some(event) = peer.poll_event() {
-        if let Event::Request(Request::BindUdp { id, address }) = event {
+    while let Some((transport, request)) = peer.poll_request() {
+        if let Request::BindUdp { id, address } = request {
             let local = SocketAddr::new(address, 4000);
-            socket = Some(local);
-            peer.handle_input(now, Input::Bound { id, local });
+            socket = Some((transport, local));
+            peer.handle_input(now, transport, Input::Bound { id, local });
         }
     }
+    while peer.poll_event().is_some() {}
     let mut buf = vec![0; 65_536];
     for _ in 0..1000 {
         if peer.poll_transmit(now, &mut buf).is_none() {
@@ -133,10 +134,10 @@ proptest! {
         let offer = recorded().into_iter().find(|text| text.contains("jyv+")).unwrap();
         peer.set_remote_description(now, SessionDescription::offer(offer)).unwrap();
         peer.set_local_description(now, None).unwrap();
-        let local = drain(&mut peer, now).unwrap();
+        let (transport, local) = drain(&mut peer, now).unwrap();
         for mut datagram in datagrams {
             let path = Path::udp(local, "10.0.0.2:5000".parse().unwrap());
-            peer.handle_datagram(now, path, Ecn::NotEct, None, &mut datagram);
+            peer.handle_datagram(now, transport, path, Ecn::NotEct, None, &mut datagram);
             drain(&mut peer, now);
             now += Duration::from_millis(10);
             peer.handle_timeout(now);

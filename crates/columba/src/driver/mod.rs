@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use columba_peer::{Event, Input, LocalAddress, PeerConnectionState, Transmit, Transport};
+use columba_peer::{Input, LocalAddress, PeerConnectionState, Transmit, Transport};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
@@ -169,22 +169,21 @@ impl Driver {
         let mut fulfilled = false;
         loop {
             let mut state = self.shared.lock();
-            let Some(event) = state.peer.poll_event() else { break };
-            match event {
-                Event::Request(request) => {
-                    drop(state);
-                    let mut requests = Requests {
-                        shared: &self.shared,
-                        sockets: &mut self.sockets,
-                        connections: &mut self.connections,
-                        responder: &mut self.responder,
-                        tasks: &mut self.tasks,
-                    };
-                    requests.fulfil(request);
-                    fulfilled = true;
-                }
-                event => self.wakeups.deliver(&mut state, event),
+            if let Some((transport, request)) = state.peer.poll_request() {
+                drop(state);
+                let mut requests = Requests {
+                    shared: &self.shared,
+                    sockets: &mut self.sockets,
+                    connections: &mut self.connections,
+                    responder: &mut self.responder,
+                    tasks: &mut self.tasks,
+                };
+                requests.fulfil(transport, request);
+                fulfilled = true;
+                continue;
             }
+            let Some(event) = state.peer.poll_event() else { break };
+            self.wakeups.deliver(&mut state, event);
         }
         self.wakeups.wake_waiters(&self.shared);
         fulfilled
@@ -210,7 +209,8 @@ fn send_on_stream(state: &mut State, buffer: &[u8], transmit: Transmit) {
     if let Some(stream) = state.streams.get(&transmit.path)
         && stream.push(&buffer[transmit.range]) == Pushed::Clogged
     {
-        state.peer.handle_input(Instant::now(), Input::Clogged { path: transmit.path });
+        let transport = stream.transport;
+        state.peer.handle_input(Instant::now(), transport, Input::Clogged { path: transmit.path });
     }
 }
 

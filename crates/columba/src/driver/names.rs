@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use columba_peer::{Input, ResolveId};
+use columba_peer::{Input, ResolveId, TransportId};
 use tokio::time::timeout;
 
 use crate::shared::Shared;
@@ -29,9 +29,14 @@ pub(super) async fn resolve(host: Arc<str>) -> Vec<IpAddr> {
 }
 
 /// Tells the peer the addresses of a name.
-pub(super) async fn report(shared: Weak<Shared>, id: ResolveId, answer: impl Future<Output = Vec<IpAddr>>) {
+pub(super) async fn report(
+    shared: Weak<Shared>,
+    transport: TransportId,
+    id: ResolveId,
+    answer: impl Future<Output = Vec<IpAddr>>,
+) {
     let addresses = answer.await;
     if let Some(shared) = shared.upgrade() {
-        shared.with_peer(|peer, now| peer.handle_input(now, Input::Resolved { id, addresses }));
+        shared.with_peer(|peer, now| peer.handle_input(now, transport, Input::Resolved { id, addresses }));
     }
 }

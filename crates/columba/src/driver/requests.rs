@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{BindId, Input, ListenId, Request};
+use columba_peer::{BindId, Input, ListenId, Request, TransportId};
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -25,42 +25,43 @@ pub(super) struct Requests<'a> {
 }
 
 impl Requests<'_> {
-    /// Fulfils a request, or begins to. The lock must not be held.
-    pub(super) fn fulfil(&mut self, request: Request) {
+    /// Fulfils a request of a transport, or begins to. The lock must not be held.
+    pub(super) fn fulfil(&mut self, transport: TransportId, request: Request) {
         match request {
-            Request::BindUdp { id, address } => self.bind(id, address),
+            Request::BindUdp { id, address } => self.bind(transport, id, address),
             Request::CloseUdp { local } => self.sockets.mark_closing(local),
             Request::Connect { id, local, remote, tls, framing } => {
-                let request = StreamRequest { id, local, remote, server_name: tls, framing };
+                let request = StreamRequest { transport, id, local, remote, server_name: tls, framing };
                 self.connections.open(request, self.shared, self.tasks);
             }
-            Request::Listen { id, address, opens } => self.listen(id, address, opens),
+            Request::Listen { id, address, opens } => self.listen(transport, id, address, opens),
             Request::CloseListener { local } => self.connections.close_listener(local),
             Request::CloseStream { path } => self.connections.mark_closing(path),
             Request::Resolve { id, host } => {
                 let answer = names::resolve(host);
-                self.tasks.spawn(names::report(Arc::downgrade(self.shared), id, answer));
+                self.tasks.spawn(names::report(Arc::downgrade(self.shared), transport, id, answer));
             }
             Request::ResolveMdns { id, host } => {
                 let answer = mdns::resolve(host);
-                self.tasks.spawn(names::report(Arc::downgrade(self.shared), id, answer));
+                self.tasks.spawn(names::report(Arc::downgrade(self.shared), transport, id, answer));
             }
             Request::PublishMdns { host, address } => self.publish(host, address),
         }
     }
 
-    fn bind(&mut self, id: BindId, address: IpAddr) {
-        let bound = self.sockets.bind(address);
-        self.answer(bound, |local| Input::Bound { id, local }, Input::BindFailed { id });
+    fn bind(&mut self, transport: TransportId, id: BindId, address: IpAddr) {
+        let bound = self.sockets.bind(transport, address);
+        self.answer(transport, bound, |local| Input::Bound { id, local }, Input::BindFailed { id });
     }
 
-    fn listen(&mut self, id: ListenId, address: IpAddr, opens: bool) {
-        let bound = self.connections.listen(address, opens);
-        self.answer(bound, |local| Input::Listening { id, local }, Input::ListenFailed { id });
+    fn listen(&mut self, transport: TransportId, id: ListenId, address: IpAddr, opens: bool) {
+        let bound = self.connections.listen(transport, address, opens);
+        self.answer(transport, bound, |local| Input::Listening { id, local }, Input::ListenFailed { id });
     }
 
     fn answer(
         &self,
+        transport: TransportId,
         bound: io::Result<SocketAddr>,
         success: impl FnOnce(SocketAddr) -> Input,
         failure: Input,
@@ -72,7 +73,7 @@ impl Requests<'_> {
             },
             success,
         );
-        self.shared.lock().peer.handle_input(Instant::now(), input);
+        self.shared.lock().peer.handle_input(Instant::now(), transport, input);
     }
 
     fn publish(&mut self, host: Arc<str>, address: IpAddr) {

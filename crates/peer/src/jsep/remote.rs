@@ -1,253 +1,211 @@
-//! What the other side's description says (RFC 8829 §5.8).
+//! The other side's description, read (RFC 9429 §5.8).
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use columba_ice::{Credentials, RemoteParameters};
-use columba_sdp::attributes::{
-    BundleOnly, EndOfCandidates, Fingerprint, Group, GroupSemantics, IceLite, IceOptions, IcePacing, IcePwd,
-    IceUfrag, MaxMessageSize, RtpMap, SctpPort, Setup,
-};
-use columba_sdp::{Candidate, Field, MediaLine, MediaSection, Protocol, SessionDescription};
+use columba_sdp::attributes::RtcpMux;
+use columba_sdp::{Field, MediaKind, SessionDescription};
 
-use crate::certificate;
+use super::application::ApplicationSection;
+use super::bundle::{self, Bundle};
+use super::rtp::RtpSection;
+use super::section::{Kind, RejectedSection, Section, free_mid};
+use super::transport::TransportDescription;
 use crate::description::SdpType;
 use crate::error::Error;
+use crate::transport::TransportId;
 
 /// A description of the other side's that can be used.
 #[derive(Clone, Debug)]
-pub(crate) struct Remote {
-    pub(crate) kind: SdpType,
+pub(super) struct RemoteDescription {
+    pub(super) kind: SdpType,
     /// The whole, to which candidates that come later are added.
-    pub(crate) description: SessionDescription,
-    pub(crate) sections: Vec<RemoteSection>,
-    /// The data section, if there is one that is not rejected.
-    pub(crate) data: Option<RemoteData>,
+    pub(super) description: SessionDescription,
+    pub(super) sections: Vec<Section>,
+    /// The transports that are used.
+    pub(super) transports: Vec<RemoteTransport>,
 }
 
-/// What is to be remembered of any section.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RemoteSection {
-    pub(crate) mid: String,
-    pub(crate) rejected: bool,
-    /// The `m=` line with only the first format: as it is repeated to reject the section.
-    pub(crate) head: MediaLine,
-    /// What the first format means, if it is a dynamic payload type.
-    pub(crate) rtpmap: Option<RtpMap>,
-}
-
-/// The data section and its transport.
+/// A transport of the other side's description.
 #[derive(Clone, Debug)]
-pub(crate) struct RemoteData {
-    pub(crate) index: usize,
-    pub(crate) mid: String,
-    /// The sections that share the transport, this one included.
-    pub(crate) bundle: Vec<String>,
-    /// Whether the description has a bundle to which this section belongs.
-    pub(crate) bundled: bool,
-    /// The format of the `m=` line: new or old.
-    pub(crate) protocol: Protocol,
-    pub(crate) ice: RemoteParameters,
-    pub(crate) fingerprints: Vec<Fingerprint>,
-    pub(crate) setup: Option<Setup>,
-    /// Where its SCTP packets come from, and ours go to (RFC 8841 §5).
-    pub(crate) sctp_port: u16,
-    /// Bytes of the longest message that it takes; 0 for any length.
-    pub(crate) max_message_size: u64,
-    pub(crate) candidates: Vec<Candidate>,
-    pub(crate) end_of_candidates: bool,
+pub(super) struct RemoteTransport {
+    pub(super) id: TransportId,
+    /// The index of the tagged section (RFC 9143 §7.2), whose attributes and candidates count for all.
+    pub(super) tag: usize,
+    /// True if the description has a bundle for it.
+    pub(super) is_bundle: bool,
+    /// True if both sides have agreed on the bundle: it is an answer's, or it continues one.
+    pub(super) is_agreed: bool,
+    pub(super) description: TransportDescription,
 }
 
-impl Remote {
-    pub(crate) fn parse(kind: SdpType, text: &str) -> Result<Self, Error> {
-        let reader = Reader { kind };
-        let description: SessionDescription = text.parse().map_err(|error| reader.malformed(&error, None))?;
-        let mut sections = Vec::with_capacity(description.media.len());
-        for (index, section) in description.media.iter().enumerate() {
-            let section = reader.section(index, section);
-            if sections.iter().any(|other: &RemoteSection| other.mid == section.mid) {
-                return Err(reader.wrong(Some(&section.mid), "two media sections have this name"));
-            }
-            sections.push(section);
+impl RemoteDescription {
+    /// Reads a description. `known` are the sections that it continues: their names count for sections without
+    /// `a=mid`, and their transport is kept.
+    pub(super) fn read(kind: SdpType, text: &str, known: &[Section]) -> Result<Self, Error> {
+        let description: SessionDescription = text.parse().map_err(|error| malformed(kind, &error, None))?;
+        let mids = names(kind, &description, known)?;
+        let reader = Reader { kind, description: &description, mids: &mids };
+        let usable = reader.usable_sections();
+        let bundles = bundle::partition(&description, &mids, &usable);
+        let running = bundle::running(&bundles, &reader.preference(&usable, known));
+        reader.require_rtcp_mux(&usable, &bundles)?;
+        let mut sections = Vec::with_capacity(mids.len());
+        for index in 0..mids.len() {
+            let is_carried = running.is_some_and(|bundle| bundle.members.contains(&index));
+            sections.push(reader.section(index, is_carried)?);
         }
-        let index = description
-            .media
-            .iter()
-            .position(|section| section.head().is_data_channel() && !section.is_rejected());
-        let data = index.map(|index| reader.data(&description, &sections, index)).transpose()?;
-        Ok(Self { kind, description, sections, data })
-    }
-}
-
-/// Reads one description; errors say of which kind it claims to be.
-struct Reader {
-    kind: SdpType,
-}
-
-impl Reader {
-    fn section(&self, index: usize, section: &MediaSection) -> RemoteSection {
-        let head = section.head();
-        let first = head.formats.first().cloned().unwrap_or_default();
-        let rtpmap = first.parse().ok().and_then(|payload_type: u8| {
-            let meaning = |map: &RtpMap| map.payload_type == payload_type;
-            section.lines.all::<RtpMap>().flatten().find(meaning)
-        });
-        RemoteSection {
-            // A section without a name is told by its index (RFC 8829 §5.8 lets the reader choose).
-            mid: section.mid().map_or_else(|| index.to_string(), str::to_owned),
-            rejected: section.is_rejected(),
-            head: MediaLine { port: 0, port_count: None, formats: vec![first], ..head.clone() },
-            rtpmap,
-        }
-    }
-
-    fn data(
-        &self,
-        description: &SessionDescription,
-        sections: &[RemoteSection],
-        index: usize,
-    ) -> Result<RemoteData, Error> {
-        let mid = sections[index].mid.clone();
-        let section = &description.media[index];
-        let bundle = bundle_of(description, &mid);
-        let bundled = bundle.is_some();
-        let bundle = bundle.unwrap_or_else(|| vec![mid.clone()]);
-        // A section that is bundled only may leave what belongs to the transport to the first one of the
-        // bundle (RFC 9143 §7.1.3).
-        let tagged = bundle.first().and_then(|tag| description.media_by_mid(tag)).unwrap_or(section);
-        let carrier = if section.lines.has::<BundleOnly>() && !section.lines.has::<IceUfrag>() {
-            tagged
-        } else {
-            section
+        let transports = match running {
+            Some(bundle) => vec![RemoteTransport {
+                id: TransportId::FIRST,
+                tag: bundle.members[0],
+                is_bundle: bundle.is_group,
+                is_agreed: kind != SdpType::Offer || runs(known, bundle.members[0]),
+                description: TransportDescription::read(&reader, &bundle.members)?,
+            }],
+            None => Vec::new(),
         };
-        let read = Transport { reader: self, description, section: carrier, mid: &mid };
-        let options = read.get::<IceOptions>()?.unwrap_or_default();
-        let ice = RemoteParameters {
-            credentials: read.credentials()?,
-            lite: description.lines.has::<IceLite>(),
-            trickle: options.contains(IceOptions::TRICKLE),
-            renomination: options.contains(IceOptions::RENOMINATION),
-            pacing: read.get::<IcePacing>()?.map(|pacing| Duration::from_millis(pacing.0.into())),
+        Ok(Self { kind, description, sections, transports })
+    }
+
+    pub(super) fn transport(&self, id: TransportId) -> Option<&RemoteTransport> {
+        self.transports.iter().find(|transport| transport.id == id)
+    }
+
+    /// Returns the section for data and its transport.
+    pub(super) fn application(&self) -> Option<(&ApplicationSection, TransportId)> {
+        self.sections.iter().find_map(Section::application)
+    }
+}
+
+/// Returns true if a known section has a transport.
+fn runs(known: &[Section], index: usize) -> bool {
+    known.get(index).is_some_and(|section| section.transport.is_some())
+}
+
+/// Returns the names of all sections. A section without a name has that of the section that it continues, else
+/// a new one (RFC 9429 §5.10).
+fn names(kind: SdpType, description: &SessionDescription, known: &[Section]) -> Result<Vec<String>, Error> {
+    let written = description.media.iter().map(|section| section.mid().map(str::to_owned));
+    let mut mids: Vec<Option<String>> = written.collect();
+    let mut taken = BTreeSet::new();
+    for mid in mids.iter().flatten() {
+        if !taken.insert(mid.clone()) {
+            return Err(wrong(kind, Some(mid), "two media sections have this name"));
+        }
+    }
+    for (index, mid) in mids.iter_mut().enumerate().filter(|(_, mid)| mid.is_none()) {
+        let continued = known.get(index).map(|section| section.mid.clone());
+        let name = continued.filter(|name| !taken.contains(name));
+        let name = name.unwrap_or_else(|| free_mid(index, |name| taken.contains(name)));
+        taken.insert(name.clone());
+        *mid = Some(name);
+    }
+    Ok(mids.into_iter().flatten().collect())
+}
+
+/// Reads the sections of one description. Its errors say to what the description claims to be, and where it is
+/// wrong.
+pub(super) struct Reader<'a> {
+    pub(super) kind: SdpType,
+    pub(super) description: &'a SessionDescription,
+    /// The names of the sections.
+    pub(super) mids: &'a [String],
+}
+
+impl Reader<'_> {
+    /// Returns the value that holds for a section: its own, else the session's.
+    pub(super) fn get<T: Field>(&self, index: usize) -> Result<Option<T>, Error> {
+        let section = &self.description.media[index];
+        self.description.effective(section).map_err(|error| self.malformed(&error, index))
+    }
+
+    pub(super) fn malformed(&self, error: &columba_sdp::Error, index: usize) -> Error {
+        malformed(self.kind, error, self.mids.get(index).map(String::as_str))
+    }
+
+    pub(super) fn wrong(&self, index: usize, reason: &str) -> Error {
+        wrong(self.kind, self.mids.get(index).map(String::as_str), reason)
+    }
+
+    /// Tells for each section whether it is of a kind that can be used, and not rejected. Of several sections
+    /// for data only the first can be used: there is one association.
+    fn usable_sections(&self) -> Vec<bool> {
+        let mut has_data = false;
+        let sections = self.description.media.iter();
+        sections
+            .map(|section| {
+                let head = section.head();
+                let usable = match head.kind {
+                    MediaKind::Application => head.is_data_channel() && !has_data,
+                    // Malformed codecs are an error of the description, not a reason to reject the section.
+                    MediaKind::Audio | MediaKind::Video => {
+                        head.protocol.is_rtp() && section.codecs().map_or(true, |codecs| !codecs.is_empty())
+                    }
+                    _ => false,
+                };
+                let usable = usable && !section.is_rejected();
+                has_data |= usable && head.kind == MediaKind::Application;
+                usable
+            })
+            .collect()
+    }
+
+    /// Returns the sections by how much they decide which transport runs: those that run already, then data,
+    /// then the others.
+    fn preference(&self, usable: &[bool], known: &[Section]) -> Vec<usize> {
+        let is_data = |index: usize| self.description.media[index].head().kind == MediaKind::Application;
+        let mut indices: Vec<usize> = (0..usable.len()).filter(|index| usable[*index]).collect();
+        indices.sort_by_key(|index| (!runs(known, *index), !is_data(*index)));
+        indices
+    }
+
+    /// Refuses RTP whose RTCP has a transport of its own (RFC 9429 §4.1.1: policy "require"). In a bundle it is
+    /// enough that one section has the attribute: it is the same for all (RFC 8859: category IDENTICAL).
+    fn require_rtcp_mux(&self, usable: &[bool], bundles: &[Bundle]) -> Result<(), Error> {
+        let has = |index: usize| self.description.media[index].lines.has::<RtcpMux>();
+        for (index, section) in self.description.media.iter().enumerate() {
+            let is_rtp = section.head().kind != MediaKind::Application;
+            if !usable[index] || !is_rtp || has(index) || self.description.lines.has::<RtcpMux>() {
+                continue;
+            }
+            let bundle = bundles.iter().find(|bundle| bundle.members.contains(&index));
+            if !bundle.is_some_and(|bundle| bundle.members.iter().any(|member| has(*member))) {
+                return Err(
+                    self.wrong(index, "a=rtcp-mux is missing: RTCP on a port of its own is not supported")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn section(&self, index: usize, is_carried: bool) -> Result<Section, Error> {
+        let section = &self.description.media[index];
+        let mid = self.mids[index].clone();
+        let kind = match section.head().kind {
+            _ if !is_carried => None,
+            MediaKind::Application => Some(Kind::Application(ApplicationSection::read(self, index)?)),
+            _ => Some(Kind::Rtp(RtpSection::read(self, index)?)),
         };
-        let own = Transport { section, ..read };
-        // Descriptions older than RFC 8841 have it in place of the format.
-        let format = || section.head().formats.first().and_then(|format| format.parse().ok());
-        let sctp_port =
-            own.get::<SctpPort>()?.map(|port| port.0).or_else(format).unwrap_or(DEFAULT_SCTP_PORT);
-        if sctp_port == 0 {
-            return Err(self.wrong(Some(&mid), "SCTP port 0 means that there is no association"));
-        }
-        Ok(RemoteData {
-            index,
-            bundled,
-            protocol: section.head().protocol.clone(),
-            ice,
-            fingerprints: read.fingerprints()?,
-            setup: read.setup()?,
-            sctp_port,
-            max_message_size: own.get::<MaxMessageSize>()?.unwrap_or(MaxMessageSize::DEFAULT).0,
-            candidates: candidates(description, &bundle, &mid),
-            end_of_candidates: own.section.lines.has::<EndOfCandidates>()
-                || carrier.lines.has::<EndOfCandidates>()
-                || description.lines.has::<EndOfCandidates>(),
-            mid,
-            bundle,
-        })
-    }
-
-    fn malformed(&self, error: &columba_sdp::Error, mid: Option<&str>) -> Error {
-        Error::InvalidDescription {
-            kind: self.kind,
-            line: line_of(error),
-            mid: mid.map(str::to_owned),
-            reason: reason_of(error),
-        }
-    }
-
-    fn wrong(&self, mid: Option<&str>, reason: &str) -> Error {
-        Error::InvalidDescription {
-            kind: self.kind,
-            line: None,
-            mid: mid.map(str::to_owned),
-            reason: reason.to_owned(),
-        }
+        let transport = kind.as_ref().map(|_| TransportId::FIRST);
+        let kind = kind.unwrap_or_else(|| Kind::Rejected(RejectedSection::of(section)));
+        Ok(Section { mid, kind, transport })
     }
 }
 
-/// Reads what a section says about its transport.
-#[derive(Clone, Copy)]
-struct Transport<'a> {
-    reader: &'a Reader,
-    description: &'a SessionDescription,
-    section: &'a MediaSection,
-    mid: &'a str,
-}
-
-impl Transport<'_> {
-    fn get<T: Field>(&self) -> Result<Option<T>, Error> {
-        self.description
-            .effective(self.section)
-            .map_err(|error| self.reader.malformed(&error, Some(self.mid)))
-    }
-
-    fn credentials(&self) -> Result<Credentials, Error> {
-        let missing = |what| self.reader.wrong(Some(self.mid), what);
-        let ufrag = self.get::<IceUfrag>()?.ok_or_else(|| missing("a=ice-ufrag is missing"))?;
-        let pwd = self.get::<IcePwd>()?.ok_or_else(|| missing("a=ice-pwd is missing"))?;
-        Ok(Credentials { ufrag: ufrag.0.into(), pwd: pwd.0.into() })
-    }
-
-    /// All fingerprints; lines that do not follow the grammar are passed over as long as there is one that
-    /// proves something.
-    fn fingerprints(&self) -> Result<Vec<Fingerprint>, Error> {
-        let read: Vec<_> = self.description.effective_all::<Fingerprint>(self.section).collect();
-        let mut malformed = None;
-        let mut fingerprints = Vec::new();
-        for fingerprint in read {
-            match fingerprint {
-                Ok(fingerprint) => fingerprints.push(fingerprint),
-                Err(error) => malformed = Some(error),
-            }
-        }
-        if fingerprints.iter().any(|fingerprint| certificate::algorithm(&fingerprint.hash).is_some()) {
-            return Ok(fingerprints);
-        }
-        Err(match malformed {
-            Some(error) => self.reader.malformed(&error, Some(self.mid)),
-            None if fingerprints.is_empty() => self.reader.wrong(Some(self.mid), "a=fingerprint is missing"),
-            None => self.reader.wrong(Some(self.mid), "no fingerprint has a hash function that is trusted"),
-        })
-    }
-
-    fn setup(&self) -> Result<Option<Setup>, Error> {
-        let setup = self.get::<Setup>()?;
-        match (setup, self.reader.kind) {
-            (Some(Setup::HoldConn), _) => {
-                Err(self.reader.wrong(Some(self.mid), "a=setup:holdconn is not supported"))
-            }
-            (Some(Setup::ActPass), SdpType::Answer | SdpType::PrAnswer) => {
-                Err(self.reader.wrong(Some(self.mid), "an answer must choose between active and passive"))
-            }
-            _ => Ok(setup),
-        }
-    }
-}
-
-/// The names of the bundle to which a section belongs.
-fn bundle_of(description: &SessionDescription, mid: &str) -> Option<Vec<String>> {
-    let groups = description.lines.all::<Group>().flatten();
-    let mut bundles = groups.filter(|group| group.semantics == GroupSemantics::Bundle);
-    bundles.find(|group| group.mids.iter().any(|name| name == mid)).map(|group| group.mids)
-}
-
-/// The candidates of a section, or, if it has none of its own, those of the others in its bundle. Those that
-/// cannot be read are passed over (RFC 8839 §5.1).
-fn candidates(description: &SessionDescription, bundle: &[String], mid: &str) -> Vec<Candidate> {
-    let of = |mid: &str| -> Vec<Candidate> {
-        let section = description.media_by_mid(mid);
-        section.map(|section| section.lines.all().flatten().collect()).unwrap_or_default()
+/// Returns the error of a description with a line that does not follow its grammar.
+fn malformed(kind: SdpType, error: &columba_sdp::Error, mid: Option<&str>) -> Error {
+    let text = error.to_string();
+    let line = line_of(error);
+    // The line is reported apart.
+    let reason = match line.and_then(|line| text.strip_prefix(&format!("line {line}: "))) {
+        Some(reason) => reason.to_owned(),
+        None => text,
     };
-    let own = of(mid);
-    if own.is_empty() { bundle.iter().flat_map(|other| of(other)).collect() } else { own }
+    Error::InvalidDescription { kind, line, mid: mid.map(str::to_owned), reason }
+}
+
+pub(super) fn wrong(kind: SdpType, mid: Option<&str>, reason: &str) -> Error {
+    Error::InvalidDescription { kind, line: None, mid: mid.map(str::to_owned), reason: reason.to_owned() }
 }
 
 fn line_of(error: &columba_sdp::Error) -> Option<u32> {
@@ -262,15 +220,3 @@ fn line_of(error: &columba_sdp::Error) -> Option<u32> {
         _ => None,
     }
 }
-
-/// The message without the line, which is told apart.
-fn reason_of(error: &columba_sdp::Error) -> String {
-    let text = error.to_string();
-    match line_of(error).and_then(|line| text.strip_prefix(&format!("line {line}: "))) {
-        Some(reason) => reason.to_owned(),
-        None => text,
-    }
-}
-
-/// What everybody uses, for descriptions that do not say it.
-const DEFAULT_SCTP_PORT: u16 = 5000;

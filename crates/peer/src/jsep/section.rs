@@ -1,52 +1,130 @@
-//! Media sections as both sides count them: their order is their identity on the wire, their names in the
-//! API.
+//! Media sections: their order is their identity on the wire, their names are in the API.
 
-use columba_sdp::attributes::RtpMap;
-use columba_sdp::{MediaKind, MediaLine, Protocol};
+use columba_sdp::attributes::{Direction, Mid, RtpMap};
+use columba_sdp::{Lines, MediaKind, MediaLine, MediaSection};
 
-use super::remote::{Remote, RemoteSection};
+use super::application::ApplicationSection;
+use super::rtp::RtpSection;
+use crate::transport::TransportId;
 
-/// One section of the session.
+/// One section of the session, as one side describes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Section {
-    pub(crate) mid: String,
-    /// How it is written if it is rejected.
-    pub(super) head: MediaLine,
-    pub(super) rtpmap: Option<RtpMap>,
-    /// The data section, and how its `m=` line names its protocol. All others are rejected.
-    pub(super) data: Option<Protocol>,
+pub(super) struct Section {
+    pub(super) mid: String,
+    pub(super) kind: Kind,
+    /// The transport that carries it; `None` if it is rejected.
+    pub(super) transport: Option<TransportId>,
+}
+
+/// The content of a section.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    Application(ApplicationSection),
+    Rtp(RtpSection),
+    Rejected(RejectedSection),
+}
+
+/// A section with port 0 (RFC 3264 §6).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RejectedSection {
+    /// The `m=` line with only the first format, because there must be one.
+    head: MediaLine,
+    /// The meaning of that format, if it is a dynamic payload type.
+    rtpmap: Option<RtpMap>,
 }
 
 impl Section {
-    /// A new data section of one's own.
-    pub(super) fn own_data(mid: String) -> Self {
-        let mut head = MediaLine::new(MediaKind::Application, Protocol::UdpDtlsSctp, ["webrtc-datachannel"]);
-        head.port = 0;
-        Self { mid, head, rtpmap: None, data: Some(Protocol::UdpDtlsSctp) }
+    /// Returns the section for data and its transport, if this is it.
+    pub(super) fn application(&self) -> Option<(&ApplicationSection, TransportId)> {
+        match (&self.kind, self.transport) {
+            (Kind::Application(section), Some(transport)) => Some((section, transport)),
+            _ => None,
+        }
     }
 
-    fn of_remote(section: &RemoteSection) -> Self {
-        let RemoteSection { mid, head, rtpmap, .. } = section.clone();
-        Self { mid, head, rtpmap, data: None }
+    pub(super) fn is_rejected(&self) -> bool {
+        matches!(self.kind, Kind::Rejected(_))
     }
 
-    pub(crate) fn is_data(&self) -> bool {
-        self.data.is_some()
+    pub(super) fn media_kind(&self) -> &MediaKind {
+        match &self.kind {
+            Kind::Application(_) => &MediaKind::Application,
+            Kind::Rtp(section) => section.media_kind(),
+            Kind::Rejected(section) => &section.head.kind,
+        }
+    }
+
+    /// Returns the section as it is when it is rejected.
+    pub(super) fn rejected(&self) -> Self {
+        let head = match &self.kind {
+            Kind::Application(section) => section.head(),
+            Kind::Rtp(section) => section.head(),
+            Kind::Rejected(_) => return self.clone(),
+        };
+        let rtpmap = match &self.kind {
+            Kind::Rtp(section) => section.first_map().cloned(),
+            Kind::Application(_) | Kind::Rejected(_) => None,
+        };
+        let kind = Kind::Rejected(RejectedSection::new(head, rtpmap));
+        Self { mid: self.mid.clone(), kind, transport: None }
+    }
+
+    /// Writes the `m=` line and the lines of the section but for those of its transport, which
+    /// `write_transport` adds at their place.
+    pub(super) fn write(
+        &self,
+        write_transport: impl FnOnce(&mut Lines) -> Result<(), columba_sdp::Error>,
+    ) -> Result<MediaSection, columba_sdp::Error> {
+        let head = match &self.kind {
+            Kind::Application(section) => section.head(),
+            Kind::Rtp(section) => section.head(),
+            Kind::Rejected(section) => section.head.clone(),
+        };
+        let mut written = MediaSection::new(head)?;
+        let lines = &mut written.lines;
+        lines.add(&columba_sdp::attributes::Connection::UNSPECIFIED)?;
+        if let Kind::Rejected(section) = &self.kind {
+            if let Some(rtpmap) = &section.rtpmap {
+                lines.add(rtpmap)?;
+            }
+            lines.add(&Direction::Inactive)?;
+        }
+        lines.add(&Mid(self.mid.clone()))?;
+        write_transport(lines)?;
+        match &self.kind {
+            Kind::Application(section) => section.write(lines)?,
+            Kind::Rtp(section) => section.write(lines)?,
+            Kind::Rejected(_) => {}
+        }
+        Ok(written)
     }
 }
 
-/// The sections of the other side's offer, as they are answered.
-pub(super) fn answered(remote: &Remote) -> Vec<Section> {
-    let mut sections: Vec<_> = remote.sections.iter().map(Section::of_remote).collect();
-    if let Some(data) = &remote.data {
-        sections[data.index].data = Some(data.protocol.clone());
+impl RejectedSection {
+    fn new(head: MediaLine, rtpmap: Option<RtpMap>) -> Self {
+        let first = head.formats.first().cloned().unwrap_or_default();
+        Self { head: MediaLine { port: 0, port_count: None, formats: vec![first], ..head }, rtpmap }
     }
-    sections
+
+    /// Returns the rejection of a section of the other side's.
+    pub(super) fn of(section: &MediaSection) -> Self {
+        let first = section.head().formats.first().and_then(|format| format.parse().ok());
+        let rtpmap = first.and_then(|payload_type: u8| {
+            let is_its = |map: &RtpMap| map.payload_type == payload_type;
+            section.lines.all::<RtpMap>().flatten().find(is_its)
+        });
+        Self::new(section.head().clone(), rtpmap)
+    }
 }
 
-/// A name that no section has.
-pub(super) fn free_mid(sections: &[Section]) -> String {
-    let taken = |mid: &String| sections.iter().any(|section| section.mid == *mid);
-    // One of the first `len + 1` numbers is free.
-    (0..=sections.len()).map(|number| number.to_string()).find(|mid| !taken(mid)).unwrap_or_default()
+/// Returns a name that is not taken: the first number from `first` on.
+pub(super) fn free_mid(first: usize, taken: impl Fn(&str) -> bool) -> String {
+    let mut number = first;
+    loop {
+        let mid = number.to_string();
+        if !taken(&mid) {
+            return mid;
+        }
+        number += 1;
+    }
 }

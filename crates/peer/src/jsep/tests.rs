@@ -1,188 +1,317 @@
-//! The exchange with recorded descriptions of browsers, and with nonsense.
+//! The exchange with recorded descriptions of browsers, and with malformed ones.
 
 use std::time::Duration;
 
-use columba_ice::Credentials;
-use columba_sdp::attributes::{Fingerprint, Group, HashFunction, IcePacing, Setup};
+use columba_ice::{Credentials, RemoteParameters};
+use columba_sdp::attributes::{
+    Direction, ExtMap, Fingerprint, Group, HashFunction, IceUfrag, RtcpMux, Setup,
+};
+use columba_sdp::{MediaKind, SessionDescription as Sdp};
 
-use super::{Jsep, LocalParameters, Remote};
-use crate::description::{SdpType, SessionDescription};
+use super::remote::RemoteDescription;
+use super::{Change, Jsep, LocalParameters, LocalTransport, TransportDescription, Wanted};
+use crate::candidate::IceCandidateInit;
+use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
 use crate::states::SignalingState;
+use crate::transport::TransportId;
+use crate::transport::dtls::DtlsRole;
+
+const DATA: Wanted = Wanted { data: true };
 
 fn recorded(name: &str) -> String {
     let path = format!("{}/../sdp/tests/data/{name}.sdp", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
 }
 
+/// The names of all recorded descriptions that end so.
+fn recordings(ending: &str) -> Vec<String> {
+    let directory = format!("{}/../sdp/tests/data", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(directory).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter_map(|name| name.strip_suffix(".sdp").map(str::to_owned)).collect();
+    names.retain(|name| name.ends_with(ending));
+    names.sort();
+    names
+}
+
 fn local() -> LocalParameters {
-    LocalParameters {
+    let ice = RemoteParameters {
         credentials: Credentials { ufrag: "abcd".into(), pwd: "abcdefghijklmnopqrstuv".into() },
         lite: false,
+        trickle: true,
         renomination: true,
-        pacing: None,
-        fingerprint: Fingerprint { hash: HashFunction::Sha256, digest: vec![7; 32] },
-        max_message_size: 262_144,
-    }
+        pacing: Some(Duration::from_millis(50)),
+    };
+    let description = TransportDescription {
+        ice,
+        fingerprints: vec![Fingerprint { hash: HashFunction::Sha256, digest: vec![7; 32] }],
+        setup: None,
+        candidates: Vec::new(),
+        end_of_candidates: false,
+    };
+    let transport = LocalTransport { id: TransportId::FIRST, description, role: None };
+    LocalParameters { transports: vec![transport], max_message_size: 262_144 }
+}
+
+fn with_role(role: DtlsRole) -> LocalParameters {
+    let mut local = local();
+    local.transports[0].role = Some(role);
+    local
+}
+
+fn set_remote(jsep: &mut Jsep, description: SessionDescription) -> Result<Vec<Change>, Error> {
+    jsep.set_remote(&description, |_, _| true)
 }
 
 fn offered(text: &str) -> Jsep {
     let mut jsep = Jsep::new(1);
-    let remote = Remote::parse(SdpType::Offer, text).unwrap();
-    assert_eq!(jsep.check_remote(&remote), Ok(false));
-    jsep.set_remote(remote);
+    set_remote(&mut jsep, SessionDescription::offer(text)).unwrap();
     jsep
 }
 
-/// Answers an offer, and takes the answer apart.
-fn answer(text: &str) -> columba_sdp::SessionDescription {
-    let mut jsep = offered(text);
-    let answer = jsep.create_answer(&local(), None).unwrap();
-    jsep.set_local(&answer).unwrap();
+/// Answers the offer that was set, and parses the answer.
+fn answer(jsep: &mut Jsep) -> (Sdp, Vec<Change>) {
+    let answer = jsep.create_answer(&local()).unwrap();
+    let changes = jsep.set_local(&answer).unwrap();
     assert_eq!(jsep.state(), SignalingState::Stable);
-    answer.sdp.parse().unwrap()
+    (answer.sdp.parse().unwrap(), changes)
+}
+
+/// Sets a local offer, and returns it parsed.
+fn offer(jsep: &mut Jsep) -> (SessionDescription, Sdp) {
+    let offer = jsep.create_offer(&local(), DATA).unwrap();
+    jsep.set_local(&offer).unwrap();
+    let parsed = offer.sdp.parse().unwrap();
+    (offer, parsed)
+}
+
+fn without(text: &str, prefixes: &[&str]) -> String {
+    let lines = text.lines().filter(|line| !prefixes.iter().any(|prefix| line.starts_with(prefix)));
+    lines.fold(String::new(), |text, line| text + line + "\r\n")
+}
+
+fn mids(description: &Sdp) -> Vec<(&str, bool)> {
+    let sections = description.media.iter();
+    sections.map(|section| (section.mid().unwrap(), section.is_rejected())).collect()
 }
 
 #[test]
-fn a_wish_for_another_pace_is_written_and_read() {
+fn configured_pacing_is_written_and_read() {
     let mut jsep = Jsep::new(1);
-    let local = LocalParameters { pacing: Some(IcePacing(20)), ..local() };
-    let offer = jsep.create_offer(&local, true).unwrap();
-    let remote = Remote::parse(SdpType::Offer, &offer.sdp).unwrap();
-    assert_eq!(remote.data.unwrap().ice.pacing, Some(Duration::from_millis(20)));
+    let mut local = local();
+    assert!(!jsep.create_offer(&local, DATA).unwrap().sdp.contains("pacing"), "50 ms need not be written");
+    local.transports[0].description.ice.pacing = Some(Duration::from_millis(20));
+    let offer = jsep.create_offer(&local, DATA).unwrap();
+    let remote = RemoteDescription::read(SdpType::Offer, &offer.sdp, &[]).unwrap();
+    assert_eq!(remote.transports[0].description.ice.pacing, Some(Duration::from_millis(20)));
     assert!(offer.sdp.find("a=ice-pacing:20") < offer.sdp.find("m="), "it is the session's");
 }
 
+/// Every section of browsers' offers is bundled: data is accepted, audio and video are inactive.
 #[test]
 fn every_recorded_offer_is_answered() {
-    let directory = format!("{}/../sdp/tests/data", env!("CARGO_MANIFEST_DIR"));
-    let mut count = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let Some(name) = name.strip_suffix("-offer.sdp") else { continue };
-        count += 1;
-        let offer: columba_sdp::SessionDescription = recorded(&format!("{name}-offer")).parse().unwrap();
-        let answer = answer(&offer.to_string());
-        assert_eq!(answer.media.len(), offer.media.len(), "{name}");
-        for (own, theirs) in answer.media.iter().zip(&offer.media) {
-            assert_eq!(own.mid(), theirs.mid(), "{name}");
-            assert_eq!(own.head().kind, theirs.head().kind, "{name}");
-            assert_eq!(own.head().protocol, theirs.head().protocol, "{name}");
-            assert!(theirs.head().formats.contains(&own.head().formats[0]), "{name}");
-            let data = theirs.head().is_data_channel() && !theirs.is_rejected();
-            assert_eq!(own.is_rejected(), !data, "{name}");
-            if data {
-                assert_eq!(own.lines.get(), Ok(Some(Setup::Active)), "{name}");
-                let bundle = answer.lines.get::<Group>().unwrap().unwrap();
-                assert_eq!(bundle.mids, [own.mid().unwrap()], "{name}");
+    let names = recordings("-offer");
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let theirs: Sdp = recorded(&name).parse().unwrap();
+        let (own, changes) = answer(&mut offered(&theirs.to_string()));
+        assert_eq!(own.media.len(), theirs.media.len(), "{name}");
+        let group = own.lines.get::<Group>().unwrap().unwrap();
+        let mut accepted = Vec::new();
+        for (own, section) in own.media.iter().zip(&theirs.media) {
+            assert_eq!(own.mid(), section.mid(), "{name}");
+            assert_eq!(own.head().kind, section.head().kind, "{name}");
+            assert_eq!(own.head().protocol, section.head().protocol, "{name}");
+            assert_eq!(own.is_rejected(), section.is_rejected(), "{name}");
+            if section.is_rejected() {
+                continue;
             }
+            accepted.push(own.mid().unwrap().to_owned());
+            if section.head().is_data_channel() {
+                continue;
+            }
+            assert_eq!(own.lines.get(), Ok(Some(Direction::Inactive)), "{name}");
+            assert!(own.lines.has::<RtcpMux>(), "{name}");
+            assert_eq!(own.head().formats, section.head().formats, "{name}: payload types of the offer");
+            assert_eq!(own.codecs(), section.codecs(), "{name}");
+            let extensions: Vec<_> =
+                own.lines.all::<ExtMap>().flatten().map(|one| (one.id, one.uri)).collect();
+            let mid = "urn:ietf:params:rtp-hdrext:sdes:mid";
+            let offered = section.lines.all::<ExtMap>().flatten().find(|one| one.uri == mid).unwrap();
+            assert_eq!(extensions, [(offered.id, mid.to_owned())], "{name}");
+            assert!(!own.lines.has_attribute("msid") && !own.lines.has_attribute("ssrc"), "{name}");
         }
+        // The attributes of the transport are in the tagged section alone (RFC 9143).
+        let offered = theirs.lines.get::<Group>().unwrap().unwrap();
+        assert_eq!((&group.mids[0], group.mids.len()), (&offered.mids[0], accepted.len()), "{name}");
+        assert!(accepted.iter().all(|mid| group.mids.contains(mid)), "{name}");
+        for section in &own.media {
+            let is_tagged = section.mid() == Some(group.mids[0].as_str());
+            assert_eq!(section.lines.has::<IceUfrag>(), is_tagged, "{name}");
+            assert_eq!(section.lines.get(), Ok(is_tagged.then_some(Setup::Active)), "{name}");
+        }
+        let runs = changes.iter().any(|change| matches!(change, Change::Dtls(_, DtlsRole::Client, _)));
+        assert!(runs, "{name}: {changes:?}");
+        assert!(changes.contains(&Change::Gather(TransportId::FIRST)), "{name}");
+        let has_data = accepted.len() != own.media.iter().filter(|one| is_media(one)).count();
+        assert_eq!(changes.contains(&Change::Data(TransportId::FIRST)), has_data, "{name}");
     }
-    assert!(count >= 10, "{count} offers");
+}
+
+fn is_media(section: &columba_sdp::MediaSection) -> bool {
+    section.head().kind != MediaKind::Application && !section.is_rejected()
 }
 
 #[test]
 fn recorded_data_offers_are_understood() {
-    let chromium = Remote::parse(SdpType::Offer, &recorded("chromium-data-offer")).unwrap().data.unwrap();
-    assert_eq!((&*chromium.ice.credentials.ufrag, chromium.mid.as_str()), ("jyv+", "0"));
-    assert_eq!(chromium.max_message_size, 262_144);
-    assert_eq!((chromium.candidates.len(), chromium.end_of_candidates), (2, false));
-    assert!(chromium.ice.trickle && !chromium.ice.lite);
+    let read = |name: &str| RemoteDescription::read(SdpType::Offer, &recorded(name), &[]).unwrap();
+    let chromium = read("chromium-data-offer");
+    let transport = &chromium.transports[0];
+    assert_eq!((&*transport.description.ice.credentials.ufrag, transport.tag), ("jyv+", 0));
+    assert_eq!(chromium.application().unwrap().0.max_message_size, 262_144);
+    assert_eq!((transport.description.candidates.len(), transport.description.end_of_candidates), (2, false));
+    assert!(transport.description.ice.trickle && !transport.description.ice.lite);
 
-    let firefox = Remote::parse(SdpType::Offer, &recorded("firefox-data-offer")).unwrap().data.unwrap();
-    assert_eq!((firefox.candidates.len(), firefox.end_of_candidates), (4, true));
-    assert_eq!((firefox.fingerprints.len(), firefox.setup), (1, Some(Setup::ActPass)));
-    assert_eq!(firefox.max_message_size, 1_073_741_823);
+    let firefox = read("firefox-data-offer");
+    let transport = &firefox.transports[0].description;
+    assert_eq!((transport.candidates.len(), transport.end_of_candidates), (4, true));
+    assert_eq!((transport.fingerprints.len(), transport.setup), (1, Some(Setup::ActPass)));
+    assert_eq!(firefox.application().unwrap().0.max_message_size, 1_073_741_823);
 }
 
 #[test]
-fn a_section_that_is_bundled_only_borrows_the_transport() {
-    let remote = Remote::parse(SdpType::Offer, &recorded("firefox-av-max-bundle-offer")).unwrap();
-    let data = remote.data.unwrap();
-    assert_eq!((data.index, &*data.ice.credentials.ufrag), (2, "2c12ead0"));
-    assert_eq!(data.bundle, ["0", "1", "2"]);
-    assert!(!data.candidates.is_empty(), "those of the first section");
-    // RFC 9143 §7.1.3 lets the attributes of the transport be left out.
-    let mut text = recorded("firefox-av-max-bundle-offer");
-    let last = text.rfind("m=application").unwrap();
-    let bare = text
-        .split_off(last)
-        .lines()
-        .filter(|line| !line.starts_with("a=ice-"))
-        .fold(String::new(), |text, line| text + line + "\r\n");
-    let data = Remote::parse(SdpType::Offer, &(text + &bare)).unwrap().data.unwrap();
-    assert_eq!(&*data.ice.credentials.ufrag, "2c12ead0");
+fn tagged_section_carries_the_transport_of_the_bundle() {
+    let text = recorded("firefox-av-max-bundle-offer");
+    let remote = RemoteDescription::read(SdpType::Offer, &text, &[]).unwrap();
+    let [transport] = remote.transports.as_slice() else { panic!("{:?}", remote.transports) };
+    assert_eq!((transport.tag, &*transport.description.ice.credentials.ufrag), (0, "2c12ead0"));
+    assert!(remote.sections.iter().all(|section| section.transport == Some(TransportId::FIRST)));
+    assert!(!transport.description.candidates.is_empty());
+    // RFC 9143 §7.1.3 lets the other sections leave the attributes out.
+    let (head, last) = text.split_at(text.rfind("m=application").unwrap());
+    let bare = head.to_owned() + &without(last, &["a=ice-"]);
+    let remote = RemoteDescription::read(SdpType::Offer, &bare, &[]).unwrap();
+    assert_eq!(&*remote.transports[0].description.ice.credentials.ufrag, "2c12ead0");
+    // Where the tagged one leaves them out, they are another's.
+    let at = text.find("m=audio").unwrap();
+    let (head, rest) = text.split_at(at);
+    let (audio, rest) = rest.split_at(rest.find("m=video").unwrap());
+    let odd = head.to_owned() + &without(audio, &["a=ice-", "a=candidate", "a=setup"]) + rest;
+    let remote = RemoteDescription::read(SdpType::Offer, &odd, &[]).unwrap();
+    assert_eq!((remote.transports[0].tag, remote.transports[0].description.setup), (0, Some(Setup::ActPass)));
+    assert_eq!(&*remote.transports[0].description.ice.credentials.ufrag, "2c12ead0");
 }
 
 #[test]
 fn recorded_answers_fit_an_offer() {
-    for (name, setup) in [
-        ("chromium-data-answer-to-firefox", Setup::Active),
-        ("firefox-data-answer-to-chromium", Setup::Active),
+    for (name, role) in [
+        ("chromium-data-answer-to-firefox", DtlsRole::Server),
+        ("firefox-data-answer-to-chromium", DtlsRole::Server),
     ] {
         let mut jsep = Jsep::new(1);
-        let offer = jsep.create_offer(&local(), true).unwrap();
-        jsep.set_local(&offer).unwrap();
-        let remote = Remote::parse(SdpType::Answer, &recorded(name)).unwrap();
-        jsep.check_remote(&remote).unwrap();
-        jsep.set_remote(remote);
+        offer(&mut jsep);
+        assert!(!jsep.needs_negotiation(DATA));
+        let changes = set_remote(&mut jsep, SessionDescription::answer(recorded(name))).unwrap();
         assert_eq!(jsep.state(), SignalingState::Stable);
-        assert!(jsep.has_data());
-        assert_eq!(jsep.remote().unwrap().data.as_ref().unwrap().setup, Some(setup), "{name}");
+        assert!(!jsep.needs_negotiation(DATA));
+        let dtls =
+            |change: &Change| matches!(change, Change::Dtls(TransportId::FIRST, one, _) if *one == role);
+        assert!(changes.iter().any(dtls), "{name}: {changes:?}");
+        assert!(changes.contains(&Change::Data(TransportId::FIRST)), "{name}");
     }
 }
 
 #[test]
-fn renegotiation_keeps_the_order_and_the_names() {
+fn renegotiation_keeps_order_names_and_inactive_media() {
     let mut jsep = offered(&recorded("chromium-av-offer"));
-    let answer = jsep.create_answer(&local(), None).unwrap();
-    jsep.set_local(&answer).unwrap();
-    let offer = jsep.create_offer(&local(), true).unwrap();
-    let offer: columba_sdp::SessionDescription = offer.sdp.parse().unwrap();
-    let mids: Vec<_> =
-        offer.media.iter().map(|section| (section.mid().unwrap(), section.is_rejected())).collect();
-    assert_eq!(mids, [("0", true), ("1", true), ("2", false)]);
-    assert_eq!(offer.media[2].lines.get(), Ok(Some(Setup::ActPass)));
+    let (first, _) = answer(&mut jsep);
+    let (_, again) = offer(&mut jsep);
+    assert_eq!(mids(&again), [("0", false), ("1", false), ("2", false)]);
+    for index in 0..2 {
+        let (own, before) = (&again.media[index], &first.media[index]);
+        assert_eq!(own.lines.get(), Ok(Some(Direction::Inactive)));
+        assert_eq!((own.head(), own.codecs()), (before.head(), before.codecs()));
+    }
+    assert_eq!(again.lines.get::<Group>().unwrap().unwrap().mids, ["0", "1", "2"]);
+    assert_eq!(again.media[0].lines.get(), Ok(Some(Setup::ActPass)), "the tag stays");
+    jsep.set_local(&SessionDescription::rollback()).unwrap();
     // A later offer of the other side's may stop sections, but not lose them.
-    let remote = Remote::parse(SdpType::Offer, &recorded("chromium-stopped-offer")).unwrap();
-    assert_eq!(jsep.check_remote(&remote), Ok(false));
-    let lost = Remote::parse(SdpType::Offer, &recorded("chromium-data-offer")).unwrap();
-    assert!(matches!(jsep.check_remote(&lost), Err(Error::InvalidDescription { .. })));
+    set_remote(&mut jsep, SessionDescription::offer(recorded("chromium-stopped-offer"))).unwrap();
+    let lost = SessionDescription::offer(recorded("chromium-data-offer"));
+    assert!(matches!(set_remote(&mut jsep, lost), Err(Error::InvalidDescription { .. })));
 }
 
 #[test]
-fn a_rejected_section_is_used_again_under_another_name() {
+fn data_is_added_behind_audio_that_runs() {
+    let mut jsep = offered(&recorded("chromium-recvonly-offer"));
+    let (before, changes) = answer(&mut jsep);
+    assert!(before.media.iter().all(is_media), "audio and video only");
+    assert!(changes.iter().any(|change| matches!(change, Change::Dtls(..))), "the transport runs");
+    assert!(!changes.contains(&Change::Data(TransportId::FIRST)));
+    assert!(jsep.needs_negotiation(DATA) && !jsep.needs_negotiation(Wanted::default()));
+    let (_, again) = offer(&mut jsep);
+    assert_eq!(again.media.len(), before.media.len() + 1);
+    let data = again.media.last().unwrap();
+    assert!(data.head().is_data_channel() && !data.is_rejected() && !data.lines.has::<IceUfrag>());
+    let group = again.lines.get::<Group>().unwrap().unwrap();
+    assert_eq!(group.mids.last().map(String::as_str), data.mid());
+    assert_eq!(group.mids.len(), again.media.len());
+    assert_eq!(jsep.candidate_section(TransportId::FIRST), Some((group.mids[0].as_str(), 0)));
+}
+
+#[test]
+fn rejected_section_is_used_again_under_another_name() {
     // The other side has refused data once.
     let mut jsep = Jsep::new(1);
-    let offer = jsep.create_offer(&local(), true).unwrap();
-    jsep.set_local(&offer).unwrap();
-    let refusal = offer.sdp.replace("m=application 9", "m=application 0").replace("actpass", "active");
-    let refusal = Remote::parse(SdpType::Answer, &refusal).unwrap();
-    jsep.check_remote(&refusal).unwrap();
-    jsep.set_remote(refusal);
-    assert!(!jsep.has_data());
-    let again = jsep.create_offer(&local(), true).unwrap();
-    let again: columba_sdp::SessionDescription = again.sdp.parse().unwrap();
-    assert_eq!(again.media.len(), 1);
-    assert_eq!((again.media[0].mid(), again.media[0].is_rejected()), (Some("1"), false));
+    let (own, _) = offer(&mut jsep);
+    let refusal = own.sdp.replace("m=application 9", "m=application 0").replace("actpass", "active");
+    let changes = set_remote(&mut jsep, SessionDescription::answer(refusal)).unwrap();
+    assert!(changes.contains(&Change::DataRefused) && jsep.needs_negotiation(DATA));
+    let (_, again) = offer(&mut jsep);
+    assert_eq!(mids(&again), [("1", false)]);
 
-    // Or it has offered audio, which was rejected.
-    let mut jsep = offered(&recorded("chromium-recvonly-offer"));
-    let answer = jsep.create_answer(&local(), None).unwrap();
-    jsep.set_local(&answer).unwrap();
-    let before: columba_sdp::SessionDescription = answer.sdp.parse().unwrap();
-    let offer = jsep.create_offer(&local(), true).unwrap();
-    jsep.set_local(&offer).unwrap();
-    let offer: columba_sdp::SessionDescription = offer.sdp.parse().unwrap();
-    assert_eq!(offer.media.len(), before.media.len());
-    assert!(offer.media[0].head().is_data_channel() && !offer.media[0].is_rejected());
-    assert!(before.media.iter().all(|section| section.mid() != offer.media[0].mid()));
-    let bundle = offer.lines.get::<Group>().unwrap().unwrap();
-    assert_eq!(bundle.mids, [offer.media[0].mid().unwrap()]);
+    // Or it has offered audio that is not bundled with data, which was rejected.
+    let mut jsep = offered(&without(&recorded("chromium-av-offer"), &["a=group"]));
+    let (before, _) = answer(&mut jsep);
+    assert_eq!(mids(&before), [("0", true), ("1", true), ("2", false)]);
+    assert!(!before.lines.has::<Group>());
+    // Stopping data frees the transport; the first rejected section becomes the new one.
+    let (again, _) = offer(&mut jsep);
+    let stopped = again.sdp.replace("m=application 9", "m=application 0").replace("actpass", "active");
+    set_remote(&mut jsep, SessionDescription::answer(stopped)).unwrap();
+    let (_, again) = offer(&mut jsep);
+    assert_eq!(mids(&again), [("3", false), ("1", true), ("2", true)]);
+    assert!(again.media[0].head().is_data_channel());
+    assert_eq!(again.lines.get::<Group>().unwrap().unwrap().mids, ["3"]);
 }
 
 #[test]
-fn the_sctp_port_of_either_notation_is_understood() {
+fn section_without_rtcp_mux_is_refused_by_name() {
+    let text = recorded("chromium-av-offer");
+    let without_mux = without(&text, &["a=rtcp-mux"]);
+    match set_remote(&mut Jsep::new(1), SessionDescription::offer(without_mux)) {
+        Err(Error::InvalidDescription { mid, reason, .. }) => {
+            assert_eq!(mid.as_deref(), Some("0"));
+            assert!(reason.contains("a=rtcp-mux"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // In a bundle one section may have it for all; alone each needs it.
+    let (audio, video) = text.split_at(text.find("m=video").unwrap());
+    let half = audio.to_owned() + &video.replace("a=rtcp-mux\r\n", "").replace("a=rtcp-mux\n", "");
+    set_remote(&mut Jsep::new(1), SessionDescription::offer(half.clone())).unwrap();
+    match set_remote(&mut Jsep::new(1), SessionDescription::offer(without(&half, &["a=group"]))) {
+        Err(Error::InvalidDescription { mid, .. }) => assert_eq!(mid.as_deref(), Some("1")),
+        other => panic!("{other:?}"),
+    }
+    // A rejected one needs nothing.
+    let stopped = half.replace("m=video 51907", "m=video 0").replace("BUNDLE 0 1 2", "BUNDLE 0 2");
+    set_remote(&mut Jsep::new(1), SessionDescription::offer(stopped)).unwrap();
+}
+
+#[test]
+fn sctp_port_of_either_notation_is_read() {
     let offer = recorded("chromium-data-offer");
     let new = offer.replace("a=sctp-port:5000", "a=sctp-port:6789");
     let old = offer
@@ -190,55 +319,191 @@ fn the_sctp_port_of_either_notation_is_understood() {
         .replace("a=sctp-port:5000", "a=sctpmap:6789 webrtc-datachannel 1024");
     let silent = offer.replace("a=sctp-port:5000\r\n", "");
     for (text, port) in [(new, 6789), (old, 6789), (silent, 5000)] {
-        assert_eq!(Remote::parse(SdpType::Offer, &text).unwrap().data.unwrap().sctp_port, port, "{text}");
+        let remote = RemoteDescription::read(SdpType::Offer, &text, &[]).unwrap();
+        assert_eq!(remote.application().unwrap().0.sctp_port, port, "{text}");
     }
 }
 
 #[test]
-fn glare_takes_back_the_own_offer() {
+fn glare_takes_back_the_local_offer() {
     let mut jsep = Jsep::new(1);
-    let offer = jsep.create_offer(&local(), true).unwrap();
-    jsep.set_local(&offer).unwrap();
-    let remote = Remote::parse(SdpType::Offer, &recorded("chromium-av-offer")).unwrap();
-    assert_eq!(jsep.check_remote(&remote), Ok(true));
-    jsep.set_remote(remote);
-    assert_eq!(jsep.state(), SignalingState::HaveRemoteOffer);
-    assert!(jsep.local().is_none());
-    let answer = jsep.create_answer(&local(), None).unwrap();
-    jsep.set_local(&answer).unwrap();
-    assert_eq!(jsep.local().unwrap().data.as_ref().unwrap().mid, "2");
+    offer(&mut jsep);
+    let offer = SessionDescription::offer(recorded("chromium-av-offer"));
+    let changes = set_remote(&mut jsep, offer).unwrap();
+    let states = changes.iter().filter(|change| matches!(change, Change::SignalingState(_)));
+    let states: Vec<_> = states.cloned().collect();
+    let [stable, offered] = [SignalingState::Stable, SignalingState::HaveRemoteOffer];
+    assert_eq!(states, [Change::SignalingState(stable), Change::SignalingState(offered)]);
+    assert_eq!(jsep.local_description(|_| None), None);
+    answer(&mut jsep);
+    assert_eq!(jsep.candidate_section(TransportId::FIRST), Some(("0", 0)));
 }
 
 #[test]
-fn versions_grow_and_only_what_was_created_can_be_set() {
+fn versions_grow_and_only_the_created_description_can_be_set() {
     let mut jsep = Jsep::new(u64::MAX);
-    let offer = jsep.create_offer(&local(), true).unwrap();
+    let offer = jsep.create_offer(&local(), DATA).unwrap();
     let munged = SessionDescription::offer(offer.sdp.replace("abcd", "efgh"));
     assert_eq!(jsep.set_local(&munged), Err(Error::InvalidModification { kind: SdpType::Offer }));
     jsep.set_local(&offer).unwrap();
     jsep.set_local(&SessionDescription::rollback()).unwrap();
     assert_eq!(jsep.state(), SignalingState::Stable);
-    let again = jsep.create_offer(&local(), true).unwrap();
+    let again = jsep.create_offer(&local(), DATA).unwrap();
     let version = |text: &str| {
-        let description: columba_sdp::SessionDescription = text.parse().unwrap();
+        let description: Sdp = text.parse().unwrap();
         assert_eq!(description.origin().session_id, (u64::MAX >> 1).to_string());
         description.origin().session_version
     };
     assert_eq!(version(&again.sdp), version(&offer.sdp) + 1);
-    assert!(matches!(jsep.create_answer(&local(), None), Err(Error::InvalidState { .. })));
+    assert!(matches!(jsep.create_answer(&local()), Err(Error::InvalidState { .. })));
 }
 
 #[test]
-fn an_answer_to_one_who_is_client_already_stays() {
+fn settled_role_stays_in_answers() {
     let mut jsep = offered(&recorded("chromium-data-offer"));
-    let passive = jsep.create_answer(&local(), Some(false)).unwrap();
+    let passive = jsep.create_answer(&with_role(DtlsRole::Server)).unwrap();
     assert!(passive.sdp.contains("a=setup:passive"));
     let offer = recorded("chromium-data-offer").replace("a=setup:actpass", "a=setup:active");
-    assert!(offered(&offer).create_answer(&local(), None).unwrap().sdp.contains("a=setup:passive"));
+    assert!(offered(&offer).create_answer(&local()).unwrap().sdp.contains("a=setup:passive"));
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn restart_is_negotiated_once_and_derived_from_the_credentials_in_use() {
+    let mut jsep = offered(&recorded("chromium-data-offer"));
+    assert_eq!(
+        jsep.begin_offer(OfferOptions { ice_restart: true }),
+        [],
+        "not while an offer is to be answered"
+    );
+    answer(&mut jsep);
+    assert!(!jsep.needs_negotiation(DATA));
+    assert_eq!(jsep.begin_offer(OfferOptions::default()), []);
+    jsep.restart_ice();
+    assert!(jsep.needs_negotiation(DATA));
+    assert_eq!(jsep.begin_offer(OfferOptions::default()), [Change::RestartIce(TransportId::FIRST)]);
+    let mut restarted = local();
+    restarted.transports[0].description.ice.credentials.ufrag = "efgh".into();
+    let offer = jsep.create_offer(&restarted, DATA).unwrap();
+    jsep.set_local(&offer).unwrap();
+    let answer = recorded("chromium-data-offer").replace("actpass", "active").replace("jyv+", "new+");
+    let changes = set_remote(&mut jsep, SessionDescription::answer(answer)).unwrap();
+    assert!(changes.iter().any(|change| matches!(change, Change::RemoteIce(..))), "{changes:?}");
+    assert!(!jsep.needs_negotiation(DATA), "the old credentials are not in use any more");
+    assert_eq!(jsep.begin_offer(OfferOptions::default()), []);
+}
+
+#[test]
+fn answers_without_mid_are_matched_by_index() {
+    // The offerer's names are not the indices.
+    let named = recorded("chromium-av-offer").replace("a=mid:2", "a=mid:data").replace("0 1 2", "0 1 data");
+    let mut jsep = offered(&named);
+    answer(&mut jsep);
+    let (own, _) = offer(&mut jsep);
+    let text = without(&own.sdp, &["a=mid", "a=group"]).replace("actpass", "active");
+    let mut bundled = text.replace("t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0 1 data\r\n");
+    let changes = set_remote(&mut jsep, SessionDescription::answer(bundled.clone())).unwrap();
+    assert!(changes.contains(&Change::Data(TransportId::FIRST)), "{changes:?}");
+    assert!(jsep.remote_description().is_some());
+    // Without the bundle only the transport of data goes on.
+    offer(&mut jsep);
+    let is_transport =
+        |line: &&str| ["a=ice-", "a=fingerprint", "a=setup"].iter().any(|prefix| line.starts_with(prefix));
+    let attributes = text.lines().filter(is_transport).fold(String::new(), |all, line| all + line + "\r\n");
+    let changes = set_remote(&mut jsep, SessionDescription::answer(text + &attributes)).unwrap();
+    assert!(changes.contains(&Change::Data(TransportId::FIRST)), "{changes:?}");
+    let (_, again) = offer(&mut jsep);
+    assert_eq!(mids(&again), [("0", true), ("1", true), ("data", false)]);
+    // A name that is there must be the right one.
+    bundled = bundled.replace("a=inactive", "a=mid:wrong\r\na=inactive");
+    assert!(matches!(
+        set_remote(&mut jsep, SessionDescription::answer(bundled)),
+        Err(Error::InvalidDescription { .. })
+    ));
+}
+
+#[test]
+fn offers_without_mid_get_names_that_are_free() {
+    let text = recorded("chromium-av-offer").replace("a=mid:0\r\n", "").replace("a=mid:2", "a=mid:0");
+    let text = text.replace("BUNDLE 0 1 2", "BUNDLE 0 1");
+    let (own, _) = answer(&mut offered(&text));
+    assert_eq!(mids(&own), [("2", true), ("1", false), ("0", false)], "audio is in no bundle");
+}
+
+fn candidate(mid: Option<&str>, index: Option<u16>, ufrag: Option<&str>) -> IceCandidateInit {
+    IceCandidateInit {
+        candidate: "candidate:1 1 udp 1 10.0.0.9 9 typ host".to_owned(),
+        sdp_mid: mid.map(str::to_owned),
+        sdp_m_line_index: index,
+        username_fragment: ufrag.map(str::to_owned),
+    }
+}
+
+#[test]
+fn candidates_of_an_offer_count_for_the_tagged_section() {
+    let mut jsep = offered(&recorded("chromium-av-offer"));
+    let mut added = |init: IceCandidateInit| {
+        jsep.add_candidate(Some(&init)).map(|changes| match changes.as_slice() {
+            [] => false,
+            [Change::RemoteCandidate(TransportId::FIRST, one)] => one.ufrag.as_deref() == Some("VQec"),
+            other => panic!("{other:?}"),
+        })
+    };
+    for init in [
+        candidate(Some("0"), None, None),
+        candidate(Some("0"), Some(7), Some("VQec")),
+        candidate(None, Some(0), Some("")),
+        // Some implementations know only the index.
+        candidate(Some(""), Some(0), Some("")),
+    ] {
+        assert_eq!(added(init.clone()), Ok(true), "{init:?}");
+    }
+    // Until the bundle is agreed, the others have transports of their own.
+    assert_eq!(added(candidate(Some("2"), Some(2), Some("VQec"))), Ok(false));
+    for init in [
+        candidate(Some("7"), Some(0), None),
+        candidate(None, Some(3), None),
+        candidate(Some(""), None, None),
+        candidate(None, None, None),
+        candidate(Some("0"), None, Some("other")),
+    ] {
+        assert!(matches!(added(init.clone()), Err(Error::InvalidCandidate { .. })), "{init:?}");
+    }
+}
+
+#[test]
+fn end_of_candidates_names_a_section_or_all() {
+    let end = |mid: Option<&str>, index| IceCandidateInit {
+        candidate: String::new(),
+        ..candidate(mid, index, None)
+    };
+    let ended = [Change::EndOfCandidates(TransportId::FIRST)];
+    for (init, changes) in [
+        (None, &ended[..]),
+        (Some(end(None, None)), &ended),
+        (Some(end(Some("0"), None)), &ended),
+        (Some(end(Some(""), Some(0))), &ended),
+        (Some(end(Some("1"), None)), &[]),
+    ] {
+        let mut jsep = offered(&recorded("chromium-av-offer"));
+        assert_eq!(jsep.add_candidate(init.as_ref()).unwrap(), changes, "{init:?}");
+        let text = jsep.remote_description().unwrap().sdp;
+        assert_eq!(text.contains("a=end-of-candidates"), !changes.is_empty(), "{init:?}");
+    }
+}
+
+#[test]
+fn candidates_at_session_level_are_used() {
+    let text = without(&recorded("chromium-data-offer"), &["a=candidate"]);
+    let line = "a=candidate:1 1 udp 2130706431 10.0.0.99 5000 typ host generation 0\r\n";
+    let text = text.replace("t=0 0\r\n", &format!("t=0 0\r\n{line}"));
+    let mut jsep = Jsep::new(1);
+    let changes = set_remote(&mut jsep, SessionDescription::offer(text)).unwrap();
+    let candidates = changes.iter().filter(|change| matches!(change, Change::RemoteCandidate(..)));
+    assert_eq!(candidates.count(), 1, "{changes:?}");
+}
+
+#[test]
+fn errors_name_the_line_or_the_section() {
     let good = recorded("chromium-data-offer");
     let line = |text: &str, wanted: &str| {
         let at = text.lines().position(|line| line.starts_with(wanted)).unwrap();
@@ -257,7 +522,7 @@ fn what_is_wrong_is_said_with_its_place() {
         (good.replace("setup:actpass", "setup:holdconn"), None, "holdconn"),
         (good.clone() + &good[good.find("m=").unwrap()..], None, "two media sections have this name"),
     ] {
-        match Remote::parse(SdpType::Offer, &text) {
+        match RemoteDescription::read(SdpType::Offer, &text, &[]) {
             Err(Error::InvalidDescription { line, reason, .. }) => {
                 assert!(
                     expected_line.is_none() || line == expected_line,
@@ -268,6 +533,22 @@ fn what_is_wrong_is_said_with_its_place() {
             other => panic!("{other:?}"),
         }
     }
-    let answer = good.clone();
-    assert!(Remote::parse(SdpType::Answer, &answer).is_err(), "an answer cannot be actpass");
+    let answer = RemoteDescription::read(SdpType::Answer, &good, &[]);
+    assert!(answer.is_err(), "an answer cannot be actpass");
+}
+
+#[test]
+fn refused_description_changes_nothing() {
+    let mut jsep = offered(&recorded("chromium-data-offer"));
+    let before = jsep.remote_description();
+    let other = SessionDescription::offer(recorded("firefox-data-offer"));
+    let refused = jsep.set_remote(&other, |_, _| false);
+    match refused {
+        Err(Error::InvalidDescription { mid, reason, .. }) => {
+            assert_eq!(mid.as_deref(), Some("0"));
+            assert!(reason.contains("fingerprints"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((jsep.remote_description(), jsep.state()), (before, SignalingState::HaveRemoteOffer));
 }

@@ -1,99 +1,70 @@
-//! Writing offers and answers (RFC 8829 §5.2, §5.3).
+//! Writing of local descriptions (RFC 9429 §5.2, §5.3).
 
-use columba_ice::Credentials;
-use columba_sdp::attributes::{
-    Connection, Direction, Fingerprint, Group, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag,
-    MaxMessageSize, Mid, Origin, SctpMap, SctpPort, Setup,
-};
-use columba_sdp::{Error, MediaKind, MediaLine, MediaSection, Protocol, SessionDescription};
+use columba_sdp::SessionDescription;
+use columba_sdp::attributes::{Group, Origin, Setup};
 
 use super::section::Section;
+use super::transport::TransportDescription;
+use crate::transport::TransportId;
+use crate::transport::dtls::DtlsRole;
 
-/// What an own description says about this side.
+/// The local parameters that descriptions are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalParameters {
-    pub(crate) credentials: Credentials,
-    pub(crate) lite: bool,
-    pub(crate) renomination: bool,
-    /// Ta, where it is not what everybody has who does not say so.
-    pub(crate) pacing: Option<IcePacing>,
-    pub(crate) fingerprint: Fingerprint,
+    pub(crate) transports: Vec<LocalTransport>,
+    /// Bytes of the longest message that is taken.
     pub(crate) max_message_size: u64,
 }
 
-/// A description of these sections. `bundle`: whether the data section is the only one of a bundle.
+/// A local transport.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalTransport {
+    pub(crate) id: TransportId,
+    /// Without `a=setup`, which depends on the kind of the description.
+    pub(crate) description: TransportDescription,
+    /// The role in DTLS, if it is settled.
+    pub(crate) role: Option<DtlsRole>,
+}
+
+/// The section of a description that carries the attributes and candidates of a transport (RFC 9143 §7.2).
+#[derive(Clone, Debug)]
+pub(super) struct Tag {
+    pub(super) transport: TransportId,
+    pub(super) index: usize,
+    pub(super) setup: Setup,
+    /// True if there is an `a=group` for the sections of the transport.
+    pub(super) is_bundle: bool,
+}
+
+/// Writes a description of these sections.
 pub(super) fn write(
     origin: Origin,
     sections: &[Section],
+    tags: &[Tag],
     local: &LocalParameters,
-    setup: Setup,
-    bundle: bool,
-) -> Result<SessionDescription, Error> {
+) -> Result<SessionDescription, columba_sdp::Error> {
     let mut description = SessionDescription::new(origin)?;
-    if bundle && let Some(data) = sections.iter().find(|section| section.is_data()) {
-        description.lines.add(&Group::bundle([data.mid.as_str()]))?;
-    }
-    if local.lite {
-        description.lines.add(&IceLite)?;
-    }
-    if let Some(pacing) = &local.pacing {
-        description.lines.add(pacing)?;
-    }
-    for section in sections {
-        let written = match &section.data {
-            Some(protocol) => data_section(section, protocol, local, setup)?,
-            None => rejected_section(section)?,
+    for tag in tags.iter().filter(|tag| tag.is_bundle) {
+        // The tagged section comes first (RFC 9143 §7.2.1).
+        let is_other = |(index, section): &(usize, &Section)| {
+            *index != tag.index && section.transport == Some(tag.transport)
         };
-        description.media.push(written);
+        let others = sections.iter().enumerate().filter(is_other).map(|(_, section)| section.mid.as_str());
+        let tagged = sections.get(tag.index).map(|section| section.mid.as_str());
+        description.lines.add(&Group::bundle(tagged.into_iter().chain(others)))?;
+    }
+    for transport in &local.transports {
+        transport.description.write_session(&mut description.lines)?;
+    }
+    for (index, section) in sections.iter().enumerate() {
+        let tag = tags.iter().find(|tag| tag.index == index);
+        description.media.push(section.write(|lines| {
+            let transport = tag.and_then(|tag| {
+                let transport = local.transports.iter().find(|transport| transport.id == tag.transport)?;
+                Some(TransportDescription { setup: Some(tag.setup), ..transport.description.clone() })
+            });
+            transport.map_or(Ok(()), |transport| transport.write(lines))
+        })?);
     }
     Ok(description)
 }
-
-fn data_section(
-    section: &Section,
-    protocol: &Protocol,
-    local: &LocalParameters,
-    setup: Setup,
-) -> Result<MediaSection, Error> {
-    // Descriptions older than RFC 8841 have the port where the format is now.
-    let old = *protocol == Protocol::DtlsSctp;
-    let format = if old { "5000" } else { "webrtc-datachannel" };
-    let mut written = MediaSection::new(MediaLine::new(MediaKind::Application, protocol.clone(), [format]))?;
-    let lines = &mut written.lines;
-    lines.add(&Connection::UNSPECIFIED)?;
-    lines.add(&Mid(section.mid.clone()))?;
-    lines.add(&IceUfrag(local.credentials.ufrag.to_string()))?;
-    lines.add(&IcePwd(local.credentials.pwd.to_string()))?;
-    let renomination = local.renomination.then_some(IceOptions::RENOMINATION);
-    let options = [IceOptions::TRICKLE, IceOptions::ICE2].into_iter().chain(renomination);
-    lines.add(&IceOptions::new(options))?;
-    lines.add(&local.fingerprint)?;
-    lines.add(&setup)?;
-    if old {
-        lines.add(&SctpMap {
-            port: SCTP_PORT,
-            protocol: "webrtc-datachannel".to_owned(),
-            streams: Some(1024),
-        })?;
-    } else {
-        lines.add(&SctpPort(SCTP_PORT))?;
-    }
-    lines.add(&MaxMessageSize(local.max_message_size))?;
-    Ok(written)
-}
-
-/// A section with port 0 (RFC 3264 §6): it has a format, because there must be one, and its name.
-fn rejected_section(section: &Section) -> Result<MediaSection, Error> {
-    let mut written = MediaSection::new(section.head.clone())?;
-    let lines = &mut written.lines;
-    lines.add(&Connection::UNSPECIFIED)?;
-    if let Some(rtpmap) = &section.rtpmap {
-        lines.add(rtpmap)?;
-    }
-    lines.add(&Direction::Inactive)?;
-    lines.add(&Mid(section.mid.clone()))?;
-    Ok(written)
-}
-
-/// The own SCTP port, as everybody's.
-const SCTP_PORT: u16 = 5000;

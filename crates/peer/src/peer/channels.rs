@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::Peer;
-use crate::channel::{ChannelId, ChannelInfo, DataChannelInit, Message};
+use crate::data::{ChannelId, ChannelInfo, DataChannelInit, Message};
 use crate::error::Error;
 
 impl Peer {
     /// `createDataChannel`.
     ///
     /// # Errors
-    /// [`Error::InvalidChannel`] if the channel cannot be as `init` wants it; [`Error::Closed`].
+    /// [`Error::InvalidChannel`] if there cannot be a channel with these parameters; [`Error::Closed`].
     pub fn create_data_channel(
         &mut self,
         now: Instant,
@@ -19,48 +19,47 @@ impl Peer {
     ) -> Result<ChannelId, Error> {
         self.require_open()?;
         let id = self.data.create(now, label, init)?;
-        self.negotiation.data = true;
         self.progress(now);
         Ok(id)
     }
 
-    /// Sends a message. Tells how many bytes wait on the channel now.
+    /// Sends a message. Returns the channel's buffered amount in bytes.
     ///
     /// # Errors
     /// [`Error::ChannelNotOpen`], [`Error::NoSuchChannel`], [`Error::MessageTooLarge`]; [`Error::BufferFull`]
-    /// if as much waits already as [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer)
-    /// allows: nothing of the message is taken then.
+    /// if [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer) is used up: nothing of the
+    /// message is taken then.
     pub fn send(&mut self, now: Instant, channel: ChannelId, message: Message) -> Result<usize, Error> {
         self.data.send(now, channel, message)
     }
 
-    /// The next message; `None` if none waits. Who does not receive makes the other side wait. Whether something is to be done because of
-    /// it, [`has_news`](Self::has_news) says.
+    /// Returns the next message; `None` if none waits. As long as messages are not received, the other side has
+    /// to wait. See [`has_news`](Self::has_news).
     pub fn receive(&mut self, now: Instant, channel: ChannelId) -> Option<Message> {
         self.data.receive(now, channel)
     }
 
-    /// Whether receiving has led to something that [`poll_transmit`](Self::poll_transmit) or [`poll_event`](Self::poll_event) has to say:
-    /// that there is room again, or that a channel had to be closed.
+    /// Returns true if [`receive`](Self::receive) has led to an output: the other side is to be told that there
+    /// is room again, or a channel had to be closed.
     #[must_use]
     pub fn has_news(&self) -> bool {
         self.data.has_news()
     }
 
-    /// Returns whether a channel should be given more: it is open, and little enough waits on it. One message
-    /// may always overshoot. Once it is false for an open channel,
-    /// [`Event::ChannelWritable`](crate::Event::ChannelWritable) says when there is room.
+    /// Returns true if a channel should be given more: it is open, and less than its high mark waits on it. One
+    /// message may always overshoot. Once it is false for an open channel,
+    /// [`Event::ChannelWritable`](crate::Event::ChannelWritable) reports when there is room.
     pub fn is_writable(&mut self, channel: ChannelId) -> bool {
         self.data.is_writable(channel)
     }
 
-    /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.
+    /// Returns the bytes of messages that were not sent yet: the W3C's `bufferedAmount`.
     #[must_use]
     pub fn buffered_amount(&self, channel: ChannelId) -> usize {
         self.data.buffered_amount(channel)
     }
 
-    /// Sets when [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow) comes. Default 0.
+    /// Sets the threshold of [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow) in bytes. Default 0.
     ///
     /// # Errors
     /// [`Error::NoSuchChannel`].
@@ -72,7 +71,7 @@ impl Peer {
         self.data.set_low_threshold(channel, threshold)
     }
 
-    /// Begins to close a channel: what was sent still goes out.
+    /// Begins to close a channel: messages that were sent still go out.
     ///
     /// # Errors
     /// [`Error::NoSuchChannel`].
@@ -82,7 +81,7 @@ impl Peer {
         Ok(())
     }
 
-    /// What is known about a channel; `None` once it is closed and everything was received.
+    /// Returns parameters and state of a channel; `None` once it is closed and everything was received.
     #[must_use]
     pub fn channel(&self, channel: ChannelId) -> Option<ChannelInfo> {
         self.data.info(channel)

@@ -1,16 +1,17 @@
-//! The peer connection.
+//! The peer connection: its five methods as a machine.
 
 mod candidates;
+mod changes;
 mod channels;
-mod negotiation;
-mod packets;
+mod descriptions;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use columba_ice::{Agent, Credentials, Ecn, Input, LocalAddress, Path, Transmit};
-use columba_sdp::attributes::IcePacing;
+use columba_ice::{Ecn, Input, LocalAddress, Path, Request, Transmit};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -19,80 +20,66 @@ use crate::configuration::Configuration;
 use crate::data::Data;
 use crate::error::Error;
 use crate::event::Event;
-use crate::jsep::{Jsep, LocalParameters};
-use crate::link::Link;
+use crate::jsep::Jsep;
 use crate::servers;
-use crate::states::{
-    DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState,
-};
+use crate::states::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState};
 use crate::stats::{Dropped, Stats};
 use crate::time::{UnixTime, WallClock};
+use crate::transport::dtls::DtlsTransportConfig;
+use crate::transport::{
+    DatagramSizes, PathBudget, Received, Transport, TransportConfig, TransportId, packet_size,
+};
+
+/// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
+const SMALLEST_DATAGRAM: usize = 508;
+
+/// Bytes of the largest datagram of a jumbo frame, less 48 of headers.
+const LARGEST_DATAGRAM: usize = 8952;
+
+/// The time by which the controlled side of ICE waits with an automatic restart: the controlling side begins, so
+/// that the offers of both do not collide. Longer than an offer takes with slow signaling.
+const CONTROLLED_RESTART_DELAY: Duration = Duration::from_secs(3);
 
 /// A peer connection: the W3C's `RTCPeerConnection` as a machine.
 ///
-/// It has the five doors: feed it with [`handle_datagram`](Self::handle_datagram),
-/// [`handle_input`](Self::handle_input), [`handle_network_change`](Self::handle_network_change) and
-/// [`handle_timeout`](Self::handle_timeout); after any call take out [`poll_transmit`](Self::poll_transmit)
-/// and [`poll_event`](Self::poll_event) until `None`, and ask [`poll_timeout`](Self::poll_timeout). Any order
-/// of calls is legal.
+/// Inputs are [`handle_datagram`](Self::handle_datagram), [`handle_input`](Self::handle_input),
+/// [`handle_network_change`](Self::handle_network_change) and [`handle_timeout`](Self::handle_timeout). After
+/// any call, take the outputs: [`poll_transmit`](Self::poll_transmit), [`poll_request`](Self::poll_request) and
+/// [`poll_event`](Self::poll_event) until `None`, then [`poll_timeout`](Self::poll_timeout). Any order of calls
+/// is legal.
 #[derive(Debug)]
 pub struct Peer {
     configuration: Configuration,
     certificate: Certificate,
     wall: WallClock,
     jsep: Jsep,
-    agent: Agent,
-    link: Link,
+    /// In the order of their identifiers; there is at least the first.
+    transports: Vec<Transport>,
     data: Data,
-    negotiation: Negotiation,
-    gathered: Gathered,
+    /// The time of an automatic ICE restart, unless the path comes back or the other side restarts before.
+    restart_at: Option<Instant>,
+    /// ICE has restarted and not connected since: another restart would only begin the same search anew.
+    is_restarting: bool,
+    /// The states that were announced.
     states: States,
-    /// Datagrams that say goodbye; there are at most [`FAREWELLS`](packets::FAREWELLS).
-    farewells: VecDeque<(Transmit, Vec<u8>)>,
-    /// What the owner has not taken yet: as much as happens between two polls.
+    /// Events that the owner has not taken yet: as many as happen between two polls.
     events: VecDeque<Event>,
     dropped: Dropped,
 }
 
-/// What is to be negotiated.
-#[derive(Debug, Default)]
-struct Negotiation {
-    /// A data channel was created.
-    data: bool,
-    /// ICE shall be restarted.
-    restart: bool,
-    /// It was announced in this stable state already.
-    announced: bool,
-    /// A local description was set, whatever has become of it.
-    described: bool,
-    /// The agent has new credentials that the other side has not answered yet.
-    restarted: bool,
-    /// The other side's credentials that the agent knows.
-    remote: Option<Credentials>,
-}
-
-/// The own candidates of this generation.
-#[derive(Debug, Default)]
-struct Gathered {
-    candidates: Vec<columba_sdp::Candidate>,
-    complete: bool,
-}
-
-/// The states that were announced.
+/// The states of the whole that were announced.
 #[derive(Debug, Default)]
 struct States {
-    signaling: SignalingState,
     gathering: IceGatheringState,
     ice: IceConnectionState,
     connection: PeerConnectionState,
-    dtls: DtlsTransportState,
-    /// Whether data can be sent: a pair is valid.
-    writable: bool,
+    /// [`Event::NegotiationNeeded`] was announced since the last description was set.
+    negotiation_needed: bool,
 }
 
 impl Peer {
-    /// A connection that has not begun; `wall` is the time at `now`. All randomness comes from `seed`, but
-    /// for what the cryptography library adds to keys, signatures and nonces.
+    /// Creates a connection; `wall` is the time at `now`. All randomness comes from `seed`, but for what the
+    /// cryptography library adds to keys, signatures and nonces.
     ///
     /// # Errors
     /// [`Error::InvalidIceServer`], or [`Error::InvalidCertificate`] if the certificate has expired or cannot
@@ -113,30 +100,29 @@ impl Peer {
             Some(certificate) => certificate.clone(),
             None => Certificate::generate(&mut rng, wall)?,
         };
-        let agent = Agent::new(ice_configuration(&configuration)?, &mut rng);
+        let ice = ice_configuration(&configuration)?;
+        let transport = transport_config(&configuration, ice, certificate.clone(), &mut rng);
+        let transport = Transport::new(TransportId::FIRST, transport, &mut rng);
         let jsep = Jsep::new(rng.next_u64());
-        let link = Link::new(configuration.simulated.then(|| rng.next_u64()));
-        let data =
-            Data::new(&configuration.data, packets::packet_size(configuration.datagram_size), now, &mut rng);
+        let data = Data::new(&configuration.data, packet_size(datagram_size), now, &mut rng);
         Ok(Self {
             configuration,
             certificate,
             wall: WallClock::new(now, wall),
             jsep,
-            agent,
-            link,
+            transports: vec![transport],
             data,
-            negotiation: Negotiation::default(),
-            gathered: Gathered::default(),
+            restart_at: None,
+            is_restarting: false,
             states: States::default(),
-            farewells: VecDeque::new(),
             events: VecDeque::new(),
             dropped: Dropped::default(),
         })
     }
 
-    /// `setConfiguration`: servers and policies take effect with the next gathering; a candidate pool that was
-    /// gathered by other ones is given up, and gathered anew.
+    /// `setConfiguration`: servers and policies take effect with the next gathering. A candidate pool that was
+    /// gathered with other ones is given up, and gathered anew. Sizes of datagrams and the parameters of data
+    /// stay as they were in the beginning.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
@@ -149,12 +135,18 @@ impl Peer {
             return Err(Error::InvalidConfiguration { reason: "certificates cannot be exchanged" });
         }
         let pool = configuration.ice_candidate_pool_size;
-        if self.negotiation.described && pool != self.configuration.ice_candidate_pool_size {
+        if self.jsep.was_described() && pool != self.configuration.ice_candidate_pool_size {
             let reason = "the size of the candidate pool cannot be changed once a local description was set";
             return Err(Error::InvalidConfiguration { reason });
         }
-        self.agent.set_config(now, ice_configuration(&configuration)?);
-        self.configuration = configuration;
+        let ice = ice_configuration(&configuration)?;
+        for transport in &mut self.transports {
+            transport.set_ice_config(now, ice.clone());
+        }
+        let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
+        let dtls_cache = self.configuration.dtls_cache.take();
+        self.configuration =
+            Configuration { data, datagram_size, max_datagram_size, dtls_cache, ..configuration };
         self.progress(now);
         Ok(())
     }
@@ -186,121 +178,163 @@ impl Peer {
     /// `getStats`, as plain structs.
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
+        let counters = self.transports.iter().map(|one| (one.counters(), one.dropped_records()));
+        let dropped = counters.fold(self.dropped, |sum, (counters, records)| Dropped {
+            unknown: sum.unknown + counters.unknown,
+            no_path: sum.no_path + counters.no_path,
+            dtls: sum.dtls + records,
+            ..sum
+        });
         Stats {
             timestamp: self.wall.at(now),
             data_channels_opened: self.data.opened(),
             data_channels_closed: self.data.closed(),
-            ice: self.agent.stats(),
-            dtls: self.link.stats(self.certificate.fingerprint()),
+            transports: self.transports.iter().map(Transport::stats).collect(),
             sctp: self.data.stats(),
             channels: self.data.channel_stats(),
-            dropped: Dropped { dtls: self.link.dropped(), ..self.dropped },
+            dropped,
         }
     }
 
-    /// These are the host's addresses now; to be called before the first local description is set, and after
-    /// each change.
+    /// Handles a change of the host's addresses; to be called before the first local description is set, and
+    /// after each change.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
-        self.agent.handle_network_change(now, addresses);
+        for transport in &mut self.transports {
+            transport.handle_network_change(now, addresses);
+        }
         self.progress(now);
     }
 
-    /// Something that a [`Request`](crate::Request) asked for has happened.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
-        self.agent.handle_input(now, input);
-        self.progress(now);
+    /// Handles the answer to a request of this transport, and what else happens to its sockets and
+    /// connections.
+    pub fn handle_input(&mut self, now: Instant, transport: TransportId, input: Input) {
+        if let Some(transport) = self.transport_mut(transport) {
+            transport.handle_input(now, input);
+            self.progress(now);
+        }
     }
 
-    /// A datagram has arrived, or a frame of a connection; it is decrypted where it stands. `received_at` is
-    /// the kernel's time of arrival, where it is known.
+    /// Handles a datagram of a socket, or a frame of a connection, of this transport. It is decrypted in
+    /// place. `received_at` is the kernel's time of arrival, where it is known.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
+        transport: TransportId,
         path: Path,
         ecn: Ecn,
         received_at: Option<Instant>,
         datagram: &mut [u8],
     ) {
-        // Media's bandwidth estimate is what the kernel's time is for.
-        let _ = received_at;
-        self.take_datagram(now, path, ecn, datagram);
+        let Some(index) = self.transports.iter().position(|one| one.id() == transport) else {
+            self.dropped.unknown += 1;
+            return;
+        };
+        match self.transports[index].handle_datagram(now, path, ecn, datagram) {
+            Received::Consumed => {}
+            Received::Dtls(range) => self.handle_records(now, index, ecn, &mut datagram[range]),
+            Received::Media(range) => self.handle_media(received_at.unwrap_or(now), &datagram[range]),
+        }
         self.progress(now);
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless at any other time.
+    /// Handles the deadline of [`poll_timeout`](Self::poll_timeout). Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.agent.handle_timeout(now);
-        if let Err(error) = self.link.handle_timeout(now) {
-            self.fail(now, error);
+        for transport in &mut self.transports {
+            transport.handle_timeout(now);
         }
         self.data.handle_timeout(now);
+        if self.restart_at.is_some_and(|at| at <= now) {
+            self.restart_at = None;
+            self.jsep.restart_ice();
+        }
         self.progress(now);
     }
 
-    /// What should go out? `buf` must have 2,048 bytes (and 200 more than
-    /// [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch and the largest datagrams fit in.
+    /// Writes the next datagram, or a batch of equally long ones, into `buf`. `buf` must have 2,048 bytes (and
+    /// 200 more than [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch and the largest
+    /// datagrams fit in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        let transmit = self.next_transmit(now, buf);
-        if transmit.is_none() {
-            self.progress(now);
+        for transport in &mut self.transports {
+            let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
+            if let Some(transmit) = transport.poll_transmit(now, data, buf) {
+                return Some(transmit);
+            }
         }
-        transmit
+        self.progress(now);
+        None
     }
 
-    /// What should the owner know or do?
+    /// Returns the next action that a transport needs of its owner. Most are answered by
+    /// [`handle_input`](Self::handle_input).
+    pub fn poll_request(&mut self) -> Option<(TransportId, Request)> {
+        self.transports.iter_mut().find_map(|transport| Some((transport.id(), transport.poll_request()?)))
+    }
+
+    /// Returns the next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.agent.poll_timeout(), self.link.poll_timeout(), self.data.poll_timeout()];
-        deadlines.into_iter().flatten().min()
+        let transports = self.transports.iter().map(Transport::poll_timeout);
+        transports.chain([self.data.poll_timeout(), self.restart_at]).flatten().min()
     }
 
-    /// `close`: sends what the congestion window lets go now of what waits (which is all of a message or two
-    /// that were sent right before), and says goodbye, so that the other side knows at once. Keep draining [`poll_transmit`](Self::poll_transmit), requests and timeouts
-    /// until [`is_drained`](Self::is_drained), so that the goodbyes reach the other side and the TURN
-    /// servers. As in the W3C's interface no events tell of the states that follow, only of the channels that
-    /// are closed by it.
+    /// `close`: sends waiting data that the congestion window lets go (which is all of a message or two that
+    /// were sent right before) and close notifications. Keep taking outputs until
+    /// [`is_drained`](Self::is_drained), so that they reach the other side and the TURN servers. As in the
+    /// W3C's interface no events report the states that follow, only the channels that are closed by it.
     pub fn close(&mut self, now: Instant) {
-        if self.jsep.state() == SignalingState::Closed {
+        if self.jsep.is_closed() {
             return;
         }
         self.jsep.close();
-        self.say_farewell(now);
-        self.agent.close(now);
+        self.restart_at = None;
+        for transport in &mut self.transports {
+            let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
+            transport.close(now, data);
+        }
+        // It may never have had a transport.
+        self.data.close(now);
         self.progress(now);
     }
 
-    /// Whether nothing is left to be done after [`close`](Self::close).
+    /// Returns true if nothing is left to do after [`close`](Self::close).
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.jsep.state() == SignalingState::Closed
-            && self.farewells.is_empty()
-            && self.agent.poll_timeout().is_none()
+        self.jsep.is_closed() && self.transports.iter().all(Transport::is_drained)
     }
 
     fn require_open(&self) -> Result<(), Error> {
-        if self.jsep.state() == SignalingState::Closed { Err(Error::Closed) } else { Ok(()) }
+        if self.jsep.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// `a=ice-pacing` (RFC 8839 §5.5), unless it is the 50 ms that who says nothing has.
-    fn pacing(&self) -> Option<IcePacing> {
-        let pacing = self.configuration.ice.timings.pacing.as_millis().try_into().unwrap_or(u32::MAX);
-        (pacing != 50).then_some(IcePacing(pacing))
+    fn transport_mut(&mut self, id: TransportId) -> Option<&mut Transport> {
+        self.transports.iter_mut().find(|transport| transport.id() == id)
     }
 
-    fn local_parameters(&self) -> LocalParameters {
-        LocalParameters {
-            credentials: self.agent.local_credentials().clone(),
-            lite: self.agent.is_lite(),
-            renomination: self.configuration.ice.renomination,
-            pacing: self.pacing(),
-            fingerprint: self.certificate.fingerprint(),
-            max_message_size: self.configuration.data.max_message_size.into(),
+    /// Handles the contents of DTLS records: the packets of data.
+    fn handle_records(&mut self, now: Instant, index: usize, ecn: Ecn, records: &mut [u8]) {
+        self.begin_data(now);
+        let (transport, data) = (&mut self.transports[index], &mut self.data);
+        let carries_data = data.transport() == Some(transport.id()) && data.has_begun();
+        while let Some(range) = transport.read(records) {
+            if carries_data {
+                data.handle_packet(now, ecn, &records[range]);
+            } else {
+                self.dropped.unknown += 1;
+            }
         }
+    }
+
+    /// Counts an RTP or RTCP packet. All sections of audio and video are inactive, so that no other side that
+    /// keeps to the description sends any.
+    fn handle_media(&mut self, received_at: Instant, packet: &[u8]) {
+        self.dropped.media += 1;
+        self.dropped.media_bytes += packet.len() as u64;
+        self.dropped.last_media = Some(self.wall.at(received_at));
     }
 }
 
@@ -311,9 +345,19 @@ fn ice_configuration(configuration: &Configuration) -> Result<columba_ice::Confi
     Ok(columba_ice::Config { servers, policy, candidate_pool, ..configuration.ice.clone() })
 }
 
-/// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
-const SMALLEST_DATAGRAM: usize = 508;
-
-/// Bytes of the largest datagram of a jumbo frame, less 48 of headers. DTLS takes no larger records than
-/// 16,384 bytes.
-const LARGEST_DATAGRAM: usize = 8952;
+fn transport_config(
+    configuration: &Configuration,
+    ice: columba_ice::Config,
+    certificate: Certificate,
+    rng: &mut ChaCha12Rng,
+) -> TransportConfig {
+    let sizes = DatagramSizes { safe: configuration.datagram_size, probed: configuration.max_datagram_size };
+    let dtls = DtlsTransportConfig {
+        certificate,
+        versions: configuration.dtls_versions,
+        datagram_size: configuration.datagram_size,
+        seed: configuration.simulated.then(|| rng.next_u64()),
+        cache: configuration.dtls_cache.clone().unwrap_or_default(),
+    };
+    TransportConfig { ice, dtls, budget: PathBudget::default(), sizes }
+}

@@ -1,181 +1,119 @@
-//! What follows from what has happened: events of the rooms below become states and events of the whole.
+//! Events of the transports and of data become states and events of the peer connection.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use columba_ice::{Event as Ice, GatheringState, State};
-
-use super::Peer;
-use super::packets::is_direct;
-use crate::candidate::{IceCandidate, IceCandidateInit};
-use crate::convert;
+use super::{CONTROLLED_RESTART_DELAY, Peer};
 use crate::error::Error;
 use crate::event::Event;
-use crate::link::{LinkEvent, Settings};
-use crate::states::{IceConnectionState, IceGatheringState, SignalingState, connection_state};
+use crate::states::{IceConnectionState, PeerConnectionState};
+use crate::transport::{TransportEvent, TransportId, is_direct};
 
 impl Peer {
-    /// Carries on until nothing follows any more.
+    /// Handles everything that has happened below, and announces the states that follow.
     pub(super) fn progress(&mut self, now: Instant) {
-        while let Some(request) = self.agent.poll_request() {
-            self.events.push_back(Event::Request(request));
+        for index in 0..self.transports.len() {
+            while let Some(event) = self.transports[index].poll_event(now) {
+                let id = self.transports[index].id();
+                self.handle_transport_event(now, index, id, event);
+            }
         }
-        while let Some(event) = self.agent.poll_event() {
-            self.take_ice_event(now, event);
-        }
-        self.take_link_events(now);
         if let Some(error) = self.data.poll_events(&mut self.events) {
             self.events.push_back(Event::Error(error));
         }
         self.announce_dtls();
-        self.update_connection_state();
-        self.update_negotiation();
+        self.announce_connection();
+        self.announce_negotiation();
     }
 
-    fn announce_dtls(&mut self) {
-        let state = self.link.state();
-        if state != self.states.dtls {
-            self.states.dtls = state;
-            if self.jsep.state() != SignalingState::Closed {
-                self.events.push_back(Event::DtlsState(state));
-            }
-        }
-    }
-
-    fn take_ice_event(&mut self, now: Instant, event: Ice) {
+    fn handle_transport_event(&mut self, now: Instant, index: usize, id: TransportId, event: TransportEvent) {
         match event {
-            Ice::LocalCandidate(candidate) => self.take_candidate(candidate),
-            Ice::GatheringState(state) => self.take_gathering_state(state),
-            Ice::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
-            Ice::State(state) => self.take_ice_state(state),
-            Ice::Writable => {
-                self.states.writable = true;
-                self.begin_dtls(now);
-            }
-            Ice::Selected(pair) => {
-                let largest = self.largest_packet(&pair);
-                self.data.set_direct(is_direct(&pair));
-                if pair.changed {
-                    self.data.handle_path_change(now, largest);
-                } else {
-                    self.data.set_largest_packet(largest);
+            TransportEvent::LocalCandidate(candidate) => self.announce_candidate(id, candidate),
+            TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
+            TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
+            TransportEvent::IceState(state) => self.announce_ice(state),
+            TransportEvent::SelectedPair(pair) => {
+                if self.carries_data(id) {
+                    let largest = self.transports[index].largest_packet(&pair);
+                    self.data.set_direct(is_direct(&pair));
+                    if pair.changed {
+                        self.data.handle_path_change(now, largest);
+                    } else {
+                        self.data.set_largest_packet(largest);
+                    }
                 }
-                self.events.push_back(Event::SelectedCandidatePair(Box::new(pair)));
+                self.events.push_back(Event::SelectedCandidatePair(id, pair));
             }
-            Ice::RestartWanted => self.events.push_back(Event::IceRestartWanted),
-            // The roles are the agent's own business, and nothing is embedded.
-            Ice::RoleChanged(_) | Ice::Embedded(_) => {}
+            TransportEvent::RestartWanted => {
+                self.events.push_back(Event::IceRestartWanted);
+                self.restart_automatically(now, index);
+            }
+            TransportEvent::DtlsConnected => self.begin_data(now),
+            // The close notification of the other side is the end of the channels, and no failure.
+            TransportEvent::DtlsClosed => {
+                if self.carries_data(id) {
+                    self.data.close(now);
+                }
+            }
+            TransportEvent::Failed(error) => {
+                self.events.push_back(Event::Error(error.clone()));
+                if self.carries_data(id) {
+                    self.data.fail(now, &error);
+                }
+            }
         }
     }
 
-    fn take_candidate(&mut self, candidate: columba_ice::Candidate) {
-        let written = convert::to_sdp(&candidate);
-        let init = self.candidate_init(written.to_string());
-        self.gathered.candidates.push(written);
-        self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: Some(candidate) })));
-    }
-
-    fn candidate_init(&self, candidate: String) -> IceCandidateInit {
-        let data = self.jsep.local().and_then(|local| local.data.as_ref());
-        IceCandidateInit {
-            candidate,
-            sdp_mid: data.map(|data| data.mid.clone()),
-            sdp_m_line_index: data.and_then(|data| data.index.try_into().ok()),
-            username_fragment: Some(self.agent.local_credentials().ufrag.to_string()),
-        }
-    }
-
-    /// W3C "update the ICE gathering state": the last candidate is empty, then comes the state, then nothing.
-    fn take_gathering_state(&mut self, state: GatheringState) {
-        let state = match state {
-            GatheringState::New => IceGatheringState::New,
-            GatheringState::Gathering => IceGatheringState::Gathering,
-            GatheringState::Complete => IceGatheringState::Complete,
-        };
-        if state == self.states.gathering {
+    /// Restarts ICE, if it is configured. The controlled side leaves it to the other side first.
+    fn restart_automatically(&mut self, now: Instant, index: usize) {
+        if !self.configuration.automatic_ice_restart || self.is_restarting {
             return;
         }
-        self.states.gathering = state;
-        self.gathered.complete = state == IceGatheringState::Complete;
-        if self.gathered.complete {
-            let init = self.candidate_init(String::new());
-            self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
-        }
-        self.events.push_back(Event::IceGatheringState(state));
-        if self.gathered.complete {
-            self.events.push_back(Event::IceCandidate(None));
+        if self.transports[index].is_controlling() {
+            self.jsep.restart_ice();
+        } else {
+            self.restart_at.get_or_insert(now + CONTROLLED_RESTART_DELAY);
         }
     }
 
-    fn take_ice_state(&mut self, state: State) {
-        let state = match state {
-            State::New => IceConnectionState::New,
-            State::Checking => IceConnectionState::Checking,
-            State::Connected => IceConnectionState::Connected,
-            State::Completed => IceConnectionState::Completed,
-            State::Disconnected => IceConnectionState::Disconnected,
-            State::Failed => IceConnectionState::Failed,
-            State::Closed => IceConnectionState::Closed,
-        };
+    /// Returns true if data runs over this transport, or will once it is agreed.
+    fn carries_data(&self, id: TransportId) -> bool {
+        self.data.transport().is_none_or(|transport| transport == id)
+    }
+
+    /// W3C "update the ICE connection state".
+    fn announce_ice(&mut self, changed: IceConnectionState) {
+        let state = IceConnectionState::of(self.transports.iter().map(|one| one.ice_state()));
         if state == self.states.ice {
             return;
         }
         self.states.ice = state;
-        if state == IceConnectionState::Failed {
+        if matches!(state, IceConnectionState::Connected | IceConnectionState::Completed) {
+            (self.restart_at, self.is_restarting) = (None, false);
+        }
+        if changed == IceConnectionState::Failed {
             self.events.push_back(Event::Error(Error::Ice));
         }
         // W3C `close` fires no events.
-        if self.jsep.state() != SignalingState::Closed {
+        if !self.jsep.is_closed() {
             self.events.push_back(Event::IceConnectionState(state));
         }
     }
 
-    pub(super) fn take_link_events(&mut self, now: Instant) {
-        loop {
-            match self.link.poll_event(now) {
-                Ok(Some(LinkEvent::Connected)) => {
-                    self.data.connect(now, self.link.is_client() == Some(true));
-                }
-                Ok(Some(LinkEvent::Closed)) => {
-                    // The other side's goodbye is the end of the channels, and no failure.
-                    self.data.close(now);
-                }
-                Ok(None) => return,
-                Err(error) => self.fail(now, error),
+    fn announce_dtls(&mut self) {
+        for transport in &mut self.transports {
+            if let Some(state) = transport.poll_dtls_state()
+                && !self.jsep.is_closed()
+            {
+                self.events.push_back(Event::DtlsState(transport.id(), state));
             }
         }
     }
 
-    /// DTLS begins as soon as it is settled who begins and there is a path. A server can wait without one.
-    pub(super) fn begin_dtls(&mut self, now: Instant) {
-        let Some(client) = self.link.is_client() else { return };
-        if self.link.has_begun() || client && !self.states.writable {
-            return;
-        }
-        let settings = Settings {
-            certificate: &self.certificate,
-            versions: self.configuration.dtls_versions,
-            datagram_size: self.configuration.datagram_size,
-            round_trip: self.round_trip(),
-        };
-        if let Err(error) = self.link.begin(now, &settings) {
-            self.fail(now, error);
-        }
-    }
-
-    fn round_trip(&self) -> Option<Duration> {
-        let pairs = self.agent.stats().pairs;
-        pairs.into_iter().filter_map(|pair| pair.counters.current_round_trip_time).min()
-    }
-
-    /// The connection has failed for good.
-    pub(super) fn fail(&mut self, now: Instant, error: Error) {
-        self.events.push_back(Event::Error(error.clone()));
-        self.data.fail(now, &error);
-    }
-
-    fn update_connection_state(&mut self) {
-        let closed = self.jsep.state() == SignalingState::Closed;
-        let state = connection_state(closed, self.states.ice, self.link.state());
+    /// W3C "update the connection state".
+    fn announce_connection(&mut self) {
+        let closed = self.jsep.is_closed();
+        let transports = self.transports.iter().map(|one| (one.ice_state(), one.dtls_state()));
+        let state = PeerConnectionState::of(closed, transports);
         if state != self.states.connection {
             self.states.connection = state;
             if !closed {
@@ -185,10 +123,9 @@ impl Peer {
     }
 
     /// W3C "update the negotiation-needed flag".
-    fn update_negotiation(&mut self) {
-        let wanted = self.negotiation.restart || self.negotiation.data && !self.jsep.has_data();
-        if wanted && !self.negotiation.announced && self.jsep.state() == SignalingState::Stable {
-            self.negotiation.announced = true;
+    fn announce_negotiation(&mut self) {
+        if !self.states.negotiation_needed && self.jsep.needs_negotiation(self.wanted()) {
+            self.states.negotiation_needed = true;
             self.events.push_back(Event::NegotiationNeeded);
         }
     }

@@ -67,7 +67,11 @@ fn must_end_whole(lab: &mut Lab, senders: &[usize]) {
         let host = lab.peer(side);
         let stats = host.peer.stats(now);
         assert!(
-            stats.ice.pairs.iter().all(|pair| pair.path.is_none_or(|path| path.transport == Transport::Tcp))
+            stats.transports[0]
+                .ice
+                .pairs
+                .iter()
+                .all(|pair| pair.path.is_none_or(|path| path.transport == Transport::Tcp))
         );
         assert_eq!(stats.dropped.no_path, 0);
         assert!(!host.events.contains(&Event::IceConnectionState(IceConnectionState::Disconnected)));

@@ -12,7 +12,7 @@ use columba_netsim::{
 use columba_peer::{
     ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, IceCandidateInit, IceServer, Input,
     LocalAddress, Message, Path, Peer, PeerConnectionState, Request, SdpType, SessionDescription,
-    SignalingState, Transport, UnixTime,
+    SignalingState, Transport, TransportId, UnixTime,
 };
 
 use crate::server::{PORT, TurnHost};
@@ -31,6 +31,8 @@ pub(crate) struct PeerHost {
     pub(crate) peer: Peer,
     address: IpAddr,
     next_port: u16,
+    /// The transport of each socket.
+    sockets: BTreeMap<SocketAddr, TransportId>,
     pub(crate) streams: Streams,
     /// What the signaling has yet to carry.
     signals: VecDeque<Signal>,
@@ -58,8 +60,14 @@ enum Signal {
 
 impl PeerHost {
     fn run(&mut self, now: Instant) {
-        while let Some(event) = self.peer.poll_event() {
-            self.take(now, event);
+        loop {
+            if let Some((transport, request)) = self.peer.poll_request() {
+                self.fulfil(now, transport, &request);
+            } else if let Some(event) = self.peer.poll_event() {
+                self.take(now, event);
+            } else {
+                break;
+            }
         }
         if self.reads {
             for channel in self.open.clone() {
@@ -70,19 +78,20 @@ impl PeerHost {
         }
     }
 
+    fn fulfil(&mut self, now: Instant, transport: TransportId, request: &Request) {
+        if let Request::BindUdp { id, address } = request {
+            assert_eq!(*address, self.address);
+            self.next_port += 1;
+            let local = SocketAddr::new(*address, self.next_port);
+            self.sockets.insert(local, transport);
+            self.peer.handle_input(now, transport, Input::Bound { id: *id, local });
+        } else if let Some(input) = self.streams.fulfil(transport, request) {
+            self.peer.handle_input(now, transport, input);
+        }
+    }
+
     fn take(&mut self, now: Instant, event: Event) {
         match &event {
-            Event::Request(Request::BindUdp { id, address }) => {
-                assert_eq!(*address, self.address);
-                self.next_port += 1;
-                let local = SocketAddr::new(*address, self.next_port);
-                self.peer.handle_input(now, Input::Bound { id: *id, local });
-            }
-            Event::Request(request) => {
-                if let Some(input) = self.streams.fulfil(request) {
-                    self.peer.handle_input(now, input);
-                }
-            }
             Event::NegotiationNeeded if self.offers => {
                 let offer = self.peer.set_local_description(now, None).unwrap();
                 assert_eq!(offer.kind, SdpType::Offer);
@@ -140,7 +149,9 @@ impl Endpoint for Software {
             Self::Peer(host) => {
                 let mut bytes = datagram.payload.to_vec();
                 let path = Path::udp(datagram.local, datagram.remote);
-                host.peer.handle_datagram(now, path, Ecn::NotEct, None, &mut bytes);
+                // The kernel drops datagrams to ports without a socket.
+                let Some(transport) = host.sockets.get(&path.local).copied() else { return };
+                host.peer.handle_datagram(now, transport, path, Ecn::NotEct, None, &mut bytes);
                 host.run(now);
             }
             Self::Turn(host) => host.handle_datagram(now, datagram),
@@ -280,6 +291,7 @@ impl Lab {
             peer,
             address,
             next_port: 40_000,
+            sockets: BTreeMap::new(),
             streams: Streams::default(),
             signals: VecDeque::new(),
             events: Vec::new(),

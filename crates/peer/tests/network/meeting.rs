@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use columba_netsim::Nat;
 use columba_peer::{
-    Configuration, DataChannelInit, DtlsVersions, Error, Event, IceGatheringState, SignalingState,
+    Configuration, DataChannelInit, DtlsRole, DtlsVersions, Error, Event, IceGatheringState, SignalingState,
 };
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
@@ -18,9 +18,9 @@ fn two_peers_in_one_network_connect() {
         assert!(lab.run_until(SECOND * 5, Lab::connected), "{}", lab.network.trace());
         assert!(lab.both(|host| host.errors.is_empty()));
         let stats = lab.peer(BOB).peer.stats(lab.network.now());
-        assert_eq!(stats.dtls.is_client, Some(true), "the answerer begins");
+        assert_eq!(stats.transports[0].dtls.role, Some(DtlsRole::Client), "the answerer begins");
         let version = if versions == DtlsVersions::Dtls12 { "DTLS 1.2" } else { "DTLS 1.3" };
-        assert_eq!(stats.dtls.version, Some(version));
+        assert_eq!(stats.transports[0].dtls.version, Some(version));
     }
 }
 

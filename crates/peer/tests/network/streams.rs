@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use columba_netsim::{Departure, StreamId, StreamInput};
 use columba_peer::framing::{Framing, Reader};
-use columba_peer::{ConnectId, Ecn, Input, Path, Peer, Request, Transport};
+use columba_peer::{ConnectId, Ecn, Input, Path, Peer, Request, Transport, TransportId};
 
 /// The connections that are open or asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    wanted: BTreeMap<StreamId, ConnectId>,
-    open: BTreeMap<StreamId, (Path, Reader)>,
-    listeners: Vec<SocketAddr>,
+    wanted: BTreeMap<StreamId, (TransportId, ConnectId)>,
+    open: BTreeMap<StreamId, (TransportId, Path, Reader)>,
+    listeners: Vec<(TransportId, SocketAddr)>,
     asked: VecDeque<Departure>,
     /// They go once everything is sent.
     closing: VecDeque<StreamId>,
@@ -28,26 +28,26 @@ impl Streams {
     }
 
     /// What the peer asks for, as far as it has to do with connections.
-    pub(crate) fn fulfil(&mut self, request: &Request) -> Option<Input> {
+    pub(crate) fn fulfil(&mut self, transport: TransportId, request: &Request) -> Option<Input> {
         match request {
             Request::Listen { id, address, .. } => {
                 let local = self.address(*address);
-                self.listeners.push(local);
+                self.listeners.push((transport, local));
                 self.asked.push_back(Departure::Listen(local));
                 return Some(Input::Listening { id: *id, local });
             }
             Request::CloseListener { local } => {
-                self.listeners.retain(|one| one != local);
+                self.listeners.retain(|(_, one)| one != local);
                 self.asked.push_back(Departure::Unlisten(*local));
             }
             Request::Connect { id, local, remote, .. } => {
                 self.next += 1;
                 let (stream, local) = (StreamId(self.next), self.address(local.ip()));
-                self.wanted.insert(stream, *id);
+                self.wanted.insert(stream, (transport, *id));
                 self.asked.push_back(Departure::Connect { stream, local, remote: *remote });
             }
             Request::CloseStream { path } => {
-                self.closing.extend(self.open.iter().find(|(_, (one, _))| one == path).map(|(id, _)| *id));
+                self.closing.extend(self.open.iter().find(|(_, (_, one, _))| one == path).map(|(id, _)| *id));
             }
             _ => {}
         }
@@ -63,50 +63,60 @@ impl Streams {
     pub(crate) fn handle(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>, peer: &mut Peer) {
         match input {
             StreamInput::Connected { local, remote } => {
-                let Some(id) = self.wanted.remove(&stream) else { return };
-                let path = self.opened(stream, local, remote);
-                peer.handle_input(now, Input::Connected { id, path });
+                let Some((transport, id)) = self.wanted.remove(&stream) else { return };
+                let path = self.opened(transport, stream, local, remote);
+                peer.handle_input(now, transport, Input::Connected { id, path });
             }
             StreamInput::Accepted { local, remote } => {
-                let path = self.opened(stream, local, remote);
-                peer.handle_input(now, Input::Accepted { path });
+                let listener = self.listeners.iter().find(|(_, one)| *one == local);
+                let Some((transport, _)) = listener.copied() else { return };
+                let path = self.opened(transport, stream, local, remote);
+                peer.handle_input(now, transport, Input::Accepted { path });
             }
             StreamInput::Data(mut bytes) => {
-                let Some((path, reader)) = self.open.get_mut(&stream) else { return };
+                let Some((transport, path, reader)) = self.open.get_mut(&stream) else { return };
                 while !bytes.is_empty() {
                     bytes = &bytes[reader.feed(bytes)..];
                     while let Some(frame) = reader.next_frame().unwrap() {
-                        peer.handle_datagram(now, *path, Ecn::NotEct, None, frame);
+                        peer.handle_datagram(now, *transport, *path, Ecn::NotEct, None, frame);
                     }
                 }
             }
             StreamInput::Clogged => {
-                if let Some((path, _)) = self.open.get(&stream) {
-                    peer.handle_input(now, Input::Clogged { path: *path });
+                if let Some((transport, path, _)) = self.open.get(&stream) {
+                    peer.handle_input(now, *transport, Input::Clogged { path: *path });
                 }
             }
             StreamInput::Drained => {
-                if let Some((path, _)) = self.open.get(&stream) {
-                    peer.handle_input(now, Input::Drained { path: *path });
+                if let Some((transport, path, _)) = self.open.get(&stream) {
+                    peer.handle_input(now, *transport, Input::Drained { path: *path });
                 }
             }
             StreamInput::Closed => match (self.open.remove(&stream), self.wanted.remove(&stream)) {
-                (Some((path, _)), _) => peer.handle_input(now, Input::Closed { path }),
-                (None, Some(id)) => peer.handle_input(now, Input::ConnectFailed { id }),
+                (Some((transport, path, _)), _) => peer.handle_input(now, transport, Input::Closed { path }),
+                (None, Some((transport, id))) => {
+                    peer.handle_input(now, transport, Input::ConnectFailed { id });
+                }
                 (None, None) => {}
             },
         }
     }
 
-    fn opened(&mut self, stream: StreamId, local: SocketAddr, remote: SocketAddr) -> Path {
+    fn opened(
+        &mut self,
+        transport: TransportId,
+        stream: StreamId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Path {
         let path = Path::new(Transport::Tcp, local, remote);
-        self.open.insert(stream, (path, Reader::new(Framing::Rfc4571)));
+        self.open.insert(stream, (transport, path, Reader::new(Framing::Rfc4571)));
         path
     }
 
     /// How something that goes by this path leaves; `None` if its connection is gone.
     pub(crate) fn departure(&self, path: &Path) -> Option<Departure> {
-        self.open.iter().find(|(_, (one, _))| one == path).map(|(id, _)| Departure::Stream(*id))
+        self.open.iter().find(|(_, (_, one, _))| one == path).map(|(id, _)| Departure::Stream(*id))
     }
 
     /// What was asked for, first.

@@ -52,7 +52,7 @@ fn messages_go_both_ways_over_tcp_where_there_are_no_datagrams() {
         let configuration = Configuration { ice, ..Configuration::default() };
         let mut lab = Lab::lan(&configuration, [0.0, 0.05, 0.15, 0.3][seed as usize % 4], seed);
         talk_and_close(&mut lab, seed);
-        let stats = lab.peer(ALICE).peer.stats(lab.network.now()).ice;
+        let stats = lab.peer(ALICE).peer.stats(lab.network.now()).transports.remove(0).ice;
         let pair = stats.pairs.iter().find(|pair| Some(pair.id) == stats.transport.selected_pair).unwrap();
         let of = |candidates: &[columba_ice::CandidateStats], id: u32| {
             candidates.iter().find(|one| one.id == id).unwrap().candidate.transport
@@ -65,7 +65,7 @@ fn messages_go_both_ways_over_tcp_where_there_are_no_datagrams() {
             lab.run_for(SECOND);
             assert!(lab.peer(index).streams.is_empty());
             let stats = lab.peer(1 - index).peer.stats(lab.network.now());
-            assert_eq!(stats.dtls.state, DtlsTransportState::Closed, "seed {seed}");
+            assert_eq!(stats.transports[0].dtls.state, DtlsTransportState::Closed, "seed {seed}");
         }
     }
 }

@@ -176,7 +176,7 @@ fn tell_states(connection: &PeerConnection) {
         "event": "states",
         "connection": format!("{:?}", connection.connection_state()),
         "ice": format!("{:?}", connection.ice_connection_state()),
-        "dtls": format!("{:?}", stats.dtls.state),
+        "dtls": format!("{:?}", stats.transports[0].dtls.state),
         "sctp": format!("{:?}", stats.sctp.state),
         "association": format!("{:?}", stats.sctp.association),
         "dropped": format!("{:?}", stats.dropped),

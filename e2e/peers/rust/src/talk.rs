@@ -75,7 +75,7 @@ impl Talk {
 
     /// Candidates of the other side's whose name has got an address.
     fn resolved_names(&self) -> Vec<String> {
-        let candidates = self.connection.stats().ice.remote_candidates;
+        let candidates = self.connection.stats().transports.remove(0).ice.remote_candidates;
         let hosts = candidates.iter().map(|one| format!("{:?}", one.candidate.address));
         hosts.filter(|host| host.contains(".local")).collect()
     }

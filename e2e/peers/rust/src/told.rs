@@ -194,7 +194,7 @@ impl Told {
         let association = stats.sctp.association;
         tell(&json!({
             "event": "stats",
-            "dtlsClient": stats.dtls.is_client,
+            "dtlsClient": stats.transports[0].dtls.role.map(|role| role == columba::DtlsRole::Client),
             "maxMessageSize": stats.sctp.max_message_size,
             "retransmitted": association.retransmitted_chunks,
             "packetsSent": association.packets_sent,

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Context;
 
-use columba_peer::Transmit;
+use columba_peer::{Transmit, TransportId};
 
 use crate::shared::Shared;
 use udp::{Received, Socket};
@@ -25,12 +25,12 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds a socket to this address and any port; returns the address with the port.
+    /// Binds a socket of this transport to this address and any port; returns the address with the port.
     ///
     /// # Errors
     /// The system refuses.
-    pub(super) fn bind(&mut self, address: IpAddr) -> io::Result<SocketAddr> {
-        let socket = Socket::bind(address)?;
+    pub(super) fn bind(&mut self, transport: TransportId, address: IpAddr) -> io::Result<SocketAddr> {
+        let socket = Socket::bind(transport, address)?;
         let local = socket.local;
         self.sockets.push(socket);
         Ok(local)

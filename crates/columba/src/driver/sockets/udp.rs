@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use columba_peer::{Ecn, Path, Transmit};
+use columba_peer::{Ecn, Path, Transmit, TransportId};
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::io::Interest;
@@ -33,6 +33,8 @@ thread_local! {
 pub(super) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
+    /// The transport of the peer that it belongs to.
+    transport: TransportId,
     /// Its address, which is the local one of its paths.
     pub(super) local: SocketAddr,
 }
@@ -48,7 +50,7 @@ pub(super) enum Received {
 
 impl Socket {
     /// Binds to this address and any port.
-    pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
+    pub(super) fn bind(transport: TransportId, address: IpAddr) -> io::Result<Self> {
         let raw = RawSocket::new(
             Domain::for_address(SocketAddr::new(address, 0)),
             Type::DGRAM,
@@ -62,7 +64,7 @@ impl Socket {
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER);
         let local = io.local_addr()?;
-        Ok(Self { io, state, local: Path::udp(local, local).local })
+        Ok(Self { io, state, transport, local: Path::udp(local, local).local })
     }
 
     /// Receives a batch and gives it to the peer.
@@ -105,7 +107,8 @@ impl Socket {
             let path = Path::udp(self.local, meta.addr);
             let received_at = arrival(now, wall.as_ref().ok(), meta.timestamp);
             for datagram in slot[..meta.len.min(RECEIVE_SLOT)].chunks_mut(meta.stride) {
-                state.peer.handle_datagram(now, path, ecn_of(meta.ecn), received_at, datagram);
+                let ecn = ecn_of(meta.ecn);
+                state.peer.handle_datagram(now, self.transport, path, ecn, received_at, datagram);
             }
         }
     }

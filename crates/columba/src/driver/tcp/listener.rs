@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
-use columba_peer::{Path, Transport};
+use columba_peer::{Path, Transport, TransportId};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tracing::debug;
 
@@ -16,6 +16,8 @@ const BACKLOG: u32 = 128;
 
 pub(super) struct Listener {
     io: TcpListener,
+    /// The transport of the peer that its connections belong to.
+    pub(super) transport: TransportId,
     /// Its address, which is the local one of its connections' paths.
     pub(super) local: SocketAddr,
 }
@@ -23,7 +25,7 @@ pub(super) struct Listener {
 impl Listener {
     /// Listens at this address and any port. With `opens`, connections will be opened from that port,
     /// too.
-    pub(super) fn bind(address: IpAddr, opens: bool) -> io::Result<Self> {
+    pub(super) fn bind(transport: TransportId, address: IpAddr, opens: bool) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if opens {
             share_port(&socket)?;
@@ -31,7 +33,7 @@ impl Listener {
         socket.bind(SocketAddr::new(address, 0))?;
         let io = socket.listen(BACKLOG)?;
         let local = io.local_addr()?;
-        Ok(Self { io, local: Path::new(Transport::Tcp, local, local).local })
+        Ok(Self { io, transport, local: Path::new(Transport::Tcp, local, local).local })
     }
 
     /// Returns the next connection; the task is woken when there is one.

@@ -13,7 +13,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use columba_peer::framing::Framing;
-use columba_peer::{Input, Path};
+use columba_peer::{Input, Path, TransportId};
 use tokio::task::JoinSet;
 
 use crate::shared::Shared;
@@ -50,8 +50,13 @@ impl Connections {
     ///
     /// # Errors
     /// The system refuses.
-    pub(super) fn listen(&mut self, address: IpAddr, opens: bool) -> io::Result<SocketAddr> {
-        let listener = Listener::bind(address, opens)?;
+    pub(super) fn listen(
+        &mut self,
+        transport: TransportId,
+        address: IpAddr,
+        opens: bool,
+    ) -> io::Result<SocketAddr> {
+        let listener = Listener::bind(transport, address, opens)?;
         let local = listener.local;
         self.listeners.push(listener);
         Ok(local)
@@ -68,11 +73,11 @@ impl Connections {
         for listener in &self.listeners {
             let mut accepted = 0;
             while let Some((stream, path)) = listener.poll_accept(cx) {
-                let outgoing = Arc::new(Outgoing::new(Framing::Rfc4571));
+                let outgoing = Arc::new(Outgoing::new(listener.transport, Framing::Rfc4571));
                 // The peer knows of the connection before anything is read from it.
                 let mut state = shared.lock();
                 state.streams.insert(path, outgoing.clone());
-                state.peer.handle_input(Instant::now(), Input::Accepted { path });
+                state.peer.handle_input(Instant::now(), listener.transport, Input::Accepted { path });
                 drop(state);
                 let shared = Arc::downgrade(shared);
                 tasks.spawn(stream::carry(stream, Framing::Rfc4571, path, outgoing, shared));

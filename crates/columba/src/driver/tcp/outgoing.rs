@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use columba_peer::TransportId;
 use columba_peer::framing::Framing;
 use tokio::sync::Notify;
 
@@ -21,6 +22,8 @@ const MAX_CHECKS: usize = 64 << 10;
 /// connection's task.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// The transport of the peer that the connection belongs to.
+    pub(in crate::driver) transport: TransportId,
     framing: Framing,
     waiting: Mutex<Waiting>,
     changed: Notify,
@@ -57,8 +60,8 @@ pub(super) enum Taken {
 }
 
 impl Outgoing {
-    pub(in crate::driver) fn new(framing: Framing) -> Self {
-        Self { framing, waiting: Mutex::default(), changed: Notify::new() }
+    pub(in crate::driver) fn new(transport: TransportId, framing: Framing) -> Self {
+        Self { transport, framing, waiting: Mutex::default(), changed: Notify::new() }
     }
 
     /// Queues a whole frame.
@@ -132,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn data_clogs_the_queue_until_taken_and_checks_overtake_it() {
-        let outgoing = Outgoing::new(Framing::Rfc4571);
+        let outgoing = Outgoing::new(TransportId::FIRST, Framing::Rfc4571);
         let (data, check) = (frame(22, 1200), frame(0, 100));
         let mut frames = 1;
         while outgoing.push(&data) == Pushed::Room {
@@ -155,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn queue_is_bounded_when_the_connection_takes_nothing() {
-        let outgoing = Outgoing::new(Framing::Rfc4571);
+        let outgoing = Outgoing::new(TransportId::FIRST, Framing::Rfc4571);
         for _ in 0..2000 {
             outgoing.push(&frame(22, 1200));
             outgoing.push(&frame(1, 100));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use columba_peer::framing::{Framing, Reader};
-use columba_peer::{ConnectId, Ecn, Input, Path, Transport};
+use columba_peer::{ConnectId, Ecn, Input, Path, Transport, TransportId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -29,6 +29,7 @@ const READ: usize = 16 << 10;
 
 /// A connection that is to be opened.
 pub(in crate::driver) struct StreamRequest {
+    pub(in crate::driver) transport: TransportId,
     pub(in crate::driver) id: ConnectId,
     pub(in crate::driver) local: SocketAddr,
     pub(in crate::driver) remote: SocketAddr,
@@ -42,17 +43,19 @@ pub(super) async fn run(request: StreamRequest, tls: ServerTls, shared: Weak<Sha
     let opened =
         timeout(CONNECT, open(&request, &tls)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let Some(owner) = shared.upgrade() else { return };
+    let transport = request.transport;
     let (stream, path) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             debug!(%error, "a connection could not be opened");
-            return owner
-                .with_peer(|peer, now| peer.handle_input(now, Input::ConnectFailed { id: request.id }));
+            let input = Input::ConnectFailed { id: request.id };
+            return owner.with_peer(|peer, now| peer.handle_input(now, transport, input));
         }
     };
-    let outgoing = Arc::new(Outgoing::new(request.framing));
+    let outgoing = Arc::new(Outgoing::new(transport, request.framing));
     owner.lock().streams.insert(path, outgoing.clone());
-    owner.with_peer(|peer, now| peer.handle_input(now, Input::Connected { id: request.id, path }));
+    let input = Input::Connected { id: request.id, path };
+    owner.with_peer(|peer, now| peer.handle_input(now, transport, input));
     drop(owner);
     carry(stream, request.framing, path, outgoing, shared).await;
 }
@@ -67,7 +70,7 @@ pub(super) async fn carry(
 ) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let written = tokio::select! {
-        () = read(&mut reader, framing, path, &shared) => false,
+        () = read(&mut reader, framing, outgoing.transport, path, &shared) => false,
         () = write(&mut writer, path, &outgoing, &shared) => true,
     };
     if written {
@@ -80,7 +83,7 @@ pub(super) async fn carry(
         // Where ports are shared, a newer connection may have the same path.
         if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, &outgoing)) {
             state.streams.remove(&path);
-            state.peer.handle_input(Instant::now(), Input::Closed { path });
+            state.peer.handle_input(Instant::now(), outgoing.transport, Input::Closed { path });
         }
         state.wake_driver();
     }
@@ -104,7 +107,13 @@ async fn open(request: &StreamRequest, tls: &ServerTls) -> io::Result<(Box<dyn S
     }
 }
 
-async fn read(from: &mut (impl AsyncRead + Unpin), framing: Framing, path: Path, shared: &Weak<Shared>) {
+async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    framing: Framing,
+    transport: TransportId,
+    path: Path,
+    shared: &Weak<Shared>,
+) {
     let mut reader = Reader::new(framing);
     let mut bytes = vec![0; READ];
     loop {
@@ -117,7 +126,9 @@ async fn read(from: &mut (impl AsyncRead + Unpin), framing: Framing, path: Path,
             let now = Instant::now();
             loop {
                 match reader.next_frame() {
-                    Ok(Some(frame)) => state.peer.handle_datagram(now, path, Ecn::NotEct, Some(now), frame),
+                    Ok(Some(frame)) => {
+                        state.peer.handle_datagram(now, transport, path, Ecn::NotEct, Some(now), frame);
+                    }
                     Ok(None) => break,
                     Err(_) => {
                         debug!("bytes on a connection are not framed messages");
@@ -156,7 +167,7 @@ fn report_drained(path: Path, outgoing: &Arc<Outgoing>, shared: &Weak<Shared>) {
     let Some(shared) = shared.upgrade() else { return };
     let mut state = shared.lock();
     if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, outgoing)) {
-        state.peer.handle_input(Instant::now(), Input::Drained { path });
+        state.peer.handle_input(Instant::now(), outgoing.transport, Input::Drained { path });
         state.wake_driver();
     }
 }

@@ -1,29 +1,32 @@
-//! What can be told of records without their keys (RFC 6347 §4.1, RFC 9147 §4).
+//! Records, as far as they can be read without keys (RFC 6347 §4.1, RFC 9147 §4).
 
-/// The records of a datagram; what cannot be cut into records is noise.
+/// Bytes of the header of a plaintext record, and of each record of DTLS 1.2.
+const HEADER: usize = 13;
+
+/// The records of a datagram; a remainder that is not a record is noise.
 pub(super) struct Records<'a>(pub(super) &'a [u8]);
 
-/// One record with its header, and what it is.
+/// One record with its header, and its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) kind: Kind<'a>,
 }
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
-    /// Encrypted: who cannot decrypt it drops it.
+    /// Encrypted: dropped if it cannot be decrypted.
     Sealed,
     /// The beginning of a first ClientHello, from its version on: the same in each repetition.
     ClientHello(&'a [u8]),
     /// A whole ServerHello or HelloVerifyRequest.
     Answer,
-    /// Something else of a handshake, in the clear.
+    /// Another handshake message, in the clear.
     Handshake,
-    /// An alert in the clear, which anybody may have written.
+    /// An alert in the clear, which may be forged.
     Alert(u8),
-    /// Nothing that has a meaning in the clear.
+    /// A record that has no meaning in the clear.
     Noise,
 }
 
@@ -42,7 +45,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Whether a record begins with the short header of DTLS 1.3.
+/// Returns true if a record begins with the unified header of DTLS 1.3.
 fn is_unified(first: u8) -> bool {
     first & 0xE0 == 0x20
 }
@@ -88,7 +91,7 @@ fn handshake_kind(body: &[u8]) -> Kind<'_> {
     {
         return Kind::Noise;
     }
-    // A second ClientHello, which a server has asked for, goes on with the handshake of the first.
+    // A second ClientHello, which a server has asked for, continues the handshake of the first.
     let opens = header[4..6] == [0, 0] && offset == 0;
     match header[0] {
         1 if opens => Kind::ClientHello(message),
@@ -96,9 +99,6 @@ fn handshake_kind(body: &[u8]) -> Kind<'_> {
         _ => Kind::Handshake,
     }
 }
-
-/// Bytes of a plaintext record's header, and of each of DTLS 1.2.
-const HEADER: usize = 13;
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_told_apart() {
+    fn records_are_classified() {
         let hello = plain(22, 0, &[1, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 254, 253, 9]);
         let fragment = plain(22, 0, &[1, 0, 0, 3, 0, 0, 0, 0, 1, 0, 0, 2, 253, 9]);
         let answer = plain(22, 0, &[2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_and_every_byte_is_in_one_record(datagram in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn every_byte_is_in_one_record(datagram in prop::collection::vec(any::<u8>(), 0..200)) {
             let total: usize = Records(&datagram).map(|record| record.bytes.len()).sum();
             prop_assert_eq!(total, datagram.len());
         }

@@ -1,13 +1,13 @@
-//! Telling protocols apart by the first byte (RFC 7983, RFC 9443).
+//! The protocol of a datagram, by its first byte (RFC 7983, RFC 9443).
 
-/// What a datagram that is not ICE's is.
+/// The protocol of a datagram that is not ICE's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// DTLS, or what claims to be. The unified header of version 1.3 (RFC 9147 §4) is in the range, too.
+    /// DTLS. The range includes the unified header of version 1.3 (RFC 9147 §4).
     Dtls,
     /// RTP or RTCP.
     Media,
-    /// ZRTP, QUIC, channel data from anybody but a relay, or noise.
+    /// ZRTP, QUIC, TURN channel data that is not a relay's, or noise.
     Unknown,
 }
 
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_byte_tells() {
+    fn first_byte_names_the_protocol() {
         for (range, protocol) in [
             (0..=19, Protocol::Unknown),
             (20..=63, Protocol::Dtls),

@@ -1,17 +1,18 @@
 //! DTLS by the crate `dimpl`.
 //!
-//! What comes in the clear during a handshake anybody may have written, or the network may have damaged, and
-//! whatever the machine makes of it is final: it has no way back. RFC 9147 §4.5.2 wants such records dropped.
-//! Therefore there may be several attempts at once, of which the first that connects wins:
+//! Records in the clear may be forged or damaged, and every error of the machine is final. RFC 9147 §4.5.2
+//! wants such records dropped. Therefore there may be several attempts at once, of which the first that
+//! connects wins:
 //!
 //! - A server answers each ClientHello that is not a repetition by an attempt of its own; encrypted records
-//!   are shown to all.
-//! - A client whose attempt breaks, or heard an answer and does not come to an end, begins another one, and
-//!   keeps the old one for a while.
-//! - Alerts in the clear are not obeyed; if nothing better comes, they are the reason that is told in the end.
+//!   are given to all.
+//! - A client whose attempt fails, or got an answer and does not come to an end, begins another one, and keeps
+//!   the old one for a while.
+//! - Alerts in the clear are not obeyed; if nothing better comes, they are the reason that is reported in the
+//!   end.
 //!
-//! What this cannot help: a client of another make whose ClientHello or ServerHello was damaged on its way,
-//! and that does not begin again by itself.
+//! Limit: a client of another implementation whose ClientHello or ServerHello was damaged on its way, and that
+//! does not begin again by itself, is not helped.
 //!
 //! Copies that remain, all inside of the machine: sealing copies the plaintext in, the sealed record behind
 //! its header, and the record out; opening copies the datagram in and the plaintext out. None is added here.
@@ -26,31 +27,50 @@ use std::time::{Duration, Instant};
 
 use dimpl::{DtlsCertificate, SecurityError};
 
-use super::attempt::{Attempt, MAX_HELD, MAX_QUEUE, Recipe};
+use super::attempt::{Attempt, HandshakeConfig, MAX_HANDSHAKE_DATAGRAM, MAX_HELD, SCRATCH};
 use super::record::{Kind, Records};
-use super::{Dtls, DtlsConfig, DtlsError, DtlsEvent, FRONT};
+use super::{Dtls, DtlsConfig, DtlsError, DtlsEvent, FRONT, SrtpKeys};
+
+/// Attempts at a time: the current one, and those that may yet prove to be the right ones.
+const MAX_ATTEMPTS: usize = 4;
+
+/// The longest time that a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest time that a handshake may take once something is wrong with it.
+const FAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The time after which a client begins again when an attempt has failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// First timeouts after which a client whose attempt was answered begins another one: several repetitions fit
+/// in.
+const ANSWER_TIMEOUTS: u32 = 6;
+
+/// The shortest such time: the other side may be busy.
+const SHORTEST_ANSWER_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// One association.
 pub(crate) struct Dimpl {
-    recipe: Recipe,
-    /// At most [`MAX_ATTEMPTS`]. What the first has to say is sent; once connected it is alone.
+    config: HandshakeConfig,
+    /// At most [`MAX_ATTEMPTS`]. Only the flights of the first are sent; once connected it is alone.
     attempts: Vec<Attempt>,
     phase: Phase,
-    /// Data has come since it was connected: the other side is connected, too.
+    /// Data has arrived since it was connected: the other side is connected, too.
     confirmed: bool,
     events: VecDeque<DtlsEvent>,
-    /// When the handshake must be done.
+    /// The time at which the handshake fails.
     deadline: Option<Instant>,
-    /// What went wrong last.
+    /// The last error.
     fault: Option<String>,
-    /// When a client begins another attempt.
+    /// The time at which a client begins another attempt.
     retry: Option<Instant>,
-    /// How long an answer may lead to nothing before a client begins another attempt.
-    patience: Duration,
-    longest_patience: Duration,
-    /// For a server without an attempt: what arrived before a ClientHello's beginning. At most [`MAX_HELD`].
-    orphans: Vec<Vec<u8>>,
-    /// Where a machine may write what has no place yet. It insists on room for a whole certificate.
+    /// The time that an answered attempt may take before a client begins another one.
+    answer_timeout: Duration,
+    longest_answer_timeout: Duration,
+    /// Records that arrived at a server before the beginning of a ClientHello. At most [`MAX_HELD`].
+    early: Vec<Vec<u8>>,
+    /// The buffer for outputs of the machines during a handshake; empty otherwise.
     scratch: Vec<u8>,
     dropped: u64,
 }
@@ -64,12 +84,12 @@ enum Phase {
 
 impl Dimpl {
     pub(crate) fn new(config: &DtlsConfig<'_>, now: Instant) -> Result<Self, DtlsError> {
-        let patience = (PATIENCE_TIMEOUTS * config.first_timeout).max(SHORTEST_PATIENCE);
+        let answer_timeout = (ANSWER_TIMEOUTS * config.first_timeout).max(SHORTEST_ANSWER_TIMEOUT);
         let certificate = DtlsCertificate {
             certificate: config.certificate.der().to_vec(),
             private_key: config.certificate.private_key_der().to_vec(),
         };
-        let recipe = Recipe {
+        let handshake = HandshakeConfig {
             datagram_size: config.datagram_size,
             first_timeout: config.first_timeout,
             handshake_timeout: 2 * HANDSHAKE_TIMEOUT,
@@ -77,10 +97,11 @@ impl Dimpl {
             number: 0,
             certificate,
             versions: config.versions,
-            client: config.client,
+            role: config.role,
+            cache: config.cache.clone(),
         };
         let mut association = Self {
-            recipe,
+            config: handshake,
             attempts: Vec::new(),
             phase: Phase::Handshake,
             confirmed: false,
@@ -88,66 +109,67 @@ impl Dimpl {
             deadline: None,
             fault: None,
             retry: None,
-            patience,
-            longest_patience: 2 * patience,
-            orphans: Vec::new(),
-            scratch: vec![0; SCRATCH],
+            answer_timeout,
+            longest_answer_timeout: 2 * answer_timeout,
+            early: Vec::new(),
+            scratch: Vec::new(),
             dropped: 0,
         };
-        if config.client {
+        if config.role == super::DtlsRole::Client {
             association.begin(now, &[]).map_err(|error| DtlsError(error.to_string()))?;
         }
         Ok(association)
     }
 
-    /// Another attempt, which becomes the first.
+    /// Begins another attempt, which becomes the first.
     fn begin(&mut self, now: Instant, hello: &[u8]) -> Result<(), dimpl::Error> {
         self.deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
         self.retry = None;
-        self.recipe.number += 1;
-        let attempt = Attempt::new(&self.recipe, now, hello, &mut self.scratch)?;
-        // The one that was spoken to the longest time ago has to go.
+        self.config.number += 1;
+        self.scratch.resize(SCRATCH, 0);
+        let attempt = Attempt::new(&self.config, now, hello, &mut self.scratch)?;
+        // The least recently used one is dropped.
         self.attempts.truncate(MAX_ATTEMPTS - 1);
         self.attempts.insert(0, attempt);
         Ok(())
     }
 
-    /// The first attempt is the one that this ClientHello belongs to.
+    /// Makes the attempt that this ClientHello belongs to the first, and begins it if there is none.
     fn choose(&mut self, now: Instant, hello: &[u8]) {
         if let Some(index) = self.attempts.iter().position(|attempt| attempt.answers(hello)) {
             self.attempts[..=index].rotate_right(1);
         } else if let Err(error) = self.begin(now, hello) {
-            self.suspect(now, error.to_string());
+            self.note_fault(now, error.to_string());
         }
     }
 
-    fn take_handshake(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
+    fn handle_handshake(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         for record in Records(datagram) {
             match record.kind {
                 Kind::Alert(description) => {
                     self.dropped += 1;
-                    self.suspect(now, format!("the other side refuses with alert {description}"));
+                    self.note_fault(now, format!("the other side refuses with alert {description}"));
                 }
                 Kind::Noise => self.dropped += 1,
-                Kind::ClientHello(hello) if !self.recipe.client => {
+                Kind::ClientHello(hello) if !self.config.is_client() => {
                     self.choose(now, hello);
-                    self.feed(now, 0, record.bytes, record.kind)?;
-                    for orphan in std::mem::take(&mut self.orphans) {
-                        self.feed(now, 0, &orphan, Kind::Handshake)?;
+                    self.handle_record(now, 0, record.bytes, record.kind)?;
+                    for record in std::mem::take(&mut self.early) {
+                        self.handle_record(now, 0, &record, Kind::Handshake)?;
                     }
                 }
                 Kind::ClientHello(_) => self.dropped += 1,
                 Kind::Answer | Kind::Handshake if self.attempts.is_empty() => {
-                    if self.orphans.len() < MAX_HELD {
-                        self.orphans.push(record.bytes.to_vec());
+                    if self.early.len() < MAX_HELD {
+                        self.early.push(record.bytes.to_vec());
                     } else {
                         self.dropped += 1;
                     }
                 }
-                Kind::Answer | Kind::Handshake => self.feed(now, 0, record.bytes, record.kind)?,
+                Kind::Answer | Kind::Handshake => self.handle_record(now, 0, record.bytes, record.kind)?,
                 Kind::Sealed => {
                     for index in (0..self.attempts.len()).rev() {
-                        self.feed(now, index, record.bytes, record.kind)?;
+                        self.handle_record(now, index, record.bytes, record.kind)?;
                     }
                 }
             }
@@ -155,26 +177,32 @@ impl Dimpl {
         Ok(())
     }
 
-    /// Shows an attempt a record.
-    fn feed(&mut self, now: Instant, index: usize, record: &[u8], kind: Kind<'_>) -> Result<(), DtlsError> {
+    /// Gives a record to an attempt.
+    fn handle_record(
+        &mut self,
+        now: Instant,
+        index: usize,
+        record: &[u8],
+        kind: Kind<'_>,
+    ) -> Result<(), DtlsError> {
         if self.phase == Phase::Connected {
             // It came together with the end of the handshake.
-            let Self { attempts, scratch, .. } = self;
-            if let Some(attempt) = attempts.first_mut() {
+            if let Some(attempt) = self.attempts.first_mut() {
                 if attempt.open(record).is_err() {
                     self.dropped += 1;
                 }
-                attempt.drain(scratch);
+                attempt.drain(&mut Vec::new());
             }
             return Ok(());
         }
         let Some(attempt) = self.attempts.get_mut(index) else { return Ok(()) };
-        let outcome = attempt.take(now, record, kind, &mut self.scratch);
-        self.judge(now, index, outcome)
+        self.scratch.resize(SCRATCH, 0);
+        let outcome = attempt.handle_record(now, record, kind, &mut self.scratch);
+        self.handle_outcome(now, index, outcome)
     }
 
-    /// What became of an attempt.
-    fn judge(
+    /// Handles the outcome of a call of an attempt's.
+    fn handle_outcome(
         &mut self,
         now: Instant,
         index: usize,
@@ -200,8 +228,8 @@ impl Dimpl {
     fn give_up(&mut self, now: Instant, index: usize, reason: String) {
         tracing::debug!(reason, "an attempt at a handshake has ended");
         self.dropped += 1 + self.attempts.remove(index).dropped;
-        self.suspect(now, reason);
-        if self.recipe.client && index == 0 {
+        self.note_fault(now, reason);
+        if self.config.is_client() && index == 0 {
             self.retry = Some(now + RETRY_PAUSE);
         }
     }
@@ -209,7 +237,7 @@ impl Dimpl {
     fn connect(&mut self) {
         self.phase = Phase::Connected;
         (self.deadline, self.retry) = (None, None);
-        self.orphans = Vec::new();
+        (self.early, self.scratch) = (Vec::new(), Vec::new());
         let Some(winner) = self.attempts.first_mut() else { return };
         winner.has_won = true;
         if let Some(der) = winner.certificate.take() {
@@ -218,22 +246,22 @@ impl Dimpl {
         self.events.push_back(DtlsEvent::Connected);
     }
 
-    /// Something is wrong, or somebody wants it to look so: if it is true, there is no need to wait long.
-    fn suspect(&mut self, now: Instant, fault: String) {
+    /// Notes an error, which may be forged. If it is real, there is no need to wait long.
+    fn note_fault(&mut self, now: Instant, fault: String) {
         self.fault = Some(fault);
-        let soon = now + SUSPICION;
+        let soon = now + FAULT_TIMEOUT;
         self.deadline = Some(self.deadline.map_or(soon, |deadline| deadline.min(soon)));
     }
 
-    /// A client whose first attempt leads to nothing begins another one.
+    /// Begins another attempt of a client whose first one does not come to an end.
     fn retry_if_due(&mut self, now: Instant) {
-        if !self.recipe.client || self.phase != Phase::Handshake {
+        if !self.config.is_client() || self.phase != Phase::Handshake {
             return;
         }
         if self.retry_at().is_some_and(|at| at <= now) {
-            self.patience = (self.patience * 5 / 4).min(self.longest_patience);
+            self.answer_timeout = (self.answer_timeout * 5 / 4).min(self.longest_answer_timeout);
             if let Err(error) = self.begin(now, &[]) {
-                self.suspect(now, error.to_string());
+                self.note_fault(now, error.to_string());
                 self.retry = Some(now + RETRY_PAUSE);
             }
         }
@@ -241,16 +269,18 @@ impl Dimpl {
 
     fn retry_at(&self) -> Option<Instant> {
         let first = self.attempts.first();
-        self.retry.or_else(|| first?.answered.map(|at| at + self.patience)).filter(|_| self.recipe.client)
+        self.retry
+            .or_else(|| first?.answered.map(|at| at + self.answer_timeout))
+            .filter(|_| self.config.is_client())
     }
 
     fn fail(&mut self, reason: String) -> DtlsError {
         self.phase = Phase::Closed;
-        self.attempts = Vec::new();
+        (self.attempts, self.scratch) = (Vec::new(), Vec::new());
         DtlsError(reason)
     }
 
-    /// Whether the machine has heard a goodbye; told once.
+    /// Reports the other side's close notification, once.
     fn note_end(&mut self) {
         if self.phase == Phase::Connected && self.attempts.first().is_some_and(|attempt| attempt.closed) {
             self.phase = Phase::Closed;
@@ -258,7 +288,7 @@ impl Dimpl {
         }
     }
 
-    /// Whether a client begins anew, to which the end of the handshake of DTLS 1.2 never came.
+    /// Returns true if a client begins anew, because the end of the handshake of DTLS 1.2 never reached it.
     fn begins_again(&self, datagram: &[u8]) -> bool {
         let is_new = |hello: &[u8]| self.attempts.first().is_some_and(|attempt| !attempt.answers(hello));
         Records(datagram).any(|record| matches!(record.kind, Kind::ClientHello(hello) if is_new(hello)))
@@ -268,12 +298,12 @@ impl Dimpl {
         self.version() == Some("DTLS 1.3")
     }
 
-    /// Takes in a datagram when connected. In the clear only the end of a handshake of DTLS 1.2 can come again.
-    fn take_connected(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
+    /// Handles a datagram when connected. In the clear only the end of a handshake of DTLS 1.2 can come again.
+    fn handle_connected(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         let is_13 = self.is_version_13();
-        if !self.confirmed && !is_13 && !self.recipe.client && self.begins_again(datagram) {
+        if !self.confirmed && !is_13 && !self.config.is_client() && self.begins_again(datagram) {
             self.phase = Phase::Handshake;
-            return self.take_handshake(now, datagram);
+            return self.handle_handshake(now, datagram);
         }
         let passes = |kind: Kind<'_>| kind == Kind::Sealed || (!is_13 && kind == Kind::Handshake);
         let Some(attempt) = self.attempts.first_mut() else { return Ok(()) };
@@ -287,7 +317,7 @@ impl Dimpl {
         match opened {
             Err(error) if is_authentic_alert(&error) => Err(self.fail(error.to_string())),
             Err(error) => {
-                // Nothing that it can be told in this phase changes anything before it is refused.
+                // Nothing in this phase changes the machine's state before it is refused.
                 tracing::debug!(%error, "a datagram was dropped");
                 self.dropped += 1;
                 Ok(())
@@ -301,9 +331,9 @@ impl Dtls for Dimpl {
     fn open(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         match self.phase {
             Phase::Handshake if datagram.len() <= MAX_HANDSHAKE_DATAGRAM => {
-                self.take_handshake(now, datagram)
+                self.handle_handshake(now, datagram)
             }
-            Phase::Connected => self.take_connected(now, datagram),
+            Phase::Connected => self.handle_connected(now, datagram),
             Phase::Handshake | Phase::Closed => {
                 self.dropped += 1;
                 Ok(())
@@ -315,7 +345,7 @@ impl Dtls for Dimpl {
         if self.phase == Phase::Handshake {
             return None;
         }
-        let range = self.attempts.first_mut()?.read(buf, &mut self.scratch);
+        let range = self.attempts.first_mut()?.read(buf);
         self.confirmed |= range.is_some();
         self.note_end();
         range
@@ -326,7 +356,7 @@ impl Dtls for Dimpl {
             return None;
         }
         let start = range.start.checked_sub(FRONT)?;
-        self.attempts.first_mut()?.seal(now, buf, range, start, &mut self.scratch)
+        self.attempts.first_mut()?.seal(now, buf, range, start)
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
@@ -342,7 +372,7 @@ impl Dtls for Dimpl {
         if let Some(attempt) = self.attempts.first_mut() {
             let outcome = attempt.handle_timeout(now, &mut self.scratch);
             match outcome {
-                // It has sent its last words again and again; that they were not acknowledged does not matter.
+                // The last flight was repeated often enough; it does not matter that it was not acknowledged.
                 Err(_) if self.phase == Phase::Connected => attempt.timeout = None,
                 // A damaged answer has led it into a state that it can neither leave nor rest in.
                 Ok(()) if attempt.timeout.is_some_and(|at| at <= now) => {
@@ -351,15 +381,18 @@ impl Dtls for Dimpl {
                         self.give_up(now, 0, "the other side's answer makes no sense".to_owned());
                     }
                 }
-                outcome => self.judge(now, 0, outcome)?,
+                outcome => self.handle_outcome(now, 0, outcome)?,
             }
+        }
+        if self.phase == Phase::Connected {
+            self.scratch = Vec::new();
         }
         self.note_end();
         Ok(())
     }
 
     fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<usize> {
-        // What the others would say again is for somebody who has begun anew since.
+        // Repetitions of the others are for a peer that has begun anew since.
         self.attempts.iter_mut().skip(1).for_each(|attempt| attempt.flights.clear());
         let datagram = self.attempts.first_mut()?.flights.pop_front()?;
         buf.get_mut(..datagram.len())?.copy_from_slice(&datagram);
@@ -385,7 +418,12 @@ impl Dtls for Dimpl {
         {
             attempt.close(&mut self.scratch);
         }
+        self.scratch = Vec::new();
         self.phase = Phase::Closed;
+    }
+
+    fn take_srtp_keys(&mut self) -> Option<SrtpKeys> {
+        self.attempts.first_mut()?.srtp.take()
     }
 
     fn version(&self) -> Option<&'static str> {
@@ -406,32 +444,7 @@ impl fmt::Debug for Dimpl {
     }
 }
 
-/// Alerts in the clear do not get as far as the machine: one that it heard was encrypted.
+/// Alerts in the clear are not given to the machine: the ones that it reports were encrypted.
 fn is_authentic_alert(error: &dimpl::Error) -> bool {
     matches!(error, dimpl::Error::SecurityError(SecurityError::FatalAlert { .. }))
 }
-
-/// Attempts at a time: the one that counts, and those that may yet prove to be the right ones.
-const MAX_ATTEMPTS: usize = 4;
-
-/// Bytes of the largest datagram that is taken in during a handshake: more than any path's MTU carries
-/// without fragments.
-const MAX_HANDSHAKE_DATAGRAM: usize = 2048;
-
-/// Room for everything that [`MAX_QUEUE`] datagrams can hold: a certificate is never larger.
-const SCRATCH: usize = MAX_QUEUE * MAX_HANDSHAKE_DATAGRAM;
-
-/// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a handshake may take from the moment on at which something is wrong with it.
-const SUSPICION: Duration = Duration::from_secs(30);
-
-/// How long a client waits before it begins again after an attempt has broken.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// First timeouts that an answer has for leading to something: it holds several repetitions.
-const PATIENCE_TIMEOUTS: u32 = 6;
-
-/// Neither is it shorter, because the other side may be busy.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(800);

@@ -1,4 +1,4 @@
-//! Two associations in memory, and what an attacker sends them.
+//! Two associations in memory, and datagrams of an attacker.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::{BACK, Dimpl, Dtls, DtlsConfig, DtlsEvent, FRONT};
+use super::dimpl::Dimpl;
+use super::{BACK, Dtls, DtlsCache, DtlsConfig, DtlsEvent, DtlsRole, FRONT};
 use crate::certificate::Certificate;
 use crate::configuration::DtlsVersions;
 use crate::time::UnixTime;
@@ -30,11 +31,12 @@ fn certificate(client: bool) -> &'static Certificate {
 fn association(client: bool, versions: DtlsVersions, now: Instant) -> Dimpl {
     let config = DtlsConfig {
         certificate: certificate(client),
-        client,
+        role: if client { DtlsRole::Client } else { DtlsRole::Server },
         versions,
         datagram_size: 1200,
         first_timeout: Duration::from_millis(300),
         seed: Some(7),
+        cache: DtlsCache::default(),
     };
     Dimpl::new(&config, now).unwrap()
 }
@@ -81,7 +83,7 @@ fn sealed(from: &mut Dimpl, now: Instant, plaintext: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_sealed_is_read_in_place_and_fits_its_room() {
+fn sealed_records_are_read_in_place_and_fit_their_room() {
     let now = start();
     for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
         let mut pair = connected(versions, now);
@@ -103,7 +105,7 @@ fn what_is_sealed_is_read_in_place_and_fits_its_room() {
 }
 
 #[test]
-fn goodbye_is_heard() {
+fn close_notification_closes_the_other_side() {
     let now = start();
     for versions in [DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
         let [mut client, mut server] = connected(versions, now);
@@ -118,7 +120,7 @@ fn goodbye_is_heard() {
 }
 
 #[test]
-fn a_flight_out_of_order_needs_no_second_one() {
+fn flight_out_of_order_needs_no_retransmission() {
     let now = start();
     for versions in [DtlsVersions::Auto, DtlsVersions::Dtls13] {
         let mut pair = [association(true, versions, now), association(false, versions, now)];
@@ -128,7 +130,7 @@ fn a_flight_out_of_order_needs_no_second_one() {
 }
 
 #[test]
-fn a_flight_that_is_lost_is_sent_again_in_time() {
+fn lost_flight_is_retransmitted_in_time() {
     let mut now = start();
     let mut client = association(true, DtlsVersions::Auto, now);
     assert_eq!(flights(&mut client).len(), 1, "a ClientHello");
@@ -143,7 +145,7 @@ fn a_flight_that_is_lost_is_sent_again_in_time() {
 }
 
 #[test]
-fn one_whom_nobody_answers_gives_up() {
+fn client_without_an_answer_gives_up() {
     let mut now = start();
     let begin = now;
     let mut client = association(true, DtlsVersions::Auto, now);
@@ -166,7 +168,7 @@ fn one_whom_nobody_answers_gives_up() {
 }
 
 #[test]
-fn noise_before_the_answer_is_held_or_dropped() {
+fn noise_before_the_answer_is_dropped() {
     let now = start();
     let mut pair = [association(true, DtlsVersions::Auto, now), association(false, DtlsVersions::Auto, now)];
     for length in 0..100 {
@@ -177,7 +179,7 @@ fn noise_before_the_answer_is_held_or_dropped() {
     assert!(events(&mut pair[0]).contains(&DtlsEvent::Connected));
 }
 
-/// A server of somebody else's that asks for a second ClientHello first.
+/// A server of another configuration that asks for a second ClientHello first.
 fn asking_server(versions: DtlsVersions, now: Instant) -> dimpl::Dtls {
     let config = dimpl::Config::builder().use_server_cookie(true).build().unwrap();
     let certificate = dimpl::DtlsCertificate {
@@ -195,7 +197,7 @@ fn asking_server(versions: DtlsVersions, now: Instant) -> dimpl::Dtls {
 }
 
 #[test]
-fn a_server_may_ask_for_a_second_hello() {
+fn server_may_ask_for_a_second_hello() {
     let now = start();
     for (ours, theirs) in [
         (DtlsVersions::Auto, DtlsVersions::Dtls12),
@@ -224,7 +226,7 @@ fn a_server_may_ask_for_a_second_hello() {
     }
 }
 
-/// A record in the clear that anybody could have written.
+/// A record in the clear.
 fn forged(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut record = vec![kind, 254, 253, 0, 0, 0, 0, 0, 0, 9, 9];
     record.extend_from_slice(&(body.len() as u16).to_be_bytes());
@@ -232,7 +234,7 @@ fn forged(kind: u8, body: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A handshake message with a body that means nothing.
+/// A handshake message with a body without meaning.
 fn forged_handshake(kind: u8, number: u8) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 60, 0, number, 0, 0, 0, 0, 0, 60];
     message.extend((0..60_u8).map(|byte| byte.wrapping_mul(37) ^ number));
@@ -263,7 +265,7 @@ fn alerts_in_the_clear_are_not_obeyed_before_or_after_the_handshake() {
 }
 
 #[test]
-fn one_who_is_really_refused_is_told_why_before_long() {
+fn refused_client_fails_with_the_reason_in_time() {
     let mut now = start();
     let mut client = association(true, DtlsVersions::Auto, now);
     let begin = now;
@@ -280,11 +282,11 @@ fn one_who_is_really_refused_is_told_why_before_long() {
 }
 
 #[test]
-fn forged_messages_cost_an_attempt_and_not_the_connection() {
+fn forged_messages_cost_an_attempt_but_not_the_connection() {
     for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
         let mut now = start();
         let mut pair = [association(true, versions, now), association(false, versions, now)];
-        // A ServerHello of somebody else's is faster than the right one; a ClientHello, too.
+        // Forged messages are faster than the right ones.
         pair[0].open(now, &forged_handshake(2, 0)).unwrap();
         for number in 0..40 {
             pair[1].open(now, &forged_handshake(1, number)).unwrap();
@@ -310,7 +312,7 @@ fn forged_messages_cost_an_attempt_and_not_the_connection() {
 }
 
 #[test]
-fn nothing_forged_ends_what_is_connected() {
+fn forged_messages_do_not_end_a_connected_association() {
     let now = start();
     for versions in [DtlsVersions::Auto, DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
         let mut pair = connected(versions, now);
@@ -344,9 +346,9 @@ fn nothing_forged_ends_what_is_connected() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever arrives, nothing panics, and nothing that is not authentic ends the association.
+    /// Nothing panics, and nothing that is not authentic ends the association.
     #[test]
-    fn nothing_that_arrives_makes_it_panic_or_end(seed: u64, client: bool, mangled in 0..6_usize) {
+    fn damaged_datagrams_do_not_end_the_association(seed: u64, client: bool, mangled in 0..6_usize) {
         let now = start();
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let mut pair = [association(true, DtlsVersions::Auto, now), association(false, DtlsVersions::Auto, now)];

@@ -1,4 +1,4 @@
-//! Candidates between ICE, which knows their parts, and SDP, which knows their text.
+//! Conversion of candidates between ICE and SDP.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,9 +10,9 @@ use columba_sdp::{CandidateTransport, CandidateType, Host, RelatedAddress, TcpTy
 /// The only component: RTCP is always multiplexed with RTP (RFC 5761).
 const COMPONENT: u16 = 1;
 
-/// Returns the candidate as ICE takes it; `None` if it is of another component, of a kind that is not known, or can
-/// never be reached (RFC 8839 §5.1: to be ignored).
-pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
+/// Returns the candidate of ICE; `None` if it is of another component, of an unknown kind, or can never be
+/// reached: to be ignored (RFC 8839 §5.1). `ufrag` is that of its section.
+pub(super) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
     if candidate.component != COMPONENT {
         return None;
     }
@@ -55,7 +55,7 @@ pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) 
     })
 }
 
-/// The candidate as it is written.
+/// Returns the candidate as it is written.
 pub(crate) fn to_sdp(candidate: &Candidate) -> columba_sdp::Candidate {
     let (transport, tcp_type) = match candidate.transport {
         Transport::Udp => (CandidateTransport::Udp, None),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_write_comes_back() {
+    fn candidates_of_browsers_survive_the_round_trip() {
         for text in [
             "candidate:1 1 udp 2122194687 192.0.2.2 33681 typ host ufrag K1CP network-cost 10",
             "candidate:2 1 udp 1 861c320e-b193-4828-a1b7-0406ee17cb66.local 43361 typ host ufrag abcd",
@@ -113,12 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_passed_over() {
+    fn unusable_candidates_are_ignored() {
         for text in [
             "1 1 sctp 1 192.0.2.1 1 typ host",
             "1 1 udp 1 192.0.2.1 1 typ magic",
             "1 1 udp 1 x.invalid 1 typ host",
-            "1 1 tcp 1 192.0.2.1 1 typ host",
             "1 2 udp 1 192.0.2.1 1 typ host",
             "1 256 udp 1 192.0.2.1 1 typ host",
         ] {
@@ -126,5 +125,7 @@ mod tests {
         }
         let given = from_sdp(&"1 1 udp 1 192.0.2.1 1 typ host".parse().unwrap(), Some("abcd")).unwrap();
         assert_eq!(given.ufrag.as_deref(), Some("abcd"));
+        let tcp = from_sdp(&"1 1 tcp 1 192.0.2.1 1 typ host".parse().unwrap(), None).unwrap();
+        assert_eq!(tcp.transport, Transport::Tcp(Tcp::Passive), "as browsers read it");
     }
 }

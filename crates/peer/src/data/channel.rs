@@ -1,23 +1,23 @@
-//! Data channels as the application sees them.
+//! Data channels as the application sees them: parameters, states, messages.
 
 use bytes::Bytes;
 pub use columba_sctp::channels::ChannelId;
 
-/// What a data channel shall be: the W3C's `RTCDataChannelInit`.
+/// The parameters of a data channel to create: the W3C's `RTCDataChannelInit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataChannelInit {
-    /// Whether messages arrive in the order in which they were sent. Default true.
+    /// True if messages arrive in the order in which they were sent. Default true.
     pub ordered: bool,
-    /// For how many milliseconds a message is tried at most; not together with `max_retransmits`.
+    /// The milliseconds for which a message is tried at most; not together with `max_retransmits`.
     pub max_packet_life_time: Option<u16>,
-    /// How often a message is sent again at most; not together with `max_packet_life_time`.
+    /// The retransmissions of a message at most; not together with `max_packet_life_time`.
     pub max_retransmits: Option<u16>,
     /// The name of the protocol spoken on it, at most 65,535 bytes; empty for none.
     pub protocol: String,
     /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is not
     /// announced.
     pub negotiated: Option<u16>,
-    /// Its share where several channels have something to send. Default [`Priority::Low`], which is everybody's.
+    /// Its share where several channels have something to send. Default [`Priority::Low`].
     pub priority: Priority,
 }
 
@@ -34,9 +34,9 @@ impl Default for DataChannelInit {
     }
 }
 
-/// `RTCPriorityType`: what share of the path a channel gets where several have something to send, each twice the one before it (RFC 8831
-/// section 6.4). An urgent message then does not wait for all of a large one's where both sides interleave messages (RFC 8260), and
-/// only for the one that is under way where they do not.
+/// `RTCPriorityType`: the share of the path that a channel gets where several have something to send, each
+/// twice the one before it (RFC 8831 §6.4). Where both sides interleave messages (RFC 8260), an urgent message
+/// does not wait for the rest of a large one; elsewhere only for the message that is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// `very-low`: below normal.
@@ -51,8 +51,8 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// As RFC 8832 writes it.
-    pub(crate) fn weight(self) -> u16 {
+    /// The value on the wire (RFC 8832 §5.1).
+    pub(super) fn weight(self) -> u16 {
         match self {
             Self::VeryLow => 128,
             Self::Low => 256,
@@ -61,8 +61,8 @@ impl Priority {
         }
     }
 
-    /// The other side may write any number: what is between two levels counts as the upper one.
-    pub(crate) fn from_weight(weight: u16) -> Self {
+    /// The level of any value on the wire: a value between two levels counts as the upper one.
+    pub(super) fn from_weight(weight: u16) -> Self {
         match weight {
             ..=128 => Self::VeryLow,
             129..=256 => Self::Low,
@@ -72,12 +72,12 @@ impl Priority {
     }
 }
 
-/// What is known about a data channel.
+/// The parameters and the state of a data channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelInfo {
     /// Its name.
     pub label: String,
-    /// What it is.
+    /// Its parameters.
     pub init: DataChannelInit,
     /// Its stream number, once it has one: the W3C's `id`.
     pub stream: Option<u16>,
@@ -93,23 +93,23 @@ pub enum DataChannelState {
     Connecting,
     /// Messages can be sent.
     Open,
-    /// Being closed: what was sent still goes out.
+    /// Being closed: messages that were sent still go out.
     Closing,
-    /// Closed. What arrived can still be received.
+    /// Closed. Messages that arrived can still be received.
     Closed,
 }
 
 /// A message on a data channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Text: what arrives is UTF-8, with U+FFFD in place of what was not.
+    /// Text. In received text U+FFFD stands in place of bytes that are not UTF-8.
     Text(String),
     /// Bytes.
     Binary(Bytes),
 }
 
 impl Message {
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -118,7 +118,7 @@ impl Message {
         }
     }
 
-    /// Whether it has no bytes.
+    /// Returns true if it has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn priorities_are_those_of_rfc_8831_and_whatever_lies_between_them() {
+    fn priorities_are_those_of_rfc_8831_and_values_between_them() {
         for priority in [Priority::VeryLow, Priority::Low, Priority::Medium, Priority::High] {
             assert_eq!(Priority::from_weight(priority.weight()), priority);
         }

@@ -1,6 +1,6 @@
-//! One attempt at a handshake: one machine of the crate `dimpl`, and how it is spoken to.
+//! One attempt at a handshake: one machine of the crate `dimpl`.
 //!
-//! An error of the machine's is the end of the attempt, and not of the association: see [`super::dimpl`].
+//! An error of the machine ends the attempt, not the association: see [`super::dimpl`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,80 +9,104 @@ use std::time::{Duration, Instant};
 
 use dimpl::{Config, Dtls as Machine, DtlsCertificate, Output, ProtocolVersion};
 
+use super::DtlsRole;
+use super::config::{DtlsCache, MachineConfig};
 use super::record::Kind;
-use super::terms::Terms;
+use super::srtp::{SrtpKeys, SrtpProfile};
 use crate::configuration::DtlsVersions;
 
-/// What all attempts are made of.
-pub(super) struct Recipe {
+/// Datagrams that the machine holds in either direction: enough for a handshake in fragments and out of order.
+pub(super) const MAX_QUEUE: usize = 30;
+
+/// Datagrams that wait for the beginning of an answer, or for the end of the handshake.
+pub(super) const MAX_HELD: usize = 8;
+
+/// Bytes of the largest datagram that is handled during a handshake: more than any path's MTU carries without
+/// fragments.
+pub(super) const MAX_HANDSHAKE_DATAGRAM: usize = 2048;
+
+/// Room in bytes for everything that [`MAX_QUEUE`] datagrams can hold: a certificate is never larger. The
+/// machine insists on room for a whole certificate.
+pub(super) const SCRATCH: usize = MAX_QUEUE * MAX_HANDSHAKE_DATAGRAM;
+
+/// The parameters that all attempts of an association share.
+pub(super) struct HandshakeConfig {
     pub(super) datagram_size: usize,
     pub(super) first_timeout: Duration,
     pub(super) handshake_timeout: Duration,
-    /// For simulations only; each attempt is another one nevertheless.
+    /// For simulations only; each attempt gets a different one derived from it.
     pub(super) seed: Option<u64>,
-    /// How many attempts there have been.
+    /// The number of attempts so far.
     pub(super) number: u64,
     pub(super) certificate: DtlsCertificate,
     pub(super) versions: DtlsVersions,
-    pub(super) client: bool,
+    pub(super) role: DtlsRole,
+    pub(super) cache: DtlsCache,
 }
 
-impl Recipe {
-    fn config(&self) -> Result<Arc<Config>, dimpl::Error> {
+impl HandshakeConfig {
+    pub(super) fn is_client(&self) -> bool {
+        self.role == DtlsRole::Client
+    }
+
+    fn machine_config(&self) -> Result<Arc<Config>, dimpl::Error> {
         let Self { datagram_size, first_timeout, handshake_timeout, .. } = *self;
         let seed = self.seed.map(|seed| seed.wrapping_add(self.number));
-        Terms { datagram_size, first_timeout, handshake_timeout, seed }.config()
+        self.cache.get(MachineConfig { datagram_size, first_timeout, handshake_timeout, seed })
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Attempt {
     machine: Machine,
-    client: bool,
+    role: DtlsRole,
     /// The ClientHello that a server answers.
     hello: Vec<u8>,
-    /// When a client heard the beginning of an answer.
+    /// When the beginning of an answer arrived at a client.
     pub(super) answered: Option<Instant>,
-    /// Datagrams of the machine's own. At most [`MAX_QUEUE`]; then the oldest goes, which has been repeated
+    /// Datagrams of the machine's own. At most [`MAX_QUEUE`]; then the oldest is dropped, which was repeated
     /// since.
     pub(super) flights: VecDeque<Vec<u8>>,
     pub(super) timeout: Option<Instant>,
-    /// The other side's, once shown.
+    /// The other side's certificate, once shown.
     pub(super) certificate: Option<Vec<u8>>,
+    /// The keys of SRTP, once connected and if negotiated.
+    pub(super) srtp: Option<SrtpKeys>,
     pub(super) connected: bool,
-    /// It was chosen as the one that counts.
+    /// It was chosen as the association's.
     pub(super) has_won: bool,
     pub(super) closed: bool,
     /// Data that arrived together with the end of the handshake. At most [`MAX_HELD`]; more is dropped.
     pub(super) early: VecDeque<Vec<u8>>,
-    /// For a client that does not know the version yet: what arrived before the ServerHello. At most
-    /// [`MAX_HELD`]; more is dropped.
+    /// Records that arrived at a client before the ServerHello, as long as the version is open. At most
+    /// [`MAX_HELD`]; more are dropped.
     held: Vec<Vec<u8>>,
     pub(super) dropped: u64,
 }
 
 impl Attempt {
     pub(super) fn new(
-        recipe: &Recipe,
+        config: &HandshakeConfig,
         now: Instant,
         hello: &[u8],
-        scratch: &mut [u8],
+        scratch: &mut Vec<u8>,
     ) -> Result<Self, dimpl::Error> {
-        let (config, certificate) = (recipe.config()?, recipe.certificate.clone());
-        let mut machine = match recipe.versions {
-            DtlsVersions::Auto => Machine::new_auto(config, certificate, now),
-            DtlsVersions::Dtls12 => Machine::new_12(config, certificate, now),
-            DtlsVersions::Dtls13 => Machine::new_13(config, certificate, now),
+        let (machine_config, certificate) = (config.machine_config()?, config.certificate.clone());
+        let mut machine = match config.versions {
+            DtlsVersions::Auto => Machine::new_auto(machine_config, certificate, now),
+            DtlsVersions::Dtls12 => Machine::new_12(machine_config, certificate, now),
+            DtlsVersions::Dtls13 => Machine::new_13(machine_config, certificate, now),
         };
-        machine.set_active(recipe.client);
+        machine.set_active(config.is_client());
         let mut attempt = Self {
             machine,
-            client: recipe.client,
+            role: config.role,
             hello: hello.to_vec(),
             answered: None,
             flights: VecDeque::new(),
             timeout: None,
             certificate: None,
+            srtp: None,
             connected: false,
             has_won: false,
             closed: false,
@@ -94,23 +118,24 @@ impl Attempt {
         Ok(attempt)
     }
 
-    /// Whether this is the ClientHello that it answers.
+    /// Returns true if this is the ClientHello that the attempt answers.
     pub(super) fn answers(&self, hello: &[u8]) -> bool {
         self.hello == hello
     }
 
-    /// Takes in a record, during the handshake.
-    pub(super) fn take(
+    /// Handles a record during the handshake.
+    pub(super) fn handle_record(
         &mut self,
         now: Instant,
         record: &[u8],
         kind: Kind<'_>,
-        scratch: &mut [u8],
+        scratch: &mut Vec<u8>,
     ) -> Result<(), dimpl::Error> {
         // The machine's clock stands still between calls.
         self.machine.handle_timeout(now)?;
-        if self.client && self.machine.protocol_version().is_none() && kind != Kind::Answer {
-            // The machine gives up if the first thing that it hears is not whole the beginning of an answer.
+        let is_client = self.role == DtlsRole::Client;
+        if is_client && self.machine.protocol_version().is_none() && kind != Kind::Answer {
+            // The machine fails if the first record is not the whole beginning of an answer.
             if self.held.len() < MAX_HELD {
                 self.held.push(record.to_vec());
             } else {
@@ -120,7 +145,7 @@ impl Attempt {
         }
         self.machine.handle_packet(record)?;
         self.drain(scratch);
-        if self.client && self.answered.is_none() && kind == Kind::Answer {
+        if is_client && self.answered.is_none() && kind == Kind::Answer {
             self.answered = Some(now);
             for held in std::mem::take(&mut self.held) {
                 self.machine.handle_packet(&held)?;
@@ -130,20 +155,22 @@ impl Attempt {
         Ok(())
     }
 
-    /// Takes in a datagram, once connected; what it holds is to be [read](Self::read) at once.
+    /// Handles a datagram when connected; its contents are to be [read](Self::read) at once.
     pub(super) fn open(&mut self, datagram: &[u8]) -> Result<(), dimpl::Error> {
         self.machine.handle_packet(datagram)
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, scratch: &mut [u8]) -> Result<(), dimpl::Error> {
+    pub(super) fn handle_timeout(&mut self, now: Instant, scratch: &mut Vec<u8>) -> Result<(), dimpl::Error> {
         self.machine.handle_timeout(now)?;
         self.drain(scratch);
         Ok(())
     }
 
-    /// Takes out everything but data that has a place to go to.
-    pub(super) fn drain(&mut self, scratch: &mut [u8]) {
+    /// Takes all outputs of the machine. `scratch` has [`SCRATCH`] bytes during a handshake; when connected it
+    /// may be empty, and grows if the machine has a datagram of its own.
+    pub(super) fn drain(&mut self, scratch: &mut Vec<u8>) {
         loop {
+            let room = scratch.len();
             match self.machine.poll_output(scratch) {
                 Output::Packet(datagram) => push_flight(&mut self.flights, datagram),
                 Output::Timeout(at) => {
@@ -152,6 +179,10 @@ impl Attempt {
                 }
                 Output::PeerCert(der) => self.certificate = Some(der.to_vec()),
                 Output::Connected => self.connected = true,
+                Output::KeyingMaterial(material, profile) => {
+                    self.srtp = srtp_profile(profile)
+                        .and_then(|profile| SrtpKeys::new(profile, &material, self.role));
+                }
                 Output::ApplicationData(data) => {
                     if self.early.len() < MAX_HELD {
                         self.early.push_back(data.to_vec());
@@ -160,16 +191,18 @@ impl Attempt {
                     }
                 }
                 Output::CloseNotify => self.closed = true,
-                // It asks for more room than any datagram of its own has: nothing that could be helped by
-                // asking again.
+                Output::BufferTooSmall { needed } if needed > room && needed <= SCRATCH => {
+                    scratch.resize(needed, 0);
+                }
+                // More than any datagram holds: it cannot be helped.
                 Output::BufferTooSmall { .. } => return,
                 _ => {}
             }
         }
     }
 
-    /// The next data, written to the front of `buf`.
-    pub(super) fn read(&mut self, buf: &mut [u8], scratch: &mut [u8]) -> Option<Range<usize>> {
+    /// Writes the next packet of data to the front of `buf`.
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         while let Some(early) = self.early.pop_front() {
             if let Some(place) = buf.get_mut(..early.len()) {
                 place.copy_from_slice(&early);
@@ -186,7 +219,7 @@ impl Attempt {
                 }
                 Output::CloseNotify => self.closed = true,
                 Output::BufferTooSmall { .. } => {
-                    self.drain(scratch);
+                    self.drain(&mut Vec::new());
                     return None;
                 }
                 _ => {}
@@ -201,7 +234,6 @@ impl Attempt {
         buf: &mut [u8],
         range: Range<usize>,
         start: usize,
-        scratch: &mut [u8],
     ) -> Option<Range<usize>> {
         match self.machine.send_application_data(buf.get(range.clone())?) {
             Ok(sent) if sent == range.len() => {}
@@ -212,8 +244,8 @@ impl Attempt {
                 return None;
             }
         }
-        // Nothing waited in the machine, so that the record comes out first, right to its place. What comes
-        // with it is the machine's own business: a key update, an acknowledgement.
+        // The machine had nothing else to send, so that the record comes out first, right to its place. A key
+        // update or an acknowledgement may follow.
         let record = match self.machine.poll_output(buf.get_mut(start..)?) {
             Output::Packet(record) => start..start + record.len(),
             Output::Timeout(at) => {
@@ -222,12 +254,12 @@ impl Attempt {
             }
             _ => return None,
         };
-        self.drain(scratch);
+        self.drain(&mut Vec::new());
         Some(record)
     }
 
-    /// Says goodbye.
-    pub(super) fn close(&mut self, scratch: &mut [u8]) {
+    /// Makes a close notification.
+    pub(super) fn close(&mut self, scratch: &mut Vec<u8>) {
         if self.machine.close().is_ok() {
             self.drain(scratch);
         }
@@ -249,8 +281,11 @@ fn push_flight(flights: &mut VecDeque<Vec<u8>>, datagram: &[u8]) {
     flights.push_back(datagram.to_vec());
 }
 
-/// Datagrams that the machine holds in either direction: enough for a handshake in pieces and out of order.
-pub(super) const MAX_QUEUE: usize = 30;
-
-/// Datagrams that wait for the beginning of an answer, or for the end of the handshake.
-pub(super) const MAX_HELD: usize = 8;
+fn srtp_profile(profile: dimpl::SrtpProfile) -> Option<SrtpProfile> {
+    match profile {
+        dimpl::SrtpProfile::AES128_CM_SHA1_80 => Some(SrtpProfile::Aes128CmSha1_80),
+        dimpl::SrtpProfile::AEAD_AES_128_GCM => Some(SrtpProfile::AeadAes128Gcm),
+        dimpl::SrtpProfile::AEAD_AES_256_GCM => Some(SrtpProfile::AeadAes256Gcm),
+        _ => None,
+    }
+}

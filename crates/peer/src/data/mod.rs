@@ -1,0 +1,248 @@
+//! The SCTP transport and its data channels, as the peer connection sees `columba-sctp`.
+
+mod channel;
+mod channels;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use columba_ice::Ecn;
+use columba_sctp::channels::{ChannelEvent, DataChannels, Role};
+use columba_sctp::{Budget, CloseReason, Config};
+use rand_core::CryptoRng;
+
+pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
+use channels::Counters;
+
+use crate::configuration::DataConfiguration;
+use crate::error::Error;
+use crate::event::Event;
+use crate::states::SctpTransportState;
+use crate::stats::SctpStats;
+use crate::transport::TransportId;
+use crate::transport::dtls::DtlsRole;
+
+/// The SCTP error cause "user-initiated abort" (RFC 9260 §3.3.10.12).
+const USER_INITIATED_ABORT: u16 = 12;
+
+/// The maximum message size of a description that does not say it (RFC 8841 §6.1), in bytes.
+const DEFAULT_MAX_MESSAGE_SIZE: u64 = 65_536;
+
+/// The SCTP transport. There is one in a peer connection, over one of its transports.
+#[derive(Debug)]
+pub(crate) struct Data {
+    channels: DataChannels,
+    /// The transport below, once both sides have agreed on a section for data.
+    transport: Option<TransportId>,
+    has_begun: bool,
+    state: SctpTransportState,
+    packet_size: usize,
+    /// Packets go from host to host, so that congestion marks arrive.
+    direct: bool,
+    /// As the other side's description says it; 0 for any length.
+    max_message_size: u64,
+    /// The reason why everything ends, if it is a failure.
+    failure: Option<Error>,
+    /// One for each channel that is not closed.
+    counters: BTreeMap<ChannelId, Counters>,
+    /// Channels that this side has created.
+    created: u64,
+    opened: u32,
+    closed: u32,
+}
+
+impl Data {
+    pub(crate) fn new(
+        configuration: &DataConfiguration,
+        packet_size: usize,
+        now: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let defaults = Config::default();
+        let config = Config {
+            mtu: packet_size,
+            max_mtu: packet_size,
+            max_message_size: configuration.max_message_size as usize,
+            send_buffer: configuration.send_buffer,
+            stream_send_buffer: configuration.send_buffer,
+            receive_window: defaults.receive_window.min(configuration.receive_buffer),
+            max_receive_window: configuration.receive_buffer,
+            ecn: true,
+            ..defaults
+        };
+        Self {
+            channels: DataChannels::new(config, now, rng),
+            transport: None,
+            has_begun: false,
+            state: SctpTransportState::Connecting,
+            packet_size,
+            direct: false,
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            failure: None,
+            counters: BTreeMap::new(),
+            created: 0,
+            opened: 0,
+            closed: 0,
+        }
+    }
+
+    /// Returns true if a section for data is wanted: this side has created a channel, and data has not failed.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.created > 0 && self.failure.is_none()
+    }
+
+    /// Sets the parameters of the other side's description. The port counts until the association begins, the
+    /// size always.
+    pub(crate) fn set_remote(&mut self, sctp_port: u16, max_message_size: u64) {
+        self.channels.set_remote_port(sctp_port);
+        self.max_message_size = max_message_size;
+        let limit = match usize::try_from(max_message_size) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(limit) => limit,
+        };
+        self.channels.set_max_send_message_size(limit);
+    }
+
+    /// Both sides have agreed that data goes over this transport.
+    pub(crate) fn set_transport(&mut self, transport: TransportId) {
+        self.transport = Some(transport);
+    }
+
+    pub(crate) fn transport(&self) -> Option<TransportId> {
+        self.transport
+    }
+
+    /// Begins the association, unless it has begun. DTLS must be connected.
+    pub(crate) fn begin(&mut self, now: Instant, role: DtlsRole) {
+        if self.has_begun {
+            return;
+        }
+        self.has_begun = true;
+        let role = match role {
+            DtlsRole::Client => Role::Client,
+            DtlsRole::Server => Role::Server,
+        };
+        self.channels.start(now, role);
+    }
+
+    /// Returns true if packets can be handled and are to be sent.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    pub(crate) fn handle_packet(&mut self, now: Instant, ecn: Ecn, packet: &[u8]) {
+        let ecn = match ecn {
+            Ecn::Ce => columba_sctp::Ecn::CongestionExperienced,
+            Ecn::NotEct | Ecn::Ect0 | Ecn::Ect1 => columba_sctp::Ecn::NotMarked,
+        };
+        self.channels.handle_input(now, packet, ecn);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.channels.handle_timeout(now);
+    }
+
+    /// Sets the size of the largest packet to try on the current path.
+    pub(crate) fn set_largest_packet(&mut self, largest: usize) {
+        self.channels.set_max_mtu(largest);
+    }
+
+    pub(crate) fn handle_path_change(&mut self, now: Instant, largest: usize) {
+        self.channels.handle_path_change(now, self.packet_size, largest);
+    }
+
+    /// Returns the size of the largest packet that the path is known to carry, in bytes.
+    pub(crate) fn packet_size(&self) -> usize {
+        self.channels.association().stats().mtu
+    }
+
+    /// Sets whether the path is without a relay, which may lose the marks of packets.
+    pub(crate) fn set_direct(&mut self, direct: bool) {
+        self.direct = direct;
+    }
+
+    /// Returns the ECN codepoint for outgoing packets.
+    pub(crate) fn ecn(&self) -> Ecn {
+        let capable = self.direct && self.channels.association().is_ecn_capable();
+        if capable { Ecn::Ect0 } else { Ecn::NotEct }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.channels.poll_timeout()
+    }
+
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        budget: &mut dyn Budget,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        self.channels.poll_transmit(now, budget, buf)
+    }
+
+    /// Ends everything because of a failure.
+    pub(crate) fn fail(&mut self, now: Instant, error: &Error) {
+        self.failure.get_or_insert_with(|| error.clone());
+        self.channels.abort(now);
+    }
+
+    /// Ends everything because one side wants it.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.channels.abort(now);
+    }
+
+    /// Moves events of the association to `events`. Returns the reason if the association has failed by
+    /// itself.
+    pub(crate) fn poll_events(&mut self, events: &mut VecDeque<Event>) -> Option<Error> {
+        let mut failed = None;
+        while let Some(event) = self.channels.poll_event() {
+            match event {
+                ChannelEvent::Connected => {
+                    self.state = SctpTransportState::Connected;
+                    events.push_back(Event::SctpState(self.state));
+                }
+                ChannelEvent::Incoming(id) => {
+                    self.count_open(id);
+                    events.push_back(Event::DataChannel(id));
+                }
+                ChannelEvent::Opened(id) => {
+                    self.count_open(id);
+                    events.push_back(Event::ChannelOpen(id));
+                }
+                ChannelEvent::Readable(id) => events.push_back(Event::ChannelReadable(id)),
+                ChannelEvent::BufferedAmountLow(id) => events.push_back(Event::BufferedAmountLow(id)),
+                ChannelEvent::Writable(id) => events.push_back(Event::ChannelWritable(id)),
+                ChannelEvent::Closing(id) => events.push_back(Event::ChannelClosing(id)),
+                ChannelEvent::Failed(id, error) => {
+                    self.note_failure(id, Error::Sctp { reason: error.to_string() });
+                }
+                ChannelEvent::Closed(id) => events.push_back(self.count_closed(id)),
+                ChannelEvent::Disconnected(reason) => {
+                    self.state = SctpTransportState::Closed;
+                    failed = failure_of(&reason).filter(|_| self.failure.is_none()).or(failed);
+                    events.push_back(Event::SctpState(self.state));
+                }
+            }
+        }
+        failed
+    }
+
+    pub(crate) fn stats(&self) -> SctpStats {
+        SctpStats {
+            state: self.state,
+            max_message_size: self.max_message_size,
+            association: self.channels.association().stats(),
+        }
+    }
+}
+
+/// Returns the error of an association that has ended. A peer connection that is closed aborts its association
+/// for the user (RFC 9260 §3.3.10.12): that is no failure.
+fn failure_of(reason: &CloseReason) -> Option<Error> {
+    match reason {
+        CloseReason::Shutdown
+        | CloseReason::Local
+        | CloseReason::Remote { cause: None | Some(USER_INITIATED_ABORT) } => None,
+        reason => Some(Error::Sctp { reason: reason.to_string() }),
+    }
+}

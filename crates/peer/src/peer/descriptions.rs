@@ -1,0 +1,141 @@
+//! The exchange of descriptions.
+
+use std::time::Instant;
+
+use columba_ice::RemoteParameters;
+
+use super::Peer;
+use crate::description::{OfferOptions, SdpType, SessionDescription};
+use crate::error::Error;
+use crate::jsep::{LocalParameters, LocalTransport, TransportDescription, Wanted};
+use crate::transport::Transport;
+
+impl Peer {
+    /// `createOffer`. Without a data channel, and with nothing negotiated before, the offer has no media
+    /// section.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] while the other side's offer is to be answered, [`Error::Closed`].
+    pub fn create_offer(&mut self, now: Instant, options: OfferOptions) -> Result<SessionDescription, Error> {
+        self.require_open()?;
+        let changes = self.jsep.begin_offer(options);
+        self.execute(now, changes);
+        self.jsep.create_offer(&self.local_parameters(), self.wanted())
+    }
+
+    /// `createAnswer`. Sections of audio and video are accepted without media in either direction, if they
+    /// share the transport.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`] without an offer of the other side's, [`Error::Closed`].
+    pub fn create_answer(&mut self, _now: Instant) -> Result<SessionDescription, Error> {
+        self.jsep.create_answer(&self.local_parameters())
+    }
+
+    /// `setLocalDescription`: sets the description that was created last. Without a description, or with one
+    /// without text, the one that fits the state is created first. Returns the description that was set.
+    ///
+    /// # Errors
+    /// [`Error::InvalidModification`] if it is not the one that was created last; [`Error::InvalidState`],
+    /// [`Error::Closed`].
+    pub fn set_local_description(
+        &mut self,
+        now: Instant,
+        description: Option<SessionDescription>,
+    ) -> Result<SessionDescription, Error> {
+        self.require_open()?;
+        let description = match description {
+            Some(description) if description.kind == SdpType::Rollback || !description.sdp.is_empty() => {
+                description
+            }
+            Some(SessionDescription { kind, .. }) => self.create(now, kind)?,
+            None => self.create(now, self.jsep.implicit_kind())?,
+        };
+        let changes = self.jsep.set_local(&description)?;
+        self.states.negotiation_needed = false;
+        self.execute(now, changes);
+        self.progress(now);
+        Ok(description)
+    }
+
+    /// `setRemoteDescription`. An offer takes back a pending local offer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDescription`] says what is wrong with it and where; nothing has changed then.
+    /// [`Error::InvalidState`] if it does not fit the signaling state, [`Error::Closed`].
+    pub fn set_remote_description(
+        &mut self,
+        now: Instant,
+        description: SessionDescription,
+    ) -> Result<(), Error> {
+        self.require_open()?;
+        let transports = &self.transports;
+        let changes = self.jsep.set_remote(&description, |id, fingerprints| {
+            let transport = transports.iter().find(|transport| transport.id() == id);
+            transport.is_none_or(|transport| transport.accepts(fingerprints))
+        })?;
+        self.states.negotiation_needed = false;
+        self.execute(now, changes);
+        self.progress(now);
+        Ok(())
+    }
+
+    /// `restartIce`: the next offer has new ICE credentials, so that the peers look for a path anew.
+    pub fn restart_ice(&mut self, now: Instant) {
+        self.jsep.restart_ice();
+        self.progress(now);
+    }
+
+    /// `localDescription`, with the candidates found so far.
+    #[must_use]
+    pub fn local_description(&self) -> Option<SessionDescription> {
+        self.jsep.local_description(|id| {
+            let transport = self.transports.iter().find(|transport| transport.id() == id)?;
+            let candidates = transport.candidates();
+            Some((candidates.found.as_slice(), candidates.is_complete))
+        })
+    }
+
+    /// `remoteDescription`, with the candidates that came so far.
+    #[must_use]
+    pub fn remote_description(&self) -> Option<SessionDescription> {
+        self.jsep.remote_description()
+    }
+
+    fn create(&mut self, now: Instant, kind: SdpType) -> Result<SessionDescription, Error> {
+        match kind {
+            SdpType::Offer => self.create_offer(now, OfferOptions::default()),
+            kind => Ok(SessionDescription { kind, ..self.create_answer(now)? }),
+        }
+    }
+
+    /// Returns what the application wants to be negotiated.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { data: self.data.is_wanted() }
+    }
+
+    fn local_parameters(&self) -> LocalParameters {
+        LocalParameters {
+            transports: self.transports.iter().map(|transport| self.local_transport(transport)).collect(),
+            max_message_size: self.configuration.data.max_message_size.into(),
+        }
+    }
+
+    fn local_transport(&self, transport: &Transport) -> LocalTransport {
+        let ice = RemoteParameters {
+            credentials: transport.credentials().clone(),
+            lite: transport.is_lite(),
+            trickle: true,
+            renomination: self.configuration.ice.renomination,
+            pacing: Some(self.configuration.ice.timings.pacing),
+        };
+        let description = TransportDescription {
+            ice,
+            fingerprints: vec![self.certificate.fingerprint()],
+            setup: None,
+            candidates: Vec::new(),
+            end_of_candidates: false,
+        };
+        LocalTransport { id: transport.id(), description, role: transport.dtls_role() }
+    }
+}

@@ -1,0 +1,403 @@
+//! One transport: ICE, DTLS, the keys of SRTP, the budget of the path, and the demultiplexer between them.
+//!
+//! A transport knows nothing of media sections and of other transports. Its identifiers of sockets, connections
+//! and names are unique together with its [`TransportId`].
+
+mod budget;
+mod demux;
+pub(crate) mod dtls;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use columba_ice::{
+    Agent, CandidateError, Config as IceConfig, Credentials, Ecn, Event as IceEvent, GatheringState, Input,
+    LocalAddress, Path, Received as IceReceived, Request, Role, SelectedPair, State, Transmit,
+};
+use columba_sdp::Candidate;
+use columba_sdp::attributes::Fingerprint;
+use rand_core::CryptoRng;
+
+pub(crate) use budget::PathBudget;
+use demux::{Protocol, protocol_of};
+use dtls::{DtlsRole, DtlsTransport, DtlsTransportConfig, DtlsTransportEvent, SrtpKeys};
+pub(crate) use transmit::{is_direct, packet_size};
+
+use crate::error::Error;
+use crate::jsep::candidate;
+use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
+use crate::stats::TransportStats;
+
+/// The name of a transport of a peer connection.
+///
+/// [`Peer::poll_request`](crate::Peer::poll_request) returns it with each request; the answer to the request,
+/// and every datagram of the sockets and connections that come of it, are given to the same transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransportId(pub(crate) u32);
+
+impl TransportId {
+    /// The transport that exists from the beginning, so that it can gather a candidate pool. The first bundle
+    /// uses it.
+    pub const FIRST: Self = Self(0);
+}
+
+impl fmt::Display for TransportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A transport.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    id: TransportId,
+    agent: Agent,
+    dtls: DtlsTransport,
+    /// The keys of SRTP, once DTLS is connected, if both sides want SRTP (RFC 5764).
+    srtp: Option<SrtpKeys>,
+    /// The allowance of the path, shared by all packets that leave on it.
+    budget: PathBudget,
+    sizes: DatagramSizes,
+    /// The local candidates of this generation.
+    candidates: LocalCandidates,
+    /// The states that were reported by events.
+    ice_state: IceConnectionState,
+    gathering_state: IceGatheringState,
+    dtls_state: DtlsTransportState,
+    /// A pair was valid: data can be sent.
+    is_writable: bool,
+    /// The last datagrams of a closed transport, at most [`MAX_FINAL`](transmit::MAX_FINAL).
+    closing: VecDeque<(Transmit, Vec<u8>)>,
+    counters: Counters,
+}
+
+/// The parameters of a transport.
+#[derive(Debug)]
+pub(crate) struct TransportConfig {
+    pub(crate) ice: IceConfig,
+    pub(crate) dtls: DtlsTransportConfig,
+    pub(crate) budget: PathBudget,
+    pub(crate) sizes: DatagramSizes,
+}
+
+/// Sizes of UDP payloads in bytes, without a TURN header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DatagramSizes {
+    /// The largest that every path carries.
+    pub(crate) safe: usize,
+    /// The largest that path MTU discovery tries between two hosts without a relay.
+    pub(crate) probed: usize,
+}
+
+/// The local candidates of one generation.
+#[derive(Debug, Default)]
+pub(crate) struct LocalCandidates {
+    pub(crate) found: Vec<Candidate>,
+    pub(crate) is_complete: bool,
+}
+
+/// Datagrams that were dropped.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    /// Arrived, and of no known protocol.
+    pub(crate) unknown: u64,
+    /// Outgoing packets without a path.
+    pub(crate) no_path: u64,
+}
+
+/// A change in a transport that concerns its owner.
+#[derive(Debug)]
+pub(crate) enum TransportEvent {
+    /// A local candidate was found.
+    LocalCandidate(columba_ice::Candidate),
+    /// The gathering state has changed.
+    GatheringState(IceGatheringState),
+    /// A server has refused or not answered.
+    CandidateError(CandidateError),
+    /// The ICE state has changed.
+    IceState(IceConnectionState),
+    /// Data goes over another pair.
+    SelectedPair(Box<SelectedPair>),
+    /// Only an ICE restart can find a path again.
+    RestartWanted,
+    /// DTLS is connected, and the other side has shown the certificate of its description.
+    DtlsConnected,
+    /// The other side has closed DTLS.
+    DtlsClosed,
+    /// DTLS has failed.
+    Failed(Error),
+}
+
+/// The kind of an arrived datagram that is not ICE's.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Received {
+    /// Nothing is left of it.
+    Consumed,
+    /// DTLS records, which may hold packets of data: [`Transport::read`] returns them.
+    Dtls(Range<usize>),
+    /// An RTP or RTCP packet.
+    Media(Range<usize>),
+}
+
+impl Transport {
+    pub(crate) fn new(id: TransportId, config: TransportConfig, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            id,
+            agent: Agent::new(config.ice, rng),
+            dtls: DtlsTransport::new(config.dtls),
+            srtp: None,
+            budget: config.budget,
+            sizes: config.sizes,
+            candidates: LocalCandidates::default(),
+            ice_state: IceConnectionState::New,
+            gathering_state: IceGatheringState::New,
+            dtls_state: DtlsTransportState::New,
+            is_writable: false,
+            closing: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> TransportId {
+        self.id
+    }
+
+    /// Handles a datagram, or a frame of a connection. Relay headers are removed where they stand.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        path: Path,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Received {
+        let IceReceived::Data { range } = self.agent.handle_datagram(now, path, ecn, datagram) else {
+            return Received::Consumed;
+        };
+        let payload = &datagram[range.clone()];
+        match protocol_of(payload) {
+            Protocol::Dtls => {
+                self.dtls.open(now, payload);
+                Received::Dtls(range)
+            }
+            Protocol::Media => Received::Media(range),
+            Protocol::Unknown => {
+                self.counters.unknown += 1;
+                Received::Consumed
+            }
+        }
+    }
+
+    /// Writes the next packet of data of the datagram that has just been handled to the front of `buf`.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
+        self.dtls.read(buf)
+    }
+
+    pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
+        self.agent.handle_input(now, input);
+    }
+
+    pub(crate) fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
+        self.agent.handle_network_change(now, addresses);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
+        self.dtls.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.agent.poll_timeout(), self.dtls.poll_timeout()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn poll_request(&mut self) -> Option<Request> {
+        self.agent.poll_request()
+    }
+
+    /// Returns the next change. Changes of ICE come before those of DTLS.
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<TransportEvent> {
+        while let Some(event) = self.agent.poll_event() {
+            if let Some(event) = self.handle_ice_event(now, event) {
+                return Some(event);
+            }
+        }
+        Some(match self.dtls.poll_event()? {
+            DtlsTransportEvent::Connected => {
+                self.srtp = self.dtls.take_srtp_keys();
+                TransportEvent::DtlsConnected
+            }
+            DtlsTransportEvent::Closed => TransportEvent::DtlsClosed,
+            DtlsTransportEvent::Failed(error) => TransportEvent::Failed(error),
+        })
+    }
+
+    fn handle_ice_event(&mut self, now: Instant, event: IceEvent) -> Option<TransportEvent> {
+        match event {
+            IceEvent::LocalCandidate(found) => {
+                self.candidates.found.push(candidate::to_sdp(&found));
+                Some(TransportEvent::LocalCandidate(found))
+            }
+            IceEvent::GatheringState(state) => {
+                self.candidates.is_complete = state == GatheringState::Complete;
+                let state = gathering_state(state);
+                let changed = std::mem::replace(&mut self.gathering_state, state) != state;
+                changed.then_some(TransportEvent::GatheringState(state))
+            }
+            IceEvent::CandidateError(error) => Some(TransportEvent::CandidateError(error)),
+            IceEvent::State(state) => {
+                self.ice_state = ice_state(state);
+                Some(TransportEvent::IceState(self.ice_state))
+            }
+            IceEvent::Writable => {
+                self.is_writable = true;
+                self.begin_dtls(now);
+                None
+            }
+            IceEvent::Selected(pair) => Some(TransportEvent::SelectedPair(Box::new(pair))),
+            IceEvent::RestartWanted => Some(TransportEvent::RestartWanted),
+            // The role is part of the statistics, and nothing is embedded in checks.
+            IceEvent::RoleChanged(_) | IceEvent::Embedded(_) => None,
+        }
+    }
+
+    pub(crate) fn set_ice_config(&mut self, now: Instant, config: IceConfig) {
+        self.agent.set_config(now, config);
+    }
+
+    pub(crate) fn set_ice_role(&mut self, role: Role) {
+        self.agent.set_role(role);
+    }
+
+    pub(crate) fn is_controlling(&self) -> bool {
+        self.agent.role() == Role::Controlling
+    }
+
+    /// Begins to gather, unless that was done for this generation.
+    pub(crate) fn gather(&mut self, now: Instant) {
+        if self.agent.gathering_state() == GatheringState::New {
+            self.agent.gather(now);
+        }
+    }
+
+    /// Restarts ICE: new local credentials, new candidates. Data goes over the old pair meanwhile.
+    pub(crate) fn restart_ice(&mut self, now: Instant, config: Option<IceConfig>) {
+        self.agent.restart(now, config);
+        self.candidates = LocalCandidates::default();
+    }
+
+    pub(crate) fn agent(&mut self) -> &mut Agent {
+        &mut self.agent
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        self.agent.local_credentials()
+    }
+
+    pub(crate) fn is_lite(&self) -> bool {
+        self.agent.is_lite()
+    }
+
+    pub(crate) fn candidates(&self) -> &LocalCandidates {
+        &self.candidates
+    }
+
+    pub(crate) fn ice_state(&self) -> IceConnectionState {
+        self.ice_state
+    }
+
+    pub(crate) fn gathering_state(&self) -> IceGatheringState {
+        self.gathering_state
+    }
+
+    /// Returns the state of DTLS, if it has changed since the last call.
+    pub(crate) fn poll_dtls_state(&mut self) -> Option<DtlsTransportState> {
+        let state = self.dtls.state();
+        let changed = std::mem::replace(&mut self.dtls_state, state) != state;
+        changed.then_some(state)
+    }
+
+    /// Returns the local role in DTLS, if it is connected.
+    pub(crate) fn connected_role(&self) -> Option<DtlsRole> {
+        self.dtls.role().filter(|_| self.dtls.state() == DtlsTransportState::Connected)
+    }
+
+    pub(crate) fn dtls_state(&self) -> DtlsTransportState {
+        self.dtls.state()
+    }
+
+    pub(crate) fn dtls_role(&self) -> Option<DtlsRole> {
+        self.dtls.role()
+    }
+
+    /// Returns true if one of these fingerprints is that of the certificate that the other side has shown, or
+    /// if it has shown none.
+    pub(crate) fn accepts(&self, fingerprints: &[Fingerprint]) -> bool {
+        self.dtls.accepts(fingerprints)
+    }
+
+    /// Sets what the descriptions have settled.
+    pub(crate) fn set_dtls(&mut self, now: Instant, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
+        self.dtls.set_role(role, fingerprints);
+        self.begin_dtls(now);
+    }
+
+    /// Begins DTLS once the role is settled and there is a path. A server waits without one.
+    fn begin_dtls(&mut self, now: Instant) {
+        let Some(role) = self.dtls.role() else { return };
+        if self.dtls.has_begun() || role == DtlsRole::Client && !self.is_writable {
+            return;
+        }
+        self.dtls.begin(now, self.round_trip());
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        let pairs = self.agent.stats().pairs;
+        pairs.into_iter().filter_map(|pair| pair.counters.current_round_trip_time).min()
+    }
+
+    /// Returns true if nothing is left to do after closing.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.closing.is_empty() && self.agent.poll_timeout().is_none()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn dropped_records(&self) -> u64 {
+        self.dtls.dropped()
+    }
+
+    pub(crate) fn stats(&self) -> TransportStats {
+        TransportStats {
+            id: self.id,
+            ice: self.agent.stats(),
+            dtls: self.dtls.stats(),
+            srtp_profile: self.srtp.as_ref().map(SrtpKeys::profile),
+        }
+    }
+}
+
+fn gathering_state(state: GatheringState) -> IceGatheringState {
+    match state {
+        GatheringState::New => IceGatheringState::New,
+        GatheringState::Gathering => IceGatheringState::Gathering,
+        GatheringState::Complete => IceGatheringState::Complete,
+    }
+}
+
+fn ice_state(state: State) -> IceConnectionState {
+    match state {
+        State::New => IceConnectionState::New,
+        State::Checking => IceConnectionState::Checking,
+        State::Connected => IceConnectionState::Connected,
+        State::Completed => IceConnectionState::Completed,
+        State::Disconnected => IceConnectionState::Disconnected,
+        State::Failed => IceConnectionState::Failed,
+        State::Closed => IceConnectionState::Closed,
+    }
+}

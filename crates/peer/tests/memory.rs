@@ -1,0 +1,135 @@
+//! The memory of a peer connection: idle with an open channel, and after it was closed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use columba_peer::{
+    Certificate, ChannelId, Configuration, DataChannelInit, DtlsCache, Ecn, Event, Input, Message, Path,
+    Peer, Request, TransportId, UnixTime,
+};
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+
+/// The bound of an idle connection with an open channel in bytes, without what the cryptography library
+/// allocates outside of Rust.
+const MAX_IDLE: i64 = 40_000;
+
+const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
+
+struct Pair {
+    now: Instant,
+    peers: [Peer; 2],
+    sockets: [Option<TransportId>; 2],
+    open: Vec<(usize, ChannelId)>,
+    buf: Vec<u8>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time; nothing depends on its value")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+impl Pair {
+    /// Two peers that are connected, with an open channel on which one message went.
+    fn connected(configuration: &Configuration) -> Self {
+        let now = start();
+        let peer = |index: u8| {
+            let mut peer = Peer::new(configuration.clone(), now, WALL, [index; 32]).unwrap();
+            peer.handle_network_change(now, &[IpAddr::from([10, 0, 0, index]).into()]);
+            peer
+        };
+        let peers = [peer(1), peer(2)];
+        let mut pair = Self { now, peers, sockets: [None; 2], open: Vec::new(), buf: vec![0; 65_536] };
+        pair.peers[0].create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
+        for _ in 0..400 {
+            pair.step();
+        }
+        assert_eq!(pair.open.len(), 2, "the channel is open");
+        for (index, channel) in pair.open.clone() {
+            pair.peers[index].send(pair.now, channel, Message::from("coo")).unwrap();
+        }
+        for _ in 0..400 {
+            pair.step();
+        }
+        pair.buf = Vec::new();
+        pair
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        for from in 0..2 {
+            while let Some((transport, request)) = self.peers[from].poll_request() {
+                if let Request::BindUdp { id, address } = request {
+                    self.sockets[from] = Some(transport);
+                    let local = SocketAddr::new(address, 4000);
+                    self.peers[from].handle_input(now, transport, Input::Bound { id, local });
+                }
+            }
+            while let Some(event) = self.peers[from].poll_event() {
+                match event {
+                    Event::NegotiationNeeded => {
+                        let offer = self.peers[from].set_local_description(now, None).unwrap();
+                        self.peers[1 - from].set_remote_description(now, offer).unwrap();
+                        let answer = self.peers[1 - from].set_local_description(now, None).unwrap();
+                        self.peers[from].set_remote_description(now, answer).unwrap();
+                    }
+                    Event::IceCandidate(Some(candidate)) => {
+                        self.peers[1 - from].add_ice_candidate(now, Some(candidate.init)).unwrap();
+                    }
+                    Event::ChannelOpen(channel) | Event::DataChannel(channel) => {
+                        self.open.push((from, channel));
+                    }
+                    Event::ChannelReadable(channel) => {
+                        while self.peers[from].receive(now, channel).is_some() {}
+                    }
+                    _ => {}
+                }
+            }
+            while let Some(transmit) = self.peers[from].poll_transmit(now, &mut self.buf) {
+                let path = Path::udp(transmit.path.remote, transmit.path.local);
+                let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len()).max(1);
+                let Some(socket) = self.sockets[1 - from] else { continue };
+                for datagram in self.buf[transmit.range].chunks_mut(size) {
+                    self.peers[1 - from].handle_datagram(now, socket, path, Ecn::NotEct, None, datagram);
+                }
+            }
+        }
+        self.now += Duration::from_millis(10);
+        self.peers.iter_mut().for_each(|peer| peer.handle_timeout(self.now));
+    }
+}
+
+fn configuration() -> Configuration {
+    let certificate = Certificate::generate(&mut ChaCha12Rng::seed_from_u64(1), WALL).unwrap();
+    Configuration {
+        certificates: vec![certificate],
+        dtls_cache: Some(DtlsCache::default()),
+        ..Configuration::default()
+    }
+}
+
+#[test]
+fn idle_connection_is_small_and_leaves_nothing_behind() {
+    let configuration = configuration();
+    // What is made once for all connections is made now.
+    drop(Pair::connected(&configuration));
+
+    let mut kept = None;
+    let idle = allocation_counter::measure(|| kept = Some(Pair::connected(&configuration)));
+    let each = idle.bytes_current / 2;
+    eprintln!("an idle connection: {each} bytes, of which Peer itself {}", size_of::<Peer>());
+    assert!(each <= MAX_IDLE, "{each} bytes for each idle connection");
+
+    // Nothing is left of a connection that is closed and dropped.
+    let closed = allocation_counter::measure(|| {
+        let Some(mut pair) = kept.take() else { return };
+        pair.buf = vec![0; 65_536];
+        let now = pair.now;
+        pair.peers.iter_mut().for_each(|peer| peer.close(now));
+        for _ in 0..100 {
+            pair.step();
+        }
+        assert!(pair.peers.iter().all(Peer::is_drained));
+    });
+    assert_eq!(closed.bytes_current, -idle.bytes_current);
+}
