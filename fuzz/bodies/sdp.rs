@@ -1,4 +1,4 @@
-//! What the SDP target does with its input. The crate's ordinary tests include this file, too, and
+//! The SDP target. The crate's ordinary tests include this file, too, and
 //! run it over the corpus, so that it is compiled and exercised without a fuzzer.
 
 use std::fmt::Debug;
@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use columba_sdp::attributes::*;
 use columba_sdp::{Candidate, Field, Lines, SessionDescription};
 
-/// A description or a candidate: whatever it holds, reading it ends without a panic, and what could
-/// be read comes back from its print.
+/// Reads a description and a candidate: no input panics, and a value that was read reads back equal
+/// from its print.
 pub(crate) fn text(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(candidate) = text.parse::<Candidate>() {

@@ -12,12 +12,12 @@ use columba_signal::{
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-/// A script of one call to the relay per line: whatever it says, nothing panics, every frame can be
-/// read, events come without gaps, and nothing is left in the end.
+/// Plays a script with one call to the relay per line: no script panics, every frame can be read,
+/// events come without gaps, and nothing is left in the end.
 ///
 /// ```text
 /// c           a WebSocket connects
-/// 3{…}        a message on connection 3; $P and $S stand for the peer and secret of the last `joined`
+/// 3{…}        a message on connection 3; $P, $S are the peer and the secret of the last `joined`
 /// b3 l3 a3    binary, too large, activity
 /// h3 d3       everything is pulled, the connection breaks
 /// t500        half a second passes
@@ -94,7 +94,7 @@ impl Stage {
             ('b', Some(connection)) => self.relay.handle_input(self.now, connection, Input::Binary),
             ('l', Some(connection)) => self.relay.handle_input(self.now, connection, Input::TooLarge),
             ('a', Some(connection)) => self.relay.handle_input(self.now, connection, Input::Activity),
-            ('h', Some(connection)) => self.hear(connection),
+            ('h', Some(connection)) => self.receive(connection),
             ('d', Some(connection)) => self.relay.disconnect(self.now, connection),
             ('t', _) => self.pass(Duration::from_millis(number.min(100_000))),
             ('g', _) => self.relay.drain(self.now, Duration::from_secs(2)),
@@ -148,7 +148,7 @@ impl Stage {
         }
     }
 
-    fn hear(&mut self, connection: ConnectionId) {
+    fn receive(&mut self, connection: ConnectionId) {
         while let Some(frame) = self.relay.poll_transmit(self.now, connection, &no_servers) {
             let message = ServerMessage::parse(&frame.text).expect("a frame is a message");
             assert_eq!(message.to_json(), frame.text);
@@ -156,7 +156,7 @@ impl Stage {
             assert!(frame.server_sent_event().ends_with("\n\n"));
             if let Some(seq) = frame.seq {
                 let before = self.heard.insert(connection, seq);
-                // What is acknowledged before it was pulled is skipped; nothing goes backwards.
+                // An event that is acknowledged before it was pulled is skipped; the order is kept.
                 assert!(before.is_none_or(|before| before < seq));
             }
             self.remember(&frame.text);
@@ -184,7 +184,7 @@ impl Stage {
 
     fn clear(&mut self) {
         for connection in std::mem::take(&mut self.connections) {
-            self.hear(connection);
+            self.receive(connection);
             self.relay.disconnect(self.now, connection);
         }
         self.pass(Duration::from_secs(31));

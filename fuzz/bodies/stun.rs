@@ -9,8 +9,7 @@ use columba_stun::{
     is_channel_data, is_classic_binding_request, is_stun,
 };
 
-/// A datagram: whatever it holds, reading it ends without a panic, and what could be read can be
-/// written again.
+/// Reads a datagram: no input panics, and a message that was read can be written again.
 pub(crate) fn message(data: &[u8]) {
     if let Ok(channel_data) = ChannelData::parse(data) {
         assert!(is_channel_data(data));
@@ -40,8 +39,8 @@ pub(crate) fn message(data: &[u8]) {
     verify(&message);
 }
 
-/// A stream: the first byte says in pieces of which size it arrives; frames must be the same as if
-/// it came at once.
+/// Reads a stream in pieces of the size that the first byte gives: the frames are the same as those
+/// of the whole.
 pub(crate) fn stream(data: &[u8]) {
     let Some((&piece, data)) = data.split_first() else { return };
     let whole = frames(data.chunks(data.len().max(1)));

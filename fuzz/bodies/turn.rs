@@ -19,8 +19,8 @@ const SECRET: &[u8] = b"secret";
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_700_000_000));
 
 /// The input is a script: each step is a byte that says what is done, a byte that says how long its
-/// argument is, and the argument. Whatever the script, nothing panics, memory stays bounded, and in
-/// the end everything is released.
+/// argument is, and the argument. No script panics, memory stays bounded, and in the end everything
+/// is released.
 pub(crate) fn server(script: &[u8]) {
     let mut world = World::new();
     let mut rest = script;
@@ -44,7 +44,7 @@ struct World {
     clients: [Client; 3],
     next_port: u16,
     relays: Vec<RelayId>,
-    /// Those that the server has given, newest last; at most [`MAX_TICKETS`].
+    /// Tickets that the server has given, newest last; at most [`MAX_TICKETS`].
     tickets: Vec<Vec<u8>>,
 }
 
@@ -184,7 +184,7 @@ impl World {
         self.now = end;
     }
 
-    /// Does what an owner does. Whether some client was challenged.
+    /// Drains the server as its owner does, and returns whether a client was challenged.
     fn drain(&mut self) -> bool {
         while let Some(event) = self.server.poll_event() {
             let Event::RelayWanted { id, .. } = event else { continue };

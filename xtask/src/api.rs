@@ -63,7 +63,8 @@ pub(crate) fn is_rustdoc() -> bool {
 }
 
 /// Runs rustdoc with JSON as its output, an option that a stable toolchain has only with this
-/// variable. Were it set for cargo, build scripts would notice it, and everything would be built anew.
+/// variable. Were it set for cargo, build scripts would notice it, and everything would be built
+/// anew.
 pub(crate) fn rustdoc(arguments: &[String]) -> Result<(), String> {
     let mut command = Command::new("rustdoc");
     command.args(arguments).args(["-Zunstable-options", "--output-format=json"]).env("RUSTC_BOOTSTRAP", "1");

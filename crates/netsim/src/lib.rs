@@ -30,7 +30,9 @@
 //! let mut network = Network::new(columba_netsim::seed(1));
 //! let internet = network.add_zone();
 //! let home = network.add_zone();
-//! network.add_router(home, internet, Router { outer: vec!["198.51.100.1".parse()?], nat: Some(Nat::PORT), ..Router::default() });
+//! let outer = vec!["198.51.100.1".parse()?];
+//! let router = Router { outer, nat: Some(Nat::PORT), ..Router::default() };
+//! network.add_router(home, internet, router);
 //!
 //! let inner: SocketAddr = "192.168.0.2:5000".parse()?;
 //! let public: SocketAddr = "203.0.113.1:5000".parse()?;

@@ -30,7 +30,8 @@ const PREFIX: &str = "candidate:";
 /// ```
 /// use columba_sdp::{Candidate, CandidateType, TcpType};
 ///
-/// let text = "candidate:3 1 tcp 1518280447 192.0.2.7 9 typ host tcptype active generation 0 ufrag Kx3z network-cost 50";
+/// let text = "candidate:3 1 tcp 1518280447 192.0.2.7 9 typ host tcptype active generation 0 \
+///             ufrag Kx3z network-cost 50";
 /// let candidate: Candidate = text.parse()?;
 /// assert_eq!(candidate.kind, CandidateType::Host);
 /// assert_eq!(candidate.tcp_type(), Some(TcpType::Active));

@@ -5,7 +5,8 @@
 //! use columba_sdp::attributes::{Fingerprint, IceUfrag, Mid, Setup};
 //! use columba_sdp::{Candidate, SessionDescription};
 //!
-//! let offer = "v=0\r\no=- 4962303333179871722 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+//! let offer = "v=0\r\no=- 4962303333179871722 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
+//!              a=group:BUNDLE 0\r\n\
 //!              m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n\
 //!              a=candidate:1 1 udp 2113937151 192.0.2.7 54400 typ host\r\n\
 //!              a=ice-ufrag:9Bo5\r\na=setup:actpass\r\na=mid:0\r\n";

@@ -22,9 +22,9 @@ pub const INTEGRITY_SHA256_MIN_LEN: usize = 16;
 
 /// A key for MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256.
 ///
-/// Preparing a key hashes it; keep it as long as the credential lives. A prepared key of one kind takes
-/// 1.2 kB; that for MESSAGE-INTEGRITY-SHA256 is prepared when it is first used, since few peers and
-/// servers send that attribute.
+/// Preparing a key hashes it; keep it as long as the credential lives. A prepared key of one kind
+/// takes 1.2 kB; that for MESSAGE-INTEGRITY-SHA256 is prepared when it is first used, since few
+/// peers and servers send that attribute.
 #[derive(Clone)]
 pub struct IntegrityKey {
     bytes: Box<[u8]>,

@@ -100,8 +100,8 @@ impl<E: Endpoint> Network<E> {
         let end = if opener { Some(&mut connection.opener) } else { connection.acceptor.as_mut() };
         let Some(end) = end.filter(|end| end.open && end.host == host) else { return };
         if segment == Segment::Opened && end.remote != remote {
-            // A NAT that answers from another port than the one that was connected to answers
-            // nobody.
+            // An answer that a NAT sends from another port than the connected one belongs to no
+            // connection.
             return;
         }
         let stream = end.stream;
