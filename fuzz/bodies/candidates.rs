@@ -1,4 +1,5 @@
-//! Candidate lines, as the signaling brings them: each is read, taken by a peer with an agent under it, and checked for a while.
+//! Candidate lines, as the signaling brings them: each is read, taken by a peer with an agent under
+//! it, and checked for a while.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
@@ -15,13 +16,13 @@ const MAX_LINES: usize = 150;
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 
-/// What the other side has offered.
+/// The offer of the other side.
 const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:them\r\n\
     a=ice-pwd:a-password-of-enough-letters\r\na=ice-options:trickle\r\na=setup:actpass\r\na=sctp-port:5000\r\n\
     a=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\n";
 
-/// Takes the lines of a text as candidates, and tells how many were taken.
+/// Takes the lines of a text as candidates. Returns how many were taken.
 pub(crate) fn lines(data: &[u8]) -> usize {
     let Ok(text) = std::str::from_utf8(data) else { return 0 };
     let mut now = start();

@@ -1,7 +1,7 @@
-//! An agent under attack: a script of what may happen to it, in any order.
+//! An agent under attack: a script of inputs, in any order.
 //!
-//! Each step is a byte that chooses what happens, and bytes that say how. Datagrams come as they are, or as checks whose integrity
-//! holds, so that what lies behind it is reached, too.
+//! Each step is a byte that chooses what happens, and bytes that say how. Datagrams come as they
+//! are, or as checks whose integrity holds, so that what lies behind it is reached, too.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const MAX_STEPS: usize = 300;
 
 const REMOTE_PWD: &str = "a password that the fuzzer knows";
 
-/// What the servers know of the agent, and it of them.
+/// The credentials at the servers.
 const USER: &str = "ada";
 const SECRET: &str = "secret";
 const REALM: &str = "here";
@@ -66,13 +66,13 @@ struct World {
     sockets: Vec<SocketAddr>,
     streams: Vec<Path>,
     listeners: Vec<SocketAddr>,
-    wishes: Vec<Request>,
-    /// What the agent last asked and where, to be answered.
+    requests: Vec<Request>,
+    /// The latest requests of the agent, to be answered.
     asked: Vec<(Path, Vec<u8>)>,
     port: u16,
 }
 
-/// Runs one script, and tells how many pairs were valid in the end.
+/// Runs one script. Returns how many pairs were valid in the end.
 pub(crate) fn agent(data: &[u8]) -> usize {
     let mut script = Script(data);
     let Some(mode) = script.byte() else { return 0 };
@@ -85,7 +85,7 @@ pub(crate) fn agent(data: &[u8]) -> usize {
         sockets: vec![],
         streams: vec![],
         listeners: vec![],
-        wishes: vec![],
+        requests: vec![],
         asked: vec![],
         port: 5000,
     };
@@ -131,7 +131,8 @@ fn config(mode: u8) -> Config {
     }
 }
 
-/// One for later: what `mode` does not say is different, too, and servers and kinds of candidates go.
+/// One for later: what `mode` does not say is different, too, and servers and kinds of candidates
+/// go.
 fn later_config(mode: u8, more: u8) -> Config {
     let policies = [
         AddressPolicy::All,
@@ -166,7 +167,7 @@ impl World {
                 let addresses: Vec<_> = (0..count).map(|_| script.address().ip().into()).collect();
                 self.agent.handle_network_change(now, &addresses);
             }
-            2 => self.grant(script),
+            2 => self.serve(script),
             3 => self.agent.set_remote(now, parameters(script.byte().unwrap_or(0))),
             4 => {
                 let candidate = candidate(script);
@@ -260,12 +261,12 @@ impl World {
         let _ = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut message);
     }
 
-    fn grant(&mut self, script: &mut Script<'_>) {
+    fn serve(&mut self, script: &mut Script<'_>) {
         let choice = script.byte().unwrap_or(0);
-        let Some(wish) = self.wishes.pop() else { return };
+        let Some(request) = self.requests.pop() else { return };
         let refused = choice.is_multiple_of(8);
         self.port += 1;
-        let input = match wish {
+        let input = match request {
             Request::BindUdp { id, .. } if refused => Input::BindFailed { id },
             Request::BindUdp { id, address } => {
                 let local = SocketAddr::new(address, self.port);
@@ -395,9 +396,9 @@ impl World {
                 | Request::Listen { .. }
                 | Request::Resolve { .. }
                 | Request::ResolveMdns { .. }
-                    if self.wishes.len() < 50 =>
+                    if self.requests.len() < 50 =>
                 {
-                    self.wishes.push(request);
+                    self.requests.push(request);
                 }
                 _ => {}
             }
@@ -416,7 +417,7 @@ impl World {
     }
 }
 
-/// What a TURN server makes of a peer's datagram.
+/// The Data indication in which a TURN server relays a peer's datagram.
 fn relayed(peer: SocketAddr, payload: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut buffer = [0; 600];
     let id = TransactionId([1; 12]);
@@ -440,7 +441,7 @@ fn answer_check(request: &Message<'_>, choice: u8, mapped: SocketAddr) -> Result
     Ok(builder.as_bytes().to_vec())
 }
 
-/// What a TURN server may say, and what it may not.
+/// The answers of a TURN server, legal and illegal ones.
 fn answer_as_server(request: &Message<'_>, choice: u8, address: SocketAddr) -> Result<Vec<u8>, BuildError> {
     const CODES: [ErrorCode; 8] = [
         ErrorCode::UNAUTHENTICATED,
@@ -517,7 +518,7 @@ fn candidate(script: &mut Script<'_>) -> Candidate {
         },
         priority: u32::from(choice) << 23,
         address: if choice.is_multiple_of(11) {
-            CandidateAddress::Name("somebody.local".into())
+            CandidateAddress::Name("host.local".into())
         } else {
             CandidateAddress::Ip(address.ip())
         },

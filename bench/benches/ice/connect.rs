@@ -62,18 +62,19 @@ impl World {
     }
 }
 
-/// What one way loses in all is lost on the way out and on the way in.
+/// Splits the loss of a whole path over its two links.
 fn on_each_link(loss: f64) -> Loss {
     Loss::Random(1.0 - (1.0 - loss).sqrt())
 }
 
-/// What the RFCs say: half a second until the first repetition, each wait twice the one before, and no burst.
-fn by_the_book() -> Timings {
+/// The timings of the RFCs: half a second until the first retransmission, each wait twice the one
+/// before, and no burst.
+fn rfc_timings() -> Timings {
     let rto = Duration::from_millis(500);
     Timings { burst: 0, check_rto: rto, server_rto: rto, quick_repetitions: 0, ..Timings::default() }
 }
 
-/// How many negotiations a core does.
+/// Measures the negotiations of one core in a second.
 pub(crate) fn negotiations() {
     let begun = crate::cost::busy();
     let mut packets = 0;
@@ -110,7 +111,7 @@ pub(crate) fn times() {
         for trickled in [false, true] {
             for loss in [0.0, 0.05, 0.2] {
                 let ours = Figures::of(world, trickled, loss, &Timings::default());
-                let book = Figures::of(world, trickled, loss, &by_the_book());
+                let book = Figures::of(world, trickled, loss, &rfc_timings());
                 let way = if trickled { 'B' } else { 'A' };
                 let needs_server = trickled || !matches!(world, World::Lan | World::Reflexive);
                 let is = if needs_server { String::new() } else { Figures::of_is(world, loss).shown() };
@@ -127,7 +128,7 @@ pub(crate) fn times() {
     println!();
 }
 
-/// What many runs of one kind gave.
+/// The results of many runs of one kind.
 struct Figures {
     times: Vec<Duration>,
     packets: u64,
@@ -190,8 +191,8 @@ fn exchange(lab: &mut Lab) -> Option<Duration> {
         }
         lab.with(to, |host, now| host.agent.end_of_remote_candidates(now));
     }
-    lab.tell(ALICE, BOB);
-    lab.tell(BOB, ALICE);
+    lab.signal_description(ALICE, BOB);
+    lab.signal_description(BOB, ALICE);
     usable(lab, start)
 }
 

@@ -1,4 +1,4 @@
-//! What an agent costs: two of them wire to wire, without a network between.
+//! The cost of an agent: two of them wire to wire, without a network between.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -9,8 +9,8 @@ use columba_ice::{
 };
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
-/// The processor's time that this thread has had, so that what else runs on the machine does not count; where the system does not tell,
-/// the time that has passed.
+/// The processor's time that this thread has had, so that what else runs on the machine does not
+/// count; where the system does not tell, the time that has passed.
 pub(crate) fn busy() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
@@ -119,7 +119,7 @@ impl Wire {
     }
 }
 
-/// A candidate that nobody has.
+/// A candidate at which nothing answers.
 fn stranger(number: u8) -> Candidate {
     Candidate {
         foundation: number.to_string().into(),

@@ -1,4 +1,5 @@
-//! str0m's agent (crate `is`) over the same simulated links: it gathers nothing itself, so its candidates are given to it.
+//! str0m's agent (crate `is`) over the same simulated links: it gathers nothing itself, so its
+//! candidates are given to it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -54,7 +55,8 @@ impl Endpoint for Peer {
     }
 }
 
-/// The time until both have a pair to send on, with all candidates known on both sides from the start, and the packets.
+/// The time until both have a pair to send on, with all candidates known on both sides from the
+/// start, and the packets.
 pub(crate) fn connect(seed: u64, loss: Loss, behind_nats: bool) -> (Option<Duration>, u64) {
     let mut network = Network::new(seed);
     let internet = network.add_zone();

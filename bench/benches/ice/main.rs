@@ -1,4 +1,4 @@
-//! How long agents take to connect in virtual time, and what they cost of the processor's time and of memory:
+//! Agents that connect in virtual time, and their cost in processor time and memory:
 //! `cargo xtask bench ice`.
 
 #![allow(dead_code, reason = "the laboratory is shared with the tests, which use all of it")]

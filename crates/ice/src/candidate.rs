@@ -12,7 +12,7 @@ const OTHER_PREFERENCE: u16 = (1 << 13) - 1;
 /// The ports below this one are for services.
 const FIRST_FREE_PORT: u16 = 1024;
 
-/// Where a candidate's address comes from (RFC 8445 §4).
+/// The origin of a candidate's address (RFC 8445 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateKind {
     /// An address of the host's own.
@@ -26,7 +26,7 @@ pub enum CandidateKind {
 }
 
 impl CandidateKind {
-    /// The type preference that RFC 8445 §5.1.2.2 recommends.
+    /// Returns the type preference that RFC 8445 §5.1.2.2 recommends.
     #[must_use]
     pub const fn preference(self) -> u32 {
         match self {
@@ -37,7 +37,8 @@ impl CandidateKind {
         }
     }
 
-    /// The type preference of a TCP candidate: below all direct candidates for datagrams, above relayed ones (RFC 6544 §4.2); libwebrtc's numbers.
+    /// The type preference of a TCP candidate: below all direct candidates for datagrams, above
+    /// relayed ones (RFC 6544 §4.2); libwebrtc's numbers.
     #[must_use]
     pub(crate) const fn tcp_preference(self) -> u32 {
         match self {
@@ -48,7 +49,7 @@ impl CandidateKind {
     }
 }
 
-/// What peers speak with the address: for a relayed candidate with the relay.
+/// The transport protocol between the peers; for a relayed candidate, between relay and peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateTransport {
     /// Datagrams.
@@ -59,14 +60,14 @@ pub enum CandidateTransport {
 }
 
 impl CandidateTransport {
-    /// Whether a connection is needed.
+    /// Returns whether a connection is needed.
     #[must_use]
     pub const fn is_tcp(self) -> bool {
         matches!(self, Self::Tcp(_))
     }
 
-    /// Whether what is sent from a candidate of this transport can arrive at one of the other (RFC 6544 §6.2). A passive one sends nothing
-    /// by itself: it waits for a connection.
+    /// Returns whether a candidate of this transport can send to one of the other (RFC 6544 §6.2).
+    /// A passive one sends nothing by itself: it waits for a connection.
     #[must_use]
     pub(crate) const fn reaches(self, other: Self) -> bool {
         matches!(
@@ -78,7 +79,7 @@ impl CandidateTransport {
     }
 }
 
-/// Who opens the connection (RFC 6544 §4.5).
+/// The side that opens the connection (RFC 6544 §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TcpType {
     /// The candidate's owner opens connections.
@@ -94,16 +95,17 @@ pub enum TcpType {
 pub enum CandidateAddress {
     /// An address.
     Ip(IpAddr),
-    /// A name: one that ends in `.local` is asked for by mDNS (draft-ietf-mmusic-mdns-ice-candidates), others by DNS.
+    /// A name: one that ends in `.local` is asked for by mDNS
+    /// (draft-ietf-mmusic-mdns-ice-candidates), others by DNS.
     Name(Arc<str>),
 }
 
-/// A candidate, in its parts. Its text (RFC 8839 §5.1) is the business of descriptions.
+/// A candidate, in its parts. Its text (RFC 8839 §5.1) belongs to descriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Equal for candidates of one type, base, server and transport (RFC 8445 §5.1.1.3).
     pub foundation: Arc<str>,
-    /// What is spoken with it.
+    /// The transport protocol.
     pub transport: CandidateTransport,
     /// RFC 8445 §5.1.2.
     pub priority: u32,
@@ -111,20 +113,23 @@ pub struct Candidate {
     pub address: CandidateAddress,
     /// The port; 9 for an active TCP candidate.
     pub port: u16,
-    /// Where it comes from.
+    /// The origin of the address.
     pub kind: CandidateKind,
-    /// The base of a reflexive candidate or the mapped address of a relayed one; `0.0.0.0:0` where it is hidden.
+    /// The base of a reflexive candidate or the mapped address of a relayed one; `0.0.0.0:0` where
+    /// it is hidden.
     pub related: Option<SocketAddr>,
-    /// The user name fragment of the generation that the candidate belongs to (RFC 8838 §4), if it says so.
+    /// The user name fragment of the session that the candidate belongs to (RFC 8838 §4), if it
+    /// says so.
     pub ufrag: Option<Arc<str>>,
     /// The cost of the network behind it, 0 (wired) to 999, if known.
     pub network_cost: Option<u16>,
-    /// For a local candidate: the server that it was had from, as [`IceServer::url`](crate::IceServer) says.
+    /// For a local candidate: the server that it was had from, as
+    /// [`IceServer::url`](crate::IceServer) says.
     pub url: Option<Arc<str>>,
 }
 
 impl Candidate {
-    /// The transport address, unless a name hides it.
+    /// Returns the transport address, unless a name hides it.
     #[must_use]
     pub fn socket_address(&self) -> Option<SocketAddr> {
         match self.address {
@@ -140,8 +145,9 @@ pub(crate) const fn priority(type_preference: u32, local_preference: u16) -> u32
     (type_preference << 24) | ((local_preference as u32) << 8) | (256 - COMPONENT)
 }
 
-/// A TCP candidate's local preference from that of its address (RFC 6544 §4.2): of host candidates, those that can open connections come
-/// first; behind a NAT, those that open at once from both sides, because nothing else gets in there.
+/// Returns a TCP candidate's local preference from that of its address (RFC 6544 §4.2): of host
+/// candidates, those that can open connections come first; behind a NAT, those that open at once
+/// from both sides, because nothing else gets in there.
 #[must_use]
 pub(crate) const fn tcp_local_preference(kind: CandidateKind, tcp_type: TcpType, of_address: u16) -> u16 {
     let direction: u16 = match (kind, tcp_type) {
@@ -152,14 +158,16 @@ pub(crate) const fn tcp_local_preference(kind: CandidateKind, tcp_type: TcpType,
         (_, TcpType::Active) => 4,
         (_, TcpType::Passive) => 2,
     };
-    // The preference of addresses counts down from the top; 13 bits are more than there are addresses.
+    // The preference of addresses counts down from the top; 13 bits are more than there are
+    // addresses.
     let rank = u16::MAX - of_address;
     let other = OTHER_PREFERENCE - if rank < OTHER_PREFERENCE { rank } else { OTHER_PREFERENCE };
     direction << 13 | other
 }
 
-/// Returns whether a connection may be opened to an address that the other side has named: not to the ports of a host's own services (as in
-/// libwebrtc), but to those of the web, at which servers listen for peers behind firewalls.
+/// Returns whether a connection may be opened to an address that the other side has named: not to
+/// the ports of a host's own services (as in libwebrtc), but to those of the web, at which servers
+/// listen for peers behind firewalls.
 pub(crate) fn may_connect(remote: SocketAddr) -> bool {
     match remote.port() {
         80 | 443 => !is_private(remote.ip()),
@@ -174,7 +182,8 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// A pair's priority from those of its candidates: `controlling` is the controlling agent's (RFC 8445 §6.1.2.3).
+/// Returns a pair's priority from those of its candidates: `controlling` is the controlling agent's
+/// (RFC 8445 §6.1.2.3).
 #[must_use]
 pub(crate) fn pair_priority(controlling: u32, controlled: u32) -> u64 {
     let (g, d) = (u64::from(controlling), u64::from(controlled));
@@ -186,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_made_from_active_to_passive_or_from_both_ends_and_datagrams_never_become_one() {
+    fn tcp_types_reach_their_counterparts_only() {
         let all = [
             CandidateTransport::Udp,
             CandidateTransport::Tcp(TcpType::Active),
@@ -202,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn priorities_are_the_formulas_of_the_rfc() {
+    fn priorities_follow_the_formulas_of_the_rfcs() {
         assert_eq!(priority(126, 65535), 2_130_706_431);
         assert_eq!(priority(0, 65535), 0x00FF_FFFF);
         let (host, mapped) = (CandidateKind::Host, CandidateKind::ServerReflexive);

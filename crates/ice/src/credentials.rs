@@ -1,4 +1,4 @@
-//! The short-term credentials of an ICE generation (RFC 8445 §5.3).
+//! The short-term credentials of an ICE session (RFC 8445 §5.3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// New ones: 48 bits of fragment and 144 of password, in base64's alphabet, which is that of `ice-char`.
+    /// New ones: 48 bits of fragment and 144 of password, in base64's alphabet, which is that of
+    /// `ice-char`.
     #[must_use]
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self { ufrag: text::<8>(rng), pwd: text::<24>(rng) }
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What the other side's description says about its agent.
+/// The parameters of the other side's agent in its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteParameters {
     /// Its credentials.
@@ -40,7 +41,7 @@ pub struct RemoteParameters {
     pub trickle: bool,
     /// `a=ice-options:renomination`.
     pub renomination: bool,
-    /// `a=ice-pacing` (RFC 8839 §5.5): the Ta that it wants; 50 ms if it does not say.
+    /// `a=ice-pacing` (RFC 8839 §5.5): its Ta; 50 ms if it states none.
     pub pacing: Option<Duration>,
 }
 
@@ -57,7 +58,7 @@ mod tests {
     use rand_core::SeedableRng;
 
     #[test]
-    fn credentials_come_from_the_generator_and_keep_their_secret() {
+    fn credentials_are_drawn_from_the_generator_and_debug_output_hides_them() {
         let draw = |seed| Credentials::random(&mut rand_chacha::ChaCha12Rng::seed_from_u64(seed));
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

@@ -1,4 +1,5 @@
-//! The inputs, requests and events of an agent: everything that crosses its border beside datagrams.
+//! The inputs, requests and events of an agent: everything that crosses its border beside
+//! datagrams.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -58,7 +59,8 @@ pub enum Input {
     Listening {
         /// The request.
         id: ListenId,
-        /// Its address, never unspecified: it is the local address of the connections that it accepts.
+        /// Its address, never unspecified: it is the local address of the connections that it
+        /// accepts.
         local: SocketAddr,
     },
     /// The listener could not be opened.
@@ -78,8 +80,8 @@ pub enum Input {
         path: Path,
     },
     /// The send buffer of a connection is full: no data is to be sent there, see
-    /// [`Agent::is_clogged`](crate::Agent::is_clogged). Checks go on, and the connection should write
-    /// them ahead of waiting data.
+    /// [`Agent::is_clogged`](crate::Agent::is_clogged). Checks go on, and the connection should
+    /// write them ahead of waiting data.
     Clogged {
         /// The connection.
         path: Path,
@@ -124,11 +126,12 @@ pub enum Request {
         remote: SocketAddr,
         /// TLS, with this name to be verified in the server's certificate.
         tls: Option<Arc<str>>,
-        /// How to cut messages out of what arrives: see [`framing`](crate::framing).
+        /// The framing of what arrives: see [`framing`](crate::framing).
         framing: Framing,
     },
-    /// Listen for TCP connections at this address and any port, and answer with [`Input::Listening`] or
-    /// [`Input::ListenFailed`]; then report each connection by [`Input::Accepted`].
+    /// Listen for TCP connections at this address and any port, and answer with
+    /// [`Input::Listening`] or [`Input::ListenFailed`]; then report each connection by
+    /// [`Input::Accepted`].
     Listen {
         /// The request's name.
         id: ListenId,
@@ -184,13 +187,15 @@ pub enum Event {
     CandidateError(CandidateError),
     /// The state has changed.
     State(State),
-    /// The first pair of a generation is valid: data can be sent, although no pair is nominated yet.
+    /// The first pair of a session is valid: data can be sent, although no pair is nominated
+    /// yet.
     Writable,
     /// Data goes over this pair from now on.
     Selected(SelectedPair),
     /// The roles were the same on both sides, and this agent changed its own.
     RoleChanged(Role),
-    /// The path is dead, and no other can be taken without new credentials on both sides: restart ICE.
+    /// The path is dead, and no other can be taken without new credentials on both sides: restart
+    /// ICE.
     RestartWanted,
     /// The value that the other side has embedded in a check or response: see
     /// [`Agent::set_embedded`](crate::Agent::set_embedded).
@@ -273,8 +278,8 @@ pub struct SelectedPair {
     pub local: Candidate,
     /// The remote candidate.
     pub remote: Candidate,
-    /// True if data went over another pair before: round-trip times, windows and the MTU must be learned
-    /// anew.
+    /// True if data went over another pair before: round-trip times, windows and the MTU must be
+    /// learned anew.
     pub changed: bool,
 }
 

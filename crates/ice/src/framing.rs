@@ -1,16 +1,23 @@
-//! How messages are cut out of a connection's bytes.
+//! Framing: messages are cut out of a connection's bytes.
 //!
-//! The agent frames what it sends; what arrives is cut by whoever owns the connection, with one [`Reader`] for each, and
-//! every frame is handed to [`Agent::handle_datagram`](crate::Agent::handle_datagram).
+//! The agent frames what it sends; its owner cuts what arrives, with one [`Reader`] for each
+//! connection, and hands every frame to [`Agent::handle_datagram`](crate::Agent::handle_datagram).
 
 use std::ops::Range;
 
 use columba_stun::stream::{Frame, Reader as StunReader, StreamError};
 
-/// What marks the end of a message on a connection.
+/// Bytes of the length in front of a packet (RFC 4571 §2).
+pub(crate) const LENGTH: usize = 2;
+
+/// The longest frame of RFC 4571, its two bytes of length included.
+const LARGEST: usize = LENGTH + 65_535;
+
+/// The delimiters of messages on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Framing {
-    /// STUN messages and channel data say their length themselves (RFC 8656 §12.5): towards a server.
+    /// STUN messages and channel data say their length themselves (RFC 8656 §12.5): towards a
+    /// server.
     Stun,
     /// Two bytes of length in front of each packet (RFC 4571): between peers.
     Rfc4571,
@@ -36,7 +43,8 @@ impl Reader {
         })
     }
 
-    /// Takes in bytes as they arrived, and tells how many of them; take the frames out and come back with the rest.
+    /// Takes in bytes as they arrived, and returns how many of them: read the frames and come back
+    /// with the rest.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
         match &mut self.0 {
             Kind::Stun(reader) => reader.feed(bytes),
@@ -75,7 +83,8 @@ impl Reader {
     }
 }
 
-/// Writes the length in front of a packet, where there is room for it (RFC 4571 §2); the range of both.
+/// Writes the length in front of a packet, where there is room for it (RFC 4571 §2). Returns the
+/// range of both.
 pub(crate) fn wrap(buf: &mut [u8], packet: Range<usize>) -> Option<Range<usize>> {
     let length = u16::try_from(packet.len()).ok()?;
     let start = packet.start.checked_sub(LENGTH)?;
@@ -83,18 +92,12 @@ pub(crate) fn wrap(buf: &mut [u8], packet: Range<usize>) -> Option<Range<usize>>
     Some(start..packet.end)
 }
 
-/// Bytes of the length in front of a packet.
-pub(crate) const LENGTH: usize = 2;
-
-/// The longest frame of RFC 4571, its two bytes of length included.
-const LARGEST: usize = 2 + 65_535;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn packets_come_out_as_they_went_in_however_they_are_cut() {
+    fn packets_are_whole_again_however_their_bytes_arrive() {
         let bytes = [0, 2, b'h', b'i', 0, 0, 0, 3, b'y', b'o', b'u'];
         for size in 1..=bytes.len() {
             let mut reader = Reader::new(Framing::Rfc4571);

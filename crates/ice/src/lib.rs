@@ -1,23 +1,28 @@
-//! The ICE agent (RFC 8445): finds a way between two peers, and keeps it. Sans-IO: no sockets, no clock, no randomness of its own.
+//! The ICE agent (RFC 8445): finds a path between two peers, and keeps it. Sans-IO: no sockets, no
+//! clock, no randomness of its own.
 //!
 //! Two agents in one process, whose datagrams are handed over by hand:
 //!
 //! ```
-//! use std::net::SocketAddr;
+//! use std::net::{IpAddr, SocketAddr};
 //! use std::time::{Duration, Instant};
-//! use columba_ice::{Agent, Config, Ecn, Event, Input, Path, RemoteParameters, Request, Role, State};
+//!
+//! use columba_ice::{
+//!     Agent, Config, Ecn, Event, Input, Path, RemoteParameters, Request, Role, State,
+//! };
 //! use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 //!
 //! let mut now = Instant::now();
 //! let mut rng = ChaCha12Rng::seed_from_u64(1);
-//! let mut agents = [Agent::new(Config::default(), &mut rng), Agent::new(Config::default(), &mut rng)];
+//! let mut agents = [(); 2].map(|()| Agent::new(Config::default(), &mut rng));
 //! agents[1].set_role(Role::Controlled);
 //! for index in 0..2 {
-//!     let ip = ["192.0.2.1", "192.0.2.2"][index].parse()?;
-//!     agents[index].handle_network_change(now, &[std::net::IpAddr::into(ip)]);
+//!     let ip = IpAddr::from([192, 0, 2, 1 + index as u8]);
+//!     agents[index].handle_network_change(now, &[ip.into()]);
 //!     agents[index].gather(now);
 //!     let credentials = agents[1 - index].local_credentials().clone();
-//!     let remote = RemoteParameters { credentials, lite: false, trickle: true, renomination: true, pacing: None };
+//!     let (lite, trickle, renomination, pacing) = (false, true, true, None);
+//!     let remote = RemoteParameters { credentials, lite, trickle, renomination, pacing };
 //!     agents[index].set_remote(now, remote);
 //! }
 //!
@@ -39,17 +44,18 @@
 //!         let mut buf = [0; 2000];
 //!         while let Some(transmit) = agents[index].poll_transmit(now, &mut buf) {
 //!             let path = Path::udp(transmit.path.remote, transmit.path.local);
-//!             agents[1 - index].handle_datagram(now, path, Ecn::NotEct, &mut buf[transmit.range]);
+//!             let datagram = &mut buf[transmit.range];
+//!             agents[1 - index].handle_datagram(now, path, Ecn::NotEct, datagram);
 //!         }
 //!     }
 //!     now += Duration::from_millis(10);
 //!     agents.iter_mut().for_each(|agent| agent.handle_timeout(now));
 //! }
-//! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
 //! - [`Agent`] is the machine; its documentation says how to drive it.
-//! - [`Candidate`] is a candidate in its parts; [`Path`] and [`Transmit`] are the words for datagrams that the whole peer shares.
+//! - [`Candidate`] is a candidate in its parts; [`Path`] and [`Transmit`] are the types for
+//!   datagrams that the whole peer shares.
 //! - [`framing`] cuts messages out of TCP connections.
 
 mod agent;

@@ -1,11 +1,11 @@
-//! Where datagrams come from and go to: the words that the whole peer shares.
+//! Paths of datagrams and messages: the types that the whole peer shares.
 
 use std::net::SocketAddr;
 use std::ops::Range;
 
 use columba_stun::canonical;
 
-/// What carries the bytes of a local socket or connection.
+/// The transport of a local socket or connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// Datagrams.
@@ -18,18 +18,19 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether messages must be cut out of a stream of bytes: see [`framing`](crate::framing).
+    /// Returns whether messages must be cut out of a stream of bytes: see
+    /// [`framing`](crate::framing).
     #[must_use]
     pub const fn is_stream(self) -> bool {
         matches!(self, Self::Tcp | Self::Tls)
     }
 }
 
-/// A way between a local socket and another host, as the kernel knows it: for relayed data the remote address is the
-/// relay's. Addresses are canonical, so that paths can be compared.
+/// A path between a local socket and another host, as the kernel knows it: for relayed data the
+/// remote address is the relay's. Addresses are canonical, so that paths can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
-    /// What carries the bytes.
+    /// The transport.
     pub transport: Transport,
     /// The socket's own address, as it was reported when the socket was bound.
     pub local: SocketAddr,
@@ -74,12 +75,13 @@ pub enum Ecn {
 /// Bytes of the caller's buffer to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// From where to where.
+    /// The path to send over.
     pub path: Path,
     /// The bits for the IP header.
     pub ecn: Ecn,
-    /// Which bytes of the buffer.
+    /// The bytes of the buffer.
     pub range: Range<usize>,
-    /// If set, the bytes are several datagrams of this size one behind the other, the last of which may be shorter.
+    /// If set, the bytes are several datagrams of this size one behind the other, the last of which
+    /// may be shorter.
     pub segment_size: Option<usize>,
 }

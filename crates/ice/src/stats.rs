@@ -1,4 +1,4 @@
-//! What an agent has counted, in the words of the W3C's `webrtc-stats`.
+//! Statistics, named as in the W3C's `webrtc-stats`.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,9 @@ use crate::candidate::Candidate;
 use crate::event::{Role, State};
 use crate::path::{Path, Transport};
 
-/// A snapshot of everything.
+/// A snapshot of all statistics.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Stats {
     /// The agent as a whole.
     pub transport: TransportStats,
@@ -21,14 +22,15 @@ pub struct Stats {
 
 /// `RTCTransportStats`, as far as ICE knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TransportStats {
     /// Packets of data sent.
     pub packets_sent: u64,
     /// Packets of data received.
     pub packets_received: u64,
-    /// Their bytes, without headers of lower layers.
+    /// Bytes of data sent, without headers of lower layers.
     pub bytes_sent: u64,
-    /// Likewise.
+    /// Bytes of data received, without headers of lower layers.
     pub bytes_received: u64,
     /// The role.
     pub role: Role,
@@ -38,20 +40,22 @@ pub struct TransportStats {
     pub state: State,
     /// The pair in use.
     pub selected_pair: Option<u32>,
-    /// How often the pair in use has changed.
+    /// The number of changes of the pair in use.
     pub selected_pair_changes: u32,
-    /// Datagrams that were dropped: malformed, forged, from nobody known, or over a bound.
+    /// Datagrams and candidates that were dropped: malformed, forged, from an unknown address, or
+    /// over a bound.
     pub dropped: u64,
 }
 
 /// `RTCIceCandidateStats`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CandidateStats {
     /// Unique among this agent's candidates of one side, and stable.
     pub id: u32,
     /// The candidate.
     pub candidate: Candidate,
-    /// For a relayed local candidate: how the relay is spoken to.
+    /// For a relayed local candidate: the transport towards the relay.
     pub relay_protocol: Option<Transport>,
 }
 
@@ -72,6 +76,7 @@ pub enum PairState {
 
 /// `RTCIceCandidatePairStats`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CandidatePairStats {
     /// Unique among this agent's pairs, and stable.
     pub id: u32,
@@ -79,11 +84,11 @@ pub struct CandidatePairStats {
     pub local: u32,
     /// The other side's.
     pub remote: u32,
-    /// As the kernel sees it; nothing where the host's own addresses are not shown.
+    /// The path as the kernel sees it; `None` where the host's own addresses are not shown.
     pub path: Option<Path>,
     /// The state.
     pub state: PairState,
-    /// Whether it was nominated.
+    /// True if it was nominated.
     pub nominated: bool,
     /// RFC 8445 §6.1.2.3.
     pub priority: u64,

@@ -162,7 +162,7 @@ impl Pair {
 }
 
 #[test]
-fn a_packet_costs_no_allocation() {
+fn packets_are_sent_and_received_without_allocation() {
     for udp in [true, false] {
         let mut pair = Pair::new(&Config { udp, ..Config::default() });
         let mut buffer = vec![0; HEADROOM + 1200 + TAILROOM];

@@ -19,7 +19,8 @@ impl Addresses {
         std::mem::replace(self, Self(now.to_vec()))
     }
 
-    /// The addresses that were not there before in another network: what NATs and servers know of them is still true.
+    /// The addresses that were not there before in another network: what NATs and servers know of
+    /// them is still true.
     pub(super) fn kept_since(&self, before: &Self) -> Vec<LocalAddress> {
         self.0.iter().copied().filter(|one| before.has_no_other(one)).collect()
     }
@@ -52,7 +53,8 @@ impl Addresses {
         usable
     }
 
-    /// A stable address identifies the host; where a temporary one of the same prefix exists, that is used (RFC 8981).
+    /// A stable address identifies the host; where a temporary one of the same prefix exists, that
+    /// is used (RFC 8981).
     fn is_hidden_by_temporary(&self, one: &LocalAddress) -> bool {
         let IpAddr::V6(address) = one.address else { return false };
         !one.temporary
@@ -64,8 +66,8 @@ impl Addresses {
             })
     }
 
-    /// The local preference of an address: IPv6 and IPv4 in turn, each in the order of preference (RFC 8421 §4), so that no family is
-    /// checked only after the other one.
+    /// The local preference of an address: IPv6 and IPv4 in turn, each in the order of preference
+    /// (RFC 8421 §4), so that no family is checked only after the other one.
     pub(super) fn local_preference(&self, config: &Config, address: IpAddr) -> u16 {
         let usable = self.usable(config);
         let of_family = usable.iter().filter(|one| one.address.is_ipv4() == address.is_ipv4());

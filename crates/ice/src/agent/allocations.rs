@@ -14,7 +14,8 @@ use crate::event::{Event, GatheringState, Request};
 use crate::framing::Framing;
 use crate::path::Transport;
 
-/// The step by which the local preference of a relayed candidate falls whose family is not that of the path to the server.
+/// The step by which the local preference of a relayed candidate falls whose family is not that of
+/// the path to the server.
 const OTHER_FAMILY: u16 = 256;
 
 impl Agent {
@@ -69,7 +70,8 @@ impl Agent {
         self.with_relays(now, Relays::open_missing);
     }
 
-    /// Retires the relays that the configuration does not allow any more, and takes back those that it allows again.
+    /// Retires the relays that the configuration does not allow any more, and takes back those that
+    /// it allows again.
     pub(super) fn retire_relays(&mut self, now: Instant) {
         self.with_relays(now, Relays::retire_unusable);
     }
@@ -124,8 +126,8 @@ impl Agent {
         self.add_local(now, Local::relayed(Base::Relay(id), address, candidate, protocol));
     }
 
-    /// Where the other side has IPv6 and this side has none, not even at a relay that was asked for both families, servers are asked
-    /// for IPv6 alone: there may be no other path.
+    /// Where the other side has IPv6 and this side has none, not even at a relay that was asked for
+    /// both families, servers are asked for IPv6 alone: there may be no other path.
     pub(super) fn bridge_families(&mut self, now: Instant) {
         let session = self.session().id;
         let theirs = self.remotes.values().any(|one| one.session == session && is_wide_ipv6(&one.address));
@@ -138,7 +140,8 @@ impl Agent {
         }
     }
 
-    /// The server has followed: the pairs of the relay go on, by another path to it. Whether it works is checked at once.
+    /// The server has followed: the pairs of the relay go on, by another path to it. Whether it
+    /// works is checked at once.
     fn handle_relay_moved(&mut self, now: Instant, id: RelayId) {
         for pair in self.pairs.values_mut().filter(|pair| pair.base == Base::Relay(id) && pair.is_valid()) {
             pair.reroute(now);
@@ -146,7 +149,8 @@ impl Agent {
         self.check_liveness(now);
     }
 
-    /// A check was answered: if it is the first one by another path to the server, round-trip times and windows are to be learned anew.
+    /// A check was answered: if it is the first one by another path to the server, round-trip times
+    /// and windows are to be learned anew.
     pub(super) fn note_route(&mut self, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         if std::mem::take(&mut pair.rerouted)
@@ -158,8 +162,9 @@ impl Agent {
         }
     }
 
-    /// A check through a relay goes unanswered. If none has ever been answered there, a NAT may have forgotten its mapping, so that the
-    /// server does not know this host any more: it is probed, once in a session.
+    /// A check through a relay goes unanswered. If none has ever been answered there, a NAT may
+    /// have forgotten its mapping, so that the server does not know this host any more: it is
+    /// probed, once in a session.
     pub(super) fn doubt_relay(&mut self, now: Instant, id: RelayId) {
         let works = self.pairs.values().any(|pair| pair.base == Base::Relay(id) && pair.is_valid());
         if !works {
@@ -175,7 +180,8 @@ impl Agent {
         }
     }
 
-    /// Returns whether a pair could never be checked: the relay's server has refused to relay there.
+    /// Returns whether a pair could never be checked: the relay's server has refused to relay
+    /// there.
     pub(super) fn is_refused(&self, base: Base, peer: IpAddr) -> bool {
         matches!(base, Base::Relay(id) if self.relays.is_refused(id, peer))
     }

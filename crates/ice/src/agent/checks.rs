@@ -1,4 +1,4 @@
-//! Connectivity checks: in what order they go out, and what their answers mean (RFC 8445 §6.1.4, §7.2).
+//! Connectivity checks: their order, and the meaning of their answers (RFC 8445 §6.1.4, §7.2).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,29 +19,31 @@ use crate::config::MIN_PACING;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
-/// What a side wishes that does not say so (RFC 8839 §5.5).
+/// The pacing of a side that states none (RFC 8839 §5.5).
 const DEFAULT_PACING: Duration = Duration::from_millis(50);
 
-/// Repetitions towards a peer whose round-trip time is known come no faster than this.
+/// The shortest interval of repetitions towards a peer whose round-trip time is known.
 const MIN_RTO: Duration = Duration::from_millis(100);
 
-/// A check to the other side's relay is repeated once so soon: it may have been faster than the permission to let it in.
+/// The interval of the first repetition of a check to the other side's relay: the check may have
+/// arrived before the permission that lets it in.
 const RELAY_REPETITION: Duration = Duration::from_millis(100);
 
-/// How long a pair is checked again that has failed before: no answer came although the other side's checks did, or it was to stand in for
-/// one that seemed dead.
+/// The timeout of checks of a pair that has failed before: no answer came although the other side's
+/// checks did, or it was to stand in for a pair that seemed dead.
 const ANOTHER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Local candidates discovered by checks from one base, at most: a peer that lies about addresses makes no more.
+/// Local candidates discovered by checks from one base, at most: a peer may lie about addresses.
 const MAX_DISCOVERED: usize = 8;
 
-/// And no slower than this: the round trip may have been measured over a loss.
+/// The longest such interval: the round trip may have been measured over a loss.
 const MAX_KNOWN_RTO: Duration = Duration::from_millis(500);
 
-/// Checks of one generation that carry what the owner embeds to addresses that have not answered yet, at most.
+/// Checks of one session that carry the embedded value to addresses that have not answered yet, at
+/// most.
 const MAX_CARRIED: u32 = 10;
 
-/// The longest check: two names of 256 bytes, and what the owner has embedded.
+/// The longest check, in bytes: two user name fragments of 256 bytes, and the embedded value.
 const MAX_CHECK: usize = 1900;
 
 impl Agent {
@@ -95,14 +97,15 @@ impl Agent {
         }
     }
 
-    /// Ta: the longer of both sides' wishes.
+    /// Ta: the longer of the two sides' (RFC 8839 §5.5).
     fn pacing(&self) -> Duration {
         let remote = self.session().remote.as_ref().and_then(|remote| remote.parameters.pacing);
         self.config.timings.pacing.max(remote.unwrap_or(DEFAULT_PACING)).max(MIN_PACING)
     }
 
-    /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2). Connections have no part in the first burst, and
-    /// wait as long as datagrams pass directly: they are seldom needed.
+    /// The best pair that waits; if none does, the best frozen one (RFC 8445 §6.1.4.2). Connections
+    /// have no part in the first burst, and wait as long as datagrams pass directly: they are
+    /// seldom needed.
     fn next_pair(&self, paced: bool) -> Option<PairId> {
         let best = |state: PairState| {
             self.unchecked()
@@ -114,7 +117,7 @@ impl Agent {
         best(PairState::Waiting).or_else(|| best(PairState::Frozen))
     }
 
-    /// Whether a check waits for nothing but its address's turn.
+    /// Returns whether a check waits only because its address was asked just now.
     fn is_held_up(&self) -> bool {
         let may = self.burst > 0 || self.timers.pace.is_none();
         let is_asked = |pair: &Pair| self.asked.contains_key(&pair.address.ip());
@@ -132,7 +135,8 @@ impl Agent {
     /// RFC 8445 §14.3, with a shorter minimum: see [`Timings::check_rto`](crate::Timings).
     fn check_rto(&self, round_trip: Option<Duration>) -> Duration {
         if let Some(round_trip) = round_trip {
-            // Somewhat more than the round trip, so that what is only far is not asked again and again.
+            // Somewhat more than the round trip, so that what is only far is not asked again and
+            // again.
             return (round_trip + round_trip / 2).clamp(MIN_RTO, MAX_KNOWN_RTO);
         }
         let current = self.session().id;
@@ -189,8 +193,9 @@ impl Agent {
         }
     }
 
-    /// Whether a check may carry what the owner embeds: to who has answered, and, a few times, to who was named by signaling. A check to an
-    /// address that is only known from somebody's check is no larger than that one was.
+    /// Returns whether a check may carry the embedded value: to an address that has answered, and a
+    /// few times to one that was signalled. A check to an address that is only known from an
+    /// incoming check is no larger than that one was.
     fn may_carry(&mut self, id: PairId) -> bool {
         let Some(pair) = self.pairs.get(&id).filter(|_| self.embedded.is_some()) else { return false };
         if pair.consent.answered.is_some() {
@@ -269,7 +274,8 @@ impl Agent {
         Some(buffer[..length].into())
     }
 
-    /// An answer has come; it counts only if the peer made it, and from where it was asked (RFC 8445 §7.2.5.2.1).
+    /// An answer has arrived; it counts only if the peer signed it, and if it comes from the
+    /// address that was asked (RFC 8445 §7.2.5.2.1).
     pub(super) fn handle_response(
         &mut self,
         now: Instant,
@@ -365,7 +371,8 @@ impl Agent {
         }
     }
 
-    /// The local candidate that the peer has seen; discovered if it was not known (RFC 8445 §7.2.5.3.1).
+    /// The local candidate that the peer has seen; discovered if it was not known (RFC 8445
+    /// §7.2.5.3.1).
     fn seen_as(&mut self, id: PairId, mapped: SocketAddr, priority: u32) -> Option<LocalId> {
         let base = self.pairs.get(&id)?.base;
         let of_base = self.locals.iter().filter(|(_, local)| local.base == base);
@@ -382,7 +389,8 @@ impl Agent {
         }
         let own = self.locals.get(&self.pairs.get(&id)?.local)?;
         let related = own.address;
-        // From the host's own address, but another port: a connection. What hides the address hides it here, too.
+        // From the host's own address, but another port: a connection. What hides the address hides
+        // it here, too.
         let hidden = (mapped.ip() == related.ip()).then(|| own.shown_candidate().address);
         let candidate = Candidate {
             priority,

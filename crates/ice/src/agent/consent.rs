@@ -13,43 +13,48 @@ use crate::stats::PairState;
 /// Valid pairs kept alive beside the one in use.
 const RESERVE: usize = 3;
 
-/// A consent check without an answer for so long counts as missed, if the path's round-trip time does not say otherwise.
+/// A consent check without an answer for this time counts as missed, unless the path's round-trip
+/// time is longer.
 const CONSENT_RTO: Duration = Duration::from_millis(400);
 
-/// The same where another path is known to work: to leave too early costs little then.
+/// The same where another path is known to work: leaving too early costs little then.
 const QUICK_CONSENT_RTO: Duration = Duration::from_millis(150);
 
-/// When another pair becomes valid and nothing has come for so long over the one in use, that is asked whether it still works: the other
-/// side may have lost an address.
+/// When another pair becomes valid and nothing has arrived for this time over the one in use, that
+/// one is checked: the other side may have lost an address.
 const DOUBT: Duration = Duration::from_millis(100);
 
-/// An answer that takes so much longer than the round-trip time is missed; or longer, by as much as that time varies.
+/// The time beyond the round-trip time after which an answer is missed; more where that time
+/// varies.
 const MARGIN: Duration = Duration::from_millis(200);
 
 /// The longest time without an answer before a check counts as missed.
 const MAX_CONSENT_RTO: Duration = Duration::from_secs(3);
 
-/// A path that has fallen silent is found dead within this time after the first question: where the round trip is so long that it
-/// would take longer to ask one question after the other, they overlap. For as long, another path may be in doubt before there is none.
+/// A silent path is found dead within this time after the first question: where the round trip is
+/// so long that asking one question after the other would take longer, they overlap. For the same
+/// time another path may be in doubt before there is none.
 const INQUIRY: Duration = Duration::from_millis(1400);
 
-/// Overlapping questions keep at least this distance.
+/// The shortest interval of overlapping questions.
 const QUESTION_DISTANCE: Duration = Duration::from_millis(100);
 
-/// So many pairs are tried at once when the one in use seems dead.
+/// Pairs that are tried at once when the one in use seems dead.
 const STAND_INS: usize = 6;
 
-/// What there is beside a pair that is dead.
-pub(super) enum Hope {
+/// The alternatives to a dead pair.
+pub(super) enum Fallback {
     /// Another pair that works.
     Other,
-    /// One that has missed a check, which may have been lost, or has not answered any yet: until then it can tell.
+    /// One that has missed a check, which may have been lost, or has not answered any yet: it may
+    /// show by this time that it works.
     Until(Instant),
     None,
 }
 
 impl Agent {
-    /// Plans the next check of a valid pair: consent where data goes, else a keepalive for the best few.
+    /// Plans the next check of a valid pair: consent where data goes, else a keepalive for the best
+    /// few.
     pub(super) fn schedule_consent(&mut self, now: Instant, id: PairId) {
         if self.config.lite {
             return;
@@ -141,7 +146,7 @@ impl Agent {
         (round_trip + margin).clamp(shortest, MAX_CONSENT_RTO)
     }
 
-    /// The pairs in reserve say whether they work.
+    /// Checks the pairs in reserve.
     fn ask_others(&mut self, now: Instant, id: PairId) {
         let is_other = |pair: &&mut Pair| pair.id != id && pair.is_valid();
         for other in self.pairs.values_mut().filter(is_other) {
@@ -151,8 +156,8 @@ impl Agent {
         }
     }
 
-    /// What carries the data seems dead, or is gone: the best of what might stand in for it is checked now, and what has failed before once
-    /// more. What leaves from somewhere else comes first.
+    /// The pair in use seems dead, or is gone: the best pairs that might stand in for it are
+    /// checked now, those that have failed before once more. Pairs from another base come first.
     pub(super) fn try_others(&mut self, now: Instant, dead: Option<PairId>) {
         let current = self.session().id;
         let dead = dead.and_then(|id| self.pairs.get(&id)).map(|pair| pair.base);
@@ -185,7 +190,7 @@ impl Agent {
         self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
-    /// Whether a check is under way, or about to be, that may yet find another path.
+    /// Returns whether a check is under way, or due, that may yet find another path.
     pub(super) fn is_trying(&self) -> bool {
         let current = self.session().id;
         self.pairs.values().any(|pair| pair.session == current && pair.is_pending() && !pair.base.is_tcp())
@@ -201,7 +206,8 @@ impl Agent {
         }
     }
 
-    /// A pair has become valid: whether that in use still works is asked, unless something has just come that way.
+    /// A pair has become valid: the one in use is checked, unless something has just arrived over
+    /// it.
     pub(super) fn doubt_selected(&mut self, now: Instant, id: PairId) {
         let Some(current) = self.pairs.get(&id).map(|pair| pair.session) else { return };
         let selected = self.session_with(current).and_then(|session| session.selected);
@@ -213,7 +219,8 @@ impl Agent {
         }
     }
 
-    /// A consent check was not answered: the next follows soon, and the pairs in reserve are asked, too.
+    /// A consent check was not answered: the next follows soon, and the pairs in reserve are
+    /// checked, too.
     pub(super) fn handle_consent_silence(&mut self, now: Instant, id: PairId, sent: Instant) {
         let in_use = self.is_in_use(id);
         let consent = self.config.timings.consent_timeout;
@@ -255,8 +262,8 @@ impl Agent {
         }
     }
 
-    /// What there is beside a dead pair.
-    pub(super) fn hope(&self, dead: &Pair, now: Instant) -> Hope {
+    /// The alternatives to a dead pair.
+    pub(super) fn fallback(&self, dead: &Pair, now: Instant) -> Fallback {
         let current = self.session().id;
         let others = self
             .pairs
@@ -265,14 +272,14 @@ impl Agent {
         let fewest = others.map(|pair| pair.consent.missed()).min();
         let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying();
         match dead.consent.silent_since().map(|since| since + INQUIRY).filter(|until| *until > now) {
-            _ if fewest == Some(0) => Hope::Other,
-            Some(until) if is_open => Hope::Until(until),
-            _ => Hope::None,
+            _ if fewest == Some(0) => Fallback::Other,
+            Some(until) if is_open => Fallback::Until(until),
+            _ => Fallback::None,
         }
     }
 
-    /// What is in use is dead, and what works may not be taken without a restart.
-    pub(super) fn ask_for_restart(&mut self) {
+    /// The pair in use is dead, and no other may be taken without a restart.
+    pub(super) fn request_restart(&mut self) {
         let session = self.session_mut();
         if !session.restart_requested {
             session.restart_requested = true;

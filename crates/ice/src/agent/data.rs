@@ -16,9 +16,10 @@ use crate::framing;
 use crate::path::{Ecn, Path, Transmit};
 
 impl Agent {
-    /// A datagram, or a frame of a connection, has arrived. Relayed data is unwrapped where it stands.
+    /// A datagram, or a frame of a connection, has arrived. Relayed data is unwrapped where it
+    /// stands.
     ///
-    /// Data is handed on only from where something authentic has come before.
+    /// Data is accepted only from an address that has sent an authentic message before.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, _ecn: Ecn, datagram: &mut [u8]) -> Received {
         let Some((base, remote)) = self.base_of(&path) else {
             self.counters.dropped += 1;
@@ -109,11 +110,13 @@ impl Agent {
         Some((base, remote))
     }
 
-    /// Makes ready to send data: `range` of `buf`, with [`HEADROOM`] bytes in front and [`TAILROOM`] behind that
-    /// may be written to. With `segment_size` the data is several datagrams of that size, see
-    /// [`takes_batches`](Self::takes_batches). `None` if there is no way now: the data is to be dropped.
+    /// Makes ready to send data: `range` of `buf`, with [`HEADROOM`] bytes in front and
+    /// [`TAILROOM`] behind that may be written to. With `segment_size` the data is several
+    /// datagrams of that size, see [`takes_batches`](Self::takes_batches). `None` if there is no
+    /// path now: the data is to be dropped.
     ///
-    /// Ask [`poll_timeout`](Self::poll_timeout) again afterwards: sending into silence makes the agent look after the path.
+    /// Ask [`poll_timeout`](Self::poll_timeout) again afterwards: sending into silence makes the
+    /// agent look after the path.
     pub fn prepare(
         &mut self,
         now: Instant,
@@ -161,14 +164,16 @@ impl Agent {
         Some(transmit)
     }
 
-    /// Whether [`prepare`](Self::prepare) takes several datagrams at once now: not on relayed pairs, and not over TCP.
+    /// Returns whether [`prepare`](Self::prepare) takes several datagrams at once now: not on
+    /// relayed pairs, and not over TCP.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
         self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
     }
 
-    /// Whether data had better wait: its path is a connection, to a peer or to a relay's server, that takes no more until
-    /// [`Input::Drained`](crate::Input::Drained). [`prepare`](Self::prepare) does its work all the same.
+    /// Returns whether data should wait: its path is a connection, to a peer or to a relay's
+    /// server, that takes no more until [`Input::Drained`](crate::Input::Drained).
+    /// [`prepare`](Self::prepare) does its work all the same.
     #[must_use]
     pub fn is_clogged(&self) -> bool {
         if self.clogged.is_empty() {
@@ -191,13 +196,14 @@ impl Agent {
         self.clogged.remove(&path.canonical());
     }
 
-    /// Whether there is a way to send now.
+    /// Returns whether there is a path to send data over.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.active.is_some()
     }
 
-    /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer messages are dropped.
+    /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer
+    /// messages are dropped.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         while let Some(outgoing) = pop(&mut self.outbox) {
             if let Some(transmit) = self.write(buf, &outgoing) {

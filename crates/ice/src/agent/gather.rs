@@ -1,4 +1,5 @@
-//! Gathering: names of servers, reflexive addresses, and when it is done (RFC 8445 §5.1.1, RFC 8838).
+//! Gathering: names of servers, reflexive addresses, and the gathering state (RFC 8445 §5.1.1, RFC
+//! 8838).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::path::Transport;
 /// W3C: the code for a server that was not reached.
 const UNREACHABLE: u16 = 701;
 
-/// Servers that are asked over TCP about one port, at most: the second is for when the first does not answer there.
+/// Servers that are asked over TCP about one port, at most: the second is for when the first does
+/// not answer there.
 const MAX_TCP_SERVERS: usize = 2;
 
 impl Agent {
@@ -31,7 +33,7 @@ impl Agent {
         if self.state == State::Closed || self.gathering == GatheringState::Gathering {
             return;
         }
-        let was_pooled = self.hand_out_pool();
+        let was_pooled = self.announce_pool();
         self.set_gathering(now, GatheringState::Gathering);
         self.add_servers();
         self.retire_relays(now);
@@ -96,7 +98,7 @@ impl Agent {
         self.report_error(CandidateError { local, url, code, text: text.into() });
     }
 
-    /// Asks all servers what a socket's address looks like from there.
+    /// Asks all servers for the reflexive address of a socket.
     pub(super) fn query_servers(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.get(&id) else { return };
         let Some(local) = socket.local.filter(|_| socket.is_host()) else { return };
@@ -122,7 +124,8 @@ impl Agent {
         }
     }
 
-    /// Opens connections to the servers that can say what the port of simultaneous-open candidates looks like from there (RFC 6544 §5.2).
+    /// Opens connections to the servers that are asked for the reflexive address of
+    /// simultaneous-open candidates (RFC 6544 §5.2).
     pub(super) fn connect_to_servers(&mut self, now: Instant, id: TcpBaseId) {
         let Some(local) = self.tcp_bases.get(&id).and_then(TcpBase::simultaneous) else { return };
         let mut wanted: Vec<(SocketAddr, ServerIndex)> = Vec::new();
@@ -197,7 +200,8 @@ impl Agent {
                 }
             }
             _ => {
-                // A TURN server that does not answer Binding requests has done nothing wrong, nor one that does so over UDP alone.
+                // A TURN server that does not answer Binding requests has done nothing wrong, nor
+                // one that does so over UDP alone.
                 let first = first && matches!(transaction.base, Base::Socket(_));
                 if let Ok(Some(ErrorInfo { code, reason })) = answer.get()
                     && first
@@ -209,7 +213,7 @@ impl Agent {
         }
     }
 
-    /// Nobody answered at a server's address.
+    /// A server did not answer.
     pub(super) fn handle_server_silence(
         &mut self,
         transaction: &Transaction,
@@ -235,8 +239,8 @@ impl Agent {
 
     fn add_reflexive(&mut self, now: Instant, base: Base, mapped: SocketAddr, server: IpAddr, url: Arc<str>) {
         let Some(local) = self.mapped_end(base) else { return };
-        // A NAT may have changed its mind: the candidate from the same server is still of use to who knows it already, and to nobody
-        // else.
+        // A NAT may have mapped anew: as long as the pool is not announced, only the latest
+        // candidate from a server is of use.
         let kind = CandidateKind::ServerReflexive;
         if self.is_pooling() {
             self.locals.retain(|_, one| {
@@ -277,7 +281,7 @@ impl Agent {
         }
     }
 
-    /// Whether anything asked for is still to come.
+    /// Returns whether a request of gathering is still unanswered.
     pub(super) fn is_gathering_pending(&self) -> bool {
         self.sockets.values().any(|socket| socket.local.is_none())
             || self.servers.is_pending()
@@ -301,7 +305,7 @@ impl Agent {
         self.events.push_back(Event::GatheringState(state));
     }
 
-    /// From now on NATs' bindings are refreshed.
+    /// Begins to refresh the bindings of NATs.
     pub(super) fn keep_bindings(&mut self, now: Instant) {
         if self.timers.bindings.is_none() && !self.config.lite {
             self.timers.bindings = Some(now + self.config.timings.keepalive);
@@ -328,8 +332,8 @@ impl Agent {
         self.give_up_listeners();
     }
 
-    /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn of them; once pairs are
-    /// nominated, their own checks do it.
+    /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn
+    /// of them; once pairs are nominated, their own checks do it.
     fn refresh_bindings(&mut self, now: Instant) {
         if self.session().selected.is_some() || self.config.is_relay_only() {
             return;

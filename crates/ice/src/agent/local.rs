@@ -62,7 +62,8 @@ impl Local {
         self.candidate.kind == CandidateKind::PeerReflexive
     }
 
-    /// Returns whether pairs are formed with it: others send from their base, whose pair is the same (RFC 8445 §6.1.2.4).
+    /// Returns whether pairs are formed with it: others send from their base, whose pair is the
+    /// same (RFC 8445 §6.1.2.4).
     pub(super) fn is_base(&self) -> bool {
         matches!(self.candidate.kind, CandidateKind::Host | CandidateKind::Relayed)
     }

@@ -80,13 +80,14 @@ impl Agent {
         })
     }
 
-    /// Adds a candidate unless it says nothing new, announces and pairs it.
+    /// Adds a candidate unless it is redundant, announces and pairs it.
     pub(super) fn add_local(&mut self, now: Instant, local: Local) {
         let known =
             self.locals.iter_mut().find(|(_, one)| one.base == local.base && one.address == local.address);
         if let Some((id, known)) = known {
             if known.is_discovered() {
-                // A check was quicker than the server; in a later generation nobody will have seen it.
+                // A check was quicker than the server; in a later session it has not been
+                // discovered yet.
                 *known = local;
                 let id = *id;
                 self.announce(id);
@@ -99,7 +100,7 @@ impl Agent {
         self.pair_local(now, id);
     }
 
-    /// Tells the other side, once in each generation, and not before anybody wants to know.
+    /// Signals a candidate, once in each session, and not before gathering was asked for.
     pub(super) fn announce(&mut self, id: LocalId) {
         if self.gathering == GatheringState::New {
             return;

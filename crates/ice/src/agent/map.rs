@@ -2,8 +2,9 @@
 
 /// A map from names to values, in the order of the names.
 ///
-/// A node of a `BTreeMap` has room for eleven values, so that a map with one pair in it would cost 5 kB. Here each value has an
-/// allocation of its own, and an empty map none. Names are given in ascending order, so that insertion is cheap.
+/// A node of a `BTreeMap` has room for eleven values, so that a map with one pair in it would cost
+/// 5 kB. Here each value has an allocation of its own, and an empty map none. Names are given in
+/// ascending order, so that insertion is cheap.
 #[derive(Debug)]
 pub(super) struct Map<K, V> {
     entries: Vec<(K, Box<V>)>,

@@ -1,4 +1,4 @@
-//! The agent: its parts, and its doors.
+//! The agent: its fields and its methods for the owner.
 
 mod addresses;
 mod allocations;
@@ -62,46 +62,51 @@ use transaction::Transaction;
 pub use columba_turn::client::{HEADROOM, TAILROOM};
 pub use requests::EMBEDDED;
 
-/// An ICE agent for one stream of data.
+/// An ICE agent for one data stream with one component (RFC 8445).
 ///
 /// # How to drive it
 ///
-/// 1. [`handle_network_change`](Self::handle_network_change), then [`gather`](Self::gather); exchange descriptions and
-///    candidates with the other side through [`set_remote`](Self::set_remote) and
-///    [`add_remote_candidate`](Self::add_remote_candidate).
-/// 2. Hand in what arrives by [`handle_datagram`](Self::handle_datagram), and grants by [`handle_input`](Self::handle_input).
+/// 1. [`handle_network_change`](Self::handle_network_change), then [`gather`](Self::gather);
+///    exchange descriptions and candidates with the other side through
+///    [`set_remote`](Self::set_remote) and [`add_remote_candidate`](Self::add_remote_candidate).
+/// 2. Hand in what arrives by [`handle_datagram`](Self::handle_datagram), and grants by
+///    [`handle_input`](Self::handle_input).
 /// 3. After each call: [`poll_request`](Self::poll_request), [`poll_event`](Self::poll_event) and
-///    [`poll_transmit`](Self::poll_transmit) until `None`, and call [`handle_timeout`](Self::handle_timeout)
-///    when [`poll_timeout`](Self::poll_timeout) says so.
-/// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an [`Event::Writable`], and as long as its path is not
-///    [clogged](Self::is_clogged).
+///    [`poll_transmit`](Self::poll_transmit) until `None`, and call
+///    [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so.
+/// 4. Data goes out through [`prepare`](Self::prepare), as soon as there was an
+///    [`Event::Writable`], and as long as its path is not [clogged](Self::is_clogged).
 ///
-/// Any order of calls is legal. What comes from the network is dropped and counted if it is not right. Events and requests that are
-/// not taken are bounded, since each stands for something that is bounded itself: candidates, pairs, sockets, changes of state.
+/// Any order of calls is legal. What comes from the network is dropped and counted if it is not
+/// right. Events and requests that are not taken are bounded, since each stands for something that
+/// is bounded itself: candidates, pairs, sockets, changes of state.
 ///
 /// # Deviations from RFC 8445
 ///
-/// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at once; only to one IP address they keep
-///   the distance of 5 ms that RFC 8445 §14.2 wants between all checks of a host. See [`Timings`](crate::Timings).
-/// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over to; not over TCP where datagrams
-///   pass directly.
-/// - Requests whose integrity does not hold are dropped, not answered: whoever sent them has no claim to an answer.
+/// - A small burst of checks goes out unpaced in the beginning, and triggered checks go out at
+///   once; only to one IP address they keep the distance of 5 ms that RFC 8445 §14.2 wants between
+///   all checks of a host. See [`Timings`](crate::Timings).
+/// - Checks of other pairs go on after a pair is nominated, so that there is something to fail over
+///   to; not over TCP where datagrams pass directly.
+/// - Requests whose integrity does not hold are dropped, not answered: an answer would help only an
+///   attacker.
 #[derive(Debug)]
 pub struct Agent {
     config: Config,
     rng: Box<ChaCha12Rng>,
     role: Role,
     tie_breaker: u64,
-    /// The current generation is the last one; the one before stays until the current one has its pair.
+    /// The current session is the last one; the one before stays until the current one has its
+    /// pair.
     sessions: Vec<Session>,
     addresses: Addresses,
     sockets: Map<BindId, Socket>,
     servers: Servers,
-    /// Where TCP connections come from and arrive: an active and a passive one for each address.
+    /// The local ends of TCP connections: an active and a passive one for each address.
     tcp_bases: Map<TcpBaseId, TcpBase>,
-    /// The connections to peers, by the base and the other end; bounded with the pairs, but for those that have not shown yet whose they are.
+    /// The connections to peers; bounded with the pairs, but for unproven ones.
     streams: Map<StreamKey, Stream>,
-    /// Connections, to peers and to servers, that take no more for now; those that are gone go before a new one comes.
+    /// Connections, to peers and to servers, whose send buffers are full.
     clogged: BTreeSet<Path>,
     relays: Relays,
     /// Names of remote candidates under resolution; bounded with the candidates.
@@ -111,28 +116,30 @@ pub struct Agent {
     pairs: Map<PairId, Pair>,
     /// One for each pair under check, and one for each socket and server.
     transactions: Map<TransactionId, Transaction>,
-    /// What to send, at most [`MAX_OUTBOX`]; more is dropped, as the network might.
+    /// Messages to send, at most [`MAX_OUTBOX`]; more are dropped, as the network might.
     outbox: VecDeque<Outgoing>,
     events: VecDeque<Event>,
     requests: VecDeque<Request>,
     /// Pairs to be checked at once.
     triggered: VecDeque<PairId>,
-    /// IP addresses that were sent a check of the check list within the last [`crate::config::MIN_PACING`].
+    /// IP addresses that were sent a check of the check list within the last
+    /// [`crate::config::MIN_PACING`].
     asked: Map<IpAddr, Instant>,
-    /// Authentic requests that came before the remote credentials; at most [`requests::MAX_EARLY`], then the oldest goes.
-    early: VecDeque<Early>,
-    /// Remote candidates of credentials not yet known, which may be those of a restart to come; bounded as remote candidates are,
+    /// Authentic requests that came before the remote credentials; at most [`requests::MAX_EARLY`],
     /// then the oldest goes.
+    early: VecDeque<Early>,
+    /// Remote candidates of credentials not yet known, which may be those of a restart to come;
+    /// bounded as remote candidates are, then the oldest goes.
     held: Vec<Candidate>,
     foundations: Foundations,
     embedded: Option<Bytes>,
     gathering: GatheringState,
     pool: Pool,
     state: State,
-    /// The data path: the nominated pair, else the best valid one, else the old generation's.
+    /// The data path: the nominated pair, else the best valid one, else the old session's.
     active: Option<PairId>,
     timers: Timers,
-    /// When the host last came back from a time in which it did nothing: what it asked before then says little.
+    /// When the host last went on after a standstill: misses of checks from before prove little.
     woke: Option<Instant>,
     burst: u32,
     ids: Ids,
@@ -150,7 +157,7 @@ struct Outgoing {
     bytes: Box<[u8]>,
 }
 
-/// What the agent as a whole has counted.
+/// The counters of the agent as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counters {
     packets_sent: u64,
@@ -172,11 +179,11 @@ struct Timers {
     nominate: Option<Instant>,
     /// The state changes unless something happens.
     state: Option<Instant>,
-    /// Gathering goes on without those who have not answered.
+    /// Gathering goes on without the servers that have not answered.
     gather: Option<Instant>,
     /// Bindings at STUN servers are refreshed.
     bindings: Option<Instant>,
-    /// Connections and listeners that nobody uses are closed.
+    /// Unused connections and listeners are closed.
     conclude: Option<Instant>,
 }
 
@@ -189,7 +196,7 @@ impl Timers {
 }
 
 impl Agent {
-    /// An agent that has not begun. `rng` seeds the agent's own generator and is not kept.
+    /// Creates an agent. `rng` seeds the agent's own generator and is not kept.
     pub fn new(config: Config, rng: &mut impl CryptoRng) -> Self {
         let mut rng = Box::new(ChaCha12Rng::from_rng(rng));
         let session = Session::new(SessionId::FIRST, Credentials::random(&mut rng));
@@ -232,38 +239,38 @@ impl Agent {
         }
     }
 
-    /// The own credentials of the current generation.
+    /// Returns the local credentials of the current session.
     #[must_use]
     pub fn local_credentials(&self) -> &Credentials {
         &self.session().local
     }
 
-    /// Whether the own description should say `a=ice-lite`.
+    /// Returns whether the local description should say `a=ice-lite`.
     #[must_use]
     pub fn is_lite(&self) -> bool {
         self.config.lite
     }
 
-    /// The role.
+    /// Returns the role.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The state of gathering.
+    /// Returns the state of gathering.
     #[must_use]
     pub fn gathering_state(&self) -> GatheringState {
         self.gathering
     }
 
-    /// Sets the role: controlling for the offerer of the first offer (RFC 8445 §6.1.1). A full agent that meets a lite one
-    /// becomes controlling by itself.
+    /// Sets the role: controlling for the offerer of the first offer (RFC 8445 §6.1.1). A full
+    /// agent that meets a lite one becomes controlling by itself.
     pub fn set_role(&mut self, role: Role) {
         if self.role != role {
             self.role = role;
@@ -271,21 +278,27 @@ impl Agent {
         }
     }
 
-    /// The configuration for the next gathering; [`restart`](Self::restart) takes one, too. A candidate pool that the new configuration would not have led to is given up, and gathered anew.
+    /// Sets the configuration for the next gathering; [`restart`](Self::restart) takes one, too. A
+    /// candidate pool that the new configuration would not have led to is given up, and gathered
+    /// anew.
     pub fn set_config(&mut self, now: Instant, config: Config) {
         let before = std::mem::replace(&mut self.config, config);
         self.refill_pool(now, &before);
     }
 
-    /// What checks and responses carry for the owner from now on, in the attribute
-    /// [`crate::EMBEDDED`]: DTLS flights, for example. At most 1,100 bytes, so that a check stays one packet; more is not
-    /// carried. To addresses that have not answered yet it goes in the first ten checks at most, if they were signalled at all, and in
-    /// responses that are not larger than the request.
+    /// Sets the value that checks and responses carry for the owner from now on, in the attribute
+    /// [`crate::EMBEDDED`]: DTLS flights, for example. At most 1,100 bytes, so that a check stays
+    /// one packet; more is not carried. To addresses that have not answered yet it goes in the
+    /// first ten checks at most, if they were signalled at all, and in responses that are not
+    /// larger than the request.
+    ///
+    /// ICE does not negotiate the attribute. Its type is comprehension-optional, so that receivers
+    /// skip it (RFC 8489 §14); set a value only where the other side is known to expect it.
     pub fn set_embedded(&mut self, value: Option<Bytes>) {
         self.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
     }
 
-    /// Something that an event asked for has happened.
+    /// Takes in the answer to a request, or news of a connection.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Bound { id, local } => self.handle_bound(now, id, local),
@@ -303,7 +316,8 @@ impl Agent {
         self.update(now);
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless at any other time.
+    /// Acts on the time that [`poll_timeout`](Self::poll_timeout) has returned. Harmless at any
+    /// other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_transactions(now);
         self.with_relays(now, |relays, context| relays.handle_timeout(now, context));
@@ -323,7 +337,7 @@ impl Agent {
         pop(&mut self.requests)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.state == State::Closed {
@@ -340,7 +354,7 @@ impl Agent {
             .min()
     }
 
-    /// Releases everything; keep draining, for the goodbyes to servers.
+    /// Closes everything. Go on polling: allocations at servers are still to be released.
     pub fn close(&mut self, now: Instant) {
         if self.state == State::Closed {
             return;
@@ -360,7 +374,7 @@ impl Agent {
         self.set_state(State::Closed);
     }
 
-    /// Brings everything into agreement after something has happened.
+    /// Brings all parts into agreement after an input.
     fn update(&mut self, now: Instant) {
         if self.state == State::Closed {
             return self.sweep_relays(now);

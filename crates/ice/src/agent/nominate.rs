@@ -1,4 +1,4 @@
-//! Nomination, selection, and which pair carries the data (RFC 8445 §8).
+//! Nomination, selection, and the pair that carries the data (RFC 8445 §8).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,11 +10,12 @@ use crate::candidate::CandidateKind;
 use crate::event::{Event, Role, SelectedPair};
 use crate::path::Path;
 
-/// How long another pair than the first is nominated later for the other side to check it, too.
-const COMPANY: Duration = Duration::from_millis(200);
+/// The delay of the nomination of another pair than the first, for the other side to check it, too.
+const PEER_CHECK: Duration = Duration::from_millis(200);
 
 impl Agent {
-    /// The controlling side chooses: at once where nothing better can come, else after some patience.
+    /// The controlling side chooses: at once where nothing better can come, else after some
+    /// patience.
     pub(super) fn update_nomination(&mut self, now: Instant) {
         self.timers.nominate = None;
         if self.role != Role::Controlling || self.config.lite || self.session().failed {
@@ -33,7 +34,8 @@ impl Agent {
             return None;
         }
         let selected = session.selected.and_then(|id| self.pairs.get(&id));
-        // Where one path has died, another must have been heard of since: the whole host may be gone, or slow.
+        // Where one path has died, another must have answered since: the whole host may be
+        // gone, or slow.
         let silent_since =
             selected.filter(|pair| pair.is_dead(now)).and_then(|pair| pair.consent.silent_since());
         let is_proven = |pair: &Pair| {
@@ -55,7 +57,7 @@ impl Agent {
                 return None;
             }
         }
-        if let Some(at) = self.company_until(best).filter(|at| now < *at) {
+        if let Some(at) = self.unchecked_until(best).filter(|at| now < *at) {
             self.timers.nominate = Some(at);
             return None;
         }
@@ -75,19 +77,20 @@ impl Agent {
         Some(best.id)
     }
 
-    /// Until when the nomination of a pair waits for the other side to have checked it. The first one does not. When another one
-    /// follows, Pion (ice 4.4) compares its priority with that of the pair before, whatever its current says, unless it has checked the new
-    /// pair already: it stays where it was, and hears no nomination with the same current again. The check that ours makes it send comes
-    /// right behind its answer.
-    fn company_until(&self, pair: &Pair) -> Option<Instant> {
+    /// Until when the nomination of a pair waits for the other side to have checked it. The first
+    /// one does not. When another one follows, Pion (ice 4.4) compares its priority with that of
+    /// the pair before, whatever its number says, unless it has checked the new pair already: it
+    /// stays where it was, and ignores further nominations with the same number. The check that
+    /// ours makes it send comes right behind its answer.
+    fn unchecked_until(&self, pair: &Pair) -> Option<Instant> {
         let session = self.session();
         let is_lite = session.remote.as_ref().is_some_and(|remote| remote.parameters.lite);
         let is_alone = pair.counters.requests_received == 0;
         (session.was_selected && is_alone && !is_lite)
-            .then(|| pair.consent.answered.map(|at| at + COMPANY))?
+            .then(|| pair.consent.answered.map(|at| at + PEER_CHECK))?
     }
 
-    /// How long a better pair than this one is waited for.
+    /// The time for which a better pair than this one is waited for.
     fn patience(&self, pair: &Pair) -> Duration {
         let timings = &self.config.timings;
         match self.rank(pair) {
@@ -97,7 +100,8 @@ impl Agent {
         }
     }
 
-    /// How good a kind of path is: relayed, over TCP, through NATs, direct. A path that works is left only for one of a better kind.
+    /// The rank of a kind of path: relayed, over TCP, through NATs, direct. A path that works is
+    /// left only for one of a better kind.
     fn rank(&self, pair: &Pair) -> u8 {
         let remote = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
         let seen = pair.seen_as.and_then(|id| self.locals.get(&id)).map(|local| local.candidate.kind);
@@ -112,7 +116,7 @@ impl Agent {
         }
     }
 
-    /// Whether no relay is on the way.
+    /// Returns whether no relay is on the path.
     pub(super) fn is_direct(&self, pair: &Pair) -> bool {
         self.rank(pair) > 0
     }
@@ -138,9 +142,10 @@ impl Agent {
         }
     }
 
-    /// The pair is nominated and valid. Of several, the best one counts (RFC 8445 §8.1.1): Firefox nominates in every check, and then sends
-    /// on the best. One that is worse counts only once the better one is silent, or has not been nominated for a while: Chromium nominates
-    /// a path that it has changed to again and again.
+    /// The pair is nominated and valid. Of several, the best one counts (RFC 8445 §8.1.1): Firefox
+    /// nominates in every check, and then sends on the best. One that is worse counts only once the
+    /// better one is silent, or has not been nominated for a while: Chromium nominates a path that
+    /// it has changed to again and again.
     pub(super) fn accept_nomination(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.pairs.get_mut(&id) else { return };
         pair.nomination.accepted = true;
@@ -190,7 +195,8 @@ impl Agent {
         self.retire_old_sessions();
     }
 
-    /// That a pair once worked proves nothing where another has gone silent since: the silence is taken over until this one answers.
+    /// That a pair once worked proves nothing where another has gone silent since: the silence is
+    /// inherited until this pair answers.
     fn inherit_silence(&mut self, now: Instant, before: Option<PairId>, id: PairId) {
         let silent_since =
             before.and_then(|id| self.pairs.get(&id)).and_then(|pair| pair.consent.silent_since());
@@ -202,8 +208,8 @@ impl Agent {
         }
     }
 
-    /// A path that has not been asked for long may not carry data before it answers (RFC 7675 §5.1): it is asked at once, and again if
-    /// that is lost.
+    /// A path that has not been asked for long may not carry data before it answers (RFC 7675
+    /// §5.1): it is asked at once, and again if that is lost.
     fn prove_anew(&mut self, now: Instant, id: PairId) {
         let keepalive = self.config.timings.keepalive;
         let is_old = |at: Instant| now.saturating_duration_since(at) > keepalive;
@@ -213,7 +219,8 @@ impl Agent {
         }
     }
 
-    /// The nominated pair; until there is one, after a restart the old path, else the best valid pair.
+    /// The nominated pair; until there is one, after a restart the old path, else the best valid
+    /// pair.
     fn best_path(&self) -> Option<PairId> {
         let session = self.session();
         let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
@@ -242,7 +249,7 @@ impl Agent {
         })
     }
 
-    /// The way as the kernel sees it.
+    /// The path as the kernel sees it.
     pub(super) fn path_of(&self, base: Base, remote: SocketAddr) -> Option<Path> {
         match base {
             Base::Socket(id) => Some(Path::udp(self.sockets.get(&id)?.local?, remote)),

@@ -11,11 +11,12 @@ use super::local::Local;
 use super::remote::Remote;
 use crate::stats::{PairCounters, PairState};
 
-/// The time for which a nomination without a number stands against that of a worse pair: twice as long as Chromium leaves between two
-/// checks of the path that it uses.
+/// The time for which a nomination without a number stands against that of a worse pair: twice as
+/// long as Chromium leaves between two checks of the path that it uses.
 const STALE_NOMINATION: Duration = Duration::from_secs(5);
 
-/// A round trip of more than that is too long to wait for an answer before the next question is asked.
+/// A round trip of more than that is too long to wait for an answer before the next question is
+/// asked.
 const LONG: Duration = Duration::from_millis(250);
 
 /// Missed checks, and silence since the first of them, that make a path dead.
@@ -207,7 +208,8 @@ impl Pair {
         matches!(self.state, PairState::Frozen | PairState::Waiting | PairState::InProgress)
     }
 
-    /// Returns whether the controlling side has nominated the pair a short while ago, without a number.
+    /// Returns whether the controlling side has nominated the pair a short while ago, without a
+    /// number.
     pub(super) fn is_claimed(&self, now: Instant) -> bool {
         self.nomination.claimed.is_some_and(|at| now.saturating_duration_since(at) < STALE_NOMINATION)
     }
@@ -244,8 +246,9 @@ impl Pair {
         self.counters.requests_sent += 1;
     }
 
-    /// A check was answered, whatever the answer. `once` is the time that a request took which was sent only once; of a repeated one
-    /// it is not known which copy was answered (Karn), and `first` is the time since the first.
+    /// A check was answered, whatever the answer. `once` is the time that a request took which was
+    /// sent only once; of a repeated one it is not known which copy was answered (Karn), and
+    /// `first` is the time since the first.
     pub(super) fn note_answer(
         &mut self,
         now: Instant,
@@ -263,13 +266,14 @@ impl Pair {
             self.counters.current_round_trip_time = Some(sample);
             self.counters.total_round_trip_time += sample;
         } else {
-            // An upper bound is better than nothing where the path is so long that no request goes without repetition.
+            // An upper bound is better than nothing where the path is so long that no request goes
+            // without repetition.
             self.round_trip.smooth.get_or_insert(first);
         }
     }
 
-    /// A check has succeeded. Returns whether the controlling side has nominated the pair: one that was nominated while it seemed
-    /// silent is as good again.
+    /// A check has succeeded. Returns whether the controlling side has nominated the pair: one that
+    /// was nominated while it seemed silent is as good again.
     pub(super) fn succeed(&mut self, now: Instant, seen_as: Option<LocalId>) -> bool {
         self.state = PairState::Succeeded;
         self.check = None;
@@ -325,8 +329,9 @@ impl Pair {
         silence.missed = (silence.missed + 1).min(most.max(silence.missed));
     }
 
-    /// Has a question asked at once, if none is under way: the answer, or its absence, leads to the next one. Where the answer would be
-    /// long in coming, a single check under way is not waited for.
+    /// Has a question asked at once, if none is under way: the answer, or its absence, leads to the
+    /// next one. Where the answer would be long in coming, a single check under way is not waited
+    /// for.
     pub(super) fn question(&mut self, now: Instant) {
         let is_long = self.round_trip.smooth.is_some_and(|round_trip| round_trip > LONG);
         let is_asked = self.consent.is_asked() && !is_long;

@@ -12,7 +12,7 @@ use crate::event::Role;
 use crate::stats::PairState;
 
 impl Agent {
-    /// Pairs a new local candidate with all remote ones of the current generation.
+    /// Pairs a new local candidate with all remote ones of the current session.
     pub(super) fn pair_local(&mut self, now: Instant, local: LocalId) {
         let session = self.session().id;
         let remotes: Vec<RemoteId> =
@@ -30,11 +30,11 @@ impl Agent {
         }
     }
 
-    /// Forms one pair, if the two fit. Reflexive local candidates are left out: they send from their base, whose pair is
-    /// the same (RFC 8445 §6.1.2.4).
+    /// Forms one pair, if the two fit. Reflexive local candidates are left out: they send from
+    /// their base, whose pair is the same (RFC 8445 §6.1.2.4).
     fn pair(&mut self, now: Instant, local: LocalId, remote: RemoteId) {
         let (Some(one), Some(other)) = (self.locals.get(&local), self.remotes.get(&remote)) else { return };
-        // Who has only prepared to answer sends nothing to who offers: a check would show where this side is.
+        // A pool sends nothing to the other side: a check would show this side's address.
         if self.config.lite
             || self.is_pooling()
             || !self.is_local_current(local)
@@ -90,7 +90,8 @@ impl Agent {
         Some(id)
     }
 
-    /// A new pair waits rather than freezes unless another of its foundation is on its way (RFC 8445 §6.1.2.6, RFC 8838 §12).
+    /// A new pair waits rather than freezes unless another of its foundation is on its way (RFC
+    /// 8445 §6.1.2.6, RFC 8838 §12).
     fn thaw_if_first(&mut self, session: SessionId, id: PairId, foundation: &(Arc<str>, Arc<str>)) {
         let blocked = self.pairs.values().any(|pair| {
             pair.id != id
@@ -148,8 +149,8 @@ impl Agent {
     }
 }
 
-/// Whether packets from an address to the other make sense: of one family, and of one scope (RFC 8445 §6.1.2.2, RFC 8421).
-/// A relay reaches what it reaches from its own place.
+/// Returns whether packets can go from one address to the other: of one family, and of one scope
+/// (RFC 8445 §6.1.2.2, RFC 8421). A relay sends from its own network.
 fn can_reach(kind: CandidateKind, local: IpAddr, remote: IpAddr) -> bool {
     let same_family = local.is_ipv4() == remote.is_ipv4();
     same_family

@@ -1,4 +1,4 @@
-//! The candidate pool: gathered before anybody needs it (RFC 8829 §3.5.4).
+//! The candidate pool: candidates gathered ahead of need (RFC 8829 §3.5.4).
 
 use std::time::Instant;
 
@@ -6,16 +6,16 @@ use super::Agent;
 use crate::config::{Config, IceServer};
 use crate::event::{CandidateError, Event, State};
 
-/// How far gathering has come beyond what is told of it.
+/// The state of the pool.
 #[derive(Debug)]
 pub(super) enum Pool {
     /// Nothing was gathered yet.
     Untouched,
-    /// Candidates are gathered that nobody hears of yet. What went wrong on the way is told with them: at most
-    /// [`MAX_ERRORS`], later ones are forgotten.
+    /// Candidates are gathered and not announced yet. Errors are reported with them: at most
+    /// [`MAX_ERRORS`], later ones are dropped.
     Filled(Vec<CandidateError>),
-    /// Somebody has asked for candidates: from now on they are told at once.
-    Handed,
+    /// Gathering was asked for: from now on candidates are announced at once.
+    Announced,
 }
 
 /// Errors that are kept, at most: one for each server at some addresses.
@@ -36,23 +36,23 @@ impl Agent {
         self.update(now);
     }
 
-    /// The pool goes to who asks for candidates; whether there was one.
-    pub(super) fn hand_out_pool(&mut self) -> bool {
-        match std::mem::replace(&mut self.pool, Pool::Handed) {
+    /// Announces the pool. Returns whether there was one.
+    pub(super) fn announce_pool(&mut self) -> bool {
+        match std::mem::replace(&mut self.pool, Pool::Announced) {
             Pool::Filled(errors) => {
                 self.events.extend(errors.into_iter().map(Event::CandidateError));
                 true
             }
-            Pool::Untouched | Pool::Handed => false,
+            Pool::Untouched | Pool::Announced => false,
         }
     }
 
-    /// Tells of an error, or keeps it as long as nobody knows that anything is gathered.
+    /// Reports an error, or keeps it as long as the pool is not announced.
     pub(super) fn report_error(&mut self, error: CandidateError) {
         match &mut self.pool {
             Pool::Filled(errors) if errors.len() < MAX_ERRORS => errors.push(error),
             Pool::Filled(_) => self.counters.dropped += 1,
-            Pool::Untouched | Pool::Handed => self.events.push_back(Event::CandidateError(error)),
+            Pool::Untouched | Pool::Announced => self.events.push_back(Event::CandidateError(error)),
         }
     }
 
@@ -60,7 +60,8 @@ impl Agent {
         matches!(self.pool, Pool::Filled(_))
     }
 
-    /// The configuration was another one: what was gathered by it goes, unless the new one would have led to the same.
+    /// The configuration was another one: what was gathered by it goes, unless the new one would
+    /// have led to the same.
     pub(super) fn refill_pool(&mut self, now: Instant, before: &Config) {
         if self.is_pooling() {
             let servers = |config: &Config| -> Vec<IceServer> {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::ids::SessionId;
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind};
 
-/// The longest foundation, in bytes: as long as `columba-sdp` parses. RFC 8839 §5.1 has 32, but others are longer in the field.
+/// The longest foundation, in bytes: as long as `columba-sdp` parses. RFC 8839 §5.1 has 32, but
+/// others are longer in the field.
 const MAX_FOUNDATION: usize = 256;
 
 /// The longest user name fragment, in bytes (RFC 8839 §5.4).

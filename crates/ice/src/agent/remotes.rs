@@ -14,8 +14,8 @@ use crate::config::{MdnsMode, TcpMode};
 use crate::event::{Request, ResolveId, State};
 
 impl Agent {
-    /// A candidate of the other side's. Those that belong to credentials not yet known are held back, those of old credentials dropped;
-    /// names are asked for by events.
+    /// A candidate of the other side's. Those that belong to credentials not yet known are held
+    /// back, those of old credentials dropped; names are asked for by events.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: Candidate) {
         self.take_remote_candidate(now, candidate);
         self.update(now);
@@ -96,8 +96,8 @@ impl Agent {
         });
     }
 
-    /// A name of a candidate has its address. mDNS names stand for exactly one; of others the first is taken
-    /// (RFC 8839 §5.1), as long as it is one that can be used.
+    /// A name of a candidate has its address. mDNS names stand for exactly one; of others the first
+    /// is taken (RFC 8839 §5.1), as long as it is one that can be used.
     pub(super) fn handle_candidate_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
         let Some(candidate) = self.names.remove(&id) else { return };
         if let Some(ip) = addresses.iter().find(|ip| !ip.is_unspecified() && !ip.is_multicast()) {
@@ -114,8 +114,9 @@ impl Agent {
         let session = self.session().id;
         if let Some((id, known)) = self.find_remote(session, candidate.transport, address) {
             if known.is_discovered() {
-                // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as they are. A discovered one has pairs
-                // only with those local candidates where its checks have come; now it gets the others.
+                // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as
+                // they are. A discovered one has pairs only with those local candidates where its
+                // checks have come; now it gets the others.
                 for pair in self.pairs.values_mut().filter(|pair| pair.remote == id) {
                     pair.foundation.1 = candidate.foundation.clone();
                 }

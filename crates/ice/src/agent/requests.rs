@@ -1,4 +1,4 @@
-//! The other side's checks: authenticated, answered, and learned from (RFC 8445 §7.3).
+//! The other side's checks: authenticated, answered, and acted upon (RFC 8445 §7.3).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -15,10 +15,12 @@ use super::remote::Remote;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
-/// The counter of renomination (draft-thatcher-ice-renomination), with libwebrtc's session_id.
+/// The counter of renomination (draft-thatcher-ice-renomination), with libwebrtc's number.
+/// Comprehension-optional, and sent only if both sides have declared `a=ice-options:renomination`.
 pub(super) const NOMINATION: AttributeType = AttributeType::new(0xC001);
 
-/// The attribute in which checks and responses carry what the owner embeds: the session_id under which libwebrtc carries DTLS in STUN.
+/// The attribute in which checks and responses carry the owner's embedded value: the number under
+/// which libwebrtc carries DTLS in STUN. Comprehension-optional.
 pub const EMBEDDED: AttributeType = AttributeType::new(0xC070);
 
 /// The longest embedded value, in bytes.
@@ -27,7 +29,8 @@ pub(super) const MAX_EMBEDDED: usize = 1100;
 /// Discovered candidates of one IP address that have never answered a check from one base, at most.
 const MAX_CHASED: usize = 5;
 
-/// A pair on which the other side is heard but never answers is not checked again within this time.
+/// A pair over which the other side's checks arrive but no answers is not checked again within this
+/// time.
 const REVIVAL: Duration = Duration::from_secs(60);
 
 /// Early requests that are remembered, at most.
@@ -36,7 +39,7 @@ const MAX_EARLY: usize = 100;
 /// The longest response.
 const MAX_RESPONSE: usize = 1300;
 
-/// What a check may carry that must be understood.
+/// The comprehension-required attributes of a check.
 const KNOWN: [AttributeType; 4] = [
     AttributeType::USERNAME,
     AttributeType::PRIORITY,
@@ -86,7 +89,7 @@ impl Agent {
         }
     }
 
-    /// `None` if it was not right and is forgotten.
+    /// Returns `None` if the request is invalid and ignored.
     fn handle_request(
         &mut self,
         now: Instant,
@@ -138,8 +141,9 @@ impl Agent {
         Some(())
     }
 
-    /// Whether the request is to be refused because both sides claim one role and the other one shall change it; changes
-    /// the own role where that is the way out (RFC 8445 §7.3.1.1). `None` if the request says no role.
+    /// Returns whether the request is to be refused because both sides claim one role and the other
+    /// side is to change it; changes the own role where that solves the conflict (RFC 8445
+    /// §7.3.1.1). `None` if the request has no role.
     fn has_role_conflict(&mut self, request: &Message<'_>) -> Option<bool> {
         let controlling = request.get::<IceControlling>().ok()?.map(|IceControlling(theirs)| theirs);
         let controlled = request.get::<IceControlled>().ok()?.map(|IceControlled(theirs)| theirs);
@@ -167,7 +171,7 @@ impl Agent {
     fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, session_id: SessionId) {
         let Some(session) = self.session_with(session_id) else { return };
         let pair = self.find_pair(session_id, base, remote).and_then(|id| self.pairs.get(&id));
-        // A lite agent never knows: nobody has answered it.
+        // A lite agent gets no answers, and so no proof.
         let is_proven = pair.is_some_and(|pair| pair.consent.answered.is_some()) && !self.config.lite;
         let mut buffer = [0; MAX_RESPONSE];
         let build = |buffer: &mut [u8], embedded: Option<&Bytes>| -> Result<usize, BuildError> {
@@ -179,7 +183,7 @@ impl Agent {
             builder.integrity(&session.local_key)?.fingerprint()?;
             Ok(builder.finish())
         };
-        // Nothing larger than came from there goes to who may not be there.
+        // An unproven address gets no more bytes than came from there.
         let fits = |length: &usize| is_proven || *length <= request.as_bytes().len();
         let carrying = self.embedded.as_ref().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
         let built = carrying.filter(fits).or_else(|| build(&mut buffer, None).ok());
@@ -212,7 +216,8 @@ impl Agent {
         }
     }
 
-    /// What an authentic request leads to, once the other side's credentials are known (RFC 8445 §7.3.1.3 – §7.3.1.5).
+    /// Acts on an authentic request, once the other side's credentials are known
+    /// (RFC 8445 §7.3.1.3 – §7.3.1.5).
     pub(super) fn handle_claim(
         &mut self,
         now: Instant,
@@ -271,8 +276,9 @@ impl Agent {
         }
     }
 
-    /// Whether enough discovered candidates of one IP address have never answered. Two NATs that map each port by itself and let all in make
-    /// each side answer every new port of the other's from a new port of its own, without end.
+    /// Returns whether enough discovered candidates of one IP address have never answered. Two NATs
+    /// that map each port by itself and let all in make each side answer every new port of the
+    /// other's from a new port of its own, without end.
     fn is_chased(&self, session_id: SessionId, base: Base, ip: IpAddr) -> bool {
         let is_discovered = |id: &RemoteId| self.remotes.get(id).is_some_and(Remote::is_discovered);
         let silent = self.pairs.values().filter(|pair| {

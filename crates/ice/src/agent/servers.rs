@@ -86,7 +86,8 @@ impl Servers {
         self.list.iter().find(|server| server.config == *config)
     }
 
-    /// Adds a server. Returns the name that is to be resolved for it, if it is not being resolved already.
+    /// Adds a server. Returns the name that is to be resolved for it, if it is not being resolved
+    /// already.
     pub(super) fn add(
         &mut self,
         config: IceServer,

@@ -1,4 +1,5 @@
-//! A session: the credentials of both sides, and the state that a restart begins anew (RFC 8445 §9).
+//! A session: the credentials of both sides, and the state that a restart begins anew (RFC 8445
+//! §9).
 
 use std::time::Instant;
 

@@ -12,8 +12,8 @@ use crate::credentials::{Credentials, RemoteParameters};
 use crate::event::{Event, GatheringState, Role, State};
 
 impl Agent {
-    /// The other side's description has arrived: checks begin. The same credentials again change nothing; others belong to
-    /// the generation that [`restart`](Self::restart) has begun.
+    /// The other side's description has arrived: checks begin. The same credentials again change
+    /// nothing; others belong to the session that [`restart`](Self::restart) has begun.
     pub fn set_remote(&mut self, now: Instant, remote: RemoteParameters) {
         if self.state == State::Closed {
             return;
@@ -52,9 +52,9 @@ impl Agent {
         self.update(now);
     }
 
-    /// Begins a new generation (RFC 8445 §9): new credentials now, [`gather`](Self::gather) and
-    /// [`set_remote`](Self::set_remote) to follow. Data goes over the old pair until a new one is nominated. With a configuration,
-    /// its servers are used from then on.
+    /// Begins a new session (RFC 8445 §9): new credentials now, [`gather`](Self::gather) and
+    /// [`set_remote`](Self::set_remote) to follow. Data goes over the old pair until a new one is
+    /// nominated. With a configuration, its servers are used from then on.
     pub fn restart(&mut self, now: Instant, config: Option<Config>) {
         if self.state == State::Closed {
             return;
@@ -66,8 +66,9 @@ impl Agent {
                 self.transactions.retain(|_, one| one.pair().is_some());
             }
         }
-        // Of the old generation only what carries data stays; of the one before nothing, unless the old one never came so far.
-        // A connection that is silent would carry the new generation's checks into the same silence.
+        // Of the old session only what carries data stays; of the one before nothing, unless the
+        // old one never came so far. A connection that is silent would carry the new session's
+        // checks into the same silence.
         let keep = self.active.filter(|id| {
             let pair = self.pairs.get(id);
             !pair.is_some_and(|pair| pair.base.is_tcp() && pair.is_dead(now))
@@ -87,7 +88,7 @@ impl Agent {
         self.update(now);
     }
 
-    /// The new generation has its pairs: the old one goes.
+    /// The new session has its pairs: the old one goes.
     pub(super) fn retire_old_sessions(&mut self) {
         if self.sessions.len() > 1 && self.session().selected.is_some() {
             let id = self.session().id;

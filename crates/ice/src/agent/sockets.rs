@@ -14,8 +14,9 @@ use crate::config::LocalAddress;
 use crate::event::{BindId, GatheringState, Request, State};
 
 impl Agent {
-    /// These are the host's addresses now; to be called before the first [`gather`](Self::gather) and after each change. Sockets of
-    /// addresses that are gone are closed, and new addresses used at once; a candidate pool begins to be filled.
+    /// Takes in the host's addresses; to be called before the first [`gather`](Self::gather) and
+    /// after each change. Sockets of addresses that are gone are closed, and new addresses used at
+    /// once; a candidate pool begins to be filled.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
         let before = self.addresses.replace(addresses);
         if self.state == State::Closed {
@@ -24,7 +25,8 @@ impl Agent {
         if matches!(self.pool, Pool::Untouched) {
             return self.fill_pool(now);
         }
-        // The same address in another network is another one: what NATs and servers know of it is void.
+        // The same address in another network is another one: what NATs and servers know of it is
+        // void.
         let there = self.addresses.kept_since(&before);
         let usable = self.addresses.usable(&self.config);
         let kept = usable.iter().filter(|one| before.has_no_other(one)).map(|one| one.address);
@@ -137,7 +139,7 @@ impl Agent {
         }
     }
 
-    /// Whether a candidate may be used and shown in a new generation.
+    /// Returns whether a candidate may be used and announced in a new session.
     pub(super) fn is_local_current(&self, id: LocalId) -> bool {
         match self.locals.get(&id).map(|local| local.base) {
             Some(Base::Relay(relay)) => self.relays.is_current(relay),
@@ -158,7 +160,8 @@ impl Agent {
         }
     }
 
-    /// Closes all sockets and listeners of the host; those of relays are closed once the relays are released.
+    /// Closes all sockets and listeners of the host; those of relays are closed once the relays are
+    /// released.
     pub(super) fn close_hosts(&mut self, now: Instant) {
         let hosts = self.sockets.iter().filter(|(_, socket)| socket.is_host());
         for id in hosts.map(|(id, _)| *id).collect::<Vec<_>>() {

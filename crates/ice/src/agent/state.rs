@@ -1,13 +1,14 @@
-//! The state, in the W3C's sense, and when time alone changes it.
+//! The state of the W3C's `RTCIceTransport`, and the times at which it changes by itself.
 
 use std::time::{Duration, Instant};
 
 use super::Agent;
-use super::consent::Hope;
+use super::consent::Fallback;
 use super::pair::Pair;
 use crate::event::{Event, GatheringState, State};
 
-/// How long other pairs are tried, where the one in use is gone all at once, before a restart is asked for.
+/// The time for which other pairs are tried, where the one in use is gone all at once, before a
+/// restart is requested.
 const TRIAL: Duration = Duration::from_millis(500);
 
 impl Agent {
@@ -23,11 +24,11 @@ impl Agent {
         let (state, until) = self.compute_state(now);
         self.timers.state = until.filter(|at| *at > now);
         if state == State::Failed && self.state != State::Failed {
-            // Whoever watches is not surprised: disconnected comes first.
+            // Disconnected always comes before failed.
             if self.session().connected {
                 self.set_state(State::Disconnected);
             }
-            self.ask_for_restart();
+            self.request_restart();
             self.session_mut().failed = true;
             self.remove_pairs(|_| true);
             self.triggered.clear();
@@ -91,14 +92,14 @@ impl Agent {
         (state, (now < patience).then_some(patience))
     }
 
-    /// Nothing works any more, all at once: whatever might is checked now.
+    /// No pair works any more, all at once: the best others are checked now.
     fn lose_path(&mut self, now: Instant) -> Instant {
         self.session_mut().lost_since = Some(now);
         self.try_others(now, None);
         now
     }
 
-    /// Returns whether there is a path of this generation.
+    /// Returns whether there is a path of this session.
     fn has_valid_pair(&self) -> bool {
         let current = self.session().id;
         self.pairs.values().any(|pair| pair.session == current && pair.is_valid())
@@ -120,7 +121,8 @@ impl Agent {
         self.active.and_then(|id| self.pairs.get(&id))
     }
 
-    /// A dead path is left by renomination; where that was not negotiated, or nothing else works, a restart is asked for.
+    /// A dead path is left by renomination; where that was not negotiated, or no other path works,
+    /// a restart is requested.
     fn look_for_dead_path(&mut self, now: Instant) {
         let lost = self.session().lost_since;
         let renomination = self.config.renomination && self.session().renomination();
@@ -129,9 +131,9 @@ impl Agent {
         let trying = trying.filter(|_| self.active.is_some() || self.is_trying());
         let (mut hopeless, mut open) = (false, None);
         if let Some(dead) = self.active_pair().filter(|pair| pair.is_dead(now)) {
-            match self.hope(dead, now) {
-                Hope::Other if renomination => {}
-                Hope::Until(until) if renomination => open = Some(until),
+            match self.fallback(dead, now) {
+                Fallback::Other if renomination => {}
+                Fallback::Until(until) if renomination => open = Some(until),
                 _ => hopeless = true,
             }
         }
@@ -142,7 +144,7 @@ impl Agent {
         if let Some(until) = until {
             self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
         } else if lost.is_some() || hopeless {
-            self.ask_for_restart();
+            self.request_restart();
         }
     }
 }

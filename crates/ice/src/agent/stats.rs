@@ -1,11 +1,11 @@
-//! What was counted, collected when somebody asks.
+//! Statistics, collected on demand.
 
 use super::Agent;
 use super::ids::Base;
 use crate::stats::{CandidatePairStats, CandidateStats, Stats, TransportStats};
 
 impl Agent {
-    /// What was counted.
+    /// Returns the statistics.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counters = &self.counters;
@@ -49,7 +49,7 @@ impl Agent {
         }
     }
 
-    /// Whether data goes through a relay of this side's now.
+    /// Returns whether data goes through a relay of this side now.
     #[must_use]
     pub fn is_relayed(&self) -> bool {
         self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Relay(_)))

@@ -1,8 +1,9 @@
 //! TCP candidates (RFC 6544): listeners, connections to peers, and which pairs they carry.
 //!
-//! A connection is told by its base and the other end's address, as a datagram's path is, so that checks, consent and data know no
-//! difference. An active pair opens its connection when its turn for a check comes. A connection that was accepted shows by an
-//! authentic check to which pair it belongs; one that does not is closed.
+//! A connection is identified by its base and the remote address, as a datagram's path is, so that
+//! checks, consent and data know no difference. An active pair opens its connection when its turn
+//! for a check comes. A connection that was accepted shows by an authentic check to which pair it
+//! belongs; one that does not is closed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -21,32 +22,34 @@ use crate::framing::Framing;
 use crate::path::Path;
 use crate::stats::PairState;
 
-/// The port of active candidates (RFC 6544 §4.5): "discard", because nobody listens there.
+/// The port of active candidates (RFC 6544 §4.5): "discard", because nothing listens there.
 const DISCARD: u16 = 9;
 
-/// How long a connection may take to open.
+/// The time in which a connection must open.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a connection to a STUN server may take to open: gathering waits for it.
+/// The time in which a connection to a STUN server must open: gathering waits for it.
 const CONNECT_TO_SERVER: Duration = Duration::from_secs(3);
 
-/// After what time at least a connection is tried again that both sides open, and one was not ready to.
+/// The shortest time after which a simultaneous-open connection is tried again that the other side
+/// was not ready for.
 const ANOTHER_TRY: Duration = Duration::from_millis(500);
 
-/// How long an accepted connection may take to show by a check whose it is.
+/// The time in which a check must show which pair an accepted connection belongs to.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 
-/// Accepted connections that have not shown yet whose they are, at most. Then the oldest is closed, so that strangers who connect and
-/// say nothing do not keep out the peer, whose check comes along with its connection.
+/// Accepted connections without a check, at most. Then the oldest is closed, so that strangers who
+/// connect and send nothing do not keep out the peer, whose check comes along with its connection.
 const MAX_UNPROVEN: usize = 16;
 
-/// How long after nomination connections that are not used are closed, and listeners (RFC 8445 §8.3: three seconds).
+/// The time after nomination at which unused connections and listeners are closed (RFC 8445 §8.3).
 const CONCLUSION: Duration = Duration::from_secs(3);
 
-/// A connection in use that has lasted so long is opened again if it breaks, before a restart is asked for.
+/// A connection in use that has lasted so long is opened again if it breaks, before a restart is
+/// asked for.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// How long that may take.
+/// The time in which it must open.
 const RECONNECTION: Duration = Duration::from_secs(2);
 
 impl Agent {
@@ -61,7 +64,7 @@ impl Agent {
             let local = SocketAddr::new(address, DISCARD);
             self.add_host(now, Base::Tcp(id), local, CandidateTransport::Tcp(TcpType::Active));
         }
-        // Nobody comes to an address that nobody is told.
+        // No connection comes to an address that is not announced.
         let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
         if mode.listens() && shown && !self.has_tcp_base(address, |end| matches!(end, End::Passive(_))) {
             let id = self.add_tcp_base(address, End::Passive(None));
@@ -77,7 +80,8 @@ impl Agent {
         }
     }
 
-    /// The same for every socket that is there: listeners are closed when nobody needs them, and a new generation may.
+    /// The same for every socket: listeners are closed when they are not needed, and a new session
+    /// may need them.
     pub(super) fn open_missing_tcp(&mut self, now: Instant) {
         let hosts = self.sockets.values().filter(|one| one.is_host() && one.local.is_some());
         for address in hosts.map(|one| one.address).collect::<Vec<_>>() {
@@ -128,7 +132,7 @@ impl Agent {
         self.tcp_bases.retain(|_, base| !base.is_pending());
     }
 
-    /// Somebody has connected to a listener.
+    /// A listener has accepted a connection.
     pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
         let path = path.canonical();
         self.clogged.remove(&path);
@@ -144,7 +148,8 @@ impl Agent {
         let key = (id, path.remote);
         let deadline = Some(now + INTRODUCTION);
         self.streams.insert(key, Stream { leg: Leg::Open(path), server: None, deadline, opened: now });
-        // Where both open at once, the other side's attempt may come first: it is the same connection.
+        // Where both open at once, the other side's attempt may come first: it is the same
+        // connection.
         self.start_checks_on(now, key);
     }
 
@@ -230,7 +235,7 @@ impl Agent {
         }
     }
 
-    /// Whether that was a connection to a peer or a STUN server, which now is open.
+    /// A connection to a peer or a STUN server is open. Returns false if it is neither's.
     pub(super) fn handle_stream_connected(&mut self, now: Instant, id: ConnectId, path: Path) -> bool {
         let Some(key) = self.stream_connecting(id) else { return false };
         let server = self.streams.get(&key).and_then(|stream| stream.server);
@@ -251,14 +256,16 @@ impl Agent {
         }
     }
 
-    /// Whether that was a connection to a peer or a STUN server, which cannot be had.
+    /// A connection to a peer or a STUN server could not be opened. Returns false if it is
+    /// neither's.
     pub(super) fn handle_stream_refused(&mut self, now: Instant, id: ConnectId) -> bool {
         let Some(key) = self.stream_connecting(id) else { return false };
         let both_open = self.tcp_bases.get(&key.0).is_some_and(|base| base.end.is_simultaneous());
         if let Some(stream) = self.streams.get_mut(&key).filter(|stream| both_open && stream.server.is_none())
         {
-            // A NAT or a host may refuse what comes before its own side has opened (RFC 5382 REQ-4). No more is sent to who never wanted
-            // it than where nobody answers: each wait is as long as all before.
+            // A NAT or a host may refuse what comes before its own side has opened (RFC 5382
+            // REQ-4). An unwilling host gets no more than a silent one: each wait is as long as all
+            // before.
             let next = now + ANOTHER_TRY.max(now.saturating_duration_since(stream.opened));
             if next < stream.opened + CONNECT {
                 (stream.leg, stream.deadline) = (Leg::Refused, Some(next));
@@ -277,7 +284,7 @@ impl Agent {
         found.map(|(key, _)| *key)
     }
 
-    /// Whether that was a connection to a peer, which is gone.
+    /// A connection to a peer is gone. Returns false if it is not a peer's.
     pub(super) fn handle_stream_closed(&mut self, now: Instant, path: &Path) -> bool {
         let Some(key) = self.stream_at(path) else { return false };
         let Some(stream) = self.streams.remove(&key) else { return false };
@@ -289,7 +296,8 @@ impl Agent {
         true
     }
 
-    /// A pair's connection is gone: it is not valid any more. One that was in use is opened again by who opened it.
+    /// A pair's connection is gone: it is not valid any more. One that was in use is opened again
+    /// by who opened it.
     fn lose_connection(&mut self, now: Instant, id: PairId, lasted: bool) {
         let again = lasted && self.active == Some(id);
         let Some(pair) = self.pairs.get_mut(&id) else { return };
@@ -334,7 +342,7 @@ impl Agent {
         self.streams.iter().find(|(_, stream)| stream.leg == Leg::Open(path)).map(|(key, _)| *key)
     }
 
-    /// Whether a connection goes to a server.
+    /// Returns whether a connection goes to a server.
     pub(super) fn is_server_stream(&self, base: TcpBaseId, remote: SocketAddr) -> bool {
         self.streams.get(&(base, remote)).is_some_and(|stream| stream.server.is_some())
     }
@@ -362,7 +370,7 @@ impl Agent {
         }
     }
 
-    /// What the other side's candidate at the end of such a connection is.
+    /// The transport of the remote candidate at the other end of a base.
     pub(super) fn remote_transport(&self, base: Base) -> CandidateTransport {
         match base {
             Base::Socket(_) | Base::Relay(_) => CandidateTransport::Udp,
@@ -394,7 +402,8 @@ impl Agent {
         self.transactions.retain(|_, one| one.base != base || one.remote != remote);
     }
 
-    /// Closes what nobody needs: connections whose pairs have failed or gone, and after the nomination all that is not used.
+    /// Closes connections whose pairs have failed or gone, and after the nomination all that are
+    /// not used.
     pub(super) fn sweep_streams(&mut self, now: Instant) {
         self.timers.conclude = None;
         if !self.tcp_bases.is_empty() {
@@ -456,7 +465,8 @@ impl Agent {
         }
     }
 
-    /// Makes the pairs of connections again: what seemed to be direct has turned out to be a relay, or is gone.
+    /// Makes the pairs of connections again: what seemed to be direct has turned out to be a relay,
+    /// or is gone.
     fn pair_tcp(&mut self, now: Instant) {
         let is_tcp = |local: &Local| local.base.is_tcp();
         let locals = self.locals.iter().filter(|(_, local)| is_tcp(local));
@@ -466,20 +476,21 @@ impl Agent {
         self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
-    /// Whether datagrams pass directly: then connections are of no use.
+    /// Returns whether a direct pair for datagrams is selected: then connections are of no use.
     pub(super) fn is_tcp_needless(&self) -> bool {
         let selected = self.session().selected.and_then(|id| self.pairs.get(&id));
         selected.is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
-    /// Whether datagrams pass directly, nominated or not.
+    /// Returns whether a direct pair for datagrams is valid, nominated or not.
     pub(super) fn has_datagrams(&self) -> bool {
         let current = self.session().id;
         let mut pairs = self.pairs.values().filter(|pair| pair.session == current);
         pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
-    /// What the configuration does not let be used any more, or lets be used again.
+    /// Retires the bases that the configuration does not allow any more, and takes back those that
+    /// it allows again.
     pub(super) fn retire_tcp(&mut self, usable: &[LocalAddress]) {
         let none = self.config.is_relay_only() || self.config.tcp == TcpMode::Off;
         let mode = self.config.tcp;

@@ -9,20 +9,22 @@ use crate::event::Role;
 /// The longest time between two repetitions.
 const MAX_RTO: Duration = Duration::from_secs(2);
 
-/// A host that comes so much later than it was told to has stood still: answers may have arrived that it has not read yet.
+/// A timeout that is handled so much too late shows that the host has stood still: answers may have
+/// arrived that it has not read yet.
 const STANDSTILL: Duration = Duration::from_millis(50);
 
-/// So long are they waited for.
+/// The time for which they are waited for.
 const REPRIEVE: Duration = Duration::from_millis(50);
 
-/// A check through a relay that was sent so often without an answer makes the relay itself doubtful.
+/// A check through a relay that was sent so often without an answer makes the relay itself
+/// doubtful.
 pub(super) const DOUBTFUL: u32 = 5;
 
 /// A repetition is not triggered again within this time.
 const RECENT: Duration = Duration::from_millis(20);
 
-/// Repetitions of one check that the other side's checks bring about, at most: where no answer ever comes, each side's would
-/// bring about the other's for ever.
+/// Repetitions of one check that the other side's checks bring about, at most: where no answer ever
+/// comes, each side's would bring about the other's for ever.
 pub(super) const MAX_PROMPTS: u32 = 3;
 
 /// A request that waits for its answer.
@@ -50,7 +52,7 @@ pub(super) struct Transaction {
     reprieved: bool,
 }
 
-/// What it is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A connectivity check.
@@ -58,13 +60,13 @@ pub(super) enum Kind {
         pair: PairId,
         /// The role under which it was sent.
         role: Role,
-        /// What a candidate discovered by it has for a priority.
+        /// The priority of a candidate that it discovers.
         priority: u32,
         nominate: bool,
     },
     /// A consent check: never repeated, another one follows.
     Consent { pair: PairId, role: Role },
-    /// What does my address look like? `first`: gathering waits for it.
+    /// A request for the reflexive address. `first`: gathering waits for it.
     Server { server: ServerIndex, first: bool },
 }
 
@@ -122,7 +124,8 @@ impl Transaction {
         self.deadline = until;
     }
 
-    /// Whether it would be given up now, had the host not stood still when its time came; then it is given a little more.
+    /// Returns whether it would be given up now, had the host not stood still when its time came;
+    /// then it is given a little more.
     pub(super) fn is_reprieved(&mut self, now: Instant) -> bool {
         let is_verdict = match self.kind {
             Kind::Consent { .. } => true,
@@ -141,7 +144,8 @@ impl Transaction {
         reprieved
     }
 
-    /// Whether a repetition now would be more than the last one again. TCP repeats by itself (RFC 6544 §7.1).
+    /// Returns whether the last repetition is long enough ago. TCP repeats by itself (RFC 6544
+    /// §7.1).
     pub(super) fn may_be_repeated(&self, now: Instant) -> bool {
         !self.base.is_tcp() && now.saturating_duration_since(self.last) >= RECENT
     }

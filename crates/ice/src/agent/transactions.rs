@@ -18,7 +18,8 @@ impl Agent {
                 continue;
             }
             if let (Kind::Consent { pair, .. }, false) = (transaction.kind, transaction.late) {
-                // On a path that has become slow all answers come late, and yet the other side consents.
+                // On a path that has become slow all answers come late, and yet the other side
+                // consents.
                 let sent = transaction.first;
                 transaction.linger(sent + self.config.timings.consent_timeout);
                 self.handle_consent_silence(now, pair, sent);
@@ -64,7 +65,8 @@ impl Agent {
         }
     }
 
-    /// Repeats the check under way, and does so again as in its beginning: repetitions are worth while now.
+    /// Repeats the check under way, and does so again as in its beginning: repetitions are worth
+    /// while now.
     pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
         let check = self.pairs.get(&pair).and_then(|pair| pair.check).map(|check| check.transaction);
         let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);

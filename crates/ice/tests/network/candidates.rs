@@ -1,4 +1,5 @@
-//! Candidates of the other side's: early, late, of other generations, of other scopes; and in what order the own ones come.
+//! Candidates of the other side's: early, late, of other generations, of other scopes; and in what
+//! order the own ones come.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use columba_ice::{
 };
 use columba_netsim::Nat;
 
+use crate::connecting::behind;
 use crate::hostile;
 use crate::hostile::candidate;
 use crate::lab::{ALICE, BOB, Lab, ip, with_stun};
-use crate::meeting::behind;
-use crate::stranger::Stranger;
+use crate::scripted::ScriptedPeer;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -28,23 +29,25 @@ fn generation(ufrag: &str) -> RemoteParameters {
     remote
 }
 
-/// The remote addresses that the agent knows for this generation or the one that still carries data.
-fn known(stranger: &Stranger) -> Vec<SocketAddr> {
+/// The remote addresses that the agent knows for this generation or the one that still carries
+/// data.
+fn known(stranger: &ScriptedPeer) -> Vec<SocketAddr> {
     let stats = stranger.agent.stats();
     stats.remote_candidates.iter().filter_map(|one| one.candidate.socket_address()).collect()
 }
 
-fn dropped(stranger: &Stranger) -> u64 {
+fn dropped(stranger: &ScriptedPeer) -> u64 {
     stranger.agent.stats().transport.dropped
 }
 
-fn fresh() -> Stranger {
-    Stranger::new(Config::default(), &[ip("192.0.2.1").into()])
+fn fresh() -> ScriptedPeer {
+    ScriptedPeer::new(Config::default(), &[ip("192.0.2.1").into()])
 }
 
-/// Alice offers everything at once, because she does not know whether the other side trickles; Bob trickles (RFC 8838 §16).
+/// Alice offers everything at once, because she does not know whether the other side trickles; Bob
+/// trickles (RFC 8838 §16).
 #[test]
-fn half_trickle_connects_as_full_trickle_does() {
+fn half_trickle_connects_like_full_trickle() {
     for trickles in [true, false] {
         let routers = [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)];
         let mut lab = Lab::two_homes(routers, &with_stun(), 1);
@@ -64,36 +67,37 @@ fn half_trickle_connects_as_full_trickle_does() {
             }
             host.gather(now);
         });
-        lab.tell(BOB, ALICE);
+        lab.signal_description(BOB, ALICE);
         assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-        assert!(lab.talks());
-        // Both know that nothing follows: Alice because Bob says so, Bob because all came with the offer.
+        assert!(lab.exchanges_data());
+        // Both know that nothing follows: Alice because Bob says so, Bob because all came with the
+        // offer.
         let completed = |lab: &Lab| lab.both(|host| host.agent.state() == State::Completed);
         assert!(lab.run_until(SECOND * 60, completed), "{trickles}");
     }
 }
 
 #[test]
-fn candidates_before_the_description_are_held_back_and_used_then() {
+fn candidates_before_the_description_are_held_until_it_arrives() {
     let mut stranger = fresh();
     stranger.add(candidate("198.51.100.1", 1));
     stranger.add(of_generation(2, "them"));
     stranger.add(of_generation(3, "others"));
     assert!(known(&stranger).is_empty() && stranger.take().is_empty());
-    stranger.meet(generation("them"));
+    stranger.set_remote(generation("them"));
     let addresses = known(&stranger);
     assert_eq!(addresses.len(), 2, "what says nothing belongs to what comes: {addresses:?}");
     assert_eq!(stranger.take().iter().filter(|sent| sent.is_request()).count(), 2);
 }
 
 #[test]
-fn of_what_is_held_back_the_oldest_goes() {
+fn oldest_held_candidate_is_dropped_over_the_bound() {
     let mut stranger = fresh();
     for number in 0..10_000 {
         stranger.add(of_generation(number % 250, "them"));
     }
     assert_eq!(dropped(&stranger), 9_900);
-    stranger.meet(generation("them"));
+    stranger.set_remote(generation("them"));
     let addresses = known(&stranger);
     assert_eq!(addresses.len(), 100);
     assert!(addresses.iter().any(|address| address.ip() == ip("198.51.100.249")), "the latest is there");
@@ -101,9 +105,9 @@ fn of_what_is_held_back_the_oldest_goes() {
 }
 
 #[test]
-fn candidates_of_another_generation_are_not_believed() {
+fn candidates_of_an_old_session_are_dropped() {
     let mut stranger = fresh();
-    stranger.meet(generation("one"));
+    stranger.set_remote(generation("one"));
     stranger.add(of_generation(1, "one"));
     // Of a restart of which the description is still to come.
     stranger.add(of_generation(2, "two"));
@@ -112,7 +116,7 @@ fn candidates_of_another_generation_are_not_believed() {
     stranger.agent.restart(stranger.now, None);
     stranger.agent.gather(stranger.now);
     stranger.drain();
-    stranger.meet(generation("two"));
+    stranger.set_remote(generation("two"));
     assert!(known(&stranger).iter().any(|address| address.ip() == ip("198.51.100.2")));
     // One of the old generation comes late.
     let before = dropped(&stranger);
@@ -126,11 +130,11 @@ fn candidates_of_another_generation_are_not_believed() {
 
 /// IPv6 addresses of each scope, on both sides.
 #[test]
-fn addresses_are_paired_with_what_they_can_reach() {
+fn pairs_are_formed_within_families_and_scopes_only() {
     let own = ["192.0.2.1", "2001:db8::1", "fd00::1", "fe80::1"];
     let locals = own.map(|text| LocalAddress::from(ip(text)));
-    let mut stranger = Stranger::new(Config::default(), &locals);
-    stranger.meet(hostile::stranger());
+    let mut stranger = ScriptedPeer::new(Config::default(), &locals);
+    stranger.set_remote(hostile::stranger());
     let remotes = ["198.51.100.1", "2001:db8::2", "fd00::2", "fe80::2", "::1", "127.0.0.1", "ff02::1", "::"];
     for (number, remote) in (1..).zip(remotes) {
         stranger.add(candidate(remote, number));
@@ -151,9 +155,9 @@ fn addresses_are_paired_with_what_they_can_reach() {
     assert_eq!(pairs, expected.map(|(local, remote)| (ip(local), ip(remote))));
 }
 
-/// Which addresses have sockets, in the order of their candidates' priorities.
+/// The addresses that have sockets, in the order of their candidates' priorities.
 fn used(addresses: &[LocalAddress]) -> Vec<std::net::IpAddr> {
-    let stranger = Stranger::new(Config::default(), addresses);
+    let stranger = ScriptedPeer::new(Config::default(), addresses);
     let found = stranger.events.iter().filter_map(|event| match event {
         Event::LocalCandidate(one) if one.transport == CandidateTransport::Udp => Some(one.clone()),
         _ => None,
@@ -164,7 +168,7 @@ fn used(addresses: &[LocalAddress]) -> Vec<std::net::IpAddr> {
 }
 
 #[test]
-fn temporary_addresses_stand_for_stable_ones_of_their_network_and_deprecated_kinds_are_left_out() {
+fn temporary_addresses_replace_stable_ones_and_deprecated_kinds_are_unused() {
     let temporary = |text| LocalAddress { temporary: true, ..LocalAddress::from(ip(text)) };
     let stable = |text| LocalAddress::from(ip(text));
     let addresses = [
@@ -187,7 +191,7 @@ fn temporary_addresses_stand_for_stable_ones_of_their_network_and_deprecated_kin
 
 /// Neither family waits for the other's end (RFC 8421 §4), and the better network comes first.
 #[test]
-fn the_families_take_turns_in_priorities_and_in_checks() {
+fn families_alternate_in_priorities_and_checks() {
     let address = |text, network_cost| LocalAddress { network_cost, ..LocalAddress::from(ip(text)) };
     let addresses = [
         address("192.0.2.3", 900),
@@ -199,12 +203,12 @@ fn the_families_take_turns_in_priorities_and_in_checks() {
     let expected = ["2001:db8::1", "192.0.2.1", "2001:db8::3", "192.0.2.2", "192.0.2.3"].map(ip);
     assert_eq!(used(&addresses), expected);
 
-    let mut stranger = Stranger::new(Config::default(), &addresses);
+    let mut stranger = ScriptedPeer::new(Config::default(), &addresses);
     stranger.agent.set_role(columba_ice::Role::Controlling);
     for (number, remote) in (1..).zip(["198.51.100.1", "2001:db8:9::1"]) {
         stranger.add(Candidate { priority: 2_000_000_000, ..candidate(remote, number) });
     }
-    stranger.meet(hostile::stranger());
+    stranger.set_remote(hostile::stranger());
     stranger.pass(SECOND);
     let checks = stranger.take();
     let mut order: Vec<_> = checks.iter().map(|sent| sent.path.local.ip()).collect();
@@ -219,7 +223,8 @@ fn the_families_take_turns_in_priorities_and_in_checks() {
     assert_eq!(order.len(), 5);
 }
 
-/// RFC 8445 §6.1.2.6: of the pairs of one foundation one waits, and the others are frozen until it has succeeded.
+/// RFC 8445 §6.1.2.6: of the pairs of one foundation one waits, and the others are frozen until it
+/// has succeeded.
 #[test]
 fn pairs_of_one_foundation_are_frozen_until_the_first_succeeds() {
     let config = Config { tcp: TcpMode::Off, ..Config::default() };
@@ -237,19 +242,19 @@ fn pairs_of_one_foundation_are_frozen_until_the_first_succeeds() {
 
 /// Names under resolution count with what is held.
 #[test]
-fn names_are_asked_for_once_the_description_is_there() {
+fn names_are_resolved_after_the_description_has_arrived() {
     let mut stranger = fresh();
     let named = |number: u32| Candidate {
         address: CandidateAddress::Name(Arc::from(format!("{number}.local"))),
         ..candidate("198.51.100.1", number)
     };
     stranger.add(named(1));
-    let asked = |stranger: &Stranger| {
+    let asked = |stranger: &ScriptedPeer| {
         let all = stranger.requests.iter();
         all.filter(|one| matches!(one, Request::ResolveMdns { .. } | Request::Resolve { .. })).count()
     };
-    assert_eq!(asked(&stranger), 0, "nobody is asked for a stranger's sake");
-    stranger.meet(hostile::stranger());
+    assert_eq!(asked(&stranger), 0, "no name is resolved before the description");
+    stranger.set_remote(hostile::stranger());
     assert_eq!(asked(&stranger), 1);
     for number in 2..1000 {
         stranger.add(named(number));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use columba_ice::{CandidateKind, Config, State};
 use columba_netsim::{InterfaceId, Link, Loss, Nat};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, ip};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,31 +57,32 @@ fn moved(lab: &Lab) -> bool {
     })
 }
 
-/// The other path begins to work in the moment in which the one in use ceases to: its checks may be just under way, far apart from one
-/// another by then, or given up long ago.
+/// The other path begins to work in the moment in which the one in use ceases to: its checks may be
+/// just under way, far apart from one another by then, or given up long ago.
 #[test]
-fn a_pair_that_never_answered_stands_in_for_one_that_dies() {
+fn failed_pair_is_checked_again_when_the_active_one_dies() {
     for round_trip in [2, 20, 100, 300] {
         let round_trip = Duration::from_millis(round_trip);
         for (seed, after) in
             [0, 50, 500, 3_000, 9_000, 20_000, 39_000, 60_000, 200_000].into_iter().enumerate()
         {
             let (mut lab, reserve) = with_dead_reserve(round_trip, seed as u64);
-            // Somebody always talks: the silence is noticed soon.
+            // Data always flows: the silence is noticed soon.
             talk_until(&mut lab, Duration::from_millis(after), |_| false);
             lab.cut(1.0);
             lose(&mut lab, &reserve, 0.0);
             let took = talk_until(&mut lab, SECOND * 8, moved).saturating_sub(round_trip * 3 / 2);
             assert!(took <= SECOND * 2, "{round_trip:?}, {after}: {took:?}\n{}", lab.network.trace());
             assert!(lab.both(|host| host.restarts_wanted == 0), "{round_trip:?}, {after}");
-            assert!(lab.connected() && lab.talks());
+            assert!(lab.connected() && lab.exchanges_data());
         }
     }
 }
 
-/// Neither path works: who has another one to try does not ask for a restart much later than who has none.
+/// Neither path works: who has another one to try does not ask for a restart much later than who
+/// has none.
 #[test]
-fn what_never_answers_does_not_put_off_a_restart() {
+fn dead_alternatives_do_not_delay_the_restart_request() {
     for (seed, after) in [0, 500, 9_000, 60_000].into_iter().enumerate() {
         let (mut lab, _) = with_dead_reserve(Duration::from_millis(20), seed as u64);
         talk_until(&mut lab, Duration::from_millis(after), |_| false);
@@ -91,9 +92,10 @@ fn what_never_answers_does_not_put_off_a_restart() {
     }
 }
 
-/// What has failed is tried again for a short while, once a minute at the most: not at each packet that is lost.
+/// Failed pairs are tried again for a short while, once a minute at the most: not at each lost
+/// packet.
 #[test]
-fn lost_answers_do_not_bring_failed_pairs_to_life() {
+fn failed_pairs_are_retried_once_a_minute_at_most() {
     let (mut lab, _) = with_dead_reserve(Duration::from_millis(20), 1);
     lab.run_for(SECOND * 60);
     lab.cut(0.1);
@@ -108,12 +110,12 @@ fn lost_answers_do_not_bring_failed_pairs_to_life() {
     let checked = checks(&lab) - before;
     // Three pairs, each ten times at the most, for two seconds.
     assert!((1..=300).contains(&checked), "{checked} checks of pairs that have failed, in ten minutes");
-    assert_eq!(lab.peer(ALICE).states, [], "and nobody hears of it");
+    assert_eq!(lab.peer(ALICE).states, [], "no change of state");
 }
 
 /// The interface in use is taken away before the other path has answered.
 #[test]
-fn a_pair_under_check_stands_in_for_an_interface_that_vanishes() {
+fn pair_under_check_replaces_a_vanished_interface() {
     for (seed, after) in [0, 500, 9_000, 60_000].into_iter().enumerate() {
         for index in [ALICE, BOB] {
             let (mut lab, reserve) = with_dead_reserve(Duration::from_millis(20), seed as u64);
@@ -124,16 +126,16 @@ fn a_pair_under_check_stands_in_for_an_interface_that_vanishes() {
             let took = talk_until(&mut lab, SECOND * 8, moved);
             assert!(took <= SECOND * 2, "{index}, {after}: {took:?}\n{}", lab.network.trace());
             assert_eq!(lab.peer(index).restarts_wanted, 0, "{index}, {after}");
-            assert!(lab.connected() && lab.talks());
+            assert!(lab.connected() && lab.exchanges_data());
             assert!(!lab.peer(index).states.contains(&State::Failed));
         }
     }
 }
 
-/// Bob's check is quicker than his candidate: Alice discovers it at one of her interfaces. Behind the other one nobody can reach her, so
-/// that she must check from there herself.
+/// Bob's check is quicker than his candidate: Alice discovers it at one of her interfaces. Behind
+/// the other one she cannot be reached, so that she must check from there herself.
 #[test]
-fn a_discovered_candidate_is_paired_with_all_others_when_it_is_signalled() {
+fn signalled_candidate_that_was_discovered_first_gets_all_pairs() {
     for seed in 0..10 {
         let mut lab = Lab::new(seed);
         let link = Link::with_delay(Duration::from_millis(5));
@@ -143,11 +145,11 @@ fn a_discovered_candidate_is_paired_with_all_others_when_it_is_signalled() {
         lab.network.attach(lab.peers[ALICE], home, ip("192.168.0.7"), link);
         lab.with(ALICE, |host, _| host.addresses.push(ip("192.168.0.7").into()));
         lab.with(ALICE, |host, now| host.gather(now));
-        lab.tell(ALICE, BOB);
+        lab.signal_description(ALICE, BOB);
         lab.run_for(lab.delay + Duration::from_millis(5));
         lab.with(BOB, |host, now| host.gather(now));
         let late = lab.with(BOB, |host, _| std::mem::take(&mut host.candidates));
-        lab.tell(BOB, ALICE);
+        lab.signal_description(BOB, ALICE);
         assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
         let kind = lab.peer(ALICE).selected.last().map(|pair| pair.remote.kind);
         assert_eq!(kind, Some(CandidateKind::PeerReflexive), "the check came first");
@@ -164,6 +166,6 @@ fn a_discovered_candidate_is_paired_with_all_others_when_it_is_signalled() {
         let took = talk_until(&mut lab, SECOND * 8, moved);
         assert!(took <= SECOND * 2, "seed {seed}: {took:?}\n{}", lab.network.trace());
         assert!(lab.both(|host| host.restarts_wanted == 0));
-        assert!(lab.connected() && lab.talks());
+        assert!(lab.connected() && lab.exchanges_data());
     }
 }

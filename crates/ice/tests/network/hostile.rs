@@ -1,4 +1,4 @@
-//! What others may try, and what it must not do.
+//! Attacks: forged messages, floods of candidates and requests.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -90,7 +90,7 @@ fn sends(agent: &mut Agent, now: Instant) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn forged_requests_lead_to_nothing() {
+fn forged_requests_are_dropped() {
     let (mut agent, now, local) = agent();
     let remote = "198.51.100.66:666".parse().unwrap();
     let pwd = agent.local_credentials().pwd.to_string();
@@ -158,7 +158,7 @@ fn target(agent: &Agent) -> Option<std::net::IpAddr> {
 }
 
 #[test]
-fn of_several_nominations_the_best_pair_counts_until_it_is_forgotten() {
+fn best_of_several_nominated_pairs_is_selected_until_its_nomination_is_stale() {
     let (mut agent, now, local) = agent();
     let [worse, better] = [1, 2].map(|number| candidate(&format!("198.51.100.{number}"), number));
     for candidate in [&worse, &better] {
@@ -211,7 +211,7 @@ fn ten_thousand_candidates_cost_a_bounded_number_of_checks() {
 }
 
 #[test]
-fn requests_from_everywhere_are_bounded() {
+fn pairs_from_many_sources_are_bounded() {
     let (mut agent, now, local) = agent();
     let pwd = agent.local_credentials().pwd.to_string();
     for number in 0..5000_u32 {
@@ -226,22 +226,23 @@ fn requests_from_everywhere_are_bounded() {
 }
 
 #[test]
-fn answers_from_another_hand_are_not_believed() {
+fn answers_with_wrong_integrity_are_dropped() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 1);
     lab.with(ALICE, |host, now| host.gather(now));
     lab.with(BOB, |host, now| host.gather(now));
     let mut wrong = lab.peer(BOB).parameters();
     wrong.credentials.pwd = "another password of 30 letters".into();
     lab.with(ALICE, |host, now| host.agent.set_remote(now, wrong));
-    lab.tell(ALICE, BOB);
+    lab.signal_description(ALICE, BOB);
     lab.run_for(SECOND * 5);
-    // Bob knows Alice's password; she takes nothing from one who does not know what she was told of his.
+    // Bob knows Alice's password; she takes nothing from one who does not know what she was told of
+    // his.
     assert!(lab.peer(ALICE).selected.is_empty() && lab.peer(ALICE).writable_at.is_none());
     assert!(lab.peer(BOB).agent.stats().transport.dropped > 0);
 }
 
 #[test]
-fn data_from_strangers_is_not_handed_on() {
+fn data_from_unknown_addresses_is_dropped() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 2);
     lab.start();
     assert!(lab.run_until(SECOND * 2, Lab::settled));
@@ -254,7 +255,7 @@ fn data_from_strangers_is_not_handed_on() {
 }
 
 #[test]
-fn batches_go_out_in_one_piece_and_nothing_is_written_without_room() {
+fn batches_keep_their_range_and_no_path_means_no_transmit() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 3);
     lab.with(ALICE, |host, now| {
         assert_eq!(host.agent.prepare(now, &mut [0; 100], 50..60, None), None, "no pair, no way");

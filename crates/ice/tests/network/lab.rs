@@ -1,4 +1,5 @@
-//! Two agents, routers between them, servers, and the signaling that carries descriptions and candidates.
+//! Two agents, routers between them, servers, and the signaling that carries descriptions and
+//! candidates.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +32,8 @@ pub(crate) struct AgentHost {
     next_port: u16,
     /// Candidates that the signaling has yet to carry, with the time from which on it does.
     pub(crate) candidates: Vec<(Instant, Candidate)>,
-    /// How much longer the signaling takes for one candidate than for another, at the most: they come out of order.
+    /// The largest difference of the signaling's delay between two candidates: they arrive out of
+    /// order.
     pub(crate) disorder: Duration,
     random: Random,
     pub(crate) gathered: bool,
@@ -44,12 +46,13 @@ pub(crate) struct AgentHost {
     pub(crate) errors: Vec<CandidateError>,
     pub(crate) restarts_wanted: usize,
     pub(crate) embedded: Vec<Vec<u8>>,
-    pub(crate) heard: Vec<Vec<u8>>,
+    pub(crate) received: Vec<Vec<u8>>,
     /// The port at which nothing arrives.
-    pub(crate) deaf: Option<u16>,
+    pub(crate) muted_port: Option<u16>,
     pub(crate) unsent: usize,
-    /// Until when the host does nothing, and what has arrived meanwhile: its timers are late then, and come before what waits.
-    pub(crate) asleep: Option<Instant>,
+    /// Until when the host does nothing, and what has arrived meanwhile: its timers are late then,
+    /// and come before what waits.
+    pub(crate) stalled_until: Option<Instant>,
     waiting: Vec<(Path, Vec<u8>)>,
     pub(crate) wire: Wire,
     out: VecDeque<(Departure, Vec<u8>)>,
@@ -61,7 +64,7 @@ pub(crate) struct AgentHost {
     pub(crate) sockets: usize,
     /// Addresses on which a socket or a connection was wanted, and those to which anything went.
     pub(crate) bound: BTreeSet<IpAddr>,
-    pub(crate) spoken_to: BTreeSet<IpAddr>,
+    pub(crate) destinations: BTreeSet<IpAddr>,
     pub(crate) listeners: usize,
     /// The most connections that were open at once.
     pub(crate) most_streams: usize,
@@ -86,10 +89,10 @@ impl AgentHost {
             errors: Vec::new(),
             restarts_wanted: 0,
             embedded: Vec::new(),
-            heard: Vec::new(),
-            deaf: None,
+            received: Vec::new(),
+            muted_port: None,
             unsent: 0,
-            asleep: None,
+            stalled_until: None,
             waiting: Vec::new(),
             wire: Wire::default(),
             out: VecDeque::new(),
@@ -99,7 +102,7 @@ impl AgentHost {
             next_stream: 0,
             sockets: 0,
             bound: BTreeSet::new(),
-            spoken_to: BTreeSet::new(),
+            destinations: BTreeSet::new(),
             listeners: 0,
             most_streams: 0,
         }
@@ -134,7 +137,7 @@ impl AgentHost {
     }
 
     fn depart(&mut self, path: Path, bytes: Vec<u8>) {
-        self.spoken_to.insert(path.remote.ip());
+        self.destinations.insert(path.remote.ip());
         if path.transport == Transport::Udp {
             self.out.push_back((udp(path.local, path.remote), bytes));
         } else if let Some((id, _)) = self.paths.iter().find(|(_, one)| **one == path) {
@@ -142,7 +145,7 @@ impl AgentHost {
         }
     }
 
-    /// Does all that the agent asks for.
+    /// Serves all requests of the agent.
     pub(crate) fn run(&mut self, now: Instant) {
         self.drain(now);
         let mut buffer = [0; 2000];
@@ -242,7 +245,7 @@ impl AgentHost {
     }
 }
 
-/// Whatever runs on a host.
+/// The software of a host.
 pub(crate) enum Software {
     Agent(Box<AgentHost>),
     Turn(Box<TurnHost>),
@@ -252,11 +255,11 @@ impl Endpoint for Software {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
         match self {
             Self::Agent(host) => {
-                if host.deaf == Some(datagram.local.port()) {
+                if host.muted_port == Some(datagram.local.port()) {
                     return;
                 }
                 let path = Path::udp(datagram.local, datagram.remote);
-                if host.asleep.is_some() {
+                if host.stalled_until.is_some() {
                     return host.waiting.push((path, datagram.payload.to_vec()));
                 }
                 host.receive(now, path, datagram.payload.to_vec());
@@ -275,12 +278,12 @@ impl Endpoint for Software {
     fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::Agent(host) => {
-                if host.asleep.is_some_and(|until| now < until) {
+                if host.stalled_until.is_some_and(|until| now < until) {
                     return;
                 }
                 host.agent.handle_timeout(now);
                 host.run(now);
-                host.asleep = None;
+                host.stalled_until = None;
                 for (path, bytes) in std::mem::take(&mut host.waiting) {
                     host.receive(now, path, bytes);
                 }
@@ -316,7 +319,7 @@ impl Endpoint for Software {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Agent(host) => host.asleep.or_else(|| host.agent.poll_timeout()),
+            Self::Agent(host) => host.stalled_until.or_else(|| host.agent.poll_timeout()),
             Self::Turn(host) => host.server.poll_timeout(),
         }
     }
@@ -326,7 +329,7 @@ impl AgentHost {
     fn receive(&mut self, now: Instant, path: Path, mut bytes: Vec<u8>) {
         self.wire.received(&path, &bytes);
         if let Received::Data { range } = self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes) {
-            self.heard.push(bytes[range].to_vec());
+            self.received.push(bytes[range].to_vec());
         }
         self.run(now);
     }
@@ -358,7 +361,7 @@ impl AgentHost {
                     if let Received::Data { range } =
                         self.agent.handle_datagram(now, path, Ecn::NotEct, &mut frame)
                     {
-                        self.heard.push(frame[range].to_vec());
+                        self.received.push(frame[range].to_vec());
                     }
                 }
             }
@@ -413,9 +416,9 @@ pub(crate) struct Lab {
     pub(crate) interfaces: Vec<InterfaceId>,
     pub(crate) routers: Vec<RouterId>,
     pub(crate) server: Option<HostId>,
-    /// How long the signaling takes.
+    /// The delay of the signaling.
     pub(crate) delay: Duration,
-    /// How long it takes for descriptions, if that is not the same: candidates may come first.
+    /// The delay of descriptions, if it differs: candidates may arrive first.
     pub(crate) description_delay: Option<Duration>,
     random: Random,
 }
@@ -493,7 +496,7 @@ impl Lab {
         })
     }
 
-    /// The same server with another configuration, before anybody has come to it.
+    /// The same server with another configuration, before its first client.
     pub(crate) fn change_server(&mut self, change: impl FnOnce(&mut columba_turn::server::Config)) {
         let host = self.server.expect("a server");
         self.with_server(host, |host, now| host.change(now, change));
@@ -513,7 +516,8 @@ impl Lab {
         index
     }
 
-    /// Two peers with two networks in common, of which the first is preferred, and the round-trip time in both.
+    /// Two peers with two networks in common, of which the first is preferred, and the round-trip
+    /// time in both.
     pub(crate) fn two_lans(config: &Config, round_trip: Duration, seed: u64) -> Self {
         let mut lab = Self::one_lan([config.clone(), config.clone()], round_trip, seed);
         let other = lab.network.add_zone();
@@ -525,7 +529,7 @@ impl Lab {
         lab
     }
 
-    /// Cuts the peers' first interfaces off, without anybody saying so.
+    /// Cuts the peers' first interfaces off, without a change of state.
     pub(crate) fn cut(&mut self, loss: f64) {
         for interface in self.interfaces.clone() {
             self.network.change_link(interface, |out, into| {
@@ -608,14 +612,14 @@ impl Lab {
         let answerer = 1 - offerer;
         self.with(offerer, |host, now| host.gather(now));
         self.run_for(self.description_delay.unwrap_or(self.delay));
-        self.tell(offerer, answerer);
+        self.signal_description(offerer, answerer);
         self.with(answerer, |host, now| host.gather(now));
         self.run_for(self.description_delay.unwrap_or(self.delay));
-        self.tell(answerer, offerer);
+        self.signal_description(answerer, offerer);
     }
 
     /// Carries one side's description over at once.
-    pub(crate) fn tell(&mut self, from: usize, to: usize) {
+    pub(crate) fn signal_description(&mut self, from: usize, to: usize) {
         let parameters = self.peer(from).parameters();
         self.with(to, |host, now| host.agent.set_remote(now, parameters));
     }
@@ -676,10 +680,10 @@ impl Lab {
         [ALICE, BOB].map(|index| self.peer(index).selected.last().map(|pair| pair.local.kind))
     }
 
-    /// Whether data gets from each to the other.
-    pub(crate) fn talks(&mut self) -> bool {
+    /// Returns whether data gets from each to the other.
+    pub(crate) fn exchanges_data(&mut self) -> bool {
         for index in [ALICE, BOB] {
-            self.with(index, |host, _| host.heard.clear());
+            self.with(index, |host, _| host.received.clear());
         }
         for _ in 0..20 {
             for index in [ALICE, BOB] {
@@ -687,6 +691,6 @@ impl Lab {
             }
             self.run_for(Duration::from_millis(50));
         }
-        self.both(|host| host.heard.iter().any(|data| data == b"\x80coo"))
+        self.both(|host| host.received.iter().any(|data| data == b"\x80coo"))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use columba_ice::{CandidateKind, Config, Role, State};
 use columba_netsim::{Link, Loss, Nat};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, with_stun};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,24 +30,24 @@ fn lite_agent_answers_checks_and_follows_nominations() {
             lab.network.change_link(index, |out, into| (out.loss, into.loss) = (Loss::None, Loss::None));
         }
         lab.run_for(SECOND * 2);
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         let bob = lab.peer(BOB);
         assert!(bob.found.iter().all(|one| one.kind == CandidateKind::Host) && !bob.found.is_empty());
         let requests = bob.agent.stats().pairs.iter().map(|pair| pair.counters.requests_sent).sum::<u64>();
         assert_eq!(requests, 0, "a lite agent sends no checks");
         lab.run_for(SECOND * 120);
-        assert!(lab.connected() && lab.talks());
+        assert!(lab.connected() && lab.exchanges_data());
         for index in [ALICE, BOB] {
             lab.with(index, |host, now| {
                 host.agent.restart(now, None);
                 host.selected.clear();
             });
         }
-        assert!(lab.talks(), "over the old path");
+        assert!(lab.exchanges_data(), "over the old path");
         lab.start();
         assert!(lab.run_until(SECOND * 10, ready), "{}", lab.network.trace());
         lab.run_for(SECOND * 2);
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         let interface = lab.interfaces[ALICE];
         lab.network.set_up(interface, false);
         assert!(lab.run_until(SECOND * 60, |lab| lab.peer(BOB).agent.state() == State::Failed));

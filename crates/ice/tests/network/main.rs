@@ -1,26 +1,26 @@
-//! Agents that meet over a simulated network, with the TURN server's own state machine in it.
+//! Agents that connect over a simulated network, with the TURN server's own state machine in it.
 
+mod amplification;
 mod candidates;
-mod crossing;
+mod connecting;
+mod consent;
 mod failover;
 mod hostile;
-mod keeping;
 mod lab;
 mod lite;
 mod matrix;
-mod meeting;
-mod nominating;
+mod nomination;
 mod pacing;
 mod policy;
 mod pool;
-mod reflection;
 mod relays;
 mod roaming;
 mod scenarios;
+mod scripted;
 mod server;
-mod standstill;
+mod simultaneous_open;
+mod stalls;
 mod statistics;
-mod stranger;
 mod tcp;
+mod topologies;
 mod wire;
-mod worlds;

@@ -1,4 +1,4 @@
-//! How fast checks go out (RFC 8445 §14).
+//! The pacing of checks (RFC 8445 §14).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ fn with_pacing(own: u64, theirs: Option<u64>) -> (Agent, Instant, SocketAddr) {
 }
 
 #[test]
-fn the_slower_side_sets_the_pace_and_who_says_nothing_wishes_fifty_milliseconds() {
+fn slower_side_sets_the_pace_with_fifty_milliseconds_as_default() {
     for (own, theirs, expected) in [
         (50, None, 50),
         (10, None, 50),
@@ -64,7 +64,7 @@ fn the_slower_side_sets_the_pace_and_who_says_nothing_wishes_fifty_milliseconds(
 
 /// The floor of 5 ms is each address's own: checks to one do not hold up those to others.
 #[test]
-fn to_one_address_checks_keep_their_distance_even_in_the_burst() {
+fn checks_to_one_address_are_spaced_even_in_the_burst() {
     let (mut agent, now, _) = with_pacing(50, None);
     for number in 1..=12 {
         let address = ["198.51.100.1", "198.51.100.2", "198.51.100.3"][number as usize % 3];
@@ -84,7 +84,7 @@ fn to_one_address_checks_keep_their_distance_even_in_the_burst() {
 }
 
 #[test]
-fn triggered_checks_keep_the_distance_and_none_is_lost() {
+fn triggered_checks_are_spaced_and_not_lost() {
     let (mut agent, now, local) = with_pacing(50, None);
     let pwd = agent.local_credentials().pwd.to_string();
     for port in 1001..=1004 {
@@ -99,7 +99,7 @@ fn triggered_checks_keep_the_distance_and_none_is_lost() {
 
 /// No agent waits for another one: a process with a thousand of them has a thousand paces.
 #[test]
-fn agents_in_one_process_do_not_wait_for_each_other() {
+fn agents_in_one_process_are_paced_independently() {
     let mut agents: Vec<_> = (0..50).map(|_| with_pacing(50, None)).collect();
     for (number, (agent, now, _)) in agents.iter_mut().enumerate() {
         agent.add_remote_candidate(*now, candidate("198.51.100.7", number as u32));

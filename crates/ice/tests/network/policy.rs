@@ -1,4 +1,4 @@
-//! Which addresses are used and shown (RFC 8828 §5.2).
+//! The addresses that are used and shown (RFC 8828 §5.2).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,12 +9,13 @@ use columba_ice::{
 };
 use columba_netsim::{Link, Nat};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, ip, servers, with_turn};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The address by which the default route leaves; another of the same interface; IPv6 of three kinds; a second network; a VPN.
+/// The address by which the default route leaves; another of the same interface; IPv6 of three
+/// kinds; a second network; a VPN.
 const ADDRESSES: [(&str, bool, bool); 7] = [
     ("192.168.0.7", true, false),
     ("192.168.0.8", true, false),
@@ -25,7 +26,8 @@ const ADDRESSES: [(&str, bool, bool); 7] = [
     ("fd99::7", false, false),
 ];
 
-/// Alice is at home in two networks, Bob in one; a STUN server that does not answer is among the servers.
+/// Alice is at home in two networks, Bob in one; a STUN server that does not answer is among the
+/// servers.
 fn lab(config: Config) -> Lab {
     let mut lab = Lab::new(1);
     let mut silent = servers(ServerKind::Stun, Transport::Udp, 9);
@@ -58,7 +60,8 @@ fn addresses<const N: usize>(texts: [&str; N]) -> BTreeSet<IpAddr> {
     texts.map(ip).into()
 }
 
-/// The own addresses that Alice shows in candidates, their related addresses, statistics and errors.
+/// The own addresses that Alice shows in candidates, their related addresses, statistics and
+/// errors.
 fn shown(lab: &Lab) -> BTreeSet<IpAddr> {
     let host = lab.peer(ALICE);
     let stats = host.agent.stats();
@@ -76,13 +79,14 @@ fn kinds(lab: &Lab) -> BTreeSet<CandidateKind> {
 }
 
 #[test]
-fn mode_1_uses_and_shows_all_addresses_but_stable_ones_beside_temporary_ones() {
+fn mode_1_uses_all_addresses_but_stable_ones_beside_temporary_ones() {
     let lab = lab(Config::default());
     let all = ["192.168.0.7", "192.168.0.8", "fd00::7", "2001:db8:1::7", "10.5.0.7", "fd99::7"];
     assert_eq!(bases(&lab), addresses(all));
     assert_eq!(shown(&lab), addresses(all));
     assert!(lab.settled());
-    // Where neither address is better for its network, the one with the longer reach is (RFC 6724 §5, rule 6).
+    // Where neither address is better for its network, the one with the longer reach is (RFC 6724
+    // §5, rule 6).
     let priority = |text: &str| {
         let host = lab.peer(ALICE).found.iter().find(|one| one.socket_address().unwrap().ip() == ip(text));
         host.unwrap().priority
@@ -91,7 +95,7 @@ fn mode_1_uses_and_shows_all_addresses_but_stable_ones_beside_temporary_ones() {
 }
 
 #[test]
-fn mode_2_uses_and_shows_one_address_of_each_family_by_the_default_route() {
+fn mode_2_uses_one_default_route_address_of_each_family() {
     let lab = lab(Config { address_policy: AddressPolicy::DefaultRoute, ..Config::default() });
     let default = addresses(["192.168.0.7", "2001:db8:1::7"]);
     assert_eq!((bases(&lab), shown(&lab)), (default.clone(), default));
@@ -100,7 +104,7 @@ fn mode_2_uses_and_shows_one_address_of_each_family_by_the_default_route() {
 }
 
 #[test]
-fn mode_3_uses_the_default_route_and_shows_no_address_of_the_host() {
+fn mode_3_uses_the_default_route_and_hides_host_addresses() {
     for mdns in [MdnsMode::Query, MdnsMode::QueryAndGather] {
         let lab =
             lab(Config { address_policy: AddressPolicy::DefaultRouteHidden, mdns, ..Config::default() });
@@ -116,7 +120,7 @@ fn mode_3_uses_the_default_route_and_shows_no_address_of_the_host() {
 }
 
 #[test]
-fn mode_4_speaks_to_nobody_but_the_relay() {
+fn mode_4_sends_to_the_relay_only() {
     let policies = [
         Config { address_policy: AddressPolicy::RelayOnly, ..Config::default() },
         // The W3C's word for it, which leaves the choice of the route free.
@@ -131,22 +135,27 @@ fn mode_4_speaks_to_nobody_but_the_relay() {
         assert_eq!(shown(&lab), addresses([]));
         assert_eq!(kinds(&lab), [CandidateKind::Relayed].into());
         let relay = ip(crate::lab::SERVER);
-        assert!(lab.peer(ALICE).spoken_to.iter().all(|ip| *ip == relay), "{:?}", lab.peer(ALICE).spoken_to);
+        assert!(
+            lab.peer(ALICE).destinations.iter().all(|ip| *ip == relay),
+            "{:?}",
+            lab.peer(ALICE).destinations
+        );
         assert!(lab.settled());
         assert_eq!(lab.kinds()[ALICE], Some(CandidateKind::Relayed));
     }
 }
 
 #[test]
-fn names_hide_addresses_everywhere() {
+fn mdns_names_hide_addresses_everywhere() {
     let lab = lab(Config { mdns: MdnsMode::QueryAndGather, ..Config::default() });
     assert_eq!(shown(&lab), addresses([]));
     assert!(kinds(&lab).contains(&CandidateKind::Host) && lab.settled());
 }
 
-/// A restart with a stricter policy leaves the old path to carry data until the new one is there, and nothing else.
+/// A restart with a stricter policy leaves the old path to carry data until the new one is there,
+/// and nothing else.
 #[test]
-fn a_restart_with_a_stricter_policy_gives_up_what_it_forbids() {
+fn restart_with_a_stricter_policy_closes_forbidden_sockets() {
     let mut lab = lab(Config::default());
     assert!(lab.settled());
     let strict = Config { address_policy: AddressPolicy::RelayOnly, ..with_turn() };
@@ -157,11 +166,11 @@ fn a_restart_with_a_stricter_policy_gives_up_what_it_forbids() {
         host.selected.clear();
     });
     lab.with(BOB, |host, now| host.agent.restart(now, None));
-    assert!(lab.talks(), "the old path");
+    assert!(lab.exchanges_data(), "the old path");
     lab.start();
     assert!(lab.run_until(SECOND * 5, |lab| lab.kinds()[ALICE] == Some(CandidateKind::Relayed)));
     lab.run_for(SECOND * 2);
-    assert!(lab.settled() && lab.talks());
+    assert!(lab.settled() && lab.exchanges_data());
     assert_eq!(kinds(&lab), [CandidateKind::Relayed].into());
     assert_eq!(shown(&lab), addresses([]));
     assert_eq!(lab.peer(ALICE).sockets, 1, "the relay's");
@@ -169,7 +178,7 @@ fn a_restart_with_a_stricter_policy_gives_up_what_it_forbids() {
 
 /// Only the route is another one: the address is still there, and so is the way to say goodbye.
 #[test]
-fn a_default_route_that_moves_takes_everything_with_it() {
+fn moved_default_route_moves_all_sockets() {
     let mut lab = lab(Config { address_policy: AddressPolicy::DefaultRoute, ..Config::default() });
     let before = lab.turn().allocations();
     lab.with(ALICE, |host, now| {

@@ -1,4 +1,4 @@
-//! Candidates that are gathered before anybody asks for them.
+//! Candidates that are gathered ahead of need.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use columba_ice::{
 use columba_netsim::{Nat, Network};
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, Software, ip, servers, with_stun, with_turn};
-use crate::meeting::behind;
 use crate::server::PORT;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ fn lab(config: &Config, seed: u64) -> Lab {
     Lab::two_homes([behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)], config, seed)
 }
 
-/// Tells the agent of its host's addresses: that is when a pool begins to be filled.
-fn wake(lab: &mut Lab, index: usize) {
+/// Sets the host's addresses: the pool begins to be filled.
+fn set_addresses(lab: &mut Lab, index: usize) {
     lab.with(index, |host, now| {
         let addresses = host.addresses.clone();
         host.agent.handle_network_change(now, &addresses);
@@ -32,9 +32,9 @@ fn wake(lab: &mut Lab, index: usize) {
 }
 
 #[test]
-fn a_pool_is_filled_in_silence_and_handed_out_at_once() {
+fn pool_is_filled_silently_and_announced_at_once() {
     let mut lab = lab(&with_pool(with_turn()), 1);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND * 3);
     let alice = lab.peer(ALICE);
     assert!(alice.found.is_empty() && !alice.gathered && alice.states.is_empty() && alice.errors.is_empty());
@@ -53,35 +53,35 @@ fn a_pool_is_filled_in_silence_and_handed_out_at_once() {
     assert_eq!(lab.network.stats().sent, sent, "and nothing is asked twice");
     lab.start_from(BOB);
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn without_a_pool_nothing_is_gathered_ahead() {
+fn no_pool_means_no_early_gathering() {
     let mut lab = lab(&with_turn(), 2);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND * 3);
     assert_eq!((lab.peer(ALICE).sockets, lab.turn().allocations()), (0, 0));
 }
 
 #[test]
-fn a_pool_says_nothing_to_an_offerer_until_it_is_asked_for() {
+fn pool_sends_nothing_to_the_peer_before_gathering() {
     let mut lab = lab(&with_pool(with_stun()), 3);
-    wake(&mut lab, BOB);
+    set_addresses(&mut lab, BOB);
     lab.run_for(SECOND);
     lab.with(ALICE, |host, now| host.gather(now));
-    lab.tell(ALICE, BOB);
+    lab.signal_description(ALICE, BOB);
     lab.run_for(SECOND * 2);
     let stats = lab.peer(BOB).agent.stats();
     assert!(!stats.remote_candidates.is_empty() && stats.pairs.is_empty(), "no check gives Bob away");
     assert_eq!(lab.peer(BOB).agent.state(), State::Checking);
     lab.with(BOB, |host, now| host.gather(now));
-    lab.tell(BOB, ALICE);
+    lab.signal_description(BOB, ALICE);
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
 }
 
 #[test]
-fn a_pool_lasts() {
+fn pool_is_kept_alive() {
     let nat = Nat { timeout: SECOND * 30, ..Nat::PORT };
     let mut lab = Lab::two_homes(
         [behind("198.51.100.1", nat), behind("198.51.100.2", nat)],
@@ -89,23 +89,23 @@ fn a_pool_lasts() {
         4,
     );
     for index in [ALICE, BOB] {
-        wake(&mut lab, index);
+        set_addresses(&mut lab, index);
     }
     // Longer than the NAT remembers, and than an allocation lives.
     lab.run_for(SECOND * 900);
     assert_eq!(lab.turn().allocations(), 2);
     lab.start();
     assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert_ne!(lab.kinds(), [Some(CandidateKind::Relayed); 2]);
 }
 
 #[test]
-fn errors_wait_for_the_candidates_that_are_missing() {
+fn pool_errors_are_reported_on_gathering() {
     let mut config = with_pool(with_stun());
     config.servers[0].host = Host::Ip(ip("5.0.0.99"));
     let mut lab = lab(&config, 5);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND * 15);
     assert!(lab.peer(ALICE).errors.is_empty());
     lab.with(ALICE, |host, now| host.gather(now));
@@ -114,9 +114,9 @@ fn errors_wait_for_the_candidates_that_are_missing() {
 }
 
 #[test]
-fn other_servers_mean_another_pool() {
+fn changed_servers_refill_the_pool() {
     let mut lab = lab(&with_pool(with_turn()), 6);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND);
     assert_eq!(lab.turn().allocations(), 1);
     lab.with(ALICE, |host, now| host.agent.set_config(now, with_pool(with_turn())));
@@ -140,9 +140,9 @@ fn other_servers_mean_another_pool() {
 }
 
 #[test]
-fn a_pool_comes_and_goes_with_its_size() {
+fn pool_follows_the_configuration() {
     let mut lab = lab(&with_turn(), 7);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.with(ALICE, |host, now| host.agent.set_config(now, with_pool(with_turn())));
     lab.run_for(SECOND);
     assert_eq!((lab.turn().allocations(), lab.peer(ALICE).sockets), (1, 2));
@@ -153,17 +153,17 @@ fn a_pool_comes_and_goes_with_its_size() {
     lab.run_for(SECOND);
     lab.with(ALICE, |host, now| host.agent.close(now));
     lab.run_for(SECOND);
-    assert_eq!((lab.turn().allocations(), lab.peer(ALICE).sockets), (0, 0), "whoever closes gives it back");
+    assert_eq!((lab.turn().allocations(), lab.peer(ALICE).sockets), (0, 0), "closing releases everything");
     assert!(lab.peer(ALICE).agent.poll_timeout().is_none());
 }
 
 #[test]
-fn a_pool_follows_the_network() {
+fn pool_follows_network_changes() {
     let mut lab = lab(&with_pool(with_stun()), 9);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND);
     lab.with(ALICE, |host, _| host.addresses[0].network = 7);
-    wake(&mut lab, ALICE);
+    set_addresses(&mut lab, ALICE);
     lab.run_for(SECOND);
     lab.with(ALICE, |host, now| host.gather(now));
     let alice = lab.peer(ALICE);
@@ -171,9 +171,10 @@ fn a_pool_follows_the_network() {
     assert_eq!(alice.found.len(), 4, "nothing of the network that was left");
 }
 
-/// After a restart, and before its candidates are asked for, sockets of addresses that are gone go, too.
+/// After a restart, and before its candidates are asked for, sockets of addresses that are gone go,
+/// too.
 #[test]
-fn an_address_that_goes_between_restart_and_gathering_is_given_up() {
+fn address_lost_between_restart_and_gathering_is_closed() {
     let mut lab = lab(&with_stun(), 10);
     lab.start();
     assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
@@ -184,9 +185,9 @@ fn an_address_that_goes_between_restart_and_gathering_is_given_up() {
     assert_eq!(lab.peer(ALICE).sockets, 0);
 }
 
-/// What a restart brings is told when it is asked for, and not before.
+/// Candidates of a restart are announced when gathering is asked for, and not before.
 #[test]
-fn a_restart_with_other_servers_asks_those() {
+fn restart_with_other_servers_uses_those() {
     let mut lab = lab(&with_stun(), 11);
     lab.start();
     assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
@@ -209,12 +210,12 @@ fn a_restart_with_other_servers_asks_those() {
     };
     assert!(urls(ALICE).iter().all(|url| url.starts_with("Turn")) && urls(ALICE).len() == 2);
     assert!(urls(BOB).is_empty());
-    assert!(lab.settled() && lab.talks());
+    assert!(lab.settled() && lab.exchanges_data());
 }
 
-/// Many servers fail before anybody asks: what is kept of it is bounded.
+/// Many servers fail before gathering is asked for: the kept errors are bounded.
 #[test]
-fn errors_that_nobody_hears_are_bounded() {
+fn unreported_pool_errors_are_bounded() {
     let now = Network::<Software>::new(1).now();
     let config = Config {
         servers: (0..32).map(|index| servers(ServerKind::Stun, Transport::Udp, PORT + index)).collect(),

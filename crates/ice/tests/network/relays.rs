@@ -10,8 +10,8 @@ use columba_ice::{
 use columba_netsim::{Firewall, HostId, InterfaceId, Link, Loss, Nat, PortAssignment, Router};
 use columba_stun::{ErrorCode, Method};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, SERVER, ip, servers, with_stun, with_turn};
-use crate::meeting::behind;
 use crate::server::PORT;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ fn wrong_password() -> Config {
 }
 
 #[test]
-fn what_a_server_refuses_is_told_with_its_code() {
+fn server_errors_are_reported_with_their_code() {
     type Change = fn(&mut columba_turn::server::Config);
     let cases: [(u16, &str, Config, Change); 4] = [
         (401, "Unauthenticated", wrong_password(), |_| ()),
@@ -78,14 +78,14 @@ fn what_a_server_refuses_is_told_with_its_code() {
         assert_eq!((error.code, &*error.text), (code, text));
         assert_eq!(error.local.map(|local| local.ip()), Some(ip(PUBLIC)), "{code}");
         assert!(error.local.is_some_and(|local| local.port() > 0));
-        assert!(took < SECOND, "{code}: nobody is waited for who has answered: {took:?}");
+        assert!(took < SECOND, "{code}: a server that has answered is not waited for: {took:?}");
         assert_eq!(relayed(&lab), []);
         assert_eq!(lab.peer(ALICE).sockets, 1, "the relay's socket is closed again");
     }
 }
 
 #[test]
-fn a_refusal_before_any_credential_is_told_too() {
+fn errors_before_authentication_are_reported() {
     for (code, number) in [(ErrorCode::FORBIDDEN, 403), (ErrorCode::SERVER_ERROR, 500)] {
         let mut lab = alone(with_turn(), 1);
         let server = lab.server.unwrap();
@@ -96,8 +96,8 @@ fn a_refusal_before_any_credential_is_told_too() {
 }
 
 #[test]
-fn who_is_not_reached_is_701() {
-    // A name that nobody knows, at once.
+fn unreachable_server_is_reported_as_701() {
+    // An unknown name, at once.
     let server = IceServer { host: Host::Name("nowhere.test".into()), ..lab_server(Transport::Udp) };
     let mut lab = alone(Config { servers: vec![server], ..Config::default() }, 1);
     assert!(gather(&mut lab) < SECOND);
@@ -115,16 +115,16 @@ fn who_is_not_reached_is_701() {
     assert_eq!((errors.len(), errors[0].code), (1, 701), "{errors:?}");
 }
 
-/// 9.5 seconds are all that a server gets. One that answers later has answered for nothing: what it allocates goes back, since the
-/// other side has heard that no more candidates follow.
+/// 9.5 seconds are all that a server gets. One that answers later has answered for nothing: what it
+/// allocates goes back, since the other side has heard that no more candidates follow.
 #[test]
-fn who_answers_too_late_is_701_and_gets_back_what_it_gave() {
+fn late_allocation_is_reported_as_701_and_released() {
     let mut lab = alone(with_turn(), 3);
     let server = lab.server.unwrap();
     // The challenge still comes, the answer does not.
     lab.with(ALICE, |host, now| host.gather(now));
     lab.network.run_for(Duration::from_millis(35));
-    lab.with_server(server, |host, _| host.deaf = true);
+    lab.with_server(server, |host, _| host.muted_port = true);
     assert!(lab.peer(ALICE).errors.is_empty());
     lab.network.run_for(SECOND * 9);
     assert_eq!(lab.peer(ALICE).agent.gathering_state(), GatheringState::Gathering);
@@ -134,7 +134,7 @@ fn who_answers_too_late_is_701_and_gets_back_what_it_gave() {
     assert_eq!((error.code, &*error.text), (701, "the server did not answer"));
     assert_eq!(error.local.map(|local| local.ip()), Some(ip(PUBLIC)));
 
-    lab.with_server(server, |host, _| host.deaf = false);
+    lab.with_server(server, |host, _| host.muted_port = false);
     lab.network.run_for(SECOND * 30);
     let stats = lab.turn().server.stats();
     assert_eq!((stats.allocations_total, stats.allocations_live), (1, 0), "given back");
@@ -143,10 +143,10 @@ fn who_answers_too_late_is_701_and_gets_back_what_it_gave() {
 }
 
 #[test]
-fn silence_from_the_beginning_is_701_and_leaves_nothing_behind() {
+fn silent_server_is_reported_as_701_and_leaves_no_socket() {
     let mut lab = alone(with_turn(), 4);
     let server = lab.server.unwrap();
-    lab.with_server(server, |host, _| host.deaf = true);
+    lab.with_server(server, |host, _| host.muted_port = true);
     let took = gather(&mut lab);
     assert!((SECOND * 9..SECOND * 10).contains(&took), "{took:?}");
     assert_eq!(the_error(&lab).code, 701);
@@ -161,7 +161,7 @@ fn redirecting(lab: &mut Lab, server: HostId, to: &str, times: usize) {
 }
 
 #[test]
-fn a_redirection_is_followed() {
+fn redirection_is_followed() {
     let mut lab = alone(with_turn(), 5);
     let (first, second) = (lab.server.unwrap(), lab.add_server(OTHER));
     redirecting(&mut lab, first, "5.0.0.2:3478", 1);
@@ -173,7 +173,7 @@ fn a_redirection_is_followed() {
 }
 
 #[test]
-fn a_redirection_leads_to_the_other_family_where_there_is_an_address_of_it() {
+fn redirection_to_the_other_family_is_followed() {
     for has_ipv6 in [true, false] {
         let mut lab = alone(with_turn(), 6);
         let (internet, first) = (lab.internet, lab.server.unwrap());
@@ -194,7 +194,7 @@ fn a_redirection_leads_to_the_other_family_where_there_is_an_address_of_it() {
 }
 
 #[test]
-fn a_circle_of_redirections_ends() {
+fn circular_redirections_end() {
     let mut lab = alone(with_turn(), 7);
     let (first, second) = (lab.server.unwrap(), lab.add_server(OTHER));
     redirecting(&mut lab, first, "5.0.0.2:3478", 100);
@@ -206,7 +206,7 @@ fn a_circle_of_redirections_ends() {
 }
 
 #[test]
-fn a_chain_of_redirections_ends() {
+fn chained_redirections_end() {
     let mut lab = alone(with_turn(), 8);
     let mut from = lab.server.unwrap();
     for number in 2..10 {
@@ -218,9 +218,9 @@ fn a_chain_of_redirections_ends() {
     assert_eq!(lab.server_at(from).requests.len(), 0);
 }
 
-/// The first answer is from nobody in particular: it leads to no place inside, and to no other service.
+/// The first answer is not authenticated: it leads to no place inside, and to no other service.
 #[test]
-fn a_redirection_leads_nowhere_unsafe() {
+fn unsafe_redirections_are_refused() {
     for unsafe_place in
         ["192.168.0.9:3478", "127.0.0.1:3478", "169.254.169.254:80", "5.0.0.2:25", "0.0.0.0:3478"]
     {
@@ -229,13 +229,13 @@ fn a_redirection_leads_nowhere_unsafe() {
         redirecting(&mut lab, first, unsafe_place, 1);
         gather(&mut lab);
         assert_eq!(the_error(&lab).code, 300, "{unsafe_place}");
-        let spoken_to = &lab.peer(ALICE).spoken_to;
-        assert_eq!(spoken_to.iter().copied().collect::<Vec<_>>(), [ip(SERVER)]);
+        let destinations = &lab.peer(ALICE).destinations;
+        assert_eq!(destinations.iter().copied().collect::<Vec<_>>(), [ip(SERVER)]);
     }
 }
 
 #[test]
-fn a_taken_five_tuple_is_left_for_another_port() {
+fn allocation_mismatch_is_retried_from_another_port() {
     let mut lab = alone(with_turn(), 10);
     let server = lab.server.unwrap();
     lab.with_server(server, |host, _| host.refusals = vec![(ErrorCode::ALLOCATION_MISMATCH, None); 2]);
@@ -262,9 +262,10 @@ fn over_relay(config: Config, seed: u64) -> Lab {
     lab
 }
 
-/// The nonce goes stale every few minutes; permissions end after five, channels and allocations after ten.
+/// The nonce goes stale every few minutes; permissions end after five, channels and allocations
+/// after ten.
 #[test]
-fn a_relay_is_kept_for_hours_over_every_transport() {
+fn relay_is_kept_for_hours_over_every_transport() {
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
         let config = Config { servers: vec![lab_server(transport)], ..Config::default() };
         let mut lab = over_relay(config, 11);
@@ -277,10 +278,10 @@ fn a_relay_is_kept_for_hours_over_every_transport() {
         let before = forbidden(&lab);
         for _ in 0..24 {
             lab.run_for(SECOND * 600);
-            lab.with(BOB, |host, _| host.heard.clear());
+            lab.with(BOB, |host, _| host.received.clear());
             lab.with(ALICE, |host, now| host.send(now, b"\x80coo"));
             lab.run_for(SECOND);
-            assert_eq!(lab.peer(BOB).heard, [b"\x80coo"], "{transport:?} {}", lab.network.trace());
+            assert_eq!(lab.peer(BOB).received, [b"\x80coo"], "{transport:?} {}", lab.network.trace());
         }
         let stats = lab.turn().server.stats();
         assert_eq!((stats.allocations_total, stats.allocations_live, stats.allocations_moved), (1, 1, 0));
@@ -291,7 +292,7 @@ fn a_relay_is_kept_for_hours_over_every_transport() {
 }
 
 #[test]
-fn indications_until_the_channel_is_bound_and_channel_data_after() {
+fn data_goes_by_indication_until_the_channel_is_bound() {
     let mut lab = over_relay(with_turn(), 12);
     lab.start();
     let is_writable = |lab: &Lab| lab.peer(ALICE).writable_at.is_some();
@@ -317,7 +318,7 @@ fn indications_until_the_channel_is_bound_and_channel_data_after() {
 }
 
 #[test]
-fn a_restart_that_changes_the_configuration_uses_the_new_servers() {
+fn restart_with_a_configuration_uses_its_servers() {
     let mut lab = over_relay(with_turn(), 13);
     let second = lab.add_server(OTHER);
     lab.start();
@@ -334,11 +335,11 @@ fn a_restart_that_changes_the_configuration_uses_the_new_servers() {
     });
     lab.with(BOB, |host, now| host.agent.restart(now, None));
     lab.start();
-    assert!(lab.talks(), "the old path carries on meanwhile");
+    assert!(lab.exchanges_data(), "the old path carries on meanwhile");
     assert!(lab.run_until(SECOND * 10, |lab| lab.settled() && !lab.peer(ALICE).selected.is_empty()));
     assert_eq!(relayed(&lab).iter().map(SocketAddr::ip).collect::<Vec<_>>(), [ip(OTHER)]);
     assert_eq!(lab.peer(ALICE).selected.last().unwrap().path.remote.ip(), ip(OTHER));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     lab.run_for(SECOND * 5);
     assert_eq!(
         (lab.turn().allocations(), lab.server_at(second).allocations()),
@@ -354,10 +355,10 @@ fn a_restart_that_changes_the_configuration_uses_the_new_servers() {
     assert!(lab.both(|host| host.sockets == 0));
 }
 
-/// The NAT forgets its mappings while checks are under way that nothing has answered yet: the server does not know the host any more, and
-/// what it sends to its peer is dropped without a word.
+/// The NAT forgets its mappings while checks are under way that nothing has answered yet: the
+/// server does not know the host any more, and what it sends to its peer is dropped without a word.
 #[test]
-fn a_relay_that_a_nat_has_cut_off_is_noticed_before_anything_was_answered() {
+fn relay_cut_off_by_a_nat_is_replaced_before_any_answer() {
     for (seed, mobility) in [(1, false), (2, true)] {
         let mut lab = Lab::new(seed);
         let home = lab.add_home(behind("198.51.100.1", Nat { ports: PortAssignment::Random, ..Nat::PORT }));
@@ -373,7 +374,7 @@ fn a_relay_that_a_nat_has_cut_off_is_noticed_before_anything_was_answered() {
         lab.run_for(SECOND);
         lose(&mut lab, bob, 0.0);
         assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         assert!(lab.both(|host| host.restarts_wanted == 0));
     }
 }

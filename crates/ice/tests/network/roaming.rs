@@ -5,8 +5,8 @@ use std::time::Duration;
 use columba_ice::{CandidateKind, Config, ServerKind, State, Transport, TransportPolicy};
 use columba_netsim::{InterfaceId, Link, Loss, Nat};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, ip, servers, with_stun};
-use crate::meeting::behind;
 use crate::server::PORT;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,18 +40,18 @@ fn world(config: Config, seed: u64) -> (Lab, InterfaceId) {
     (lab, second)
 }
 
-/// How long it takes until data gets from each to the other again, both sending all the while.
+/// The time until data gets from each to the other again, both sending all the while.
 fn silence(lab: &mut Lab, limit: Duration) -> Option<Duration> {
     let start = lab.network.now();
     for index in [ALICE, BOB] {
-        lab.with(index, |host, _| host.heard.clear());
+        lab.with(index, |host, _| host.received.clear());
     }
     while lab.network.now() < start + limit {
         for index in [ALICE, BOB] {
             lab.with(index, |host, now| host.send(now, b"\x80coo"));
         }
         lab.run_for(Duration::from_millis(10));
-        if lab.both(|host| !host.heard.is_empty()) {
+        if lab.both(|host| !host.received.is_empty()) {
             return Some(lab.network.now() - start);
         }
     }
@@ -63,7 +63,7 @@ fn relays_found(lab: &Lab) -> usize {
 }
 
 #[test]
-fn the_relayed_path_goes_on_from_another_network() {
+fn relayed_path_survives_a_network_change() {
     for transport in [Transport::Udp, Transport::Tcp] {
         for seed in 1..6 {
             let (mut lab, second) = world(relayed(transport), seed);
@@ -85,12 +85,13 @@ fn the_relayed_path_goes_on_from_another_network() {
                 assert_eq!((pair.path.local.ip(), pair.local.kind), (ip(address), CandidateKind::Relayed));
                 assert!(pair.changed);
                 lab.run_for(SECOND * 70);
-                assert!(lab.talks(), "{}", lab.network.trace());
+                assert!(lab.exchanges_data(), "{}", lab.network.trace());
             }
             assert_eq!(lab.peer(ALICE).selected.len(), selected + 2, "once for each network");
             assert_eq!(lab.peer(BOB).selected.len(), 1, "the other side has nothing to do");
             let stats = lab.turn().server.stats();
-            // Each new network has been tried for a relay of its own while the old one was still there.
+            // Each new network has been tried for a relay of its own while the old one was still
+            // there.
             assert_eq!((stats.allocations_total, stats.allocations_moved), (3, 2));
             assert_eq!(lab.peer(BOB).selected[0].remote.address, lab.peer(ALICE).found[0].address);
             assert!(lab.both(|host| host.restarts_wanted == 0));
@@ -107,7 +108,7 @@ fn the_relayed_path_goes_on_from_another_network() {
 
 /// The relay of a network that has gone is given back from another one.
 #[test]
-fn what_is_not_taken_along_is_given_back_from_elsewhere() {
+fn unused_allocation_is_released_from_the_new_network() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let (mut lab, second) = world(relayed(transport), 2);
         lab.network.set_up(second, true);
@@ -116,7 +117,7 @@ fn what_is_not_taken_along_is_given_back_from_elsewhere() {
         lab.network.set_up(second, false);
         lab.run_for(SECOND * 2);
         assert_eq!(lab.turn().allocations(), 1, "{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         // A goodbye is also said on the way.
         let first = lab.interfaces[ALICE];
         lab.network.set_up(first, false);
@@ -128,7 +129,7 @@ fn what_is_not_taken_along_is_given_back_from_elsewhere() {
 }
 
 #[test]
-fn packets_lost_on_the_way_delay_it_only() {
+fn lost_packets_only_delay_the_move() {
     for seed in 1..20 {
         let (mut lab, second) = world(relayed(Transport::Udp), seed);
         lab.network.change_link(second, |out, into| {
@@ -145,7 +146,7 @@ fn packets_lost_on_the_way_delay_it_only() {
 }
 
 #[test]
-fn a_while_without_any_network_is_outlived() {
+fn allocation_survives_a_time_without_network() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let (mut lab, second) = world(relayed(transport), 1);
         lab.network.set_up(lab.interfaces[ALICE], false);
@@ -159,9 +160,9 @@ fn a_while_without_any_network_is_outlived() {
     }
 }
 
-/// What would happen without tickets.
+/// The same without tickets.
 #[test]
-fn without_tickets_the_path_is_lost() {
+fn path_is_lost_without_tickets() {
     let mut lab = Lab::new(1);
     lab.change_server(|config| config.mobility = false);
     let home = lab.add_home(behind("198.51.100.1", Nat::SYMMETRIC));
@@ -184,7 +185,7 @@ fn without_tickets_the_path_is_lost() {
 }
 
 #[test]
-fn a_relay_that_nobody_uses_yet_stays_good() {
+fn unused_relay_survives_a_network_change() {
     let mut lab = Lab::new(3);
     let home = lab.add_home(behind("198.51.100.1", Nat::SYMMETRIC));
     lab.add_peer(home, HOME, relayed(Transport::Udp), Link::with_delay(Duration::from_millis(10)));
@@ -200,17 +201,17 @@ fn a_relay_that_nobody_uses_yet_stays_good() {
     lab.run_for(SECOND);
     lab.network.set_up(second, true);
     lab.run_for(SECOND);
-    lab.tell(ALICE, BOB);
+    lab.signal_description(ALICE, BOB);
     lab.with(BOB, |host, now| host.gather(now));
-    lab.tell(BOB, ALICE);
+    lab.signal_description(BOB, ALICE);
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
     assert_eq!((relays_found(&lab), lab.turn().server.stats().allocations_total), (1, 1));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
-/// Nobody tells the host that its NAT has begun anew.
+/// The host does not learn that its NAT has begun anew.
 #[test]
-fn a_nat_that_forgets_is_followed() {
+fn nat_rebinding_is_followed() {
     let (mut lab, _) = world(relayed(Transport::Udp), 4);
     lab.network.flush_router(lab.routers[0]);
     let took = silence(&mut lab, SECOND * 10);
@@ -220,7 +221,7 @@ fn a_nat_that_forgets_is_followed() {
 }
 
 #[test]
-fn a_broken_connection_to_the_server_is_made_again() {
+fn broken_connection_to_the_server_is_opened_again() {
     let (mut lab, _) = world(relayed(Transport::Tcp), 5);
     lab.with(ALICE, |host, now| host.break_streams(now));
     let took = silence(&mut lab, SECOND * 3);

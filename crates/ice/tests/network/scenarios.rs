@@ -7,22 +7,24 @@ use columba_ice::{
 };
 use columba_netsim::{Firewall, InterfaceId, Link, Loss, Nat, PortAssignment, Random, Router, ZoneId};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers};
 use crate::matrix::kinds;
-use crate::meeting::behind;
 use crate::server::TurnHost;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Scenarios in an ordinary run; `NETSIM_SCENARIOS=10000` for the great one (`cargo xtask scenarios`).
+/// Scenarios in an ordinary run; `NETSIM_SCENARIOS=10000` for the great one (`cargo xtask
+/// scenarios`).
 const SCENARIOS: u64 = 100;
 
-/// Checks and questions to STUN servers of one agent in any second, at most: two for each of the hundred pairs that it has at most, on
-/// hosts with up to five addresses and three allocations for each. With one address and two allocations it is below half of that.
+/// Checks and questions to STUN servers of one agent in any second, at most: two for each of the
+/// hundred pairs that it has at most, on hosts with up to five addresses and three allocations for
+/// each. With one address and two allocations it is below half of that.
 const STORM: usize = 200;
 
-/// Messages of one agent's own in twenty seconds of peace: four checks of consent, those of three pairs in reserve, the answers to as
-/// many, and what keeps up to ten allocations.
+/// Messages of one agent's own in twenty seconds of peace: four checks of consent, those of three
+/// pairs in reserve, the answers to as many, and what keeps up to ten allocations.
 const PEACE: u64 = 60;
 
 struct Scenario {
@@ -32,7 +34,7 @@ struct Scenario {
     /// The interfaces that a peer has beside its first one, or has moved to.
     others: Vec<(usize, InterfaceId)>,
     turn: bool,
-    /// Whether an allocation may have been lost without its agent being able to say so.
+    /// True if an allocation may have been lost without its agent being able to say so.
     orphans: bool,
     moves: u8,
     description: String,
@@ -92,7 +94,8 @@ impl Scenario {
             } else {
                 "192.168.0.7"
             };
-            // Where a NAT forgets, one host may come by the other's port; the server tells them by their names.
+            // Where a NAT forgets, one host may come by the other's port; the server tells them by
+            // their names.
             let servers = config.servers.iter().map(|server| of_user(server, index)).collect();
             lab.add_peer(zone, address, Config { servers, ..config.clone() }, link.clone());
             lab.with(index, |host, _| host.disorder = disorder);
@@ -117,7 +120,7 @@ impl Scenario {
         Self { lab, random, links, others, turn, orphans: false, moves: 0, description }
     }
 
-    /// What is lost on both links together is up to 30 %.
+    /// The loss on both links together is up to 30 %.
     fn link(random: &mut Random) -> Link {
         let share = random.unit() * 0.163;
         let bursts = Loss::Burst { enter: 0.2 * share / (1.0 - share), leave: 0.2, loss: 1.0 };
@@ -200,9 +203,9 @@ impl Scenario {
         self.begin_again(offerer);
         self.lab.run_for(delay);
         self.begin_again(answerer);
-        self.lab.tell(offerer, answerer);
+        self.lab.signal_description(offerer, answerer);
         self.lab.run_for(delay);
-        self.lab.tell(answerer, offerer);
+        self.lab.signal_description(answerer, offerer);
     }
 
     fn begin_again(&mut self, index: usize) {
@@ -259,7 +262,7 @@ impl Scenario {
         }
     }
 
-    /// What holds at any time.
+    /// The invariants at any time.
     fn check(&self) {
         for index in [ALICE, BOB] {
             let host = self.lab.peer(index);
@@ -319,7 +322,7 @@ fn is_settled(lab: &Lab) -> bool {
     agree(lab, pair(ALICE), pair(BOB))
 }
 
-/// Whether a restart has found nothing, and the path from before it still works.
+/// Returns whether a restart has found nothing, and the path from before it still works.
 fn is_as_before(lab: &Lab) -> bool {
     let pair = |index: usize| lab.peer(index).selected.last().or_else(|| lab.peer(index).kept.as_ref());
     agree(lab, pair(ALICE), pair(BOB))
@@ -365,11 +368,11 @@ fn run(seed: u64) -> Outcome {
     let lab = &mut scenario.lab;
     if settled {
         lab.run_for(SECOND);
-        assert!(lab.talks(), "no data on the settled pair");
+        assert!(lab.exchanges_data(), "no data on the settled pair");
         scenario.check_peace();
     } else if is_as_before(lab) {
         assert!(!scenario.turn, "a relay would have been there");
-        assert!(lab.talks(), "no data on the old pair");
+        assert!(lab.exchanges_data(), "no data on the old pair");
     } else {
         assert!(!scenario.turn, "a relay would have been there");
         let failed = lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed));
@@ -388,7 +391,7 @@ fn run(seed: u64) -> Outcome {
     Outcome { settled, busiest: busiest[0].max(busiest[1]), elapsed: lab.network.elapsed() }
 }
 
-/// What a scenario was like.
+/// The outcome of a scenario.
 #[derive(Clone, Copy)]
 struct Outcome {
     settled: bool,
@@ -406,7 +409,7 @@ fn real_time() -> Instant {
 }
 
 #[test]
-fn once_the_faults_stop_both_sides_settle_on_one_pair_or_fail() {
+fn both_sides_agree_or_fail_after_random_faults() {
     if let Ok(seed) = std::env::var("NETSIM_SEED") {
         run(seed.parse().expect("a number"));
         return;

@@ -18,7 +18,8 @@ pub(crate) const WALL: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
 pub(crate) const SECRET: &[u8] = b"north";
 pub(crate) const PORT: u16 = 3478;
 
-/// Networks for documentation, which stand for public addresses here; a relay would refuse them as peers.
+/// Networks for documentation, which stand for public addresses here; a relay would refuse them as
+/// peers.
 const PUBLIC: [&str; 3] = ["198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"];
 
 pub(crate) struct TurnHost {
@@ -37,7 +38,7 @@ pub(crate) struct TurnHost {
     pub(crate) requests: BTreeMap<Method, u64>,
     pub(crate) channel_data: u64,
     /// Nothing is answered any more, while this is true.
-    pub(crate) deaf: bool,
+    pub(crate) muted_port: bool,
 }
 
 impl TurnHost {
@@ -65,7 +66,7 @@ impl TurnHost {
             refusals: Vec::new(),
             requests: BTreeMap::new(),
             channel_data: 0,
-            deaf: false,
+            muted_port: false,
         }
     }
 
@@ -133,7 +134,7 @@ impl TurnHost {
         range: std::ops::Range<usize>,
     ) {
         self.count(&buffer[range.clone()]);
-        if self.deaf {
+        if self.muted_port {
             return;
         }
         if let Some(refusal) = self.refuse(&buffer[range.clone()]) {

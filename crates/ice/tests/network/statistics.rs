@@ -1,4 +1,4 @@
-//! What is counted, against an exchange in which each message is known.
+//! Statistics, compared with an exchange in which each message is known.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use columba_ice::{
 };
 
 use crate::hostile::candidate;
-use crate::stranger::{Check, Stranger};
+use crate::scripted::{Check, ScriptedPeer};
 
 const MS: Duration = Duration::from_millis(1);
 
-fn pair(stranger: &Stranger, remote: SocketAddr) -> CandidatePairStats {
+fn pair(stranger: &ScriptedPeer, remote: SocketAddr) -> CandidatePairStats {
     let stats = stranger.agent.stats();
     let found = stats.pairs.iter().find(|pair| pair.path.is_some_and(|path| path.remote == remote));
     found.unwrap().clone()
 }
 
-fn send(stranger: &mut Stranger, bytes: usize) {
+fn send(stranger: &mut ScriptedPeer, bytes: usize) {
     let mut buffer = vec![0x80; HEADROOM + bytes + TAILROOM];
     stranger.agent.prepare(stranger.now, &mut buffer, HEADROOM..HEADROOM + bytes, None).unwrap();
     stranger.drain();
 }
 
 /// A controlling agent with one candidate of the other side's, before anything is answered.
-fn asked() -> (Stranger, SocketAddr) {
+fn asked() -> (ScriptedPeer, SocketAddr) {
     let timings = Timings { burst: 0, patience: MS * 100_000, ..Timings::default() };
-    let mut stranger = Stranger::met(Config { timings, ..Config::default() });
+    let mut stranger = ScriptedPeer::with_remote(Config { timings, ..Config::default() });
     let remote = candidate("198.51.100.1", 1);
     let address = remote.socket_address().unwrap();
     stranger.add(remote);
@@ -35,7 +35,7 @@ fn asked() -> (Stranger, SocketAddr) {
 }
 
 #[test]
-fn every_message_and_byte_of_a_pair_is_counted_once() {
+fn messages_and_bytes_of_a_pair_are_counted_once() {
     let (mut stranger, remote) = asked();
     let first = stranger.take().remove(0);
     let stats = pair(&stranger, remote);
@@ -77,7 +77,7 @@ fn every_message_and_byte_of_a_pair_is_counted_once() {
     }
     stranger.pass(MS * 11);
     for _ in 0..2 {
-        assert!(matches!(stranger.hear(remote, vec![0x80; 60]), Received::Data { .. }));
+        assert!(matches!(stranger.deliver(remote, vec![0x80; 60]), Received::Data { .. }));
     }
     let last_received = stranger.now;
     stranger.pass(MS * 10);
@@ -109,9 +109,9 @@ fn every_message_and_byte_of_a_pair_is_counted_once() {
     assert_eq!(counters.retransmissions_sent, 0);
 }
 
-/// Nobody knows which copy of a repeated request was answered: it measures nothing (Karn).
+/// It is not known which copy of a repeated request was answered: it measures nothing (Karn).
 #[test]
-fn repetitions_are_counted_and_measure_nothing() {
+fn retransmissions_are_counted_and_not_measured() {
     let (mut stranger, remote) = asked();
     stranger.pass(MS * 320);
     let sent = stranger.take();
@@ -125,7 +125,7 @@ fn repetitions_are_counted_and_measure_nothing() {
 }
 
 #[test]
-fn priorities_states_and_candidates_are_told_as_they_are() {
+fn priorities_states_and_candidates_are_reported() {
     let (mut stranger, remote) = asked();
     let stats = stranger.agent.stats();
     let one = pair(&stranger, remote);
@@ -143,11 +143,11 @@ fn priorities_states_and_candidates_are_told_as_they_are() {
     );
     stranger.agent.set_role(Role::Controlling);
 
-    // Nobody answers: each pair of five has its state.
+    // No answers: each pair of five has its state.
     for number in 2..=5 {
         stranger.add(candidate(&format!("198.51.100.{number}"), number));
     }
-    let state = |stranger: &Stranger, number: u32| {
+    let state = |stranger: &ScriptedPeer, number: u32| {
         let candidate = candidate(&format!("198.51.100.{number}"), number);
         pair(stranger, candidate.socket_address().unwrap()).state
     };
@@ -157,7 +157,8 @@ fn priorities_states_and_candidates_are_told_as_they_are() {
     stranger.pass(MS * 39_400);
     assert!((1..=5).all(|number| state(&stranger, number) == PairState::Failed));
 
-    // What the other side has seen as the local candidate is told as the pair's, once that is known.
+    // What the other side has seen as the local candidate is told as the pair's, once that is
+    // known.
     stranger.take();
     let again = candidate("198.51.100.9", 9);
     let address = again.socket_address().unwrap();

@@ -12,8 +12,8 @@ use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 
 use crate::hostile::{check, stranger};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers, with_stun};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -46,7 +46,7 @@ fn transports(lab: &Lab) -> [Option<Transport>; 2] {
 /// An hour of consent over one connection; then, after the end, nothing is left.
 pub(crate) fn lasts_and_is_released(lab: &mut Lab) {
     lab.run_for(SECOND * 3600);
-    assert!(lab.connected() && lab.talks());
+    assert!(lab.connected() && lab.exchanges_data());
     assert!(lab.both(|host| host.paths.len() == 1), "one connection is left");
     for index in [ALICE, BOB] {
         lab.with(index, |host, now| host.agent.close(now));
@@ -56,11 +56,11 @@ pub(crate) fn lasts_and_is_released(lab: &mut Lab) {
 }
 
 #[test]
-fn where_no_datagram_passes_a_connection_does() {
+fn tcp_connects_where_udp_is_blocked() {
     let mut lab = walled([with_stun(), with_stun()], 1);
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert_eq!(transports(&lab), [Some(Transport::Tcp); 2]);
     let pair = lab.peer(ALICE).selected.last().unwrap();
     assert_eq!(pair.local.transport, CandidateTransport::Tcp(TcpType::Active));
@@ -75,14 +75,14 @@ fn where_no_datagram_passes_a_connection_does() {
 }
 
 #[test]
-fn it_does_not_matter_who_accepts_the_connection() {
+fn either_side_may_accept_the_connection() {
     for index in [ALICE, BOB] {
         let mut modes = [TcpMode::ActivePassive; 2];
         modes[index] = TcpMode::Active;
         let mut lab = lan(modes, 2 + index as u64);
         lab.start();
         assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         assert_eq!(lab.peer(index).listeners, 0);
         let pair = lab.peer(index).selected.last().unwrap();
         assert_eq!(pair.local.transport, CandidateTransport::Tcp(TcpType::Active));
@@ -92,11 +92,11 @@ fn it_does_not_matter_who_accepts_the_connection() {
 fn connect(lab: &mut Lab) {
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn where_datagrams_pass_they_carry_the_data_and_nothing_of_tcp_is_left() {
+fn tcp_is_closed_where_udp_works() {
     for (seed, loss) in [(4, 0.0), (5, 0.2), (6, 0.2), (7, 0.2)] {
         let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), seed);
         for interface in lab.interfaces.clone() {
@@ -128,12 +128,12 @@ fn restart(lab: &mut Lab) {
             host.agent.gather(now);
         });
     }
-    lab.tell(ALICE, BOB);
-    lab.tell(BOB, ALICE);
+    lab.signal_description(ALICE, BOB);
+    lab.signal_description(BOB, ALICE);
 }
 
 #[test]
-fn a_direct_connection_is_better_than_a_relay() {
+fn direct_tcp_is_preferred_to_a_relay() {
     let mut config = with_stun();
     config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
     let mut lab = walled([config.clone(), config], 8);
@@ -143,14 +143,16 @@ fn a_direct_connection_is_better_than_a_relay() {
     assert!(lab.kinds().iter().all(|kind| *kind != Some(CandidateKind::Relayed)));
 }
 
-/// A check that comes from a relay before the relay's candidate does looks as if datagrams passed directly.
+/// A check that comes from a relay before the relay's candidate does looks as if datagrams passed
+/// directly.
 #[test]
-fn a_relay_that_is_not_known_for_one_does_not_end_the_search() {
+fn undeclared_remote_relay_does_not_conclude_tcp() {
     for seed in 0..20 {
         let mut config = with_stun();
         config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
         let mut lab = Lab::new(100 + seed);
-        // Alice has a public address, to which everything but datagrams passes; only Bob opens connections.
+        // Alice has a public address, to which everything but datagrams passes; only Bob opens
+        // connections.
         let firewall = Firewall { udp: false, ..Firewall::default() };
         let zone = lab.add_home(Router { firewall, ..Router::default() });
         lab.network.add_route(lab.internet, ip("203.0.114.0"), 24, lab.routers[0]);
@@ -168,7 +170,7 @@ fn a_relay_that_is_not_known_for_one_does_not_end_the_search() {
 }
 
 #[test]
-fn two_walls_leave_the_relay() {
+fn two_nats_leave_the_relay() {
     let mut config = with_stun();
     config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
     let walls = ["198.51.100.1", "198.51.100.2"]
@@ -179,21 +181,21 @@ fn two_walls_leave_the_relay() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_opened_again_without_a_restart() {
+fn broken_connection_is_opened_again_without_restart() {
     let mut lab = walled([with_stun(), with_stun()], 10);
     connect(&mut lab);
     for index in [ALICE, BOB] {
         lab.run_for(SECOND * 15);
         lab.with(index, AgentHost::break_streams);
         lab.run_for(SECOND);
-        assert!(lab.settled() && lab.talks(), "{}", lab.network.trace());
+        assert!(lab.settled() && lab.exchanges_data(), "{}", lab.network.trace());
         assert!(lab.both(|host| host.restarts_wanted == 0 && host.paths.len() == 1));
         assert!(lab.both(|host| host.states.contains(&State::Disconnected)));
     }
 }
 
 #[test]
-fn a_connection_that_cannot_be_opened_again_asks_for_a_restart() {
+fn lost_connection_requests_a_restart() {
     let mut lab = walled([with_stun(), with_stun()], 11);
     connect(&mut lab);
     lab.run_for(SECOND * 15);
@@ -207,12 +209,12 @@ fn a_connection_that_cannot_be_opened_again_asks_for_a_restart() {
     lab.network.change_router(router, |router| router.firewall.tcp_ports = None);
     restart(&mut lab);
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 /// The connection is open, but nothing arrives.
 #[test]
-fn consent_ends_over_tcp_as_over_udp() {
+fn consent_expires_over_tcp() {
     let mut lab = walled([with_stun(), with_stun()], 12);
     connect(&mut lab);
     lab.run_for(SECOND * 15);
@@ -229,7 +231,7 @@ fn consent_ends_over_tcp_as_over_udp() {
 }
 
 #[test]
-fn a_conflict_of_roles_is_settled_over_a_connection() {
+fn role_conflict_is_resolved_over_tcp() {
     for (seed, role) in [(13, Role::Controlling), (14, Role::Controlled), (15, Role::Controlling)] {
         let mut lab = lan([TcpMode::ActivePassive, TcpMode::Active], seed);
         for index in [ALICE, BOB] {
@@ -241,21 +243,21 @@ fn a_conflict_of_roles_is_settled_over_a_connection() {
 }
 
 #[test]
-fn a_restart_goes_over_the_connection_that_is_there() {
+fn restart_uses_the_open_connection() {
     let mut lab = walled([with_stun(), with_stun()], 16);
     connect(&mut lab);
     lab.run_for(SECOND * 5);
     let before = lab.peer(ALICE).paths.clone();
     restart(&mut lab);
-    assert!(lab.talks(), "the old pair carries data until there is a new one");
+    assert!(lab.exchanges_data(), "the old pair carries data until there is a new one");
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
     lab.run_for(SECOND * 5);
-    assert!(lab.talks() && lab.both(|host| !host.states.contains(&State::Disconnected)));
+    assert!(lab.exchanges_data() && lab.both(|host| !host.states.contains(&State::Disconnected)));
     assert_eq!(lab.peer(ALICE).paths, before);
 }
 
 #[test]
-fn a_lite_agent_is_reached_over_tcp() {
+fn lite_agent_is_reached_over_tcp() {
     let lite = Config { lite: true, ..Config::default() };
     let mut lab = walled([with_stun(), lite], 17);
     connect(&mut lab);
@@ -263,11 +265,11 @@ fn a_lite_agent_is_reached_over_tcp() {
     let found = &lab.peer(BOB).found;
     assert!(found.iter().all(|one| one.transport != CandidateTransport::Tcp(TcpType::Active)));
     lab.run_for(SECOND * 120);
-    assert!(lab.connected() && lab.talks());
+    assert!(lab.connected() && lab.exchanges_data());
 }
 
 #[test]
-fn policies_hold_for_connections_too() {
+fn address_policies_apply_to_tcp() {
     let hidden = Config { address_policy: AddressPolicy::DefaultRouteHidden, ..with_stun() };
     let relay = Config { policy: TransportPolicy::Relay, ..with_stun() };
     let off = Config { tcp: TcpMode::Off, ..with_stun() };
@@ -312,7 +314,7 @@ fn has_pair(lab: &Lab, address: &str) -> bool {
 }
 
 #[test]
-fn connections_to_services_are_not_opened_on_a_strangers_word() {
+fn connections_to_service_ports_are_not_opened() {
     let mut lab = walled([with_stun(), with_stun()], 20);
     lab.start();
     let passive = CandidateTransport::Tcp(TcpType::Passive);
@@ -334,7 +336,7 @@ fn connections_to_services_are_not_opened_on_a_strangers_word() {
 }
 
 #[test]
-fn data_arrives_in_spite_of_losses() {
+fn data_arrives_over_tcp_in_spite_of_loss() {
     let mut lab = walled([with_stun(), with_stun()], 21);
     for interface in lab.interfaces.clone() {
         lab.network.change_link(interface, |out, into| {
@@ -345,7 +347,7 @@ fn data_arrives_in_spite_of_losses() {
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
     lab.run_for(SECOND * 60);
-    assert!(lab.connected() && lab.talks());
+    assert!(lab.connected() && lab.exchanges_data());
     assert!(lab.both(|host| host.restarts_wanted == 0));
 }
 
@@ -386,7 +388,7 @@ fn closed(agent: &mut Agent) -> Vec<Path> {
 }
 
 #[test]
-fn strangers_who_connect_and_say_nothing_are_few_and_do_not_stay() {
+fn silent_accepted_connections_are_bounded_and_expire() {
     let (mut agent, now, local) = listening();
     let paths: Vec<Path> = (0..1000).map(|number| accept(&mut agent, now, local, number)).collect();
     assert_eq!(closed(&mut agent), paths[..984], "all but the last sixteen");
@@ -414,7 +416,7 @@ fn strangers_who_connect_and_say_nothing_are_few_and_do_not_stay() {
 }
 
 #[test]
-fn what_no_peer_would_begin_with_ends_a_connection() {
+fn unexpected_first_message_closes_a_connection() {
     let (mut agent, now, local) = listening();
     let forged = check(&agent, "not the password of this agent", None, true);
     let bad: [Vec<u8>; 4] = [b"GET / HTTP/1.1".to_vec(), vec![], vec![0; 20], forged];
@@ -424,7 +426,7 @@ fn what_no_peer_would_begin_with_ends_a_connection() {
         assert_eq!(closed(&mut agent), [path]);
         assert!(agent.poll_transmit(now, &mut [0; 2000]).is_none(), "no answer");
     }
-    // What belongs to nobody is closed at once.
+    // A connection to an unknown listener is closed at once.
     let elsewhere: SocketAddr = "192.0.2.1:5001".parse().unwrap();
     let path = accept(&mut agent, now, elsewhere, 9);
     assert_eq!(closed(&mut agent), [path]);

@@ -8,7 +8,7 @@ use columba_ice::{Path, SelectedPair};
 
 use crate::lab::{SERVER, ip};
 
-/// What has been seen.
+/// The messages seen.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     /// Binding requests that went out, by transaction, and where to.
@@ -49,7 +49,8 @@ impl Wire {
         }
     }
 
-    /// Over a relay, the path is the way to the server: that some check was answered through it is what can be seen from here.
+    /// Over a relay, the path is the way to the server: that some check was answered through it is
+    /// what can be seen from here.
     pub(crate) fn selected(&mut self, pair: &SelectedPair) {
         if !self.answered.contains(&ends(&pair.path)) {
             self.unproven.push(pair.clone());
@@ -57,8 +58,8 @@ impl Wire {
     }
 }
 
-/// Both ends of a path. From where a relay's server is spoken to does not matter: what is asked from one address may be answered at
-/// another one, to which the relay has come along meanwhile.
+/// Both ends of a path. From where a relay's server is spoken to does not matter: what is asked
+/// from one address may be answered at another one, to which the relay has come along meanwhile.
 fn ends(path: &Path) -> (SocketAddr, SocketAddr) {
     let local = if path.remote.ip() == ip(SERVER) { path.remote } else { path.local };
     (local, path.remote)

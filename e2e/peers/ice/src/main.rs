@@ -1,8 +1,10 @@
-//! The ICE agent alone, on real UDP and TCP sockets: no DTLS above it, no signaling beside it. The end-to-end tests set it against the
-//! agents of others (`e2e/peers/`), which understand the same commands.
+//! The ICE agent alone, on real UDP and TCP sockets: no DTLS above it, no signaling beside it. The
+//! end-to-end tests set it against the agents of others (`e2e/peers/`), which understand the same
+//! commands.
 //!
-//! One JSON object a line: [`wire::Command`] comes in, [`wire::Report`] goes out. It ends with its standard input; at a line
-//! that is no command, with one sentence on its standard error and exit code 2.
+//! One JSON object a line: [`wire::Command`] comes in, [`wire::Report`] goes out. It ends with its
+//! standard input; at a line that is no command, with one sentence on its standard error and exit
+//! code 2.
 
 mod sockets;
 mod wire;
@@ -26,10 +28,10 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing_subscriber::EnvFilter;
 
-use sockets::{Arrival, Sockets, Wish};
+use sockets::{Arrival, Connect, Sockets};
 use wire::{Command, Report};
 
-/// What stops the program; its sentence is printed.
+/// The error that ends the program; its text is printed.
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// The exit code for a line that is no command.
@@ -41,7 +43,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Room for one message of the agent's own, as it asks for.
 const BUFFER: usize = 2000;
 
-/// What has arrived and waits for the agent, at most; then whoever reads the sockets waits, and the kernel drops.
+/// Arrivals that wait for the agent, at most; then the readers of the sockets wait, and the kernel
+/// drops.
 const MAX_ARRIVALS: usize = 256;
 
 /// A line that is no command.
@@ -77,10 +80,10 @@ async fn run() -> Result<(), Failure> {
     let (arrived, mut arrivals) = mpsc::channel(MAX_ARRIVALS);
     let mut peer = Peer::start(start, Sockets::new(arrived))?;
     loop {
-        let deadline = peer.attend();
+        let deadline = peer.drive();
         tokio::select! {
             line = lines.next_line() => match line? {
-                Some(line) => peer.obey(command(&line)?)?,
+                Some(line) => peer.execute(command(&line)?)?,
                 None => return Ok(()),
             },
             Some(arrival) = arrivals.recv() => peer.take(arrival),
@@ -96,7 +99,7 @@ fn command(line: &str) -> Result<Command, UsageError> {
 struct Peer {
     agent: Agent,
     sockets: Sockets,
-    /// Whom servers must show certificates of.
+    /// The certificates that servers must have.
     trust: Option<Arc<ClientConfig>>,
 }
 
@@ -113,18 +116,18 @@ impl Peer {
         agent.set_role(role);
         agent.handle_network_change(now, &addresses);
         let mut peer = Self { agent, sockets, trust };
-        peer.introduce();
+        peer.begin_session();
         Ok(peer)
     }
 
-    /// Tells the credentials of a generation, and begins to gather for it.
-    fn introduce(&mut self) {
+    /// Prints the credentials of a session, and begins to gather for it.
+    fn begin_session(&mut self) {
         let own = self.agent.local_credentials();
-        Report::Credentials { ufrag: &own.ufrag, pwd: &own.pwd, lite: self.agent.is_lite() }.tell();
+        Report::Credentials { ufrag: &own.ufrag, pwd: &own.pwd, lite: self.agent.is_lite() }.print();
         self.agent.gather(Instant::now());
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), Failure> {
+    fn execute(&mut self, command: Command) -> Result<(), Failure> {
         let now = Instant::now();
         match command {
             Command::Start(_) => return Err("it has started already".into()),
@@ -133,14 +136,14 @@ impl Peer {
                 let candidate = line.parse().map_err(|error| format!("{line}: {error}"))?;
                 match wire::candidate(&candidate) {
                     Some(candidate) => self.agent.add_remote_candidate(now, candidate),
-                    None => return Err(format!("nobody can use the candidate {line}").into()),
+                    None => return Err(format!("the candidate cannot be used: {line}").into()),
                 }
             }
             Command::End => self.agent.end_of_remote_candidates(now),
             Command::Send { text } => self.send(text.as_bytes()),
             Command::Restart => {
                 self.agent.restart(now, None);
-                self.introduce();
+                self.begin_session();
             }
             Command::Network { addresses, network } => {
                 let in_it = |address| LocalAddress { network, ..LocalAddress::from(address) };
@@ -152,8 +155,9 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends what is to be sent, does what is asked for, tells what is to be known; answers when there is more to do.
-    fn attend(&mut self) -> Instant {
+    /// Sends the agent's messages, serves its requests and prints its events. Returns the time of
+    /// its next timeout.
+    fn drive(&mut self) -> Instant {
         let now = Instant::now();
         let mut buf = [0; BUFFER];
         loop {
@@ -183,10 +187,10 @@ impl Peer {
             Request::CloseUdp { local } => self.sockets.close_udp(local),
             Request::Connect { id, local, remote, tls, framing } => {
                 match tls.map(|name| self.trust.clone().map(|trust| (name, trust))) {
-                    // Nobody said whom to believe.
+                    // There is no certificate to trust.
                     Some(None) => self.agent.handle_input(now, Input::ConnectFailed { id }),
                     tls => {
-                        self.sockets.connect(Wish { id, local, remote, framing, tls: tls.flatten() });
+                        self.sockets.connect(Connect { id, local, remote, framing, tls: tls.flatten() });
                     }
                 }
             }
@@ -214,18 +218,18 @@ impl Peer {
         match arrival {
             Arrival::Input(input) => self.agent.handle_input(now, input),
             Arrival::Accepted { path, frames } => {
-                self.sockets.adopt(path, frames);
+                self.sockets.add_stream(path, frames);
                 self.agent.handle_input(now, Input::Accepted { path });
             }
             Arrival::Opened { id, path, frames } => {
-                self.sockets.adopt(path, frames);
+                self.sockets.add_stream(path, frames);
                 self.agent.handle_input(now, Input::Connected { id, path });
             }
             Arrival::Datagram { path, mut bytes } => {
                 if let Received::Data { range } =
                     self.agent.handle_datagram(now, path, Ecn::NotEct, &mut bytes)
                 {
-                    Report::Data { text: &String::from_utf8_lossy(&bytes[range]) }.tell();
+                    Report::Data { text: &String::from_utf8_lossy(&bytes[range]) }.print();
                 }
             }
         }
@@ -244,13 +248,13 @@ impl Peer {
 
 fn report(event: Event) {
     match event {
-        Event::LocalCandidate(candidate) => Report::Candidate { line: wire::text(&candidate) }.tell(),
-        Event::GatheringState(GatheringState::Complete) => Report::Gathered.tell(),
-        Event::CandidateError(error) => Report::ServerError { code: error.code, text: &error.text }.tell(),
-        Event::State(state) => Report::State { state: wire::state(state) }.tell(),
-        Event::Selected(pair) => Report::pair(&pair).tell(),
-        Event::RoleChanged(role) => Report::Role { role: role.into() }.tell(),
-        Event::RestartWanted => Report::RestartWanted.tell(),
+        Event::LocalCandidate(candidate) => Report::Candidate { line: wire::text(&candidate) }.print(),
+        Event::GatheringState(GatheringState::Complete) => Report::Gathered.print(),
+        Event::CandidateError(error) => Report::ServerError { code: error.code, text: &error.text }.print(),
+        Event::State(state) => Report::State { state: wire::state(state) }.print(),
+        Event::Selected(pair) => Report::pair(&pair).print(),
+        Event::RoleChanged(role) => Report::Role { role: role.into() }.print(),
+        Event::RestartWanted => Report::RestartWanted.print(),
         Event::GatheringState(_) | Event::Writable | Event::Embedded(_) => {}
     }
 }

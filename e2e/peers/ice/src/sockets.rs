@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long a connection may take to open.
+/// The time in which a connection must open.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Frames that wait for a connection, at most; more are dropped, as the network might.
@@ -29,7 +29,7 @@ const BACKLOG: u32 = 128;
 /// The longest datagram.
 const DATAGRAM: usize = 64 << 10;
 
-/// What came from outside.
+/// An input from outside.
 pub(crate) enum Arrival {
     Datagram {
         path: Path,
@@ -41,7 +41,7 @@ pub(crate) enum Arrival {
         path: Path,
         frames: mpsc::Sender<Vec<u8>>,
     },
-    /// So is one that somebody else has opened.
+    /// An accepted connection is open.
     Accepted {
         path: Path,
         frames: mpsc::Sender<Vec<u8>>,
@@ -50,12 +50,12 @@ pub(crate) enum Arrival {
 }
 
 /// A connection that is to be opened.
-pub(crate) struct Wish {
+pub(crate) struct Connect {
     pub(crate) id: ConnectId,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) framing: Framing,
-    /// The server's name, and whom to believe it.
+    /// The server's name, and the certificates that it must have.
     pub(crate) tls: Option<(Arc<str>, Arc<ClientConfig>)>,
 }
 
@@ -92,22 +92,23 @@ impl Sockets {
         }
     }
 
-    /// Begins to open a connection; an arrival tells what came of it.
-    pub(crate) fn connect(&self, wish: Wish) {
+    /// Begins to open a connection; an arrival reports the result.
+    pub(crate) fn connect(&self, connect: Connect) {
         let arrived = self.arrived.clone();
         tokio::spawn(async move {
-            let Wish { id, framing, .. } = wish;
-            let opening = timeout(CONNECT, open(wish)).await;
+            let Connect { id, framing, .. } = connect;
+            let opening = timeout(CONNECT, open(connect)).await;
             let Ok(Ok((stream, path))) = opening else {
-                return tell(&arrived, Arrival::Input(Input::ConnectFailed { id })).await;
+                return report(&arrived, Arrival::Input(Input::ConnectFailed { id })).await;
             };
             let (frames, waiting) = mpsc::channel(MAX_FRAMES);
-            tell(&arrived, Arrival::Opened { id, path, frames }).await;
+            report(&arrived, Arrival::Opened { id, path, frames }).await;
             carry(stream, framing, path, &arrived, waiting).await;
         });
     }
 
-    /// Listens at this address and any port, from which connections will be opened, too, if `opens` says so.
+    /// Listens at this address and any port, from which connections will be opened, too, if `opens`
+    /// says so.
     pub(crate) fn listen(&mut self, address: IpAddr, opens: bool) -> io::Result<SocketAddr> {
         let socket = socket(address.is_ipv4(), opens)?;
         socket.bind(SocketAddr::new(address, 0))?;
@@ -118,7 +119,7 @@ impl Sockets {
         Ok(local)
     }
 
-    /// What was accepted stays.
+    /// Accepted connections stay open.
     pub(crate) fn close_listener(&mut self, local: SocketAddr) {
         if let Some(task) = self.listeners.remove(&local) {
             task.abort();
@@ -126,11 +127,11 @@ impl Sockets {
     }
 
     /// Takes over a connection that is open.
-    pub(crate) fn adopt(&mut self, path: Path, frames: mpsc::Sender<Vec<u8>>) {
+    pub(crate) fn add_stream(&mut self, path: Path, frames: mpsc::Sender<Vec<u8>>) {
         self.streams.insert(path, frames);
     }
 
-    /// What waits is written first.
+    /// Waiting bytes are written first.
     pub(crate) fn close_stream(&mut self, path: &Path) {
         self.streams.remove(path);
     }
@@ -149,8 +150,8 @@ impl Sockets {
     }
 }
 
-async fn tell(arrived: &mpsc::Sender<Arrival>, arrival: Arrival) {
-    // Nobody listens any more at the very end only.
+async fn report(arrived: &mpsc::Sender<Arrival>, arrival: Arrival) {
+    // The receiver is gone only at the very end.
     let _ = arrived.send(arrival).await;
 }
 
@@ -175,8 +176,8 @@ fn socket(is_ipv4: bool, shares_port: bool) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn open(wish: Wish) -> io::Result<(Box<dyn Stream>, Path)> {
-    let Wish { local, remote, tls, .. } = wish;
+async fn open(connect: Connect) -> io::Result<(Box<dyn Stream>, Path)> {
+    let Connect { local, remote, tls, .. } = connect;
     let socket = socket(remote.is_ipv4(), local.port() != 0)?;
     socket.bind(local)?;
     let stream = socket.connect(remote).await?;
@@ -197,7 +198,7 @@ async fn accept(listener: TcpListener, local: SocketAddr, arrived: mpsc::Sender<
         let _ = stream.set_nodelay(true);
         let path = Path::new(Transport::Tcp, local, remote);
         let (frames, waiting) = mpsc::channel(MAX_FRAMES);
-        tell(&arrived, Arrival::Accepted { path, frames }).await;
+        report(&arrived, Arrival::Accepted { path, frames }).await;
         let arrived = arrived.clone();
         tokio::spawn(async move { carry(stream, Framing::Rfc4571, path, &arrived, waiting).await });
     }
@@ -216,7 +217,7 @@ async fn carry(
         () = read_frames(reader, framing, path, arrived) => {}
         () = write_frames(writer, waiting) => {}
     }
-    tell(arrived, Arrival::Input(Input::Closed { path })).await;
+    report(arrived, Arrival::Input(Input::Closed { path })).await;
 }
 
 async fn read_frames(

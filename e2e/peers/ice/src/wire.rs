@@ -1,4 +1,4 @@
-//! What is said on standard input and output, and how it stands to the agent's own words.
+//! The JSON lines on standard input and output, and their conversion to the agent's types.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use columba_ice::{
 use columba_sdp::{CandidateType, RelatedAddress};
 use serde::{Deserialize, Serialize};
 
-/// What the test wants.
+/// A command of the test.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase")]
 pub(crate) enum Command {
@@ -53,7 +53,8 @@ pub(crate) struct Start {
     /// TCP candidates that open connections at once, too.
     #[serde(default)]
     simultaneous: bool,
-    /// Milliseconds of silence until the state is disconnected, and from then on until it is failed.
+    /// Milliseconds of silence until the state is disconnected, and from then on until it is
+    /// failed.
     disconnected_after: Option<u64>,
     failed_after: Option<u64>,
 }
@@ -105,7 +106,7 @@ pub(crate) struct Remote {
     renomination: bool,
 }
 
-/// What has happened.
+/// A report to the test.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub(crate) enum Report<'a> {
@@ -154,7 +155,7 @@ impl Report<'_> {
     }
 
     /// Writes it as a line.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn print(&self) {
         if let Ok(line) = serde_json::to_string(self) {
             println!("{line}");
         }
@@ -232,8 +233,8 @@ impl From<Remote> for RemoteParameters {
     }
 }
 
-/// Returns the remote candidate as the agent takes it; `None` if it is of an unknown kind or of another
-/// component than the first.
+/// Returns the remote candidate as the agent takes it; `None` if it is of an unknown kind or of
+/// another component than the first.
 pub(crate) fn candidate(read: &columba_sdp::Candidate) -> Option<Candidate> {
     if read.component != 1 {
         return None;

@@ -9,8 +9,8 @@ use super::relay::Attempt;
 use super::{Context, Relays};
 
 impl Relays {
-    /// Asks each server that was asked for both families for IPv6 alone, once: servers from before RFC 8656 give an IPv6 address in no
-    /// other way. Returns whether any was asked.
+    /// Asks each server that was asked for both families for IPv6 alone, once: servers from before
+    /// RFC 8656 give an IPv6 address in no other way. Returns whether any was asked.
     pub(in crate::agent) fn bridge_families(&mut self, context: &mut Context<'_>) -> bool {
         let live = self.relays.iter().filter(|(_, relay)| {
             let is_live = relay.client().is_some_and(Client::is_live);

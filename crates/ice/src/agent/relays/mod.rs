@@ -1,7 +1,7 @@
 //! Relays: allocations at TURN servers, over UDP, TCP or TLS (RFC 8656).
 //!
-//! A machine of its own: it is driven with inputs and answers with [`Output`]s, and knows neither candidates nor pairs. Which relays
-//! are in use is told by the caller.
+//! A machine of its own: it is driven with inputs and answers with [`Output`]s, and knows neither
+//! candidates nor pairs. The caller says which relays are in use.
 
 mod families;
 mod redirection;
@@ -217,8 +217,8 @@ impl Relays {
         self.relays.insert(id, Relay::new(attempt, leg));
     }
 
-    /// Asks for a connection to the server. The certificate is always that of the configured server, also after a redirection
-    /// (RFC 8489 §10).
+    /// Asks for a connection to the server. The certificate is always that of the configured
+    /// server, also after a redirection (RFC 8489 §10).
     fn connect(&mut self, context: &mut Context<'_>, attempt: &Attempt) -> ConnectId {
         let id = context.ids.connect();
         let name = match &attempt.server.host {
@@ -413,7 +413,8 @@ impl Relays {
         }
     }
 
-    /// Removes a relay with its socket or connection and its candidates, without releasing the allocation.
+    /// Removes a relay with its socket or connection and its candidates, without releasing the
+    /// allocation.
     fn discard(&mut self, id: RelayId) {
         self.close_leg(id);
         self.relays.remove(&id);
@@ -427,7 +428,8 @@ impl Relays {
         self.outputs.push_back(Output::CloseSocket(id));
     }
 
-    /// Retires the relays that the configuration does not allow any more, and takes back those that it allows again.
+    /// Retires the relays that the configuration does not allow any more, and takes back those that
+    /// it allows again.
     pub(super) fn retire_unusable(&mut self, context: &mut Context<'_>) {
         let usable = context.addresses.usable(context.config);
         for relay in self.relays.values_mut() {

@@ -10,12 +10,13 @@ use super::relay::Attempt;
 /// Times that one allocation is redirected, at most.
 const MAX_REDIRECTIONS: usize = 3;
 
-/// Ports below this one belong to services; of them a TURN server may have those of DNS, HTTP and HTTPS (as in libwebrtc).
+/// Ports below this one belong to services; of them a TURN server may have those of DNS, HTTP and
+/// HTTPS (as in libwebrtc).
 const FIRST_FREE_PORT: u16 = 1024;
 
 impl Attempt {
-    /// The attempt at the alternate server; `None` if that would lead in a circle, too far, or to a place that a redirection must not
-    /// lead to.
+    /// The attempt at the alternate server; `None` if that would lead in a circle, too far, or to a
+    /// place that a redirection must not lead to.
     pub(super) fn redirected(&self, context: &Context<'_>, alternate: SocketAddr) -> Option<Self> {
         let address = canonical(alternate);
         let mut visited = self.visited.clone();
@@ -31,8 +32,9 @@ impl Attempt {
     }
 }
 
-/// Returns whether a redirection may lead there. The answer to the first request is not authenticated, so that it must not lead further
-/// inside a network than where it comes from, nor to the port of another service.
+/// Returns whether a redirection may lead there. The answer to the first request is not
+/// authenticated, so that it must not lead further inside a network than where it comes from, nor
+/// to the port of another service.
 fn is_harmless(from: IpAddr, to: SocketAddr) -> bool {
     let is_port_fit = to.port() >= FIRST_FREE_PORT || matches!(to.port(), 53 | 80 | 443);
     let reach = |ip| Reach::of(ip).map_or(0, |reach| reach as u8);

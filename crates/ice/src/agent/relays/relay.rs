@@ -33,7 +33,7 @@ pub(in crate::agent) struct Attempt {
     pub(in crate::agent) address: SocketAddr,
     /// The host's address that the server is reached from.
     pub(in crate::agent) local: IpAddr,
-    /// How often this allocation was begun anew, on another port or at another server.
+    /// The number of new beginnings of this allocation, on another port or at another server.
     pub(super) retries: u8,
     /// The servers that have redirected this allocation.
     pub(super) visited: Vec<SocketAddr>,

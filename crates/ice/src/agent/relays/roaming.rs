@@ -1,4 +1,5 @@
-//! Allocations that follow the host to another address (RFC 8016): the relayed address stays, and with it the pairs.
+//! Allocations that follow the host to another address (RFC 8016): the relayed address stays, and
+//! with it the pairs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,8 +13,8 @@ use crate::config::LocalAddress;
 use crate::path::Transport;
 
 impl Relays {
-    /// Moves or gives up the relays whose local address is not kept. `there` are the addresses that still exist, although they may
-    /// not be used any more: from there the server is told.
+    /// Moves or gives up the relays whose local address is not kept. `there` are the addresses that
+    /// still exist, although they may not be used any more: from there allocations can be released.
     pub(in crate::agent) fn leave(
         &mut self,
         context: &mut Context<'_>,
@@ -49,8 +50,8 @@ impl Relays {
         self.settle(context);
     }
 
-    /// Only an allocation with a ticket can move. One without traffic need not, if the server can still be told to release it, or has
-    /// another allocation for this agent.
+    /// Only an allocation with a ticket can move. One without traffic need not, if the server can
+    /// still be told to release it, or has another allocation for this agent.
     fn is_worth_moving(
         &self,
         relay: &Relay,
@@ -73,7 +74,8 @@ impl Relays {
         }
     }
 
-    /// Looks for a new local address for moving relays. Those that find none wait for the next change of the network.
+    /// Looks for a new local address for moving relays. Those that find none wait for the next
+    /// change of the network.
     pub(super) fn settle(&mut self, context: &mut Context<'_>) {
         let homeless = self
             .relays
@@ -100,7 +102,8 @@ impl Relays {
 }
 
 impl Attempt {
-    /// The best local address from which the server can be reached, and the server's address in that family.
+    /// The best local address from which the server can be reached, and the server's address in
+    /// that family.
     fn new_ends(&self, context: &Context<'_>) -> Option<(IpAddr, SocketAddr)> {
         // After a redirection only that server's one address is known.
         let server = context.servers.find(&self.server).filter(|_| self.visited.is_empty());

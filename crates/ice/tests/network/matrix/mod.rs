@@ -1,18 +1,19 @@
 //! The NAT matrix: connected exactly where a path exists, over the best kind of path.
 //!
-//! What must come out is the word of [`oracle`]. The page `docs/nat-matrix-simulated.md` is what came out; `UPDATE_DOCS=1` writes it.
+//! What must come out is the word of [`oracle`]. The page `docs/nat-matrix-simulated.md` is what
+//! came out; `UPDATE_DOCS=1` writes it.
 
 mod oracle;
 mod table;
-mod worlds;
+mod topologies;
 
 use std::time::Duration;
 
 use columba_ice::{CandidateKind, Config, ServerKind, Transport};
 use columba_netsim::{Dependence, Firewall, Nat, PortAssignment, Router};
 
+use crate::connecting::behind;
 use crate::lab::{Lab, servers};
-use crate::meeting::behind;
 use oracle::{End, Way};
 
 const DEPENDENCES: [Dependence; 3] =
@@ -35,8 +36,8 @@ fn variant(nat: Nat, bits: usize) -> Nat {
     Nat { ports, hairpin: bits & 2 == 0, ..nat }
 }
 
-/// Whether every pair of variants is tried, as `cargo xtask nat-matrix` has it: in an ordinary run each pair of kinds is met by
-/// one pair of variants.
+/// Returns whether every pair of variants is tried, as `cargo xtask nat-matrix` has it: in an
+/// ordinary run each pair of kinds is met by one pair of variants.
 fn everything() -> bool {
     std::env::var_os("NAT_MATRIX").is_some_and(|value| value == "all")
 }
@@ -51,14 +52,14 @@ fn config(relays: bool) -> Config {
     config
 }
 
-/// What comes out of a world, in which data must flow if it says that it is connected.
-fn meet(mut lab: Lab) -> Way {
+/// Returns the path of a world, in which data must flow if it says that it is connected.
+fn connect(mut lab: Lab) -> Way {
     lab.start();
     if !lab.run_until(Duration::from_secs(10), Lab::settled) {
         return Way::Nothing;
     }
     lab.run_for(Duration::from_secs(2));
-    assert!(lab.talks(), "settled, but no data gets through:\n{}", lab.network.trace());
+    assert!(lab.exchanges_data(), "settled, but no data gets through:\n{}", lab.network.trace());
     match lab.kinds().iter().filter(|kind| **kind == Some(CandidateKind::Relayed)).count() {
         0 if lab
             .both(|host| host.selected.last().is_some_and(|pair| pair.path.transport == Transport::Tcp)) =>
@@ -76,7 +77,7 @@ fn compare(name: &str, ends: &[End; 2], world: impl Fn(&Config, u64) -> Lab, wro
     let seed = name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let [without, with] = [false, true].map(|relays| {
         let expected = oracle::best_way(&ends[0], &ends[1], relays);
-        let found = meet(world(&config(relays), seed));
+        let found = connect(world(&config(relays), seed));
         if found != expected {
             wrong.push(format!("{name}, relays {relays}: {found:?} instead of {expected:?}"));
         }
@@ -128,9 +129,9 @@ fn pairs(wrong: &mut Vec<String>) -> Vec<Vec<Way>> {
 }
 
 #[test]
-fn every_pair_of_nats_meets_where_a_path_exists() {
+fn nat_pairs_connect_where_the_rules_allow() {
     let mut wrong = Vec::new();
-    let page = table::page(&pairs(&mut wrong), &worlds::all(&mut wrong));
+    let page = table::page(&pairs(&mut wrong), &topologies::all(&mut wrong));
     println!("{page}");
     assert!(wrong.is_empty(), "{wrong:#?}");
     table::keep(&page);

@@ -6,7 +6,7 @@ use columba_netsim::{Dependence, Nat};
 
 use super::kinds;
 use super::oracle::Way;
-use super::worlds::Line;
+use super::topologies::Line;
 
 const HEAD: &str = "\
 # Which pairs of NATs connect, in simulation
@@ -61,7 +61,7 @@ pub(super) fn page(pairs: &[Vec<Way>], worlds: &[Line]) -> String {
     page
 }
 
-/// Which ways there were, each once, best first.
+/// The paths that came out, each once, best first.
 fn words(ways: &[Way]) -> String {
     let all = [Way::Direct, Way::Connection, Way::OneRelay, Way::TwoRelays, Way::Nothing];
     let found: Vec<&str> = all.into_iter().filter(|way| ways.contains(way)).map(word).collect();

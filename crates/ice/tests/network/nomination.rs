@@ -1,4 +1,5 @@
-//! Which of several nominated pairs counts, as long as the other side does not number them; and when another one is nominated.
+//! The selection among several nominated pairs without numbers, and the time at which another pair
+//! is nominated.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,16 +8,16 @@ use columba_ice::{Config, HEADROOM, LocalAddress, PairState, Role, TAILROOM, Tim
 use columba_stun::ErrorCode;
 
 use crate::hostile::candidate;
-use crate::stranger::{Check, Sent, Stranger};
+use crate::scripted::{Check, ScriptedPeer, Sent};
 
 const MS: Duration = Duration::from_millis(1);
 const NOMINATION: Check = Check { nominates: true, controls: true, more: Vec::new() };
 const ORDINARY: Check = Check { nominates: false, controls: true, more: Vec::new() };
 
 /// A controlled agent with a better and a worse valid pair, the better one nominated just now.
-fn two_pairs() -> (Stranger, SocketAddr, SocketAddr) {
+fn two_pairs() -> (ScriptedPeer, SocketAddr, SocketAddr) {
     let timings = Timings { consent_interval: MS * 1000, ..Timings::default() };
-    let mut stranger = Stranger::met(Config { timings, ..Config::default() });
+    let mut stranger = ScriptedPeer::with_remote(Config { timings, ..Config::default() });
     stranger.agent.set_role(Role::Controlled);
     let [worse, better] = [1, 2].map(|number| candidate(&format!("198.51.100.{number}"), number));
     let [worse_address, better_address] = [&worse, &better].map(|one| one.socket_address().unwrap());
@@ -33,7 +34,7 @@ fn two_pairs() -> (Stranger, SocketAddr, SocketAddr) {
 }
 
 /// The next consent check to an address.
-fn consent_check(stranger: &mut Stranger, to: SocketAddr) -> Sent {
+fn consent_check(stranger: &mut ScriptedPeer, to: SocketAddr) -> Sent {
     for _ in 0..2000 {
         stranger.pass(MS);
         let sent = stranger.take().into_iter().find(|sent| sent.is_request() && sent.path.remote == to);
@@ -45,11 +46,12 @@ fn consent_check(stranger: &mut Stranger, to: SocketAddr) -> Sent {
 }
 
 #[test]
-fn one_that_only_seemed_silent_is_taken_again_when_it_answers_after_all() {
+fn nominated_pair_is_selected_again_after_a_late_answer() {
     let (mut stranger, better, worse) = two_pairs();
     let late = consent_check(&mut stranger, better);
     stranger.pass(MS * 500);
-    // As Firefox does, which nominates in every check: of all that it has nominated it sends on the best.
+    // As Firefox does, which nominates in every check: of all that it has nominated it sends on the
+    // best.
     stranger.check(worse, &NOMINATION);
     assert_eq!(stranger.target(), Some(worse), "the better one is silent");
     stranger.answer(&late, late.path.local);
@@ -57,7 +59,7 @@ fn one_that_only_seemed_silent_is_taken_again_when_it_answers_after_all() {
 }
 
 #[test]
-fn one_that_is_silent_for_long_is_not_taken_again_by_itself() {
+fn stale_nomination_is_not_selected_again() {
     let (mut stranger, better, worse) = two_pairs();
     let late = consent_check(&mut stranger, better);
     for _ in 0..6 {
@@ -71,7 +73,7 @@ fn one_that_is_silent_for_long_is_not_taken_again_by_itself() {
 }
 
 #[test]
-fn one_that_was_refused_is_taken_again_when_it_is_valid_again() {
+fn refused_nominated_pair_is_selected_again_when_valid() {
     let (mut stranger, better, worse) = two_pairs();
     let check = consent_check(&mut stranger, better);
     stranger.refuse(&check, ErrorCode::SERVER_ERROR);
@@ -87,7 +89,7 @@ fn one_that_was_refused_is_taken_again_when_it_is_valid_again() {
 
 /// With numbers the last word is the other side's.
 #[test]
-fn numbered_nominations_are_not_second_guessed() {
+fn latest_numbered_nomination_is_selected() {
     let (mut stranger, better, worse) = two_pairs();
     let number = |number: u32| Check { more: vec![(0xC001, number.to_be_bytes().to_vec())], ..NOMINATION };
     stranger.check(better, &number(1));
@@ -101,11 +103,11 @@ fn numbered_nominations_are_not_second_guessed() {
     assert_eq!(stranger.target(), Some(worse), "an older number comes late");
 }
 
-/// The other side turns to a pair that was so far behind that nobody has kept it up: it has to answer before it carries data, and is asked at
-/// once, and again.
+/// The other side turns to a pair with so low a priority that it was not kept alive: it has to
+/// answer before it carries data, and is asked at once, and again.
 #[test]
-fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
-    let mut stranger = Stranger::met(Config::default());
+fn stale_pair_is_checked_when_it_is_nominated() {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     stranger.agent.set_role(Role::Controlled);
     let addresses: Vec<SocketAddr> = (1..=8)
         .map(|number| {
@@ -116,7 +118,7 @@ fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
         })
         .collect();
     let (worst, best) = (addresses[0], addresses[7]);
-    let answer_all = |stranger: &mut Stranger| {
+    let answer_all = |stranger: &mut ScriptedPeer| {
         for sent in stranger.take().into_iter().filter(Sent::is_request) {
             stranger.answer(&sent, sent.path.local);
         }
@@ -133,7 +135,7 @@ fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
     }
     stranger.check(worst, &number(2));
     assert_eq!(stranger.target(), Some(worst));
-    let send = |stranger: &mut Stranger| {
+    let send = |stranger: &mut ScriptedPeer| {
         let mut buffer = vec![0x80; HEADROOM + 10 + TAILROOM];
         let sent = stranger.agent.prepare(stranger.now, &mut buffer, HEADROOM..HEADROOM + 10, None);
         sent.map(|transmit| transmit.path.remote)
@@ -147,15 +149,16 @@ fn a_pair_that_was_long_forgotten_is_asked_as_soon_as_it_is_nominated() {
     assert_eq!(send(&mut stranger), Some(worst));
 }
 
-/// A controlling agent that has come into another network: its first pair is gone, and a check of the next was answered just now.
-fn elsewhere() -> (Stranger, SocketAddr) {
-    let mut stranger = Stranger::met(Config::default());
+/// A controlling agent that has come into another network: its first pair is gone, and a check of
+/// the next was answered just now.
+fn elsewhere() -> (ScriptedPeer, SocketAddr) {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     let there = candidate("198.51.100.1", 1);
     let address = there.socket_address().unwrap();
     stranger.add(there);
     stranger.pass(MS * 10);
     stranger.answer_all(address);
-    assert!(stranger.sent.iter().any(Sent::nominates), "nobody waits with the first pair");
+    assert!(stranger.sent.iter().any(Sent::nominates), "the first nomination does not wait");
     stranger.answer_all(address);
     stranger.pass(MS * 1000);
     let moved = LocalAddress { network: 7, ..crate::lab::ip("192.0.2.1").into() };
@@ -169,7 +172,7 @@ fn elsewhere() -> (Stranger, SocketAddr) {
 
 /// Pion follows a nomination of another pair only if it has checked that pair.
 #[test]
-fn another_pair_is_nominated_once_the_other_side_has_checked_it() {
+fn second_nomination_waits_for_the_peers_check() {
     let (mut stranger, address) = elsewhere();
     assert!(!stranger.sent.iter().any(Sent::nominates));
     stranger.check(address, &Check::default());
@@ -179,7 +182,7 @@ fn another_pair_is_nominated_once_the_other_side_has_checked_it() {
 }
 
 #[test]
-fn another_pair_is_nominated_soon_also_if_the_other_side_does_not_check() {
+fn second_nomination_waits_a_bounded_time() {
     let (mut stranger, _) = elsewhere();
     stranger.pass(MS * 150);
     assert!(!stranger.take().iter().any(Sent::nominates));

@@ -1,4 +1,5 @@
-//! Hosts that do nothing for a while, as on a machine that is busy: what they have not read is not lost, and no path is dead for that.
+//! Hosts that do nothing for a while, as on a machine that is busy: what they have not read is not
+//! lost, and no path is dead for that.
 
 use std::time::Duration;
 
@@ -18,11 +19,11 @@ fn world(seed: u64) -> Lab {
     lab
 }
 
-/// Who is awake sends.
+/// The host that runs sends.
 fn talk(lab: &mut Lab, time: Duration) {
     for _ in 0..time.as_millis() / STEP.as_millis() {
         for index in [ALICE, BOB] {
-            if lab.peer(index).asleep.is_none() {
+            if lab.peer(index).stalled_until.is_none() {
                 lab.with(index, |host, now| host.send(now, b"\x80coo"));
             }
         }
@@ -31,11 +32,11 @@ fn talk(lab: &mut Lab, time: Duration) {
 }
 
 fn sleep(lab: &mut Lab, index: usize, time: Duration) {
-    lab.with(index, |host, now| host.asleep = Some(now + time));
+    lab.with(index, |host, now| host.stalled_until = Some(now + time));
 }
 
 #[test]
-fn a_host_that_stands_still_while_a_path_dies_finds_the_other_one() {
+fn stalled_host_leaves_a_dead_path() {
     for sleeper in [ALICE, BOB] {
         for late in (0..1600).step_by(200) {
             for time in [300, 500, 900] {
@@ -51,14 +52,14 @@ fn a_host_that_stands_still_while_a_path_dies_finds_the_other_one() {
                     let used = lab.peer(index).selected.last().map(|pair| pair.path.local.ip());
                     assert_eq!(used, Some(ip(["10.1.0.1", "10.1.0.2"][index])), "{case}");
                 }
-                assert!(lab.connected() && lab.talks(), "{case}");
+                assert!(lab.connected() && lab.exchanges_data(), "{case}");
             }
         }
     }
 }
 
 #[test]
-fn a_host_that_stands_still_leaves_no_path_that_works() {
+fn stalled_host_keeps_a_working_path() {
     for sleeper in [ALICE, BOB] {
         for idle in [0, 480, 5000] {
             for time in [300, 600, 900] {

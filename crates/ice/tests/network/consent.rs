@@ -1,12 +1,12 @@
-//! How a path is kept, left and lost.
+//! Paths are kept, left and lost (RFC 7675).
 
 use std::time::Duration;
 
 use columba_ice::{CandidateKind, CandidatePairStats, Config, PairState, State};
 use columba_netsim::{Dependence, Link, Nat};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, with_stun, with_turn};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,7 +18,7 @@ fn lan(seed: u64) -> Lab {
 }
 
 #[test]
-fn silence_leads_to_disconnected_and_failed_and_nothing_is_sent_any_more() {
+fn silence_leads_to_disconnected_then_failed_and_ends_sending() {
     let mut lab = lan(1);
     lab.cut(1.0);
     assert!(lab.run_until(SECOND * 12, |lab| lab.both(|host| host.agent.state() == State::Disconnected)));
@@ -32,17 +32,17 @@ fn silence_leads_to_disconnected_and_failed_and_nothing_is_sent_any_more() {
 }
 
 #[test]
-fn a_path_that_comes_back_is_connected_again() {
+fn recovered_path_is_connected_again() {
     let mut lab = lan(2);
     lab.cut(1.0);
     assert!(lab.run_until(SECOND * 12, |lab| lab.both(|host| host.agent.state() == State::Disconnected)));
     lab.cut(0.0);
     assert!(lab.run_until(SECOND * 3, Lab::connected));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn consent_costs_a_request_in_five_seconds_and_lasts() {
+fn consent_sends_one_request_in_five_seconds() {
     let mut lab = lan(3);
     lab.run_for(SECOND * 5);
     let before = lab.network.stats().sent;
@@ -54,12 +54,12 @@ fn consent_costs_a_request_in_five_seconds_and_lasts() {
 }
 
 #[test]
-fn a_restart_keeps_the_old_path_until_the_new_one_is_there() {
+fn restart_keeps_the_old_path_until_a_new_pair_is_nominated() {
     let mut lab = lan(4);
     let old = lab.peer(ALICE).parameters();
     lab.with(ALICE, |host, now| host.agent.restart(now, None));
     assert_ne!(lab.peer(ALICE).parameters(), old);
-    assert!(lab.talks(), "the old path still carries data");
+    assert!(lab.exchanges_data(), "the old path still carries data");
     lab.with(BOB, |host, now| host.agent.restart(now, None));
     for index in [ALICE, BOB] {
         lab.with(index, |host, now| {
@@ -67,20 +67,20 @@ fn a_restart_keeps_the_old_path_until_the_new_one_is_there() {
             host.agent.gather(now);
         });
     }
-    lab.tell(ALICE, BOB);
+    lab.signal_description(ALICE, BOB);
     lab.run_for(Duration::from_millis(100));
-    assert!(lab.talks());
-    lab.tell(BOB, ALICE);
+    assert!(lab.exchanges_data());
+    lab.signal_description(BOB, ALICE);
     assert!(lab.run_until(SECOND * 2, |lab| lab.both(|host| !host.selected.is_empty())));
     assert!(lab.run_until(SECOND * 2, Lab::settled));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert!(lab.both(|host| !host.states.contains(&State::Disconnected)));
     lab.run_for(SECOND * 60);
     assert!(lab.connected());
 }
 
 #[test]
-fn a_restart_revives_what_has_failed() {
+fn restart_revives_a_failed_agent() {
     let mut lab = lan(5);
     lab.cut(1.0);
     assert!(lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed)));
@@ -91,27 +91,27 @@ fn a_restart_revives_what_has_failed() {
             host.agent.gather(now);
         });
     }
-    lab.tell(ALICE, BOB);
-    lab.tell(BOB, ALICE);
+    lab.signal_description(ALICE, BOB);
+    lab.signal_description(BOB, ALICE);
     assert!(lab.run_until(SECOND * 3, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn relayed_paths_outlive_permissions_channels_and_allocations() {
+fn relayed_path_is_kept_past_all_lifetimes_at_the_server() {
     let routers = [behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::SYMMETRIC)];
     let mut lab = Lab::two_homes(routers, &with_turn(), 6);
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
     for _ in 0..12 {
         lab.run_for(SECOND * 150);
-        assert!(lab.connected() && lab.talks(), "{}", lab.network.trace());
+        assert!(lab.connected() && lab.exchanges_data(), "{}", lab.network.trace());
     }
     assert!(lab.both(|host| host.restarts_wanted == 0));
 }
 
 #[test]
-fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
+fn dead_path_is_replaced_within_two_seconds() {
     for (seed, round_trip) in [20, 20, 100, 300, 500, 650, 800, 1000].into_iter().enumerate() {
         for phase in 0..3 {
             let seed = seed as u64 + 1;
@@ -139,7 +139,8 @@ fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
             while !moved(&lab) && lab.network.now() < start + SECOND * 8 {
                 talk(&mut lab);
             }
-            // One side leaves it; for the other to know takes another way over the network, and the answer back as much.
+            // One side leaves it; for the other to know takes another way over the network, and the
+            // answer back as much.
             let took = (lab.network.now() - start).saturating_sub(3 * one_way);
             assert!(took <= SECOND * 2, "{round_trip} ms: {took:?}\n{}", lab.network.trace());
             assert!(lab.connected());
@@ -149,7 +150,7 @@ fn a_dead_path_is_left_for_a_living_one_within_two_seconds() {
 }
 
 #[test]
-fn the_same_address_in_another_network_is_another_address() {
+fn same_address_in_another_network_gets_new_candidates() {
     let mut lab = lan(7);
     let port = |lab: &Lab| lab.peer(ALICE).selected.last().map(|pair| pair.path.local.port());
     let before = port(&lab);
@@ -161,11 +162,11 @@ fn the_same_address_in_another_network_is_another_address() {
     });
     assert!(lab.run_until(SECOND * 2, |lab| lab.settled() && !lab.peer(ALICE).selected.is_empty()));
     assert_ne!(port(&lab), before);
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn a_path_as_long_as_to_a_satellite_is_kept() {
+fn long_round_trips_do_not_break_consent() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(1300), 7);
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
@@ -177,7 +178,7 @@ fn a_path_as_long_as_to_a_satellite_is_kept() {
 
 /// The answer comes late, and the relay is the only way in.
 #[test]
-fn a_relay_outlives_the_short_memory_of_a_nat() {
+fn relay_survives_a_nat_with_short_mapping_timeout() {
     let nat = Nat { timeout: SECOND * 30, ..Nat::SYMMETRIC };
     let mut lab = Lab::new(8);
     for (outer, config) in [("198.51.100.1", with_turn()), ("198.51.100.2", with_stun())] {
@@ -188,14 +189,14 @@ fn a_relay_outlives_the_short_memory_of_a_nat() {
     lab.run_for(SECOND * 100);
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     let relays = lab.peer(ALICE).found.iter().filter(|one| one.kind == CandidateKind::Relayed);
     assert_eq!(relays.count(), 1, "it is the same allocation still");
 }
 
 /// The server relays to no private address; after a restart the relay still knows that.
 #[test]
-fn no_pair_waits_for_what_a_server_has_refused() {
+fn pairs_refused_by_the_relay_are_removed() {
     let routers = [behind("198.51.100.1", Nat::SYMMETRIC), behind("198.51.100.2", Nat::SYMMETRIC)];
     let mut lab = Lab::two_homes(routers, &with_turn(), 10);
     lab.start();
@@ -211,9 +212,10 @@ fn no_pair_waits_for_what_a_server_has_refused() {
     assert!(lab.both(|host| host.agent.state() == State::Completed));
 }
 
-/// Each side sees every check of the other's come from a new port, and answers from a new port of its own.
+/// Each side sees every check of the other's come from a new port, and answers from a new port of
+/// its own.
 #[test]
-fn nats_that_never_meet_make_no_storm() {
+fn unreachable_symmetric_nats_cause_bounded_traffic() {
     let kind = Nat { filtering: Dependence::EndpointIndependent, ..Nat::SYMMETRIC };
     let mut lab =
         Lab::two_homes([behind("198.51.100.1", kind), behind("198.51.100.2", kind)], &with_turn(), 9);
@@ -229,10 +231,10 @@ fn nats_that_never_meet_make_no_storm() {
     }
 }
 
-/// Alice leaves her network, which nobody tells Bob, and comes into another one: a phone that goes out of the house. Both send all the
-/// while.
+/// Alice leaves her network, without a message to Bob, and comes into another one: a phone that
+/// goes out of the house. Both send all the while.
 #[test]
-fn data_goes_over_a_new_interface_within_a_second_of_its_appearance() {
+fn new_interface_carries_data_within_a_second() {
     let step = Duration::from_millis(10);
     for (seed, mover, gap, idle) in [
         (1, ALICE, Duration::ZERO, Duration::ZERO),
@@ -275,13 +277,13 @@ fn data_goes_over_a_new_interface_within_a_second_of_its_appearance() {
         lab.network.set_up(new, true);
         let appeared = lab.network.now();
         for index in [ALICE, BOB] {
-            lab.with(index, |host, _| host.heard.clear());
+            lab.with(index, |host, _| host.received.clear());
         }
         let mut took = [None; 2];
         while took.iter().any(Option::is_none) && lab.network.now() - appeared < SECOND * 5 {
             talk(&mut lab, step, b"\x80new");
             for index in [ALICE, BOB] {
-                if took[index].is_none() && lab.peer(index).heard.iter().any(|data| data == b"\x80new") {
+                if took[index].is_none() && lab.peer(index).received.iter().any(|data| data == b"\x80new") {
                     took[index] = Some(lab.network.now() - appeared);
                 }
             }
@@ -297,9 +299,10 @@ fn data_goes_over_a_new_interface_within_a_second_of_its_appearance() {
     }
 }
 
-/// Without another path, or without leave to take it, the application is asked for a restart: as soon as the path is known to be dead.
+/// Without another path, or without leave to take it, the application is asked for a restart: as
+/// soon as the path is known to be dead.
 #[test]
-fn a_restart_is_asked_for_within_two_seconds_where_there_is_no_other_way() {
+fn restart_is_requested_within_two_seconds_without_alternatives() {
     for (renomination, round_trip) in [
         (true, 20),
         (true, 100),
@@ -336,7 +339,7 @@ fn a_restart_is_asked_for_within_two_seconds_where_there_is_no_other_way() {
 
 /// However much is sent into silence, the path is asked one question at a time.
 #[test]
-fn silence_is_asked_and_not_shouted_at() {
+fn silent_path_gets_a_bounded_number_of_checks() {
     let mut lab = lan(13);
     lab.run_for(SECOND * 10);
     lab.cut(1.0);
@@ -353,9 +356,10 @@ fn silence_is_asked_and_not_shouted_at() {
     assert!((2..=4).contains(&questions), "{questions} questions in a second");
 }
 
-/// Many paths to one peer, of which only the best few are kept alive: when the peer is gone, none of them passes for a living one.
+/// Many paths to one peer, of which only the best few are kept alive: when the peer is gone, none
+/// of them passes for a living one.
 #[test]
-fn a_peer_that_is_gone_is_never_connected_again() {
+fn vanished_peer_is_never_reported_connected() {
     for seed in 11..16 {
         let mut lab = Lab::new(seed);
         let lan = lab.network.add_zone();

@@ -6,9 +6,9 @@ use columba_ice::{Config, LocalAddress};
 use columba_netsim::{Firewall, Link, Nat, Router};
 
 use super::oracle::{self, End, Way};
-use super::{compare, everything, kinds, meet, table, two_homes, variant, wall};
+use super::{compare, connect, everything, kinds, table, two_homes, variant, wall};
+use crate::connecting::behind;
 use crate::lab::{Lab, ip};
-use crate::meeting::behind;
 
 /// One line of the page: what the world is, and how many pairs of kinds met in which way.
 pub(super) struct Line {
@@ -131,7 +131,7 @@ fn walled(wrong: &mut Vec<String>) -> Line {
     Line { world: "a NAT of each kind that blocks UDP – a public address", ways }
 }
 
-/// The other one is at home: nobody can open a connection to there.
+/// The other one is at home: no connection can be opened to there.
 fn walled_and_home(wrong: &mut Vec<String>) -> Line {
     let mut ways = Vec::new();
     for (index, nat) in kinds().into_iter().enumerate() {
@@ -162,7 +162,8 @@ fn double(wrong: &mut Vec<String>) -> Line {
             if !everything() && (row + column) % 3 != 0 {
                 continue;
             }
-            // The other side: one NAT, of each kind in turn; of every kind where everything is tried.
+            // The other side: one NAT, of each kind in turn; of every kind where everything is
+            // tried.
             let others = if everything() { (0..9).collect() } else { vec![(row + 2 * column) % 9] };
             for other in others {
                 let (home, carrier) = (variant(*home, row), variant(*carrier, column));
@@ -187,7 +188,8 @@ fn double(wrong: &mut Vec<String>) -> Line {
     Line { world: "a NAT behind a carrier's NAT (81 pairs of kinds) – another NAT", ways }
 }
 
-/// Two homes with the same inner addresses behind one carrier's NAT: neither can be reached but by its hairpin.
+/// Two homes with the same inner addresses behind one carrier's NAT: neither can be reached but by
+/// its hairpin.
 fn one_carrier(wrong: &mut Vec<String>) -> Line {
     let kinds = kinds();
     let mut ways = Vec::new();
@@ -220,7 +222,7 @@ fn one_carrier(wrong: &mut Vec<String>) -> Line {
                         (false, true) => Way::OneRelay,
                         (false, false) => Way::Nothing,
                     };
-                    let found = meet(world(&super::config(relays), 11));
+                    let found = connect(world(&super::config(relays), 11));
                     if found != expected {
                         wrong.push(format!("{name}, relays {relays}: {found:?} instead of {expected:?}"));
                     }

@@ -1,4 +1,4 @@
-//! An agent whose other side is written by hand: each request and answer is the test's own.
+//! An agent whose other side is scripted: each request and answer is written by the test.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ impl Sent {
     }
 }
 
-/// What a check says beside who it is from.
+/// The attributes of a check beside its user name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Check {
     pub(crate) nominates: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Check {
 }
 
 /// The agent, the time, and what has gone out.
-pub(crate) struct Stranger {
+pub(crate) struct ScriptedPeer {
     pub(crate) agent: Agent,
     pub(crate) now: Instant,
     pub(crate) locals: Vec<SocketAddr>,
@@ -61,7 +61,7 @@ pub(crate) struct Stranger {
     next_transaction: u8,
 }
 
-impl Stranger {
+impl ScriptedPeer {
     /// An agent on these addresses that has gathered, and does not know the other side yet.
     pub(crate) fn new(config: Config, addresses: &[LocalAddress]) -> Self {
         let now = Network::<Software>::new(1).now();
@@ -82,13 +82,13 @@ impl Stranger {
     }
 
     /// On one address, and the other side is known.
-    pub(crate) fn met(config: Config) -> Self {
+    pub(crate) fn with_remote(config: Config) -> Self {
         let mut stranger = Self::new(config, &[ip("192.0.2.1").into()]);
-        stranger.meet(crate::hostile::stranger());
+        stranger.set_remote(crate::hostile::stranger());
         stranger
     }
 
-    pub(crate) fn meet(&mut self, remote: RemoteParameters) {
+    pub(crate) fn set_remote(&mut self, remote: RemoteParameters) {
         self.agent.set_remote(self.now, remote);
         self.drain();
     }
@@ -131,13 +131,13 @@ impl Stranger {
         self.now = end;
     }
 
-    /// What has gone out since it was asked last.
+    /// Takes the messages that were sent since the last call.
     pub(crate) fn take(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.sent)
     }
 
-    /// Hands bytes to the agent, over the first socket.
-    pub(crate) fn hear(&mut self, from: SocketAddr, mut bytes: Vec<u8>) -> Received {
+    /// Delivers bytes to the agent, over the first socket.
+    pub(crate) fn deliver(&mut self, from: SocketAddr, mut bytes: Vec<u8>) -> Received {
         let path = Path::udp(self.locals[0], from);
         let received = self.agent.handle_datagram(self.now, path, Ecn::NotEct, &mut bytes);
         self.drain();
@@ -167,7 +167,7 @@ impl Stranger {
         builder.integrity(&IntegrityKey::short_term(&credentials.pwd)).unwrap().fingerprint().unwrap();
         let bytes = builder.as_bytes().to_vec();
         let length = bytes.len();
-        self.hear(from, bytes);
+        self.deliver(from, bytes);
         length
     }
 
@@ -202,7 +202,7 @@ impl Stranger {
         }
     }
 
-    /// Where data goes now.
+    /// The address that data goes to now.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
         let stats = self.agent.stats();
         let pair = stats.pairs.iter().find(|pair| Some(pair.id) == stats.transport.selected_pair)?;

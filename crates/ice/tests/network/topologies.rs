@@ -1,4 +1,5 @@
-//! Worlds other than two homes with IPv4: walls, two families, lite agents, carriers, changing interfaces.
+//! Worlds other than two homes with IPv4: walls, two families, lite agents, carriers, changing
+//! interfaces.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use columba_ice::{
 };
 use columba_netsim::{Firewall, Link, Nat, Router};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, BOB, Lab, ip, servers, with_stun, with_turn};
-use crate::meeting::behind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,7 +19,7 @@ fn link() -> Link {
 }
 
 #[test]
-fn a_wall_that_only_https_passes_is_passed_over_turn_and_tcp() {
+fn https_only_firewall_is_traversed_by_turn_over_tcp() {
     for transport in [Transport::Tcp, Transport::Tls] {
         let wall = Router { firewall: Firewall::only_https(), ..behind("198.51.100.1", Nat::PORT) };
         let config = Config {
@@ -31,7 +32,7 @@ fn a_wall_that_only_https_passes_is_passed_over_turn_and_tcp() {
         let mut lab = Lab::two_homes([wall, behind("198.51.100.2", Nat::PORT)], &config, 1);
         lab.start();
         assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         assert_eq!(lab.kinds()[ALICE], Some(CandidateKind::Relayed));
         let path = lab.peer(ALICE).selected.last().unwrap().path;
         assert_eq!(path.transport, transport);
@@ -45,7 +46,7 @@ fn a_wall_that_only_https_passes_is_passed_over_turn_and_tcp() {
 }
 
 #[test]
-fn double_nat_is_no_more_than_nat() {
+fn double_nat_connects() {
     let mut lab = Lab::new(2);
     for index in 0..2 {
         let carrier = lab.add_home(behind(["198.51.100.1", "198.51.100.2"][index], Nat::PORT));
@@ -55,11 +56,11 @@ fn double_nat_is_no_more_than_nat() {
     }
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn neighbours_behind_one_nat_meet_at_home() {
+fn hosts_behind_one_nat_connect_locally() {
     let mut lab = Lab::new(3);
     let home = lab.add_home(behind("198.51.100.1", Nat::CONE));
     lab.add_peer(home, "192.168.0.7", with_stun(), link());
@@ -71,7 +72,7 @@ fn neighbours_behind_one_nat_meet_at_home() {
 }
 
 #[test]
-fn customers_of_one_carrier_meet_by_its_hairpin() {
+fn carrier_grade_nat_connects_by_hairpinning() {
     let mut lab = Lab::new(4);
     let carrier = lab.add_home(behind("198.51.100.1", Nat::PORT));
     for outer in ["100.64.0.5", "100.64.0.6"] {
@@ -81,12 +82,13 @@ fn customers_of_one_carrier_meet_by_its_hairpin() {
     }
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
-/// One has IPv4 only and the other IPv6 only, and the one's server relays to both families, but gives an allocation one of them.
+/// One has IPv4 only and the other IPv6 only, and the one's server relays to both families, but
+/// gives an allocation one of them.
 #[test]
-fn a_relay_of_the_other_family_is_asked_for_where_it_is_needed() {
+fn relay_of_the_other_family_is_requested_where_needed() {
     let mut lab = Lab::new(17);
     let (internet, server) = (lab.internet, lab.server.unwrap());
     let place = ip("2001:db8::1");
@@ -102,13 +104,13 @@ fn a_relay_of_the_other_family_is_asked_for_where_it_is_needed() {
     lab.add_peer(internet, "2001:db8:9::9", Config::default(), link());
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     let pair = lab.peer(BOB).selected.last().unwrap();
     assert_eq!(pair.path.remote.ip(), place);
     assert_eq!(lab.with_server(server, |host, _| host.allocations()), 2);
     assert!(lab.peer(ALICE).errors.is_empty(), "{:?}", lab.peer(ALICE).errors);
 
-    // Where the other side has the own family, nobody asks for another.
+    // Where the other side has the own family, no other is requested.
     let mut lab = Lab::new(18);
     let internet = lab.internet;
     lab.add_peer(internet, "203.0.113.7", with_turn(), link());
@@ -118,9 +120,10 @@ fn a_relay_of_the_other_family_is_asked_for_where_it_is_needed() {
     assert_eq!(lab.turn().allocations(), 1);
 }
 
-/// Both have an IPv6 that is announced and not carried: IPv4 does not wait until that is clear (RFC 8421).
+/// Both have an IPv6 that is announced and not carried: IPv4 does not wait until that is clear (RFC
+/// 8421).
 #[test]
-fn an_ipv6_that_leads_nowhere_costs_no_time() {
+fn broken_ipv6_causes_no_delay() {
     let took = |has_ipv6: bool| {
         let mut lab = Lab::new(19);
         let internet = lab.internet;
@@ -136,7 +139,7 @@ fn an_ipv6_that_leads_nowhere_costs_no_time() {
         let start = lab.network.now();
         lab.start();
         assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
         assert!(lab.peer(ALICE).selected.last().unwrap().path.remote.is_ipv4());
         lab.peer(ALICE).writable_at.map(|at| at - start).unwrap()
     };
@@ -146,7 +149,7 @@ fn an_ipv6_that_leads_nowhere_costs_no_time() {
 
 /// Both have IPv4 behind symmetric NATs, and IPv6 behind stateful firewalls.
 #[test]
-fn ipv6_is_the_way_where_ipv4_has_none() {
+fn ipv6_connects_where_ipv4_does_not() {
     let mut lab = Lab::new(5);
     for index in 0..2 {
         let v4 = lab.add_home(behind(["198.51.100.1", "198.51.100.2"][index], Nat::SYMMETRIC));
@@ -170,7 +173,7 @@ fn ipv6_is_the_way_where_ipv4_has_none() {
     }
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     let pair = lab.peer(ALICE).selected.last().unwrap();
     assert_eq!(pair.path.remote.ip(), ip("2001:db8:2::7"));
     assert_eq!(lab.peer(ALICE).sockets, 2, "one for each usable address");
@@ -187,7 +190,7 @@ fn ipv6_is_the_way_where_ipv4_has_none() {
 }
 
 #[test]
-fn a_lite_agent_is_found_and_follows() {
+fn lite_agent_connects_and_moves() {
     let mut lab = Lab::new(6);
     let home = lab.add_home(behind("198.51.100.1", Nat::SYMMETRIC));
     lab.add_peer(home, "192.168.0.7", with_stun(), link());
@@ -198,7 +201,7 @@ fn a_lite_agent_is_found_and_follows() {
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
     assert_eq!(lab.peer(ALICE).agent.role(), Role::Controlling);
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     lab.run_for(SECOND * 120);
     assert!(lab.connected());
     let interface = lab.interfaces[ALICE];
@@ -207,7 +210,7 @@ fn a_lite_agent_is_found_and_follows() {
 }
 
 #[test]
-fn what_the_owner_embeds_arrives() {
+fn embedded_value_arrives() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 7);
     lab.with(ALICE, |host, _| host.agent.set_embedded(Some(b"flight".as_slice().into())));
     lab.start();
@@ -216,7 +219,7 @@ fn what_the_owner_embeds_arrives() {
 }
 
 #[test]
-fn an_interface_that_comes_is_used_and_one_that_goes_is_left() {
+fn new_interface_is_used_and_lost_one_left() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 8);
     lab.start();
     assert!(lab.run_until(SECOND * 2, Lab::settled));
@@ -235,7 +238,7 @@ fn an_interface_that_comes_is_used_and_one_that_goes_is_left() {
     for index in [ALICE, BOB] {
         let interface = lab.interfaces[index];
         lab.network.set_up(interface, false);
-        lab.with(index, |host, _| host.heard.clear());
+        lab.with(index, |host, _| host.received.clear());
     }
     for _ in 0..20 {
         for index in [ALICE, BOB] {
@@ -243,13 +246,13 @@ fn an_interface_that_comes_is_used_and_one_that_goes_is_left() {
         }
         lab.run_for(Duration::from_millis(50));
     }
-    assert!(lab.both(|host| !host.heard.is_empty()), "{}", lab.network.trace());
+    assert!(lab.both(|host| !host.received.is_empty()), "{}", lab.network.trace());
     assert!(lab.network.now() - start <= SECOND);
     assert!(lab.connected() && lab.both(|host| host.sockets == 1));
 }
 
 #[test]
-fn a_direct_path_is_taken_when_a_relayed_one_was_first() {
+fn direct_path_replaces_a_relayed_one() {
     // At first nothing but the relay passes.
     let wall = |outer| Router { firewall: Firewall::only_https(), ..behind(outer, Nat::PORT) };
     let config = Config {
@@ -268,6 +271,6 @@ fn a_direct_path_is_taken_when_a_relayed_one_was_first() {
         lab.network.set_up(interface, true);
     }
     assert!(lab.run_until(SECOND * 3, |lab| lab.kinds() == [Some(CandidateKind::Host); 2]));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert!(lab.both(|host| host.restarts_wanted == 0));
 }

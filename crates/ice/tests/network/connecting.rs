@@ -1,4 +1,4 @@
-//! How two agents find each other.
+//! Two agents connect.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ pub(crate) fn behind(outer: &str, nat: Nat) -> Router {
 }
 
 #[test]
-fn neighbours_are_connected_after_one_round_trip() {
+fn hosts_in_one_network_connect_in_one_round_trip() {
     let round_trip = Duration::from_millis(20);
     let mut lab = Lab::one_lan([Config::default(), Config::default()], round_trip, 1);
     lab.with(ALICE, |host, now| host.gather(now));
     lab.with(BOB, |host, now| host.gather(now));
     // Descriptions and candidates are exchanged in no time.
     let start = lab.network.now();
-    lab.tell(ALICE, BOB);
-    lab.tell(BOB, ALICE);
+    lab.signal_description(ALICE, BOB);
+    lab.signal_description(BOB, ALICE);
     for (from, to) in [(ALICE, BOB), (BOB, ALICE)] {
         for candidate in lab.peer(from).found.clone() {
             lab.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
@@ -35,7 +35,7 @@ fn neighbours_are_connected_after_one_round_trip() {
         assert_eq!(lab.peer(index).writable_at.map(|at| at - start), Some(round_trip));
     }
     assert!(lab.run_until(SECOND, Lab::settled));
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert_eq!(lab.kinds(), [Some(CandidateKind::Host); 2]);
     assert!(lab.run_until(SECOND, |lab| lab.both(|host| host.agent.state() == State::Completed)));
     let states = [State::Checking, State::Connected, State::Completed];
@@ -44,7 +44,7 @@ fn neighbours_are_connected_after_one_round_trip() {
 }
 
 #[test]
-fn both_sides_of_the_conflict_end_in_different_roles() {
+fn role_conflict_is_resolved() {
     for seed in 1..6 {
         for role in [Role::Controlling, Role::Controlled] {
             let mut lab =
@@ -58,13 +58,13 @@ fn both_sides_of_the_conflict_end_in_different_roles() {
                 lab.network.trace()
             );
             assert_ne!(lab.peer(ALICE).agent.role(), lab.peer(BOB).agent.role());
-            assert!(lab.talks());
+            assert!(lab.exchanges_data());
         }
     }
 }
 
 #[test]
-fn a_third_of_all_packets_may_be_lost() {
+fn connects_at_a_third_packet_loss() {
     for seed in 1..20 {
         // Out of the house and in again: 30 % in all.
         let link = Link { loss: Loss::Random(0.163), ..Link::with_delay(Duration::from_millis(10)) };
@@ -75,18 +75,18 @@ fn a_third_of_all_packets_may_be_lost() {
         }
         lab.start();
         assert!(lab.run_until(SECOND * 20, Lab::settled), "seed {seed}:\n{}", lab.network.trace());
-        assert!(lab.talks());
+        assert!(lab.exchanges_data());
     }
 }
 
 #[test]
-fn relays_alone_show_no_address_of_the_host() {
+fn relay_policy_shows_no_host_address() {
     let config = Config { policy: TransportPolicy::Relay, ..with_turn() };
     let mut lab =
         Lab::two_homes([behind("198.51.100.1", Nat::CONE), behind("198.51.100.2", Nat::CONE)], &config, 3);
     lab.start();
     assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert_eq!(lab.kinds(), [Some(CandidateKind::Relayed); 2]);
     for index in [ALICE, BOB] {
         assert!(!lab.peer(index).found.is_empty());
@@ -105,8 +105,9 @@ fn relays_alone_show_no_address_of_the_host() {
 }
 
 #[test]
-fn whenever_an_agent_closes_its_relay_is_given_back() {
-    // Its server is 30 ms away and challenges first: somewhere in between the server has allocated and the agent does not know.
+fn relay_is_released_whenever_the_agent_closes() {
+    // Its server is 30 ms away and challenges first: somewhere in between the server has allocated
+    // and the agent does not know.
     let mut unknowing = 0;
     for wait in (10..200).step_by(10) {
         let routers = [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)];
@@ -125,7 +126,7 @@ fn whenever_an_agent_closes_its_relay_is_given_back() {
 }
 
 #[test]
-fn hidden_addresses_are_resolved() {
+fn mdns_names_are_resolved() {
     let hidden = Config { mdns: MdnsMode::QueryAndGather, ..Config::default() };
     let mut lab = Lab::one_lan([hidden, Config::default()], Duration::from_millis(20), 4);
     lab.with(ALICE, |host, now| host.gather(now));
@@ -137,11 +138,11 @@ fn hidden_addresses_are_resolved() {
     lab.with(BOB, |host, _| host.names.insert(name, vec![ip("10.0.0.1")]));
     lab.start();
     assert!(lab.run_until(SECOND * 2, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
 }
 
 #[test]
-fn one_seed_gives_one_course_of_events() {
+fn same_seed_gives_same_trace() {
     let run = |seed| {
         let mut lab = Lab::two_homes(
             [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::SYMMETRIC)],
@@ -157,7 +158,7 @@ fn one_seed_gives_one_course_of_events() {
 }
 
 #[test]
-fn servers_that_do_not_answer_are_reported() {
+fn unanswering_servers_are_reported() {
     let mut config = with_stun();
     config.servers[0].host = columba_ice::Host::Ip(ip("5.0.0.99"));
     let mut lab = Lab::one_lan([config, Config::default()], Duration::from_millis(20), 5);
@@ -169,7 +170,7 @@ fn servers_that_do_not_answer_are_reported() {
 }
 
 #[test]
-fn reflexive_pairs_take_no_more_than_two_round_trips() {
+fn reflexive_pairs_connect_in_two_round_trips() {
     let round_trip = Duration::from_millis(40);
     for (first, second) in [(Nat::CONE, Nat::PORT), (Nat::PORT, Nat::PORT), (Nat::ADDRESS, Nat::SYMMETRIC)] {
         let routers = [behind("198.51.100.1", first), behind("198.51.100.2", second)];
@@ -185,8 +186,8 @@ fn reflexive_pairs_take_no_more_than_two_round_trips() {
                 lab.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
             }
         }
-        lab.tell(ALICE, BOB);
-        lab.tell(BOB, ALICE);
+        lab.signal_description(ALICE, BOB);
+        lab.signal_description(BOB, ALICE);
         assert!(lab.run_until(SECOND * 5, Lab::connected), "{}", lab.network.trace());
         for index in [ALICE, BOB] {
             let took = lab.peer(index).writable_at.map(|at| at - start);

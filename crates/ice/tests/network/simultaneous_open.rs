@@ -1,4 +1,5 @@
-//! Connections that both sides open at once (RFC 6544's simultaneous-open candidates): through NATs that nobody gets into from outside.
+//! Connections that both sides open at once (RFC 6544's simultaneous-open candidates): through NATs
+//! that let no connection in from outside.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use columba_ice::{
 };
 use columba_netsim::{Firewall, Link, Nat, Router};
 
+use crate::connecting::behind;
 use crate::lab::{ALICE, AgentHost, BOB, Lab, ip, servers, with_stun};
-use crate::meeting::behind;
 use crate::tcp::lasts_and_is_released;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ fn is_simultaneous(candidate: &&Candidate) -> bool {
 fn connects_over_tcp(lab: &mut Lab) {
     lab.start();
     assert!(lab.run_until(SECOND * 12, Lab::settled), "{}", lab.network.trace());
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     for index in [ALICE, BOB] {
         let pair = lab.peer(index).selected.last().unwrap();
         assert_eq!(pair.path.transport, Transport::Tcp);
@@ -45,7 +46,7 @@ fn connects_over_tcp(lab: &mut Lab) {
 }
 
 #[test]
-fn two_walls_are_passed_where_nats_keep_a_port_for_all_destinations() {
+fn endpoint_independent_nats_are_traversed_by_simultaneous_open() {
     let kinds = [Nat::CONE, Nat::ADDRESS, Nat::PORT];
     for (seed, (one, two)) in kinds.iter().flat_map(|one| kinds.map(|two| (*one, two))).enumerate() {
         let mut lab = walled([one, two], &crossing(), seed as u64);
@@ -54,9 +55,10 @@ fn two_walls_are_passed_where_nats_keep_a_port_for_all_destinations() {
     }
 }
 
-/// Who maps each destination to a port of its own gets through only to who lets that port in.
+/// A NAT that maps each destination to a port of its own gets through only to a NAT that lets any
+/// port in.
 #[test]
-fn a_symmetric_nat_is_passed_as_far_as_the_other_one_lets_it() {
+fn symmetric_nat_is_traversed_if_the_other_nat_filters_by_address() {
     let others = [(Nat::CONE, true), (Nat::ADDRESS, true), (Nat::PORT, false), (Nat::SYMMETRIC, false)];
     for (seed, (other, passes)) in others.into_iter().enumerate() {
         for nats in [[Nat::SYMMETRIC, other], [other, Nat::SYMMETRIC]] {
@@ -74,7 +76,7 @@ fn a_symmetric_nat_is_passed_as_far_as_the_other_one_lets_it() {
 }
 
 #[test]
-fn stateful_firewalls_are_passed_without_any_server() {
+fn stateful_firewalls_are_traversed_without_a_server() {
     let mut lab = Lab::new(30);
     for (network, address) in [("2001:db8:1::", "2001:db8:1::7"), ("2001:db8:2::", "2001:db8:2::7")] {
         let firewall = Firewall { udp: false, ..Firewall::stateful() };
@@ -90,7 +92,7 @@ fn stateful_firewalls_are_passed_without_any_server() {
 }
 
 #[test]
-fn one_side_may_be_much_later_and_candidates_out_of_order() {
+fn simultaneous_open_tolerates_a_late_side_and_reordered_candidates() {
     for seed in 40..50 {
         let mut lab = walled([Nat::PORT, Nat::PORT], &crossing(), seed);
         for index in [ALICE, BOB] {
@@ -101,33 +103,33 @@ fn one_side_may_be_much_later_and_candidates_out_of_order() {
 }
 
 #[test]
-fn a_crossing_connection_that_breaks_is_opened_again() {
+fn broken_simultaneous_open_connection_is_opened_again() {
     let mut lab = walled([Nat::PORT, Nat::PORT], &crossing(), 50);
     connects_over_tcp(&mut lab);
     for index in [ALICE, BOB] {
         lab.run_for(SECOND * 15);
         lab.with(index, AgentHost::break_streams);
         lab.run_for(SECOND);
-        assert!(lab.settled() && lab.talks(), "{}", lab.network.trace());
+        assert!(lab.settled() && lab.exchanges_data(), "{}", lab.network.trace());
         assert!(lab.both(|host| host.restarts_wanted == 0 && host.paths.len() == 1));
     }
 }
 
 #[test]
-fn a_connection_that_passes_is_better_than_a_relay() {
+fn simultaneous_open_is_preferred_to_a_relay() {
     let mut config = crossing();
     config.servers.push(servers(ServerKind::Turn, Transport::Tcp, 443));
     let mut lab = walled([Nat::PORT, Nat::PORT], &config, 60);
     lab.start();
     assert!(lab.run_until(SECOND * 10, Lab::settled));
     lab.run_for(SECOND * 5);
-    assert!(lab.talks());
+    assert!(lab.exchanges_data());
     assert!(lab.kinds().iter().all(|kind| *kind != Some(CandidateKind::Relayed)), "{:?}", lab.kinds());
 }
 
 /// Where datagrams pass, nothing is slower, and nothing is left.
 #[test]
-fn where_datagrams_pass_nothing_of_it_is_left() {
+fn simultaneous_open_candidates_are_closed_where_datagrams_pass() {
     let mut times = Vec::new();
     for tcp in [TcpMode::ActivePassive, TcpMode::SimultaneousOpen] {
         let config = Config { tcp, ..with_stun() };
@@ -143,7 +145,7 @@ fn where_datagrams_pass_nothing_of_it_is_left() {
 
 /// A wall that swallows connections, too, does not hold up gathering for long.
 #[test]
-fn gathering_does_not_wait_long_for_servers_that_are_not_reached() {
+fn gathering_waits_three_seconds_for_unreachable_tcp_servers() {
     let mut lab = Lab::new(80);
     let firewall = Firewall { tcp_ports: Some(vec![]), ..Firewall::default() };
     let home = lab.add_home(Router { firewall, ..behind(OUTER[0], Nat::PORT) });
@@ -157,7 +159,7 @@ fn gathering_does_not_wait_long_for_servers_that_are_not_reached() {
 }
 
 #[test]
-fn they_are_offered_and_used_only_where_that_is_wanted() {
+fn simultaneous_open_is_off_by_default_on_both_sides() {
     for (mode, count) in [(TcpMode::ActivePassive, 0), (TcpMode::SimultaneousOpen, 2)] {
         let config = Config { tcp: mode, ..with_stun() };
         let mut lab = walled([Nat::PORT, Nat::PORT], &config, 90);
@@ -180,13 +182,14 @@ fn they_are_offered_and_used_only_where_that_is_wanted() {
     });
     let mut lab = Lab::one_lan(configs, Duration::from_millis(20), 91);
     lab.start();
-    assert!(lab.run_until(SECOND * 5, Lab::settled) && lab.talks());
+    assert!(lab.run_until(SECOND * 5, Lab::settled) && lab.exchanges_data());
     assert!(lab.both(|host| host.selected.iter().all(|pair| !is_simultaneous(&&pair.local))));
 }
 
-/// A driver that cannot open connections from a listener's port says so, and all is as if nobody had asked.
+/// A driver that cannot open connections from a listener's port refuses the listener, and there are
+/// no such candidates.
 #[test]
-fn who_cannot_do_it_does_not_offer_it() {
+fn refused_listener_leaves_out_simultaneous_open_candidates() {
     use columba_ice::Agent;
     use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
     let lab = Lab::new(92);

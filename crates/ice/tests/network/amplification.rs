@@ -1,4 +1,4 @@
-//! What strangers, and peers that lie, can make an agent send to others.
+//! The traffic that strangers, and peers that lie, can make an agent send to others.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use columba_ice::{CandidateAddress, Config, EMBEDDED};
 use columba_stun::Class;
 
 use crate::hostile::candidate;
-use crate::stranger::{Check, Sent, Stranger};
+use crate::scripted::{Check, ScriptedPeer, Sent};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -20,8 +20,8 @@ fn victim(number: u16) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 7], 1000 + number))
 }
 
-/// Checks of all kinds, each with how many messages answer it at once: an answer, and a check of its own of a full agent's that has
-/// taken it for what it says.
+/// Checks of all kinds, each with how many messages answer it at once: an answer, and a check of
+/// its own of a full agent's that has taken it for what it says.
 fn checks() -> Vec<(Check, usize)> {
     let embedded = |length: usize| vec![(EMBEDDED.number(), vec![7; length])];
     let unknown = |count: u16| (0..count).map(|number| (0x7F00 + number, Vec::new())).collect::<Vec<_>>();
@@ -41,10 +41,10 @@ fn checks() -> Vec<(Check, usize)> {
 }
 
 #[test]
-fn nothing_larger_goes_to_who_has_not_answered_than_came_from_there() {
+fn unproven_addresses_get_no_more_bytes_than_they_sent() {
     for lite in [false, true] {
         for (number, (check, messages)) in checks().into_iter().enumerate() {
-            let mut stranger = Stranger::met(Config { lite, ..Config::default() });
+            let mut stranger = ScriptedPeer::with_remote(Config { lite, ..Config::default() });
             stranger.agent.set_embedded(Some(vec![1; 1000].into()));
             stranger.take();
             let remote = victim(number as u16);
@@ -69,10 +69,10 @@ fn nothing_larger_goes_to_who_has_not_answered_than_came_from_there() {
     }
 }
 
-/// Whoever has answered gets all there is.
+/// A proven address gets the whole value.
 #[test]
-fn who_has_answered_gets_what_is_embedded() {
-    let mut stranger = Stranger::met(Config::default());
+fn proven_addresses_get_the_embedded_value() {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     stranger.agent.set_embedded(Some(vec![1; 1000].into()));
     let remote = victim(1);
     stranger.check(remote, &Check::default());
@@ -85,8 +85,8 @@ fn who_has_answered_gets_what_is_embedded() {
 
 /// A flight as long as the other side's is answered by one.
 #[test]
-fn equal_is_exchanged_for_equal() {
-    let mut stranger = Stranger::met(Config { lite: true, ..Config::default() });
+fn embedded_value_is_exchanged_at_equal_size() {
+    let mut stranger = ScriptedPeer::with_remote(Config { lite: true, ..Config::default() });
     stranger.agent.set_embedded(Some(vec![1; 600].into()));
     let more = vec![(EMBEDDED.number(), vec![7; 600])];
     let length = stranger.check(victim(1), &Check { more, ..Check::default() });
@@ -94,10 +94,11 @@ fn equal_is_exchanged_for_equal() {
     assert!(carries(&answer) && answer.bytes.len() <= length);
 }
 
-/// A peer that names its victims as candidates: small checks, and few, but for a first ten that may carry something.
+/// A peer that names its victims as candidates: small checks, and few, but for a first ten that may
+/// carry something.
 #[test]
-fn victims_named_as_candidates_get_small_checks() {
-    let mut stranger = Stranger::met(Config::default());
+fn signalled_victims_get_few_large_checks() {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     stranger.agent.set_embedded(Some(vec![1; 1000].into()));
     for number in 0..10_000 {
         stranger.add(candidate("203.0.113.7", number));
@@ -113,26 +114,26 @@ fn victims_named_as_candidates_get_small_checks() {
 
 /// Answers, data and noise from strangers bring about nothing at all.
 #[test]
-fn strangers_are_not_answered() {
-    let mut stranger = Stranger::met(Config::default());
+fn unauthenticated_requests_are_not_answered() {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     stranger.check(victim(1), &Check::default());
     let own = stranger.take();
     for sent in &own {
         let mut reflected = sent.bytes.clone();
-        stranger.hear(victim(2), reflected.clone());
+        stranger.deliver(victim(2), reflected.clone());
         reflected[0] ^= 1;
-        stranger.hear(victim(2), reflected);
+        stranger.deliver(victim(2), reflected);
     }
     for first in 0..=255 {
-        stranger.hear(victim(3), vec![first; 1200]);
+        stranger.deliver(victim(3), vec![first; 1200]);
     }
     assert!(stranger.take().is_empty());
 }
 
 /// Texts that no candidate has are not kept.
 #[test]
-fn candidates_with_endless_texts_are_dropped_and_counted() {
-    let mut stranger = Stranger::met(Config::default());
+fn candidates_with_overlong_texts_are_dropped_and_counted() {
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
     let long: std::sync::Arc<str> = "x".repeat(1 << 20).into();
     let good = candidate("203.0.113.7", 1);
     let dropped = stranger.agent.stats().transport.dropped;
