@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use columba_stun::attributes::ErrorInfo;
-use columba_stun::{Class, Message, MessageBuilder, Method};
+use columba_stun::{Class, HEADER_LEN, Message, MessageBuilder, Method};
 
 use super::Agent;
 use super::ids::{Base, LocalId, ServerIndex, TcpBaseId};
@@ -165,11 +165,11 @@ impl Agent {
         first: bool,
     ) {
         let id = self.new_transaction_id();
-        let mut buffer = [0; 64];
-        let Ok(mut builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
+        let mut buffer = [0; HEADER_LEN];
+        // Without attributes, so that servers of RFC 3489 answer, too (RFC 5389 §12.1).
+        let Ok(builder) = MessageBuilder::new(&mut buffer, Class::Request, Method::BINDING, id) else {
             return;
         };
-        let Ok(builder) = builder.fingerprint() else { return };
         let bytes: Box<[u8]> = builder.as_bytes().into();
         let (rto, quick) = (self.config.timings.server_rto, self.config.timings.quick_repetitions);
         let timeout = self.config.timings.gather_timeout;

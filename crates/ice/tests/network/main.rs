@@ -2,6 +2,7 @@
 
 mod amplification;
 mod candidates;
+mod compatibility;
 mod connecting;
 mod consent;
 mod failover;

@@ -185,6 +185,16 @@ impl ScriptedPeer {
         self.reply(request, builder);
     }
 
+    /// As [`refuse`](Self::refuse), with this value of ERROR-CODE.
+    pub(crate) fn refuse_raw(&mut self, request: &Sent, error: &[u8]) {
+        let mut buffer = [0; 200];
+        let id = request.message().transaction_id();
+        let mut builder =
+            MessageBuilder::new(&mut buffer, Class::ErrorResponse, Method::BINDING, id).unwrap();
+        builder.push_raw(AttributeType::ERROR_CODE, error).unwrap();
+        self.reply(request, builder);
+    }
+
     fn reply(&mut self, request: &Sent, mut builder: MessageBuilder<'_>) {
         builder.integrity(&IntegrityKey::short_term(&stranger().credentials.pwd)).unwrap();
         builder.fingerprint().unwrap();

@@ -1,0 +1,89 @@
+//! Other implementations: unusual forms that they send, and attributes that they may not know.
+
+use std::net::SocketAddr;
+
+use columba_ice::{Candidate, CandidateKind, Config, Event, RemoteParameters, Role, ServerKind, Transport};
+use columba_stun::attributes::MappedAddress;
+use columba_stun::{AttributeType, Class, MessageBuilder, Method};
+
+use crate::hostile::{candidate, stranger};
+use crate::lab::{ip, servers};
+use crate::scripted::ScriptedPeer;
+use crate::server::PORT;
+
+/// RFC 8839 §5.1 allows 32 characters; other implementations write UUIDs of 36.
+#[test]
+fn long_foundations_are_accepted() {
+    let mut peer = ScriptedPeer::with_remote(Config::default());
+    for (number, length) in [(1, 32), (2, 36), (3, 256), (4, 257)] {
+        let foundation = "f".repeat(length).into();
+        peer.add(Candidate { foundation, ..candidate("198.51.100.1", number) });
+    }
+    let stats = peer.agent.stats();
+    assert_eq!((stats.remote_candidates.len(), stats.transport.dropped), (3, 1));
+}
+
+/// RFC 5389 §12.1: servers of RFC 3489 take requests without attributes, and answer with
+/// MAPPED-ADDRESS.
+#[test]
+fn servers_of_rfc_3489_give_reflexive_candidates() {
+    let config =
+        Config { servers: vec![servers(ServerKind::Stun, Transport::Udp, PORT)], ..Config::default() };
+    let mut peer = ScriptedPeer::new(config, &[ip("192.0.2.1").into()]);
+    let request = peer.take().pop().unwrap();
+    assert_eq!(request.message().attributes().count(), 0);
+    let mapped: SocketAddr = "198.51.100.9:4000".parse().unwrap();
+    let mut buffer = [0; 100];
+    let id = request.message().transaction_id();
+    let mut answer = MessageBuilder::new(&mut buffer, Class::SuccessResponse, Method::BINDING, id).unwrap();
+    answer.push(&MappedAddress(mapped)).unwrap();
+    peer.deliver(request.path.remote, answer.as_bytes().to_vec());
+    let found = peer.events.iter().find_map(|event| match event {
+        Event::LocalCandidate(one) if one.kind == CandidateKind::ServerReflexive => Some(one),
+        _ => None,
+    });
+    assert_eq!(found.and_then(Candidate::socket_address), Some(mapped));
+}
+
+/// The code of an error counts, whatever its phrase.
+#[test]
+fn role_conflicts_with_unusual_phrases_are_resolved() {
+    for phrase in [&b"Conflit de r\xF4les"[..], b"", &[b'x'; 140]] {
+        let mut peer = ScriptedPeer::with_remote(Config::default());
+        peer.add(candidate("198.51.100.1", 1));
+        let check = peer.take().into_iter().find(|sent| sent.is_request()).unwrap();
+        assert_eq!(peer.agent.role(), Role::Controlling);
+        peer.refuse_raw(&check, &[&[0, 0, 4, 87], phrase].concat());
+        assert_eq!(peer.agent.role(), Role::Controlled, "{phrase:?}");
+    }
+}
+
+/// A check carries the attributes of RFC 8445 and no others, unless the other side has declared
+/// renomination or the owner embeds a value.
+#[test]
+fn undeclared_attributes_are_not_sent() {
+    use AttributeType as Type;
+    const RENOMINATION: AttributeType = AttributeType::new(0xC001);
+    for renomination in [false, true] {
+        let mut peer = ScriptedPeer::new(Config::default(), &[ip("192.0.2.1").into()]);
+        peer.set_remote(RemoteParameters { renomination, ..stranger() });
+        peer.add(candidate("198.51.100.1", 1));
+        let mut nominations = 0;
+        for _ in 0..100 {
+            for sent in peer.take().into_iter().filter(|sent| sent.is_request()) {
+                let mut usual = vec![Type::USERNAME, Type::PRIORITY, Type::ICE_CONTROLLING];
+                if sent.nominates() {
+                    nominations += 1;
+                    usual.push(Type::USE_CANDIDATE);
+                    usual.extend(renomination.then_some(RENOMINATION));
+                }
+                usual.extend([Type::MESSAGE_INTEGRITY, Type::FINGERPRINT]);
+                let types: Vec<_> = sent.message().attributes().map(|attribute| attribute.ty).collect();
+                assert_eq!(types, usual);
+                peer.answer(&sent, sent.path.local);
+            }
+            peer.pass(std::time::Duration::from_millis(50));
+        }
+        assert!(nominations > 0);
+    }
+}
