@@ -168,7 +168,7 @@ export class CallScreen {
     document.title = others === 0 ? 'Columba' : `(${others + 1}) Columba`;
     const away = call.channel.state === 'reconnecting' || (call.state !== 'connecting' && call.channel.state === 'connecting');
     if (away) {
-      this.#tellTroubleLater();
+      this.#showTroubleLater();
       return this.#options.onStatus('reconnecting', others === 0 ? 'Looking for the server…' : 'Server lost, the call goes on');
     }
     if (call.channel.state === 'open') {
@@ -182,7 +182,7 @@ export class CallScreen {
   }
 
   /** Most breaks are over before a notice could be read. */
-  #tellTroubleLater() {
+  #showTroubleLater() {
     this.#troubleTimer ??= setTimeout(() => {
       if (this.#over || this.call.channel.state === 'open') return;
       notify(this.call.peers.size === 0 ? 'unreachable' : 'unreachable-in-call', { stays: true });
@@ -196,7 +196,7 @@ export class CallScreen {
       return;
     }
     if (SILENT.has(code)) return;
-    if (code === 'unreachable') return this.#tellTroubleLater();
+    if (code === 'unreachable') return this.#showTroubleLater();
     notify(code, { text: message, stays: SERVER_TROUBLES.includes(code) });
   }
 

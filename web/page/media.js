@@ -55,7 +55,7 @@ async function openEach(kinds, error) {
   const problems = [];
   const isDenied = error instanceof DOMException && error.name === 'NotAllowedError';
   for (const kind of kinds) {
-    // Who has said no is not asked once more for each device.
+    // After a refusal there is no further question for each device.
     if (isDenied && !(await isAllowed(kind))) {
       problems.push('permission-denied');
       continue;

@@ -12,7 +12,7 @@ const MAX_NOTICES = 4;
  *
  * @param {string} code
  * @param {{ text?: string, stays?: boolean, action?: string, onAction?: () => void }} [options]
- *   `text` is what to say if the page has no words of its own; `stays` keeps it until {@link
+ *   `text` is shown if the page has no sentence of its own; `stays` keeps it until {@link
  *   dismiss}
  */
 export function notify(code, { text, stays = false, action, onAction } = {}) {

@@ -32,7 +32,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
 
 /**
  * @param {string} code
- * @param {string} [fallback] what the server said
+ * @param {string} [fallback] the server's message
  * @returns {string}
  */
 export function wordsFor(code, fallback = '') {

@@ -125,7 +125,7 @@ export class Call extends HandlerTarget {
 
   set name(name) {
     this.#name = name;
-    this.#tellStatus();
+    this.#sendStatus();
   }
 
   /** Returns whether sound is sent: there is a microphone, and it is not muted. */
@@ -152,7 +152,7 @@ export class Call extends HandlerTarget {
     on('peer', (event) => this.#presenceChanged(event));
     on('message', (event) => this.#received(event.data, senderOf(event)));
     on('state', (event) => this.#signalingChanged(event));
-    on('error', (event) => !event.fatal && this.#tellError(event.code, event.message, event));
+    on('error', (event) => !event.fatal && this.#dispatchError(event.code, event.message, event));
     on('close', (event) => this.#signalingClosed(event));
     this.#watchNetwork(signal);
     for (const [id, { id: clientId }] of this.#channel.peers) this.#addPeer(id, clientId);
@@ -175,7 +175,7 @@ export class Call extends HandlerTarget {
       try {
         this.#channel.send({ call: { bye: true } });
       } catch {
-        // A full queue keeps the goodbye from being said this way; the connections say it as well.
+        // A full queue keeps `bye` from being sent this way; the connections send it as well.
       }
     }
     const peers = [...this.#peers.values()];
@@ -219,12 +219,12 @@ export class Call extends HandlerTarget {
     this.#tracks.delete(kind);
     if (track !== null) this.#keepTrack(kind, track);
     await Promise.all([...this.#peers.values()].map((peer) => peer.setTrack(kind, track)));
-    this.#tellStatus();
+    this.#sendStatus();
   }
 
   /**
-   * Says something to everybody in the call, directly. Who is being connected hears it when the
-   * connection is up.
+   * Sends a line to everybody in the call, directly. A peer that is being connected gets it when
+   * the connection is up.
    *
    * @param {string} text at most 4000 characters
    */
@@ -293,10 +293,10 @@ export class Call extends HandlerTarget {
   #setEnabled(kind, enabled) {
     const track = this.#tracks.get(kind);
     if (track !== undefined) track.enabled = enabled;
-    this.#tellStatus();
+    this.#sendStatus();
   }
 
-  #tellStatus() {
+  #sendStatus() {
     for (const peer of this.#peers.values()) peer.sendStatus();
   }
 
@@ -316,7 +316,7 @@ export class Call extends HandlerTarget {
   #received(data, from) {
     const message = data?.call;
     if (typeof message !== 'object' || message === null) return;
-    // One that has said goodbye on this channel may be calling again.
+    // One that has left on this channel may be calling again.
     const isNew = !this.#peers.has(from) && message.bye !== true && this.#channel.peers.has(from);
     if (isNew) this.#addPeer(from, this.#channel.peers.get(from)?.id);
     this.#peers.get(from)?.receive(message);
@@ -340,7 +340,7 @@ export class Call extends HandlerTarget {
     if (this.#state === 'ended') return;
     // Connections that are up need no server.
     const goesOn = [...this.#peers.values()].some((peer) => peer.isConnected);
-    this.#tellError(code, reason, { fatal: !goesOn });
+    this.#dispatchError(code, reason, { fatal: !goesOn });
     if (!goesOn) this.leave();
   }
 
@@ -381,7 +381,7 @@ export class Call extends HandlerTarget {
     track: (peer, track, first) => this.#trackArrived(peer, track, first),
     chat: (peer, text) => this.dispatchEvent(new CallChatEvent(peer, text)),
     gone: (peer) => this.#removePeer(peer),
-    error: (peer, code, message) => this.#tellError(code, message, { peer }),
+    error: (peer, code, message) => this.#dispatchError(code, message, { peer }),
   };
 
   /**
@@ -393,7 +393,7 @@ export class Call extends HandlerTarget {
     try {
       this.#channel.send({ call: message }, peer.id);
     } catch {
-      // The queue is full; offers are said again when they are not answered.
+      // The queue is full; offers are sent again when they are not answered.
     }
   }
 
@@ -419,7 +419,7 @@ export class Call extends HandlerTarget {
       // block.
       const iceServers = (configuration.iceServers ?? []).filter(isAcceptable);
       const connection = new RTCPeerConnection({ ...configuration, iceServers });
-      this.#tellError('bad-ice-servers', `The browser does not take all STUN and TURN servers: ${String(error)}`);
+      this.#dispatchError('bad-ice-servers', `The browser does not take all STUN and TURN servers: ${String(error)}`);
       return connection;
     }
   }
@@ -490,7 +490,7 @@ export class Call extends HandlerTarget {
    * @param {string} message
    * @param {{ peer?: CallPeer, fatal?: boolean, retryAfter?: number }} [details]
    */
-  #tellError(code, message, details) {
+  #dispatchError(code, message, details) {
     this.dispatchEvent(new CallErrorEvent(code, message, details));
   }
 }

@@ -390,7 +390,7 @@ export class SignalingChannel extends HandlerTarget {
     if (wasOpen) this.#setState('reconnecting');
     if (MEMBERSHIP_GONE.has(failure.code) && this.#membership !== null) {
       this.#membership = null;
-      // The server forgot this client; that is no fault to tell, and no reason to wait.
+      // The server forgot this client; that is no error, and no reason to wait.
       if (failure.code === 'resume-expired') return this.#connect();
     }
     const delay = Math.max(this.#backoff(), failure.retryAfter ?? 0);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_named_and_trouble_is_foreseen() {
+    fn announcement_has_all_addresses_and_warnings() {
         let all = ["127.0.0.1", "::1", "192.168.1.5", "fe80::1", "fd00::5"];
         announced(&[], "[::]:8080", &all, |urls, trouble| {
             assert_eq!(

@@ -86,7 +86,7 @@ fn page(server: &Server) -> String {
 }
 
 #[test]
-fn two_terminals_talk_and_hear_goodbye() {
+fn two_terminals_chat_and_see_each_other_leave() {
     let server = Server::start(&[]);
     let mut ann = Terminal::start(&["--name", "Ann", &page(&server)]);
     let line = ann.shows("This is a new session");
@@ -104,7 +104,7 @@ fn two_terminals_talk_and_hear_goodbye() {
 }
 
 #[test]
-fn what_is_piped_in_is_heard_before_the_program_ends() {
+fn piped_input_arrives_before_the_program_ends() {
     let server = Server::start(&[]);
     let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
     ann.shows("You are the first one here");
@@ -126,7 +126,7 @@ fn a_peer_that_vanishes_is_reported() {
 }
 
 #[test]
-fn each_fault_has_its_sentence_and_status_2() {
+fn each_fault_has_one_sentence_and_status_2() {
     let server = Server::start(&[]);
     let empty = format!("{}#unknown-session", page(&server));
     // A port that the system never chooses by itself.

@@ -106,7 +106,7 @@ fn a_membership_without_a_reader_expires() {
 }
 
 #[test]
-fn each_mistake_has_its_answer() {
+fn each_bad_request_has_its_error() {
     let server =
         Server::start(&["--message-size", "1KiB", "--request-size", "4KiB", "--joins-per-minute", "5"]);
     let refused = |head: &str, body: &str, status: u16, code: &str| {
@@ -145,7 +145,7 @@ fn each_mistake_has_its_answer() {
 }
 
 #[test]
-fn pages_of_other_origins_need_leave() {
+fn pages_of_other_origins_need_permission() {
     let server = Server::start(&["--allow-origin", "https://b.test"]);
     let create = r#"{"type":"create"}"#;
     let own = server.request("POST /v1/signal\norigin: http://a.test:99", create);

@@ -68,7 +68,7 @@ fn self_signed(folder: &Folder) -> Command {
 }
 
 #[test]
-fn sigterm_tells_everybody_and_ends_in_time() {
+fn sigterm_notifies_all_clients_and_ends_in_time() {
     let mut server = Server::start(&[]);
     let mut socket = server.websocket();
     send_text(&mut socket, r#"{"type":"join","session":"meeting"}"#);
@@ -161,7 +161,7 @@ fn the_self_signed_certificate_survives_a_restart() {
 }
 
 #[test]
-fn without_a_place_to_keep_it_the_certificate_is_for_this_run() {
+fn without_a_state_directory_the_certificate_is_for_this_run() {
     let folder = Folder::new();
     let file = folder.file("no-folder", "");
     let mut server = Server::spawn(program().args([
@@ -181,7 +181,7 @@ fn without_a_place_to_keep_it_the_certificate_is_for_this_run() {
 }
 
 #[test]
-fn plain_http_on_the_tls_port_is_shown_the_way() {
+fn plain_http_on_the_tls_port_is_redirected() {
     let folder = Folder::new();
     let server = Server::spawn(&mut self_signed(&folder));
     let answer = server.request("GET /x?y=1\nhost: a.test:8443", "");

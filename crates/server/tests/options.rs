@@ -100,7 +100,7 @@ fn bad_files_are_refused_with_file_and_key() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_refused_with_advice() {
+fn unopenable_listeners_and_files_are_refused_with_advice() {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let (taken, taken_udp) = (tcp.local_addr().unwrap().to_string(), udp.local_addr().unwrap().to_string());

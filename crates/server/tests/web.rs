@@ -43,14 +43,14 @@ fn the_page_comes_with_a_strict_policy() {
 }
 
 #[test]
-fn a_host_that_is_none_does_not_get_into_the_policy() {
+fn invalid_host_header_does_not_get_into_the_policy() {
     let server = Server::start(&[]);
     let page = server.request("GET /\nhost: a;script-src *", "");
     assert!(!page.header("content-security-policy").contains("script-src"), "{page:?}");
 }
 
 #[test]
-fn what_is_not_there_is_said_to_be_not_there() {
+fn unknown_paths_get_404() {
     let server = Server::start(&[]);
     for path in
         ["/nothing", "/../Cargo.toml", "/columba/../../Cargo.toml", "/%2e%2e/Cargo.toml", "/v1", "/columba/"]
@@ -90,7 +90,7 @@ fn health_and_metrics() {
 }
 
 #[test]
-fn metrics_are_for_those_who_are_allowed() {
+fn metrics_are_served_to_allowed_networks_alone() {
     let server = Server::start(&["--metrics-allow", "192.0.2.0/24", "--trust-proxy", "127.0.0.1/32"]);
     assert_eq!(server.request("GET /metrics", "").status, 403);
     assert_eq!(server.request("GET /metrics\nx-forwarded-for: 192.0.2.1", "").status, 200);
@@ -98,7 +98,7 @@ fn metrics_are_for_those_who_are_allowed() {
 }
 
 #[test]
-fn a_slow_head_is_not_waited_for() {
+fn slow_request_head_times_out() {
     use std::io::{Read as _, Write as _};
     let server = Server::start(&["--request-timeout", "300ms"]);
     for start in [

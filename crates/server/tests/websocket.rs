@@ -179,7 +179,7 @@ fn silent_client_is_removed() {
 }
 
 #[test]
-fn a_slow_reader_is_put_out_and_the_others_are_told() {
+fn slow_reader_is_removed_and_the_others_are_notified() {
     let server = Server::start(&[
         "--message-size",
         "64KiB",

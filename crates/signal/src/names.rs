@@ -1,7 +1,7 @@
 //! The names of the protocol: tokens, peers, instances, client ids and secrets.
 //!
 //! Each is checked once, where it comes in, and is a type of its own from there on. What is secret
-//! says nothing of itself when it is printed for debugging.
+//! is hidden when it is printed for debugging.
 
 use std::fmt;
 use std::str::FromStr;
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_do_not_show_themselves() {
+    fn secrets_are_hidden_in_debug_output() {
         let secret: Secret = "hush".parse().unwrap();
         let credential = Credential { peer: "0123456789abcdef".parse().unwrap(), secret };
         assert!(!format!("{credential:?}").contains("hush"));

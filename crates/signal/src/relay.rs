@@ -196,7 +196,7 @@ impl SessionRelay {
 
     /// The connection is gone: its socket broke, or has been closed after [`Event::Close`], or the
     /// answer to a poll has been written. The membership waits for [`Config::resume_within`].
-    /// Nothing is said about this connection any more, except what [`poll_event`](Self::poll_event)
+    /// No more events come for this connection, except what [`poll_event`](Self::poll_event)
     /// had waiting already.
     pub fn disconnect(&mut self, now: Instant, connection: ConnectionId) {
         self.arm(connection, None);
@@ -280,7 +280,7 @@ impl SessionRelay {
         self.deadlines.insert(until, Deadline::DrainEnd);
         let open: Vec<_> = self.connections.keys().copied().collect();
         for connection in open {
-            self.say_going_away(now, connection);
+            self.send_going_away(now, connection);
         }
         self.relieve(now);
     }
@@ -351,7 +351,7 @@ impl SessionRelay {
         self.arm(connection, Some((next, Deadline::Silence(connection))));
     }
 
-    fn say_going_away(&mut self, now: Instant, connection: ConnectionId) {
+    fn send_going_away(&mut self, now: Instant, connection: ConnectionId) {
         let Some(until) = self.drain else { return };
         let after = until.saturating_duration_since(now).as_millis();
         let after = u64::try_from(after).unwrap_or(u64::MAX);

@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_read_with_a_panic(text in ".{0,100}", message in client_messages(), cut in any::<prop::sample::Index>()) {
+    fn no_text_makes_parsing_panic(text in ".{0,100}", message in client_messages(), cut in any::<prop::sample::Index>()) {
         let half: String = message.chars().take(cut.index(message.chars().count())).collect();
         for text in [text, half] {
             prop_assert!(ClientMessage::parse(&text).is_err());
@@ -77,7 +77,7 @@ fn a_server_message_is_written_as_it_was_read() {
 }
 
 #[test]
-fn a_client_reads_what_later_servers_may_say() {
+fn client_reads_messages_of_later_servers() {
     let left = r#"{"type":"peer-left","seq":2,"peer":"3kM0cW9x_Ql2aT7e","reason":"abducted","by":"them"}"#;
     assert!(ServerMessage::parse(left).is_ok());
     let error = r#"{"type":"error","code":"brand-new","message":"m","fatal":true}"#;

@@ -52,7 +52,7 @@ pub trait Attribute<'a>: Sized {
     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError>;
 }
 
-/// The number that says what an attribute means (RFC 8489 §14, §18.3).
+/// The number of an attribute's meaning (RFC 8489 §14, §18.3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeType(u16);
 

@@ -74,7 +74,7 @@ impl<'a> ChannelData<'a> {
         Ok(Self { channel, data })
     }
 
-    /// The header for `length` bytes of payload; `None` if the length field cannot say so much.
+    /// The header for `length` bytes of payload; `None` if the length field cannot hold that.
     ///
     /// Over streams the payload must be followed by [`padding`](Self::padding) zero bytes; over UDP
     /// it need not (RFC 8656 §12.5).

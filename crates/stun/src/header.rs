@@ -86,7 +86,7 @@ pub enum Class {
     Indication,
     /// The request was carried out.
     SuccessResponse,
-    /// The request was refused; an ERROR-CODE says why.
+    /// The request was refused; an ERROR-CODE has the reason.
     ErrorResponse,
 }
 
@@ -103,8 +103,8 @@ impl Class {
 pub struct Method(u16);
 
 impl Method {
-    /// Binding: tells the sender its address (RFC 8489 §2). Also ICE's connectivity check (RFC 8445
-    /// §2.2).
+    /// Binding: returns the address of the sender (RFC 8489 §2). Also ICE's connectivity check (RFC
+    /// 8445 §2.2).
     pub const BINDING: Self = Self(0x001);
     /// Allocate a relayed address (RFC 8656 §7).
     pub const ALLOCATE: Self = Self(0x003);

@@ -30,10 +30,10 @@ const INITIAL_CAPACITY: usize = 4096;
 
 /// Cuts a stream into frames.
 ///
-/// The reader owns one buffer: read from the socket into [`space`](Self::space), say how much by
-/// [`advance`](Self::advance), then take frames until there is none. Frames are borrowed from the
-/// buffer where they arrived; bytes are moved only when an incomplete frame must make room for its
-/// rest.
+/// The reader owns one buffer: read from the socket into [`space`](Self::space), pass the number of
+/// bytes to [`advance`](Self::advance), then take frames until there is none. Frames are borrowed
+/// from the buffer where they arrived; bytes are moved only when an incomplete frame must make room
+/// for its rest.
 ///
 /// The buffer grows with what has arrived, never by what a header announces, and never beyond one
 /// frame of the largest size allowed; it goes back to its first size once a large frame has been
@@ -83,7 +83,7 @@ impl Reader {
     /// Where the next bytes of the stream belong; never empty while frames are taken as they are
     /// complete.
     ///
-    /// Call it only when [`next_frame`](Self::next_frame) has said that nothing is complete: that
+    /// Call it only when [`next_frame`](Self::next_frame) has found nothing complete: that
     /// keeps the buffer small.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -178,7 +178,7 @@ pub enum FrameKind {
 
 impl FrameHeader {
     /// Reads the header at the beginning of `bytes`; `None` if there is too little of it. Wrong
-    /// bytes are found as early as they can be told.
+    /// bytes are found as early as possible.
     ///
     /// # Errors
     /// No frame begins like this, or the frame is longer than `max_frame` bytes.
@@ -239,7 +239,7 @@ pub enum StreamError {
         /// The length that the header declares, in bytes.
         declared: usize,
     },
-    /// The frame is longer than the reader was told to accept.
+    /// The frame is longer than the reader's limit.
     #[error("a frame of {length} bytes is over the limit of {limit}")]
     TooLong {
         /// The frame's length, in bytes.
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_however_the_stream_is_cut() {
+    fn frames_are_found_for_every_segmentation() {
         let stream = stream();
         for cut in 1..=stream.len() {
             let mut reader = Reader::new();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_told_at_once_and_stays_told() {
+    fn garbage_is_an_error_at_once_and_for_good() {
         let error = |bytes: &[u8]| {
             let mut reader = Reader::with_max_frame(1500);
             reader.feed(bytes);

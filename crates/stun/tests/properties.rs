@@ -185,9 +185,9 @@ proptest! {
         }
     }
 
-    /// Every buffer that is too small is told how much the step needs, and that much suffices.
+    /// The error for a buffer that is too small has the needed size, and that size suffices.
     #[test]
-    fn small_buffers_are_told_what_is_needed(id in transaction(), size in 20_usize..140, text in "[a-z]{0,40}") {
+    fn too_small_buffer_gets_the_needed_size(id in transaction(), size in 20_usize..140, text in "[a-z]{0,40}") {
         let key = IntegrityKey::short_term("key");
         let attempt = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             Ok(MessageBuilder::new(buffer, Class::Request, Method::BINDING, id)?

@@ -177,7 +177,7 @@ export class CallPeer {
   /**
    * Signaling does not reach the peer any more. That alone ends nothing.
    *
-   * @param {string} [reason] why, as the server says
+   * @param {string} [reason] the reason that the server gives
    */
   unreachable(reason) {
     // Half a minute of silence on both ways is long enough.

@@ -2,7 +2,7 @@
  * Why a connection ended, or an error that it goes on after.
  *
  * @typedef {object} Failure
- * @property {'unreachable' | 'refused' | 'lost'} [kind] the server was never reached; it said no;
+ * @property {'unreachable' | 'refused' | 'lost'} [kind] the server was never reached; it refused;
  *   the connection broke
  * @property {string} code a code of the protocol, or `unreachable`, `connection-lost`, …
  * @property {string} message a sentence for a person

@@ -200,7 +200,7 @@ export class HttpConnection {
     const own = new AbortController();
     const stop = () => own.abort();
     this.#stop.signal.addEventListener('abort', stop);
-    let heard = false;
+    let received = false;
     let timer = setTimeout(stop, this.#timing.firstByte);
     try {
       const response = await fetch(this.#address('/events'), {
@@ -214,7 +214,7 @@ export class HttpConnection {
       });
       const streams = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       if (!response.ok || !streams || response.body === null) {
-        heard = true;
+        received = true;
         this.#deliver(await this.#answer(response));
         return;
       }
@@ -223,14 +223,14 @@ export class HttpConnection {
       for (;;) {
         const { done, value } = await reader.read();
         if (done || this.#ended) return;
-        heard = true;
+        received = true;
         clearTimeout(timer);
         timer = setTimeout(stop, this.#timing.streamSilence);
         for (const data of events.push(value)) this.#deliver(parseObject(data));
       }
     } catch (error) {
       if (this.#ended) return;
-      if (heard || !own.signal.aborted) throw error;
+      if (received || !own.signal.aborted) throw error;
       this.#polling = true;
       streamsAreBuffered = true;
     } finally {

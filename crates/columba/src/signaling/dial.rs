@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_leads_nowhere_costs_a_quarter_of_a_second() {
+    async fn dead_address_costs_a_quarter_of_a_second() {
         let (result, took) = connect(&[IPV6, OTHER_IPV6, IPV4], false).await;
         assert_eq!(result.unwrap(), addresses(&[IPV4])[0]);
         assert_eq!(took.as_millis(), 270);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_refuses_costs_nothing() {
+    async fn refusing_address_costs_no_time() {
         let (result, took) = connect(&[IPV6, IPV4], true).await;
         assert_eq!(result.unwrap(), addresses(&[IPV4])[0]);
         assert_eq!(took.as_millis(), 20);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_in_messages_and_bytes() {
+    fn outbox_is_bounded_in_messages_and_bytes() {
         let now = Instant::now();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         assert!((0..MAX_MESSAGES).all(|_| outbox.add(now, None, json("1"))));

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_what_people_paste() {
+    fn urls_of_all_common_forms_are_read() {
         for (url, uri, server) in [
             ("https://example.org", "wss://example.org/v1/signal", "example.org:443"),
             ("http://localhost:8080/#token", "ws://localhost:8080/v1/signal", "localhost:8080"),

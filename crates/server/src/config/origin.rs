@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_match_is_refused_with_the_reason() {
+    fn origins_that_cannot_match_are_refused_with_the_reason() {
         for (text, word) in [
             ("example.org", "https://example.org"),
             ("https://a/b", "without a path"),
@@ -300,7 +300,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
 
         #[test]
-        fn what_browsers_send_can_be_allowed_and_matches_itself_alone(
+        fn every_sent_origin_can_be_allowed_and_matches_itself_alone(
             (sent, written) in origin(), (other, _) in origin(),
         ) {
             let entry = allowed(&written);

@@ -40,7 +40,7 @@ fn options_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_back() {
+fn printed_configuration_can_be_read_back() {
     let arguments =
         ["--listen", ":81,:82", "--tls", "self-signed", "--max-peers", "7", "--turn-secret", "hush,hush"];
     let config = load(&arguments, &[]).unwrap();

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners() {
+    fn listeners_are_read_in_all_forms() {
         assert_eq!("off".parse(), Ok(Listen::Off));
         assert_eq!("8080".parse(), Ok(Listen::On("[::]:8080".parse().unwrap())));
         assert_eq!(":8080".parse(), Ok(Listen::On("[::]:8080".parse().unwrap())));

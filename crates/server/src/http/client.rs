@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn origins() {
+    fn own_and_allowed_origins_are_let_in() {
         let plain = client(&[("host", "a.b:8080")], "192.0.2.1:1", false, &[]);
         assert!(plain.allows_origin("http://a.b:8080", &[]));
         assert!(plain.allows_origin("https://a.b:8080", &[]), "a proxy in front may do the TLS");

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn without_one_it_is_where_the_client_came_to() {
+    fn without_a_public_address_the_relay_is_where_the_client_came_to() {
         let multihomed =
             host(&[], &["127.0.0.1", "10.0.0.5", "192.0.2.7", "::1", "2001:db8::7"], &["192.0.2.7"]);
         assert_eq!(multihomed.place(AddressFamily::Ipv4, ip("10.0.0.5")), same("10.0.0.5"));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_for_those_who_came_over_it() {
+    fn loopback_clients_get_loopback_relays() {
         let alone = host(&[], &["127.0.0.1", "::1", "fe80::1"], &[]);
         assert_eq!(alone.place(AddressFamily::Ipv4, ip("127.0.0.1")), same("127.0.0.1"));
         assert_eq!(alone.place(AddressFamily::Ipv6, ip("127.0.0.1")), same("::1"));

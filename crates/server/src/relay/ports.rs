@@ -231,7 +231,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_there_is_no_family() {
+    fn unavailable_address_refuses_its_family() {
         let ports = PortRange::new(&(40_000..=40_001));
         let elsewhere = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 99));
         assert_eq!(ports.bind(elsewhere, Parity::Any).unwrap_err(), RefusalReason::Family);

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters() {
+    fn query_parameters_are_read() {
         assert_eq!(parameter(Some("a=1&after=2&wait="), "after"), Some("2"));
         assert_eq!(parameter(Some("a=1&after=2&wait="), "wait"), Some(""));
         assert_eq!(parameter(Some("afterwards=2"), "after"), None);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_is_offered_once() {
+    fn each_transport_is_offered_once() {
         let all = source(vec![
             endpoint(Transport::Udp, "[::]:3478", false),
             endpoint(Transport::Tcp, "[::]:3478", false),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn hosts_of_urls_follow_options_and_requests() {
         let bound = || source(vec![endpoint(Transport::Udp, "10.0.0.5:3478", false)]);
         assert_eq!(bound().urls(&client(Some("a.b"), "203.0.113.1")).0, ["stun:10.0.0.5:3478"]);
         let mapped = IceServerSource { public_addresses: vec!["198.51.100.1".parse().unwrap()], ..bound() };
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_the_peers_own() {
+    fn credentials_are_made_for_each_peer() {
         let peer: PeerId = "0123456789abcdef".parse().unwrap();
         let of = source(vec![endpoint(Transport::Udp, "[::]:3478", false)])
             .of(&client(Some("a.b"), "203.0.113.1"));

@@ -28,7 +28,7 @@ pub(super) struct Connection {
     pub(super) pings: u32,
     pub(super) deadline: Option<(Instant, Deadline)>,
     pub(super) faults: Faults,
-    /// `Writable` has been said, and not everything has been pulled since.
+    /// `Writable` has been queued, and not everything has been pulled since.
     pub(super) announced: bool,
 }
 

@@ -26,7 +26,7 @@ struct Entrance {
     before: Option<MemberKey>,
     id: Option<ClientId>,
     place: Place,
-    /// The token, as the client is told it.
+    /// The token in the answer.
     token: Option<SessionToken>,
 }
 
@@ -210,7 +210,7 @@ impl SessionRelay {
         (key, joined)
     }
 
-    /// Tells the others of a new member, and says who they are.
+    /// Notifies the others of a new member, and returns them.
     fn introduce(
         &mut self,
         key: MemberKey,
@@ -243,7 +243,7 @@ impl SessionRelay {
         let Some(member) = self.members.get(&key) else { return Ok(()) };
         let resumed = Resumed { seq: member.accepted, ice_servers: IceServers::default() };
         self.answer(now, connection, Answer::with_ice_servers(ServerMessage::Resumed(resumed), peer));
-        self.say_going_away(now, connection);
+        self.send_going_away(now, connection);
         Ok(())
     }
 

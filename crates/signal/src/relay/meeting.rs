@@ -69,7 +69,7 @@ impl SessionRelay {
         Ok(())
     }
 
-    /// Makes a client reachable, and says whom it sees at once.
+    /// Makes a client reachable, and returns the members that it sees at once.
     pub(super) fn enter_meeting(
         &mut self,
         key: MemberKey,

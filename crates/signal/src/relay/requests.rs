@@ -59,7 +59,7 @@ impl SessionRelay {
         let outcome = self.authorize(credential.peer, &credential.secret);
         let key = self.counted(outcome)?;
         if let Some(member) = self.members.get_mut(&key) {
-            // Each request hears for itself from where on to send again: the answer to the last may
+            // Each request gets its own number from which to send again: the answer to the last may
             // have been lost.
             member.asked_to_go_back = false;
         }
@@ -104,7 +104,7 @@ impl SessionRelay {
         let connection = self.add_connection(now, Stage::Entering, None);
         self.attach(now, connection, key, after);
         self.stats.resumes += 1;
-        self.say_going_away(now, connection);
+        self.send_going_away(now, connection);
         if let EventsKind::Poll(wait) = kind {
             self.arm(connection, Some((now + wait.min(MAX_POLL), Deadline::PollEnd(connection))));
         }

@@ -17,7 +17,7 @@ use crate::server_message::{IceServers, LeaveReason, ServerMessage};
 /// largest messages then stays below what may wait for one client.
 const BYTES_PER_TOKEN: usize = 16 * 1024;
 
-/// A client that was too fast is told to wait for so much of its rate, not for a single message.
+/// A client that was too fast must wait for so much of its rate, not for a single message.
 const PAUSE: Duration = Duration::from_millis(400);
 
 /// The outcome of a message.

@@ -110,7 +110,7 @@ mod tests {
     const ID: TransactionId = TransactionId([9; 12]);
 
     #[test]
-    fn a_mapped_address_in_disguise_is_uncovered() {
+    fn ipv4_mapped_addresses_are_decoded_as_ipv4() {
         let mut value = vec![0, 2, 0x0D, 0x96];
         value.extend_from_slice(&"::ffff:10.0.0.1".parse::<std::net::Ipv6Addr>().unwrap().octets());
         let AlternateServer(address) = AlternateServer::decode(&value, &ID).unwrap();

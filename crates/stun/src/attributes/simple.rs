@@ -29,7 +29,7 @@ macro_rules! number_attribute {
     };
 }
 
-/// Declares an attribute that says all by being there.
+/// Declares an attribute without a value: a flag.
 macro_rules! flag_attribute {
     ($(#[$doc:meta])* $name:ident = $ty:ident) => {
         $(#[$doc])*

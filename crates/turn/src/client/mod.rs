@@ -250,8 +250,8 @@ impl Client {
                 self.transactions.clear();
                 self.begin(now, Kind::Refresh { lifetime: 0 });
             }
-            // The server may have allocated already: its answer will tell. It has not if it knows
-            // no credentials yet.
+            // The server may have allocated already: its answer will show it. It has not if it
+            // knows no credentials yet.
             Stage::Allocating if self.transactions.iter().any(|one| one.signed) => {
                 self.stage = Stage::Releasing;
             }

@@ -293,7 +293,7 @@ fn a_wrong_password_is_tried_once() {
 }
 
 #[test]
-fn silence_is_repeated_into_seven_times() {
+fn unanswered_request_is_sent_seven_times() {
     let mut lab = Lab::new(None);
     lab.deaf = true;
     lab.settle();
@@ -344,7 +344,7 @@ fn allocation_of_another_user_is_noticed() {
 }
 
 #[test]
-fn forbidden_peers_are_told_apart_from_allowed_ones() {
+fn forbidden_peer_does_not_spoil_the_request_of_others() {
     let mut lab = Lab::allocated();
     let forbidden: IpAddr = "127.0.0.1".parse().unwrap();
     // The first goes alone, the other two in one request, which is refused for one of them.
@@ -406,7 +406,7 @@ fn a_server_without_ipv4_is_asked_for_ipv6_alone() {
 }
 
 #[test]
-fn an_endless_row_of_challenges_ends() {
+fn endless_challenges_end() {
     let now = start();
     let mut client = Client::new(Config::default(), now, &mut ChaCha12Rng::seed_from_u64(3));
     let mut buf = [0; 1000];

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_cut_where_they_say() {
+    fn prefixes_have_the_given_lengths() {
         let p = |s: &str| prefix(s.parse().unwrap(), 24, 56);
         assert_eq!(p("10.0.0.1"), p("10.0.0.255"));
         assert_ne!(p("10.0.0.1"), p("10.0.1.1"));

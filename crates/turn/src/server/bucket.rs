@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_lets_nothing_pass() {
+    fn rate_of_zero_lets_nothing_pass() {
         let t0 = start();
         assert!(!Bucket::full(t0).fits(t0, 1, Rate { bytes_per_second: 0, burst: 500 }));
     }

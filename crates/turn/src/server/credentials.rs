@@ -1,4 +1,4 @@
-//! Time-limited credentials: a username that says when it expires, and a password that only the
+//! Time-limited credentials: a username that has its time of expiry, and a password that only the
 //! holder of the secret could have made.
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Makes credentials that are good for `lifetime` from `now` on. An empty `name` makes the
-    /// username the expiry alone. Names should say nothing about a person: they travel in the
+    /// username the expiry alone. Names should reveal nothing about a person: they travel in the
     /// clear.
     pub fn mint(secret: &[u8], now: UnixTime, lifetime: Duration, name: &str) -> Self {
         let expiry = now.0.saturating_add(lifetime).as_secs();
@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_nameless_user_is_the_expiry_alone() {
+    fn username_without_a_name_is_the_expiry_alone() {
         let c = Credentials::mint(b"s", UnixTime(Duration::from_secs(5)), Duration::from_secs(1), "");
         assert_eq!(c.username, "6");
     }
 
     #[test]
-    fn expiry_is_read_from_the_front() {
+    fn expiry_is_read_from_the_start_of_the_username() {
         let at = |s| expiry(s).map(|t| t.0.as_secs());
         assert_eq!(at("17:a:b"), Some(17));
         assert_eq!(at("17"), Some(17));

@@ -81,7 +81,7 @@ pub(super) struct Mobility {
     moved_by: Option<TransactionId>,
 }
 
-/// Where a client says that it is now, until it is heard from there.
+/// The address from which a client has asked to be moved, until it sends from there.
 #[derive(Debug, Clone, Copy)]
 struct Next {
     tuple: FiveTuple,

@@ -76,8 +76,9 @@ const MAX_EVENTS: usize = 8192;
 ///    [`handle_input`](Self::handle_input) as [`Input::Message`], or forget it. `route` never makes
 ///    anything for the other doors, so a burst of data needs no draining.
 /// 2. **After every `handle_input` and `handle_timeout`**: call [`poll_event`](Self::poll_event)
-///    until `None` and do what it says, then [`poll_transmit`](Self::poll_transmit) until `None`
-///    and send what it wrote. A granted or refused relay is an input, so drain again after it.
+///    until `None` and carry the events out, then [`poll_transmit`](Self::poll_transmit) until
+///    `None` and send what it wrote. A granted or refused relay is an input, so drain again after
+///    it.
 /// 3. **Sleep** until [`poll_timeout`](Self::poll_timeout) (ask again after each of the above),
 ///    then call [`handle_timeout`](Self::handle_timeout).
 /// 4. **A stream ends**: [`Input::ConnectionClosed`].

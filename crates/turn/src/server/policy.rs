@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_internet_is_forbidden() {
+    fn addresses_off_the_internet_are_forbidden() {
         let policy = with(&[], &[], &[], &[]);
         for ip in [
             "0.0.0.0",

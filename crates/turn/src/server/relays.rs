@@ -113,8 +113,8 @@ impl Server {
         let granted = Granted { lifetime, token, missing };
         self.issue_ticket(slot);
         let ticket = self.ticket_of(slot);
-        let said = Said { tuple, transaction, relays: &relays, granted, ticket };
-        let built = said.build(&mut buf, &signer);
+        let answered = Said { tuple, transaction, relays: &relays, granted, ticket };
+        let built = answered.build(&mut buf, &signer);
         let expires = now + lifetime;
         if let Some(allocation) = self.table.get_mut(slot) {
             allocation.stage = Stage::Live(Live { expires, granted });

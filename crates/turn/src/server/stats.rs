@@ -21,7 +21,8 @@ pub struct Stats {
     pub channel_bind_requests: u64,
     /// Success responses.
     pub successes: u64,
-    /// Requests that were answered with nothing because their source prefix has been told enough.
+    /// Requests that were answered with nothing because their source prefix has been answered
+    /// enough.
     pub answers_withheld: u64,
     /// Bytes of STUN messages that came in for the server itself.
     pub control_bytes_in: u64,
@@ -88,7 +89,7 @@ impl Stats {
 pub enum DropReason {
     /// It is neither STUN nor ChannelData, or broken.
     Malformed,
-    /// It is STUN, but a kind that a server has nothing to say to: a response, an unknown
+    /// It is STUN, but a kind that a server does not answer: a response, an unknown
     /// indication or method.
     Unexpected,
     /// Data from a client, or at a relay port, without a live allocation.

@@ -205,7 +205,7 @@ impl Peers {
         self.by_peer.insert(peer, number);
     }
 
-    /// Drops what has expired, and tells what expires next.
+    /// Drops what has expired, and returns the next expiry.
     pub(super) fn forget(&mut self, now: Instant) -> Option<Instant> {
         self.permissions.retain(|_, expires| *expires > now);
         let by_peer = &mut self.by_peer;

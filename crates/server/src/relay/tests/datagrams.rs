@@ -57,7 +57,7 @@ async fn garbage_is_counted_and_disturbs_no_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_is_answered_whole() {
+async fn burst_of_requests_is_answered_completely() {
     const BURST: usize = 500;
     let mut config = config();
     config.server.unauthenticated = AnswerLimit {

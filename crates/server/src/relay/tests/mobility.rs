@@ -71,7 +71,7 @@ async fn an_allocation_follows_its_client_over_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_may_forbid_it() {
+async fn mobility_can_be_switched_off() {
     let mut config = config();
     config.server.mobility = false;
     let running = start(config);

@@ -100,7 +100,7 @@ fn quick_limits() -> StreamLimits {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_said_in_one_sentence() {
+async fn taken_port_is_reported_in_one_sentence() {
     let taken = Bound::new("127.0.0.1:0".parse().unwrap(), Transport::Udp).unwrap();
     let address = taken.listening().address;
     let error = Bound::new(address, Transport::Udp).unwrap_err();

@@ -121,7 +121,7 @@ async fn a_train_of_equal_datagrams_arrives_whole_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn used_up_ports_are_said_and_come_back() {
+async fn exhausted_ports_are_reported_and_recover() {
     let mut config = config();
     config.relay_ports = free_range(3);
     let range = config.relay_ports.clone();

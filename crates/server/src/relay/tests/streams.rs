@@ -82,7 +82,7 @@ async fn a_slow_reader_loses_data_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_and_never_listens_is_cut_off() {
+async fn client_that_does_not_read_its_answers_is_closed() {
     let running = start(config());
     let stream = TcpStream::connect(running.tcp).await.unwrap();
     let (_read, mut write) = stream.into_split();
@@ -93,7 +93,7 @@ async fn who_asks_and_never_listens_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silence_without_an_allocation_has_an_end() {
+async fn silent_stream_without_an_allocation_is_closed() {
     let mut config = config();
     config.streams = quick_limits();
     let running = start(config);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn what_is_not_json_is_told_so_and_nothing_else_happens() {
+fn invalid_json_is_answered_with_an_error_alone() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     let deep = "[".repeat(100_000);
@@ -63,7 +63,7 @@ fn the_twentieth_error_in_a_minute_ends_the_membership() {
 }
 
 #[test]
-fn nineteen_errors_a_minute_are_forgiven() {
+fn nineteen_errors_a_minute_are_tolerated() {
     let mut house = House::new();
     let (one, _) = house.join_session(1);
     for _ in 0..3 {
@@ -110,7 +110,7 @@ fn unread_answers_are_bounded() {
 }
 
 #[test]
-fn a_connection_that_is_closing_says_nothing_more() {
+fn closing_connection_takes_no_more_messages() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     house.input(two, Input::Binary);

@@ -36,7 +36,7 @@ fn events_that_were_sent_but_not_received_are_repeated() {
 }
 
 #[test]
-fn after_thirty_seconds_the_others_are_told_and_resume_expires() {
+fn after_thirty_seconds_the_others_are_notified_and_resume_expires() {
     let mut house = House::new();
     let ((one, joined), (two, _)) = house.pair();
     house.disconnect(one);
@@ -62,7 +62,7 @@ fn a_restarted_server_says_resume_expired() {
 }
 
 #[test]
-fn a_wrong_secret_comes_back_to_nothing_and_disturbs_nothing() {
+fn resume_with_a_wrong_secret_is_refused_and_disturbs_no_member() {
     let mut house = House::new();
     let ((one, joined), (_, other)) = house.pair();
     let mut forged = joined.clone();
@@ -127,7 +127,7 @@ fn a_silent_connection_is_pinged_and_then_ended_but_can_resume() {
 }
 
 #[test]
-fn nothing_waits_when_everybody_is_gone() {
+fn no_events_are_kept_when_all_members_are_gone() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     house.disconnect(one);

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn joined_says_everything_that_a_client_needs() {
+fn joined_has_everything_that_a_client_needs() {
     let mut house = House::new();
     let (_, joined) = house.join(&json!({"type": "join", "session": "room", "id": "ann"}));
     let secret = joined["secret"].as_str().unwrap();
@@ -115,7 +115,7 @@ fn connection_that_enters_nothing_is_ended_after_ten_seconds() {
 }
 
 #[test]
-fn bad_names_are_named() {
+fn malformed_names_are_named_in_the_error() {
     let mut house = House::new();
     let connection = house.connect();
     let long = "x".repeat(129);
@@ -142,7 +142,7 @@ fn bad_names_are_named() {
 }
 
 #[test]
-fn leaving_tells_the_others_and_closes_normally() {
+fn leaving_notifies_the_others_and_closes_normally() {
     let mut house = House::new();
     let ((one, _), (other, joined)) = house.pair();
     house.send_json(other, &send(1, "bye"));
@@ -159,7 +159,7 @@ fn leaving_tells_the_others_and_closes_normally() {
 }
 
 #[test]
-fn draining_takes_no_new_sessions_and_says_when_to_come_back() {
+fn draining_refuses_new_sessions_with_a_time_to_come_back() {
     let mut house = House::new();
     let ((one, joined), (other, _)) = house.pair();
     house.relay.drain(house.now, 3 * SECOND);

@@ -159,7 +159,7 @@ fn client_changes_transports_in_the_middle_of_a_session() {
 }
 
 #[test]
-fn each_request_hears_of_a_gap_and_of_the_rate() {
+fn each_request_gets_sequence_gap_and_rate_limited() {
     let (mut house, joined, _) = mixed();
     for _ in 0..2 {
         let answers = house.post(&joined, &json!([send(2, 2), send(3, 3)])).unwrap();

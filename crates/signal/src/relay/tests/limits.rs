@@ -108,7 +108,7 @@ fn reading_without_acknowledging_is_not_reading_and_acknowledging_is() {
 }
 
 #[test]
-fn one_who_is_away_is_put_out_as_well() {
+fn absent_member_is_removed_as_well() {
     let mut house = House::limited(|config| config.client_buffer_bytes = 10_000);
     let ((one, joined), (two, _)) = house.pair();
     house.disconnect(one);
@@ -156,7 +156,7 @@ fn a_thousand_joins_from_one_address_are_too_many() {
 }
 
 #[test]
-fn the_server_has_an_end() {
+fn sessions_and_peers_of_the_server_are_bounded() {
     let full = |change: fn(&mut Config)| {
         let mut house = House::limited(change);
         house.join(&json!({"type": "create"}));

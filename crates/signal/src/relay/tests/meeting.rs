@@ -9,7 +9,7 @@ fn ids(peers: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn two_who_name_each_other_see_each_other() {
+fn clients_that_name_each_other_see_each_other() {
     let mut house = House::new();
     let (ann, joined) = meet(&mut house, "ann", Some("bob"));
     assert_eq!((&joined["session"], ids(&joined["peers"])), (&Value::Null, vec![]));

@@ -71,7 +71,7 @@ fn a_repeated_send_is_only_acknowledged() {
 }
 
 #[test]
-fn a_gap_is_told_once_until_it_is_filled() {
+fn sequence_gap_is_reported_once_until_it_is_filled() {
     let mut house = House::new();
     let ((one, _), (two, _)) = house.pair();
     house.send_json(two, &send(1, 1));

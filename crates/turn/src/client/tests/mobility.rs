@@ -5,7 +5,7 @@ use super::*;
 const ELSEWHERE: &str = "203.0.113.9:50000";
 
 #[test]
-fn the_allocation_comes_along() {
+fn allocation_moves_to_the_new_address() {
     let mut lab = Lab::mobile();
     lab.client.permit(lab.now, peer().ip());
     lab.client.bind(lab.now, peer());
@@ -59,7 +59,7 @@ fn a_move_outlasts_lost_requests_and_lost_answers() {
 }
 
 #[test]
-fn what_was_asked_before_a_move_is_asked_after_it() {
+fn pending_requests_are_repeated_after_a_move() {
     let mut lab = Lab::mobile();
     lab.deaf = true;
     lab.client.permit(lab.now, peer().ip());
@@ -105,7 +105,7 @@ fn a_nat_that_changes_the_address_is_followed() {
 }
 
 #[test]
-fn it_can_be_released_on_the_way() {
+fn allocation_can_be_released_during_a_move() {
     let mut lab = Lab::mobile();
     lab.change_address(ELSEWHERE);
     lab.client.release(lab.now);
@@ -116,7 +116,7 @@ fn it_can_be_released_on_the_way() {
 }
 
 #[test]
-fn what_has_gone_meanwhile_is_lost() {
+fn allocation_that_expired_during_a_move_is_lost() {
     let mut lab = Lab::mobile();
     lab.deaf = true;
     lab.advance(SECOND * 300);
@@ -137,7 +137,7 @@ fn what_has_gone_meanwhile_is_lost() {
 
 /// Every move succeeds, and nothing is known of the allocation afterwards.
 #[test]
-fn a_server_that_contradicts_itself_is_given_up() {
+fn contradictory_server_is_given_up() {
     let mut lab = Lab::mobile();
     lab.client.probe(lab.now);
     let mut port = 40_001;

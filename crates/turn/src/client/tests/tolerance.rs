@@ -10,7 +10,7 @@ use super::*;
 const USERNAME: &str = "ada";
 const PASSWORD: &str = "secret";
 
-/// A server that says what a test wants.
+/// A server whose answers are those of a test.
 struct Script {
     now: Instant,
     client: Client,

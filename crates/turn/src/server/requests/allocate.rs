@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    /// An Allocate request on a 5-tuple that has an allocation: said again if it is the same
+    /// An Allocate request on a 5-tuple that has an allocation: the same answer if it is the same
     /// request sent again, else 437 (RFC 8656 §7.2).
     fn repeat(&mut self, slot: Slot, request: &Authentic<'_>) -> Result<(), ErrorCode> {
         let allocation = self.table.get(slot).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
@@ -90,7 +90,7 @@ impl Server {
             && *allocation.username == *request.username;
         match &allocation.stage {
             Stage::Live(live) if same => {
-                let said = Said {
+                let answered = Said {
                     tuple: request.tuple,
                     transaction: allocation.transaction,
                     relays: &allocation.relays,
@@ -98,7 +98,7 @@ impl Server {
                     ticket: allocation.mobility.as_ref().and_then(|mobility| mobility.ticket()),
                 };
                 let mut buf = [0; MAX_ANSWER];
-                let built = said.build(&mut buf, &request.signer);
+                let built = answered.build(&mut buf, &request.signer);
                 self.send_built(request.tuple, &buf, built, None);
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! Binding: tells a client its address (RFC 8489 §2).
+//! Binding: returns the address of a client (RFC 8489 §2).
 
 use std::time::Instant;
 

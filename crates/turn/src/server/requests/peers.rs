@@ -1,4 +1,4 @@
-//! CreatePermission and ChannelBind: whom a client wants to hear from, and how (RFC 8656 §10 and
+//! CreatePermission and ChannelBind: the peers of a client (RFC 8656 §10 and
 //! §12).
 
 use std::net::{IpAddr, SocketAddr};

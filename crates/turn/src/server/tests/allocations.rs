@@ -7,7 +7,7 @@ use super::super::*;
 use super::harness::*;
 
 #[test]
-fn an_allocation_says_what_it_is() {
+fn allocate_response_has_addresses_and_lifetime() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     let answer = client.allocate(&mut lab);
@@ -32,7 +32,7 @@ fn lifetimes_are_clamped() {
 }
 
 #[test]
-fn requests_that_make_no_sense_are_refused() {
+fn contradictory_allocate_requests_are_refused() {
     let mut lab = Lab::new(config());
     let cases: [(u16, &Fill<'_>); 12] = [
         (400, &|_| Ok(())),
@@ -115,7 +115,7 @@ fn a_request_sent_again_gets_the_same_answer_and_another_one_437() {
 }
 
 #[test]
-fn the_owner_may_take_its_time() {
+fn slow_grants_are_waited_for() {
     let mut lab = Lab::new(config());
     lab.owner = Owner::Waits;
     let mut client = Client::new("9.0.0.1:5000");
@@ -165,7 +165,7 @@ fn a_port_that_comes_too_late_is_given_back() {
 }
 
 #[test]
-fn what_the_owner_refuses_is_refused() {
+fn refusals_of_the_owner_reach_the_client() {
     let mut lab = Lab::new(config());
     for (reason, code) in [(RefusalReason::Capacity, 508), (RefusalReason::Family, 440)] {
         lab.owner = Owner::Refuses(reason);
@@ -223,7 +223,7 @@ fn both_families_at_once() {
 }
 
 #[test]
-fn half_of_two_families_is_better_than_nothing() {
+fn one_of_two_families_is_granted_with_an_address_error() {
     let both: &Fill<'_> = &|b| b.push(&AdditionalAddressFamily::IPV6).map(|_| ());
     let mut lab = Lab::new(config());
     lab.owner = Owner::RefusesIpv6;

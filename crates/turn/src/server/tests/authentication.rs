@@ -115,7 +115,7 @@ fn the_sha1_key_serves_with_sha256_integrity() {
 }
 
 #[test]
-fn an_offer_that_was_tampered_with_is_found_out() {
+fn shortened_list_of_algorithms_is_detected() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     client.allocate(&mut lab);
@@ -191,7 +191,7 @@ fn integrity_without_the_rest_gets_400() {
 }
 
 #[test]
-fn a_hash_in_place_of_the_username_is_not_understood_and_was_not_offered() {
+fn userhash_is_neither_offered_nor_understood() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     client.allocate(&mut lab);
@@ -265,7 +265,7 @@ fn without_a_secret_no_client_gets_in() {
 }
 
 #[test]
-fn only_who_made_an_allocation_may_change_it() {
+fn only_the_owner_may_change_an_allocation() {
     let mut lab = Lab::new(config());
     let mut ada = Client::new("9.0.0.1:5000");
     ada.allocate(&mut lab);

@@ -52,7 +52,7 @@ fn the_server_has_so_many_allocations() {
 }
 
 #[test]
-fn an_owner_who_never_answers_is_not_asked_for_ever() {
+fn unanswered_requests_for_ports_are_bounded() {
     let mut lab = Lab::new(Config { max_allocations: 5, ..config() });
     lab.owner = Owner::Waits;
     for i in 0..20 {
@@ -150,7 +150,7 @@ fn two_allocations_of_one_credential_share_its_bandwidth() {
 }
 
 #[test]
-fn the_defaults_carry_a_call_and_a_file() {
+fn default_bandwidth_carries_a_call_and_a_file() {
     // 8 Mbit/s of video and 8 Mbit/s of data in datagrams of 1,200 bytes, for ten seconds, nothing
     // lost.
     let mut lab = Lab::new(config());

@@ -48,7 +48,7 @@ fn receiver(lab: &mut Lab, id: RelayId) -> SocketAddr {
 }
 
 #[test]
-fn only_who_asks_gets_a_ticket() {
+fn ticket_is_given_only_on_request() {
     let mut lab = Lab::new(config());
     let answer = Client::new("9.0.0.1:5000").allocate(&mut lab);
     assert_eq!(ticket(&answer), None);
@@ -60,7 +60,7 @@ fn only_who_asks_gets_a_ticket() {
 }
 
 #[test]
-fn a_server_without_mobility_says_so() {
+fn server_without_mobility_answers_405() {
     let mut lab = Lab::new(Config { mobility: false, ..config() });
     let mut client = Client::new("9.0.0.1:5000");
     let ask: &Fill<'_> = &|b| b.push(&MobilityTicket(&[])).map(|_| ());
@@ -71,7 +71,7 @@ fn a_server_without_mobility_says_so() {
 }
 
 #[test]
-fn a_ticket_in_an_allocate_request_makes_no_sense() {
+fn ticket_in_an_allocate_request_is_refused() {
     let mut lab = Lab::new(config());
     let (_, ticket, _) = mobile(&mut lab, "9.0.0.1:5000");
     let ask: &Fill<'_> = &|b| b.push(&MobilityTicket(&ticket)).map(|_| ());
@@ -92,7 +92,7 @@ fn the_allocation_moves_with_all_that_it_has() {
     let second = ticket(&answer).expect("a ticket");
     assert_ne!(first, second);
 
-    // Both places are good until the client is heard at the new one.
+    // Both addresses are good until the client sends from the new one.
     assert_eq!(receiver(&mut lab, id), old.tuple.client());
     assert!(matches!(lab.data(old.tuple, &channel_data(0x4000, b"late")), Routed::ToPeer { .. }));
     assert_eq!(receiver(&mut lab, id), old.tuple.client());
@@ -120,7 +120,7 @@ fn assert_everything_is_gone(lab: &Lab) {
 }
 
 #[test]
-fn a_request_from_the_new_place_is_as_good_as_data() {
+fn request_from_the_new_address_ends_the_move_as_data_does() {
     let mut lab = Lab::new(config());
     let (mut old, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     old.permit(&mut lab, &[PEER]);
@@ -138,7 +138,7 @@ fn a_lost_answer_does_not_lose_the_allocation() {
     let (old, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     let mut new = elsewhere(&old, "77.0.0.1:6000");
     let second = ticket(&move_with(&mut new, &mut lab, &first)).unwrap();
-    // The client has not heard, goes on to a third place, and still has the first ticket only.
+    // The client has no answer, goes on to a third address, and still has the first ticket only.
     let mut third = elsewhere(&old, "88.0.0.1:7000");
     let answer = move_with(&mut third, &mut lab, &first);
     assert_eq!(answer.code, 0);
@@ -216,7 +216,7 @@ fn tickets_cannot_be_forged() {
 }
 
 #[test]
-fn a_ticket_moves_its_own_allocation_to_a_free_place_only() {
+fn ticket_moves_only_its_own_allocation_to_a_free_address() {
     let mut lab = Lab::new(config());
     let (mut one, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     let (mut two, _, _) = mobile(&mut lab, "9.0.0.1:5001");
@@ -226,7 +226,7 @@ fn a_ticket_moves_its_own_allocation_to_a_free_place_only() {
 }
 
 #[test]
-fn what_is_released_takes_its_tickets_along() {
+fn released_allocation_takes_its_tickets_along() {
     let mut lab = Lab::new(config());
     let (mut one, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     assert_eq!(one.refresh(&mut lab, 0).code, 0);
@@ -240,7 +240,7 @@ fn what_is_released_takes_its_tickets_along() {
 }
 
 #[test]
-fn it_can_be_given_back_from_a_new_place() {
+fn allocation_can_be_deleted_from_a_new_address() {
     let mut lab = Lab::new(config());
     let (old, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     let answer = elsewhere(&old, "77.0.0.1:6000").request(&mut lab, Method::REFRESH, &|b| {
@@ -312,7 +312,7 @@ fn a_connection_that_was_left_is_closed() {
 }
 
 #[test]
-fn quotas_move_along() {
+fn quotas_follow_a_move() {
     let mut lab = Lab::new(Config { max_allocations_per_address: 1, ..config() });
     let (old, first, _) = mobile(&mut lab, "9.0.0.1:5000");
     let (_, _, _) = mobile(&mut lab, "77.0.0.1:5000");

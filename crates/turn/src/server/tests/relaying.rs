@@ -95,7 +95,7 @@ fn over_a_stream_channel_data_is_padded() {
 }
 
 #[test]
-fn channels_and_peers_go_together() {
+fn channel_and_peer_belong_together() {
     let mut lab = Lab::new(config());
     let mut client = Client::new("9.0.0.1:5000");
     allocated(&mut lab, &mut client);
@@ -181,7 +181,7 @@ fn addresses_that_are_not_the_internet_are_forbidden() {
 }
 
 #[test]
-fn what_is_allowed_is_open_except_where_the_server_listens() {
+fn allowed_peers_are_open_except_for_listeners() {
     let mut lab = Lab::new(Config {
         allow_peers: vec!["127.0.0.0/8".parse().unwrap()],
         listeners: vec![addr("0.0.0.0:3478")],
