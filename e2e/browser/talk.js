@@ -45,11 +45,15 @@ export class Talk {
   #room = 1 << 20;
   /** How far it has come, for failures. */
   #progress = 'nothing was said';
+  /** Candidates and errors of gathering, with the milliseconds since the page began, for failures. @type {string[]} */
+  #gathered = [];
   /** Channels of the other side's that nobody has asked for yet. @type {Inbox[]} */
   #arrived = [];
   /** @type {((inbox: Inbox) => void)[]} */
   #awaiting = [];
   #hearing = Promise.resolve();
+  /** The other side has left the session. */
+  #left = false;
   /** The other side's first words have come. @type {() => void} */
   #greeted = () => {};
   #greeting = new Promise((resolve) => (this.#greeted = () => resolve(undefined)));
@@ -79,7 +83,7 @@ export class Talk {
       return /** @type {any} */ (await Promise.race([this.#talk(), failure]));
     } catch (error) {
       const { connectionState, iceConnectionState, sctp } = this.connection;
-      const states = { connectionState, iceConnectionState, dtls: sctp?.transport.state, sctp: sctp?.state };
+      const states = { connectionState, iceConnectionState, dtls: sctp?.transport.state, sctp: sctp?.state, gathered: this.#gathered, pairs: await this.#pairs() };
       throw new Error(`the page: ${error instanceof Error ? error.message : error}; ${this.#progress}; ${JSON.stringify(states)}`);
     } finally {
       clearTimeout(timer);
@@ -112,10 +116,16 @@ export class Talk {
 
   #negotiate() {
     const { connection, signaling } = this;
-    connection.addEventListener('connectionstatechange', () => {
-      if (connection.connectionState === 'failed') this.#fail(new Error('the connection failed'));
+    connection.addEventListener('connectionstatechange', () => this.#failIfAlone());
+    signaling.addEventListener('peer', (/** @type {any} */ { change }) => {
+      this.#left = change === 'left';
+      this.#failIfAlone();
+    });
+    connection.addEventListener('icecandidateerror', ({ address, url, errorCode, errorText }) => {
+      this.#gathered.push(`${Math.round(performance.now())}: ${url} from ${address}: ${errorCode} ${errorText}`);
     });
     connection.addEventListener('icecandidate', ({ candidate }) => {
+      this.#gathered.push(`${Math.round(performance.now())}: ${candidate?.candidate}`);
       if (candidate) signaling.send({ 'new-ice-candidate': candidate });
     });
     connection.addEventListener('datachannel', ({ channel }) => {
@@ -127,6 +137,15 @@ export class Talk {
     signaling.addEventListener('message', (/** @type {any} */ message) => {
       this.#hearing = this.#hearing.then(() => this.#hear(message)).catch(this.#fail);
     });
+  }
+
+  /**
+   * Fails if the connection has failed and the other side has given up. Before that it may recover:
+   * Chromium says `failed` as soon as all pairs so far have failed, and checks again when the next
+   * candidate comes (docs/known-failures.md).
+   */
+  #failIfAlone() {
+    if (this.#left && this.connection.connectionState === 'failed') this.#fail(new Error('the connection failed'));
   }
 
   /** @param {any} message */
@@ -235,6 +254,21 @@ export class Talk {
       reports.find((report) => report.type === 'candidate-pair' && report.selected);
     const [local, remote] = [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => reports.find((report) => report.id === id));
     return { local: local?.candidateType, remote: remote?.candidateType, protocol: local?.protocol };
+  }
+
+  /** What became of the checks, for failures. */
+  async #pairs() {
+    const reports = await this.connection.getStats();
+    const place = (/** @type {string} */ id) => {
+      const { candidateType, address, port } = reports.get(id) ?? {};
+      return `${candidateType} ${address}:${port}`;
+    };
+    const pairs = [...reports.values()].filter(({ type }) => type === 'candidate-pair');
+    return pairs.map(({ localCandidateId, remoteCandidateId, state, nominated, ...counts }) => {
+      const { requestsSent, responsesReceived, requestsReceived, responsesSent } = counts;
+      const checks = `sent ${requestsSent}, answered ${responsesReceived}, received ${requestsReceived}, answers ${responsesSent}`;
+      return `${place(localCandidateId)} – ${place(remoteCandidateId)}: ${state}${nominated ? ', nominated' : ''}; ${checks}`;
+    });
   }
 
   /** In hexadecimal. @param {Uint8Array<ArrayBuffer>} data */
