@@ -25,7 +25,6 @@ const NOT_YET: &[&str] = &[
     "bench/peers/",
     "bench/sctp/",
     "crates/columba/",
-    "crates/peer/",
     "crates/sctp/",
     "e2e/",
     "fuzz/bodies/candidates.rs",

@@ -1,6 +1,7 @@
 //! ICE candidates as the API has them.
 
-/// A candidate of the other side's, or the notice that no more come: the W3C's `RTCIceCandidateInit`.
+/// A candidate of the other side's, or the notice that no more come: the W3C's
+/// `RTCIceCandidateInit`.
 ///
 /// With the feature `serde` it is read and written as the JSON of browsers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SerialN
 use crate::error::Error;
 use crate::time::UnixTime;
 
-/// The validity of a certificate: 30 days, the default of the W3C's `generateCertificate` and of Chromium.
+/// The validity of a certificate: 30 days, the default of the W3C's `generateCertificate` and of
+/// Chromium.
 const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
 
 /// The time by which a certificate is dated back, because the other side's clock may be late.
@@ -23,8 +24,8 @@ const BACKDATED: Duration = Duration::from_secs(86_400);
 /// Attempts to draw a scalar from the generator: nearly every 256 bits are one.
 const MAX_DRAWS: usize = 64;
 
-/// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several connections may
-/// share one, and then their peers can recognize it.
+/// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several
+/// connections may share one, and then their peers can recognize it.
 #[derive(Clone)]
 pub struct Certificate(Arc<Parts>);
 
@@ -35,8 +36,8 @@ struct Parts {
 }
 
 impl Certificate {
-    /// Makes a certificate with a new ECDSA key on P-256, valid for 30 days. The key comes from `rng`; the
-    /// signature has randomness of the cryptography library's own in it.
+    /// Makes a certificate with a new ECDSA key on P-256, valid for 30 days. The key comes from
+    /// `rng`; the signature has randomness of the cryptography library's own in it.
     ///
     /// # Errors
     /// [`Error::InvalidCertificate`] if the cryptography library fails.
@@ -98,8 +99,8 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Returns true if a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that are broken
-/// or unknown prove nothing.
+/// Returns true if a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that
+/// are broken or unknown prove nothing.
 pub(crate) fn matches(fingerprints: &[Fingerprint], der: &[u8]) -> bool {
     fingerprints.iter().any(|fingerprint| {
         algorithm(&fingerprint.hash)
@@ -146,8 +147,8 @@ fn parameters(
     let epoch = date_time_ymd(1970, 1, 1);
     parameters.not_before = epoch + wall.0.saturating_sub(BACKDATED);
     parameters.not_after = epoch + expires.0;
-    // Firefox wants serial numbers to be unique in the world. The first bit is 0, so that the number is
-    // positive; the second is 1.
+    // Firefox wants serial numbers to be unique in the world. The first bit is 0, so that the
+    // number is positive; the second is 1.
     let mut serial = [0; 16];
     rng.fill_bytes(&mut serial);
     serial[0] = serial[0] & 0x3f | 0x40;

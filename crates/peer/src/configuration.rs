@@ -10,48 +10,53 @@ pub struct Configuration {
     pub ice_servers: Vec<IceServer>,
     /// The candidates that may be used. Default all.
     pub ice_transport_policy: columba_ice::TransportPolicy,
-    /// The transports for which candidates are gathered before a local description needs them (RFC 9429
-    /// §3.5.4). More than 1 counts as 1. Cannot be changed once a local description was set. Default 0.
+    /// The transports for which candidates are gathered before a local description needs them (RFC
+    /// 9429 §3.5.4). More than 1 counts as 1. Cannot be changed once a local description was set.
+    /// Default 0.
     pub ice_candidate_pool_size: u8,
     /// Certificates, of which the first is used. Default none: one is generated.
     pub certificates: Vec<Certificate>,
-    /// All other settings of ICE; its `servers`, `policy` and `candidate_pool` are replaced by the fields above.
+    /// All other settings of ICE; its `servers`, `policy` and `candidate_pool` are replaced by the
+    /// fields above.
     pub ice: columba_ice::Config,
-    /// True if ICE restarts by itself when a path is dead and no other can be found without new credentials: the
-    /// next offer has them, and [`Event::NegotiationNeeded`](crate::Event::NegotiationNeeded) follows. The side
-    /// that controls ICE begins; the other one follows after 3 s, if nothing has happened. Default true;
+    /// True if ICE restarts by itself when a path is dead and no other can be found without new
+    /// credentials: the next offer has them, and
+    /// [`Event::NegotiationNeeded`](crate::Event::NegotiationNeeded) follows. The side that
+    /// controls ICE begins; the other one follows after 3 s, if nothing has happened. Default true;
     /// browsers leave it to the application.
     pub automatic_ice_restart: bool,
     /// Settings of data channels.
     pub data: DataConfiguration,
     /// The versions of DTLS. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
-    /// The cache for DTLS handshakes. Default none: the connection has one of its own. A program with several
-    /// connections gives all of them the same one.
+    /// The cache for DTLS handshakes. Default none: the connection has one of its own. A program
+    /// with several connections gives all of them the same one.
     pub dtls_cache: Option<DtlsCache>,
-    /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default 1,200:
-    /// with everything around it less than the 1,280 bytes that every IPv6 path carries.
+    /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
+    /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
-    /// Bytes of the largest UDP payload that path MTU discovery (RFC 8899) tries between two hosts without a
-    /// relay, once there is much to send. The sockets must not let datagrams be fragmented. More than 16,422 is
-    /// of no use: a DTLS record has 16,384 bytes at most. Default 16,422.
+    /// Bytes of the largest UDP payload that path MTU discovery (RFC 8899) tries between two hosts
+    /// without a relay, once there is much to send. The sockets must not let datagrams be
+    /// fragmented. More than 16,422 is of no use: a DTLS record has 16,384 bytes at most. Default
+    /// 16,422.
     pub max_datagram_size: usize,
-    /// Derives random numbers of DTLS from the seed, so that a simulation can be repeated. Default false. Keys
-    /// and signatures are random nevertheless; but 64 bits of seed are too few for a real connection.
+    /// Derives random numbers of DTLS from the seed, so that a simulation can be repeated. Default
+    /// false. Keys and signatures are random nevertheless; but 64 bits of seed are too few for a
+    /// real connection.
     pub simulated: bool,
 }
 
 /// Settings of data channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataConfiguration {
-    /// Bytes of the longest message that this side takes (`a=max-message-size`). Default 262,144, as
-    /// Chromium.
+    /// Bytes of the longest message that this side takes (`a=max-message-size`). Default 262,144,
+    /// as Chromium.
     pub max_message_size: u32,
     /// Bytes that may wait to be sent, all channels together; beyond it
     /// [`Error::BufferFull`](crate::Error::BufferFull). Default 16 MiB, as Chromium.
     pub send_buffer: usize,
-    /// Bytes that may be on their way to this side or wait to be read; beyond it the other side has to wait.
-    /// Memory is only used for what has arrived. Default 16 MiB.
+    /// Bytes that may be on their way to this side or wait to be read; beyond it the other side has
+    /// to wait. Memory is only used for what has arrived. Default 16 MiB.
     pub receive_buffer: usize,
 }
 

@@ -33,7 +33,8 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
-    /// The local description is not the one that was created last: the W3C's `InvalidModificationError`.
+    /// The local description is not the one that was created last: the W3C's
+    /// `InvalidModificationError`.
     #[error("the local {kind} is not the one that was created last")]
     InvalidModification {
         /// The type that it claims to have.

@@ -11,12 +11,12 @@ use crate::states::{
 };
 use crate::transport::TransportId;
 
-/// An event. It carries the state that it announces, so that a binding can change what its user sees exactly
-/// when it delivers the event.
+/// An event. It carries the state that it announces, so that a binding can change what its user
+/// sees exactly when it delivers the event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// `negotiationneeded`: descriptions should be exchanged; create an offer. Comes in the stable state only,
-    /// once for any number of changes.
+    /// `negotiationneeded`: descriptions should be exchanged; create an offer. Comes in the stable
+    /// state only, once for any number of changes.
     NegotiationNeeded,
     /// `signalingstatechange`.
     SignalingState(SignalingState),
@@ -30,15 +30,17 @@ pub enum Event {
     DtlsState(TransportId, DtlsTransportState),
     /// `statechange` of the SCTP transport.
     SctpState(SctpTransportState),
-    /// `icecandidate`: to be sent to the other side. `None`: gathering is complete, nothing to be sent.
+    /// `icecandidate`: to be sent to the other side. `None`: gathering is complete, nothing to be
+    /// sent.
     IceCandidate(Option<IceCandidate>),
     /// `icecandidateerror`: a STUN or TURN server has refused or not answered.
     IceCandidateError(CandidateError),
     /// `selectedcandidatepairchange` of a transport.
     SelectedCandidatePair(TransportId, Box<SelectedPair>),
-    /// The path is dead, and no other can be found without new credentials on both sides. Comes before the
-    /// state is failed. With [`Configuration::automatic_ice_restart`](crate::Configuration) the next offer
-    /// restarts ICE, and [`NegotiationNeeded`](Self::NegotiationNeeded) follows; without it, call
+    /// The path is dead, and no other can be found without new credentials on both sides. Comes
+    /// before the state is failed. With
+    /// [`Configuration::automatic_ice_restart`](crate::Configuration) the next offer restarts ICE,
+    /// and [`NegotiationNeeded`](Self::NegotiationNeeded) follows; without it, call
     /// [`Peer::restart_ice`](crate::Peer::restart_ice) if the other side may still be there.
     IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
@@ -54,8 +56,8 @@ pub enum Event {
     ChannelWritable(ChannelId),
     /// The other side has begun to close a channel.
     ChannelClosing(ChannelId),
-    /// A channel is closed; with an error if it or the connection failed. Messages that arrived before can
-    /// still be received.
+    /// A channel is closed; with an error if it or the connection failed. Messages that arrived
+    /// before can still be received.
     ChannelClosed(ChannelId, Option<Error>),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),

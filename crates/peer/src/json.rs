@@ -17,7 +17,8 @@ mod tests {
 
     #[test]
     fn descriptions_of_browsers_are_read_and_written() {
-        // JSON.stringify(pc.localDescription) of Chromium and of Firefox: the same members, in either order.
+        // JSON.stringify(pc.localDescription) of Chromium and of Firefox: the same members, in
+        // either order.
         let chromium = r#"{"type":"offer","sdp":"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"}"#;
         let read: SessionDescription = serde_json::from_str(chromium).unwrap();
         assert_eq!(read, SessionDescription::offer("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"));

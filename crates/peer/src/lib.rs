@@ -1,12 +1,12 @@
-//! A WebRTC peer connection (W3C `RTCPeerConnection`, RFC 9429) as one sans-IO state machine: offers and
-//! answers, ICE, DTLS, and data channels over SCTP.
+//! A WebRTC peer connection (W3C `RTCPeerConnection`, RFC 9429) as one sans-IO state machine:
+//! offers and answers, ICE, DTLS, and data channels over SCTP.
 //!
 //! ```
 //! use std::net::SocketAddr;
 //! use std::time::{Duration, Instant};
 //! use columba_peer::{
-//!     ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, Input, Message, Path, Peer, Request,
-//!     TransportId, UnixTime,
+//!     ChannelId, Configuration, DataChannelInit, Ecn, Error, Event, Input, Message, Path, Peer,
+//!     Request, TransportId, UnixTime,
 //! };
 //!
 //! /// A peer and the transport of its only socket.
@@ -15,8 +15,8 @@
 //!     socket: Option<TransportId>,
 //! }
 //!
-//! /// Takes the outputs of a peer: here without sockets, for two peers in one process. Returns the channel that
-//! /// is open.
+//! /// Takes the outputs of a peer: here without sockets, for two peers in one process. Returns the
+//! /// channel that is open.
 //! fn serve(sides: &mut [Side; 2], from: usize, now: Instant) -> Result<Option<ChannelId>, Error> {
 //!     // A real owner does all that is requested, and keeps the transport with each socket.
 //!     while let Some((transport, request)) = sides[from].peer.poll_request() {
@@ -47,9 +47,10 @@
 //!     while let Some(transmit) = sides[from].peer.poll_transmit(now, &mut buf) {
 //!         let path = Path::udp(transmit.path.remote, transmit.path.local);
 //!         let size = transmit.segment_size.unwrap_or(transmit.range.len()).max(1);
-//!         let Some(socket) = sides[1 - from].socket else { continue };
+//!         let to = &mut sides[1 - from];
+//!         let Some(socket) = to.socket else { continue };
 //!         for datagram in buf[transmit.range].chunks_mut(size) {
-//!             sides[1 - from].peer.handle_datagram(now, socket, path, Ecn::NotEct, None, datagram);
+//!             to.peer.handle_datagram(now, socket, path, Ecn::NotEct, None, datagram);
 //!         }
 //!     }
 //!     Ok(open)
@@ -82,8 +83,9 @@
 //! ```
 //!
 //! [`Peer`] never blocks, reads no clock and opens no socket; what it needs it asks for by
-//! [`Peer::poll_request`]. Input from the network never panics and never fails a call: it is dropped and
-//! counted, or it ends the connection with one [`Event::Error`]. Memory is bounded whatever the other side sends.
+//! [`Peer::poll_request`]. Input from the network never panics and never fails a call: it is
+//! dropped and counted, or it ends the connection with one [`Event::Error`]. Memory is bounded
+//! whatever the other side sends.
 //!
 //! # Features
 //!

@@ -76,7 +76,8 @@ pub enum DtlsTransportState {
     New,
     /// The handshake is under way.
     Connecting,
-    /// The handshake is done, and the other side's certificate is the one that its description named.
+    /// The handshake is done, and the other side's certificate is the one that its description
+    /// named.
     Connected,
     /// Closed by either side.
     Closed,
@@ -110,8 +111,8 @@ impl IceGatheringState {
 }
 
 impl IceConnectionState {
-    /// Returns the state of all transports together: the W3C's `RTCIceConnectionState` in its order of
-    /// precedence.
+    /// Returns the state of all transports together: the W3C's `RTCIceConnectionState` in its order
+    /// of precedence.
     pub(crate) fn of(transports: impl Iterator<Item = Self> + Clone) -> Self {
         let any = |one: &[Self]| transports.clone().any(|state| one.contains(&state));
         let all = |one: &[Self]| transports.clone().all(|state| one.contains(&state));
@@ -134,8 +135,8 @@ impl IceConnectionState {
 }
 
 impl PeerConnectionState {
-    /// Returns the state of all transports together: the W3C's `RTCPeerConnectionState` in its order of
-    /// precedence.
+    /// Returns the state of all transports together: the W3C's `RTCPeerConnectionState` in its
+    /// order of precedence.
     pub(crate) fn of(
         closed: bool,
         transports: impl Iterator<Item = (IceConnectionState, DtlsTransportState)> + Clone,

@@ -100,8 +100,8 @@ pub struct DataChannelStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// Arrived datagrams of an unknown protocol (RFC 7983), of an unknown transport, and packets of data that
-    /// was not agreed.
+    /// Arrived datagrams of an unknown protocol (RFC 7983), of an unknown transport, and packets of
+    /// data that was not agreed.
     pub unknown: u64,
     /// RTP and RTCP packets that arrived: all sections are inactive.
     pub media: u64,

@@ -1,4 +1,5 @@
-//! The fuzz target of candidate lines, run in ordinary tests: over the corpus, over damaged copies of it.
+//! The fuzz target of candidate lines, run in ordinary tests: over the corpus, over damaged copies
+//! of it.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What an attacker can send: descriptions, candidates and datagrams. Nothing panics, and memory stays
-//! bounded.
+//! Input of an attacker: descriptions, candidates and datagrams. Nothing panics, and memory
+//! stays bounded.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_a_description_says_the_peer_answers_or_refuses(
+    fn damaged_descriptions_are_answered_or_refused(
         texts in prop::collection::vec((mangled(), any::<bool>()), 1..4),
         offers: bool,
     ) {
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_candidate_says_it_is_taken_or_refused(
+    fn random_candidates_are_taken_or_refused(
         candidate in "(candidate:)?[ -~]{0,40}|candidate:1 1 (udp|tcp) [0-9]{1,11} [0-9a-f.:]{2,20} [0-9]{1,6} typ (host|srflx|relay)( [a-z]{1,9} [ -~]{1,9}){0,3}",
         mid in prop::option::of("[0-2]"),
         index in prop::option::of(0..3_u16),
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_arrives_the_peer_survives(
+    fn random_datagrams_are_survived(
         datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..40),
     ) {
         let mut now = start();

@@ -10,8 +10,8 @@ use columba_peer::{
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
-/// The bound of an idle connection with an open channel in bytes, without what the cryptography library
-/// allocates outside of Rust.
+/// The bound of an idle connection with an open channel in bytes, without what the cryptography
+/// library allocates outside of Rust.
 const MAX_IDLE: i64 = 40_000;
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));

@@ -1,5 +1,5 @@
-//! What other implementations write that is not quite as the specifications have it: it is used where browsers
-//! use it, and harmless where they ignore it.
+//! Descriptions and candidates of other implementations that depart from the specifications: they
+//! are used where browsers use them, and harmless where browsers ignore them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -118,7 +118,8 @@ impl World {
     }
 }
 
-/// An offer of data; `head` goes to the session, `before` stands before the data section, `data` in it.
+/// An offer of data; `head` goes to the session, `before` stands before the data section, `data` in
+/// it.
 fn offer(head: &str, before: &str, data: &str) -> SessionDescription {
     SessionDescription::offer(format!(
         "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{head}{before}\

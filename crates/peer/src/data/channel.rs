@@ -14,8 +14,8 @@ pub struct DataChannelInit {
     pub max_retransmits: Option<u16>,
     /// The name of the protocol spoken on it, at most 65,535 bytes; empty for none.
     pub protocol: String,
-    /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is not
-    /// announced.
+    /// Set if both sides create the channel with this stream number (0 to 65,534), so that it is
+    /// not announced.
     pub negotiated: Option<u16>,
     /// Its share where several channels have something to send. Default [`Priority::Low`].
     pub priority: Priority,
@@ -34,9 +34,10 @@ impl Default for DataChannelInit {
     }
 }
 
-/// `RTCPriorityType`: the share of the path that a channel gets where several have something to send, each
-/// twice the one before it (RFC 8831 §6.4). Where both sides interleave messages (RFC 8260), an urgent message
-/// does not wait for the rest of a large one; elsewhere only for the message that is under way.
+/// `RTCPriorityType`: the share of the path that a channel gets where several have something to
+/// send, each twice the one before it (RFC 8831 §6.4). Where both sides interleave messages (RFC
+/// 8260), an urgent message does not wait for the rest of a large one; elsewhere only for the
+/// message that is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// `very-low`: below normal.

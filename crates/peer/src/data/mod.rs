@@ -86,13 +86,14 @@ impl Data {
         }
     }
 
-    /// Returns true if a section for data is wanted: this side has created a channel, and data has not failed.
+    /// Returns true if a section for data is wanted: this side has created a channel, and data has
+    /// not failed.
     pub(crate) fn is_wanted(&self) -> bool {
         self.created > 0 && self.failure.is_none()
     }
 
-    /// Sets the parameters of the other side's description. The port counts until the association begins, the
-    /// size always.
+    /// Sets the parameters of the other side's description. The port counts until the association
+    /// begins, the size always.
     pub(crate) fn set_remote(&mut self, sctp_port: u16, max_message_size: u64) {
         self.channels.set_remote_port(sctp_port);
         self.max_message_size = max_message_size;
@@ -191,8 +192,8 @@ impl Data {
         self.channels.abort(now);
     }
 
-    /// Moves events of the association to `events`. Returns the reason if the association has failed by
-    /// itself.
+    /// Moves events of the association to `events`. Returns the reason if the association has
+    /// failed by itself.
     pub(crate) fn poll_events(&mut self, events: &mut VecDeque<Event>) -> Option<Error> {
         let mut failed = None;
         while let Some(event) = self.channels.poll_event() {
@@ -236,8 +237,8 @@ impl Data {
     }
 }
 
-/// Returns the error of an association that has ended. A peer connection that is closed aborts its association
-/// for the user (RFC 9260 §3.3.10.12): that is no failure.
+/// Returns the error of an association that has ended. A peer connection that is closed aborts its
+/// association for the user (RFC 9260 §3.3.10.12): that is no failure.
 fn failure_of(reason: &CloseReason) -> Option<Error> {
     match reason {
         CloseReason::Shutdown

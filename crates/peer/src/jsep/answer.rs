@@ -39,8 +39,8 @@ fn role(local: &LocalParameters, transport: TransportId) -> Option<DtlsRole> {
     local.transports.iter().find(|local| local.id == transport)?.role
 }
 
-/// Returns `a=setup` of an answer. If it may choose, the answerer is the client: its ClientHello then travels
-/// together with the answer (RFC 8842 §5.3).
+/// Returns `a=setup` of an answer. If it may choose, the answerer is the client: its ClientHello
+/// then travels together with the answer (RFC 8842 §5.3).
 fn setup(role: Option<DtlsRole>, offered: Option<Setup>) -> Setup {
     match (role, offered) {
         (Some(DtlsRole::Client), _) => Setup::Active,

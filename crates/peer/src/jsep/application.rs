@@ -6,7 +6,8 @@ use columba_sdp::{Lines, MediaKind, MediaLine, Protocol};
 use super::remote::Reader;
 use crate::error::Error;
 
-/// The SCTP port of descriptions that do not say it, and the local one: that of all implementations.
+/// The SCTP port of descriptions that do not say it, and the local one: that of all
+/// implementations.
 const SCTP_PORT: u16 = 5000;
 
 /// The format of the `m=` line, and the name of the protocol in `a=sctpmap`.

@@ -25,7 +25,8 @@ pub(crate) enum Change {
     RemoteIce(TransportId, RemoteParameters),
     /// A candidate of the other side's.
     RemoteCandidate(TransportId, Candidate),
-    /// A candidate of the other side's was ignored: it is of an unknown kind, or of another component.
+    /// A candidate of the other side's was ignored: it is of an unknown kind, or of another
+    /// component.
     CandidateIgnored,
     /// The other side has no more candidates.
     EndOfCandidates(TransportId),
@@ -81,7 +82,8 @@ impl IceNegotiation {
         Some(Change::RestartIce(self.transport))
     }
 
-    /// Takes the other side's parameters. New credentials in an offer restart ICE (RFC 8839 §4.4.1.1.1).
+    /// Takes the other side's parameters. New credentials in an offer restart ICE (RFC 8839
+    /// §4.4.1.1.1).
     fn set_remote(&mut self, kind: SdpType, parameters: &RemoteParameters, changes: &mut Vec<Change>) {
         let changed = self.remote.as_ref() != Some(&parameters.credentials);
         if changed && kind == SdpType::Offer {
@@ -94,7 +96,8 @@ impl IceNegotiation {
     }
 }
 
-/// Returns the changes that follow from the other side's description at once, be it an offer or an answer.
+/// Returns the changes that follow from the other side's description at once, be it an offer or an
+/// answer.
 pub(super) fn remote_changes(remote: &RemoteDescription, ice: &mut [IceNegotiation]) -> Vec<Change> {
     let mut changes = Vec::new();
     for transport in &remote.transports {
@@ -116,8 +119,8 @@ pub(super) fn remote_changes(remote: &RemoteDescription, ice: &mut [IceNegotiati
     changes
 }
 
-/// Returns the changes that follow from an answer. `local` are the local sections, and `answers` is true if
-/// the local side has answered.
+/// Returns the changes that follow from an answer. `local` are the local sections, and `answers` is
+/// true if the local side has answered.
 pub(super) fn answer_changes(
     local: &[Section],
     tags: &[Tag],

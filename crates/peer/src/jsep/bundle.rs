@@ -3,7 +3,8 @@
 use columba_sdp::SessionDescription;
 use columba_sdp::attributes::{BundleOnly, Group, GroupSemantics};
 
-/// Sections that share a transport. The first is the tagged one: the attributes of its transport count.
+/// Sections that share a transport. The first is the tagged one: the attributes of its transport
+/// count.
 #[derive(Debug, PartialEq)]
 pub(super) struct Bundle {
     /// The indices of the sections; at least one.
@@ -12,8 +13,8 @@ pub(super) struct Bundle {
     pub(super) is_group: bool,
 }
 
-/// Returns the transports of a description: its bundles, and each section that is in none. Sections that are
-/// not usable are left out.
+/// Returns the transports of a description: its bundles, and each section that is in none. Sections
+/// that are not usable are left out.
 pub(super) fn partition(description: &SessionDescription, mids: &[String], usable: &[bool]) -> Vec<Bundle> {
     let mut free = usable.to_vec();
     let mut bundles = Vec::new();

@@ -9,14 +9,14 @@ use crate::candidate::IceCandidateInit;
 use crate::error::Error;
 use crate::transport::TransportId;
 
-/// Lines of a section of the remote description up to which candidates are added: far more than an agent
-/// takes.
+/// Lines of a section of the remote description up to which candidates are added: far more than an
+/// agent takes.
 const MAX_LINES: usize = 300;
 
 impl RemoteDescription {
-    /// Adds a candidate, or the end of candidates: of one section if the candidate is empty and names one, else
-    /// of all. Returns what follows for the transports: nothing for a candidate of unknown kind, and of a
-    /// section whose transport is not used.
+    /// Adds a candidate, or the end of candidates: of one section if the candidate is empty and
+    /// names one, else of all. Returns what follows for the transports: nothing for a candidate of
+    /// unknown kind, and of a section whose transport is not used.
     pub(super) fn add_candidate(&mut self, init: Option<&IceCandidateInit>) -> Result<Vec<Change>, Error> {
         let Some(init) = init else { return Ok(self.end_all()) };
         let text = init.candidate.trim_ascii();
@@ -45,8 +45,8 @@ impl RemoteDescription {
         Ok(vec![Change::candidate(transport, &candidate, current.as_deref())])
     }
 
-    /// Returns the section that a candidate names: by name, else by index. An empty name is none: some
-    /// implementations know only the index.
+    /// Returns the section that a candidate names: by name, else by index. An empty name is none:
+    /// some implementations know only the index.
     fn section_of(&self, init: &IceCandidateInit) -> Result<Option<usize>, Error> {
         let index = match (present(init.sdp_mid.as_deref()), init.sdp_m_line_index) {
             (Some(mid), _) => self.sections.iter().position(|section| section.mid == mid),
@@ -56,15 +56,17 @@ impl RemoteDescription {
         index.map(Some).ok_or_else(|| invalid("the remote description has no such media section"))
     }
 
-    /// Returns the transport to which candidates of a section belong. In an offer each section of a bundle may
-    /// have a transport of its own until the bundle is agreed, and only the tagged one's is used.
+    /// Returns the transport to which candidates of a section belong. In an offer each section of a
+    /// bundle may have a transport of its own until the bundle is agreed, and only the tagged one's
+    /// is used.
     fn transport_of(&self, index: usize) -> Option<TransportId> {
         let id = self.sections.get(index)?.transport?;
         let transport = self.transport(id)?;
         (transport.tag == index || transport.is_agreed).then_some(id)
     }
 
-    /// Returns the user name fragment of a section: its own or the session's, else that of its transport.
+    /// Returns the user name fragment of a section: its own or the session's, else that of its
+    /// transport.
     fn ufrag(&self, index: usize) -> Option<String> {
         let own = self.description.media.get(index);
         let own = own.and_then(|section| self.description.effective::<IceUfrag>(section).ok().flatten());
@@ -98,8 +100,8 @@ impl RemoteDescription {
     }
 }
 
-/// Returns a text that says something: in the JSON of some implementations an empty string stands for an absent
-/// value.
+/// Returns a text that says something: in the JSON of some implementations an empty string stands
+/// for an absent value.
 fn present(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }

@@ -1,8 +1,8 @@
-//! The exchange of offers and answers (RFC 9429): descriptions, media sections, and the changes that follow
-//! from them for the transports and for data.
+//! The exchange of offers and answers (RFC 9429): descriptions, media sections, and the changes
+//! that follow from them for the transports and for data.
 //!
-//! Nothing outside of this module looks into sections: [`Jsep`] answers questions, and gives [`Change`]s that
-//! the peer connection executes.
+//! Nothing outside of this module looks into sections: [`Jsep`] answers questions, and gives
+//! [`Change`]s that the peer connection executes.
 
 mod answer;
 mod application;

@@ -9,8 +9,8 @@ use super::session::Wanted;
 use super::write::Tag;
 use crate::transport::TransportId;
 
-/// Returns the sections of an offer: those of `current` in their order, and what is wanted besides. A new
-/// section takes the place of a rejected one, if there is one (RFC 9429 §5.2.2).
+/// Returns the sections of an offer: those of `current` in their order, and what is wanted besides.
+/// A new section takes the place of a rejected one, if there is one (RFC 9429 §5.2.2).
 pub(super) fn sections(current: &[Section], wanted: Wanted, max_message_size: u64) -> Vec<Section> {
     let mut sections: Vec<Section> = current.iter().map(offered_again).collect();
     let has_data = sections.iter().any(|section| section.application().is_some());
@@ -38,8 +38,8 @@ fn offered_again(section: &Section) -> Section {
     }
 }
 
-/// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if the section
-/// is still in use, else it is the first one.
+/// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if
+/// the section is still in use, else it is the first one.
 pub(super) fn tags(sections: &[Section], current: &[Tag]) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for (index, section) in sections.iter().enumerate() {

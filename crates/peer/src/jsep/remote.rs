@@ -29,7 +29,8 @@ pub(super) struct RemoteDescription {
 #[derive(Clone, Debug)]
 pub(super) struct RemoteTransport {
     pub(super) id: TransportId,
-    /// The index of the tagged section (RFC 9143 §7.2), whose attributes and candidates count for all.
+    /// The index of the tagged section (RFC 9143 §7.2), whose attributes and candidates count for
+    /// all.
     pub(super) tag: usize,
     /// True if the description has a bundle for it.
     pub(super) is_bundle: bool,
@@ -39,8 +40,8 @@ pub(super) struct RemoteTransport {
 }
 
 impl RemoteDescription {
-    /// Reads a description. `known` are the sections that it continues: their names count for sections without
-    /// `a=mid`, and their transport is kept.
+    /// Reads a description. `known` are the sections that it continues: their names count for
+    /// sections without `a=mid`, and their transport is kept.
     pub(super) fn read(kind: SdpType, text: &str, known: &[Section]) -> Result<Self, Error> {
         let description: SessionDescription = text.parse().map_err(|error| malformed(kind, &error, None))?;
         let mids = names(kind, &description, known)?;
@@ -82,8 +83,8 @@ fn runs(known: &[Section], index: usize) -> bool {
     known.get(index).is_some_and(|section| section.transport.is_some())
 }
 
-/// Returns the names of all sections. A section without a name has that of the section that it continues, else
-/// a new one (RFC 9429 §5.10).
+/// Returns the names of all sections. A section without a name has that of the section that it
+/// continues, else a new one (RFC 9429 §5.10).
 fn names(kind: SdpType, description: &SessionDescription, known: &[Section]) -> Result<Vec<String>, Error> {
     let written = description.media.iter().map(|section| section.mid().map(str::to_owned));
     let mut mids: Vec<Option<String>> = written.collect();
@@ -103,8 +104,8 @@ fn names(kind: SdpType, description: &SessionDescription, known: &[Section]) -> 
     Ok(mids.into_iter().flatten().collect())
 }
 
-/// Reads the sections of one description. Its errors say to what the description claims to be, and where it is
-/// wrong.
+/// Reads the sections of one description. Its errors say to what the description claims to be, and
+/// where it is wrong.
 pub(super) struct Reader<'a> {
     pub(super) kind: SdpType,
     pub(super) description: &'a SessionDescription,
@@ -127,8 +128,8 @@ impl Reader<'_> {
         wrong(self.kind, self.mids.get(index).map(String::as_str), reason)
     }
 
-    /// Tells for each section whether it is of a kind that can be used, and not rejected. Of several sections
-    /// for data only the first can be used: there is one association.
+    /// Tells for each section whether it is of a kind that can be used, and not rejected. Of
+    /// several sections for data only the first can be used: there is one association.
     fn usable_sections(&self) -> Vec<bool> {
         let mut has_data = false;
         let sections = self.description.media.iter();
@@ -137,7 +138,8 @@ impl Reader<'_> {
                 let head = section.head();
                 let usable = match head.kind {
                     MediaKind::Application => head.is_data_channel() && !has_data,
-                    // Malformed codecs are an error of the description, not a reason to reject the section.
+                    // Malformed codecs are an error of the description, not a reason to reject the
+                    // section.
                     MediaKind::Audio | MediaKind::Video => {
                         head.protocol.is_rtp() && section.codecs().map_or(true, |codecs| !codecs.is_empty())
                     }
@@ -150,8 +152,8 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// Returns the sections by how much they decide which transport runs: those that run already, then data,
-    /// then the others.
+    /// Returns the sections by how much they decide which transport runs: those that run already,
+    /// then data, then the others.
     fn preference(&self, usable: &[bool], known: &[Section]) -> Vec<usize> {
         let is_data = |index: usize| self.description.media[index].head().kind == MediaKind::Application;
         let mut indices: Vec<usize> = (0..usable.len()).filter(|index| usable[*index]).collect();
@@ -159,8 +161,9 @@ impl Reader<'_> {
         indices
     }
 
-    /// Refuses RTP whose RTCP has a transport of its own (RFC 9429 §4.1.1: policy "require"). In a bundle it is
-    /// enough that one section has the attribute: it is the same for all (RFC 8859: category IDENTICAL).
+    /// Refuses RTP whose RTCP has a transport of its own (RFC 9429 §4.1.1: policy "require"). In a
+    /// bundle it is enough that one section has the attribute: it is the same for all (RFC 8859:
+    /// category IDENTICAL).
     fn require_rtcp_mux(&self, usable: &[bool], bundles: &[Bundle]) -> Result<(), Error> {
         let has = |index: usize| self.description.media[index].lines.has::<RtcpMux>();
         for (index, section) in self.description.media.iter().enumerate() {

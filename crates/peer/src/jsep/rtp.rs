@@ -6,16 +6,16 @@ use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
 use super::remote::Reader;
 use crate::error::Error;
 
-/// The header extensions that are negotiated: the name of the section, which every bundled section needs
-/// (RFC 9143 §15).
+/// The header extensions that are negotiated: the name of the section, which every bundled section
+/// needs (RFC 9143 §15).
 const HEADER_EXTENSIONS: [&str; 1] = ["urn:ietf:params:rtp-hdrext:sdes:mid"];
 
 /// The largest number of a header extension in an answer: larger ones stand for "any" in offers
 /// (RFC 8285 §6).
 const MAX_EXTENSION: u16 = 255;
 
-/// The direction that the local side wants of each section: an application cannot ask for media yet. The
-/// section is negotiated nevertheless, so that the other side keeps it and sends nothing.
+/// The direction that the local side wants of each section: an application cannot ask for media
+/// yet. The section is negotiated nevertheless, so that the other side keeps it and sends nothing.
 pub(super) const WANTED: Direction = Direction::Inactive;
 
 /// A section of audio or video.
@@ -45,8 +45,8 @@ impl RtpSection {
         })
     }
 
-    /// Returns the local section that answers this one, if the local side wants to send and receive so. The
-    /// payload types are those of the offer (RFC 9429 §5.3.1).
+    /// Returns the local section that answers this one, if the local side wants to send and receive
+    /// so. The payload types are those of the offer (RFC 9429 §5.3.1).
     pub(super) fn answer(&self, wanted: Direction) -> Self {
         let accepts = |extension: &&ExtMap| {
             extension.id <= MAX_EXTENSION && HEADER_EXTENSIONS.contains(&extension.uri.as_str())

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::states::SignalingState;
 use crate::transport::TransportId;
 
-/// The state of the exchange, and what was agreed.
+/// The state of the exchange, and the descriptions that were agreed.
 #[derive(Debug)]
 pub(crate) struct Jsep {
     state: SignalingState,
@@ -27,13 +27,14 @@ pub(crate) struct Jsep {
     pending: Agreement,
     /// One for each transport.
     ice: Vec<IceNegotiation>,
-    /// User name fragments that the next offer replaces: the W3C's [[LocalIceCredentialsToReplace]].
+    /// User name fragments that the next offer replaces: the W3C's
+    /// [[LocalIceCredentialsToReplace]].
     to_replace: Vec<String>,
     /// A local description was set, even if it was rolled back since.
     was_described: bool,
 }
 
-/// What the application wants to be negotiated.
+/// The sections that the application wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// A section for data.
@@ -110,8 +111,8 @@ impl Jsep {
         self.pending.remote.as_ref().or(self.current.remote.as_ref())
     }
 
-    /// Returns `localDescription`. `candidates` returns the candidates of a transport, and whether they are
-    /// complete.
+    /// Returns `localDescription`. `candidates` returns the candidates of a transport, and whether
+    /// they are complete.
     pub(crate) fn local_description<'a>(
         &self,
         candidates: impl Fn(TransportId) -> Option<(&'a [Candidate], bool)>,
@@ -153,8 +154,8 @@ impl Jsep {
         }
     }
 
-    /// Compares what is wanted with what is agreed: the W3C's "check if negotiation is needed". False in any
-    /// state but stable.
+    /// Compares what is wanted with what is agreed: the W3C's "check if negotiation is needed".
+    /// False in any state but stable.
     pub(crate) fn needs_negotiation(&self, wanted: Wanted) -> bool {
         let has_data = self.current.sections.iter().any(|section| section.application().is_some());
         self.state == SignalingState::Stable && (self.wants_restart() || wanted.data && !has_data)
@@ -172,7 +173,7 @@ impl Jsep {
         self.to_replace = descriptions.flat_map(LocalDescription::ufrags).collect();
     }
 
-    /// Returns what has to change before an offer is created.
+    /// Returns the changes that come before an offer is created.
     pub(crate) fn begin_offer(&mut self, options: OfferOptions) -> Vec<Change> {
         let wanted = options.ice_restart || self.wants_restart();
         if !wanted || self.state != SignalingState::Stable {
@@ -271,8 +272,9 @@ impl Jsep {
         Ok(changes)
     }
 
-    /// Sets a description of the other side's (RFC 9429 §5.10). `accepts` returns false if a transport's other
-    /// side has shown another certificate than these. If there is an error, nothing has changed.
+    /// Sets a description of the other side's (RFC 9429 §5.10). `accepts` returns false if a
+    /// transport's other side has shown another certificate than these. If there is an error,
+    /// nothing has changed.
     pub(crate) fn set_remote(
         &mut self,
         description: &SessionDescription,
@@ -371,8 +373,8 @@ impl Jsep {
         self.state = SignalingState::Stable;
     }
 
-    /// The pending descriptions become the current ones: both sides agree on the sections that neither has
-    /// rejected.
+    /// The pending descriptions become the current ones: both sides agree on the sections that
+    /// neither has rejected.
     fn settle(&mut self) {
         let mut agreed = std::mem::take(&mut self.pending);
         self.roll_back();
@@ -407,7 +409,8 @@ impl LocalDescription {
     }
 }
 
-/// Sections keep their place (RFC 3264 §8): none goes missing, and only a rejected one may become another.
+/// Sections keep their place (RFC 3264 §8): none goes missing, and only a rejected one may become
+/// another.
 fn check_order(remote: &RemoteDescription, known: &[Section], is_answer: bool) -> Result<(), Error> {
     let wrong = |mid: Option<&str>, reason: String| remote::wrong(remote.kind, mid, &reason);
     let (found, expected) = (remote.sections.len(), known.len());

@@ -27,8 +27,8 @@ pub(crate) struct TransportDescription {
 }
 
 impl TransportDescription {
-    /// Reads the description of a transport. The first of its sections is the tagged one; attributes that it
-    /// lacks are those of another, then those of the session.
+    /// Reads the description of a transport. The first of its sections is the tagged one;
+    /// attributes that it lacks are those of another, then those of the session.
     pub(super) fn read(reader: &Reader<'_>, sections: &[usize]) -> Result<Self, Error> {
         let source = Source { reader, sections };
         let options = source.get::<IceOptions>()?.unwrap_or_default();
@@ -79,8 +79,8 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Returns the section whose value counts: the tagged one, unless neither it nor the session has the
-    /// attribute, and another one has.
+    /// Returns the section whose value counts: the tagged one, unless neither it nor the session
+    /// has the attribute, and another one has.
     fn carrier<T: Field>(&self) -> usize {
         let description = self.reader.description;
         let has = |index: &&usize| description.media[**index].lines.has::<T>();
@@ -107,8 +107,8 @@ impl Source<'_> {
         Ok(Credentials { ufrag: ufrag.0.into(), pwd: pwd.0.into() })
     }
 
-    /// All fingerprints; lines that do not follow the grammar are skipped as long as there is one whose hash
-    /// function is trusted.
+    /// All fingerprints; lines that do not follow the grammar are skipped as long as there is one
+    /// whose hash function is trusted.
     fn fingerprints(&self) -> Result<Vec<Fingerprint>, Error> {
         let index = self.carrier::<Fingerprint>();
         let description = self.reader.description;
@@ -141,9 +141,9 @@ impl Source<'_> {
         }
     }
 
-    /// The candidates of the tagged section, else those of the others, else those of the session, where some
-    /// implementations write them; and true if no more follow. Lines that cannot be read are skipped
-    /// (RFC 8839 §5.1).
+    /// The candidates of the tagged section, else those of the others, else those of the session,
+    /// where some implementations write them; and true if no more follow. Lines that cannot be read
+    /// are skipped (RFC 8839 §5.1).
     fn candidates(&self) -> (Vec<Candidate>, bool) {
         let description = self.reader.description;
         let (tag, others) = self.sections.split_at(self.sections.len().min(1));

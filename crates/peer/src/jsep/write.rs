@@ -26,7 +26,8 @@ pub(crate) struct LocalTransport {
     pub(crate) role: Option<DtlsRole>,
 }
 
-/// The section of a description that carries the attributes and candidates of a transport (RFC 9143 §7.2).
+/// The section of a description that carries the attributes and candidates of a transport (RFC 9143
+/// §7.2).
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) transport: TransportId,

@@ -1,4 +1,5 @@
-//! Candidates: the other side's that come after its description, and the local ones that are announced.
+//! Candidates: the other side's that come after its description, and the local ones that are
+//! announced.
 
 use std::time::Instant;
 
@@ -11,13 +12,14 @@ use crate::states::IceGatheringState;
 use crate::transport::{Transport, TransportId};
 
 impl Peer {
-    /// `addIceCandidate`. `None` says that no more come, an empty candidate that no more come for its section.
-    /// Candidates of an unknown kind, and of sections whose transport is not used, are ignored. An empty
-    /// `sdp_mid` or `username_fragment` counts as absent.
+    /// `addIceCandidate`. `None` says that no more come, an empty candidate that no more come for
+    /// its section. Candidates of an unknown kind, and of sections whose transport is not used, are
+    /// ignored. An empty `sdp_mid` or `username_fragment` counts as absent.
     ///
     /// # Errors
-    /// [`Error::NoRemoteDescription`]; [`Error::InvalidCandidate`] if it is malformed, names no section, or
-    /// does not belong to a section or a generation of the remote description; [`Error::Closed`].
+    /// [`Error::NoRemoteDescription`]; [`Error::InvalidCandidate`] if it is malformed, names no
+    /// section, or does not belong to a section or a generation of the remote description;
+    /// [`Error::Closed`].
     pub fn add_ice_candidate(
         &mut self,
         now: Instant,
@@ -35,8 +37,8 @@ impl Peer {
         self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: Some(candidate) })));
     }
 
-    /// W3C "update the ICE gathering state": the end of a transport's candidates comes first, then the state,
-    /// then `null`.
+    /// W3C "update the ICE gathering state": the end of a transport's candidates comes first, then
+    /// the state, then `null`.
     pub(super) fn announce_gathering(&mut self, transport: TransportId, changed: IceGatheringState) {
         if changed == IceGatheringState::Complete {
             let init = self.candidate_init(transport, String::new());

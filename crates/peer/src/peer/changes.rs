@@ -24,8 +24,8 @@ impl Peer {
             }
             Change::RestartIce(id) => {
                 (self.restart_at, self.is_restarting) = (None, true);
-                // Servers and policy of a configuration that was set since are used from now on. They were
-                // valid then.
+                // Servers and policy of a configuration that was set since are used from now on.
+                // They were valid then.
                 let config = ice_configuration(&self.configuration).ok();
                 if let Some(transport) = self.transport_mut(id) {
                     transport.restart_ice(now, config);

@@ -10,7 +10,8 @@ impl Peer {
     /// `createDataChannel`.
     ///
     /// # Errors
-    /// [`Error::InvalidChannel`] if there cannot be a channel with these parameters; [`Error::Closed`].
+    /// [`Error::InvalidChannel`] if there cannot be a channel with these parameters;
+    /// [`Error::Closed`].
     pub fn create_data_channel(
         &mut self,
         now: Instant,
@@ -26,28 +27,29 @@ impl Peer {
     /// Sends a message. Returns the channel's buffered amount in bytes.
     ///
     /// # Errors
-    /// [`Error::ChannelNotOpen`], [`Error::NoSuchChannel`], [`Error::MessageTooLarge`]; [`Error::BufferFull`]
-    /// if [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer) is used up: nothing of the
-    /// message is taken then.
+    /// [`Error::ChannelNotOpen`], [`Error::NoSuchChannel`], [`Error::MessageTooLarge`];
+    /// [`Error::BufferFull`] if
+    /// [`DataConfiguration::send_buffer`](crate::DataConfiguration::send_buffer) is used up:
+    /// nothing of the message is taken then.
     pub fn send(&mut self, now: Instant, channel: ChannelId, message: Message) -> Result<usize, Error> {
         self.data.send(now, channel, message)
     }
 
-    /// Returns the next message; `None` if none waits. As long as messages are not received, the other side has
-    /// to wait. See [`has_news`](Self::has_news).
+    /// Returns the next message; `None` if none waits. As long as messages are not received, the
+    /// other side has to wait. See [`has_news`](Self::has_news).
     pub fn receive(&mut self, now: Instant, channel: ChannelId) -> Option<Message> {
         self.data.receive(now, channel)
     }
 
-    /// Returns true if [`receive`](Self::receive) has led to an output: the other side is to be told that there
-    /// is room again, or a channel had to be closed.
+    /// Returns true if [`receive`](Self::receive) has led to an output: the other side is to be
+    /// told that there is room again, or a channel had to be closed.
     #[must_use]
     pub fn has_news(&self) -> bool {
         self.data.has_news()
     }
 
-    /// Returns true if a channel should be given more: it is open, and less than its high mark waits on it. One
-    /// message may always overshoot. Once it is false for an open channel,
+    /// Returns true if a channel should be given more: it is open, and less than its high mark
+    /// waits on it. One message may always overshoot. Once it is false for an open channel,
     /// [`Event::ChannelWritable`](crate::Event::ChannelWritable) reports when there is room.
     pub fn is_writable(&mut self, channel: ChannelId) -> bool {
         self.data.is_writable(channel)
@@ -59,7 +61,8 @@ impl Peer {
         self.data.buffered_amount(channel)
     }
 
-    /// Sets the threshold of [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow) in bytes. Default 0.
+    /// Sets the threshold of [`Event::BufferedAmountLow`](crate::Event::BufferedAmountLow) in
+    /// bytes. Default 0.
     ///
     /// # Errors
     /// [`Error::NoSuchChannel`].
@@ -81,7 +84,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Returns parameters and state of a channel; `None` once it is closed and everything was received.
+    /// Returns parameters and state of a channel; `None` once it is closed and everything was
+    /// received.
     #[must_use]
     pub fn channel(&self, channel: ChannelId) -> Option<ChannelInfo> {
         self.data.info(channel)

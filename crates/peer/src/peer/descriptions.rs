@@ -11,8 +11,8 @@ use crate::jsep::{LocalParameters, LocalTransport, TransportDescription, Wanted}
 use crate::transport::Transport;
 
 impl Peer {
-    /// `createOffer`. Without a data channel, and with nothing negotiated before, the offer has no media
-    /// section.
+    /// `createOffer`. Without a data channel, and with nothing negotiated before, the offer has no
+    /// media section.
     ///
     /// # Errors
     /// [`Error::InvalidState`] while the other side's offer is to be answered, [`Error::Closed`].
@@ -23,8 +23,8 @@ impl Peer {
         self.jsep.create_offer(&self.local_parameters(), self.wanted())
     }
 
-    /// `createAnswer`. Sections of audio and video are accepted without media in either direction, if they
-    /// share the transport.
+    /// `createAnswer`. Sections of audio and video are accepted without media in either direction,
+    /// if they share the transport.
     ///
     /// # Errors
     /// [`Error::InvalidState`] without an offer of the other side's, [`Error::Closed`].
@@ -32,12 +32,13 @@ impl Peer {
         self.jsep.create_answer(&self.local_parameters())
     }
 
-    /// `setLocalDescription`: sets the description that was created last. Without a description, or with one
-    /// without text, the one that fits the state is created first. Returns the description that was set.
+    /// `setLocalDescription`: sets the description that was created last. Without a description, or
+    /// with one without text, the one that fits the state is created first. Returns the description
+    /// that was set.
     ///
     /// # Errors
-    /// [`Error::InvalidModification`] if it is not the one that was created last; [`Error::InvalidState`],
-    /// [`Error::Closed`].
+    /// [`Error::InvalidModification`] if it is not the one that was created last;
+    /// [`Error::InvalidState`], [`Error::Closed`].
     pub fn set_local_description(
         &mut self,
         now: Instant,
@@ -61,8 +62,8 @@ impl Peer {
     /// `setRemoteDescription`. An offer takes back a pending local offer.
     ///
     /// # Errors
-    /// [`Error::InvalidDescription`] says what is wrong with it and where; nothing has changed then.
-    /// [`Error::InvalidState`] if it does not fit the signaling state, [`Error::Closed`].
+    /// [`Error::InvalidDescription`] says what is wrong with it and where; nothing has changed
+    /// then. [`Error::InvalidState`] if it does not fit the signaling state, [`Error::Closed`].
     pub fn set_remote_description(
         &mut self,
         now: Instant,
@@ -80,7 +81,8 @@ impl Peer {
         Ok(())
     }
 
-    /// `restartIce`: the next offer has new ICE credentials, so that the peers look for a path anew.
+    /// `restartIce`: the next offer has new ICE credentials, so that the peers look for a path
+    /// anew.
     pub fn restart_ice(&mut self, now: Instant) {
         self.jsep.restart_ice();
         self.progress(now);
@@ -109,7 +111,7 @@ impl Peer {
         }
     }
 
-    /// Returns what the application wants to be negotiated.
+    /// Returns the sections that the application wants.
     pub(super) fn wanted(&self) -> Wanted {
         Wanted { data: self.data.is_wanted() }
     }

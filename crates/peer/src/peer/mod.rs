@@ -36,17 +36,19 @@ const SMALLEST_DATAGRAM: usize = 508;
 /// Bytes of the largest datagram of a jumbo frame, less 48 of headers.
 const LARGEST_DATAGRAM: usize = 8952;
 
-/// The time by which the controlled side of ICE waits with an automatic restart: the controlling side begins, so
-/// that the offers of both do not collide. Longer than an offer takes with slow signaling.
+/// The time by which the controlled side of ICE waits with an automatic restart: the controlling
+/// side begins, so that the offers of both do not collide. Longer than an offer takes with slow
+/// signaling.
 const CONTROLLED_RESTART_DELAY: Duration = Duration::from_secs(3);
 
 /// A peer connection: the W3C's `RTCPeerConnection` as a machine.
 ///
 /// Inputs are [`handle_datagram`](Self::handle_datagram), [`handle_input`](Self::handle_input),
-/// [`handle_network_change`](Self::handle_network_change) and [`handle_timeout`](Self::handle_timeout). After
-/// any call, take the outputs: [`poll_transmit`](Self::poll_transmit), [`poll_request`](Self::poll_request) and
-/// [`poll_event`](Self::poll_event) until `None`, then [`poll_timeout`](Self::poll_timeout). Any order of calls
-/// is legal.
+/// [`handle_network_change`](Self::handle_network_change) and
+/// [`handle_timeout`](Self::handle_timeout). After any call, take the outputs:
+/// [`poll_transmit`](Self::poll_transmit), [`poll_request`](Self::poll_request) and
+/// [`poll_event`](Self::poll_event) until `None`, then [`poll_timeout`](Self::poll_timeout). Any
+/// order of calls is legal.
 #[derive(Debug)]
 pub struct Peer {
     configuration: Configuration,
@@ -56,9 +58,11 @@ pub struct Peer {
     /// In the order of their identifiers; there is at least the first.
     transports: Vec<Transport>,
     data: Data,
-    /// The time of an automatic ICE restart, unless the path comes back or the other side restarts before.
+    /// The time of an automatic ICE restart, unless the path comes back or the other side restarts
+    /// before.
     restart_at: Option<Instant>,
-    /// ICE has restarted and not connected since: another restart would only begin the same search anew.
+    /// ICE has restarted and not connected since: another restart would only begin the same search
+    /// anew.
     is_restarting: bool,
     /// The states that were announced.
     states: States,
@@ -78,12 +82,12 @@ struct States {
 }
 
 impl Peer {
-    /// Creates a connection; `wall` is the time at `now`. All randomness comes from `seed`, but for what the
-    /// cryptography library adds to keys, signatures and nonces.
+    /// Creates a connection; `wall` is the time at `now`. All randomness comes from `seed`, but for
+    /// what the cryptography library adds to keys, signatures and nonces.
     ///
     /// # Errors
-    /// [`Error::InvalidIceServer`], or [`Error::InvalidCertificate`] if the certificate has expired or cannot
-    /// be made.
+    /// [`Error::InvalidIceServer`], or [`Error::InvalidCertificate`] if the certificate has expired
+    /// or cannot be made.
     pub fn new(
         configuration: Configuration,
         now: Instant,
@@ -120,9 +124,9 @@ impl Peer {
         })
     }
 
-    /// `setConfiguration`: servers and policies take effect with the next gathering. A candidate pool that was
-    /// gathered with other ones is given up, and gathered anew. Sizes of datagrams and the parameters of data
-    /// stay as they were in the beginning.
+    /// `setConfiguration`: servers and policies take effect with the next gathering. A candidate
+    /// pool that was gathered with other ones is given up, and gathered anew. Sizes of datagrams
+    /// and the parameters of data stay as they were in the beginning.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
@@ -196,8 +200,8 @@ impl Peer {
         }
     }
 
-    /// Handles a change of the host's addresses; to be called before the first local description is set, and
-    /// after each change.
+    /// Handles a change of the host's addresses; to be called before the first local description is
+    /// set, and after each change.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
         for transport in &mut self.transports {
             transport.handle_network_change(now, addresses);
@@ -214,8 +218,8 @@ impl Peer {
         }
     }
 
-    /// Handles a datagram of a socket, or a frame of a connection, of this transport. It is decrypted in
-    /// place. `received_at` is the kernel's time of arrival, where it is known.
+    /// Handles a datagram of a socket, or a frame of a connection, of this transport. It is
+    /// decrypted in place. `received_at` is the kernel's time of arrival, where it is known.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -250,9 +254,9 @@ impl Peer {
         self.progress(now);
     }
 
-    /// Writes the next datagram, or a batch of equally long ones, into `buf`. `buf` must have 2,048 bytes (and
-    /// 200 more than [`Configuration::datagram_size`]), and should have 64 KiB, so that a batch and the largest
-    /// datagrams fit in.
+    /// Writes the next datagram, or a batch of equally long ones, into `buf`. `buf` must have 2,048
+    /// bytes (and 200 more than [`Configuration::datagram_size`]), and should have 64 KiB, so that
+    /// a batch and the largest datagrams fit in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         for transport in &mut self.transports {
             let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
@@ -282,10 +286,11 @@ impl Peer {
         transports.chain([self.data.poll_timeout(), self.restart_at]).flatten().min()
     }
 
-    /// `close`: sends waiting data that the congestion window lets go (which is all of a message or two that
-    /// were sent right before) and close notifications. Keep taking outputs until
-    /// [`is_drained`](Self::is_drained), so that they reach the other side and the TURN servers. As in the
-    /// W3C's interface no events report the states that follow, only the channels that are closed by it.
+    /// `close`: sends waiting data that the congestion window lets go (which is all of a message or
+    /// two that were sent right before) and close notifications. Keep taking outputs until
+    /// [`is_drained`](Self::is_drained), so that they reach the other side and the TURN servers. As
+    /// in the W3C's interface no events report the states that follow, only the channels that are
+    /// closed by it.
     pub fn close(&mut self, now: Instant) {
         if self.jsep.is_closed() {
             return;
@@ -329,8 +334,8 @@ impl Peer {
         }
     }
 
-    /// Counts an RTP or RTCP packet. All sections of audio and video are inactive, so that no other side that
-    /// keeps to the description sends any.
+    /// Counts an RTP or RTCP packet. All sections of audio and video are inactive, so that no other
+    /// side that keeps to the description sends any.
     fn handle_media(&mut self, received_at: Instant, packet: &[u8]) {
         self.dropped.media += 1;
         self.dropped.media_bytes += packet.len() as u64;

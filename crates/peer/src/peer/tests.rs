@@ -93,7 +93,8 @@ impl World {
         text
     }
 
-    /// The browser takes the transport of a description of the peer's, which is that of the section `tag`.
+    /// The browser takes the transport of a description of the peer's, which is that of the section
+    /// `tag`.
     fn set_transport(&mut self, description: &Sdp, tag: usize) {
         let lines = &description.media[tag].lines;
         let credentials = Credentials {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use columba_sctp::{Budget, Unlimited};
 
-/// The budget of one transport's path. SCTP asks it before each packet with user data, and keeps its next
-/// opening among its own deadlines.
+/// The budget of one transport's path. SCTP asks it before each packet with user data, and keeps
+/// its next opening among its own deadlines.
 pub(crate) struct PathBudget(Box<dyn Budget + Send>);
 
 impl PathBudget {

@@ -1,7 +1,8 @@
-//! One transport: ICE, DTLS, the keys of SRTP, the budget of the path, and the demultiplexer between them.
+//! One transport: ICE, DTLS, the keys of SRTP, the budget of the path, and the demultiplexer
+//! between them.
 //!
-//! A transport knows nothing of media sections and of other transports. Its identifiers of sockets, connections
-//! and names are unique together with its [`TransportId`].
+//! A transport knows nothing of media sections and of other transports. Its identifiers of sockets,
+//! connections and names are unique together with its [`TransportId`].
 
 mod budget;
 mod demux;
@@ -35,14 +36,15 @@ use crate::stats::TransportStats;
 
 /// The name of a transport of a peer connection.
 ///
-/// [`Peer::poll_request`](crate::Peer::poll_request) returns it with each request; the answer to the request,
-/// and every datagram of the sockets and connections that come of it, are given to the same transport.
+/// [`Peer::poll_request`](crate::Peer::poll_request) returns it with each request; the answer to
+/// the request, and every datagram of the sockets and connections that come of it, are given to the
+/// same transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransportId(pub(crate) u32);
 
 impl TransportId {
-    /// The transport that exists from the beginning, so that it can gather a candidate pool. The first bundle
-    /// uses it.
+    /// The transport that exists from the beginning, so that it can gather a candidate pool. The
+    /// first bundle uses it.
     pub const FIRST: Self = Self(0);
 }
 
@@ -192,7 +194,8 @@ impl Transport {
         }
     }
 
-    /// Writes the next packet of data of the datagram that has just been handled to the front of `buf`.
+    /// Writes the next packet of data of the datagram that has just been handled to the front of
+    /// `buf`.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         self.dtls.read(buf)
     }
@@ -333,8 +336,8 @@ impl Transport {
         self.dtls.role()
     }
 
-    /// Returns true if one of these fingerprints is that of the certificate that the other side has shown, or
-    /// if it has shown none.
+    /// Returns true if one of these fingerprints is that of the certificate that the other side has
+    /// shown, or if it has shown none.
     pub(crate) fn accepts(&self, fingerprints: &[Fingerprint]) -> bool {
         self.dtls.accepts(fingerprints)
     }

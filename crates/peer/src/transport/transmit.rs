@@ -13,22 +13,23 @@ use crate::data::Data;
 /// RFC 9147 §4), of which DTLS 1.3 may take one for the content type; SCTP packets are whole words.
 const MAX_PACKET: usize = (1 << 14) - 4;
 
-/// Datagrams in one batch at most: the limit of Linux (UDP_MAX_SEGMENTS was 64 before it became 128).
+/// Datagrams in one batch at most: the limit of Linux (UDP_MAX_SEGMENTS was 64 before it became
+/// 128).
 const MAX_BATCH: usize = 64;
 
 /// Bytes in one batch at most: the largest UDP length, less headers.
 const MAX_BATCH_BYTES: usize = 65_000;
 
-/// Datagrams of waiting data that still go out when the connection is closed, at most: more than the initial
-/// congestion window.
+/// Datagrams of waiting data that still go out when the connection is closed, at most: more than
+/// the initial congestion window.
 const MAX_FINAL_DATA: usize = 64;
 
 /// Last datagrams of a closed transport at most, close notifications included.
 pub(super) const MAX_FINAL: usize = MAX_FINAL_DATA + 8;
 
 impl Transport {
-    /// Writes the next datagram, or a batch of equally long ones, into `buf`. `data` is the source of SCTP
-    /// packets, if it runs over this transport.
+    /// Writes the next datagram, or a batch of equally long ones, into `buf`. `data` is the source
+    /// of SCTP packets, if it runs over this transport.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -61,8 +62,8 @@ impl Transport {
         None
     }
 
-    /// Writes a datagram of DTLS's own. It waits for a path: a server may have its flight before it has a
-    /// valid pair.
+    /// Writes a datagram of DTLS's own. It waits for a path: a server may have its flight before it
+    /// has a valid pair.
     fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         if !self.is_writable {
             return None;
@@ -71,8 +72,8 @@ impl Transport {
         Some(HEADROOM..HEADROOM + length)
     }
 
-    /// Writes SCTP packets, each at its final place and sealed there; several of one size one behind the
-    /// other, if the path takes batches.
+    /// Writes SCTP packets, each at its final place and sealed there; several of one size one
+    /// behind the other, if the path takes batches.
     fn next_batch(
         &mut self,
         now: Instant,
@@ -83,8 +84,8 @@ impl Transport {
         let (plain, first) = self.next_record(now, data, buf, HEADROOM, MAX_PACKET)?;
         let size = first.len();
         let mut end = first.end;
-        // A small packet must not set the size for the large ones that may follow. A packet larger than the
-        // known MTU goes alone, because the kernel refuses a batch as a whole.
+        // A small packet must not set the size for the large ones that may follow. A packet larger
+        // than the known MTU goes alone, because the kernel refuses a batch as a whole.
         if size * 2 < known || plain > known || !self.agent.takes_batches() {
             return Some((first, None));
         }
@@ -107,8 +108,8 @@ impl Transport {
         Some((first.start..end, Some(size)))
     }
 
-    /// Writes one packet of at most `size` bytes, sealed, whose record begins at `at`. Returns the packet's
-    /// length and the record.
+    /// Writes one packet of at most `size` bytes, sealed, whose record begins at `at`. Returns the
+    /// packet's length and the record.
     fn next_record(
         &mut self,
         now: Instant,
@@ -129,15 +130,16 @@ impl Transport {
         }
     }
 
-    /// Returns the size of the largest SCTP packet to try on this pair, in bytes. Only between two hosts
-    /// without a relay are datagrams kept from being fragmented.
+    /// Returns the size of the largest SCTP packet to try on this pair, in bytes. Only between two
+    /// hosts without a relay are datagrams kept from being fragmented.
     pub(crate) fn largest_packet(&self, pair: &SelectedPair) -> usize {
         let safe = packet_size(self.sizes.safe);
         if is_direct(pair) { packet_size(self.sizes.probed).clamp(safe, MAX_PACKET) } else { safe }
     }
 
-    /// Makes the last datagrams, then closes. They have to be made before ICE gives up the path: waiting data
-    /// that the congestion window lets go, SCTP's abort, and the close notification of DTLS.
+    /// Makes the last datagrams, then closes. They have to be made before ICE gives up the path:
+    /// waiting data that the congestion window lets go, SCTP's abort, and the close notification of
+    /// DTLS.
     pub(crate) fn close(&mut self, now: Instant, data: Option<&mut Data>) {
         let mut buf = vec![0; HEADROOM + FRONT + self.sizes.safe + BACK + TAILROOM];
         if let Some(data) = data {

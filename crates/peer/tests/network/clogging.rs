@@ -80,12 +80,13 @@ fn must_end_whole(lab: &mut Lab, senders: &[usize]) {
 }
 
 #[test]
-fn data_waits_where_a_connection_takes_less_than_the_window_allows() {
+fn full_connection_holds_back_data_of_sctp() {
     for (seed, senders) in [&[ALICE][..], &[BOB], &[ALICE, BOB]].into_iter().enumerate() {
         let (mut lab, channels) = far_apart(seed as u64);
         send(&mut lab, channels, senders);
         must_end_whole(&mut lab, senders);
-        // The mark, and what was under way when it was told of: not what the congestion window would have let go.
+        // The mark, and what was under way when it was told of: not what the congestion window
+        // would have let go.
         let waited = lab.network.stats().most_on_way;
         assert!((64 << 10..80 << 10).contains(&waited), "{waited} bytes waited");
         let window = lab.peer(senders[0]).peer.stats(lab.network.now()).sctp.association.congestion_window;
@@ -93,9 +94,9 @@ fn data_waits_where_a_connection_takes_less_than_the_window_allows() {
     }
 }
 
-/// What waits when it becomes slow takes seconds, and consent is asked for behind it.
+/// Waiting data takes seconds when the path becomes slow, and consent checks wait behind it.
 #[test]
-fn a_connection_that_becomes_slow_is_not_taken_for_dead() {
+fn slow_connection_keeps_consent() {
     for (seed, rate) in [(10, 1_000_000), (11, 250_000)] {
         let (mut lab, channels) = far_apart(seed);
         send(&mut lab, channels, &[ALICE, BOB]);

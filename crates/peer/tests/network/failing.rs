@@ -1,4 +1,4 @@
-//! Peers that fail: each with one clear error.
+//! Failures: each is reported by one error.
 
 use columba_netsim::{Link, Loss};
 use columba_peer::{
@@ -35,12 +35,12 @@ fn a_wrong_fingerprint_is_one_clear_error() {
         assert_eq!(lab.peer(deceived).errors, [Error::FingerprintMismatch]);
         assert_eq!(lab.peer(deceived).peer.connection_state(), State::Failed);
         assert!(lab.peer(deceived).open.is_empty() && lab.peer(1 - deceived).open.is_empty());
-        assert!(lab.peer(1 - deceived).errors.is_empty(), "the other one has nothing to complain of");
+        assert!(lab.peer(1 - deceived).errors.is_empty(), "the other side has no error");
     }
 }
 
 #[test]
-fn garbage_is_refused_and_changes_nothing() {
+fn malformed_descriptions_and_candidates_change_nothing() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 5);
     for text in ["", "garbage", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nm=application\r\n", "\u{0}\r\n"] {
         let error = lab.with(ALICE, |host, now| {
@@ -70,8 +70,8 @@ fn garbage_is_refused_and_changes_nothing() {
         for wrong in [
             init("nonsense", "0", None),
             init(good, "7", None),
-            init(good, "0", Some("nobody")),
-            init("candidate:1 1 udp 1 10.0.0.9 9 typ host ufrag nobody", "0", None),
+            init(good, "0", Some("unknown")),
+            init("candidate:1 1 udp 1 10.0.0.9 9 typ host ufrag unknown", "0", None),
             IceCandidateInit { candidate: good.to_owned(), ..IceCandidateInit::default() },
         ] {
             let error = host.peer.add_ice_candidate(now, Some(wrong.clone())).unwrap_err();
@@ -88,7 +88,7 @@ fn garbage_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_peer_that_vanishes_is_missed_and_then_given_up() {
+fn silent_peer_is_disconnected_then_failed() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
     lab.open(ALICE, "chat", DataChannelInit::default());
     assert!(lab.run_until(SECOND * 5, Lab::connected));
@@ -108,7 +108,7 @@ fn a_peer_that_vanishes_is_missed_and_then_given_up() {
 }
 
 #[test]
-fn a_peer_that_nobody_answers_fails_and_does_nothing_more() {
+fn peer_without_an_answer_fails_once_and_stays_quiet() {
     let mut lab = Lab::lan(&Configuration::default(), 1.0, 7);
     lab.open(ALICE, "chat", DataChannelInit::default());
     lab.run_until(SECOND, |lab| !lab.peer(ALICE).states.is_empty());
@@ -124,7 +124,7 @@ fn a_peer_that_nobody_answers_fails_and_does_nothing_more() {
 }
 
 #[test]
-fn after_closing_nothing_is_possible_and_nothing_comes() {
+fn closed_connection_refuses_calls_and_emits_no_events() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
     lab.open(ALICE, "chat", DataChannelInit::default());
     assert!(lab.run_until(SECOND * 5, Lab::connected));
@@ -147,9 +147,8 @@ fn after_closing_nothing_is_possible_and_nothing_comes() {
     assert!(lab.peer(BOB).events.iter().any(closed));
 }
 
-/// The dictionary of what a remote peer could send instead of what it should.
 #[test]
-fn noise_on_the_path_changes_nothing() {
+fn duplicates_and_reordering_do_not_prevent_connecting() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 9);
     for interface in lab.interfaces.clone() {
         lab.network.change_link(interface, |out, into| {
@@ -161,13 +160,13 @@ fn noise_on_the_path_changes_nothing() {
     assert!(lab.run_until(SECOND * 60, Lab::connected), "{:?}", lab.peer(ALICE).errors);
 }
 
-/// How often to try; `NETSIM_SCENARIOS` says another number.
+/// Returns the number of scenarios, which `NETSIM_SCENARIOS` overrides.
 fn scenarios(default: u64) -> u64 {
     std::env::var("NETSIM_SCENARIOS").ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
 #[test]
-fn one_datagram_of_five_damaged_costs_time_and_nothing_else() {
+fn peers_connect_with_one_datagram_of_five_damaged() {
     for seed in 0..scenarios(24) {
         let versions = [DtlsVersions::Auto, DtlsVersions::Dtls13, DtlsVersions::Dtls12][seed as usize % 3];
         let configuration = Configuration { dtls_versions: versions, ..Configuration::default() };

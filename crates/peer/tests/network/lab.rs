@@ -1,5 +1,5 @@
-//! Two peers with their owners, routers between them, a server, and the signaling that carries descriptions
-//! and candidates.
+//! Two peers with their owners, routers between them, a server, and the signaling that carries
+//! descriptions and candidates.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ const SIGNALING: Duration = Duration::from_millis(20);
 const SERVER: &str = "5.0.0.1";
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 
-/// A peer, and what its owner does for it.
+/// A peer and its owner.
 pub(crate) struct PeerHost {
     pub(crate) peer: Peer,
     address: IpAddr,
@@ -34,7 +34,7 @@ pub(crate) struct PeerHost {
     /// The transport of each socket.
     sockets: BTreeMap<SocketAddr, TransportId>,
     pub(crate) streams: Streams,
-    /// What the signaling has yet to carry.
+    /// Messages that wait for the signaling.
     signals: VecDeque<Signal>,
     pub(crate) events: Vec<Event>,
     pub(crate) states: Vec<PeerConnectionState>,
@@ -42,13 +42,13 @@ pub(crate) struct PeerHost {
     pub(crate) open: Vec<ChannelId>,
     pub(crate) closed: Vec<ChannelId>,
     pub(crate) received: BTreeMap<ChannelId, Vec<Message>>,
-    /// Whether messages are read as they come.
+    /// True if messages are read as they come.
     pub(crate) reads: bool,
     polite: bool,
     /// Bytes of the largest datagram sent, and how many times several went out at once.
     pub(crate) largest: usize,
     pub(crate) batches: usize,
-    /// Whether offers are made as they are needed.
+    /// True if offers are made as they are needed.
     pub(crate) offers: bool,
 }
 
@@ -64,7 +64,7 @@ impl PeerHost {
             if let Some((transport, request)) = self.peer.poll_request() {
                 self.fulfil(now, transport, &request);
             } else if let Some(event) = self.peer.poll_event() {
-                self.take(now, event);
+                self.handle_event(now, event);
             } else {
                 break;
             }
@@ -90,7 +90,7 @@ impl PeerHost {
         }
     }
 
-    fn take(&mut self, now: Instant, event: Event) {
+    fn handle_event(&mut self, now: Instant, event: Event) {
         match &event {
             Event::NegotiationNeeded if self.offers => {
                 let offer = self.peer.set_local_description(now, None).unwrap();
@@ -109,10 +109,10 @@ impl PeerHost {
         self.events.push(event);
     }
 
-    fn hear(&mut self, now: Instant, signal: Signal) {
+    fn receive_signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Candidate(candidate) => {
-                // One that belongs to an offer that was taken back is nobody's.
+                // It may belong to an offer that was taken back.
                 let _ = self.peer.add_ice_candidate(now, candidate);
             }
             Signal::Description(description) => {
@@ -137,7 +137,7 @@ impl PeerHost {
     }
 }
 
-/// Whatever runs on a host.
+/// The software of a host.
 pub(crate) enum Software {
     Peer(Box<PeerHost>),
     Turn(Box<TurnHost>),
@@ -226,15 +226,15 @@ pub(crate) struct Lab {
     server: HostId,
     hosts: Vec<HostId>,
     pub(crate) interfaces: Vec<InterfaceId>,
-    /// What is on its way between the peers: when it arrives, at whom, what.
-    mail: VecDeque<(Instant, usize, Signal)>,
-    /// What is done to descriptions on the way.
+    /// Signals under way between the peers: the time of arrival, the receiver, the signal.
+    signals: VecDeque<(Instant, usize, Signal)>,
+    /// Changes descriptions on the way.
     pub(crate) forge: Forge,
-    /// How long answers take; everything else takes 20 ms.
+    /// The time that answers take; other signals take 20 ms.
     pub(crate) answer_delay: Duration,
 }
 
-/// What is done to a description on the way.
+/// A change of a description on the way.
 pub(crate) type Forge = fn(SessionDescription) -> SessionDescription;
 
 impl Lab {
@@ -252,7 +252,7 @@ impl Lab {
             server,
             hosts: Vec::new(),
             interfaces: Vec::new(),
-            mail: VecDeque::new(),
+            signals: VecDeque::new(),
             forge: |description| description,
             answer_delay: SIGNALING,
         }
@@ -322,7 +322,7 @@ impl Lab {
         }
     }
 
-    /// What a failed test should show of a peer.
+    /// Events and errors of a peer, for the message of a failed test.
     pub(crate) fn summary(&self, index: usize) -> (&[Event], &[Error]) {
         (&self.peer(index).events, &self.peer(index).errors)
     }
@@ -358,13 +358,13 @@ impl Lab {
             if done(self) {
                 return true;
             }
-            let next = self.mail.front().map_or(deadline, |(at, ..)| *at).min(deadline);
+            let next = self.signals.front().map_or(deadline, |(at, ..)| *at).min(deadline);
             // A signal that is made meanwhile has to be posted in its time: hence in small steps.
             let step = (self.network.now() + Duration::from_millis(5)).min(next);
             self.network.run_until(step);
-            while self.mail.front().is_some_and(|(at, ..)| *at <= self.network.now()) {
-                if let Some((_, to, signal)) = self.mail.pop_front() {
-                    self.with(to, |host, now| host.hear(now, signal));
+            while self.signals.front().is_some_and(|(at, ..)| *at <= self.network.now()) {
+                if let Some((_, to, signal)) = self.signals.pop_front() {
+                    self.with(to, |host, now| host.receive_signal(now, signal));
                 }
             }
             if self.network.now() >= deadline {
@@ -390,10 +390,12 @@ impl Lab {
                 let answer = matches!(&signal, Signal::Description(one) if one.kind == SdpType::Answer);
                 let delay = if answer { self.answer_delay } else { SIGNALING };
                 // One channel keeps the order.
-                let behind = self.mail.iter().rev().find(|(_, to, _)| *to == 1 - index).map(|(at, ..)| *at);
+                let behind =
+                    self.signals.iter().rev().find(|(_, to, _)| *to == 1 - index).map(|(at, ..)| *at);
                 let arrival = (now + delay).max(behind.unwrap_or(now));
-                let place = self.mail.iter().position(|(at, ..)| *at > arrival).unwrap_or(self.mail.len());
-                self.mail.insert(place, (arrival, 1 - index, signal));
+                let place =
+                    self.signals.iter().position(|(at, ..)| *at > arrival).unwrap_or(self.signals.len());
+                self.signals.insert(place, (arrival, 1 - index, signal));
             }
         }
     }

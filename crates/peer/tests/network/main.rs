@@ -1,4 +1,5 @@
-//! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine in it.
+//! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine
+//! in it.
 
 mod clogging;
 mod failing;

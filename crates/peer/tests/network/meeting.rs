@@ -1,4 +1,4 @@
-//! Peers that meet.
+//! Peers that connect.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn two_peers_in_one_network_connect() {
 }
 
 #[test]
-fn peers_behind_nats_connect_over_the_relay_where_they_must() {
+fn peers_behind_nats_connect_over_the_relay_if_needed() {
     for (nats, relayed) in [([Nat::PORT; 2], false), ([Nat::SYMMETRIC; 2], true)] {
         for loss in [0.0, 0.3] {
             let mut lab = Lab::homes(nats, &with_turn(), loss, 3);
@@ -49,7 +49,7 @@ fn offers_that_collide_end_in_one_connection() {
 }
 
 #[test]
-fn a_restart_takes_new_credentials_and_keeps_the_connection() {
+fn restart_takes_new_credentials_and_keeps_the_connection() {
     for restarter in [ALICE, BOB] {
         let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.0, 5);
         lab.open(ALICE, "chat", DataChannelInit::default());
@@ -73,7 +73,7 @@ fn a_restart_takes_new_credentials_and_keeps_the_connection() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_packets() {
+fn same_seed_gives_the_same_packets() {
     let run = |seed| {
         let mut lab = Lab::homes([Nat::PORT, Nat::SYMMETRIC], &with_turn(), 0.1, seed);
         lab.open(ALICE, "chat", DataChannelInit::default());
@@ -87,7 +87,7 @@ fn the_same_seed_gives_the_same_packets() {
 }
 
 #[test]
-fn a_client_hello_that_is_faster_than_the_answer_is_kept() {
+fn client_hello_before_the_answer_is_kept() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
     lab.answer_delay = Duration::from_millis(930);
     lab.open(ALICE, "chat", DataChannelInit::default());
@@ -95,28 +95,28 @@ fn a_client_hello_that_is_faster_than_the_answer_is_kept() {
         lab.peer(ALICE).peer.signaling_state() == SignalingState::Stable
             && lab.peer(ALICE).peer.remote_description().is_some()
     }));
-    // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the ClientHello would be
-    // repeated much later.
+    // From the answer on one round trip of 40 ms for a valid pair, and one for DTLS; the
+    // ClientHello would be repeated much later.
     assert!(lab.run_until(Duration::from_millis(100), Lab::connected), "{}", lab.network.trace());
 }
 
 #[test]
-fn a_channel_opens_without_waiting_for_anything_but_the_path() {
+fn channel_opens_after_the_least_number_of_round_trips() {
     for seed in 0..20 {
         let mut lab = Lab::lan(&Configuration::default(), 0.0, seed);
         let channel = lab.open(ALICE, "chat", DataChannelInit::default());
         assert!(lab.run_until(SECOND * 5, |lab| lab.peer(ALICE).peer.remote_description().is_some()));
         let answered = lab.network.elapsed();
         assert!(lab.run_until(SECOND * 5, |lab| lab.peer(ALICE).open.contains(&channel)));
-        // Three round trips of 40 ms for what is left of the checks, DTLS, and SCTP with the channel's opening: no timer fires,
-        // and nothing waits for what it does not need.
+        // Three round trips of 40 ms for what is left of the checks, DTLS, and SCTP with the
+        // channel's opening: no timer fires, and nothing waits for what it does not need.
         let taken = lab.network.elapsed() - answered;
         assert!(taken <= Duration::from_millis(3 * 40 + 1), "seed {seed}: {taken:?}");
     }
 }
 
 #[test]
-fn a_candidate_pool_is_there_when_the_first_description_needs_it() {
+fn candidate_pool_is_used_by_the_first_description() {
     let mut configuration = Configuration { ice_candidate_pool_size: 2, ..with_turn() };
     let mut lab = Lab::homes([Nat::PORT; 2], &configuration, 0.0, 7);
     for index in [ALICE, BOB] {

@@ -1,5 +1,5 @@
-//! Paths that stall in the middle of a transfer. Whether a peer is there is for ICE's consent to say (RFC 7675: after 30 s);
-//! nothing above it may give up before.
+//! Paths that stall in the middle of a transfer. Whether a peer is there is for ICE's consent to
+//! say (RFC 7675: after 30 s); nothing above it may give up before.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::lab::{ALICE, BOB, Lab, SECOND};
 /// Messages of each side's.
 const MESSAGES: usize = 60;
 
-/// What the `index`th message says.
+/// The `index`th message.
 fn numbered(index: usize) -> Message {
     let mut bytes = vec![7; 20_000];
     bytes[..2].copy_from_slice(&(index as u16).to_be_bytes());
     Message::Binary(bytes.into())
 }
 
-/// Two who have just begun to send each other more than a second's worth.
+/// Two peers that have just begun to send each other more than a second's worth.
 fn transferring(seed: u64) -> Lab {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, seed);
     let alice = lab.open(ALICE, "transfer", DataChannelInit::default());
@@ -48,7 +48,7 @@ fn change(lab: &mut Lab, side: usize, mut change: impl FnMut(&mut Link)) {
     });
 }
 
-/// Everything arrives once and in order, and nobody has complained.
+/// Everything arrives once and in order, without an error.
 fn must_end_whole(lab: &mut Lab, what: &str) {
     let whole = |lab: &Lab| lab.both(|host| host.all_received().len() >= MESSAGES);
     let done = lab.run_until(SECOND * 120, whole);
@@ -62,7 +62,7 @@ fn must_end_whole(lab: &mut Lab, what: &str) {
 }
 
 #[test]
-fn a_path_that_is_silent_for_less_than_consent_lasts_comes_back() {
+fn path_silent_for_less_than_the_consent_timeout_comes_back() {
     for (seed, seconds) in [1, 3, 8, 15, 24].into_iter().enumerate() {
         for side in [ALICE, BOB] {
             let mut lab = transferring(seed as u64);
@@ -75,8 +75,9 @@ fn a_path_that_is_silent_for_less_than_consent_lasts_comes_back() {
 }
 
 #[test]
-fn a_peer_that_does_nothing_for_seconds_catches_up() {
-    // What a starved process looks like: everything that was sent to it arrives at once, and very late.
+fn peer_stalled_for_seconds_catches_up() {
+    // What a starved process looks like: everything that was sent to it arrives at once, and very
+    // late.
     for (seed, seconds) in [1, 4, 10, 20].into_iter().enumerate() {
         for side in [ALICE, BOB] {
             let mut lab = transferring(10 + seed as u64);
@@ -89,7 +90,7 @@ fn a_peer_that_does_nothing_for_seconds_catches_up() {
 }
 
 #[test]
-fn a_path_that_becomes_slow_for_minutes_is_kept() {
+fn path_slow_for_minutes_is_kept() {
     for (seed, millis) in [600, 1500, 4000].into_iter().enumerate() {
         for side in [ALICE, BOB] {
             let mut lab = transferring(20 + seed as u64);

@@ -15,19 +15,19 @@ pub(crate) struct Streams {
     open: BTreeMap<StreamId, (TransportId, Path, Reader)>,
     listeners: Vec<(TransportId, SocketAddr)>,
     asked: VecDeque<Departure>,
-    /// They go once everything is sent.
+    /// Connections to close once everything is sent.
     closing: VecDeque<StreamId>,
     next: u64,
     next_port: u16,
 }
 
 impl Streams {
-    /// Whether nothing is left of them.
+    /// Returns true if no connection and no listener is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.listeners.is_empty()
     }
 
-    /// What the peer asks for, as far as it has to do with connections.
+    /// Fulfils a request that concerns connections.
     pub(crate) fn fulfil(&mut self, transport: TransportId, request: &Request) -> Option<Input> {
         match request {
             Request::Listen { id, address, .. } => {
@@ -59,7 +59,7 @@ impl Streams {
         SocketAddr::new(ip, 50_000 + self.next_port)
     }
 
-    /// Something has happened on a connection.
+    /// Handles an event of a connection.
     pub(crate) fn handle(&mut self, now: Instant, stream: StreamId, input: StreamInput<'_>, peer: &mut Peer) {
         match input {
             StreamInput::Connected { local, remote } => {
@@ -114,17 +114,17 @@ impl Streams {
         path
     }
 
-    /// How something that goes by this path leaves; `None` if its connection is gone.
+    /// Returns the departure of data for this path; `None` if its connection is closed.
     pub(crate) fn departure(&self, path: &Path) -> Option<Departure> {
         self.open.iter().find(|(_, (_, one, _))| one == path).map(|(id, _)| Departure::Stream(*id))
     }
 
-    /// What was asked for, first.
+    /// Returns the next request of the network.
     pub(crate) fn poll_asked(&mut self) -> Option<Departure> {
         self.asked.pop_front()
     }
 
-    /// What ends, last.
+    /// Returns the next connection to close.
     pub(crate) fn poll_closing(&mut self) -> Option<Departure> {
         let stream = self.closing.pop_front()?;
         self.open.remove(&stream);

@@ -1,4 +1,4 @@
-//! Peers that talk over data channels.
+//! Data channels between two peers.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn open(lab: &mut Lab, init: DataChannelInit) -> (ChannelId, ChannelId) {
     (channel, lab.peer(BOB).open[known])
 }
 
-/// What the `index`th message says.
+/// The `index`th message.
 fn numbered(index: usize) -> Message {
     let mut bytes = vec![index as u8; 1 + index * 37 % 5000];
     bytes[0] = (index >> 8) as u8;
@@ -33,7 +33,7 @@ fn numbered(index: usize) -> Message {
 }
 
 #[test]
-fn messages_go_both_ways_whole_and_in_order_whatever_the_network_does() {
+fn messages_arrive_whole_and_in_order_over_lossy_networks() {
     for seed in 0..24 {
         let loss = [0.0, 0.05, 0.15, 0.3][seed as usize % 4];
         let mut lab = match seed % 3 {
@@ -46,7 +46,7 @@ fn messages_go_both_ways_whole_and_in_order_whatever_the_network_does() {
 }
 
 #[test]
-fn messages_go_both_ways_over_tcp_where_there_are_no_datagrams() {
+fn messages_arrive_over_tcp_without_udp() {
     for seed in 0..8 {
         let ice = columba_ice::Config { udp: false, ..columba_ice::Config::default() };
         let configuration = Configuration { ice, ..Configuration::default() };
@@ -82,7 +82,7 @@ fn talk_and_close(lab: &mut Lab, seed: u64) {
     assert_eq!(lab.peer(BOB).all_received(), (0..40).map(numbered).collect::<Vec<_>>());
     assert_eq!(lab.peer(ALICE).all_received(), (1000..1040).map(numbered).collect::<Vec<_>>());
     assert!(lab.both(|host| host.errors.is_empty()), "seed {seed}: {:?}", lab.peer(ALICE).errors);
-    // Whoever closes, both ends come to the same end.
+    // Either side may close.
     let (closer, channel) = if seed.is_multiple_of(2) { (ALICE, alice) } else { (BOB, bob) };
     lab.with(closer, |host, now| host.peer.close_channel(now, channel).unwrap());
     let closed = |lab: &Lab| lab.peer(ALICE).closed == [alice] && lab.peer(BOB).closed == [bob];
@@ -91,7 +91,7 @@ fn talk_and_close(lab: &mut Lab, seed: u64) {
 }
 
 #[test]
-fn a_file_arrives_in_batches_of_one_size() {
+fn bulk_data_is_sent_in_batches_of_one_size() {
     for nats in [[Nat::PORT; 2], [Nat::SYMMETRIC; 2]] {
         let mut lab = Lab::homes(nats, &with_turn(), 0.0, 3);
         let (alice, _) = open(&mut lab, DataChannelInit::default());
@@ -113,7 +113,7 @@ fn a_file_arrives_in_batches_of_one_size() {
 }
 
 #[test]
-fn who_does_not_read_makes_the_other_wait_and_loses_nothing() {
+fn unread_messages_hold_back_the_sender() {
     let mut configuration = Configuration::default();
     configuration.data.receive_buffer = 200_000;
     configuration.data.send_buffer = 500_000;
@@ -172,7 +172,7 @@ fn texts_empty_messages_and_limits() {
 }
 
 #[test]
-fn urgent_words_overtake_a_long_speech() {
+fn urgent_messages_overtake_bulk_data() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
     let (bulk, _) =
         open(&mut lab, DataChannelInit { priority: Priority::VeryLow, ..DataChannelInit::default() });
@@ -192,7 +192,7 @@ fn urgent_words_overtake_a_long_speech() {
 }
 
 #[test]
-fn channels_that_both_sides_know_of_are_not_announced() {
+fn negotiated_channels_are_not_announced() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
     let init = DataChannelInit { negotiated: Some(40), ..DataChannelInit::default() };
     let alice = lab.open(ALICE, "mine", init.clone());
@@ -225,7 +225,7 @@ fn closing_the_connection_closes_the_channels_of_both_sides_without_an_error() {
 }
 
 #[test]
-fn what_was_received_before_the_end_can_be_read_after_it() {
+fn received_messages_can_be_read_after_closing() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
     let (alice, bob) = open(&mut lab, DataChannelInit::default());
     lab.with(BOB, |host, _| host.reads = false);
@@ -260,7 +260,7 @@ fn a_message_sent_right_before_the_close_arrives() {
 }
 
 #[test]
-fn a_channel_that_is_closed_sends_first_what_waits() {
+fn closing_channel_sends_waiting_messages_first() {
     let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.05, 12);
     let (alice, bob) = open(&mut lab, DataChannelInit::default());
     for index in 0..400 {
@@ -274,9 +274,10 @@ fn a_channel_that_is_closed_sends_first_what_waits() {
 }
 
 #[test]
-fn each_side_may_have_an_sctp_port_of_its_own() {
+fn sctp_ports_may_differ() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 13);
-    // What Alice hears of Bob, and Bob of Alice, is another port than what they use: nothing can get through.
+    // What Alice hears of Bob, and Bob of Alice, is another port than what they use: nothing can
+    // get through.
     lab.forge = |description| {
         let sdp = description.sdp.replace("a=sctp-port:5000", "a=sctp-port:6789");
         columba_peer::SessionDescription { sdp, ..description }
@@ -288,7 +289,7 @@ fn each_side_may_have_an_sctp_port_of_its_own() {
 }
 
 #[test]
-fn a_restart_in_the_middle_of_a_transfer_loses_nothing() {
+fn ice_restart_during_a_transfer_loses_nothing() {
     let mut lab = Lab::homes([Nat::PORT; 2], &with_turn(), 0.02, 9);
     let (alice, _) = open(&mut lab, DataChannelInit::default());
     for index in 0..300 {
@@ -304,7 +305,7 @@ fn a_restart_in_the_middle_of_a_transfer_loses_nothing() {
 }
 
 #[test]
-fn datagrams_grow_to_what_the_path_bears_and_shrink_with_it() {
+fn datagram_size_follows_the_path_mtu() {
     for before in [1500, 65_535] {
         let mut lab = Lab::lan(&Configuration::default(), 0.0, 5);
         let paths = lab.interfaces.clone();
@@ -328,7 +329,8 @@ fn datagrams_grow_to_what_the_path_bears_and_shrink_with_it() {
         transfer(&mut lab, 600);
         lab.run_for(SECOND * 5);
         let grown = mtu(&lab);
-        // A record has up to 38 bytes of its own, and IP and UDP have 28; the rest is how exactly it is found.
+        // A record has up to 38 bytes of its own, and IP and UDP have 28; the rest is how exactly
+        // it is found.
         let most = (before - 66).min((1 << 14) - 4);
         assert!(grown > known && (most - 36..=most + 16).contains(&grown), "{grown} of {before}");
         limit(&mut lab, 1280);

@@ -15,18 +15,19 @@ use super::record::Kind;
 use super::srtp::{SrtpKeys, SrtpProfile};
 use crate::configuration::DtlsVersions;
 
-/// Datagrams that the machine holds in either direction: enough for a handshake in fragments and out of order.
+/// Datagrams that the machine holds in either direction: enough for a handshake in fragments and
+/// out of order.
 pub(super) const MAX_QUEUE: usize = 30;
 
 /// Datagrams that wait for the beginning of an answer, or for the end of the handshake.
 pub(super) const MAX_HELD: usize = 8;
 
-/// Bytes of the largest datagram that is handled during a handshake: more than any path's MTU carries without
-/// fragments.
+/// Bytes of the largest datagram that is handled during a handshake: more than any path's MTU
+/// carries without fragments.
 pub(super) const MAX_HANDSHAKE_DATAGRAM: usize = 2048;
 
-/// Room in bytes for everything that [`MAX_QUEUE`] datagrams can hold: a certificate is never larger. The
-/// machine insists on room for a whole certificate.
+/// Room in bytes for everything that [`MAX_QUEUE`] datagrams can hold: a certificate is never
+/// larger. The machine insists on room for a whole certificate.
 pub(super) const SCRATCH: usize = MAX_QUEUE * MAX_HANDSHAKE_DATAGRAM;
 
 /// The parameters that all attempts of an association share.
@@ -64,8 +65,8 @@ pub(super) struct Attempt {
     hello: Vec<u8>,
     /// When the beginning of an answer arrived at a client.
     pub(super) answered: Option<Instant>,
-    /// Datagrams of the machine's own. At most [`MAX_QUEUE`]; then the oldest is dropped, which was repeated
-    /// since.
+    /// Datagrams of the machine's own. At most [`MAX_QUEUE`]; then the oldest is dropped, which was
+    /// repeated since.
     pub(super) flights: VecDeque<Vec<u8>>,
     pub(super) timeout: Option<Instant>,
     /// The other side's certificate, once shown.
@@ -76,10 +77,11 @@ pub(super) struct Attempt {
     /// It was chosen as the association's.
     pub(super) has_won: bool,
     pub(super) closed: bool,
-    /// Data that arrived together with the end of the handshake. At most [`MAX_HELD`]; more is dropped.
+    /// Data that arrived together with the end of the handshake. At most [`MAX_HELD`]; more is
+    /// dropped.
     pub(super) early: VecDeque<Vec<u8>>,
-    /// Records that arrived at a client before the ServerHello, as long as the version is open. At most
-    /// [`MAX_HELD`]; more are dropped.
+    /// Records that arrived at a client before the ServerHello, as long as the version is open. At
+    /// most [`MAX_HELD`]; more are dropped.
     held: Vec<Vec<u8>>,
     pub(super) dropped: u64,
 }
@@ -166,8 +168,8 @@ impl Attempt {
         Ok(())
     }
 
-    /// Takes all outputs of the machine. `scratch` has [`SCRATCH`] bytes during a handshake; when connected it
-    /// may be empty, and grows if the machine has a datagram of its own.
+    /// Takes all outputs of the machine. `scratch` has [`SCRATCH`] bytes during a handshake; when
+    /// connected it may be empty, and grows if the machine has a datagram of its own.
     pub(super) fn drain(&mut self, scratch: &mut Vec<u8>) {
         loop {
             let room = scratch.len();
@@ -244,8 +246,8 @@ impl Attempt {
                 return None;
             }
         }
-        // The machine had nothing else to send, so that the record comes out first, right to its place. A key
-        // update or an acknowledgement may follow.
+        // The machine had nothing else to send, so that the record comes out first, right to its
+        // place. A key update or an acknowledgement may follow.
         let record = match self.machine.poll_output(buf.get_mut(start..)?) {
             Output::Packet(record) => start..start + record.len(),
             Output::Timeout(at) => {

@@ -1,7 +1,8 @@
 //! The configurations of the crate `dimpl`, and their cache.
 //!
-//! Making a configuration tests the cryptography library against known answers, signatures and key agreements
-//! on three curves included. That takes as long as a whole handshake and has the same result each time.
+//! Making a configuration tests the cryptography library against known answers, signatures and key
+//! agreements on three curves included. That takes as long as a whole handshake and has the same
+//! result each time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +15,13 @@ use super::attempt::MAX_QUEUE;
 /// Configurations in a cache at most: the steps of the first timeout, for a few sizes of datagrams.
 const MAX_CACHED: usize = 64;
 
-/// Retransmissions of a flight at most: with a timeout that doubles from 100 ms, the handshake's own timeout
-/// comes first.
+/// Retransmissions of a flight at most: with a timeout that doubles from 100 ms, the handshake's
+/// own timeout comes first.
 const RETRIES: usize = 16;
 
-/// A cache of what DTLS handshakes of any connection have in common, so that it is computed once: the results
-/// of the cryptography library's self-test. It holds nothing secret and nothing of any connection.
+/// A cache of what DTLS handshakes of any connection have in common, so that it is computed once:
+/// the results of the cryptography library's self-test. It holds nothing secret and nothing of any
+/// connection.
 ///
 /// Clones share one cache: give the same to all connections of a program by
 /// [`Configuration::dtls_cache`](crate::Configuration::dtls_cache).
@@ -38,12 +40,14 @@ impl fmt::Debug for DtlsCache {
 }
 
 impl DtlsCache {
-    /// Returns the configuration with these parameters. The oldest goes when there are [`MAX_CACHED`].
+    /// Returns the configuration with these parameters. The oldest goes when there are
+    /// [`MAX_CACHED`].
     pub(super) fn get(&self, parameters: MachineConfig) -> Result<Arc<Config>, dimpl::Error> {
         if parameters.seed.is_some() {
             return parameters.build();
         }
-        // Locked while it is made, so that of many connections that begin at once only one makes it.
+        // Locked while it is made, so that of many connections that begin at once only one makes
+        // it.
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, config)) = configs.iter().find(|(known, _)| *known == parameters) {
             return Ok(config.clone());
@@ -63,7 +67,8 @@ pub(super) struct MachineConfig {
     pub(super) datagram_size: usize,
     pub(super) first_timeout: Duration,
     pub(super) handshake_timeout: Duration,
-    /// For simulations only, where each attempt has another one: such a configuration is not cached.
+    /// For simulations only, where each attempt has another one: such a configuration is not
+    /// cached.
     pub(super) seed: Option<u64>,
 }
 

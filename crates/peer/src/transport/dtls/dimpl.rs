@@ -1,24 +1,25 @@
 //! DTLS by the crate `dimpl`.
 //!
-//! Records in the clear may be forged or damaged, and every error of the machine is final. RFC 9147 §4.5.2
-//! wants such records dropped. Therefore there may be several attempts at once, of which the first that
-//! connects wins:
+//! Records in the clear may be forged or damaged, and every error of the machine is final. RFC 9147
+//! §4.5.2 wants such records dropped. Therefore there may be several attempts at once, of which the
+//! first that connects wins:
 //!
-//! - A server answers each ClientHello that is not a repetition by an attempt of its own; encrypted records
-//!   are given to all.
-//! - A client whose attempt fails, or got an answer and does not come to an end, begins another one, and keeps
-//!   the old one for a while.
-//! - Alerts in the clear are not obeyed; if nothing better comes, they are the reason that is reported in the
-//!   end.
+//! - A server answers each ClientHello that is not a repetition by an attempt of its own; encrypted
+//!   records are given to all.
+//! - A client whose attempt fails, or got an answer and does not come to an end, begins another
+//!   one, and keeps the old one for a while.
+//! - Alerts in the clear are not obeyed; if nothing better comes, they are the reason that is
+//!   reported in the end.
 //!
-//! Limit: a client of another implementation whose ClientHello or ServerHello was damaged on its way, and that
-//! does not begin again by itself, is not helped.
+//! Limit: a client of another implementation whose ClientHello or ServerHello was damaged on its
+//! way, and that does not begin again by itself, is not helped.
 //!
-//! Copies that remain, all inside of the machine: sealing copies the plaintext in, the sealed record behind
-//! its header, and the record out; opening copies the datagram in and the plaintext out. None is added here.
+//! Copies that remain, all inside of the machine: sealing copies the plaintext in, the sealed
+//! record behind its header, and the record out; opening copies the datagram in and the plaintext
+//! out. None is added here.
 //!
-//! Deviation from "all randomness from the seed": keys, signatures and nonces come from the cryptography
-//! library's own generator.
+//! Deviation from "all randomness from the seed": keys, signatures and nonces come from the
+//! cryptography library's own generator.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -43,8 +44,8 @@ const FAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time after which a client begins again when an attempt has failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// First timeouts after which a client whose attempt was answered begins another one: several repetitions fit
-/// in.
+/// First timeouts after which a client whose attempt was answered begins another one: several
+/// repetitions fit in.
 const ANSWER_TIMEOUTS: u32 = 6;
 
 /// The shortest such time: the other side may be busy.
@@ -53,7 +54,8 @@ const SHORTEST_ANSWER_TIMEOUT: Duration = Duration::from_millis(800);
 /// One association.
 pub(crate) struct Dimpl {
     config: HandshakeConfig,
-    /// At most [`MAX_ATTEMPTS`]. Only the flights of the first are sent; once connected it is alone.
+    /// At most [`MAX_ATTEMPTS`]. Only the flights of the first are sent; once connected it is
+    /// alone.
     attempts: Vec<Attempt>,
     phase: Phase,
     /// Data has arrived since it was connected: the other side is connected, too.
@@ -68,7 +70,8 @@ pub(crate) struct Dimpl {
     /// The time that an answered attempt may take before a client begins another one.
     answer_timeout: Duration,
     longest_answer_timeout: Duration,
-    /// Records that arrived at a server before the beginning of a ClientHello. At most [`MAX_HELD`].
+    /// Records that arrived at a server before the beginning of a ClientHello. At most
+    /// [`MAX_HELD`].
     early: Vec<Vec<u8>>,
     /// The buffer for outputs of the machines during a handshake; empty otherwise.
     scratch: Vec<u8>,
@@ -134,7 +137,8 @@ impl Dimpl {
         Ok(())
     }
 
-    /// Makes the attempt that this ClientHello belongs to the first, and begins it if there is none.
+    /// Makes the attempt that this ClientHello belongs to the first, and begins it if there is
+    /// none.
     fn choose(&mut self, now: Instant, hello: &[u8]) {
         if let Some(index) = self.attempts.iter().position(|attempt| attempt.answers(hello)) {
             self.attempts[..=index].rotate_right(1);
@@ -216,7 +220,8 @@ impl Dimpl {
             self.give_up(now, index, error.to_string());
             return Ok(());
         }
-        // One that had won before another ClientHello came is the right one after all if data comes by it.
+        // One that had won before another ClientHello came is the right one after all if data comes
+        // by it.
         if attempt.connected && !(attempt.has_won && attempt.early.is_empty()) {
             let winner = self.attempts.swap_remove(index);
             self.attempts = vec![winner];
@@ -288,7 +293,8 @@ impl Dimpl {
         }
     }
 
-    /// Returns true if a client begins anew, because the end of the handshake of DTLS 1.2 never reached it.
+    /// Returns true if a client begins anew, because the end of the handshake of DTLS 1.2 never
+    /// reached it.
     fn begins_again(&self, datagram: &[u8]) -> bool {
         let is_new = |hello: &[u8]| self.attempts.first().is_some_and(|attempt| !attempt.answers(hello));
         Records(datagram).any(|record| matches!(record.kind, Kind::ClientHello(hello) if is_new(hello)))
@@ -298,7 +304,8 @@ impl Dimpl {
         self.version() == Some("DTLS 1.3")
     }
 
-    /// Handles a datagram when connected. In the clear only the end of a handshake of DTLS 1.2 can come again.
+    /// Handles a datagram when connected. In the clear only the end of a handshake of DTLS 1.2 can
+    /// come again.
     fn handle_connected(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError> {
         let is_13 = self.is_version_13();
         if !self.confirmed && !is_13 && !self.config.is_client() && self.begins_again(datagram) {
@@ -372,7 +379,8 @@ impl Dtls for Dimpl {
         if let Some(attempt) = self.attempts.first_mut() {
             let outcome = attempt.handle_timeout(now, &mut self.scratch);
             match outcome {
-                // The last flight was repeated often enough; it does not matter that it was not acknowledged.
+                // The last flight was repeated often enough; it does not matter that it was not
+                // acknowledged.
                 Err(_) if self.phase == Phase::Connected => attempt.timeout = None,
                 // A damaged answer has led it into a state that it can neither leave nor rest in.
                 Ok(()) if attempt.timeout.is_some_and(|at| at <= now) => {

@@ -1,7 +1,9 @@
-//! DTLS: the transport of a peer connection, over one trait, so that the implementation can be exchanged.
+//! DTLS: the transport of a peer connection, over one trait, so that the implementation can be
+//! exchanged.
 //!
-//! The trait's shape is in place: a packet that was built with room around it is [sealed](Dtls::seal) where it
-//! stands, and the contents of a datagram are [read](Dtls::read) into the datagram's own bytes.
+//! The trait's shape is in place: a packet that was built with room around it is
+//! [sealed](Dtls::seal) where it stands, and the contents of a datagram are [read](Dtls::read) into
+//! the datagram's own bytes.
 
 mod attempt;
 mod config;
@@ -26,12 +28,12 @@ pub(crate) use transport::{DtlsTransport, DtlsTransportConfig, DtlsTransportEven
 use crate::certificate::Certificate;
 use crate::configuration::DtlsVersions;
 
-/// Bytes that a record has in front of its plaintext at most: header (13) and explicit nonce (8) of DTLS 1.2
-/// (RFC 6347 §4.1, RFC 5288 §3).
+/// Bytes that a record has in front of its plaintext at most: header (13) and explicit nonce (8) of
+/// DTLS 1.2 (RFC 6347 §4.1, RFC 5288 §3).
 pub(crate) const FRONT: usize = 21;
 
-/// Bytes that a record has behind its plaintext at most: the inner content type of DTLS 1.3 (1) and the tag
-/// (16) (RFC 9147 §4).
+/// Bytes that a record has behind its plaintext at most: the inner content type of DTLS 1.3 (1) and
+/// the tag (16) (RFC 9147 §4).
 pub(crate) const BACK: usize = 17;
 
 /// One DTLS association.
@@ -42,8 +44,9 @@ pub(crate) trait Dtls: fmt::Debug + Send {
     /// Writes the next packet of data that has arrived to the front of `buf`.
     fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>>;
 
-    /// Makes one record, in one datagram, of the plaintext in `range`. There must be [`FRONT`] free bytes
-    /// before it and [`BACK`] behind it. Returns the range of the record; `None` if it cannot be sent.
+    /// Makes one record, in one datagram, of the plaintext in `range`. There must be [`FRONT`] free
+    /// bytes before it and [`BACK`] behind it. Returns the range of the record; `None` if it cannot
+    /// be sent.
     fn seal(&mut self, now: Instant, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>>;
 
     /// Handles the deadline of [`poll_timeout`](Self::poll_timeout).
@@ -61,7 +64,8 @@ pub(crate) trait Dtls: fmt::Debug + Send {
     /// Sends a close notification, if the association is connected.
     fn close(&mut self, now: Instant);
 
-    /// Returns the keys of SRTP, once connected and if `use_srtp` was negotiated (RFC 5764). Only once.
+    /// Returns the keys of SRTP, once connected and if `use_srtp` was negotiated (RFC 5764). Only
+    /// once.
     fn take_srtp_keys(&mut self) -> Option<SrtpKeys>;
 
     /// Returns the negotiated version.

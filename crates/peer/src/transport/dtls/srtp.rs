@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::DtlsRole;
 
-/// The protection profile of SRTP that a handshake has negotiated (RFC 5764 §4.1.2, RFC 7714 §14.2).
+/// The protection profile of SRTP that a handshake has negotiated (RFC 5764 §4.1.2, RFC 7714
+/// §14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SrtpProfile {
@@ -55,8 +56,8 @@ pub(crate) struct MasterKey {
 }
 
 impl SrtpKeys {
-    /// Takes the exported keying material apart: the client's key, the server's, the client's salt, the
-    /// server's (RFC 5764 §4.2). `None` if the length does not fit the profile.
+    /// Takes the exported keying material apart: the client's key, the server's, the client's salt,
+    /// the server's (RFC 5764 §4.2). `None` if the length does not fit the profile.
     pub(super) fn new(profile: SrtpProfile, material: &[u8], role: DtlsRole) -> Option<Self> {
         let (key, salt) = profile.lengths();
         if material.len() != 2 * (key + salt) {

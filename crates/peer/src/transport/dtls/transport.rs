@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::states::DtlsTransportState;
 use crate::stats::DtlsStats;
 
-/// Bytes of a handshake's datagrams at most, however large others may be: the path's MTU is not known yet.
+/// Bytes of a handshake's datagrams at most, however large others may be: the path's MTU is not
+/// known yet.
 const HANDSHAKE_DATAGRAM: usize = 1200;
 
 /// Datagrams kept that arrive too early: a ClientHello has one or, with post-quantum keys, two.
@@ -47,8 +48,8 @@ pub(crate) struct DtlsTransport {
     association: Option<Box<dyn Dtls>>,
     /// The other side's certificate, once its fingerprint was found to be right.
     certificate: Option<Vec<u8>>,
-    /// Datagrams that arrived before it was settled that this side is the server: a ClientHello may be faster
-    /// than the answer. At most [`MAX_EARLY`]; more are dropped, and will be sent again.
+    /// Datagrams that arrived before it was settled that this side is the server: a ClientHello may
+    /// be faster than the answer. At most [`MAX_EARLY`]; more are dropped, and will be sent again.
     early: Vec<Vec<u8>>,
     /// A record that did not fit its batch; at most one.
     postponed: Option<Vec<u8>>,
@@ -74,7 +75,8 @@ pub(crate) struct DtlsTransportConfig {
 /// A change in the transport.
 #[derive(Debug, PartialEq)]
 pub(crate) enum DtlsTransportEvent {
-    /// Data can be sent and received, and the other side has shown the certificate of its description.
+    /// Data can be sent and received, and the other side has shown the certificate of its
+    /// description.
     Connected,
     /// The other side has closed.
     Closed,
@@ -112,8 +114,8 @@ impl DtlsTransport {
         self.state != DtlsTransportState::New
     }
 
-    /// Returns true if one of these fingerprints is that of the certificate that was shown, or if none was
-    /// shown.
+    /// Returns true if one of these fingerprints is that of the certificate that was shown, or if
+    /// none was shown.
     pub(crate) fn accepts(&self, fingerprints: &[Fingerprint]) -> bool {
         self.certificate.as_ref().is_none_or(|der| certificate::matches(fingerprints, der))
     }
@@ -126,8 +128,8 @@ impl DtlsTransport {
         self.fingerprints = fingerprints;
     }
 
-    /// Begins the handshake as client, or waits for it as server. `round_trip` is the path's round-trip time,
-    /// if it is known.
+    /// Begins the handshake as client, or waits for it as server. `round_trip` is the path's
+    /// round-trip time, if it is known.
     pub(crate) fn begin(&mut self, now: Instant, round_trip: Option<Duration>) {
         let Some(role) = self.role.filter(|_| !self.has_begun()) else { return };
         let config = DtlsConfig {
@@ -174,8 +176,8 @@ impl DtlsTransport {
         }
     }
 
-    /// Writes the next packet of data to the front of `buf`; only once the other side's certificate was found
-    /// to be right.
+    /// Writes the next packet of data to the front of `buf`; only once the other side's certificate
+    /// was found to be right.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
         if self.state != DtlsTransportState::Connected {
             return None;
@@ -203,8 +205,8 @@ impl DtlsTransport {
         self.postponed = Some(record.to_vec());
     }
 
-    /// Writes the next datagram of the handshake, or the one that was postponed, to the front of `buf`.
-    /// Returns its length.
+    /// Writes the next datagram of the handshake, or the one that was postponed, to the front of
+    /// `buf`. Returns its length.
     pub(crate) fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<usize> {
         if let Some(record) = self.postponed.take() {
             buf.get_mut(..record.len())?.copy_from_slice(&record);
@@ -247,8 +249,8 @@ impl DtlsTransport {
                     self.state = DtlsTransportState::Connected;
                     self.events.push_back(DtlsTransportEvent::Connected);
                 }
-                // Only now can a close notification be sealed, so that the other side learns that the
-                // connection was refused.
+                // Only now can a close notification be sealed, so that the other side learns that
+                // the connection was refused.
                 DtlsEvent::Connected => {
                     if let Some(association) = &mut self.association {
                         association.close(now);
@@ -313,8 +315,8 @@ impl DtlsTransport {
     }
 }
 
-/// Returns the first retransmission timeout of a flight: three round trips, where they are known, so that one
-/// lost packet costs little; a whole number of steps.
+/// Returns the first retransmission timeout of a flight: three round trips, where they are known,
+/// so that one lost packet costs little; a whole number of steps.
 fn first_timeout(round_trip: Option<Duration>) -> Duration {
     let Some(round_trip) = round_trip else { return UNKNOWN_TIMEOUT };
     let steps = (3 * round_trip).as_nanos().div_ceil(TIMEOUT_STEP.as_nanos());
