@@ -60,7 +60,7 @@ pub(crate) fn features() -> Result<(), String> {
             let features = format!("--features={combination}");
             let words: &[&str] =
                 &["clippy", "--quiet", "--package", &package.name, "--no-default-features", &features];
-            // Clippy for the flags, which reach the package alone; its own lints are another part's.
+            // Clippy's flags reach the package alone; its own lints are another part's.
             let lints = ["--", "--deny", "warnings", "--allow", "clippy::all"];
             step::run("cargo", &[words, lints.as_slice()].concat())?;
         }
