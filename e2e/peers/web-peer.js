@@ -125,10 +125,12 @@ export class WebPeer {
   async #speak(attended, { text, count, size }) {
     const { channel, sent } = attended;
     try {
+      await this.#untilOpen(channel);
       if (text !== undefined) {
         channel.send(text);
       } else {
         for (let left = count; left > 0; left--) {
+          await this.#untilOpen(channel);
           if (channel.bufferedAmount > this.#room) await this.#untilLow(channel);
           const message = this.#message(attended.number++, size);
           await this.#take(channel, sent, message);
@@ -138,6 +140,18 @@ export class WebPeer {
       this.#tellTally('sent', channel.label, sent);
     } catch (error) {
       this.tell({ event: 'unsent', label: channel.label, message: `${error}` });
+    }
+  }
+
+  /**
+   * Chromium may take a channel that it has announced as open back to `connecting` for a moment.
+   * @param {RTCDataChannel} channel
+   */
+  async #untilOpen(channel) {
+    while (channel.readyState === 'connecting') {
+      await new Promise((resolve) => {
+        for (const event of ['open', 'close']) channel.addEventListener(event, resolve, { once: true });
+      });
     }
   }
 
