@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::attributes::{Direction, Origin, Timing};
-use crate::candidate::Candidate;
 use crate::error::{Error, quote};
 use crate::field::Field;
 use crate::lines::Lines;
@@ -105,15 +104,6 @@ impl SessionDescription {
         section: &'a MediaSection,
     ) -> impl Iterator<Item = Result<T, Error>> + 'a {
         self.effective_lines::<T>(section).all()
-    }
-
-    /// The candidates of a media section: its own, then those that stand in the session section,
-    /// where some stacks write them although RFC 8839 §5.1 does not.
-    pub fn candidates<'a>(
-        &'a self,
-        section: &'a MediaSection,
-    ) -> impl Iterator<Item = Result<Candidate, Error>> + 'a {
-        section.lines.all().chain(self.lines.all())
     }
 
     /// The direction of a media section: its own, else the session's, else both ways.
