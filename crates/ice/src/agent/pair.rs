@@ -28,7 +28,7 @@ pub(super) const SUSPICION: Duration = Duration::from_millis(500);
 /// The same where an answer takes longer than that by itself.
 const QUICK_SUSPICION: Duration = Duration::from_millis(250);
 
-/// The time within which a pair that was revived in vain is not tried again.
+/// The time within which a pair whose retrial has failed is not tried again.
 const RETRIAL: Duration = Duration::from_secs(60);
 
 /// A candidate pair.

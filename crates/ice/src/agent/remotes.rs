@@ -29,8 +29,9 @@ impl Agent {
             self.counters.dropped += 1;
             return;
         }
-        // It is of no use here, and may be of any length.
-        let candidate = Candidate { url: None, ..candidate };
+        // The URL is of no use here, and may be of any length. An empty fragment names no session.
+        let ufrag = candidate.ufrag.filter(|ufrag| !ufrag.is_empty());
+        let candidate = Candidate { url: None, ufrag, ..candidate };
         let room = self.held.len() + self.names.len() < self.config.max_remote_candidates;
         let belongs = match (&self.session().remote, &candidate.ufrag) {
             (None, _) => false,

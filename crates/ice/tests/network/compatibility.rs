@@ -23,6 +23,14 @@ fn long_foundations_are_accepted() {
     assert_eq!((stats.remote_candidates.len(), stats.transport.dropped), (3, 1));
 }
 
+/// An empty user name fragment, as JavaScript writes it, names no session.
+#[test]
+fn empty_fragments_count_as_absent() {
+    let mut peer = ScriptedPeer::with_remote(Config::default());
+    peer.add(Candidate { ufrag: Some("".into()), ..candidate("198.51.100.1", 1) });
+    assert_eq!(peer.agent.stats().remote_candidates.len(), 1);
+}
+
 /// RFC 5389 §12.1: servers of RFC 3489 take requests without attributes, and answer with
 /// MAPPED-ADDRESS.
 #[test]
