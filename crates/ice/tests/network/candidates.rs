@@ -44,6 +44,22 @@ fn fresh() -> ScriptedPeer {
     ScriptedPeer::new(Config::default(), &[ip("192.0.2.1").into()])
 }
 
+/// Servers of RFC 3489 know no XOR-MAPPED-ADDRESS (RFC 5389 §12.1).
+#[test]
+fn mapped_address_of_an_old_server_is_a_server_reflexive_candidate() {
+    let routers = [behind("198.51.100.1", Nat::PORT), behind("198.51.100.2", Nat::PORT)];
+    let mut lab = Lab::two_homes(routers, &with_stun(), 1);
+    let server = lab.server.expect("a server");
+    lab.with_server(server, |host, _| host.sends_mapped_address = true);
+    lab.start();
+    assert!(lab.run_until(SECOND * 5, Lab::settled), "{}", lab.network.trace());
+    for (peer, router) in [(ALICE, "198.51.100.1"), (BOB, "198.51.100.2")] {
+        let mut found = lab.peer(peer).found.iter();
+        let reflexive = found.find(|one| one.kind == CandidateKind::ServerReflexive).expect("it is found");
+        assert_eq!(reflexive.socket_address().map(|address| address.ip()), Some(ip(router)));
+    }
+}
+
 /// Alice offers everything at once, because she does not know whether the other side trickles; Bob
 /// trickles (RFC 8838 §16).
 #[test]

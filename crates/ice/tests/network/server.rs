@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use columba_ice::framing::{Framing, Reader};
 use columba_netsim::{Datagram, Departure, Ecn, StreamId, StreamInput};
-use columba_stun::attributes::AlternateServer;
+use columba_stun::attributes::{AlternateServer, MappedAddress};
 use columba_stun::{Class, ErrorCode, Message, MessageBuilder, Method};
 use columba_turn::server::{
     AddressFamily, Arrival, Config, Credentials, Event, FiveTuple, Forward, HEADROOM, Input, RefusalReason,
@@ -39,6 +39,8 @@ pub(crate) struct TurnHost {
     pub(crate) channel_data: u64,
     /// Nothing is answered any more, while this is true.
     pub(crate) muted_port: bool,
+    /// Binding requests are answered as servers of RFC 3489 do, with MAPPED-ADDRESS alone.
+    pub(crate) sends_mapped_address: bool,
 }
 
 impl TurnHost {
@@ -67,6 +69,7 @@ impl TurnHost {
             requests: BTreeMap::new(),
             channel_data: 0,
             muted_port: false,
+            sends_mapped_address: false,
         }
     }
 
@@ -139,6 +142,11 @@ impl TurnHost {
         }
         if let Some(refusal) = self.refuse(&buffer[range.clone()]) {
             return self.answer(tuple, refusal);
+        }
+        if self.sends_mapped_address
+            && let Some(answer) = mapped_address_alone(&buffer[range.clone()], tuple.client())
+        {
+            return self.answer(tuple, answer);
         }
         match self.server.route(now, Arrival::Client(&tuple), buffer, range.clone()) {
             Forward::Control => {
@@ -255,4 +263,16 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0; HEADROOM + payload.len() + TAILROOM];
     buffer[HEADROOM..HEADROOM + payload.len()].copy_from_slice(payload);
     buffer
+}
+
+/// The answer of a server of RFC 3489 to a Binding request.
+fn mapped_address_alone(message: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
+    let request = Message::parse(message).ok()?;
+    if (request.class(), request.method()) != (Class::Request, Method::BINDING) {
+        return None;
+    }
+    let mut buffer = [0; 64];
+    let mut builder = MessageBuilder::success(&mut buffer, &request).expect("room");
+    let length = builder.push(&MappedAddress(client)).expect("room").finish();
+    Some(buffer[..length].to_vec())
 }
