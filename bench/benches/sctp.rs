@@ -1,4 +1,5 @@
-//! SCTP in memory: packets full of data, small messages, answering packets out of order, and the handshake; both ends together.
+//! SCTP in memory: packets full of data, small messages, answering packets out of order, and the
+//! handshake; both ends together.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ impl Pair {
         pair
     }
 
-    /// Two packets at most from each side: every second is acknowledged. Answers with the count of messages that were read.
+    /// Two packets at most from each side: every second is acknowledged. Answers with the count of
+    /// messages that were read.
     fn turn(&mut self) -> u64 {
         let mut packet = [0; 1200];
         let mut moved = false;

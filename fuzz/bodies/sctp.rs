@@ -1,5 +1,5 @@
-//! What the SCTP targets do with their input. The crate's ordinary tests include this file, too, and run it over random
-//! bytes, so that it is compiled and exercised without a fuzzer.
+//! The bodies of the SCTP targets. The crate's ordinary tests include this file, too, and run it
+//! over random bytes, so that it is compiled and exercised without a fuzzer.
 #![allow(dead_code, reason = "each target uses one of the bodies")]
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use columba_sctp::{Config, Ecn, Unlimited};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
-/// A packet as it came, checksum and all, into an association that knows nobody.
+/// A packet as it came, checksum and all, into an association without a peer.
 pub(crate) fn packet(data: &[u8], now: Instant) {
     let mut rng = ChaCha12Rng::seed_from_u64(1);
     let mut channels = DataChannels::new(Config::default(), now, &mut rng);
@@ -17,8 +17,8 @@ pub(crate) fn packet(data: &[u8], now: Instant) {
     drain(&mut channels, now);
 }
 
-/// A sequence of packets and pauses into an association whose state the first byte chooses. Ports and tags are right: they are
-/// not what keeps a hostile peer out.
+/// A sequence of packets and pauses into an association whose state the first byte chooses. Ports
+/// and tags are right: they are not what keeps a hostile peer out.
 pub(crate) fn sequence(data: &[u8], now: Instant) {
     let Some((&state, mut rest)) = data.split_first() else { return };
     let Prepared { mut channels, tag, tsns, sending } = prepare(state, now);
@@ -43,7 +43,7 @@ pub(crate) fn sequence(data: &[u8], now: Instant) {
     }
 }
 
-/// The states of RFC 9260 section 4, as [`prepare`] numbers them.
+/// The states of RFC 9260 §4, as [`prepare`] numbers them.
 pub(crate) const STATES: [&str; 9] = [
     "Idle",
     "CookieWait",
@@ -148,7 +148,7 @@ fn shift_tsns(mut chunks: &mut [u8], [ours, theirs]: [u32; 2]) {
     }
 }
 
-/// What comes out ends, and a deadline lies ahead.
+/// Checks that the output ends, and a deadline lies ahead.
 fn drain(channels: &mut DataChannels, now: Instant) {
     let mut buffer = [0; 2048];
     let mut packets = 0;

@@ -1,4 +1,5 @@
-//! What the measurements of SCTP have in common: the engines, behind one trait, and two of them that talk to each other.
+//! The common parts of the measurements of SCTP: the engines, behind one trait, and pairs of them
+//! that talk to each other.
 
 pub mod engines;
 pub mod pair;

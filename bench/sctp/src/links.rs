@@ -1,5 +1,6 @@
-//! Throughput over simulated links with random loss, of ours and of other engines over the same links with the same seeds:
-//! `cargo xtask bench sctp-loss`. Virtual time: the machine plays no part.
+//! Throughput over simulated links with random loss, of ours and of other engines over the same
+//! links with the same seeds: `cargo xtask bench sctp-loss`. Virtual time: the machine plays no
+//! part.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ struct Host<E> {
     opened: bool,
     received: u64,
     message: Bytes,
-    /// The last time at which the engine was called: an engine that asks for the past again is asked later.
+    /// The last time at which the engine was called: an engine that asks for the past again is
+    /// asked later.
     called: Instant,
 }
 
@@ -90,7 +92,7 @@ fn measure<E: Engine>(link: &Link, seed: u64) -> f64 {
         network.change_link(interface, |up, _down| *up = link.clone());
         host
     });
-    // Whoever begins has something to say.
+    // The end that begins has something to send.
     network.with(hosts[0], |_host, _now| {});
     network.run_for(Duration::from_secs(WARM_UP));
     let before = network.host(hosts[1]).received;

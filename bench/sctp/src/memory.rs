@@ -1,4 +1,5 @@
-//! What a packet, a message and an association cost in memory, in yardsticks: the time that it takes to seal the same bytes.
+//! The cost of a packet, a message and an association in memory, in yardsticks: the time that it
+//! takes to seal the same bytes.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -9,9 +10,10 @@ use bytes::Bytes;
 use columba_bench_sctp::engines::{Dcsctp, Engine, Ours, SctpProto};
 use columba_bench_sctp::pair::Pair;
 
-/// What is carried in one measurement, in bytes.
+/// The bytes that are carried in one measurement.
 const VOLUME: u64 = 64 << 20;
-/// Measurements, of which the median counts. Engines take turns, so that what else the machine does meets all.
+/// Measurements, of which the median counts. Engines take turns, so that what else the machine does
+/// meets all.
 const ROUNDS: usize = 5;
 /// Associations in a process that measures how much memory they take.
 const IDLE_PAIRS: u64 = 2_000;
@@ -34,7 +36,7 @@ struct Entry {
     idle: fn() -> f64,
 }
 
-/// What large messages cost.
+/// Measures the cost of large messages.
 struct Bulk {
     /// Nanoseconds for each packet with data.
     nanoseconds: f64,
@@ -107,7 +109,7 @@ fn costs() {
     }
 }
 
-/// Whether a packet costs the same among many.
+/// Returns whether a packet costs the same among many.
 fn scale() {
     println!("\nns a packet, by associations (64 KiB in turn) and by streams (1 KiB messages in turn)");
     println!("                  1      100   10,000 |        1      100    1,000");

@@ -8,9 +8,9 @@ use crate::engines::Engine;
 
 /// Two ends, and a clock that goes on as packets do.
 pub struct Pair<E> {
-    /// Who begins, and who sends in the measurements.
+    /// The end that begins, and that sends in the measurements.
     pub sender: E,
-    /// Who receives.
+    /// The end that receives.
     pub receiver: E,
     now: Instant,
     /// Packets by the sender.
@@ -44,7 +44,8 @@ impl<E: Engine> Pair<E> {
         panic!("{}: no association within 100 turns", E::NAME);
     }
 
-    /// Sends so many messages, in turn over the streams, as fast as the sender takes them, and waits until all are read.
+    /// Sends so many messages, in turn over the streams, as fast as the sender takes them, and
+    /// waits until all are read.
     ///
     /// # Panics
     /// If they do not arrive.
@@ -62,8 +63,8 @@ impl<E: Engine> Pair<E> {
         }
     }
 
-    /// One end sends two packets at most, because every second is to be acknowledged, then the other. Where nobody has
-    /// anything, time goes on to the next deadline.
+    /// One end sends two packets at most, because every second is to be acknowledged, then the
+    /// other. Where neither has anything, time goes on to the next deadline.
     fn turn(&mut self) {
         let mut moved = 0;
         for _ in 0..BATCH {
@@ -96,5 +97,5 @@ impl<E: Engine> Pair<E> {
 
 /// Packets by one end before the other has its turn.
 const BATCH: usize = 2;
-/// What a turn takes in virtual time: two packets of 1,200 bytes at 4 Gbit/s.
+/// The virtual time of a turn: two packets of 1,200 bytes at 4 Gbit/s.
 const TURN: Duration = Duration::from_nanos(4_800);

@@ -1,11 +1,12 @@
-//! A set of TSNs that starts at a base which moves on: one bit each, so that a block of them costs words and not TSNs.
+//! A set of TSNs that starts at a base which moves on: one bit each, so that a block of them costs
+//! words and not TSNs.
 
 use std::collections::VecDeque;
 
 use crate::serial::Tsn;
 
-/// A set of TSNs, none before its base. Its size is what lies between the base and the last member, in bits; whoever inserts
-/// sees to the bound.
+/// A set of TSNs, none before its base. Its size is what lies between the base and the last member,
+/// in bits; its owner inserts sees to the bound.
 #[derive(Debug)]
 pub(crate) struct BitRing {
     base: Tsn,
@@ -72,7 +73,7 @@ impl BitRing {
         self.words.clear();
     }
 
-    /// How many members follow each other without a hole from the base on.
+    /// The number of members that follow each other without a hole from the base on.
     pub(crate) fn leading(&self) -> u32 {
         let start = (self.base.0 % 64) as usize;
         (self.find(start, false) - start) as u32

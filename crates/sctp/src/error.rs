@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors.
 
 use crate::serial::StreamId;
 
@@ -35,14 +35,14 @@ pub enum SendError {
         /// The peer's limit.
         limit: usize,
     },
-    /// The queue of the association, or that of the stream, is full. [`Event::Writable`](crate::Event::Writable)
-    /// says when it is not.
+    /// The queue of the association, or that of the stream, is full.
+    /// [`Event::Writable`](crate::Event::Writable) says when it is not.
     #[error("the send queue is full")]
     Full,
     /// The peer has not so many streams.
     #[error("the peer takes only streams below {count}")]
     NoSuchStream {
-        /// How many streams the peer takes.
+        /// The number of streams that the peer takes.
         count: u16,
     },
     /// The stream is being reset.
@@ -66,7 +66,7 @@ pub enum CloseReason {
     /// The peer aborted.
     #[error("aborted by the peer (error cause {cause:?})")]
     Remote {
-        /// The first error cause that it gave (RFC 9260 section 3.3.10).
+        /// The first error cause that it gave (RFC 9260 §3.3.10).
         cause: Option<u16>,
     },
     /// The peer broke the protocol, and was sent an ABORT that says so.

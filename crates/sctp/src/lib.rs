@@ -1,13 +1,16 @@
-//! SCTP for WebRTC data channels, without I/O: the association of RFC 9260 with the extensions that WebRTC uses.
+//! SCTP for WebRTC data channels, without I/O: the association of RFC 9260 with the extensions that
+//! WebRTC uses.
 //!
-//! An [`Association`] has the five doors: packets and time go in, packets, events and deadlines come out. It owns no socket
-//! and no clock, and takes its randomness from whoever makes it.
+//! An [`Association`] has the five doors: packets and time go in, packets, events and deadlines
+//! come out. It owns no socket and no clock, and takes its randomness from its owner.
 //!
-//! Whatever a peer sends, memory is bounded: messages, parts of messages, and the lists that hold them by the receive window
-//! ([`Config::max_receive_window`]; a message that is being put together may have reserved as much again); chunks beyond a hole
-//! by the 65,535 that a SACK can name; streams by 28 bytes for each of 65,536; channels by [`Config::channel_memory`]; answers
-//! (INIT ACK, HEARTBEAT ACK, RE-CONFIG) by queues of a few. What the application sends waits within
-//! [`Config::send_buffer`] and [`Config::stream_send_buffer`], and is in flight within [`Config::max_in_flight`].
+//! Whatever a peer sends, memory is bounded: messages, parts of messages, and the lists that hold
+//! them by the receive window ([`Config::max_receive_window`]; a message that is being put together
+//! may have reserved as much again); chunks beyond a hole by the 65,535 that a SACK can name;
+//! streams by 28 bytes for each of 65,536; channels by [`Config::channel_memory`]; answers (INIT
+//! ACK, HEARTBEAT ACK, RE-CONFIG) by queues of a few. What the application sends waits within
+//! [`Config::send_buffer`] and [`Config::stream_send_buffer`], and is in flight within
+//! [`Config::max_in_flight`].
 //!
 //! ```
 //! use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What the application sends and receives.
+//! The messages that the application sends and receives.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::serial::{Ppid, StreamId};
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is; the peer is told.
+    /// The kind of its content; sent to the peer.
     pub ppid: Ppid,
     /// Its bytes, at least one: SCTP has no empty messages.
     pub payload: Bytes,
-    /// Whether it may overtake messages of its stream that were sent before it.
+    /// True if it may overtake messages of its stream that were sent before it.
     pub unordered: bool,
-    /// How hard to try.
+    /// The reliability of its messages.
     pub reliability: Reliability,
 }
 
@@ -27,7 +27,7 @@ impl Message {
     }
 }
 
-/// How hard to try to bring a message to the peer (RFC 3758, RFC 7496).
+/// The effort to bring a message to the peer (RFC 3758, RFC 7496).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reliability {
     /// Until it is there.
@@ -35,7 +35,8 @@ pub enum Reliability {
     Reliable,
     /// Each of its chunks is sent again at most so many times.
     MaxRetransmits(u16),
-    /// It is neither sent nor sent again once so much time has passed since [`send`](crate::Association::send).
+    /// It is neither sent nor sent again once so much time has passed since
+    /// [`send`](crate::Association::send).
     MaxLifetime(Duration),
 }
 
@@ -44,7 +45,7 @@ pub enum Reliability {
 pub struct ReceivedMessage {
     /// The stream on which it arrived.
     pub stream: StreamId,
-    /// What its sender says that it is.
+    /// The kind of its content, as its sender says.
     pub ppid: Ppid,
     /// Its bytes, at least one.
     pub payload: Bytes,

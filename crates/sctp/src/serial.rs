@@ -1,6 +1,6 @@
 //! Numbers of the wire, each a type of its own, compared as RFC 1982 says where they wrap.
 
-/// A transmission sequence number: names one DATA chunk of an association (RFC 9260 section 1.5).
+/// A transmission sequence number: names one DATA chunk of an association (RFC 9260 §1.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tsn(pub(crate) u32);
 
@@ -23,20 +23,21 @@ impl Tsn {
         Self(self.0.wrapping_sub(1))
     }
 
-    /// How many steps lead from `earlier` to this one, going round if need be.
+    /// The number of steps that lead from `earlier` to this one, going round if need be.
     #[must_use]
     pub(crate) fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
 
-    /// Whether this one comes after `other`: less than half of the number space further on (RFC 1982 section 3.2).
+    /// Returns whether this one comes after `other`: less than half of the number space further on
+    /// (RFC 1982 §3.2).
     #[must_use]
     pub(crate) fn is_after(self, other: Self) -> bool {
         (self.since(other) as i32) > 0
     }
 }
 
-/// A sequence number of a request to reset streams (RFC 6525 section 4.1).
+/// A sequence number of a request to reset streams (RFC 6525 §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestNumber(pub(crate) u32);
 
@@ -58,7 +59,7 @@ impl std::fmt::Display for StreamId {
     }
 }
 
-/// A payload protocol identifier: what a message is, as its sender says (RFC 9260 section 3.3.1).
+/// A payload protocol identifier: what a message is, as its sender says (RFC 9260 §3.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ppid(pub u32);
 

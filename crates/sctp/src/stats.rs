@@ -1,4 +1,4 @@
-//! What an association counts.
+//! Counters of an association.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ pub struct Stats {
     pub retransmitted_chunks: u64,
     /// The smoothed round-trip time, once it has been measured.
     pub smoothed_round_trip: Option<Duration>,
-    /// How many bytes may be in flight.
+    /// The number of bytes that may be in flight.
     pub congestion_window: usize,
-    /// How many are.
+    /// The number of bytes in flight.
     pub in_flight: usize,
-    /// How many bytes the peer had room for when it last said so.
+    /// The number of bytes that the peer had room for when it last said so.
     pub peer_window: usize,
-    /// How many bytes we hold at most.
+    /// The number of bytes that we hold at most.
     pub receive_window: usize,
     /// The largest packet, in bytes.
     pub mtu: usize,

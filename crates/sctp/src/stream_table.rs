@@ -1,11 +1,14 @@
-//! A map from stream number to whatever: two loads a look-up, whether there is one stream or 65,536.
+//! A map from stream number to whatever: two loads a look-up, whether there is one stream or
+//! 65,536.
 
 use crate::serial::StreamId;
 
-/// Values by stream number. Memory grows with the streams in use; numbers far apart cost 128 bytes each.
+/// Values by stream number. Memory grows with the streams in use; numbers far apart cost 128 bytes
+/// each.
 #[derive(Debug)]
 pub(crate) struct StreamTable<T> {
-    /// By the upper bits of a number: for each of the lower bits one more than the place in `values`, or zero.
+    /// By the upper bits of a number: for each of the lower bits one more than the place in
+    /// `values`, or zero.
     pages: Vec<Option<Box<[u32; PAGE]>>>,
     values: Vec<Option<T>>,
     free: Vec<u32>,
@@ -94,7 +97,7 @@ fn split(id: StreamId) -> (usize, usize) {
     (usize::from(id.0) / PAGE, usize::from(id.0) % PAGE)
 }
 
-/// How many numbers share a page.
+/// The number of numbers that share a page.
 const PAGE: usize = 32;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What can become due.
+/// The deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// INIT or COOKIE ECHO is sent again (T1 of RFC 9260).
@@ -13,9 +13,9 @@ pub(crate) enum Timer {
     ShutdownGuard,
     /// Everything in flight counts as lost (T3).
     Retransmission,
-    /// A probe finds out whether the tail is lost (RFC 8985 section 7).
+    /// A probe finds out whether the tail is lost (RFC 8985 §7).
     TailLossProbe,
-    /// What may have been only late is lost (RFC 8985 section 6).
+    /// Chunks that may have been only late are lost (RFC 8985 §6).
     Reordering,
     /// A SACK has waited long enough.
     Sack,

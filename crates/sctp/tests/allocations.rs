@@ -1,4 +1,4 @@
-//! What an association costs in memory: nothing for a packet, and little for being there.
+//! The memory of an association: none for a packet, and little for being there.
 
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,8 @@ impl Pair {
     }
 }
 
-/// Once everything has its size, only messages that arrive are allocated: once each, and once more for handing them out.
+/// Once everything has its size, only messages that arrive are allocated: once each, and once more
+/// for handing them out.
 #[test]
 fn packets_cost_no_allocations() {
     for interleaving in [true, false] {
@@ -142,8 +143,8 @@ fn a_channel_is_small_however_many_there_are() {
     }
 }
 
-/// How long a message takes, both ends together, with few and with many: `cargo test --release -p columba-sctp --test allocations
-/// -- --ignored --nocapture`.
+/// The time that a message takes, both ends together, with few and with many: `cargo test --release
+/// -p columba-sctp --test allocations -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures, and asserts nothing"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]

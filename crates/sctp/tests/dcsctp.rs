@@ -1,8 +1,9 @@
 //! Our data channels towards dcsctp, as Chromium wraps it, in virtual time.
 //!
-//! Chromium (`media/sctp/dcsctp_transport.cc`) drops packets that are larger than its MTU, and resets its
-//! direction of each stream that the other side resets. dcsctp puts all streams that wait for a reset into
-//! one request, so that a request for 579 streams or more is never sent, and later ones wait behind it.
+//! Chromium (`media/sctp/dcsctp_transport.cc`) drops packets that are larger than its MTU, and
+//! resets its direction of each stream that the other side resets. dcsctp puts all streams that
+//! wait for a reset into one request, so that a request for 579 streams or more is never sent, and
+//! later ones wait behind it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ impl Chromium {
         Self { socket: dcsctp::new_socket("", &options), streams: BTreeMap::new(), closed: 0, unsent: 0 }
     }
 
-    /// What a page's `close()` does.
+    /// Does what a page's `close()` does.
     fn close(&mut self, id: u16) {
         let stream = self.streams.get_mut(&id).unwrap();
         if !stream.closure_initiated && !stream.incoming_reset && !stream.outgoing_reset {
@@ -109,7 +110,7 @@ struct Lab {
     delay: Duration,
     /// The part of packets that get lost.
     loss: f64,
-    /// Whether the next request of Chromium's to reset streams gets lost.
+    /// True if the next request of Chromium's to reset streams gets lost.
     lose_request: bool,
     rng: ChaCha12Rng,
     /// Packets under way to Chromium, and to us.
@@ -250,8 +251,8 @@ impl Lab {
 const NEAR: Duration = Duration::from_millis(5);
 const FAR: Duration = Duration::from_millis(50);
 
-/// Why our side has to leave room: it cannot help what Chromium does to itself. Its first request has one
-/// stream, because it goes out with the first `close()`; the second has the rest.
+/// Why our side has to leave room: it cannot help what Chromium does to itself. Its first request
+/// has one stream, because it goes out with the first `close()`; the second has the rest.
 #[test]
 fn chromium_does_not_end_580_closings_of_its_own() {
     for (count, ends) in [(578, true), (579, true), (580, false), (1000, false)] {
@@ -321,8 +322,8 @@ fn chromium_may_begin_its_closings_in_the_middle_of_ours() {
     }
 }
 
-/// The request that Chromium cannot send is never answered: our closings behind it are said to be done all
-/// the same, and their streams are not used again.
+/// The request that Chromium cannot send is never answered: our closings behind it are said to be
+/// done all the same, and their streams are not used again.
 #[test]
 fn closings_behind_a_request_that_chromium_never_sends_are_said_to_be_done() {
     let mut lab = Lab::new(620, NEAR);
@@ -339,7 +340,8 @@ fn closings_behind_a_request_that_chromium_never_sends_are_said_to_be_done() {
     assert!(stream == 0 || stream >= 2 * 620, "{stream}");
 }
 
-/// dcsctp declares no PAD chunk, skips it, and answers no probe that it would have to send back whole.
+/// dcsctp declares no PAD chunk, skips it, and answers no probe that it would have to send back
+/// whole.
 #[test]
 fn packets_to_chromium_grow_beyond_its_own() {
     let mut lab = Lab::with(Config { max_mtu: 1432, ..Config::default() }, 1, NEAR);

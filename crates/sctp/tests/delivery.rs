@@ -1,4 +1,5 @@
-//! Whatever the network does: every reliable message arrives once, whole and in the order of its stream; and both sides end.
+//! Whatever the network does: every reliable message arrives once, whole and in the order of its
+//! stream; and both sides end.
 
 mod sim;
 
@@ -12,7 +13,7 @@ use columba_sctp::{
 };
 use sim::{Host, Pair};
 
-/// How many networks are tried; `SCTP_SEEDS` asks for more.
+/// The number of networks that are tried; `SCTP_SEEDS` asks for more.
 fn seeds() -> u64 {
     std::env::var("SCTP_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
@@ -108,7 +109,8 @@ fn send_some(pair: &mut Pair, plans: &mut [Plan; 2], random: &mut Random) {
     }
 }
 
-/// What has arrived was sent, once, unaltered and in order; `all` of it, if it was reliable.
+/// Checks that each message that has arrived was sent, once, unaltered and in order; `all` of them,
+/// if they were reliable.
 fn check(host: &Host, plan: &Plan, seed: u64, all: bool) {
     let mut last_ordered: BTreeMap<u16, u32> = BTreeMap::new();
     let mut seen = BTreeMap::new();
@@ -167,7 +169,7 @@ fn is_done(host: &Host) -> bool {
 fn random_config(random: &mut Random) -> Config {
     Config {
         interleaving: random.chance(0.5),
-        // Corruption must be seen by somebody: here there is no DTLS.
+        // Corruption must be seen here: there is no DTLS.
         zero_checksum: false,
         receive_window: [20_000, 1 << 20][random.below(2) as usize],
         max_message_size: 30_000,
@@ -261,8 +263,8 @@ fn everything_arrives_over_bad_networks() {
     }
 }
 
-/// One end forgets everything in the middle, and begins anew: what was in flight may be lost, nothing comes twice or altered, and
-/// what is sent from then on arrives.
+/// One end forgets everything in the middle, and begins anew: what was in flight may be lost,
+/// nothing comes twice or altered, and what is sent from then on arrives.
 #[test]
 fn a_peer_that_begins_anew_is_met_anew() {
     for seed in 0..seeds() / 3 {
@@ -274,7 +276,7 @@ fn a_peer_that_begins_anew_is_met_anew() {
         let mut before = plan();
         pair.connect();
         exchange(&mut pair, &mut before, &mut random);
-        // Whoever has never met cannot begin anew.
+        // Ends that have never met cannot begin anew.
         let mut waited = 0;
         while !pair.host(1).association.is_established() || !pair.host(0).association.is_established() {
             pair.run_for(Duration::from_secs(1));

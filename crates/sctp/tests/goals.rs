@@ -1,5 +1,6 @@
-//! How fast it is to be over long, fast and lossy paths, in virtual time and with seeds, so that each run gives the same.
-//! Millions of packets: only in release, `cargo xtask bench sctp-sim`, which prints the table.
+//! The throughput to be reached over long, fast and lossy paths, in virtual time and with seeds, so
+//! that each run gives the same. Millions of packets: only in release, `cargo xtask bench
+//! sctp-sim`, which prints the table.
 
 mod sim;
 
@@ -47,7 +48,8 @@ fn one_flow() {
     }
 }
 
-/// What two flows get of 50 Mbit/s and 40 ms from the 30th second to the 120th, and the first one's mean round trip.
+/// The shares of two flows in 50 Mbit/s and 40 ms from the 30th second to the 120th, and the first
+/// one's mean round trip.
 fn beside(flows: [Flow; 2], queue: f64) -> [Outcome; 2] {
     let mut shared = Shared::new(1, &path(50.0, 40, queue), &flows);
     shared.run(30.0);

@@ -29,7 +29,7 @@ fn chunk() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Sequences of packets begin in each state of RFC 9260 section 4, for this test and for the fuzzer.
+/// Sequences of packets begin in each state of RFC 9260 §4, for this test and for the fuzzer.
 #[test]
 fn every_state_is_reached() {
     for (number, name) in (0..).zip(bodies::STATES) {

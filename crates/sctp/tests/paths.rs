@@ -1,4 +1,5 @@
-//! What real paths do to a sender: rates that change, silence, lost acknowledgements, disorder, shallow queues.
+//! The effects of real paths on a sender: rates that change, silence, lost acknowledgements,
+//! disorder, shallow queues.
 
 mod sim;
 
@@ -141,12 +142,14 @@ fn a_pause_is_not_followed_by_a_burst() {
     }
 }
 
-/// Packets a second that a flow keeps up under steady random loss, on a path that nothing else bounds.
+/// Packets a second that a flow keeps up under steady random loss, on a path that nothing else
+/// bounds.
 fn response(control: CongestionControl, loss: f64, round_trip: u64, seconds: f64) -> f64 {
     let link = Link { loss: Loss::Random(loss), ..path(1000.0, round_trip, 1.0) };
     let mut shared = Shared::new(11, &link, &[Flow::new(control)]);
     run(&mut shared, 30.0);
-    // Each packet carries 1,156 bytes of message; half of the loss is on the way of acknowledgements.
+    // Each packet carries 1,156 bytes of message; half of the loss is on the way of
+    // acknowledgements.
     run(&mut shared, seconds).megabits * 1e6 / 8.0 / 1156.0
 }
 
@@ -161,7 +164,7 @@ fn new_reno_keeps_to_its_response_function() {
 
 #[test]
 fn cubic_keeps_to_its_response_function() {
-    // RFC 9438 section 5.1: 1.054 RTT^(3/4) / p^(3/4) packets, above what Reno has.
+    // RFC 9438 §5.1: 1.054 RTT^(3/4) / p^(3/4) packets, above what Reno has.
     for (loss, round_trip) in [(0.001f64, 0.2f64), (0.0004, 0.1)] {
         let expected = 1.054 * (round_trip / loss).powf(0.75) / round_trip;
         let got = response(Cubic, loss, (round_trip * 1e3) as u64, 400.0);
@@ -182,7 +185,8 @@ fn marks_take_the_place_of_loss() {
         let then = run(&mut shared, 20.0);
         assert_eq!(first.resent + then.resent, 0, "{control:?}: {first:?} {then:?}");
         assert!(then.megabits > 14.0 && then.round_trip < 60.0, "{control:?}: {then:?}");
-        // The marks are there, and are heeded: without them the queue is what the model or the loss makes it.
+        // The marks are there, and are heeded: without them the queue is what the model or the loss
+        // makes it.
         let mut deaf = settled(control, &link);
         run(&mut deaf, 20.0);
         assert!(control == Bbr || deaf.network.stats().dropped.contains_key("codel"), "{control:?}");

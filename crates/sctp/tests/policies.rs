@@ -1,4 +1,5 @@
-//! Partial reliability as it is on the wire (RFC 3758, RFC 7496): nothing goes out more often or later than asked for.
+//! Partial reliability as it is on the wire (RFC 3758, RFC 7496): nothing goes out more often or
+//! later than asked for.
 
 mod sim;
 
@@ -18,8 +19,8 @@ fn read(host: &mut Host, _now: Instant) {
     }
 }
 
-/// Sends messages of such a policy over a path that loses three packets of ten; gives how often each was on the wire, and when
-/// after it was sent.
+/// Sends messages of such a policy over a path that loses three packets of ten; gives how often
+/// each was on the wire, and when after it was sent.
 fn run(reliability: Reliability, interleaving: bool, length: usize) -> (Pair, BTreeMap<u32, Vec<Duration>>) {
     let link = Link { delay: Duration::from_millis(20), loss: Loss::Random(0.3), ..Link::default() };
     let mut pair = Pair::new(11, &Config { interleaving, ..Config::default() }, &link, read);

@@ -1,4 +1,4 @@
-//! Who sends next: by weight, in turn, in order of arrival; and how soon what is urgent leaves.
+//! The order of streams: by weight, in turn, in order of arrival; and the delay of urgent messages.
 
 mod sim;
 
@@ -42,7 +42,7 @@ fn send(pair: &mut Pair, stream: u16, length: usize, count: usize) {
     }
 }
 
-/// How many bytes of each stream went out, counted once.
+/// The number of bytes that of each stream went out, counted once.
 fn shares(pair: &Pair) -> [usize; 4] {
     let mut shares = [0; 4];
     let mut last = std::collections::BTreeSet::new();
@@ -70,7 +70,7 @@ fn channels_share_as_their_weights_say() {
                 pair.with(0, |host, _| host.association.set_weight(StreamId(stream), weight));
                 send(&mut pair, stream, length, count);
             }
-            // Nobody runs dry before the time is over.
+            // No stream runs dry before the time is over.
             pair.run_for(Duration::from_secs(4));
             let shares = shares(&pair);
             let total: usize = shares.iter().sum();

@@ -1,4 +1,4 @@
-//! How fast it goes over simulated paths; the long and fast ones are in `goals.rs`.
+//! The throughput over simulated paths; the long and fast ones are in `goals.rs`.
 
 mod sim;
 

@@ -12,7 +12,8 @@ pub use dcsctp::Dcsctp;
 pub use ours::Ours;
 pub use sctp_proto::SctpProto;
 
-/// The size of the largest SCTP packet, for all: with DTLS and UDP headers it fits into what every path bears.
+/// The size of the largest SCTP packet, for all: with DTLS and UDP headers it fits into what every
+/// path bears.
 pub const MTU: usize = 1200;
 
 /// The largest message, for all.
@@ -20,13 +21,13 @@ pub const LARGEST_MESSAGE: usize = 256 << 10;
 
 /// One end of an association. All engines see the same virtual time, and none owns a socket.
 pub trait Engine: Sized {
-    /// How tables call it.
+    /// Its name in tables.
     const NAME: &'static str;
 
     /// An end that waits for the other to begin, or begins itself.
     fn new(now: Instant, seed: u64, begins: bool) -> Self;
 
-    /// Whether messages flow.
+    /// Returns whether messages flow.
     fn is_established(&self) -> bool;
 
     /// Makes a stream ready, where an engine asks for that, before it is sent or listened to.

@@ -1,4 +1,5 @@
-//! The state cookie (RFC 9260 section 5.1.3): what the answer to an INIT would have to remember, kept by the peer instead.
+//! The state cookie (RFC 9260 §5.1.3): what the answer to an INIT would have to remember, kept by
+//! the peer instead.
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -9,25 +10,25 @@ use crate::error::WireError;
 use crate::serial::Tsn;
 use crate::wire::{Extensions, Init, Reader, Writer};
 
-/// What a cookie remembers.
+/// The content of a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cookie {
     /// When it was made, counted from the association's birth.
     pub(super) made: Duration,
     pub(super) local_tag: u32,
     pub(super) local_tsn: Tsn,
-    /// The tags that were in use when it was made, or zero (RFC 9260 section 5.2.2).
+    /// The tags that were in use when it was made, or zero (RFC 9260 §5.2.2).
     pub(super) tie_tags: (u32, u32),
     pub(super) peer: PeerInit,
 }
 
-/// What a peer has said in its INIT or INIT ACK.
+/// The content of a peer's INIT or INIT ACK.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PeerInit {
     pub(super) tag: u32,
     pub(super) tsn: Tsn,
     pub(super) window: u32,
-    /// How many streams it takes from us.
+    /// The number of streams that it takes from us.
     pub(super) incoming_streams: u16,
     pub(super) extensions: Extensions,
 }
@@ -122,7 +123,7 @@ fn authenticate(content: &[u8], key: &[u8; 16]) -> [u8; 16] {
 }
 
 const CONTENT: usize = 45;
-/// How many bytes a cookie has.
+/// The number of bytes that a cookie has.
 pub(super) const LENGTH: usize = CONTENT + 16;
 
 #[cfg(test)]

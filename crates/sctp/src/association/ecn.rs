@@ -1,5 +1,6 @@
-//! Explicit congestion notification (RFC 4960 appendix A, draft-stewart-tsvwg-sctpecn): a router marks a packet instead of
-//! dropping it, its receiver echoes that by ECNE with each SACK until the sender says by CWR that it has slowed down.
+//! Explicit congestion notification (RFC 4960 appendix A, draft-stewart-tsvwg-sctpecn): a router
+//! marks a packet instead of dropping it, its receiver echoes that by ECNE with each SACK until the
+//! sender says by CWR that it has slowed down.
 
 use std::time::Instant;
 
@@ -7,14 +8,15 @@ use super::Association;
 use crate::serial::Tsn;
 use crate::wire::{Reader, Writer, chunk_type};
 
-/// What is to be said of marks, and whether packets with them arrive at all.
+/// The marks to be reported, and whether packets with them arrive at all.
 #[derive(Debug, Default)]
 pub(super) struct Notification {
-    /// The first TSN of the first marked packet that the peer has not answered, and how many were marked since.
+    /// The first TSN of the first marked packet that the peer has not answered, and how many were
+    /// marked since.
     echo: Option<(Tsn, u32)>,
     /// The TSN of the peer's last echo, to be confirmed.
     reduced: Option<Tsn>,
-    /// What we send may be marked, and has been acknowledged.
+    /// Packets of ours that may be marked have been acknowledged.
     proven: bool,
     /// Timeouts before it was.
     timeouts: u32,
@@ -37,8 +39,8 @@ impl Notification {
 }
 
 impl Association {
-    /// Whether packets may now be sent with the codepoint ECT(0): the peer can answer marks, and the path does not seem to
-    /// swallow what may be marked.
+    /// Returns whether packets may now be sent with the codepoint ECT(0): the peer can answer
+    /// marks, and the path does not seem to swallow what may be marked.
     pub fn is_ecn_capable(&self) -> bool {
         self.peer.extensions.ecn && self.notification.timeouts < SWALLOWED
     }

@@ -1,4 +1,4 @@
-//! The handshake, its collisions, and restarts (RFC 9260 sections 5.1 and 5.2).
+//! The handshake, its collisions, and restarts (RFC 9260 §5.1 and §5.2).
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use crate::wire::{
 use rand_core::Rng;
 
 impl Association {
-    /// Our INIT as it would go out, chunk header included, to be carried to the peer in another way; both sides do so.
+    /// Our INIT as it would go out, chunk header included, to be carried to the peer in another
+    /// way; both sides do so.
     pub fn export_init(&self) -> Bytes {
         let mut buffer = [0; 128];
         let mut writer = Writer::new(&mut buffer);
@@ -25,8 +26,9 @@ impl Association {
         Bytes::copy_from_slice(writer.written())
     }
 
-    /// Takes the peer's INIT that was carried in another way, after [`export_init`](Self::export_init) has carried ours: the
-    /// association is established without a handshake.
+    /// Takes the peer's INIT that was carried in another way, after
+    /// [`export_init`](Self::export_init) has carried ours: the association is established without
+    /// a handshake.
     ///
     /// # Errors
     /// If the handshake has begun, or it is not an INIT.
@@ -85,7 +87,7 @@ impl Association {
         }
         let (tag, tsn, tie_tags) = match &self.state {
             State::Closed => return,
-            // The peer has not heard that we agree to end (RFC 9260 section 9.2).
+            // The peer has not heard that we agree to end (RFC 9260 §9.2).
             State::ShutdownAckSent => {
                 self.due.shutdown_ack = true;
                 return;
@@ -129,8 +131,8 @@ impl Association {
         self.timers.stop(Timer::Handshake);
     }
 
-    /// A cookie comes back: RFC 9260 sections 5.1.5 and 5.2.4, whose table decides by the tags. Says whether the rest of the
-    /// packet is to be read.
+    /// A cookie comes back: RFC 9260 §5.1.5 and §5.2.4, whose table decides by the tags. Says
+    /// whether the rest of the packet is to be read.
     pub(super) fn on_cookie_echo(&mut self, now: Instant, header: &Header, value: &[u8]) -> bool {
         let Some(cookie) = Cookie::from_bytes(value, &self.cookie_key) else {
             self.drop_packet("a cookie that is not ours");
@@ -305,14 +307,15 @@ impl Abort {
     }
 }
 
-/// RFC 9260 section 3.3.2: neither the tag nor the numbers of streams are zero, and the window has room for a packet.
+/// RFC 9260 §3.3.2: neither the tag nor the numbers of streams are zero, and the window has room
+/// for a packet.
 fn is_usable(init: &Init<'_>) -> bool {
     init.tag != 0 && init.outgoing_streams != 0 && init.incoming_streams != 0 && init.window >= LEAST_WINDOW
 }
 
-/// RFC 9260 section 16: Valid.Cookie.Life.
+/// RFC 9260 §16: Valid.Cookie.Life.
 const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
-/// The smallest window that an INIT may name, in bytes (RFC 9260 section 3.3.2).
+/// The smallest window that an INIT may name, in bytes (RFC 9260 §3.3.2).
 const LEAST_WINDOW: u32 = 1500;
-/// A cookie must fit into a packet; more than this nobody needs.
+/// A cookie must fit into a packet; no implementation needs more.
 const MAX_COOKIE: usize = 1191 - PACKET_HEADER - 4;

@@ -1,4 +1,4 @@
-//! Packets that arrive (RFC 9260 sections 6, 8 and 9).
+//! Packets that arrive (RFC 9260 §6, §8 and §9).
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::wire::{
     parse,
 };
 
-/// What the IP header of a packet says of congestion (RFC 3168).
+/// The congestion mark in the IP header of a packet (RFC 3168).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ecn {
     /// Nothing.
@@ -21,7 +21,7 @@ pub enum Ecn {
     CongestionExperienced,
 }
 
-/// Whether the rest of a packet is to be read.
+/// Tells whether the rest of a packet is to be read.
 enum Next {
     Continue,
     Stop,
@@ -70,7 +70,7 @@ impl Association {
         }
         if had_data && self.takes_data() {
             self.receiver.on_packet_end(now, &mut self.timers);
-            // Whoever is shutting down answers each packet with another SHUTDOWN (RFC 9260 section 9.2).
+            // An end that shuts down answers each packet with another SHUTDOWN (RFC 9260 §9.2).
             if self.state == State::ShutdownSent {
                 self.due.shutdown = true;
             }
@@ -83,7 +83,7 @@ impl Association {
         self.stats.packets_dropped += 1;
     }
 
-    /// RFC 9260 section 8.5: each packet carries our tag, but for a few chunks.
+    /// RFC 9260 §8.5: each packet carries our tag, but for a few chunks.
     fn is_tag_right(&self, header: &Header, first: &Chunk<'_>) -> bool {
         let tag = header.verification_tag;
         match first.kind {
@@ -97,8 +97,8 @@ impl Association {
         }
     }
 
-    /// A peer that goes on as if nothing had happened has not heard our ABORT (RFC 9260 section 8.4); of the chunks that are not to
-    /// be answered so, there are those that end or begin something.
+    /// A peer that goes on as if nothing had happened has not heard our ABORT (RFC 9260 §8.4); of
+    /// the chunks that are not to be answered so, there are those that end or begin something.
     fn repeat_abort(&mut self, kind: u8) {
         let silent = [
             chunk_type::ABORT,
@@ -188,7 +188,7 @@ impl Association {
             return Next::Stop;
         };
         if data.payload.is_empty() {
-            // The cause names the TSN (RFC 9260 section 3.3.10.9).
+            // The cause names the TSN (RFC 9260 §3.3.10.9).
             self.abort_with(now, Abort { tsn: Some(data.tsn), ..Abort::new(cause::NO_USER_DATA, "") });
             self.close(CloseReason::Violation("DATA without data"));
             return Next::Stop;
@@ -250,7 +250,7 @@ impl Association {
         }
     }
 
-    /// RFC 9260 section 3.2: the upper bits of an unknown type say what to do with it.
+    /// RFC 9260 §3.2: the upper bits of an unknown type say what to do with it.
     fn on_unknown(&mut self, chunk: &Chunk<'_>) -> Next {
         if chunk.kind & 0x40 != 0 && self.has_peer() {
             let mut copy = vec![chunk.kind, chunk.flags];
@@ -264,5 +264,5 @@ impl Association {
 
 /// The largest HEARTBEAT that is answered: it must fit into a packet of ours.
 const MAX_HEARTBEAT: usize = 1024;
-/// How much of an unknown chunk is given back.
+/// The bytes of an unknown chunk that are given back.
 const MAX_REPORTED: usize = 128;

@@ -37,11 +37,12 @@ use reset::Resets;
 
 /// An SCTP association with one peer (RFC 9260), as WebRTC uses it over DTLS (RFC 8261, RFC 8831).
 ///
-/// It has the five doors of a protocol without I/O: packets and time go in by [`handle_input`](Self::handle_input) and
-/// [`handle_timeout`](Self::handle_timeout), and after each call that changes something, what is to be done comes out of
-/// [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event) and [`poll_timeout`](Self::poll_timeout). Any order
-/// of calls is legal. Once [`Event::Closed`] has been given, nothing comes out any more but answers to a peer that has not
-/// heard of it.
+/// It has the five doors of a protocol without I/O: packets and time go in by
+/// [`handle_input`](Self::handle_input) and [`handle_timeout`](Self::handle_timeout), and after
+/// each call that changes something, what is to be done comes out of
+/// [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event) and
+/// [`poll_timeout`](Self::poll_timeout). Any order of calls is legal. Once [`Event::Closed`] has
+/// been given, nothing comes out any more but answers to a peer that has not heard of it.
 #[derive(Debug)]
 pub struct Association {
     config: Config,
@@ -52,7 +53,7 @@ pub struct Association {
     local_tsn: Tsn,
     cookie_key: [u8; 16],
     state: State,
-    /// What the peer has said of itself; meaningless before the handshake.
+    /// The peer's INIT or INIT ACK; meaningless before the handshake.
     peer: PeerInit,
     timers: Timers,
     sender: Sender,
@@ -65,7 +66,7 @@ pub struct Association {
     held_since: Option<Instant>,
     /// The end was asked for before the handshake was done.
     ends: bool,
-    /// What the peer was told when this side ended everything, in case that it did not hear it.
+    /// The ABORT by which this side ended everything, in case that it was lost.
     last_abort: Option<Abort>,
     /// Timeouts in a row without an answer.
     unanswered: u32,
@@ -83,7 +84,7 @@ pub struct Association {
     stats: Stats,
 }
 
-/// Where the association stands (RFC 9260 section 4).
+/// Where the association stands (RFC 9260 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Idle,
@@ -107,11 +108,13 @@ struct Due {
     shutdown_ack: bool,
     abort: Option<Abort>,
     heartbeat: bool,
-    /// The information of HEARTBEATs that are not answered yet. At most [`MAX_REPLIES`]; more are not answered.
+    /// The information of HEARTBEATs that are not answered yet. At most [`MAX_REPLIES`]; more are
+    /// not answered.
     heartbeat_acks: VecDeque<Bytes>,
     /// An ERROR chunk's cause and its information; the last one.
     error: Option<(u16, Bytes)>,
-    /// Whole packets that need no state, such as INIT ACK. At most [`MAX_REPLIES`]; more are dropped.
+    /// Whole packets that need no state, such as INIT ACK. At most [`MAX_REPLIES`]; more are
+    /// dropped.
     replies: VecDeque<Vec<u8>>,
 }
 
@@ -123,7 +126,7 @@ struct Abort {
     text: &'static str,
 }
 
-/// The question whether the peer is there (RFC 9260 section 8.3).
+/// The question whether the peer is there (RFC 9260 §8.3).
 #[derive(Debug, Default)]
 struct Heartbeat {
     /// The nonce and the time of the one that waits for an answer.
@@ -131,7 +134,8 @@ struct Heartbeat {
 }
 
 impl Association {
-    /// An association that has not begun. It answers a peer that begins; [`connect`](Self::connect) makes it begin itself.
+    /// An association that has not begun. It answers a peer that begins; [`connect`](Self::connect)
+    /// makes it begin itself.
     pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
@@ -178,21 +182,23 @@ impl Association {
         }
     }
 
-    /// Whether messages flow: the handshake is done, and no end has begun.
+    /// Returns whether messages flow: the handshake is done, and no end has begun.
     pub fn is_established(&self) -> bool {
         self.state == State::Established
     }
 
-    /// Whether the association has ended.
+    /// Returns whether the association has ended.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Queues a message; also before the handshake is done. If it then turns out that the peer does not take the stream
-    /// ([`outgoing_streams`](Self::outgoing_streams)), what waits for it is thrown away.
+    /// Queues a message; also before the handshake is done. If it then turns out that the peer does
+    /// not take the stream ([`outgoing_streams`](Self::outgoing_streams)), what waits for it is
+    /// thrown away.
     ///
     /// # Errors
-    /// If it is empty, too large, or the stream or the association does not take it. Then nothing has changed.
+    /// If it is empty, too large, or the stream or the association does not take it. Then nothing
+    /// has changed.
     pub fn send(&mut self, now: Instant, stream: StreamId, message: Message) -> Result<(), SendError> {
         self.send_counted(now, stream, message, true)
     }
@@ -266,7 +272,8 @@ impl Association {
         self.receiver.reassembly.discard(stream);
     }
 
-    /// From now on messages of DCEP are read before user data that was sent unordered and has overtaken them.
+    /// From now on messages of DCEP are read before user data that was sent unordered and has
+    /// overtaken them.
     pub(crate) fn read_dcep_first(&mut self) {
         self.receiver.reassembly.read_dcep_first();
     }
@@ -277,27 +284,29 @@ impl Association {
         self.resets.forget_queued();
     }
 
-    /// The peer may not use a stream: it is told so by a reset of our direction, and not listened to until it resets its own.
+    /// The peer may not use a stream: it is told so by a reset of our direction, and not listened
+    /// to until it resets its own.
     pub(crate) fn refuse_stream(&mut self, now: Instant, stream: StreamId) {
         self.discard_incoming(stream);
         self.reset_stream(now, stream);
     }
 
-    /// What the next message of a stream is.
+    /// Returns the identifier of the next message of a stream.
     pub(crate) fn next_ppid(&self, stream: StreamId) -> Option<Ppid> {
         self.receiver.reassembly.next_ppid(stream)
     }
 
     /// The next message of a stream. Reading opens the receive window, so that
-    /// [`poll_transmit`](Self::poll_transmit) may have to say so to the peer; not reading closes it, and stops the peer.
+    /// [`poll_transmit`](Self::poll_transmit) may have to say so to the peer; not reading closes
+    /// it, and stops the peer.
     pub fn receive(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
         let message = self.set_aside(stream)?;
         self.release(message.payload.len());
         Some(message)
     }
 
-    /// Takes the next message off a stream without reading it: the window stays closed by it, until it is
-    /// [`release`](Self::release)d.
+    /// Takes the next message off a stream without reading it: the window stays closed by it, until
+    /// it is [`release`](Self::release)d.
     pub(crate) fn set_aside(&mut self, stream: StreamId) -> Option<ReceivedMessage> {
         self.receiver.reassembly.set_aside(stream)
     }
@@ -308,19 +317,21 @@ impl Association {
         self.stats.messages_received += 1;
     }
 
-    /// How many bytes of a stream's messages have been queued and not been sent for the first time.
+    /// The number of bytes that of a stream's messages have been queued and not been sent for the
+    /// first time.
     pub fn buffered_amount(&self, stream: StreamId) -> usize {
         self.sender.queue.buffered(stream)
     }
 
-    /// How many bytes of messages have been queued and not been sent for the first time, over all streams.
+    /// The number of bytes that of messages have been queued and not been sent for the first time,
+    /// over all streams.
     pub fn total_buffered_amount(&self) -> usize {
         self.sender.queue.queued()
     }
 
-    /// Returns whether a stream should be given more: less than [`Config::high_watermark`] waits on it, and
-    /// [`send`](Self::send) does not refuse a message as [`SendError::Full`]. Once it is false,
-    /// [`Event::Writable`] says when there is room.
+    /// Returns whether a stream should be given more: less than [`Config::high_watermark`] waits on
+    /// it, and [`send`](Self::send) does not refuse a message as [`SendError::Full`]. Once it is
+    /// false, [`Event::Writable`] says when there is room.
     pub fn is_writable(&mut self, stream: StreamId) -> bool {
         self.takes_messages()
             && stream.0 < self.outgoing_streams()
@@ -328,12 +339,14 @@ impl Association {
             && self.sender.queue.is_writable(stream)
     }
 
-    /// [`Event::BufferedAmountLow`] comes when the buffered amount of a stream falls to so many bytes. At first 0.
+    /// [`Event::BufferedAmountLow`] comes when the buffered amount of a stream falls to so many
+    /// bytes. At first 0.
     pub fn set_buffered_amount_low_threshold(&mut self, stream: StreamId, threshold: usize) {
         self.sender.queue.set_low_threshold(stream, threshold);
     }
 
-    /// A stream's share among those that have something to send, when scheduling is by weight. At first 256.
+    /// A stream's share among those that have something to send, when scheduling is by weight. At
+    /// first 256.
     pub fn set_weight(&mut self, stream: StreamId, weight: u16) {
         self.sender.queue.set_weight(stream, weight);
     }
@@ -348,8 +361,8 @@ impl Association {
         self.path_mtu.set_wanted(max_mtu);
     }
 
-    /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 section 5). Before the handshake, or
-    /// its packets are dropped as those of somebody else; afterwards it is settled.
+    /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 §5). Before
+    /// the handshake, or its packets are dropped as foreign ones; afterwards it is settled.
     pub fn set_remote_port(&mut self, port: u16) {
         if self.state == State::Idle {
             self.config.remote_port = port;
@@ -361,8 +374,8 @@ impl Association {
         self.config.streams.min(self.peer.incoming_streams)
     }
 
-    /// The route to the peer has changed: round trip, congestion window and packet size are learnt anew. `mtu` and `max_mtu`
-    /// are those of [`Config`] for the new path.
+    /// The route to the peer has changed: round trip, congestion window and packet size are learnt
+    /// anew. `mtu` and `max_mtu` are those of [`Config`] for the new path.
     pub fn handle_path_change(&mut self, now: Instant, mtu: usize, max_mtu: usize) {
         self.notification.change_path();
         self.sender.change_path(now, mtu);
@@ -375,8 +388,8 @@ impl Association {
         }
     }
 
-    /// Holds all output back, because the transport below cannot carry it yet. Deadlines are held back, too: a peer that
-    /// hears nothing cannot be blamed for not answering.
+    /// Holds all output back, because the transport below cannot carry it yet. Deadlines are held
+    /// back, too: a peer that hears nothing cannot be blamed for not answering.
     pub fn hold_output(&mut self, now: Instant) {
         self.held_since.get_or_insert(now);
     }
@@ -388,12 +401,12 @@ impl Association {
         }
     }
 
-    /// What should the owner know? Until `None`.
+    /// Returns the next event. Until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.poll_state_event().or_else(|| self.poll_low_event())
     }
 
-    /// What has happened to the association and its streams.
+    /// Returns the next event of the association and its streams, except those of queues.
     pub(crate) fn poll_state_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
@@ -418,7 +431,7 @@ impl Association {
         self.sender.queue.poll_writable().filter(|_| !self.is_closed()).map(Event::Writable)
     }
 
-    /// Whether an acknowledgement, or word of more room, is to go out at once.
+    /// Returns whether an acknowledgement, or word of more room, is to go out at once.
     pub(crate) fn is_sack_due(&self) -> bool {
         self.receiver.is_sack_due()
     }
@@ -463,7 +476,7 @@ impl Association {
         }
     }
 
-    /// What has happened so far, and how the path looks.
+    /// Returns the counters, and the present view of the path.
     pub fn stats(&self) -> Stats {
         Stats {
             smoothed_round_trip: self.sender.round_trip.smoothed(),
@@ -495,7 +508,7 @@ impl Association {
     }
 
     fn abort_with(&mut self, _now: Instant, abort: Abort) {
-        // Before the peer's tag is known there is nobody to tell.
+        // Before the peer's tag is known no packet reaches it.
         if !matches!(self.state, State::Idle | State::CookieWait | State::Closed) {
             self.due.abort = Some(abort);
             self.last_abort = Some(abort);
@@ -527,7 +540,7 @@ impl Association {
     }
 }
 
-/// A verification tag is never zero (RFC 9260 section 5.3.1).
+/// A verification tag is never zero (RFC 9260 §5.3.1).
 fn random_tag(rng: &mut impl Rng) -> u32 {
     loop {
         let tag = rng.next_u32();

@@ -7,13 +7,14 @@ use crate::budget::Budget;
 use crate::timers::Timer;
 use crate::wire::{PACKET_HEADER, Writer, chunk_type, padded, seal};
 
-/// How long to wait at least for a budget that is used up.
+/// The shortest wait for a budget that is used up.
 const MIN_BUDGET_WAIT: Duration = Duration::from_millis(1);
 
 impl Association {
-    /// Writes the next packet into `buffer`, and says how long it is. Until `None`. The buffer holds at least
-    /// [`Config::max_mtu`](crate::Config::max_mtu) bytes; in a smaller one packets are smaller, and larger ones are not tried.
-    /// What is longer than [`Stats::mtu`](crate::Stats::mtu) is a probe that may get lost for its length.
+    /// Writes the next packet into `buffer`, and says how long it is. Until `None`. The buffer
+    /// holds at least [`Config::max_mtu`](crate::Config::max_mtu) bytes; in a smaller one packets
+    /// are smaller, and larger ones are not tried. What is longer than
+    /// [`Stats::mtu`](crate::Stats::mtu) is a probe that may get lost for its length.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
@@ -57,7 +58,8 @@ impl Association {
                 self.search_path_mtu();
                 let written =
                     self.write_probe(now, buffer).or_else(|| self.write_chunks(now, budget, buffer));
-                // The last of the data may have gone not by being acknowledged, but because its time was over.
+                // The last of the data may have gone not by being acknowledged, but because its
+                // time was over.
                 if written.is_none() && self.continue_shutdown(now) {
                     return self.write_chunks(now, budget, buffer);
                 }
@@ -88,15 +90,15 @@ impl Association {
         if writer.len() == PACKET_HEADER {
             return None;
         }
-        // The peer cannot know that it agrees before it has read the cookie (RFC 9653 section 5.2).
+        // The peer cannot know that it agrees before it has read the cookie (RFC 9653 §5.2).
         if echoes || !self.peer.extensions.zero_checksum {
             seal(writer.written());
         }
         Some(writer.len())
     }
 
-    /// Returns whether the budget lets a packet with user data go. If not, its next opening becomes a
-    /// deadline, as far as there is data for it.
+    /// Returns whether the budget lets a packet with user data go. If not, its next opening becomes
+    /// a deadline, as far as there is data for it.
     fn has_budget(&mut self, now: Instant, budget: &mut dyn Budget) -> bool {
         if budget.available(now) > 0 {
             self.timers.stop(Timer::Budget);
@@ -110,7 +112,8 @@ impl Association {
         false
     }
 
-    /// Chunks that were sent when packets could be larger must still fit, and so must the peer's cookie, however long it is.
+    /// Chunks that were sent when packets could be larger must still fit, and so must the peer's
+    /// cookie, however long it is.
     fn packet_size(&mut self) -> usize {
         let lost = self.sender.outstanding.next_lost().map_or(0, |(_, length)| length + PACKET_HEADER);
         let cookie = match &self.state {
@@ -122,7 +125,7 @@ impl Association {
         self.sender.mtu().max(lost).max(cookie)
     }
 
-    /// User data follows the handshake, or goes along with the cookie (RFC 9260 section 5.1).
+    /// User data follows the handshake, or goes along with the cookie (RFC 9260 §5.1).
     fn may_send_data(&self, echoes: bool) -> bool {
         match self.state {
             State::CookieEchoed { .. } => echoes,
@@ -138,8 +141,8 @@ impl Association {
             let round_trip = self.sender.round_trip.estimate();
             self.receiver.write_sack(now, writer, round_trip, &mut self.timers);
         }
-        // Before any data: whoever finds a control chunk behind it may abort (RFC 9260 section 6.10; usrsctp does). What is given
-        // up while data is written, the next packet tells.
+        // Before any data: a peer that finds a control chunk behind it may abort (RFC 9260 §6.10;
+        // usrsctp does). What is given up while data is written, the next packet tells.
         self.sender.write_forward(now, writer, &mut self.timers);
         self.sender.write(now, writer, &mut self.timers);
         if self.sender.take_suspicion() {

@@ -1,8 +1,9 @@
-//! How large packets may be: searched for by padded probes (RFC 8899, carried as its section 6.2 says by HEARTBEAT and the PAD of
-//! RFC 4820), and found out again when larger packets begin to vanish.
+//! The size of packets: searched for by padded probes (RFC 8899, carried as its §6.2 says by
+//! HEARTBEAT and the PAD of RFC 4820), and found out again when larger packets begin to vanish.
 //!
-//! A chunk that has a TSN cannot be cut any more, so that none is made that would not fit the base size: larger packets carry
-//! several. Whatever happens to the path, what is in flight can be sent again.
+//! A chunk that has a TSN cannot be cut any more, so that none is made that would not fit the base
+//! size: larger packets carry several. Whatever happens to the path, what is in flight can be sent
+//! again.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +16,13 @@ use crate::wire::{PACKET_HEADER, Writer, chunk_type, seal};
 /// The search. All sizes are of SCTP packets, in bytes.
 #[derive(Debug)]
 pub(super) struct PathMtu {
-    /// What every path bears.
+    /// The size that every path bears.
     base: usize,
-    /// What the owner lets us try at most.
+    /// The largest size that the owner lets us try.
     wanted: usize,
-    /// Whether the peer says that it knows padding, and so expects packets of any size.
+    /// True if the peer says that it knows padding, and so expects packets of any size.
     peer_pads: bool,
-    /// Whether the peer is known to skip padding, although it does not say that it knows it.
+    /// True if the peer is known to skip padding, although it does not say that it knows it.
     peer_skips: bool,
     /// The largest size that has been confirmed.
     current: usize,
@@ -45,23 +46,23 @@ enum Phase {
 struct Probe {
     size: usize,
     nonce: u64,
-    /// How many have been lost, although something else came back meanwhile.
+    /// The number of have that been lost, although something else came back meanwhile.
     lost: u32,
     due: bool,
-    /// How many packets had been received when it was sent.
+    /// The number of packets that had been received when it was sent.
     received: u64,
     /// It asks whether the present size still gets through.
     confirms: bool,
 }
 
-/// What the expiry of a probe has shown.
+/// The conclusion from the expiry of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nothing yet.
     Open,
     /// The size does not get through; smaller ones may.
     TooLarge,
-    /// What got through before does not any more.
+    /// The size that got through before does not any more.
     BlackHole,
 }
 
@@ -94,17 +95,18 @@ impl PathMtu {
         self.phase = Phase::Idle;
     }
 
-    /// The handshake has told what the peer expects. What was asked before it is not answered any more.
+    /// The handshake has told what the peer expects. What was asked before it is not answered any
+    /// more.
     pub(super) fn set_peer_pads(&mut self, pads: bool) {
         self.peer_pads = pads;
         self.phase = Phase::Idle;
         self.too_large = self.limit() + 4;
     }
 
-    /// The peer's cookie tells whose it is. A peer that does not declare PAD is not sent any, because one
-    /// exists whose process ends by it (werift 0.25): the information of its HEARTBEATs is as long as the
-    /// probe. dcsctp declares no PAD, either, but skips it as RFC 9260 §3.2 says, and Chromium, which has it,
-    /// drops answers of more than 1,191 bytes.
+    /// The peer's cookie tells whose it is. A peer that does not declare PAD is not sent any,
+    /// because one exists whose process ends by it (werift 0.25): the information of its HEARTBEATs
+    /// is as long as the probe. dcsctp declares no PAD, either, but skips it as RFC 9260 §3.2 says,
+    /// and Chromium, which has it, drops answers of more than 1,191 bytes.
     pub(super) fn on_cookie(&mut self, cookie: &[u8]) {
         self.peer_skips = cookie.starts_with(DCSCTP_COOKIE);
     }
@@ -113,7 +115,8 @@ impl PathMtu {
         if self.peer_pads { self.wanted } else { self.wanted.min(FOREIGN_LIMIT).max(self.base) }
     }
 
-    /// The next size to try: first what networks are usually made for, then the middle of what is left.
+    /// The next size to try: first what networks are usually made for, then the middle of what is
+    /// left.
     fn candidate(&self) -> Option<usize> {
         let usual = USUAL.into_iter().chain([self.limit()]);
         let usual = usual.filter(|size| (self.current + 1..self.too_large).contains(size)).min();
@@ -200,7 +203,7 @@ impl Association {
         if !self.peer.extensions.zero_checksum {
             seal(writer.written());
         }
-        // Shorter than RFC 8899 section 5.1.1 has it where the round trip is not known: here it is.
+        // Shorter than RFC 8899 §5.1.1 has it where the round trip is not known: here it is.
         let patience = self.sender.round_trip.estimate() * 2 + PROBE_SLACK;
         self.timers.set(Timer::PathMtu, now + patience);
         Some(size)
@@ -228,7 +231,7 @@ impl Association {
             return;
         }
         if self.path_mtu.phase == Phase::Complete {
-            // The path may have become better: RFC 8899 section 5.1.1, PMTU_RAISE_TIMER.
+            // The path may have become better: RFC 8899 §5.1.1, PMTU_RAISE_TIMER.
             self.path_mtu.too_large = self.path_mtu.limit() + 4;
             self.path_mtu.phase = Phase::Idle;
             return;
@@ -271,18 +274,20 @@ impl Association {
 
 /// The beginning of dcsctp's cookies, by which it knows itself, too.
 const DCSCTP_COOKIE: &[u8] = b"dcSCTP";
-/// What fits Ethernet with IPv6 or IPv4, UDP and DTLS 1.2; jumbo frames; and one DTLS record (RFC 9147 section 4).
+/// The sizes that fit Ethernet with IPv6 or IPv4, UDP and DTLS 1.2; jumbo frames; and one DTLS
+/// record (RFC 9147 §4).
 const USUAL: [usize; 4] = [1412, 1432, 8912, 16_384];
-/// A peer that has never heard of padding is not made for more than Ethernet: some have receive buffers of 1,460 or 2,048 bytes,
-/// and take what is cut off for an attack.
+/// A peer that has never heard of padding is not made for more than Ethernet: some have receive
+/// buffers of 1,460 or 2,048 bytes, and take what is cut off for an attack.
 const FOREIGN_LIMIT: usize = 1432;
 /// The search ends when the size is known as exactly as this.
 const PRECISION: usize = 32;
-/// RFC 8899 section 5.1.2.
+/// RFC 8899 §5.1.2.
 const MAX_PROBES: u32 = 3;
-/// RFC 8899 section 5.1.1.
+/// RFC 8899 §5.1.1.
 const RAISE: Duration = Duration::from_secs(600);
-/// How long a probe may take beyond two round trips: as long as a queue on the way may grow, or a busy peer may take.
+/// The time that a probe may take beyond two round trips: as long as a queue on the way may grow,
+/// or a busy peer may take.
 const PROBE_SLACK: Duration = Duration::from_millis(300);
 /// So many packets must wait before larger ones are looked for.
 const WORTH_A_SEARCH: usize = 4;

@@ -29,14 +29,14 @@ pub(super) struct Resets {
     drained: VecDeque<(StreamId, Tsn)>,
     /// The same, of streams that the peer had reset before: they need no answer of its.
     drained_answers: VecDeque<(StreamId, Tsn)>,
-    /// How the peer's next request is shared between its streams and ours.
+    /// The shares of the peer's streams and of ours in the peer's next request.
     sharing: Sharing,
-    /// The request on its way: one at a time (RFC 6525 section 5.1.1).
+    /// The request on its way: one at a time (RFC 6525 §5.1.1).
     pending: Option<Request>,
     /// The peer's request that is expected next.
     expected: RequestNumber,
-    /// The answers to the last request and to the one before, given again if they come again: a chunk may carry two (RFC 6525
-    /// section 3.1).
+    /// The answers to the last request and to the one before, given again if they come again: a
+    /// chunk may carry two (RFC 6525 §3.1).
     last_results: [ResetResult; 2],
     /// Answers to go out; at most [`MAX_RESPONSES`], the peer asks again where one is missing.
     responses: VecDeque<(RequestNumber, ResetResult)>,
@@ -51,7 +51,8 @@ struct Request {
 }
 
 impl Resets {
-    /// Numbers count from the first TSN (RFC 6525 section 4.1). `draining` are streams whose reset was asked for before.
+    /// Numbers count from the first TSN (RFC 6525 §4.1). `draining` are streams whose reset was
+    /// asked for before.
     pub(super) fn new(initial: Tsn, draining: Vec<StreamId>) -> Self {
         Self {
             next_request: RequestNumber(initial.0),
@@ -66,7 +67,7 @@ impl Resets {
         }
     }
 
-    /// The handshake is done: requests of the peer count from its first TSN (RFC 6525 section 4.1).
+    /// The handshake is done: requests of the peer count from its first TSN (RFC 6525 §4.1).
     pub(super) fn start(&mut self, peer_initial: Tsn) {
         self.expected = RequestNumber(peer_initial.0);
         self.responses.clear();
@@ -96,8 +97,8 @@ impl Resets {
 }
 
 impl Association {
-    /// Ends our direction of a stream once all that waits has been sent (the closing procedure of RFC 8831 section 6.7).
-    /// [`Event::OutgoingReset`] follows. Asking twice is asking once.
+    /// Ends our direction of a stream once all that waits has been sent (the closing procedure of
+    /// RFC 8831 §6.7). [`Event::OutgoingReset`] follows. Asking twice is asking once.
     pub fn reset_stream(&mut self, _now: Instant, stream: StreamId) {
         if self.sender.queue.drain(stream) {
             self.resets.draining.push(stream);
@@ -105,7 +106,8 @@ impl Association {
         }
     }
 
-    /// A peer without RE-CONFIG cannot be asked: once everything has arrived, that is all that can be done.
+    /// A peer without RE-CONFIG cannot be asked: once everything has arrived, that is all that can
+    /// be done.
     pub(super) fn refuse_resets(&mut self) {
         if self.resets.is_idle() || self.peer.extensions.reconfig || !self.has_peer() {
             return;
@@ -121,14 +123,15 @@ impl Association {
         }
     }
 
-    /// Whether a reset of our direction of this stream has been asked for and is not done.
+    /// Returns whether a reset of our direction of this stream has been asked for and is not done.
     pub fn is_resetting(&self, stream: StreamId) -> bool {
         self.sender.queue.is_resetting(stream)
     }
 
-    /// Writes the request that is due, or answers. dcsctp asks at once for the first of the streams that a
-    /// request of ours makes it reset, and for the others when that is answered; if a request of its is on
-    /// the way, for all together. So ours goes first, and the answer in a packet behind it.
+    /// Writes the request that is due, or answers. dcsctp asks at once for the first of the streams
+    /// that a request of ours makes it reset, and for the others when that is answered; if a
+    /// request of its is on the way, for all together. So ours goes first, and the answer in a
+    /// packet behind it.
     pub(super) fn write_resets(&mut self, now: Instant, writer: &mut Writer<'_>) {
         if self.write_request(now, writer) {
             return;
@@ -172,8 +175,9 @@ impl Association {
         });
     }
 
-    /// Makes a request of the streams whose data the peer has: then it can grant it at once. Streams that
-    /// the peer will have to reset, too, wait until they have room in a request of the peer's.
+    /// Makes a request of the streams whose data the peer has: then it can grant it at once.
+    /// Streams that the peer will have to reset, too, wait until they have room in a request of the
+    /// peer's.
     fn gather_request(&mut self) {
         self.note_drained();
         let resets = &mut self.resets;
@@ -248,7 +252,8 @@ impl Association {
                 ReconfigParameter::IncomingReset { request, streams } => {
                     self.answer(request, pair, |association| {
                         for stream in streams.iter() {
-                            // Of a stream that nothing was sent on there is nothing to reset, and nothing to remember.
+                            // Of a stream that nothing was sent on there is nothing to reset, and
+                            // nothing to remember.
                             if association.sender.queue.knows(stream) {
                                 association.reset_stream(now, stream);
                             }
@@ -256,7 +261,8 @@ impl Association {
                         ResetResult::Performed
                     });
                 }
-                // Whatever stream it names is taken, so that there is nothing to add (RFC 6525 section 5.2.5).
+                // Whatever stream it names is taken, so that there is nothing to add (RFC 6525
+                // §5.2.5).
                 ReconfigParameter::MoreStreams { request } => {
                     self.answer(request, pair, |_| ResetResult::Performed)
                 }
@@ -265,9 +271,10 @@ impl Association {
         }
     }
 
-    /// Answers a request of the peer: a new one by acting, the last two as before, unless they could not be granted yet.
-    /// The one before the last is only looked at again if it came in one chunk with the last, as one of a `pair`: alone it is a late
-    /// copy of what has been asked again under another number since.
+    /// Answers a request of the peer: a new one by acting, the last two as before, unless they
+    /// could not be granted yet. The one before the last is only looked at again if it came in one
+    /// chunk with the last, as one of a `pair`: alone it is a late copy of what has been asked
+    /// again under another number since.
     fn answer(&mut self, request: RequestNumber, pair: bool, act: impl FnOnce(&mut Self) -> ResetResult) {
         let expected = self.resets.expected;
         let result = if request == expected {
@@ -305,7 +312,8 @@ impl Association {
                     self.outgoing_resets.push_back(Event::OutgoingReset(stream));
                 }
             }
-            // It is asked again after a while, under a new number: under the old one it has been answered.
+            // It is asked again after a while, under a new number: under the old one it has been
+            // answered.
             ResetResult::InProgress => {
                 let number = self.resets.next_request;
                 self.resets.next_request = number.next();

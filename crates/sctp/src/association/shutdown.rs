@@ -1,4 +1,4 @@
-//! Ending, gracefully or not, and asking whether the peer is there (RFC 9260 sections 8.3 and 9).
+//! Ending, gracefully or not, and asking whether the peer is there (RFC 9260 §8.3 and §9).
 
 use std::time::Instant;
 
@@ -11,7 +11,8 @@ use crate::timers::Timer;
 use crate::wire::{FLAG_REFLECTED_TAG, Header, Reader, Sack, cause, chunk_type};
 
 impl Association {
-    /// Ends the association once everything queued has arrived. [`Event::Closed`](crate::Event::Closed) follows.
+    /// Ends the association once everything queued has arrived.
+    /// [`Event::Closed`](crate::Event::Closed) follows.
     pub fn shutdown(&mut self, now: Instant) {
         match self.state {
             State::Idle => self.close(CloseReason::Shutdown),
@@ -47,7 +48,8 @@ impl Association {
         }
     }
 
-    /// The peer has done nothing for the end for too long: it is told that there is none in peace (RFC 9260 section 9.2).
+    /// The peer has done nothing for the end for too long: it is told that there is none in peace
+    /// (RFC 9260 §9.2).
     pub(super) fn on_shutdown_guard(&mut self, now: Instant) {
         self.abort_with(now, Abort::new(cause::PROTOCOL_VIOLATION, "no end in time"));
         self.close(CloseReason::Timeout);
@@ -106,7 +108,7 @@ impl Association {
                 self.reply(peer, |writer| writer.chunk(chunk_type::SHUTDOWN_COMPLETE, 0, |_| {}));
                 self.close(CloseReason::Shutdown);
             }
-            // RFC 9260 sections 8.4 and 8.5.1, rule E: a peer that remembers what we have forgotten.
+            // RFC 9260 §8.4 and §8.5.1, rule E: a peer that remembers what we have forgotten.
             State::CookieWait | State::CookieEchoed { .. } | State::Closed => {
                 self.reply(header.verification_tag, |writer| {
                     writer.chunk(chunk_type::SHUTDOWN_COMPLETE, FLAG_REFLECTED_TAG, |_| {});
@@ -162,5 +164,5 @@ impl Association {
     }
 }
 
-/// RFC 9260 section 9.2: the T5 timer is five times the longest retransmission timeout.
+/// RFC 9260 §9.2: the T5 timer is five times the longest retransmission timeout.
 const SHUTDOWN_GUARD_RTOS: u32 = 5;

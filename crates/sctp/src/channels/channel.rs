@@ -10,7 +10,8 @@ use crate::association::Association;
 use crate::message::Reliability;
 use crate::serial::{Ppid, StreamId};
 
-/// The name of a channel on this side, from its creation to the end of the association; never used again.
+/// The name of a channel on this side, from its creation to the end of the association; never used
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(pub(super) u64);
 
@@ -22,20 +23,21 @@ impl ChannelId {
     }
 }
 
-/// What a channel is to be like: `RTCDataChannelInit` of the W3C.
+/// The properties of a channel to be opened: `RTCDataChannelInit` of the W3C.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelInit {
-    /// Whether messages arrive in the order in which they were sent. Default true.
+    /// True if messages arrive in the order in which they were sent. Default true.
     pub ordered: bool,
-    /// How hard to try. Default: until they are there.
+    /// The reliability of its messages. Default: reliable.
     pub reliability: Reliability,
-    /// The sub-protocol, which means something to the application. At most 65,535 bytes. Default empty.
+    /// The sub-protocol, which means something to the application. At most 65,535 bytes. Default
+    /// empty.
     pub protocol: String,
-    /// The share among channels with something to send (RFC 8831 section 6.4): 128 below normal, 256 normal, 512 high,
-    /// 1,024 extra high. Default 256.
+    /// The share among channels with something to send (RFC 8831 §6.4): 128 below normal, 256
+    /// normal, 512 high, 1,024 extra high. Default 256.
     pub priority: u16,
-    /// If set, the channel is opened on this stream without telling the peer, whose application does the same. Default
-    /// `None`.
+    /// If set, the channel is opened on this stream without telling the peer, whose application
+    /// does the same. Default `None`.
     pub negotiated: Option<u16>,
 }
 
@@ -58,13 +60,13 @@ pub enum ChannelState {
     Connecting,
     /// Messages flow.
     Open,
-    /// What is queued is still sent.
+    /// Messages that are queued are still sent.
     Closing,
     /// It is over.
     Closed,
 }
 
-/// What is known of a channel.
+/// The properties and the state of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelInfo {
     /// The stream, once it is known: before the DTLS role is, it is not, unless it was negotiated.
@@ -73,13 +75,13 @@ pub struct ChannelInfo {
     pub label: String,
     /// The sub-protocol.
     pub protocol: String,
-    /// Whether messages arrive in order.
+    /// True if messages arrive in order.
     pub ordered: bool,
-    /// How hard to try.
+    /// The reliability of its messages.
     pub reliability: Reliability,
     /// The share.
     pub priority: u16,
-    /// Whether it was opened without telling the peer.
+    /// True if it was opened without telling the peer.
     pub negotiated: bool,
     /// Its state.
     pub state: ChannelState,
@@ -88,21 +90,21 @@ pub struct ChannelInfo {
 /// A message of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// Text, as UTF-8. Neither what is sent nor what arrives is checked: the reader of the text replaces what
-    /// is not UTF-8 by U+FFFD, as browsers do.
+    /// Text, as UTF-8. Neither what is sent nor what arrives is checked: the reader of the text
+    /// replaces what is not UTF-8 by U+FFFD, as browsers do.
     Text(Bytes),
     /// Bytes.
     Binary(Bytes),
 }
 
 impl Payload {
-    /// How many bytes it has.
+    /// The number of bytes that it has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes().len()
     }
 
-    /// Whether it has none.
+    /// Returns whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes().is_empty()
@@ -115,7 +117,8 @@ impl Payload {
         bytes
     }
 
-    /// As SCTP carries it: empty messages have a PPID of their own and one byte that means nothing (RFC 8831 section 6.6).
+    /// As SCTP carries it: empty messages have a PPID of their own and one byte that means nothing
+    /// (RFC 8831 §6.6).
     pub(super) fn into_parts(self) -> (Ppid, Bytes) {
         const NOTHING: Bytes = Bytes::from_static(&[0]);
         match self {
@@ -131,8 +134,8 @@ impl Payload {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) info: ChannelInfo,
-    /// The peer has not acknowledged it: messages go in order, so that none arrives before the channel is known (RFC 8832
-    /// section 6).
+    /// The peer has not acknowledged it: messages go in order, so that none arrives before the
+    /// channel is known (RFC 8832 §6).
     pub(super) unacknowledged: bool,
     /// The owner knows that it can be read.
     pub(super) announced: bool,
@@ -140,11 +143,13 @@ pub(super) struct Channel {
     pub(super) incoming_reset: bool,
     /// Set before the stream is known; afterwards the association keeps it.
     pub(super) low_threshold: usize,
-    /// What has arrived of a message that is sent in parts, in the deprecated way; bounded by the largest message.
+    /// The parts that have arrived of a message that is sent in parts, in the deprecated way;
+    /// bounded by the largest message.
     partial: BytesMut,
-    /// What it counts against [`Config::channel_memory`](crate::Config::channel_memory).
+    /// The bytes that it counts against [`Config::channel_memory`](crate::Config::channel_memory).
     pub(super) charge: usize,
-    /// What had arrived before the peer reset the stream or it was given up, still to be read; the receive window counts it.
+    /// Messages that had arrived before the peer reset the stream or it was given up, still to be
+    /// read; the receive window counts them.
     unread: VecDeque<(Ppid, Bytes)>,
 }
 
@@ -183,12 +188,13 @@ impl Channel {
         Some((message.ppid, message.payload))
     }
 
-    /// Whether what comes on the stream is no longer for this channel.
+    /// Returns whether what comes on the stream is no longer for this channel.
     pub(super) fn is_over(&self) -> bool {
         self.incoming_reset || self.info.state == ChannelState::Closed
     }
 
-    /// Takes over what is unread, so that the stream may be used again. Once: what comes then is for the next channel.
+    /// Takes over what is unread, so that the stream may be used again. Once: what comes then is
+    /// for the next channel.
     pub(super) fn keep_unread(&mut self, association: &mut Association) {
         let Some(stream) = self.stream().filter(|_| !self.is_over()) else { return };
         while let Some(message) = association.set_aside(stream) {

@@ -1,4 +1,4 @@
-//! The messages that open a channel (RFC 8832 section 5).
+//! The messages that open a channel (RFC 8832 §5).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::message::Reliability;
 use crate::serial::Ppid;
 use crate::wire::Reader;
 
-/// Payload protocol identifiers (RFC 8831 section 8).
+/// Payload protocol identifiers (RFC 8831 §8).
 pub(super) mod ppid {
     use super::Ppid;
 

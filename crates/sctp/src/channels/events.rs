@@ -1,4 +1,4 @@
-//! What the association's events mean to channels, and what channels tell each other.
+//! The consequences of the association's events for channels, and the messages of DCEP.
 
 use std::time::Instant;
 
@@ -52,8 +52,9 @@ impl DataChannels {
                     Some(id) => self.fail(now, *id, ChannelError::MessageTooLarge),
                     None => self.refuse_stream(now, stream),
                 },
-                // A peer that has forgotten everything has forgotten the channels, and what was to be sent on them means nothing to
-                // it. What was left on the channels before is remembered once only: a peer may begin anew again and again.
+                // A peer that has forgotten everything has forgotten the channels, and what was to
+                // be sent on them means nothing to it. What was left on the channels before is
+                // remembered once only: a peer may begin anew again and again.
                 Event::Restarted => {
                     self.unsent.clear();
                     self.finish_all();
@@ -86,7 +87,8 @@ impl DataChannels {
     pub(super) fn on_readable_stream(&mut self, now: Instant, stream: StreamId) {
         let holder = self.by_stream.get(stream).and_then(|id| self.channels.get(id));
         if holder.is_some_and(|channel| channel.is_over()) {
-            // The peer uses the stream again, but its answer to our reset was lost: it will be repeated.
+            // The peer uses the stream again, but its answer to our reset was lost: it will be
+            // repeated.
             return;
         }
         // DCEP is for us; what follows is for the owner.
@@ -100,7 +102,8 @@ impl DataChannels {
         self.on_readable(stream);
     }
 
-    /// Tells the owner that a channel can be read. Messages on a stream without a channel wait for one that is negotiated.
+    /// Tells the owner that a channel can be read. Messages on a stream without a channel wait for
+    /// one that is negotiated.
     fn on_readable(&mut self, stream: StreamId) {
         if self.association.next_ppid(stream).is_none() {
             // It said "readable" and was not read to its end: it will say so again.
@@ -117,7 +120,7 @@ impl DataChannels {
         }
     }
 
-    /// The peer opens a channel (RFC 8832 section 6).
+    /// The peer opens a channel (RFC 8832 §6).
     fn on_open(&mut self, now: Instant, stream: StreamId, payload: &[u8]) {
         if stream.0 >= self.association.outgoing_streams() || self.association.is_resetting(stream) {
             tracing::debug!(%stream, "a channel that cannot be answered");
@@ -155,15 +158,15 @@ impl DataChannels {
         self.events.push_back(ChannelEvent::Incoming(id));
     }
 
-    /// Refuses a channel (RFC 8832 §6): our direction is reset without an answer, and the stream is not used
-    /// before the peer has reset its own.
+    /// Refuses a channel (RFC 8832 §6): our direction is reset without an answer, and the stream is
+    /// not used before the peer has reset its own.
     fn refuse_stream(&mut self, now: Instant, stream: StreamId) {
         self.reserved.insert(stream);
         self.association.refuse_stream(now, stream);
     }
 
-    /// Returns whether this side opens channels on a stream: its parity is that of the DTLS role (RFC 8832
-    /// §6).
+    /// Returns whether this side opens channels on a stream: its parity is that of the DTLS role
+    /// (RFC 8832 §6).
     fn is_ours(&self, stream: StreamId) -> bool {
         match self.role {
             Some(Role::Client) => stream.0.is_multiple_of(2),
@@ -215,8 +218,8 @@ impl DataChannels {
         }
     }
 
-    /// The peer cannot or will not reset the stream: the channel is closed here, and its stream is not used again, because the
-    /// peer goes on taking what comes on it for the old channel's.
+    /// The peer cannot or will not reset the stream: the channel is closed here, and its stream is
+    /// not used again, because the peer goes on taking what comes on it for the old channel's.
     fn on_reset_refused(&mut self, stream: StreamId) {
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         self.finish(id);
@@ -224,8 +227,8 @@ impl DataChannels {
         self.association.discard_incoming(stream);
     }
 
-    /// The peer leaves its direction open: the channel is closed here, and its stream stays reserved until
-    /// the peer resets it, too.
+    /// The peer leaves its direction open: the channel is closed here, and its stream stays
+    /// reserved until the peer resets it, too.
     fn on_reset_unanswered(&mut self, stream: StreamId) {
         let Some(id) = self.by_stream.get(stream).copied() else { return };
         if !self.channels.get(&id).is_some_and(|channel| channel.outgoing_reset && !channel.incoming_reset) {
@@ -285,5 +288,6 @@ impl DataChannels {
     }
 }
 
-/// What a channel takes here beside its texts: itself, its place in two tables, and its stream.
+/// The bytes that a channel takes beside its texts: itself, its place in two tables, and its
+/// stream.
 const CHANNEL_COST: usize = size_of::<Channel>() + 256;

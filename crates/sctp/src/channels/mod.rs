@@ -58,7 +58,7 @@ use crate::stream_table::StreamTable;
 use channel::Channel;
 use dcep::ppid;
 
-/// The side in the DTLS handshake below; it decides who takes which stream numbers (RFC 8832 section 6).
+/// The side in the DTLS handshake below; it decides who takes which stream numbers (RFC 8832 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Opens channels on even streams.
@@ -76,12 +76,13 @@ pub enum ChannelEvent {
     Incoming(ChannelId),
     /// A channel of ours is open.
     Opened(ChannelId),
-    /// A channel has messages to read, after it had none. Not repeated until [`DataChannels::receive`] has returned `None`.
+    /// A channel has messages to read, after it had none. Not repeated until
+    /// [`DataChannels::receive`] has returned `None`.
     Readable(ChannelId),
     /// A channel's buffered amount has fallen to its threshold.
     BufferedAmountLow(ChannelId),
-    /// A channel that was found full (by [`DataChannels::is_writable`] or [`SendError::Full`]) has room
-    /// again. Comes once for each time.
+    /// A channel that was found full (by [`DataChannels::is_writable`] or [`SendError::Full`]) has
+    /// room again. Comes once for each time.
     Writable(ChannelId),
     /// The peer has begun to close the channel.
     Closing(ChannelId),
@@ -93,14 +94,15 @@ pub enum ChannelEvent {
     Disconnected(CloseReason),
 }
 
-/// What can go wrong with one channel.
+/// An error of one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelError {
     /// The peer sent a message that is larger than we take.
     #[error("a message larger than we accept arrived")]
     MessageTooLarge,
-    /// The peer refused the channel: it reset the stream without an answer to the opening (RFC 8832 §6).
+    /// The peer refused the channel: it reset the stream without an answer to the opening (RFC 8832
+    /// §6).
     #[error("the peer refused the channel")]
     Refused,
     /// The peer opened another channel on the channel's stream (RFC 8832 §6).
@@ -158,18 +160,20 @@ pub struct DataChannels {
     role: Option<Role>,
     channels: BTreeMap<ChannelId, Channel>,
     by_stream: StreamTable<ChannelId>,
-    /// Streams without a channel that the peer has to reset before they are used again: those on which it was
-    /// refused a channel, and those of channels that were closed without waiting for it.
+    /// Streams without a channel that the peer has to reset before they are used again: those on
+    /// which it was refused a channel, and those of channels that were closed without waiting for
+    /// it.
     reserved: BTreeSet<StreamId>,
     next_id: u64,
     /// All smaller stream numbers of our parity are taken.
     next_stream: u16,
     max_message_size: usize,
-    /// What channels of the peer may still take.
+    /// The bytes that channels of the peer may still take.
     spare_memory: usize,
-    /// What was left on channels that ended with the association, or when the peer began anew: one number for each that had something.
+    /// The bytes left on channels that ended with the association, or when the peer began anew: one
+    /// number for each that had something.
     unsent: BTreeMap<ChannelId, usize>,
-    /// At most a few for each channel: whoever lets packets in takes events out.
+    /// At most a few for each channel: the owner that lets packets in takes events out.
     events: VecDeque<ChannelEvent>,
 }
 
@@ -220,7 +224,8 @@ impl DataChannels {
         }
     }
 
-    /// Opens a channel, at any time; before the association is there, it waits in [`ChannelState::Connecting`].
+    /// Opens a channel, at any time; before the association is there, it waits in
+    /// [`ChannelState::Connecting`].
     ///
     /// # Errors
     /// If the label is too long, or there is no stream for it.
@@ -265,8 +270,8 @@ impl DataChannels {
         }
     }
 
-    /// Returns whether a stream cannot have a new channel: one uses it, or either direction waits for its
-    /// reset.
+    /// Returns whether a stream cannot have a new channel: one uses it, or either direction waits
+    /// for its reset.
     fn is_taken(&self, stream: StreamId) -> bool {
         self.by_stream.get(stream).is_some()
             || self.reserved.contains(&stream)
@@ -318,7 +323,8 @@ impl DataChannels {
     /// Sends a message.
     ///
     /// # Errors
-    /// If the channel is not open, or the association does not take the message. Then nothing has changed.
+    /// If the channel is not open, or the association does not take the message. Then nothing has
+    /// changed.
     pub fn send(&mut self, now: Instant, id: ChannelId, payload: Payload) -> Result<(), ChannelSendError> {
         let channel = self.channels.get(&id).filter(|channel| channel.info.state == ChannelState::Open);
         let Some((channel, stream)) = channel.and_then(|channel| Some((channel, channel.stream()?))) else {
@@ -358,9 +364,9 @@ impl DataChannels {
         }
     }
 
-    /// Closes a channel: what is queued is still sent, then both directions of its stream are reset. A peer
-    /// that has not reset its direction 10 s after ours is not waited for: [`ChannelEvent::Closed`] comes,
-    /// and the stream stays reserved until the peer resets it.
+    /// Closes a channel: what is queued is still sent, then both directions of its stream are
+    /// reset. A peer that has not reset its direction 10 s after ours is not waited for:
+    /// [`ChannelEvent::Closed`] comes, and the stream stays reserved until the peer resets it.
     pub fn close(&mut self, now: Instant, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if !matches!(channel.info.state, ChannelState::Connecting | ChannelState::Open) {
@@ -376,8 +382,9 @@ impl DataChannels {
         }
     }
 
-    /// How many bytes of a channel's messages have been accepted and not been sent for the first time: `bufferedAmount`. What was left
-    /// when the association ended remains, because it will never be sent.
+    /// The number of bytes that of a channel's messages have been accepted and not been sent for
+    /// the first time: `bufferedAmount`. What was left when the association ended remains, because
+    /// it will never be sent.
     pub fn buffered_amount(&self, id: ChannelId) -> usize {
         let live = self.channels.get(&id).filter(|channel| channel.info.state != ChannelState::Closed);
         match live.and_then(Channel::stream) {
@@ -386,10 +393,10 @@ impl DataChannels {
         }
     }
 
-    /// Returns whether a channel should be given more: it is open, less than [`Config::high_watermark`]
-    /// waits on it, and [`send`](Self::send) does not refuse a message as [`SendError::Full`]. One message
-    /// may always overshoot. Once it is false for an open channel, [`ChannelEvent::Writable`] says when
-    /// there is room.
+    /// Returns whether a channel should be given more: it is open, less than
+    /// [`Config::high_watermark`] waits on it, and [`send`](Self::send) does not refuse a message
+    /// as [`SendError::Full`]. One message may always overshoot. Once it is false for an open
+    /// channel, [`ChannelEvent::Writable`] says when there is room.
     pub fn is_writable(&mut self, id: ChannelId) -> bool {
         let open = self.channels.get(&id).filter(|channel| channel.info.state == ChannelState::Open);
         match open.and_then(Channel::stream) {
@@ -398,7 +405,8 @@ impl DataChannels {
         }
     }
 
-    /// [`ChannelEvent::BufferedAmountLow`] comes when the buffered amount falls to so many bytes. At first 0.
+    /// [`ChannelEvent::BufferedAmountLow`] comes when the buffered amount falls to so many bytes.
+    /// At first 0.
     pub fn set_buffered_amount_low_threshold(&mut self, id: ChannelId, threshold: usize) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.low_threshold = threshold;
@@ -408,7 +416,7 @@ impl DataChannels {
         }
     }
 
-    /// What is known of a channel. `None` once it is closed and all is read.
+    /// The properties and the state of a channel. `None` once it is closed and all is read.
     pub fn channel(&self, id: ChannelId) -> Option<&ChannelInfo> {
         self.channels.get(&id).map(|channel| &channel.info)
     }
@@ -418,8 +426,8 @@ impl DataChannels {
         self.channels.keys().copied()
     }
 
-    /// Whether reading has led to something that is to be told or sent at once: word of more room, or the end of a channel whose message
-    /// makes no sense.
+    /// Returns whether reading has led to something that is to be reported or sent at once: more
+    /// room, or the end of a channel whose message makes no sense.
     pub fn has_news(&self) -> bool {
         !self.events.is_empty() || self.association.is_sack_due()
     }
@@ -515,7 +523,7 @@ impl DataChannels {
     }
 }
 
-/// Labels and protocols have lengths of 16 bits (RFC 8832 section 5.1).
+/// Labels and protocols have lengths of 16 bits (RFC 8832 §5.1).
 const MAX_TEXT: usize = u16::MAX as usize;
 /// As many as there are streams.
 const MAX_CHANNELS: usize = u16::MAX as usize;

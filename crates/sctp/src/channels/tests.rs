@@ -18,7 +18,7 @@ use crate::message::Reliability;
 struct Pair {
     now: Instant,
     ends: [DataChannels; 2],
-    /// What happens to packets on the way.
+    /// Changes packets on the way.
     edit: fn(&mut [u8]),
     /// Each so many of them get lost; 0 is none.
     drop_every: usize,
@@ -193,7 +193,8 @@ fn streams_are_used_again_after_both_directions_are_reset() {
     }
 }
 
-/// Who opens a channel on a stream that it knows to be free may be ahead of the other side, which waits for an answer that was lost.
+/// An end that opens a channel on a stream that it knows to be free may be ahead of the other side,
+/// which waits for an answer that was lost.
 #[test]
 fn a_stream_is_used_again_though_the_other_side_does_not_know_yet_that_it_is_free() {
     for lost in 0..16 {
@@ -256,7 +257,7 @@ fn what_closed_channels_leave_unread_closes_the_window() {
     };
     let before = read(&mut pair, &ids);
     assert!(before > window / 2 && before <= window, "{before} of {window}");
-    // Whoever reads again gets the rest.
+    // An owner that reads again gets the rest.
     let mut after = before;
     for _ in 0..60 {
         pair.run();
@@ -323,7 +324,7 @@ fn a_message_that_is_too_large_closes_its_channel_only() {
 }
 
 #[test]
-fn whoever_does_not_read_stops_the_sender() {
+fn channel_that_is_not_read_stops_the_sender() {
     let config = Config { receive_window: 100_000, max_message_size: 20_000, ..Config::default() };
     let mut pair = Pair::started(config);
     let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();
@@ -372,7 +373,8 @@ fn an_init_carried_elsewhere_saves_the_handshake() {
 fn a_channel_closed_towards_a_peer_without_reconfig_is_closed_here() {
     let mut pair = Pair::new(Config::default());
     pair.edit = |packet| {
-        // The list of supported extensions loses its RE-CONFIG: PAD instead, which nobody asks for.
+        // The list of supported extensions loses its RE-CONFIG: PAD instead, which is not asked
+        // for.
         let Some(at) = packet.windows(4).position(|window| window[..2] == [0x80, 0x08]) else { return };
         if let Some(kind) = packet[at + 4..].iter_mut().take(8).find(|kind| **kind == 130) {
             *kind = 132;
@@ -476,7 +478,7 @@ fn both_sides_may_open_at_once_on_streams_of_their_own() {
     let streams = |end: usize, ids: &[ChannelId]| -> Vec<_> {
         ids.iter().map(|id| pair.ends[end].channel(*id).unwrap().stream_id.unwrap()).collect()
     };
-    assert_eq!(streams(0, &ours), [0, 2, 4], "RFC 8832 section 6: the DTLS client takes the even ones");
+    assert_eq!(streams(0, &ours), [0, 2, 4], "RFC 8832 §6: the DTLS client takes the even ones");
     assert_eq!(streams(1, &theirs), [1, 3, 5]);
     assert!(pair.ends.iter().all(|end| end.channels().count() == 6));
 }
@@ -537,8 +539,9 @@ fn the_peers_largest_message_is_respected() {
     assert_eq!(lengths, [1000, 1 << 20]);
 }
 
-/// `bufferedAmount` counts bytes of application data: of text its UTF-8, nothing of what the protocols add, and nothing that has
-/// been handed to the network. `bufferedamountlow` comes when it falls from above the threshold to it or below, and only then.
+/// `bufferedAmount` counts bytes of application data: of text its UTF-8, nothing of what the
+/// protocols add, and nothing that has been handed to the network. `bufferedamountlow` comes when
+/// it falls from above the threshold to it or below, and only then.
 #[test]
 fn the_buffered_amount_is_that_of_the_w3c() {
     let mut pair = Pair::started(Config::default());
@@ -588,7 +591,8 @@ fn the_buffered_amount_is_that_of_the_w3c() {
     assert_eq!((pair.ends[0].buffered_amount(ours), crossings, low(&mut pair)), (0, 1, 0));
 }
 
-/// INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE and what lies between: each may get lost.
+/// INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE and what lies
+/// between: each may get lost.
 #[test]
 fn no_packet_of_a_handshake_or_an_end_is_indispensable() {
     for both in [false, true] {

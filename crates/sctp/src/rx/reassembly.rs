@@ -1,4 +1,4 @@
-//! Putting messages together and in order (RFC 9260 sections 6.5, 6.6 and 6.9; RFC 8260 section 2.2.3).
+//! Putting messages together and in order (RFC 9260 §6.5, §6.6 and §6.9; RFC 8260 §2.2.3).
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use crate::serial::{Ppid, StreamId, Tsn};
 use crate::stream_table::StreamTable;
 use crate::wire::Data;
 
-/// What opens a data channel (RFC 8832).
+/// The identifier of messages that open data channels (RFC 8832).
 const DCEP: Ppid = Ppid(50);
 
-/// What the owner should know of a fragment that was taken.
+/// A consequence of a fragment that concerns the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The stream can be read, after it could not.
@@ -23,26 +23,29 @@ pub(crate) enum Notice {
 
 /// The unfinished and the unread messages of all streams.
 ///
-/// What a peer can make it keep is bounded by the receive window, against which everything is counted: bytes, pieces, and streams
-/// that have any. A stream that has none costs 28 bytes; there are at most 65,536.
+/// What a peer can make it keep is bounded by the receive window, against which everything is
+/// counted: bytes, pieces, and streams that have any. A stream that has none costs 28 bytes; there
+/// are at most 65,536.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     streams: StreamTable<Incoming>,
     /// Emptied content, to be used again without an allocation. At most [`SPARE_CONTENTS`].
     #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
     spare: Vec<Box<Content>>,
-    /// Whether fragments are numbered within their message (I-DATA), or by TSN alone.
+    /// True if fragments are numbered within their message (I-DATA), or by TSN alone.
     interleaved: bool,
-    /// Whether messages of DCEP are read before user data that has overtaken them, because it was unordered.
+    /// True if messages of DCEP are read before user data that has overtaken them, because it was
+    /// unordered.
     dcep_first: bool,
     max_message_size: usize,
     /// Memory in use for messages, in bytes, what keeps them included.
     held: usize,
     /// The part of it that the application could free by reading.
     readable: usize,
-    /// How many pieces of unordered messages there are.
+    /// The number of pieces that of unordered messages there are.
     unordered_pieces: usize,
-    /// Bytes reserved for what has not arrived yet, beyond what doubling would: at most [`GUESSES`] of the largest messages.
+    /// Bytes reserved for what has not arrived yet, beyond what doubling would: at most [`GUESSES`]
+    /// of the largest messages.
     guessed: usize,
 }
 
@@ -51,7 +54,7 @@ pub(crate) struct Reassembly {
 struct Incoming {
     /// The number of the next ordered message to be delivered.
     next: u32,
-    /// How long the last message was: a guess for the next.
+    /// The time that the last message was: a guess for the next.
     last_length: u32,
     /// The owner knows that there is something to read.
     announced: bool,
@@ -61,7 +64,8 @@ struct Incoming {
     content: Option<Box<Content>>,
 }
 
-/// What a stream keeps. Bounded like all here by the receive window and by the TSNs that may be ahead of the first hole.
+/// The content of a stream. Bounded like all here by the receive window and by the TSNs that may be
+/// ahead of the first hole.
 #[derive(Debug, Default)]
 struct Content {
     /// Unfinished messages, each run of fragments without a hole a piece, in order of position.
@@ -84,13 +88,13 @@ struct Piece {
     end: bool,
     message: u32,
     ppid: Ppid,
-    /// How much was reserved because the last message was that long.
+    /// The bytes that were reserved because the last message was that long.
     guess: usize,
     data: BytesMut,
 }
 
-/// Where a fragment stands among those of its stream. With DATA the upper half is the TSN, with I-DATA it is the message and
-/// the lower half the fragment; both are compared going round.
+/// Where a fragment stands among those of its stream. With DATA the upper half is the TSN, with
+/// I-DATA it is the message and the lower half the fragment; both are compared going round.
 type Position = u64;
 
 impl Reassembly {
@@ -187,7 +191,8 @@ impl Reassembly {
         stream.announce(data.stream)
     }
 
-    /// The next message of a stream, which counts as unread until it is [`release`](Self::release)d.
+    /// The next message of a stream, which counts as unread until it is
+    /// [`release`](Self::release)d.
     pub(crate) fn set_aside(&mut self, id: StreamId) -> Option<ReceivedMessage> {
         let stream = self.streams.get_mut(id)?;
         let message = stream.content.as_mut().and_then(|content| content.inbox.pop_front());
@@ -206,13 +211,13 @@ impl Reassembly {
         self.held -= length + MESSAGE_OVERHEAD;
     }
 
-    /// What the next message of a stream is.
+    /// Returns the identifier of the next message of a stream.
     pub(crate) fn next_ppid(&self, id: StreamId) -> Option<Ppid> {
         self.streams.get(id)?.content.as_ref()?.inbox.front().map(|(ppid, _)| *ppid)
     }
 
-    /// The peer has given up the ordered messages of this stream up to `message`, and with I-DATA the unordered ones, too,
-    /// if `unordered`.
+    /// The peer has given up the ordered messages of this stream up to `message`, and with I-DATA
+    /// the unordered ones, too, if `unordered`.
     pub(crate) fn skip(&mut self, id: StreamId, unordered: bool, message: u32) -> Option<Notice> {
         let bits = self.sequence_bits();
         let stream = self.streams.entry(id, Incoming::default);
@@ -247,8 +252,8 @@ impl Reassembly {
         notice
     }
 
-    /// With DATA, unordered messages that were given up are known by their TSN alone: what begins up to `tsn`, and what follows it
-    /// without being a beginning.
+    /// With DATA, unordered messages that were given up are known by their TSN alone: what begins
+    /// up to `tsn`, and what follows it without being a beginning.
     pub(crate) fn skip_unordered_until(&mut self, tsn: Tsn) {
         if self.interleaved || self.unordered_pieces == 0 {
             return;
@@ -324,13 +329,13 @@ impl Reassembly {
         }
     }
 
-    /// How wide the numbers of messages are.
+    /// Returns the width of the numbers of messages, in bits.
     fn sequence_bits(&self) -> u32 {
         if self.interleaved { 32 } else { 16 }
     }
 }
 
-/// What a fragment has changed.
+/// The changes by a fragment.
 struct Taken {
     /// Memory.
     held: isize,
@@ -341,7 +346,7 @@ struct Taken {
     fragment: Fragment,
 }
 
-/// What became of a fragment.
+/// The fate of a fragment.
 enum Fragment {
     Kept,
     TooLarge,
@@ -477,7 +482,8 @@ impl Content {
         self.inbox.insert(behind, (DCEP, payload));
     }
 
-    /// Keeps a message until its turn. Says how much memory is not needed after all, because it is there already.
+    /// Keeps a message until its turn. Says how much memory is not needed after all, because it is
+    /// there already.
     fn wait(&mut self, message: u32, ppid: Ppid, payload: Bytes, bits: u32) -> usize {
         let index = match self.waiting.back() {
             Some((last, ..)) if !is_before(*last, message, bits) => {
@@ -519,7 +525,7 @@ fn is_earlier(one: Position, other: Position) -> bool {
     (other.wrapping_sub(one) as i64) > 0
 }
 
-/// Whether message `one` comes before `other`, when numbers have so many bits.
+/// Returns whether message `one` comes before `other`, when numbers have so many bits.
 fn is_before(one: u32, other: u32, bits: u32) -> bool {
     ((other.wrapping_sub(one) << (32 - bits)) as i32) > 0
 }
@@ -528,11 +534,12 @@ fn following(message: u32, bits: u32) -> u32 {
     message.wrapping_add(1) & (u32::MAX >> (32 - bits))
 }
 
-/// What a piece needs beside its bytes: its place in a list of which half may be empty, and what an allocation costs.
+/// The memory of a piece beside its bytes: its place in a list of which half may be empty, and what
+/// an allocation costs.
 const PIECE_OVERHEAD: isize = 2 * size_of::<Piece>() as isize + 32;
-/// What a message needs beside its bytes.
+/// The memory of a message beside its bytes.
 const MESSAGE_OVERHEAD: usize = 2 * size_of::<(u32, Ppid, Bytes)>() + 32;
-/// What a stream needs as soon as it has anything: itself, and lists of the least length.
+/// The memory of a stream that has anything: itself, and lists of the least length.
 const CONTENT_OVERHEAD: usize = size_of::<Content>() + 4 * size_of::<Piece>() + 32;
 /// For so many of the largest messages memory may be reserved before they are there.
 const GUESSES: usize = 4;

@@ -19,11 +19,11 @@ pub(crate) struct Receiver {
     interleaved: bool,
 }
 
-/// Whether the peer waits for a SACK.
+/// The urgency of the next SACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AckState {
     Idle,
-    /// One packet may wait for another (RFC 9260 section 6.2).
+    /// One packet may wait for another (RFC 9260 §6.2).
     Delayed,
     Due,
 }
@@ -122,7 +122,7 @@ impl Receiver {
         self.ack = AckState::Due;
     }
 
-    /// Whether a SACK waits for company, and would go along with data.
+    /// Returns whether a SACK waits for company, and would go along with data.
     pub(crate) fn has_delayed_sack(&self) -> bool {
         self.ack == AckState::Delayed
     }
@@ -153,7 +153,8 @@ impl Receiver {
     }
 }
 
-/// What the INIT advertises: at least two of the largest messages, because one that does not fit can never be read.
+/// The window that the INIT advertises: at least two of the largest messages, because one that does
+/// not fit can never be read.
 pub(crate) fn initial_window(config: &Config) -> usize {
     config.receive_window.max(2 * config.max_message_size)
 }

@@ -1,10 +1,10 @@
-//! Which TSNs have arrived (RFC 9260 section 6.2).
+//! The TSNs that have arrived (RFC 9260 §6.2).
 
 use crate::bit_ring::BitRing;
 use crate::serial::Tsn;
 use crate::wire::{GapBlock, Sack, Writer, chunk_type};
 
-/// What a TSN is to what has arrived before.
+/// The relation of a TSN to those that have arrived before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     New,
@@ -19,13 +19,14 @@ pub(crate) struct Tracker {
     cumulative: Tsn,
     highest: Tsn,
     beyond: BitRing,
-    /// What is further ahead is not taken.
+    /// TSNs that are further ahead are not taken.
     max_offset: u32,
     /// The peer takes SACKs that name only a stretch of what is beyond.
     partial_sacks: bool,
     /// Where the next SACK goes on, if the last one had no room for all.
     resume: Option<Tsn>,
-    /// TSNs that have come again since the last SACK; at most [`MAX_DUPLICATES`], more are not reported.
+    /// TSNs that have come again since the last SACK; at most [`MAX_DUPLICATES`], more are not
+    /// reported.
     duplicates: Vec<Tsn>,
 }
 
@@ -47,7 +48,8 @@ impl Tracker {
         self.partial_sacks = partial_sacks;
     }
 
-    /// With I-DATA messages have numbers of 32 bits; those of DATA would have two meanings where more than half of them are ahead.
+    /// With I-DATA messages have numbers of 32 bits; those of DATA would have two meanings where
+    /// more than half of them are ahead.
     pub(crate) fn set_interleaved(&mut self, interleaved: bool) {
         self.max_offset = if interleaved { MAX_OFFSET } else { MAX_DATA_OFFSET };
     }
@@ -60,12 +62,12 @@ impl Tracker {
         self.highest != self.cumulative
     }
 
-    /// Whether `tsn` lies in front of something that has arrived.
+    /// Returns whether `tsn` lies in front of something that has arrived.
     pub(crate) fn fills_hole(&self, tsn: Tsn) -> bool {
         self.highest.is_after(tsn)
     }
 
-    /// What `tsn` would be, if it were taken.
+    /// Returns the relation of `tsn` to the others, without taking it.
     pub(crate) fn classify(&self, tsn: Tsn) -> Arrival {
         let offset = tsn.since(self.cumulative);
         if offset == 0 || offset > u32::MAX / 2 {
@@ -101,7 +103,7 @@ impl Tracker {
         }
     }
 
-    /// Takes all up to `tsn`, as the peer says that they will not come (RFC 3758 section 3.6).
+    /// Takes all up to `tsn`, as the peer says that they will not come (RFC 3758 §3.6).
     pub(crate) fn forward(&mut self, tsn: Tsn) {
         if !tsn.is_after(self.cumulative) {
             return;
@@ -124,8 +126,8 @@ impl Tracker {
         self.beyond.advance(self.cumulative.next());
     }
 
-    /// Writes a SACK with as many blocks and duplicates as there is room for, and forgets the duplicates. It writes nothing
-    /// if there is not even room for a SACK without.
+    /// Writes a SACK with as many blocks and duplicates as there is room for, and forgets the
+    /// duplicates. It writes nothing if there is not even room for a SACK without.
     pub(crate) fn write_sack(&mut self, writer: &mut Writer<'_>, window: u32) -> bool {
         let Some(room) = writer.room().checked_sub(Sack::wire_length(0, 0)) else { return false };
         let fitting = room / 4;

@@ -1,18 +1,18 @@
-//! How much the peer may send: a window that grows with the bandwidth-delay product.
+//! The receive window, which grows with the bandwidth-delay product.
 
 use std::time::{Duration, Instant};
 
 /// The receive window.
 ///
-/// It starts small and doubles whenever a whole window has been read within two round trips: then it was the window that held
-/// the sender back, or soon will be.
+/// It starts small and doubles whenever a whole window has been read within two round trips: then
+/// it was the window that held the sender back, or soon will be.
 #[derive(Debug)]
 pub(crate) struct Window {
     limit: usize,
     max: usize,
-    /// What the last SACK said, in bytes.
+    /// The window in the last SACK, in bytes.
     advertised: usize,
-    /// How much has been read since `since`.
+    /// The bytes read since `since`.
     read: usize,
     since: Instant,
 }
@@ -22,7 +22,8 @@ impl Window {
         Self { limit: initial, max: max.max(initial), advertised: initial, read: 0, since: now }
     }
 
-    /// How many bytes may be held here; what comes beyond is dropped, unless it fills a hole.
+    /// The number of bytes that may be held here; what comes beyond is dropped, unless it fills a
+    /// hole.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
@@ -32,13 +33,15 @@ impl Window {
         self.read += bytes;
     }
 
-    /// Whether the peer should hear of the window although no data calls for a SACK: it knows of little room, and there is much.
+    /// Returns whether the peer should hear of the window although no data calls for a SACK: it
+    /// knows of little room, and there is much.
     pub(crate) fn should_announce(&self, held: usize) -> bool {
         let room = self.limit.saturating_sub(held);
         self.advertised < self.limit / 2 && room >= self.advertised + self.limit / 4
     }
 
-    /// What a SACK says now, when `held` bytes are unread or unfinished, of which the application could read `readable`.
+    /// Returns the window for a SACK, when `held` bytes are unread or unfinished, of which the
+    /// application could read `readable`.
     pub(crate) fn advertise(
         &mut self,
         now: Instant,

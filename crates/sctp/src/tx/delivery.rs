@@ -1,11 +1,11 @@
-//! How fast data arrives: delivery rate by marks on each chunk (draft-cheng-iccrg-delivery-rate-estimation), and rounds counted
-//! by what was delivered.
+//! The rate at which data arrives: delivery rate by marks on each chunk
+//! (draft-cheng-iccrg-delivery-rate-estimation), and rounds counted by what was delivered.
 
 use std::time::{Duration, Instant};
 
 use super::congestion::RateSample;
 
-/// What a chunk remembers of the moment at which it was sent.
+/// The state at the moment at which a chunk was sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
     /// Bytes that had been delivered by then.
@@ -20,11 +20,12 @@ pub(crate) struct Marks {
     in_flight: u32,
     /// There was not enough to send to fill the path.
     app_limited: bool,
-    /// The controller was sending less than the path bears: what was lost then, was not lost by our fault.
+    /// The controller was sending less than the path bears: what was lost then, was not lost by our
+    /// fault.
     pub(crate) quiet: bool,
 }
 
-/// What has been delivered and lost.
+/// The bytes delivered and lost.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     delivered: u64,
@@ -33,9 +34,11 @@ pub(crate) struct Delivery {
     path_since: Instant,
     delivered_at: Instant,
     first_sent: Instant,
-    /// Until so much is delivered, samples say how much there was to send rather than what the path bears.
+    /// Until so much is delivered, samples say how much there was to send rather than what the path
+    /// bears.
     app_limited_until: u64,
-    /// The round ends when something is acknowledged that was sent after so much had been delivered.
+    /// The round ends when something is acknowledged that was sent after so much had been
+    /// delivered.
     next_round: u64,
 }
 
@@ -93,7 +96,8 @@ impl Delivery {
         }
     }
 
-    /// Since a chunk that was sent at `sent_at`, until the last delivery; `None` if it was sent on another path.
+    /// Since a chunk that was sent at `sent_at`, until the last delivery; `None` if it was sent on
+    /// another path.
     pub(crate) fn sample(&mut self, now: Instant, sent_at: Instant, marks: &Marks) -> Option<RateSample> {
         if sent_at < self.path_since {
             return None;
@@ -117,7 +121,8 @@ impl Delivery {
         })
     }
 
-    /// The loss of a chunk, counted with all that was lost since it was sent: bytes in flight then, and bytes lost since.
+    /// The loss of a chunk, counted with all that was lost since it was sent: bytes in flight then,
+    /// and bytes lost since.
     pub(crate) fn lost_since(&self, marks: &Marks) -> (usize, usize, bool) {
         (marks.in_flight as usize, self.lost.saturating_sub(marks.lost) as usize, marks.app_limited)
     }

@@ -1,4 +1,4 @@
-//! What has been sent and not yet acknowledged for good: a ring indexed by TSN.
+//! Chunks that have been sent and not yet acknowledged for good: a ring indexed by TSN.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::bit_ring::BitRing;
 use crate::serial::{Ppid, StreamId, Tsn};
 use crate::wire::{Data, Sack, Skipped};
 
-/// How long a message is worth sending.
+/// The time that a message is worth sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     Reliable,
@@ -31,7 +31,7 @@ pub(crate) struct Sent {
     pub(crate) fragment: u32,
     pub(crate) policy: Policy,
     pub(crate) sent_at: Instant,
-    /// How often it was sent.
+    /// The number of times that it was sent.
     pub(crate) transmissions: u16,
     pub(crate) state: SentState,
     pub(crate) marks: Marks,
@@ -48,7 +48,7 @@ pub(crate) enum SentState {
     Abandoned,
 }
 
-/// What a SACK has changed.
+/// The changes by a SACK.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckSummary {
     /// The cumulative TSN has moved.
@@ -57,7 +57,7 @@ pub(crate) struct AckSummary {
     pub(crate) acked: usize,
     /// Of these, what was sent in a quiet phase of the controller.
     pub(crate) quiet: usize,
-    /// What was known when the latest sent of the newly acknowledged chunks was sent.
+    /// The state at the moment when the latest sent of the newly acknowledged chunks was sent.
     pub(crate) newest: Option<NewestAcked>,
     /// Something that had been taken for lost, and not been sent again, has arrived.
     pub(crate) revived: bool,
@@ -78,8 +78,8 @@ pub(crate) struct NewestAcked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NeverSent;
 
-/// Chunks in flight, lost, or acknowledged beyond a hole. Bounded by the peer's window, and by the [`MAX_CHUNKS`] that gap
-/// blocks can name.
+/// Chunks in flight, lost, or acknowledged beyond a hole. Bounded by the peer's window, and by the
+/// [`MAX_CHUNKS`] that gap blocks can name.
 #[derive(Debug)]
 pub(crate) struct Outstanding {
     base: Tsn,
@@ -93,7 +93,8 @@ pub(crate) struct Outstanding {
     in_flight: usize,
     /// Payload bytes that count against the peer's window.
     payload: usize,
-    /// TSNs to be sent again, in the order in which they were found lost. Some have been acknowledged since.
+    /// TSNs to be sent again, in the order in which they were found lost. Some have been
+    /// acknowledged since.
     lost: VecDeque<Tsn>,
 }
 
@@ -143,7 +144,7 @@ impl Outstanding {
         self.highest_acked
     }
 
-    /// Whether the peer had the room to say that it has this chunk.
+    /// Returns whether the peer had the room to say that it has this chunk.
     pub(crate) fn is_told(&self, tsn: Tsn) -> bool {
         let (first, last) = self.told;
         first.is_none_or(|first| !first.is_after(tsn)) && last.is_none_or(|last| !tsn.is_after(last))
@@ -282,8 +283,9 @@ impl Outstanding {
         self.told = (first.filter(|_| sack.is_resumed()), sack.is_cut().then_some(last));
     }
 
-    /// A receiver may throw away what it has acknowledged only in gap blocks (RFC 9260 section 6.2). It has done so if the
-    /// chunk behind the cumulative TSN is one of those: then none of them can be relied upon.
+    /// A receiver may throw away what it has acknowledged only in gap blocks (RFC 9260 §6.2). It
+    /// has done so if the chunk behind the cumulative TSN is one of those: then none of them can be
+    /// relied upon.
     fn forgive_reneging(&mut self) {
         if self.chunks.front().is_none_or(|sent| sent.state != SentState::Acked) {
             return;
@@ -321,8 +323,8 @@ impl Outstanding {
         self.in_flight = 0;
     }
 
-    /// The timeout was spurious: what has not been sent again since is on its way after all. Gives those that had been sent more
-    /// than once before, and when.
+    /// The timeout was spurious: what has not been sent again since is on its way after all. Gives
+    /// those that had been sent more than once before, and when.
     pub(crate) fn revive_lost(&mut self) -> Vec<(Instant, Tsn)> {
         let mut resent = Vec::new();
         for tsn in std::mem::take(&mut self.lost) {
@@ -338,7 +340,7 @@ impl Outstanding {
         resent
     }
 
-    /// How often the first chunk that is not acknowledged for good was sent.
+    /// The number of times that the first chunk that is not acknowledged for good was sent.
     pub(crate) fn transmissions_of_first(&self) -> Option<u16> {
         self.chunks.front().map(|sent| sent.transmissions)
     }
@@ -349,7 +351,7 @@ impl Outstanding {
         Some(self.base.plus(offset as u32))
     }
 
-    /// Gives up all chunks of the message to which `tsn` belongs (RFC 3758 section 3.5).
+    /// Gives up all chunks of the message to which `tsn` belongs (RFC 3758 §3.5).
     pub(crate) fn abandon(&mut self, tsn: Tsn) {
         let Some(sent) = self.get(tsn) else { return };
         let (stream, unordered, message, begin) = (sent.stream, sent.unordered, sent.message, sent.begin);
@@ -393,8 +395,8 @@ impl Outstanding {
         }
     }
 
-    /// The last abandoned TSN up to which all is acknowledged or abandoned, and the last abandoned message of each stream on
-    /// the way; as many as fit.
+    /// The last abandoned TSN up to which all is acknowledged or abandoned, and the last abandoned
+    /// message of each stream on the way; as many as fit.
     pub(crate) fn forward_point(&self, most: usize) -> Option<(Tsn, Vec<Skipped>)> {
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut point = None;
@@ -415,8 +417,8 @@ impl Outstanding {
                     }
                     point = Some(self.base.plus(offset as u32));
                 }
-                // The peer finds those behind the point itself; and it must not take the beginning of a message, whose end is
-                // still to come, for a part of an abandoned one.
+                // The peer finds those behind the point itself; and it must not take the beginning
+                // of a message, whose end is still to come, for a part of an abandoned one.
                 SentState::Acked => {}
                 SentState::InFlight | SentState::Lost => break,
             }
@@ -424,7 +426,7 @@ impl Outstanding {
         point.map(|point| (point, skipped))
     }
 
-    /// Whether the chunk behind the cumulative TSN has been given up.
+    /// Returns whether the chunk behind the cumulative TSN has been given up.
     pub(crate) fn should_forward(&self) -> bool {
         self.chunks.front().is_some_and(|sent| sent.state == SentState::Abandoned)
     }
@@ -469,7 +471,7 @@ impl Sent {
         }
     }
 
-    /// Whether its policy does not let it go out again.
+    /// Returns whether its policy does not let it go out again.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
         match self.policy {
             Policy::Reliable => false,
@@ -499,10 +501,10 @@ impl Sent {
     }
 }
 
-/// What gap blocks can name, counted in 16 bits from the cumulative TSN.
+/// The reach of gap blocks, counted in 16 bits from the cumulative TSN.
 const MAX_CHUNKS: usize = u16::MAX as usize;
-/// Without interleaving, stream sequence numbers have 16 bits: of more than half as many messages ahead of a lost one, the peer could
-/// not tell whether they are new or old.
+/// Without interleaving, stream sequence numbers have 16 bits: of more than half as many messages
+/// ahead of a lost one, the peer could not tell whether they are new or old.
 const MAX_DATA_CHUNKS: usize = i16::MAX as usize;
 /// An empty ring keeps room for so many chunks, and gives larger memory back.
 const SPARE_CHUNKS: usize = 32;

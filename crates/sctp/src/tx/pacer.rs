@@ -1,11 +1,13 @@
-//! Spreading packets over the round trip, so that no queue on the way has to take a whole window at once.
+//! Spreading packets over the round trip, so that no queue on the way has to take a whole window at
+//! once.
 
 use std::time::{Duration, Instant};
 
 /// A token bucket that fills at the pacing rate.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    /// Bytes that may go out at once, at first a whole burst; negative after the last packet of one.
+    /// Bytes that may go out at once, at first a whole burst; negative after the last packet of
+    /// one.
     tokens: f64,
     filled: Instant,
 }
@@ -15,7 +17,7 @@ impl Pacer {
         Self { tokens: f64::INFINITY, filled: now }
     }
 
-    /// Whether a packet may go out now; otherwise, when.
+    /// Returns whether a packet may go out now; otherwise, when.
     pub(crate) fn check(&mut self, now: Instant, rate: u64, mtu: usize) -> Result<(), Instant> {
         let rate = rate.max(1) as f64;
         let burst = (rate * TIMER_GRAIN.as_secs_f64()).max((MIN_BURST * mtu) as f64);
@@ -36,9 +38,9 @@ impl Pacer {
     }
 }
 
-/// What a timer may be late by: what would have gone out meanwhile goes out at once.
+/// The lateness of timers: packets that would have gone out meanwhile go out at once.
 const TIMER_GRAIN: Duration = Duration::from_millis(2);
 /// The least time to wait.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
-/// How many packets may always go out at once, like the initial window.
+/// The number of packets that may always go out at once, like the initial window.
 const MIN_BURST: usize = 10;

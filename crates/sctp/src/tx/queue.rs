@@ -1,4 +1,5 @@
-//! What waits to be sent, stream by stream, and whose turn it is (RFC 9260 section 6.9, RFC 8260 section 3).
+//! Messages that wait to be sent, stream by stream, and the order of the streams (RFC 9260 §6.9,
+//! RFC 8260 §3).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,11 +20,12 @@ pub(crate) struct QueuedMessage {
     pub(crate) payload: Bytes,
     pub(crate) unordered: bool,
     pub(crate) policy: Policy,
-    /// Whether it adds to the buffered amount.
+    /// True if it adds to the buffered amount.
     pub(crate) counted: bool,
 }
 
-/// A piece of a message, ready to go out. One without payload is not: it stands for what is left of a message that is given up.
+/// A piece of a message, ready to go out. One without payload is not: it stands for what is left of
+/// a message that is given up.
 #[derive(Debug)]
 pub(crate) struct Fragment {
     pub(crate) stream: StreamId,
@@ -37,14 +39,14 @@ pub(crate) struct Fragment {
     pub(crate) policy: Policy,
 }
 
-/// The messages of all streams that wait to be sent. What bounds them is `Config::send_buffer`, checked before a message is
-/// taken.
+/// The messages of all streams that wait to be sent. What bounds them is `Config::send_buffer`,
+/// checked before a message is taken.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     streams: StreamTable<Outgoing>,
     scheduling: Scheduling,
-    /// Streams with something to send, the next one first. The key is what the scheduling makes it: an order of arrival, of
-    /// turns, or of bytes by weight.
+    /// Streams with something to send, the next one first. The key is what the scheduling makes it:
+    /// an order of arrival, of turns, or of bytes by weight.
     ready: BinaryHeap<Reverse<(u64, StreamId)>>,
     /// Where none takes turns, the stream whose message has begun.
     current: Option<StreamId>,
@@ -66,7 +68,7 @@ pub(crate) struct SendQueue {
 #[derive(Debug)]
 struct Outgoing {
     messages: VecDeque<(u64, QueuedMessage)>,
-    /// How much of the first message has been sent; if any, it has this number.
+    /// The part of the first message that has been sent; if any, it has this number.
     begun: Option<Begun>,
     next_ordered: u32,
     next_unordered: u32,
@@ -128,13 +130,13 @@ impl SendQueue {
         self.gives_up = gives_up;
     }
 
-    /// Whether the peer's window is so short that messages that have all begun and cannot end might fill it for ever: then one is
-    /// sent to its end before another.
+    /// Returns whether the peer's window is so short that messages that have all begun and cannot
+    /// end might fill it for ever: then one is sent to its end before another.
     pub(crate) fn set_scarce(&mut self, scarce: bool) {
         self.scarce = scarce;
     }
 
-    /// Whether messages are sent a fragment of each in turn.
+    /// Returns whether messages are sent a fragment of each in turn.
     fn takes_turns(&self) -> bool {
         self.interleaved && !self.scarce
     }
@@ -160,7 +162,7 @@ impl SendQueue {
         self.stream(id).weight = weight.max(1);
     }
 
-    /// Whether a stream takes no messages because it is being reset.
+    /// Returns whether a stream takes no messages because it is being reset.
     pub(crate) fn is_resetting(&self, id: StreamId) -> bool {
         self.streams.get(id).is_some_and(|stream| stream.phase != Phase::Open)
     }
@@ -186,8 +188,8 @@ impl SendQueue {
         }
     }
 
-    /// Returns whether a message is accepted on a stream. If not, [`poll_writable`](Self::poll_writable)
-    /// names the stream once there is room.
+    /// Returns whether a message is accepted on a stream. If not,
+    /// [`poll_writable`](Self::poll_writable) names the stream once there is room.
     pub(crate) fn has_room(&mut self, id: StreamId) -> bool {
         let buffered = self.buffered(id);
         let has_room = self.room.has_room(self.queued, buffered);
@@ -197,8 +199,8 @@ impl SendQueue {
         has_room
     }
 
-    /// Returns whether less than the high mark waits on a stream, and a message is accepted. If not,
-    /// [`poll_writable`](Self::poll_writable) names the stream once there is room.
+    /// Returns whether less than the high mark waits on a stream, and a message is accepted. If
+    /// not, [`poll_writable`](Self::poll_writable) names the stream once there is room.
     pub(crate) fn is_writable(&mut self, id: StreamId) -> bool {
         let buffered = self.buffered(id);
         let is_writable = self.room.is_writable(self.queued, buffered);
@@ -245,7 +247,8 @@ impl SendQueue {
         }
     }
 
-    /// The next fragment for a packet that has room for so many payload bytes; `full` is the room of an empty one.
+    /// The next fragment for a packet that has room for so many payload bytes; `full` is the room
+    /// of an empty one.
     pub(crate) fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
         if room == 0 {
             return None;
@@ -288,13 +291,13 @@ impl SendQueue {
         }
     }
 
-    /// Whether a fragment could be had.
+    /// Returns whether a fragment could be had.
     pub(crate) fn has_fragment(&self) -> bool {
         self.queued > 0
     }
 
-    /// Throws away what is left of the message that has begun on this stream, if it is the one named. Says whether there was
-    /// something left.
+    /// Throws away what is left of the message that has begun on this stream, if it is the one
+    /// named. Says whether there was something left.
     pub(crate) fn abandon(&mut self, id: StreamId, unordered: bool, message: u32) -> bool {
         let Some(stream) = self.streams.get_mut(id) else { return false };
         let matches = stream.begun.is_some_and(|begun| begun.message == message)
@@ -306,7 +309,7 @@ impl SendQueue {
         true
     }
 
-    /// Whether the stream has been used since it was reset last.
+    /// Returns whether the stream has been used since it was reset last.
     pub(crate) fn knows(&self, id: StreamId) -> bool {
         self.streams.get(id).is_some()
     }
@@ -326,7 +329,7 @@ impl SendQueue {
         first
     }
 
-    /// Whether a draining stream has become empty; from then on it is resetting.
+    /// Returns whether a draining stream has become empty; from then on it is resetting.
     pub(crate) fn drained(&mut self, id: StreamId) -> bool {
         let Some(stream) = self.streams.get_mut(id) else { return false };
         let drained = stream.phase == Phase::Draining && stream.messages.is_empty();
@@ -374,8 +377,9 @@ impl SendQueue {
         *self = Self { interleaved: self.interleaved, gives_up: self.gives_up, ..fresh };
     }
 
-    /// The association has begun anew: messages are numbered from zero, and begun ones are sent from their beginning. Gives
-    /// the streams that are being reset, because that has to be asked for again.
+    /// The association has begun anew: messages are numbered from zero, and begun ones are sent
+    /// from their beginning. Gives the streams that are being reset, because that has to be asked
+    /// for again.
     pub(crate) fn restart(&mut self) -> Vec<StreamId> {
         self.current = None;
         self.ready.clear();
@@ -465,7 +469,8 @@ impl SendQueue {
         }
     }
 
-    /// Throws away the first message of the stream that is served if its time is over before it has begun.
+    /// Throws away the first message of the stream that is served if its time is over before it has
+    /// begun.
     fn drop_expired(&mut self, now: Instant, id: StreamId) -> bool {
         let Some(stream) = self.streams.get(id) else { return false };
         let expired = stream.begun.is_none()
@@ -479,7 +484,8 @@ impl SendQueue {
         expired
     }
 
-    /// Throws away what is left of the message that has begun on this stream, if its time is over; gives a mark for its end.
+    /// Throws away what is left of the message that has begun on this stream, if its time is over;
+    /// gives a mark for its end.
     fn overdue_rest(&mut self, now: Instant, id: StreamId) -> Option<Fragment> {
         let stream = self.streams.get(id).filter(|_| self.gives_up)?;
         let (begun, (_, message)) = (stream.begun?, stream.messages.front()?);
@@ -523,7 +529,7 @@ impl SendQueue {
 }
 
 impl QueuedMessage {
-    /// How much so many of its bytes add to the buffered amount.
+    /// Returns how much so many of its bytes add to the buffered amount.
     fn counted_bytes(&self, bytes: usize) -> usize {
         if self.counted { bytes } else { 0 }
     }
@@ -578,11 +584,11 @@ impl Outgoing {
     }
 }
 
-/// The priority "normal" of RFC 8831 section 6.4.
+/// The priority "normal" of RFC 8831 §6.4.
 const DEFAULT_WEIGHT: u16 = 256;
 /// A byte moves the clock by this much over the weight.
 const WEIGHT_SCALE: u64 = 1 << 16;
-/// What a fragment costs beside its bytes, so that small messages are not free.
+/// The cost of a fragment beside its bytes, so that small messages are not free.
 const FRAGMENT_COST: u64 = 16;
 /// An empty queue keeps room for so many messages, and gives larger memory back.
 const SPARE_MESSAGES: usize = 32;

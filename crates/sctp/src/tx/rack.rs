@@ -1,4 +1,5 @@
-//! Loss detection by time (RFC 8985, applied to TSNs): a chunk is lost when one that was sent sufficiently later has arrived.
+//! Loss detection by time (RFC 8985, applied to TSNs): a chunk is lost when one that was sent
+//! sufficiently later has arrived.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use super::outstanding::{AckSummary, Outstanding, SentState};
 use super::rtt::RoundTrip;
 use crate::serial::Tsn;
 
-/// What is known of the order in which things arrive.
+/// The order in which chunks arrive.
 #[derive(Debug)]
 pub(crate) struct Rack {
     /// The latest sent chunk that has arrived: when it was sent, and its TSN.
@@ -20,9 +21,11 @@ pub(crate) struct Rack {
     window_quarters: u32,
     /// Recoveries until a widened window is narrowed again.
     persist: u32,
-    /// All before it have been looked at: they are acknowledged, lost, or in `resent`. What is behind was sent once, in order.
+    /// All before it have been looked at: they are acknowledged, lost, or in `resent`. What is
+    /// behind was sent once, in order.
     cursor: Tsn,
-    /// Chunks sent more than once, in order of time. At most one entry for each transmission that is not settled.
+    /// Chunks sent more than once, in order of time. At most one entry for each transmission that
+    /// is not settled.
     resent: VecDeque<(Instant, Tsn)>,
 }
 
@@ -50,8 +53,9 @@ impl Rack {
         self.resent.clear();
     }
 
-    /// The timer was wrong: what it took for lost is on its way after all, and may be lost all the same. The first of it all, and
-    /// what of it was sent more than once, which is older than whatever has been sent again since.
+    /// The timer was wrong: what it took for lost is on its way after all, and may be lost all the
+    /// same. The first of it all, and what of it was sent more than once, which is older than
+    /// whatever has been sent again since.
     pub(crate) fn on_revived(&mut self, base: Tsn, mut resent: Vec<(Instant, Tsn)>) {
         self.cursor = base;
         resent.sort_by_key(|(sent_at, _)| *sent_at);
@@ -68,8 +72,8 @@ impl Rack {
         }
     }
 
-    /// The peer has reported duplicates: what was taken for lost was only late. In a recovery it is the wait that was too
-    /// short.
+    /// The peer has reported duplicates: what was taken for lost was only late. In a recovery it is
+    /// the wait that was too short.
     pub(crate) fn on_duplicates(&mut self, recovering: bool) {
         self.reordering_seen = true;
         if !recovering {
@@ -98,7 +102,8 @@ impl Rack {
         }
     }
 
-    /// Finds what is lost, and tells of each such chunk how long it is and what it remembers. Says when to look again.
+    /// Finds what is lost, and tells of each such chunk how long it is and what it remembers. Says
+    /// when to look again.
     pub(crate) fn detect(
         &mut self,
         now: Instant,
@@ -155,7 +160,7 @@ impl Rack {
         again
     }
 
-    /// How long to wait for what may only be late (RFC 8985 section 6.2.3).
+    /// Returns how long to wait for chunks that may only be late (RFC 8985 §6.2.3).
     fn reordering_window(&self, chunks: &Outstanding, round_trip: &RoundTrip, recovering: bool) -> Duration {
         if !self.reordering_seen {
             let beyond = chunks.highest_acked().since(chunks.base());
@@ -170,7 +175,8 @@ impl Rack {
 
 /// So many TSNs beyond a hole are a sign of loss, as long as no reordering has been seen.
 const DUPLICATE_THRESHOLD: u32 = 3;
-/// RFC 8985 section 7.2: a widened window is kept for so many recoveries.
+/// RFC 8985 §7.2: a widened window is kept for so many recoveries.
 const WIDENED_RECOVERIES: u32 = 16;
-/// The window is never wider than so many quarters of the least round trip; the smoothed one bounds it, too.
+/// The window is never wider than so many quarters of the least round trip; the smoothed one bounds
+/// it, too.
 const MAX_WINDOW_QUARTERS: u32 = 16;

@@ -16,7 +16,8 @@ pub(super) struct Room {
     high: usize,
     /// The bytes of one stream at which it is writable again.
     low: usize,
-    /// Streams with room of their own that wait until the queue of all has fallen to half; each once.
+    /// Streams with room of their own that wait until the queue of all has fallen to half; each
+    /// once.
     pub(super) crowded: Vec<StreamId>,
     /// Streams that have room since they were found full; each once.
     pub(super) writable: VecDeque<StreamId>,
@@ -52,8 +53,8 @@ impl Room {
         Self { crowded: Vec::new(), writable: VecDeque::new(), ..*self }
     }
 
-    /// Returns whether a message is accepted: one is in any case where none waits, so that a large one
-    /// cannot keep an urgent one out.
+    /// Returns whether a message is accepted: one is in any case where none waits, so that a large
+    /// one cannot keep an urgent one out.
     pub(super) fn has_room(&self, queued: usize, buffered: usize) -> bool {
         (queued < self.total || buffered == 0) && buffered < self.stream
     }

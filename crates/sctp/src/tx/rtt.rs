@@ -1,8 +1,8 @@
-//! Round-trip time and retransmission timeout (RFC 9260 section 6.3.1).
+//! Round-trip time and retransmission timeout (RFC 9260 §6.3.1).
 
 use std::time::Duration;
 
-/// What is known of the round trip.
+/// The round trip.
 #[derive(Clone, Debug)]
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
@@ -11,7 +11,7 @@ pub(crate) struct RoundTrip {
     initial_rto: Duration,
     min_rto: Duration,
     max_rto: Duration,
-    /// How many times the timeout has doubled since the last measurement.
+    /// The number of times that the timeout has doubled since the last measurement.
     backoff: u32,
 }
 
@@ -59,7 +59,8 @@ impl RoundTrip {
     pub(crate) fn rto(&self) -> Duration {
         let base = self.smoothed.map_or(self.initial_rto, |smoothed| smoothed + self.variance * 4);
         let base = base.max(self.min_rto).min(self.max_rto);
-        // However often it has doubled: when the path comes back, that must not take long to be noticed.
+        // However often it has doubled: when the path comes back, that must not take long to be
+        // noticed.
         let longest = self.max_rto.min(base.max(LONGEST_BACKOFF));
         base.saturating_mul(1 << self.backoff.min(16)).min(longest)
     }

@@ -1,4 +1,5 @@
-//! Sending user data: what goes into the next packet, and what acknowledgements and timers do to what is in flight.
+//! Sending user data: what goes into the next packet, and what acknowledgements and timers do to
+//! what is in flight.
 
 use std::time::{Duration, Instant};
 
@@ -22,25 +23,28 @@ pub(crate) struct Sender {
     delivery: Delivery,
     /// The most that was in flight in the last round and in this one.
     peak_in_flight: [usize; 2],
-    /// Bytes found lost since the controller was last told, and how many of them were sent in a quiet phase.
+    /// Bytes found lost since the controller was last told, and how many of them were sent in a
+    /// quiet phase.
     lost: (usize, usize),
     pacer: Pacer,
     interleaved: bool,
     /// The peer takes FORWARD-TSN.
     partial_reliability: bool,
     mtu: usize,
-    /// What every path bears; no chunk is larger.
+    /// The size that every path bears; no chunk is larger.
     base_mtu: usize,
-    /// Something had to be sent again more than once, as if packets of its size did not get through.
+    /// Something had to be sent again more than once, as if packets of its size did not get
+    /// through.
     suspicious: bool,
     max_in_flight: usize,
-    /// What the peer's last SACK said.
+    /// The window in the peer's last SACK.
     peer_window: usize,
     /// The most that the peer has ever said.
     widest_window: usize,
     /// The last TSN that was sent when loss was found; the recovery ends when it is acknowledged.
     recovery: Option<Tsn>,
-    /// The last TSN that was sent when a mark was answered; marks of what was sent before ask for nothing more.
+    /// The last TSN that was sent when a mark was answered; marks of what was sent before ask for
+    /// nothing more.
     marked_until: Option<Tsn>,
     /// When the retransmission timer last expired, until its verdict has been confirmed or refuted.
     timed_out_at: Option<Instant>,
@@ -57,7 +61,7 @@ pub(crate) struct Sender {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FreePacket {
-    /// The first retransmission of a recovery (RFC 9260 section 7.2.4).
+    /// The first retransmission of a recovery (RFC 9260 §7.2.4).
     Retransmit,
     /// A tail-loss probe.
     Probe,
@@ -107,7 +111,8 @@ impl Sender {
         self.outstanding.set_interleaved(interleaved);
     }
 
-    /// The peer has begun anew: what waits is kept, what was in flight is gone. Gives the streams that are being reset.
+    /// The peer has begun anew: what waits is kept, what was in flight is gone. Gives the streams
+    /// that are being reset.
     pub(crate) fn restart(&mut self, config: &Config, initial: Tsn, now: Instant) -> Vec<StreamId> {
         let fresh = Self::new(config, initial, now);
         let mut queue = std::mem::replace(&mut self.queue, SendQueue::new(config));
@@ -139,14 +144,15 @@ impl Sender {
         self.controller.set_mtu(mtu);
     }
 
-    /// What was in flight has vanished for its size: it goes out again, in smaller packets.
+    /// Packets in flight have vanished for their size: their chunks go out again, in smaller
+    /// packets.
     pub(crate) fn on_black_hole(&mut self, now: Instant) {
         self.on_timeout(now);
         self.round_trip.answered();
         self.timed_out_at = None;
     }
 
-    /// Whether packets seem to vanish since this was asked last.
+    /// Returns whether packets seem to vanish since this was asked last.
     pub(crate) fn take_suspicion(&mut self) -> bool {
         std::mem::take(&mut self.suspicious)
     }
@@ -201,7 +207,7 @@ impl Sender {
         }
         self.detect_loss(now, timers);
         if let Some(newest) = summary.newest {
-            self.tell_controller(now, &summary, newest);
+            self.update_controller(now, &summary, newest);
         }
         if self.outstanding.should_forward() {
             self.forward_due = true;
@@ -211,7 +217,8 @@ impl Sender {
             timers.stop(Timer::TailLossProbe);
             timers.stop(Timer::Reordering);
         } else if summary.advanced || summary.acked > 0 {
-            // Only for the earliest chunk (RFC 9260 section 6.3.2, rule R3): it waits, whatever arrives behind it.
+            // Only for the earliest chunk (RFC 9260 §6.3.2, rule R3): it waits, whatever arrives
+            // behind it.
             if summary.advanced || !timers.is_set(Timer::Retransmission) {
                 timers.set(Timer::Retransmission, now + self.round_trip.rto());
             }
@@ -220,7 +227,7 @@ impl Sender {
         Ok(true)
     }
 
-    fn tell_controller(&mut self, now: Instant, summary: &AckSummary, newest: NewestAcked) {
+    fn update_controller(&mut self, now: Instant, summary: &AckSummary, newest: NewestAcked) {
         let Some(sample) = self.delivery.sample(now, newest.sent_at, &newest.marks) else { return };
         let lost = std::mem::take(&mut self.lost);
         let in_flight = self.outstanding.in_flight();
@@ -241,7 +248,8 @@ impl Sender {
         });
     }
 
-    /// A timeout was spurious if the first thing to arrive after it had been sent before (in the spirit of RFC 5682).
+    /// A timeout was spurious if the first thing to arrive after it had been sent before (in the
+    /// spirit of RFC 5682).
     fn judge_timeout(&mut self, revived: bool, newest: Option<NewestAcked>) {
         let (Some(timed_out_at), Some(newest)) = (self.timed_out_at, newest) else { return };
         self.timed_out_at = None;
@@ -258,14 +266,14 @@ impl Sender {
         let recovering = self.recovery.is_some();
         let (mut total, mut quiet) = (0, 0);
         let (delivery, controller) = (&mut self.delivery, &mut self.controller);
-        let tell = |bytes: usize, marks: &Marks| {
+        let report = |bytes: usize, marks: &Marks| {
             total += bytes;
             quiet += if marks.quiet { bytes } else { 0 };
             delivery.on_lost(bytes);
             let (in_flight_then, lost_since, app_limited) = delivery.lost_since(marks);
             controller.on_lost(&Lost { now, in_flight_then, lost_since, app_limited });
         };
-        match self.rack.detect(now, &mut self.outstanding, &self.round_trip, recovering, tell) {
+        match self.rack.detect(now, &mut self.outstanding, &self.round_trip, recovering, report) {
             Some(again) => timers.set(Timer::Reordering, again),
             None => timers.stop(Timer::Reordering),
         }
@@ -369,7 +377,8 @@ impl Sender {
         true
     }
 
-    /// Whether the window and the pacer let a packet go, if there is anything to put into it.
+    /// Returns whether the window and the pacer let a packet go, if there is anything to put into
+    /// it.
     fn may_send(&mut self, now: Instant, free: Option<FreePacket>, timers: &mut Timers) -> bool {
         if free.is_some() {
             return true;
@@ -391,7 +400,7 @@ impl Sender {
         }
     }
 
-    /// Whether there is data that the window lets go.
+    /// Returns whether there is data that the window lets go.
     pub(crate) fn would_send(&mut self) -> bool {
         let waiting = self.queue.has_fragment() && !self.outstanding.is_full();
         self.free_packet.is_some()
@@ -406,7 +415,8 @@ impl Sender {
     /// Bytes a second; `None` before the round trip is known.
     fn pacing_rate(&self) -> Option<u64> {
         if let Some(rate) = self.controller.pacing_rate() {
-            // However little a model believes to get through, a packet a round trip may always find out.
+            // However little a model believes to get through, a packet a round trip may always find
+            // out.
             let round_trip = self.round_trip.estimate().as_secs_f64().max(1e-6);
             return Some(rate.max((self.mtu as f64 / round_trip) as u64));
         }
@@ -430,7 +440,7 @@ impl Sender {
             if self.give_up_if_overdue(now, tsn) {
                 continue;
             }
-            // A closed window is probed by one packet for each timeout (RFC 9260 section 6.3.3).
+            // A closed window is probed by one packet for each timeout (RFC 9260 §6.3.3).
             let probes = self.peer_window == 0 && self.timed_out_at.is_some();
             if length > writer.room() || (!free && (probes || self.outstanding.in_flight() >= self.window()))
             {
@@ -451,7 +461,7 @@ impl Sender {
         }
     }
 
-    /// Gives a message up if its policy says so. RFC 3758 section 3.5.
+    /// Gives a message up if its policy says so. RFC 3758 §3.5.
     fn give_up_if_overdue(&mut self, now: Instant, tsn: Tsn) -> bool {
         let Some(sent) = self.outstanding.get(tsn) else { return false };
         let overdue = self.partial_reliability && sent.is_overdue(now);
@@ -477,8 +487,8 @@ impl Sender {
         overdue
     }
 
-    /// A message that is given up before all of it was sent needs an end, so that the peer learns of it even if all that was sent
-    /// has arrived.
+    /// A message that is given up before all of it was sent needs an end, so that the peer learns
+    /// of it even if all that was sent has arrived.
     fn push_end(&mut self, now: Instant, rest: Fragment) -> Tsn {
         self.outstanding.push(Sent::new(now, rest, SentState::Abandoned))
     }
@@ -492,7 +502,7 @@ impl Sender {
             }
             let mut room = (writer.room() & !3).saturating_sub(header).min(full);
             let credit = self.peer_window.saturating_sub(self.outstanding.payload());
-            // A closed window is probed by one chunk (RFC 9260 section 6.1, rule A).
+            // A closed window is probed by one chunk (RFC 9260 §6.1, rule A).
             if credit < full.min(room) && !self.outstanding.is_empty() {
                 room = room.min(credit);
             }
@@ -568,9 +578,10 @@ fn measure(now: Instant, newest: Option<NewestAcked>) -> Option<Duration> {
     Some(now.saturating_duration_since(newest.sent_at))
 }
 
-/// How long a tail-loss probe waits beyond two round trips: for scheduling here and there.
+/// The time that a tail-loss probe waits beyond two round trips: for scheduling here and there.
 const PROBE_SLACK: Duration = Duration::from_millis(2);
-/// And if only one packet is in flight: for a peer that waits before it acknowledges, although it is asked not to.
+/// And if only one packet is in flight: for a peer that waits before it acknowledges, although it
+/// is asked not to.
 const PROBE_SLACK_ALONE: Duration = Duration::from_millis(25);
 /// A FORWARD-TSN chunk without its list.
 const FORWARD_HEADER: usize = 8;

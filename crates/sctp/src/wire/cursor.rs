@@ -56,7 +56,8 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// The next chunk or parameter: its first two bytes and its value; the padding behind it may be missing at the end.
+    /// The next chunk or parameter: its first two bytes and its value; the padding behind it may be
+    /// missing at the end.
     pub(crate) fn element(&mut self) -> Result<([u8; 2], &'a [u8]), WireError> {
         let head = self.array::<2>()?;
         let length = usize::from(self.u16()?);
@@ -70,8 +71,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a packet into a buffer. Whoever writes asks first whether there is [`room`](Self::room); what does not fit is a
-/// fault of this crate, found by a debug assertion, and cut off.
+/// Writes a packet into a buffer. The caller asks first whether there is [`room`](Self::room); what
+/// does not fit is a fault of this crate, found by a debug assertion, and cut off.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     buffer: &'a mut [u8],
@@ -88,7 +89,7 @@ impl<'a> Writer<'a> {
         self.length
     }
 
-    /// How many bytes fit.
+    /// The number of bytes that fit.
     pub(crate) fn room(&self) -> usize {
         self.buffer.len() - self.length
     }
@@ -150,7 +151,7 @@ impl<'a> Writer<'a> {
         self.element(kind.to_be_bytes(), write);
     }
 
-    /// What has been written.
+    /// Returns the bytes that have been written.
     pub(crate) fn written(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.length]
     }

@@ -1,4 +1,4 @@
-//! DATA (RFC 9260 section 3.3.1) and I-DATA (RFC 8260 section 2.1).
+//! DATA (RFC 9260 §3.3.1) and I-DATA (RFC 8260 §2.1).
 
 use super::{Reader, Writer, chunk_type, padded};
 use crate::error::WireError;
@@ -65,7 +65,7 @@ impl<'a> Data<'a> {
         })
     }
 
-    /// How many bytes the chunk takes in a packet.
+    /// The number of bytes that the chunk takes in a packet.
     pub(crate) fn wire_length(payload: usize, interleaved: bool) -> usize {
         padded(payload + if interleaved { I_DATA_HEADER } else { DATA_HEADER })
     }

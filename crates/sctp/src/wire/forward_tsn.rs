@@ -1,4 +1,4 @@
-//! FORWARD-TSN (RFC 3758 section 3.2) and I-FORWARD-TSN (RFC 8260 section 2.3.1).
+//! FORWARD-TSN (RFC 3758 §3.2) and I-FORWARD-TSN (RFC 8260 §2.3.1).
 
 use super::{Reader, Writer, chunk_type};
 use crate::error::WireError;
@@ -68,7 +68,7 @@ impl<'a> ForwardTsn<'a> {
 }
 
 impl Skipped {
-    /// How many bytes one takes in the chunk.
+    /// The number of bytes that one takes in the chunk.
     pub(crate) const fn wire_length(interleaved: bool) -> usize {
         if interleaved { 8 } else { 4 }
     }

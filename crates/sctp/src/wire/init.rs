@@ -1,11 +1,12 @@
-//! INIT and INIT ACK, and what their parameters negotiate (RFC 9260 §3.3.2, §3.3.3; RFC 3758, 5061, 6525,
-//! 8260, 9653).
+//! INIT and INIT ACK, and what their parameters negotiate (RFC 9260 §3.3.2, §3.3.3; RFC 3758, 5061,
+//! 6525, 8260, 9653).
 //!
-//! Only the parameters themselves are sent without knowing the peer; the upper bits of their types let it
-//! skip them (RFC 9260 §3.2.1). What they announce is used where the peer has announced it, too: FORWARD TSN
-//! by its parameter or chunk type, RE-CONFIG, I-DATA with I-FORWARD-TSN, and PAD by their chunk types (RFC
-//! 5061 §4.2.7), packets without a checksum, ECNE and CWR, and partial SACKs by their parameters. The I bit
-//! of DATA (RFC 7053) needs no announcement: its bit is reserved, and ignored by those who do not know it.
+//! Only the parameters themselves are sent without knowing the peer; the upper bits of their types
+//! let it skip them (RFC 9260 §3.2.1). What they announce is used where the peer has announced it,
+//! too: FORWARD TSN by its parameter or chunk type, RE-CONFIG, I-DATA with I-FORWARD-TSN, and PAD
+//! by their chunk types (RFC 5061 §4.2.7), packets without a checksum, ECNE and CWR, and partial
+//! SACKs by their parameters. The I bit of DATA (RFC 7053) needs no announcement: its bit is
+//! reserved, and ignored by those who do not know it.
 
 use super::{Reader, Writer, chunk_type};
 use crate::error::WireError;
@@ -16,18 +17,20 @@ mod parameter {
     pub(super) const UNRECOGNIZED: u16 = 8;
     pub(super) const ECN_CAPABLE: u16 = 0x8000;
     pub(super) const ZERO_CHECKSUM: u16 = 0x8001;
-    /// Our own: [`Extensions::partial_sacks`](super::Extensions::partial_sacks). Others skip it without a word.
+    /// Our own: [`Extensions::partial_sacks`](super::Extensions::partial_sacks). Others skip it
+    /// without a word.
     pub(super) const PARTIAL_SACKS: u16 = 0x8c0b;
     pub(super) const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub(super) const FORWARD_TSN: u16 = 0xc000;
-    /// Those that have a meaning, but none over DTLS: addresses, cookie preservative, address types, and those of AUTH and ASCONF.
+    /// Those that have a meaning, but none over DTLS: addresses, cookie preservative, address
+    /// types, and those of AUTH and ASCONF.
     pub(super) const IGNORED: [u16; 9] = [5, 6, 9, 11, 12, 0x8002, 0x8003, 0x8004, 0xc006];
 }
 
 /// The error detection method "DTLS" of RFC 9653.
 const DTLS: u32 = 1;
 
-/// What one side can do beyond RFC 9260.
+/// The abilities of one side beyond RFC 9260.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extensions {
     pub(crate) forward_tsn: bool,
@@ -54,7 +57,7 @@ pub(crate) struct Init<'a> {
     pub(crate) extensions: Extensions,
     /// Only in INIT ACK.
     pub(crate) cookie: &'a [u8],
-    /// The first parameter that nobody knows and whose type asks to be told so (RFC 9260 section 3.2.1).
+    /// The first unknown parameter whose type asks for a report (RFC 9260 §3.2.1).
     pub(crate) unrecognized: &'a [u8],
 }
 

@@ -1,5 +1,5 @@
-//! Packets and chunks as they are on the wire (RFC 9260 section 3 and its extensions): read in place, written into the caller's
-//! buffer.
+//! Packets and chunks as they are on the wire (RFC 9260 §3 and its extensions): read in place,
+//! written into the caller's buffer.
 
 mod cursor;
 mod data;
@@ -19,7 +19,7 @@ pub(crate) use packet::{Chunk, Header, PACKET_HEADER, parse, seal};
 pub(crate) use reconfig::{Reconfig, ReconfigParameter, ResetResult};
 pub(crate) use sack::{GapBlock, Sack};
 
-/// Chunk types (RFC 9260 section 3.2, RFC 4960 appendix A, RFC 3758, RFC 4820, RFC 6525, RFC 8260).
+/// Chunk types (RFC 9260 §3.2, RFC 4960 appendix A, RFC 3758, RFC 4820, RFC 6525, RFC 8260).
 pub(crate) mod chunk_type {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -43,7 +43,7 @@ pub(crate) mod chunk_type {
     pub(crate) const I_FORWARD_TSN: u8 = 194;
 }
 
-/// Error causes (RFC 9260 section 3.3.10).
+/// Error causes (RFC 9260 §3.3.10).
 pub(crate) mod cause {
     pub(crate) const STALE_COOKIE: u16 = 3;
     pub(crate) const UNRECOGNIZED_CHUNK: u16 = 6;
@@ -53,7 +53,8 @@ pub(crate) mod cause {
     pub(crate) const PROTOCOL_VIOLATION: u16 = 13;
 }
 
-/// In ABORT and SHUTDOWN COMPLETE: the verification tag is the receiver's own, given back (RFC 9260 section 8.5.1).
+/// In ABORT and SHUTDOWN COMPLETE: the verification tag is the receiver's own, given back (RFC 9260
+/// §8.5.1).
 pub(crate) const FLAG_REFLECTED_TAG: u8 = 1;
 
 /// `length` rounded up to the next multiple of four, to which every chunk and parameter is padded.

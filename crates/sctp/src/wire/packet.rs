@@ -1,4 +1,4 @@
-//! The packet: common header, checksum, chunks (RFC 9260 sections 3.1, 3.2 and 6.8).
+//! The packet: common header, checksum, chunks (RFC 9260 §3.1, §3.2 and §6.8).
 
 use super::{Reader, Writer};
 use crate::error::WireError;
@@ -32,8 +32,8 @@ pub(crate) struct Chunk<'a> {
     pub(crate) value: &'a [u8],
 }
 
-/// Reads the header, verifies the checksum, and gives the chunks. A checksum of zero is taken for correct where
-/// `zero_is_valid` (RFC 9653 section 5.3).
+/// Reads the header, verifies the checksum, and gives the chunks. A checksum of zero is taken for
+/// correct where `zero_is_valid` (RFC 9653 §5.3).
 pub(crate) fn parse(packet: &[u8], zero_is_valid: bool) -> Result<(Header, Chunks<'_>), WireError> {
     let mut reader = Reader::new(packet);
     let header = Header {

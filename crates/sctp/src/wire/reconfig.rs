@@ -13,7 +13,7 @@ mod parameter {
     pub(super) const ADD_INCOMING: u16 = 18;
 }
 
-/// How a request ended (RFC 6525 section 4.4).
+/// The result of a request (RFC 6525 §4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResetResult {
     NothingToDo = 0,
@@ -56,7 +56,8 @@ pub(crate) enum ReconfigParameter<'a> {
     IncomingReset { request: RequestNumber, streams: Streams<'a> },
     /// The sender wants to use more outgoing streams.
     MoreStreams { request: RequestNumber },
-    /// A request that we do not grant: resetting the association, or that we use more streams ourselves.
+    /// A request that we do not grant: resetting the association, or that we use more streams
+    /// ourselves.
     Other { request: RequestNumber },
     /// An answer.
     Response { response: RequestNumber, result: ResetResult },
@@ -131,7 +132,7 @@ impl<'a> Reconfig<'a> {
         });
     }
 
-    /// How many bytes such a request takes.
+    /// The number of bytes that such a request takes.
     pub(crate) const fn request_length(streams: usize) -> usize {
         super::padded(20 + 2 * streams)
     }
@@ -146,7 +147,7 @@ impl<'a> Reconfig<'a> {
         });
     }
 
-    /// How many bytes an answer takes.
+    /// The number of bytes that an answer takes.
     pub(crate) const RESPONSE_LENGTH: usize = 16;
 }
 

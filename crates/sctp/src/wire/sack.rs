@@ -1,16 +1,18 @@
-//! SACK (RFC 9260 section 3.3.4).
+//! SACK (RFC 9260 §3.3.4).
 
 use super::Reader;
 use crate::error::WireError;
 use crate::serial::Tsn;
 
-/// A SACK with fewer blocks has named all that there is to name: no stack is known to have room for less.
+/// A SACK with fewer blocks has named all that there is to name: no stack is known to have room for
+/// less.
 const FEWEST_BLOCKS: usize = 20;
 
 /// The length of a SACK chunk without blocks and duplicates.
 const HEADER: usize = 16;
 
-/// TSNs that have arrived beyond a hole: from `start` to `end`, both counted from the cumulative TSN.
+/// TSNs that have arrived beyond a hole: from `start` to `end`, both counted from the cumulative
+/// TSN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GapBlock {
     pub(crate) start: u16,
@@ -30,7 +32,8 @@ pub(crate) struct Sack<'a> {
 }
 
 impl<'a> Sack<'a> {
-    /// In a partial SACK: its blocks go on where another had no room for more. What lies before is not named.
+    /// In a partial SACK: its blocks go on where another had no room for more. What lies before is
+    /// not named.
     pub(crate) const RESUMED: u8 = 1;
     /// In a partial SACK: there is more behind its last block.
     pub(crate) const CUT: u8 = 2;
@@ -64,12 +67,12 @@ impl<'a> Sack<'a> {
         self.partial.is_some_and(|flags| flags & Self::RESUMED != 0)
     }
 
-    /// Whether something may have arrived beyond the last block.
+    /// Returns whether something may have arrived beyond the last block.
     pub(crate) fn is_cut(&self) -> bool {
         self.partial.map_or(self.blocks.len() / 4 >= FEWEST_BLOCKS, |flags| flags & Self::CUT != 0)
     }
 
-    /// How many bytes a SACK with so many blocks and duplicates takes.
+    /// The number of bytes that a SACK with so many blocks and duplicates takes.
     pub(crate) const fn wire_length(blocks: usize, duplicates: usize) -> usize {
         HEADER + 4 * blocks + 4 * duplicates
     }

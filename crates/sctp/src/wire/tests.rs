@@ -1,4 +1,4 @@
-//! What is written can be read again as it was; what is not ours is refused quietly.
+//! Chunks that are written can be read again as they were; foreign ones are refused quietly.
 
 use proptest::prelude::*;
 

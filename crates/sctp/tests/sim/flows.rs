@@ -46,7 +46,7 @@ impl Flow {
     }
 }
 
-/// What has become of a flow in a stretch of time.
+/// The throughput of a flow in a stretch of time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outcome {
     /// Bytes of messages that arrived, in Mbit/s.
@@ -175,7 +175,7 @@ impl Shared {
     }
 }
 
-/// Reads all, and keeps the queue of whoever sends full.
+/// Reads all, and keeps the queue of the sender full.
 pub(crate) fn pump(host: &mut Host, now: Instant) {
     while let Some(message) = host.association.receive(StreamId(0)) {
         host.received_bytes += message.payload.len() as u64;
@@ -183,7 +183,7 @@ pub(crate) fn pump(host: &mut Host, now: Instant) {
     fill(host, now);
 }
 
-/// Fills the queue of whoever sends and is connected.
+/// Fills the queue of a connected sender.
 pub(crate) fn fill(host: &mut Host, now: Instant) {
     if host.sends && !host.paused && host.association.is_established() {
         while host.association.total_buffered_amount() < host.queue_limit {

@@ -24,12 +24,12 @@ pub(crate) struct Host {
     /// Bytes of room for a packet.
     pub(crate) buffer: usize,
     pub(crate) paused: bool,
-    /// How much is queued by whoever keeps the queue full.
+    /// The bytes that a sender that keeps its queue full queues.
     pub(crate) queue_limit: usize,
     pub(crate) messages: Vec<columba_sctp::ReceivedMessage>,
-    /// Whether `on_input` is called.
+    /// True if `on_input` is called.
     pub(crate) reads: bool,
-    /// What has been sent, where somebody wants to know.
+    /// The packets that have been sent, where a test asks for them.
     pub(crate) tap: Option<Vec<(Instant, Vec<u8>)>>,
 }
 
@@ -86,11 +86,7 @@ impl Endpoint for Host {
         payload.resize(self.buffer, 0);
         let length = self.association.poll_transmit(now, &mut Unlimited, payload)?;
         payload.truncate(length);
-        assert!(
-            has_control_first(payload),
-            "RFC 9260 section 6.10: {:?}",
-            kinds(payload).collect::<Vec<_>>()
-        );
+        assert!(has_control_first(payload), "RFC 9260 §6.10: {:?}", kinds(payload).collect::<Vec<_>>());
         if let Some(tap) = &mut self.tap {
             tap.push((now, payload.clone()));
         }
@@ -111,7 +107,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Each direction of the path is `link`, of which both ends have one half: loss and delay count once on the way.
+    /// Each direction of the path is `link`, of which both ends have one half: loss and delay count
+    /// once on the way.
     pub(crate) fn new(seed: u64, config: &Config, link: &Link, on_input: fn(&mut Host, Instant)) -> Self {
         let mut network = Network::new(seed);
         let zone = network.add_zone();
@@ -190,7 +187,7 @@ fn kinds(packet: &[u8]) -> impl Iterator<Item = u8> {
     all_chunks(packet).map(|chunk| chunk[0])
 }
 
-/// Whether no control chunk stands behind user data.
+/// Returns whether no control chunk stands behind user data.
 fn has_control_first(packet: &[u8]) -> bool {
     kinds(packet).is_sorted_by_key(|kind| DATA_KINDS.contains(&kind))
 }

@@ -1,25 +1,26 @@
-//! The handshake, its collisions and restarts: RFC 9260 sections 5.1 and 5.2, whose table in section 5.2.4 goes by tags.
+//! The handshake, its collisions and restarts: RFC 9260 §5.1 and §5.2, whose table in §5.2.4 goes
+//! by tags.
 
 use super::*;
 
 /// Says an INIT, and gives the cookie of the answer, and the tag under which it was answered.
 fn cookie_for(hand: &mut Hand, tag: u32, tsn: Tsn) -> (Vec<u8>, u32) {
     let init = Init { tag, initial_tsn: tsn, ..peer_init(EVERYTHING) };
-    hand.say_as(0, |writer| init.write(writer, chunk_type::INIT));
-    let heard = hand.hear();
-    let answer = heard.iter().find(|heard| heard.kind == chunk_type::INIT_ACK).expect("an INIT ACK");
+    hand.deliver_as(0, |writer| init.write(writer, chunk_type::INIT));
+    let output = hand.poll_output();
+    let answer = output.iter().find(|output| output.kind == chunk_type::INIT_ACK).expect("an INIT ACK");
     assert_eq!(answer.tag, tag, "the answer carries the asker's tag");
     let answer = Init::parse(&answer.value).unwrap();
     (answer.cookie.to_vec(), answer.tag)
 }
 
 fn echo(hand: &mut Hand, tag: u32, cookie: &[u8]) -> Vec<u8> {
-    hand.say_as(tag, |writer| writer.chunk(chunk_type::COOKIE_ECHO, 0, |writer| writer.bytes(cookie)));
-    kinds(&hand.hear())
+    hand.deliver_as(tag, |writer| writer.chunk(chunk_type::COOKIE_ECHO, 0, |writer| writer.bytes(cookie)));
+    kinds(&hand.poll_output())
 }
 
 #[test]
-fn whoever_is_called_remembers_nothing_before_the_cookie_comes_back() {
+fn init_is_answered_without_state_until_the_cookie_comes_back() {
     let mut hand = Hand::new(Config::default());
     let (cookie, tag) = cookie_for(&mut hand, TAG, FIRST);
     assert_eq!((hand.association.state.clone(), hand.events()), (State::Idle, vec![]));
@@ -32,16 +33,16 @@ fn both_may_begin_at_once() {
     // B of the table: their INIT comes after ours has gone out.
     let mut hand = Hand::new(Config::default());
     hand.association.connect(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::INIT]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::INIT]);
     let (cookie, tag) = cookie_for(&mut hand, TAG, FIRST);
     assert_eq!(tag, hand.association.local_tag, "one tag in both handshakes");
     // Their answer to our INIT comes in between.
     let answer = Init { cookie: b"theirs", ..peer_init(EVERYTHING) };
-    hand.say(|writer| answer.write(writer, chunk_type::INIT_ACK));
-    assert_eq!(kinds(&hand.hear()), [chunk_type::COOKIE_ECHO]);
+    hand.deliver(|writer| answer.write(writer, chunk_type::INIT_ACK));
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::COOKIE_ECHO]);
     assert_eq!(echo(&mut hand, tag, &cookie), [chunk_type::COOKIE_ACK]);
     assert_eq!(hand.events(), [Event::Connected]);
-    hand.say(|writer| writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {}));
+    hand.deliver(|writer| writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {}));
     assert_eq!(hand.events(), [], "once is enough");
     // D: our COOKIE ACK was lost.
     assert_eq!(echo(&mut hand, tag, &cookie), [chunk_type::COOKIE_ACK]);
@@ -51,9 +52,9 @@ fn both_may_begin_at_once() {
 #[test]
 fn a_peer_that_has_lost_its_memory_is_met_again() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
-    hand.say_fragment(Data { payload: b"before", ..fragment(0) });
+    hand.deliver_fragment(Data { payload: b"before", ..fragment(0) });
     hand.send(1, b"in flight");
-    hand.hear();
+    hand.poll_output();
     hand.events();
     let (cookie, tag) = cookie_for(&mut hand, 77, Tsn(1000));
     assert_ne!(tag, hand.tag, "a new tag");
@@ -63,13 +64,13 @@ fn a_peer_that_has_lost_its_memory_is_met_again() {
     assert_eq!(hand.events(), [Event::Restarted]);
     assert_eq!(hand.association.receive(StreamId(0)).unwrap().payload, "before");
     (hand.tag, hand.next) = (tag, Tsn(1000));
-    hand.say_fragment(Data { payload: b"after", ..fragment(0) });
+    hand.deliver_fragment(Data { payload: b"after", ..fragment(0) });
     assert_eq!(hand.association.receive(StreamId(0)).unwrap().payload, "after", "streams count from zero");
     assert_eq!(hand.association.stats().in_flight, 0, "what was in flight is gone");
 }
 
 #[test]
-fn an_old_cookie_is_nobody() {
+fn stale_cookie_is_refused() {
     // C: the cookie of an attempt that came to nothing, after another one came to something.
     let mut hand = Hand::new(Config::default());
     let (old, tag) = cookie_for(&mut hand, 55, Tsn(5));
@@ -100,20 +101,20 @@ fn a_cookie_is_good_for_a_minute_and_for_us_alone() {
     hand.wait(Duration::from_secs(61));
     let stale = echo(&mut hand, tag, &cookie);
     assert_eq!((stale, hand.events()), (vec![chunk_type::ERROR], vec![]));
-    // Whoever is told so begins again.
+    // An end that is told so begins again.
     let mut hand = Hand::new(Config::default());
     hand.association.connect(hand.now);
-    hand.hear();
-    hand.say(|writer| {
+    hand.poll_output();
+    hand.deliver(|writer| {
         Init { cookie: b"theirs", ..peer_init(EVERYTHING) }.write(writer, chunk_type::INIT_ACK)
     });
-    assert_eq!(kinds(&hand.hear()), [chunk_type::COOKIE_ECHO]);
-    hand.say(|writer| {
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::COOKIE_ECHO]);
+    hand.deliver(|writer| {
         writer.chunk(chunk_type::ERROR, 0, |writer| {
             writer.parameter(cause::STALE_COOKIE, |writer| writer.u32(1))
         });
     });
-    assert_eq!(kinds(&hand.hear()), [chunk_type::INIT]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::INIT]);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn unknown_parameters_are_treated_by_their_upper_bits() {
     {
         let mut hand = Hand::new(Config::default());
         let bare = Extensions::default();
-        hand.say_as(0, |writer| {
+        hand.deliver_as(0, |writer| {
             writer.chunk(chunk_type::INIT, 0, |writer| {
                 let init = write(|writer| peer_init(bare).write(writer, chunk_type::INIT));
                 writer.bytes(&init[4..20]);
@@ -132,9 +133,9 @@ fn unknown_parameters_are_treated_by_their_upper_bits() {
                 writer.parameter(0xc000, |_| {});
             });
         });
-        let heard = hand.hear();
-        let answer = Init::parse(&heard[0].value).unwrap();
-        let report = heard[0].value.windows(4).any(|window| window == [0, 8, 0, 13]);
+        let output = hand.poll_output();
+        let answer = Init::parse(&output[0].value).unwrap();
+        let report = output[0].value.windows(4).any(|window| window == [0, 8, 0, 13]);
         assert_eq!(report, reported, "{kind:x}");
         let cookie = answer.cookie.to_vec();
         let tag = answer.tag;
@@ -152,9 +153,9 @@ fn an_init_without_streams_or_window_is_answered_with_an_abort() {
         Init { tag: 0, ..peer_init(EVERYTHING) },
     ] {
         let mut hand = Hand::new(Config::default());
-        hand.say_as(0, |writer| bad.write(writer, chunk_type::INIT));
-        // RFC 9260 section 3.3.2: without a tag there is nobody to answer.
-        assert_eq!(kinds(&hand.hear()), if bad.tag == 0 { &[][..] } else { &[chunk_type::ABORT] });
+        hand.deliver_as(0, |writer| bad.write(writer, chunk_type::INIT));
+        // RFC 9260 §3.3.2: without a tag no answer is possible.
+        assert_eq!(kinds(&hand.poll_output()), if bad.tag == 0 { &[][..] } else { &[chunk_type::ABORT] });
         assert_eq!(hand.association.state, State::Idle);
     }
 }
@@ -164,10 +165,10 @@ fn a_flood_of_inits_leaves_nothing_behind() {
     let mut hand = Hand::new(Config::default());
     for tag in 1..10_000 {
         let init = Init { tag, ..peer_init(EVERYTHING) };
-        hand.say_as(0, |writer| init.write(writer, chunk_type::INIT));
+        hand.deliver_as(0, |writer| init.write(writer, chunk_type::INIT));
         assert!(hand.association.due.replies.len() <= MAX_REPLIES);
     }
-    assert_eq!(hand.hear().len(), MAX_REPLIES, "the others were dropped");
+    assert_eq!(hand.poll_output().len(), MAX_REPLIES, "the others were dropped");
     assert_eq!(hand.association.state, State::Idle);
     // The honest one after them is answered.
     let (cookie, tag) = cookie_for(&mut hand, TAG, FIRST);
@@ -178,7 +179,7 @@ fn a_flood_of_inits_leaves_nothing_behind() {
 fn a_restart_does_not_make_an_end_forgotten() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     hand.association.shutdown(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN]);
     let (cookie, tag) = cookie_for(&mut hand, 77, Tsn(1000));
     assert_eq!(echo(&mut hand, tag, &cookie), [chunk_type::COOKIE_ACK, chunk_type::SHUTDOWN]);
     assert_eq!(hand.events(), [Event::Restarted]);
@@ -190,12 +191,12 @@ fn a_long_cookie_is_given_back_whole_where_packets_are_short() {
     let mut hand = Hand::new(Config { mtu: 480, max_mtu: 480, ..Config::default() });
     hand.association.connect(hand.now);
     hand.send(0, b"along with it");
-    hand.hear();
+    hand.poll_output();
     let cookie = [7; 1000];
     let answer = Init { cookie: &cookie, ..peer_init(EVERYTHING) };
-    hand.say(|writer| answer.write(writer, chunk_type::INIT_ACK));
-    let heard = hand.hear();
-    assert_eq!((heard[0].kind, &heard[0].value[..]), (chunk_type::COOKIE_ECHO, &cookie[..]));
+    hand.deliver(|writer| answer.write(writer, chunk_type::INIT_ACK));
+    let output = hand.poll_output();
+    assert_eq!((output[0].kind, &output[0].value[..]), (chunk_type::COOKIE_ECHO, &cookie[..]));
     // And in a buffer that is too short for it, nothing is said.
     hand.now += Duration::from_secs(5);
     hand.association.handle_timeout(hand.now);

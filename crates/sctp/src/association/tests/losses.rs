@@ -1,4 +1,4 @@
-//! What is lost is found soon, whatever the peer's answers have led to believe before.
+//! Losses are found soon, whatever the peer's answers have led to believe before.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ impl Honest {
         Self { first: hand.association.sender.outstanding.next_tsn(), received: BTreeSet::new() }
     }
 
-    fn take(&mut self, heard: &[Heard]) {
-        for data in heard.iter().filter(|heard| heard.kind == chunk_type::DATA) {
+    fn take(&mut self, output: &[OutputChunk]) {
+        for data in output.iter().filter(|output| output.kind == chunk_type::DATA) {
             let tsn = Tsn(u32::from_be_bytes(data.value[..4].try_into().unwrap()));
             self.received.insert(tsn.since(self.first));
         }
@@ -37,15 +37,15 @@ impl Honest {
                 None => blocks.push((gap, gap)),
             }
         }
-        hand.say_sack(self.first.plus(whole).previous(), 1 << 20, &blocks);
+        hand.deliver_sack(self.first.plus(whole).previous(), 1 << 20, &blocks);
     }
 
     /// Answers everything after this delay until nothing is missing; how long that took.
     fn until_whole(&mut self, hand: &mut Hand, delay: Duration) -> Duration {
         let start = hand.now;
         while !hand.association.sender.is_done() {
-            let heard = hand.wait(delay);
-            self.take(&heard);
+            let output = hand.wait(delay);
+            self.take(&output);
             self.answer(hand);
             assert!(hand.now - start < Duration::from_secs(60), "{} came", self.received.len());
         }
@@ -64,22 +64,23 @@ fn warmed_up() -> Hand {
     hand
 }
 
-fn send_many(hand: &mut Hand) -> Vec<Heard> {
+fn send_many(hand: &mut Hand) -> Vec<OutputChunk> {
     for _ in 0..MANY {
         hand.send(0, &[7; 28]);
     }
-    let heard = hand.wait(ROUND_TRIP / 2);
-    assert_eq!(heard.iter().filter(|heard| heard.kind == chunk_type::DATA).count(), MANY as usize);
-    heard
+    let output = hand.wait(ROUND_TRIP / 2);
+    assert_eq!(output.iter().filter(|output| output.kind == chunk_type::DATA).count(), MANY as usize);
+    output
 }
 
-/// An answer that comes late, because the peer was busy, makes of a timeout an error. Yet most was lost.
+/// An answer that comes late, because the peer was busy, makes of a timeout an error. Yet most was
+/// lost.
 #[test]
 fn a_late_answer_hides_no_loss() {
     let mut hand = warmed_up();
     let mut peer = Honest::new(&hand);
-    let heard = send_many(&mut hand);
-    let arrived = heard.last().cloned().unwrap();
+    let output = send_many(&mut hand);
+    let arrived = output.last().cloned().unwrap();
     hand.wait(hand.association.sender.round_trip.rto());
     peer.take(&[arrived]);
     peer.answer(&mut hand);
@@ -87,7 +88,8 @@ fn a_late_answer_hides_no_loss() {
     assert!(took < ROUND_TRIP * 10, "{took:?}");
 }
 
-/// Answers that come sooner than any before may be to the first transmission: they prove nothing of what was sent before the second.
+/// Answers that come sooner than any before may be to the first transmission: they prove nothing of
+/// what was sent before the second.
 #[test]
 fn answers_to_probes_do_not_put_the_timeout_off() {
     let mut hand = warmed_up();

@@ -21,7 +21,7 @@ use crate::wire::{Data, Extensions, Header, Init, Writer, cause, chunk_type, par
 const TAG: u32 = 0x0bad_cafe;
 const FIRST: Tsn = Tsn(0xffff_fff0);
 
-/// What every extension is.
+/// Every extension.
 const EVERYTHING: Extensions = Extensions {
     forward_tsn: true,
     reconfig: true,
@@ -41,9 +41,9 @@ struct Hand {
     next: Tsn,
 }
 
-/// A chunk that was heard.
+/// A chunk that was output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Heard {
+struct OutputChunk {
     tag: u32,
     kind: u8,
     flags: u8,
@@ -68,12 +68,12 @@ impl Hand {
     }
 
     /// Says a packet of these chunks, under the right tag.
-    fn say(&mut self, chunks: impl FnOnce(&mut Writer<'_>)) {
+    fn deliver(&mut self, chunks: impl FnOnce(&mut Writer<'_>)) {
         let tag = self.tag;
-        self.say_as(tag, chunks);
+        self.deliver_as(tag, chunks);
     }
 
-    fn say_as(&mut self, tag: u32, chunks: impl FnOnce(&mut Writer<'_>)) {
+    fn deliver_as(&mut self, tag: u32, chunks: impl FnOnce(&mut Writer<'_>)) {
         let mut packet = write(|writer| {
             Header { source_port: 5000, destination_port: 5000, verification_tag: tag }.write(writer);
             chunks(writer);
@@ -83,15 +83,15 @@ impl Hand {
     }
 
     /// Says a fragment under the next TSN.
-    fn say_fragment(&mut self, data: Data<'_>) {
+    fn deliver_fragment(&mut self, data: Data<'_>) {
         let tsn = self.next;
         self.next = tsn.next();
         let interleaved = self.association.peer.extensions.interleaving;
-        self.say(|writer| Data { tsn, ..data }.write(writer, interleaved));
+        self.deliver(|writer| Data { tsn, ..data }.write(writer, interleaved));
     }
 
-    fn say_sack(&mut self, cumulative: Tsn, window: u32, blocks: &[(u16, u16)]) {
-        self.say(|writer| {
+    fn deliver_sack(&mut self, cumulative: Tsn, window: u32, blocks: &[(u16, u16)]) {
+        self.deliver(|writer| {
             writer.chunk(chunk_type::SACK, 0, |writer| {
                 writer.u32(cumulative.0);
                 writer.u32(window);
@@ -105,37 +105,37 @@ impl Hand {
         });
     }
 
-    /// Everything that the association says now.
-    fn hear(&mut self) -> Vec<Heard> {
-        let mut heard = Vec::new();
+    /// Everything that the association sends now.
+    fn poll_output(&mut self) -> Vec<OutputChunk> {
+        let mut output = Vec::new();
         let mut buffer = vec![0; 65_536];
         while let Some(length) = self.association.poll_transmit(self.now, &mut Unlimited, &mut buffer) {
             let (header, chunks) = parse(&buffer[..length], true).expect("a packet of ours can be read");
-            heard.extend(chunks.map(|chunk| {
+            output.extend(chunks.map(|chunk| {
                 let chunk = chunk.expect("a chunk of ours can be read");
-                Heard {
+                OutputChunk {
                     tag: header.verification_tag,
                     kind: chunk.kind,
                     flags: chunk.flags,
                     value: chunk.value.to_vec(),
                 }
             }));
-            assert!(heard.len() < 100_000, "chunks without end");
+            assert!(output.len() < 100_000, "chunks without end");
         }
-        heard
+        output
     }
 
-    /// Lets time pass, and hears.
-    fn wait(&mut self, time: Duration) -> Vec<Heard> {
+    /// Lets time pass, and returns what is sent meanwhile.
+    fn wait(&mut self, time: Duration) -> Vec<OutputChunk> {
         let end = self.now + time;
-        let mut heard = self.hear();
+        let mut output = self.poll_output();
         while let Some(at) = self.association.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.association.handle_timeout(self.now);
-            heard.extend(self.hear());
+            output.extend(self.poll_output());
         }
         self.now = end;
-        heard
+        output
     }
 
     fn events(&mut self) -> Vec<Event> {
@@ -183,6 +183,6 @@ fn fragment(stream: u16) -> Data<'static> {
     }
 }
 
-fn kinds(heard: &[Heard]) -> Vec<u8> {
-    heard.iter().map(|heard| heard.kind).collect()
+fn kinds(output: &[OutputChunk]) -> Vec<u8> {
+    output.iter().map(|output| output.kind).collect()
 }

@@ -1,4 +1,4 @@
-//! The graceful end in every state (RFC 9260 section 9.2).
+//! The graceful end in every state (RFC 9260 §9.2).
 
 use super::*;
 use crate::error::CloseReason;
@@ -12,7 +12,7 @@ fn shutdown_ack(writer: &mut Writer<'_>) {
 }
 
 fn say_shutdown(hand: &mut Hand, cumulative: Tsn) {
-    hand.say(|writer| writer.chunk(chunk_type::SHUTDOWN, 0, |writer| writer.u32(cumulative.0)));
+    hand.deliver(|writer| writer.chunk(chunk_type::SHUTDOWN, 0, |writer| writer.u32(cumulative.0)));
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn before_the_handshake_there_is_nothing_to_end() {
     assert!(closed(&mut hand));
     let mut hand = Hand::new(Config::default());
     hand.association.connect(hand.now);
-    hand.hear();
+    hand.poll_output();
     hand.association.shutdown(hand.now);
     assert!(closed(&mut hand));
     assert_eq!(hand.wait(Duration::from_secs(60)), []);
@@ -33,19 +33,19 @@ fn in_the_middle_of_the_handshake_it_waits_for_its_end() {
     let mut hand = Hand::new(Config::default());
     hand.association.connect(hand.now);
     hand.send(0, b"first this");
-    hand.hear();
-    hand.say(|writer| {
+    hand.poll_output();
+    hand.deliver(|writer| {
         Init { cookie: b"theirs", ..peer_init(EVERYTHING) }.write(writer, chunk_type::INIT_ACK)
     });
     hand.association.shutdown(hand.now);
     assert!(hand.association.send(hand.now, StreamId(0), Message::new(Ppid(53), "late")).is_err());
-    assert_eq!(kinds(&hand.hear()), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
-    hand.say(|writer| writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {}));
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::COOKIE_ECHO, chunk_type::DATA]);
+    hand.deliver(|writer| writer.chunk(chunk_type::COOKIE_ACK, 0, |_| {}));
     let sent = hand.association.local_tsn;
-    hand.say_sack(sent, 1000, &[]);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
-    hand.say(shutdown_ack);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    hand.deliver_sack(sent, 1000, &[]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN]);
+    hand.deliver(shutdown_ack);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_COMPLETE]);
     assert!(closed(&mut hand));
 }
 
@@ -54,48 +54,48 @@ fn what_is_queued_goes_first() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     hand.send(0, b"first this");
     hand.association.shutdown(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::DATA]);
     // It is lost once.
     assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::DATA));
     let sent = hand.association.local_tsn;
-    hand.say_sack(sent, 1000, &[]);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    hand.deliver_sack(sent, 1000, &[]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN]);
     // SHUTDOWN is lost; meanwhile the peer still says something, which is taken and answered.
     assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::SHUTDOWN));
-    hand.say_fragment(Data { payload: b"not yet", ..fragment(3) });
+    hand.deliver_fragment(Data { payload: b"not yet", ..fragment(3) });
     assert_eq!(hand.association.receive(StreamId(3)).unwrap().payload, "not yet");
-    let heard = hand.hear();
-    let shutdown = heard.iter().find(|heard| heard.kind == chunk_type::SHUTDOWN).unwrap();
+    let output = hand.poll_output();
+    let shutdown = output.iter().find(|output| output.kind == chunk_type::SHUTDOWN).unwrap();
     assert_eq!(shutdown.value, FIRST.0.to_be_bytes(), "it acknowledges");
-    hand.say(shutdown_ack);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    hand.deliver(shutdown_ack);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_COMPLETE]);
     assert!(closed(&mut hand));
     // SHUTDOWN COMPLETE is lost: who asks again is answered, with its own tag.
-    hand.say(shutdown_ack);
-    let heard = hand.hear();
-    assert_eq!((heard[0].kind, heard[0].flags), (chunk_type::SHUTDOWN_COMPLETE, 1));
+    hand.deliver(shutdown_ack);
+    let output = hand.poll_output();
+    assert_eq!((output[0].kind, output[0].flags), (chunk_type::SHUTDOWN_COMPLETE, 1));
 }
 
 #[test]
 fn the_peer_may_end_it_while_something_waits_here() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     hand.send(0, b"first this");
-    hand.hear();
+    hand.poll_output();
     let before = hand.association.local_tsn.previous();
     say_shutdown(&mut hand, before);
     assert_eq!(hand.association.state, State::ShutdownReceived);
-    assert!(!kinds(&hand.hear()).contains(&chunk_type::SHUTDOWN_ACK));
+    assert!(!kinds(&hand.poll_output()).contains(&chunk_type::SHUTDOWN_ACK));
     assert!(hand.association.send(hand.now, StreamId(0), Message::new(Ppid(53), "late")).is_err());
     assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::DATA), "it goes out again");
     // SHUTDOWN acknowledges as well as SACK.
     let sent = hand.association.local_tsn;
     say_shutdown(&mut hand, sent);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_ACK]);
     // It is lost, and goes out again; also when an INIT says that the peer has not understood.
     assert!(kinds(&hand.wait(Duration::from_secs(1))).contains(&chunk_type::SHUTDOWN_ACK));
-    hand.say_as(0, |writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT));
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
-    hand.say(|writer| writer.chunk(chunk_type::SHUTDOWN_COMPLETE, 0, |_| {}));
+    hand.deliver_as(0, |writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT));
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_ACK]);
+    hand.deliver(|writer| writer.chunk(chunk_type::SHUTDOWN_COMPLETE, 0, |_| {}));
     assert!(closed(&mut hand));
 }
 
@@ -103,12 +103,12 @@ fn the_peer_may_end_it_while_something_waits_here() {
 fn both_may_end_it_at_once() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     hand.association.shutdown(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN]);
     let nothing = hand.association.local_tsn.previous();
     say_shutdown(&mut hand, nothing);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_ACK]);
-    hand.say(shutdown_ack);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_ACK]);
+    hand.deliver(shutdown_ack);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_COMPLETE]);
     assert!(closed(&mut hand));
 }
 
@@ -125,10 +125,10 @@ fn asking_twice_is_asking_once() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     hand.association.shutdown(hand.now);
     hand.association.shutdown(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN]);
-    hand.say(shutdown_ack);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN]);
+    hand.deliver(shutdown_ack);
     hand.association.shutdown(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::SHUTDOWN_COMPLETE]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::SHUTDOWN_COMPLETE]);
     assert_eq!(hand.events(), [Event::Closed(CloseReason::Shutdown)]);
 }
 
@@ -149,7 +149,7 @@ fn what_is_given_up_before_it_was_sent_does_not_keep_the_end_waiting() {
             hand.association.shutdown(hand.now);
             chunk_type::SHUTDOWN
         };
-        assert_eq!(kinds(&hand.hear()), [expected], "nothing else will ever call for it");
+        assert_eq!(kinds(&hand.poll_output()), [expected], "nothing else will ever call for it");
     }
 }
 
@@ -164,10 +164,10 @@ fn a_long_queue_may_take_its_time_and_a_stuck_one_is_said_to_be_over() {
     for _ in 0..10 {
         hand.wait(Duration::from_secs(10));
         acknowledged = acknowledged.next();
-        hand.say_sack(acknowledged, 2000, &[]);
+        hand.deliver_sack(acknowledged, 2000, &[]);
     }
     assert!(!hand.association.is_closed(), "it goes on, so there is no reason to give up");
-    let heard = hand.wait(Duration::from_secs(55));
-    assert_eq!(heard.last().map(|heard| heard.kind), Some(chunk_type::ABORT), "RFC 9260 section 9.2");
+    let output = hand.wait(Duration::from_secs(55));
+    assert_eq!(output.last().map(|output| output.kind), Some(chunk_type::ABORT), "RFC 9260 §9.2");
     assert!(hand.events().contains(&Event::Closed(CloseReason::Timeout)));
 }

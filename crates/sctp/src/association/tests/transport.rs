@@ -21,7 +21,7 @@ fn while_output_is_held_time_stands_still() {
     assert!(!hand.association.is_closed());
 
     hand.association.set_transport_ready(hand.now);
-    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::DATA]);
     let at = hand.association.poll_timeout().unwrap();
     assert!(at > hand.now, "deadlines go on from where they stood");
 }
@@ -35,8 +35,8 @@ fn a_port_that_the_description_names_is_used_and_expected() {
     hand.association.poll_transmit(hand.now, &mut Unlimited, &mut buffer).unwrap();
     assert_eq!(buffer[..4], [0x13, 0x88, 0x17, 0x70], "from 5000 to 6000");
     let dropped = hand.association.stats().packets_dropped;
-    hand.say(|writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT_ACK));
-    assert_eq!(hand.association.stats().packets_dropped, dropped + 1, "port 5000 is somebody else's");
+    hand.deliver(|writer| peer_init(EVERYTHING).write(writer, chunk_type::INIT_ACK));
+    assert_eq!(hand.association.stats().packets_dropped, dropped + 1, "port 5000 is another's");
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn a_peer_without_reconfig_cannot_be_asked_to_reset() {
     let mut hand = Hand::established(Config::default(), Extensions { reconfig: false, ..EVERYTHING });
     hand.send(4, b"last words");
     hand.association.reset_stream(hand.now, StreamId(4));
-    assert_eq!(kinds(&hand.hear()), [chunk_type::DATA]);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::DATA]);
     assert_eq!(hand.events(), [Event::BufferedAmountLow(StreamId(4))], "what was sent may still be lost");
     let sent = hand.association.local_tsn;
-    hand.say_sack(sent, 1 << 20, &[]);
+    hand.deliver_sack(sent, 1 << 20, &[]);
     assert_eq!(hand.events(), [Event::ResetRefused(StreamId(4))]);
     assert!(!kinds(&hand.wait(Duration::from_secs(20))).contains(&chunk_type::RECONFIG));
     hand.send(4, b"it can be used on");
@@ -59,11 +59,12 @@ fn a_peer_without_reconfig_cannot_be_asked_to_reset() {
 fn heartbeats_that_come_together_are_all_answered() {
     let mut hand = Hand::established(Config::default(), EVERYTHING);
     for nonce in 0..3 {
-        hand.say(|writer| {
+        hand.deliver(|writer| {
             writer.chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.u64(nonce)));
         });
     }
-    let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value[11])).collect();
+    let answered: Vec<_> =
+        hand.poll_output().into_iter().map(|output| (output.kind, output.value[11])).collect();
     assert_eq!(answered, [0, 1, 2].map(|nonce| (chunk_type::HEARTBEAT_ACK, nonce)));
 }
 
@@ -71,12 +72,13 @@ fn heartbeats_that_come_together_are_all_answered() {
 fn a_heartbeat_that_does_not_fit_into_an_answer_keeps_no_other_waiting() {
     let mut hand = Hand::established(Config { mtu: 480, max_mtu: 480, ..Config::default() }, EVERYTHING);
     for length in [900, 20] {
-        hand.say(|writer| {
+        hand.deliver(|writer| {
             writer
                 .chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.zeros(length)));
         });
     }
-    let answered: Vec<_> = hand.hear().into_iter().map(|heard| (heard.kind, heard.value.len())).collect();
+    let answered: Vec<_> =
+        hand.poll_output().into_iter().map(|output| (output.kind, output.value.len())).collect();
     assert_eq!(answered, [(chunk_type::HEARTBEAT_ACK, 24)]);
 }
 
@@ -167,7 +169,7 @@ fn probes_are_padded_by_pad_chunks_only_where_the_peer_declares_them() {
             if padding { &[chunk_type::HEARTBEAT, chunk_type::PAD] } else { &[chunk_type::HEARTBEAT] };
         assert_eq!(kinds, expected);
         let echo = chunks[0].value.to_vec();
-        hand.say(|writer| writer.chunk(chunk_type::HEARTBEAT_ACK, 0, |writer| writer.bytes(&echo)));
+        hand.deliver(|writer| writer.chunk(chunk_type::HEARTBEAT_ACK, 0, |writer| writer.bytes(&echo)));
         assert_eq!(hand.association.stats().mtu, 1412, "padding declared: {padding}");
     }
 }

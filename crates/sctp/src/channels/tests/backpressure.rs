@@ -65,8 +65,8 @@ fn writable_is_not_announced_to_a_channel_that_was_not_found_full() {
     assert_eq!((writable(&mut pair), pair.ends[0].buffered_amount(id)), (vec![], 0));
 }
 
-/// The common bound: a channel with little of its own that was refused is announced when the queue of all
-/// has fallen to half, or when nothing of its own waits.
+/// The common bound: a channel with little of its own that was refused is announced when the queue
+/// of all has fallen to half, or when nothing of its own waits.
 #[test]
 fn channels_refused_by_the_common_bound_are_announced_once_each() {
     let config = Config { send_buffer: 100_000, scheduling: crate::Scheduling::FirstCome, ..marks() };
@@ -123,7 +123,8 @@ fn a_channel_without_a_stream_is_not_writable() {
     assert!(!pair.ends[0].is_writable(id));
 }
 
-/// Marks that contradict each other must not lead to a channel that is never writable, or always announced.
+/// Marks that contradict each other must not lead to a channel that is never writable, or always
+/// announced.
 #[test]
 fn marks_that_contradict_each_other_are_mended() {
     for (high_watermark, low_watermark, stream_send_buffer) in

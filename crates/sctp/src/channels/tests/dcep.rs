@@ -134,7 +134,8 @@ fn any_message_counts_as_the_acknowledgement() {
     let unordered = ChannelInit { ordered: false, ..ChannelInit::default() };
     let ours = pair.ends[0].open(pair.now, "here", unordered).unwrap();
     assert!(pair.ends[0].channels[&ours].unacknowledged);
-    // The peer's application answers on a channel of its own making, and never acknowledges this one.
+    // The peer's application answers on a channel of its own making, and never acknowledges this
+    // one.
     pair.ends[0].association.forget_queued();
     pair.ends[1].send(pair.now, theirs, text("I am here")).unwrap();
     pair.run();
@@ -143,8 +144,8 @@ fn any_message_counts_as_the_acknowledgement() {
     assert_eq!(received(&mut pair, 0, ours), [text("I am here")]);
 }
 
-/// User data that was sent unordered, which RFC 8832 §6 forbids before an answer, overtakes an OPEN that was
-/// lost.
+/// User data that was sent unordered, which RFC 8832 §6 forbids before an answer, overtakes an OPEN
+/// that was lost.
 #[test]
 fn channel_opens_though_unordered_data_has_overtaken_its_open() {
     for interleaving in [false, true] {

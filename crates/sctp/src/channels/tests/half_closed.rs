@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A pair whose second end's requests to reset streams get lost, with a channel that the first has closed.
+/// A pair whose second end's requests to reset streams get lost, with a channel that the first has
+/// closed.
 fn half_closed() -> (Pair, ChannelId) {
     let mut pair = Pair::started(Config::default());
     let ours = pair.ends[0].open(pair.now, "", ChannelInit::default()).unwrap();

@@ -1,4 +1,5 @@
-//! What cannot be: streams that there are not, openings that make no sense, and what is left when all is over.
+//! Impossible requests: streams that there are not, openings that make no sense; and what is left
+//! when all is over.
 
 use super::*;
 
@@ -29,7 +30,7 @@ fn stream_numbers_that_cannot_be_are_named() {
 fn an_opening_that_makes_no_sense_is_refused() {
     let small = Config { max_message_size: 2000, ..Config::default() };
     for opening in [
-        // A kind of channel that nobody knows, and one whose label is longer than any message may be.
+        // An unknown kind of channel, and one whose label is longer than any message may be.
         Bytes::from_static(&[3, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         opening_of(&"x".repeat(3000)),
     ] {
@@ -51,7 +52,7 @@ fn an_opening_that_makes_no_sense_is_refused() {
     }
 }
 
-/// DATA_CHANNEL_OPEN of a reliable channel (RFC 8832 section 5.1).
+/// DATA_CHANNEL_OPEN of a reliable channel (RFC 8832 §5.1).
 fn opening_of(label: &str) -> Bytes {
     let mut bytes = vec![3, 0, 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(&(label.len() as u16).to_be_bytes());

@@ -1,4 +1,5 @@
-//! CUBIC (RFC 9438): the window grows along a cubic curve around where it was when something was lost.
+//! CUBIC (RFC 9438): the window grows along a cubic curve around where it was when something was
+//! lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use super::{Ack, Controller, Growth, HyStart, INITIAL_WINDOW, MIN_WINDOW};
 struct Curve {
     window: f64,
     threshold: f64,
-    /// Where the window was before the last reduction (`W_max`), and where it was when that came (`cwnd_prior`).
+    /// Where the window was before the last reduction (`W_max`), and where it was when that came
+    /// (`cwnd_prior`).
     max: f64,
     prior: f64,
     /// The window that Reno would have by now (`W_est`).
@@ -21,7 +23,7 @@ struct Curve {
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
     start: Instant,
-    /// How long after the start the curve is back at `max`, in seconds.
+    /// The time after the start at which the curve is back at `max`, in seconds.
     k: f64,
 }
 
@@ -55,7 +57,7 @@ impl Cubic {
 }
 
 impl Curve {
-    /// Congestion avoidance (RFC 9438 sections 4.2 to 4.5).
+    /// Congestion avoidance (RFC 9438 §4.2 to 4.5).
     fn avoid(&mut self, now: Instant, acked: f64, round_trip: Duration) {
         let epoch = *self.epoch.get_or_insert_with(|| {
             self.reno = self.window;
@@ -78,7 +80,7 @@ impl Curve {
         self.window += (target - self.window) / self.window * acked;
     }
 
-    /// RFC 9438 sections 4.6 and 4.7.
+    /// RFC 9438 §4.6 and §4.7.
     fn reduce(&mut self) {
         self.prior = self.window;
         self.max = if self.window < self.max { self.window * (1.0 + BETA) / 2.0 } else { self.window };
@@ -121,7 +123,7 @@ impl Controller for Cubic {
     }
 
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
-        // The curve counts time in which the window could be used (RFC 9438 section 5.8).
+        // The curve counts time in which the window could be used (RFC 9438 §5.8).
         if let Some(epoch) = &mut self.curve.epoch {
             epoch.start = (epoch.start + idle).min(now);
         }
@@ -159,9 +161,9 @@ impl Controller for Cubic {
     }
 }
 
-/// RFC 9438 section 4.1: how steep the curve is, in packets per second cubed.
+/// RFC 9438 §4.1: how steep the curve is, in packets per second cubed.
 const C: f64 = 0.4;
-/// RFC 9438 section 4.6: what is left of the window.
+/// RFC 9438 §4.6: what is left of the window.
 const BETA: f64 = 0.7;
 
 #[cfg(test)]
@@ -183,7 +185,7 @@ mod tests {
             now += round_trip;
         }
         assert!((990.0..1005.0).contains(&curve.window), "{}", curve.window);
-        // Fast convergence: whoever has not come back leaves room.
+        // Fast convergence: a flow that has not come back leaves room.
         curve.window = 900.0;
         curve.reduce();
         assert!((curve.max - 900.0 * 0.85).abs() < 1e-6);

@@ -1,4 +1,4 @@
-//! How much may be in flight, and how fast: controllers behind one trait.
+//! Congestion controllers behind one trait: the window and the rate.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ pub(crate) trait Controller: Debug + Send {
     /// Something was acknowledged.
     fn on_ack(&mut self, ack: &Ack);
 
-    /// A chunk was lost. Called for each, before [`on_congestion`](Self::on_congestion) and [`on_ack`](Self::on_ack).
+    /// A chunk was lost. Called for each, before [`on_congestion`](Self::on_congestion) and
+    /// [`on_ack`](Self::on_ack).
     fn on_lost(&mut self, _lost: &Lost) {}
 
     /// Something was lost: at most once a round trip.
@@ -43,16 +44,18 @@ pub(crate) trait Controller: Debug + Send {
     /// The largest packet has changed; the path has not.
     fn set_mtu(&mut self, mtu: usize);
 
-    /// How many bytes may be in flight.
+    /// The number of bytes that may be in flight.
     fn window(&self) -> usize;
 
-    /// How many bytes may go out in a second; `None` leaves that to the window and the round trip.
+    /// The number of bytes that may go out in a second; `None` leaves that to the window and the
+    /// round trip.
     fn pacing_rate(&self) -> Option<u64>;
 
-    /// Whether the window grows as fast as it can.
+    /// Returns whether the window grows as fast as it can.
     fn in_slow_start(&self) -> bool;
 
-    /// Whether less is sent now than the path bears, so that what is lost was not lost by our fault.
+    /// Returns whether less is sent now than the path bears, so that what is lost was not lost by
+    /// our fault.
     fn is_quiet(&self) -> bool {
         false
     }
@@ -77,7 +80,7 @@ pub(crate) struct Ack {
     pub(crate) lost: usize,
     /// Of those acknowledged and those lost, what was sent while [`Controller::is_quiet`].
     pub(crate) quiet: (usize, usize),
-    /// What is in flight after it.
+    /// The bytes in flight after it.
     pub(crate) in_flight: usize,
     /// The most that was in flight in this round and the one before.
     pub(crate) peak_in_flight: usize,
@@ -91,13 +94,13 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
-    /// Whether the round trip is so far above the least that a queue stands on the way.
+    /// Returns whether the round trip is so far above the least that a queue stands on the way.
     fn is_queued(&self, least: Option<Duration>) -> bool {
         self.smoothed > least.unwrap_or_default() * 3 / 2
     }
 }
 
-/// How fast data was delivered between two moments.
+/// The rate at which data was delivered between two moments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateSample {
     /// Bytes delivered at its beginning and at its end, counted since birth.
@@ -106,7 +109,7 @@ pub(crate) struct RateSample {
     pub(crate) interval: Duration,
     /// It tells how much there was to send.
     pub(crate) app_limited: bool,
-    /// What was in flight at its beginning, and what was lost since.
+    /// The bytes in flight at its beginning, and those lost since.
     pub(crate) in_flight_then: usize,
     pub(crate) lost_since: usize,
     /// A round trip has passed since this was last so.
@@ -128,15 +131,15 @@ impl RateSample {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lost {
     pub(crate) now: Instant,
-    /// What was in flight when it was sent, and what was lost since, itself included.
+    /// The bytes in flight when it was sent, and those lost since, itself included.
     pub(crate) in_flight_then: usize,
     pub(crate) lost_since: usize,
     /// There was not enough to send then.
     pub(crate) app_limited: bool,
 }
 
-/// The initial window in packets (RFC 6928, as RFC 9260 section 7.2.1 allows).
+/// The initial window in packets (RFC 6928, as RFC 9260 §7.2.1 allows).
 const INITIAL_WINDOW: usize = 10;
 
-/// The least window after loss, in packets (RFC 9260 section 7.2.3).
+/// The least window after loss, in packets (RFC 9260 §7.2.3).
 const MIN_WINDOW: usize = 4;

@@ -1,4 +1,4 @@
-//! The controller of RFC 9260 section 7.2: slow start, congestion avoidance, halving.
+//! The controller of RFC 9260 §7.2: slow start, congestion avoidance, halving.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,8 @@ impl Controller for NewReno {
         }
         if self.in_slow_start() {
             let growth = match self.hystart.on_ack(ack.round_trip, ack.sample.round_start) {
-                // Deviation: RFC 9260 adds at most one MTU for a SACK; that is what makes SCTP slower than TCP to start.
+                // Deviation: RFC 9260 adds at most one MTU for a SACK; that is what makes SCTP
+                // slower than TCP to start.
                 Growth::Fast => ack.acked,
                 Growth::Conservative => ack.acked / 4,
                 Growth::Avoidance => {
@@ -81,7 +82,7 @@ impl Controller for NewReno {
     }
 
     fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
-        // RFC 9260 section 7.2.1: halve for each RTO, but not below the initial window.
+        // RFC 9260 §7.2.1: halve for each RTO, but not below the initial window.
         let halvings = (idle.as_secs_f64() / rto.as_secs_f64().max(1e-3)) as u32;
         let least = (INITIAL_WINDOW * self.mtu).min(self.window);
         if halvings > 0 {

@@ -13,7 +13,7 @@ pub(super) struct HyStart {
     conservative: Option<(Duration, u32)>,
 }
 
-/// How the window is to grow.
+/// The growth of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Growth {
     /// By all that was acknowledged.
@@ -60,7 +60,7 @@ impl HyStart {
     }
 }
 
-/// RFC 9406 section 4.3.
+/// RFC 9406 §4.3.
 const MIN_RISE: Duration = Duration::from_millis(4);
 const MAX_RISE: Duration = Duration::from_millis(16);
 const SAMPLES: u32 = 8;

@@ -1,4 +1,5 @@
-//! From phase to phase: finding the bandwidth, trying for more now and then, and looking at the round trip.
+//! From phase to phase: finding the bandwidth, trying for more now and then, and looking at the
+//! round trip.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ pub(super) struct Probe {
     /// Time, and rounds, to wait before the next try for more.
     wait: Duration,
     rounds: u32,
-    /// What was sent in a try has not all been judged yet.
+    /// Not all that was sent in a try has been judged yet.
     open: bool,
     /// When a round starts after a try has ended, its bandwidth is complete.
     closing: bool,
-    /// How the lasting limit grows: after so many bytes acknowledged, by a packet; twice as fast each round.
+    /// The growth of the lasting limit: after so many bytes acknowledged, by a packet; twice as
+    /// fast each round.
     up_rounds: u32,
     up_acked: usize,
     up_step: usize,
@@ -121,8 +123,8 @@ impl Bbr {
         self.is_too_much(ack.sample.lost_since, ack.sample.in_flight_then)
     }
 
-    /// After a few seconds; on a short path when Reno would have come back from a loss, so that whoever uses it is not
-    /// starved.
+    /// After a few seconds; on a short path when Reno would have come back from a loss, so that a
+    /// flow that uses it is not starved.
     fn is_time_to_probe(&self, now: Instant) -> bool {
         let packets = self.inflight(self.max_bandwidth(), 1.0).min(self.window) / self.mtu.max(1);
         let reno = u32::try_from(packets).unwrap_or(u32::MAX).min(RENO_ROUNDS);
@@ -236,9 +238,10 @@ impl Bbr {
     }
 }
 
-/// Reno regains in so many rounds what it has lost on a path of 25 Mbit/s and 30 ms; longer paths are not waited for.
+/// Reno regains in so many rounds what it has lost on a path of 25 Mbit/s and 30 ms; longer paths
+/// are not waited for.
 const RENO_ROUNDS: u32 = 63;
 /// A quiet phase takes at least so many rounds: one to empty the queue, one whose losses are seen.
 const QUIET_ROUNDS: u32 = 2;
-/// How long little is sent, to see the round trip.
+/// The time in which little is sent, to see the round trip.
 const ROUND_TRIP_PROBE: Duration = Duration::from_millis(200);

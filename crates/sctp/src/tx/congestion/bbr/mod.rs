@@ -1,11 +1,13 @@
-//! A controller with a model of the path, in the manner of BBRv3 (draft-ietf-ccwg-bbr): it measures how fast data is delivered
-//! and how long the way is without a queue, and keeps as much in flight as that needs. Loss bounds it, but does not drive it.
+//! A controller with a model of the path, in the manner of BBRv3 (draft-ietf-ccwg-bbr): it measures
+//! how fast data is delivered and how long the way is without a queue, and keeps as much in flight
+//! as that needs. Loss bounds it, but does not drive it.
 //!
 //! Deviations from the draft, each where a test shows why:
-//! - Loss that comes even while less is sent than the path bears is not counted as a sign of congestion, and made up for
-//!   (see `model::Ambient`).
+//! - Loss that comes even while less is sent than the path bears is not counted as a sign of
+//! congestion, and made up for (see `model::Ambient`).
 //! - Short-term limits react to a round that loses too much rather than to any loss.
-//! - The least round trip counts as seen again when it is come near to, and what a probe of it shows is believed at once.
+//! - The least round trip counts as seen again when it is come near to, and what a probe of it
+//! shows is believed at once.
 
 mod cycle;
 mod model;
@@ -16,7 +18,7 @@ use super::{Ack, Controller, INITIAL_WINDOW, Lost, MIN_WINDOW};
 use cycle::Probe;
 use model::Model;
 
-/// What is being done.
+/// The phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Doubling each round, to find the bandwidth.
@@ -54,13 +56,14 @@ pub(super) struct Bbr {
     probe: Probe,
     /// The window to return to after a probe of the round trip, or a timeout.
     saved_window: Option<usize>,
-    /// Rounds in a row that lost too much and delivered far less than the path was thought to, while a queue stood.
+    /// Rounds in a row that lost too much and delivered far less than the path was thought to,
+    /// while a queue stood.
     fallen_rounds: u32,
     /// Nothing was sent for a while: the window is not to be judged yet.
     restarting: bool,
 }
 
-/// What this round has shown.
+/// The findings of this round.
 #[derive(Debug, Default)]
 struct Latest {
     bandwidth: f64,
@@ -73,7 +76,7 @@ struct Latest {
     losses: u32,
 }
 
-/// Whether the bandwidth has stopped to grow.
+/// The test that the bandwidth has stopped to grow.
 #[derive(Debug, Default)]
 struct FullBandwidth {
     best: f64,
@@ -132,7 +135,8 @@ impl Bbr {
         MIN_WINDOW * self.mtu
     }
 
-    /// Bytes in flight for this gain: what the path holds, and what timers and clumped acknowledgements need.
+    /// Bytes in flight for this gain: what the path holds, and what timers and clumped
+    /// acknowledgements need.
     fn inflight(&self, bandwidth: f64, gain: f64) -> usize {
         let Some(model) = &self.model else { return INITIAL_WINDOW * self.mtu };
         let burst = 3.0 * (bandwidth * BURST.as_secs_f64()).min(MAX_BURST).max(2.0 * self.mtu as f64);
@@ -150,7 +154,7 @@ impl Bbr {
         self.inflight_high.saturating_sub(headroom).max(self.least_window())
     }
 
-    /// Whether so much loss says that there was too much in flight.
+    /// Returns whether so much loss says that there was too much in flight.
     fn is_too_much(&self, lost: usize, of: usize) -> bool {
         let ambient = self.model.as_ref().map_or(0.0, Model::ambient_loss);
         let share = LOSS_THRESHOLD + AMBIENT_SLACK * ambient;
@@ -186,8 +190,8 @@ impl Bbr {
             model.on_rate(rate, ack.sample.app_limited);
             self.latest.bandwidth = self.latest.bandwidth.max(rate);
         }
-        // Behind a queue that stands in spite of it, a phase is not quiet: where the buffer is shorter than the least window, the
-        // loss is our own.
+        // Behind a queue that stands in spite of it, a phase is not quiet: where the buffer is
+        // shorter than the least window, the loss is our own.
         if !ack.is_queued(model.min_round_trip) {
             model.on_quiet(ack.quiet.0, ack.quiet.1);
         }
@@ -204,7 +208,8 @@ impl Bbr {
         let queued = ack.is_queued(self.model.as_ref().and_then(|model| model.min_round_trip));
         if self.phase == Phase::Startup && !ack.sample.app_limited {
             self.full.on_round(self.latest.bandwidth);
-            // Loss without growth: the queue is full. Without a queue chance may have stopped the growth.
+            // Loss without growth: the queue is full. Without a queue chance may have stopped the
+            // growth.
             let rounds = if queued { 1 } else { 2 };
             if too_much && self.latest.losses >= STARTUP_LOSSES && self.full.rounds >= rounds {
                 self.full.reached = true;
@@ -224,7 +229,8 @@ impl Bbr {
         self.latest = Latest { round_end: ack.sample.total_delivered, ..Latest::default() };
     }
 
-    /// The path has become far slower: what it was is forgotten, and the queue that this has made emptied.
+    /// The path has become far slower: what it was is forgotten, and the queue that this has made
+    /// emptied.
     fn accept_fall(&mut self) {
         if let Some(model) = &mut self.model {
             model.restart_bandwidth(self.latest.bandwidth);
@@ -350,7 +356,8 @@ impl Controller for Bbr {
     fn is_quiet(&self) -> bool {
         match self.phase {
             Phase::Down | Phase::ProbeRoundTrip => true,
-            // So little is nobody's congestion, and quiet phases alone would take too long to tell anything.
+            // So little is no congestion, and quiet phases alone would take too long to tell
+            // anything.
             Phase::Cruise => self.window <= SMALL_WINDOW * self.mtu,
             Phase::Startup | Phase::Drain | Phase::Refill | Phase::Up => false,
         }
@@ -362,15 +369,15 @@ const STARTUP_GAIN: f64 = 2.773;
 const DRAIN_GAIN: f64 = 0.5;
 const DOWN_GAIN: f64 = 0.9;
 const UP_GAIN: f64 = 1.25;
-/// How much slower than the bandwidth to send, so that a queue shrinks in the long run.
+/// The margin below the bandwidth at which to send, so that a queue shrinks in the long run.
 const MARGIN: f64 = 0.01;
-/// How much of what was in flight or delivered is kept when loss lowers the limits.
+/// The part of what was in flight or delivered that is kept when loss lowers the limits.
 const BETA: f64 = 0.7;
-/// How much of the lasting limit is left for others.
+/// The part of the lasting limit that is left for others.
 const HEADROOM: f64 = 0.15;
 /// The share of loss that says that too much is in flight.
 const LOSS_THRESHOLD: f64 = 0.02;
-/// How much of the ambient loss is allowed for besides, because chance scatters it.
+/// The part of the ambient loss that is allowed for besides, because chance scatters it.
 const AMBIENT_SLACK: f64 = 1.5;
 /// So many lost packets are chance.
 const LOSS_GRAIN: usize = 2;
@@ -383,7 +390,7 @@ const SMALL_WINDOW: usize = 32;
 const FALLEN_ROUNDS: u32 = 2;
 /// or when so many acknowledgements of a round have shown loss, and it was too much.
 const STARTUP_LOSSES: u32 = 6;
-/// What the pacer may send at once, and how much that is at most.
+/// The bytes that the pacer may send at once, and their upper limit.
 const BURST: Duration = Duration::from_millis(1);
 const MAX_BURST: f64 = 65_536.0;
 
@@ -392,7 +399,8 @@ mod tests {
     use super::*;
     use crate::tx::congestion::RateSample;
 
-    /// The loss that is taken for the path's own after 20 s in which every round lost an eleventh of it.
+    /// The loss that is taken for the path's own after 20 s in which every round lost an eleventh
+    /// of it.
     fn ambient_loss_behind(smoothed: Duration) -> f64 {
         let round_trip = Duration::from_millis(10);
         let (acked, lost) = (200 * 1200, 20 * 1200);
@@ -425,7 +433,8 @@ mod tests {
         controller.model.expect("something was acknowledged").ambient_loss()
     }
 
-    /// A browser's socket on the same machine overflows in the quiet phases, too, because it holds less than a burst.
+    /// A browser's socket on the same machine overflows in the quiet phases, too, because it holds
+    /// less than a burst.
     #[test]
     fn loss_behind_a_standing_queue_is_not_the_path_s_own() {
         let learnt = ambient_loss_behind(Duration::from_millis(11));

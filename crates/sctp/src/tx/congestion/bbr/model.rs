@@ -1,4 +1,5 @@
-//! What is known of the path: bandwidth, round trip, how acknowledgements clump, and the loss that is not ours.
+//! The model of the path: bandwidth, round trip, how acknowledgements clump, and the loss that is
+//! not ours.
 
 use std::time::{Duration, Instant};
 
@@ -46,13 +47,13 @@ impl Model {
         }
     }
 
-    /// What was measured before is void: this is the bandwidth now.
+    /// Replaces all measurements: this is the bandwidth now.
     pub(super) fn restart_bandwidth(&mut self, bandwidth: f64) {
         self.bandwidth = [0.0, bandwidth];
     }
 
-    /// Takes in a round trip. Where it comes near the least again by itself, the queue is empty now and then, and need not
-    /// be emptied to see it.
+    /// Takes in a round trip. Where it comes near the least again by itself, the queue is empty now
+    /// and then, and need not be emptied to see it.
     pub(super) fn on_round_trip(&mut self, now: Instant, round_trip: Duration) {
         let known = self.min_round_trip.unwrap_or(Duration::MAX);
         if round_trip < known {
@@ -79,7 +80,7 @@ impl Model {
         bandwidth * self.min_round_trip.unwrap_or_default().as_secs_f64() / (1.0 - self.ambient.share)
     }
 
-    /// What is lost on the path whatever we do, as a share.
+    /// The share that is lost on the path whatever we do.
     pub(super) fn ambient_loss(&self) -> f64 {
         self.ambient.share
     }
@@ -105,7 +106,7 @@ impl Model {
     }
 }
 
-/// How much more is acknowledged at once than the bandwidth explains.
+/// The excess of acknowledgements at once over what the bandwidth explains.
 #[derive(Debug)]
 struct Aggregation {
     start: Instant,
@@ -137,9 +138,10 @@ impl Aggregation {
     }
 }
 
-/// The share that is lost even of what is sent more slowly than the path delivers: on a radio link, say. It is no sign that
-/// we send too much, so limits allow for it and rates make up for it. Measured only while a queue would shrink: loss that we
-/// cause ends then, so that this cannot feed itself.
+/// The share that is lost even of what is sent more slowly than the path delivers: on a radio link,
+/// say. It is no sign that we send too much, so limits allow for it and rates make up for it.
+/// Measured only while a queue would shrink: loss that we cause ends then, so that this cannot feed
+/// itself.
 #[derive(Debug, Default)]
 struct Ambient {
     share: f64,
@@ -147,7 +149,7 @@ struct Ambient {
     lost: usize,
     /// It has been measured.
     known: bool,
-    /// What the last quiet phases have shown; the least counts.
+    /// The findings of the last quiet phases; the least counts.
     shown: [f64; AMBIENT_PHASES],
 }
 
@@ -168,11 +170,11 @@ impl Ambient {
     }
 }
 
-/// How long the least round trip is believed without being seen again.
+/// The time that the least round trip is believed without being seen again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const AGGREGATION_ROUNDS: u32 = 5;
 const AMBIENT_PHASES: usize = 2;
-/// How many packets a quiet phase needs to say anything.
+/// The number of packets that a quiet phase needs to say anything.
 const AMBIENT_PACKETS: usize = 100;
 /// Whatever is lost beyond this is taken for our fault.
 const MAX_AMBIENT: f64 = 0.4;
