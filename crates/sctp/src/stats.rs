@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// Counters since birth, and the present view of the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Packets sent.
     pub packets_sent: u64,

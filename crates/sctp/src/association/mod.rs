@@ -358,7 +358,7 @@ impl Association {
 
     /// [`Config::max_mtu`], once it is known what the path is made of.
     pub fn set_max_mtu(&mut self, max_mtu: usize) {
-        self.path_mtu.set_wanted(max_mtu);
+        self.path_mtu.set_max_mtu(max_mtu);
     }
 
     /// The peer's SCTP port, once its description has said it (`a=sctp-port`, RFC 8841 §5). Before

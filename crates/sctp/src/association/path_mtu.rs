@@ -19,7 +19,7 @@ pub(super) struct PathMtu {
     /// The size that every path bears.
     base: usize,
     /// The largest size that the owner lets us try.
-    wanted: usize,
+    max_mtu: usize,
     /// True if the peer says that it knows padding, and so expects packets of any size.
     peer_pads: bool,
     /// True if the peer is known to skip padding, although it does not say that it knows it.
@@ -67,30 +67,30 @@ enum Verdict {
 }
 
 impl PathMtu {
-    pub(super) fn new(base: usize, wanted: usize) -> Self {
-        let wanted = wanted.max(base) & !3;
+    pub(super) fn new(base: usize, max_mtu: usize) -> Self {
+        let max_mtu = max_mtu.max(base) & !3;
         Self {
             base,
-            wanted,
+            max_mtu,
             peer_pads: false,
             peer_skips: false,
             current: base,
-            too_large: wanted + 4,
+            too_large: max_mtu + 4,
             phase: Phase::Idle,
             given_up: None,
         }
     }
 
     /// Another path.
-    pub(super) fn change_path(&mut self, base: usize, wanted: usize) {
+    pub(super) fn change_path(&mut self, base: usize, max_mtu: usize) {
         let (peer_pads, peer_skips) = (self.peer_pads, self.peer_skips);
-        *self = Self { peer_pads, peer_skips, ..Self::new(base, wanted) };
+        *self = Self { peer_pads, peer_skips, ..Self::new(base, max_mtu) };
         self.set_peer_pads(self.peer_pads);
     }
 
     /// Something else may be tried at most.
-    pub(super) fn set_wanted(&mut self, wanted: usize) {
-        self.wanted = wanted.max(self.base) & !3;
+    pub(super) fn set_max_mtu(&mut self, max_mtu: usize) {
+        self.max_mtu = max_mtu.max(self.base) & !3;
         self.too_large = self.limit() + 4;
         self.phase = Phase::Idle;
     }
@@ -112,7 +112,7 @@ impl PathMtu {
     }
 
     fn limit(&self) -> usize {
-        if self.peer_pads { self.wanted } else { self.wanted.min(FOREIGN_LIMIT).max(self.base) }
+        if self.peer_pads { self.max_mtu } else { self.max_mtu.min(FOREIGN_LIMIT).max(self.base) }
     }
 
     /// The next size to try: first what networks are usually made for, then the middle of what is
