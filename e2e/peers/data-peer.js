@@ -96,11 +96,12 @@ function programPeer(name, [path, ...args]) {
   return peer;
 }
 
-/** How each program is started. @type {Record<'columba' | 'libdatachannel' | 'pion', () => [string, ...string[]]>} */
+/** The command of each program. @type {Record<'columba' | 'libdatachannel' | 'pion' | 'werift', () => [string, ...string[]]>} */
 export const PROGRAMS = {
   columba: () => [join(dirname(program()), 'columba-e2e-peer'), '{"do":"obey"}'],
   libdatachannel: () => [process.execPath, fileURLToPath(new URL('libdatachannel/peer.js', import.meta.url))],
   pion: () => [pionProgram('webrtc')],
+  werift: () => [process.execPath, fileURLToPath(new URL('werift/peer.js', import.meta.url))],
 };
 
 /** Ours. */
@@ -108,6 +109,9 @@ export const columba = () => programPeer('columba', PROGRAMS.columba());
 
 /** libdatachannel, with usrsctp. */
 export const libdatachannel = () => programPeer('libdatachannel', PROGRAMS.libdatachannel());
+
+/** werift, with an SCTP of its own in TypeScript. */
+export const werift = () => programPeer('werift', PROGRAMS.werift());
 
 /** Pion, with its own SCTP. */
 export const pion = () => programPeer('pion', PROGRAMS.pion());

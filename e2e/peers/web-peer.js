@@ -55,6 +55,10 @@ export class WebPeer {
     }
     if (what === 'open') return this.#attend(this.#create(command));
     if (what === 'end') return this.connection.close();
+    if (what === 'closeAll') {
+      for (const label of command.labels) this.#channels.get(label)?.channel.close();
+      return;
+    }
     if (!['send', 'expect', 'close'].includes(what)) throw new Error(`there is no command ${what}`);
     if (!attended) throw new Error(`${what}: there is no channel ${label}`);
     if (what === 'send') attended.speaking = attended.speaking.then(() => this.#speak(attended, command));

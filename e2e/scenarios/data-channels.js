@@ -258,6 +258,21 @@ export async function manyChannels(pair, many = 1000) {
   await Promise.all(sides.map(({ label, ways }, at) => close(at % 4 < 2 ? ways : reversed(ways), label)));
 }
 
+/**
+ * Opens many channels by a page; the page closes the first of them in one go, and the other side
+ * the rest at the same time.
+ * @param {Pair} pair the page second @param {{byOther: number, byPage: number}} closings
+ */
+export async function closeMany([other, page], { byOther, byPage }) {
+  const labels = Array.from({ length: byOther + byPage }, () => labelOf('many'));
+  for (const label of labels) page.command({ do: 'open', label });
+  const told = (/** @type {string} */ event) => Promise.all(labels.flatMap((label) => [other, page].map((peer) => peer.until(event, { label }))));
+  await told('open');
+  page.command({ do: 'closeAll', labels: labels.slice(0, byPage) });
+  for (const label of labels.slice(byPage)) other.command({ do: 'close', label });
+  await told('closed');
+}
+
 /** One side closes the whole connection: the other sees the end of its channels. @param {Pair} pair @param {string} label */
 export async function end([ender, other], label) {
   ender.command({ do: 'end' });

@@ -8,10 +8,11 @@ import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../browser/pages/host.js';
 import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
 import { LossyPath } from '../lab/lossy-path.js';
-import { browser, columba, libdatachannel, pion } from '../peers/data-peer.js';
+import { browser, columba, libdatachannel, pion, werift } from '../peers/data-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import {
   close,
+  closeMany,
   connect,
   end,
   everyKind,
@@ -147,6 +148,62 @@ describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a 
         for (const way of [pair, reversed(pair)]) await everyKindWithLosses(way, { count: 150, size: 3000 });
       } finally {
         await Promise.all([...pair.map((peer) => peer.end()), path.close()]);
+      }
+    });
+  }
+});
+
+// Chromium never sends a request for more than 578 streams, and then ends no later closing either:
+// ours have to leave room.
+describe('many closings with chromium', { skip: skipBrowsers, timeout: PATIENCE_FOR_ALL }, () => {
+  /** @type {Awaited<ReturnType<typeof hostPages>>} */ let pages;
+  /** @type {Awaited<ReturnType<typeof launch>>} */ let running;
+  before(async () => {
+    [pages, running] = [await hostPages(), await launch('chromium')];
+  });
+  after(async () => {
+    await running?.close();
+    pages?.close();
+  });
+
+  for (const { path: kind, closings } of [
+    { path: { delay: 50, loss: 0 }, closings: { byOther: 1000, byPage: 0 } },
+    { path: { delay: 50, loss: 0 }, closings: { byOther: 500, byPage: 500 } },
+    { path: { delay: 1, loss: 0.005 }, closings: { byOther: 1000, byPage: 0 } },
+    { path: { delay: 1, loss: 0.02 }, closings: { byOther: 500, byPage: 500 } },
+  ]) {
+    const { byOther, byPage } = closings;
+    it(`${byOther} by us and ${byPage} by a page, ${kind.delay} ms away, ${kind.loss * 100} % lost`, async () => {
+      const path = new LossyPath({ ...kind, megabits: 1000 });
+      /** @type {Pair} */
+      const pair = [columba(), await browser(running, pages.origin)];
+      try {
+        const { label } = await connect(pair, (sdp, side) => path.carry(sdp, side));
+        await closeMany(pair, closings);
+        // Nothing hangs behind them.
+        await close(reversed(pair), label);
+      } finally {
+        await Promise.all([...pair.map((peer) => peer.end()), path.close()]);
+      }
+    });
+  }
+});
+
+// Its process used to end by a PAD chunk that it has not declared, sent to probe for larger packets.
+describe('SCTP with werift', { timeout: PATIENCE_FOR_ALL }, () => {
+  for (const offers of ['ours', 'theirs']) {
+    it(offers === 'ours' ? 'we offer' : 'we answer', async (test) => {
+      /** @type {Pair} ours first */
+      const ours = [columba(), werift()];
+      const pair = offers === 'ours' ? ours : reversed(ours);
+      try {
+        const { label } = await connect(pair);
+        // Enough for larger packets to be tried.
+        test.diagnostic(`${(await transfer(ours, SOME, { back: false })).toFixed(0)} Mbit/s`);
+        pair[1].command({ do: 'send', label, text: 'still here' });
+        await pair[0].until('said', { label, text: 'still here' });
+      } finally {
+        await Promise.all(ours.map((peer) => peer.end()));
       }
     });
   }
