@@ -26,8 +26,7 @@ pub(crate) struct LocalTransport {
     pub(crate) role: Option<DtlsRole>,
 }
 
-/// The section of a description that carries the attributes and candidates of a transport (RFC 9143
-/// §7.2).
+/// The section of a description that carries the candidates of a transport (RFC 9143 §7.2).
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) transport: TransportId,
@@ -57,11 +56,13 @@ pub(super) fn write(
     for transport in &local.transports {
         transport.description.write_session(&mut description.lines)?;
     }
-    for (index, section) in sections.iter().enumerate() {
-        let tag = tags.iter().find(|tag| tag.index == index);
+    for section in sections {
+        let tag = tags.iter().find(|tag| Some(tag.transport) == section.transport);
+        // RFC 9143 wants the attributes of the transport in the tagged section only. Browsers write
+        // them in all, and Firefox (153 ESR) crashes without those of DTLS in the section for data.
         description.media.push(section.write(|lines| {
             let transport = tag.and_then(|tag| {
-                let transport = local.transports.iter().find(|transport| transport.id == tag.transport)?;
+                let transport = local.transports.iter().find(|one| one.id == tag.transport)?;
                 Some(TransportDescription { setup: Some(tag.setup), ..transport.description.clone() })
             });
             transport.map_or(Ok(()), |transport| transport.write(lines))
