@@ -34,7 +34,7 @@ const MAX_CHASED: usize = 5;
 const REVIVAL: Duration = Duration::from_secs(60);
 
 /// Early requests that are remembered, at most.
-const MAX_EARLY: usize = 100;
+pub(super) const MAX_EARLY: usize = 100;
 
 /// The longest response.
 const MAX_RESPONSE: usize = 1300;
