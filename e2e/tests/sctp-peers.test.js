@@ -189,7 +189,7 @@ describe('many closings with chromium', { skip: skipBrowsers, timeout: PATIENCE_
   }
 });
 
-// Its process used to end by a PAD chunk that it has not declared, sent to probe for larger packets.
+// Its process used to end by a PAD chunk that it had not declared, sent as a probe of the path.
 describe('SCTP with werift', { timeout: PATIENCE_FOR_ALL }, () => {
   for (const offers of ['ours', 'theirs']) {
     it(offers === 'ours' ? 'we offer' : 'we answer', async (test) => {

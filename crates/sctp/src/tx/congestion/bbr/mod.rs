@@ -4,10 +4,10 @@
 //!
 //! Deviations from the draft, each where a test shows why:
 //! - Loss that comes even while less is sent than the path bears is not counted as a sign of
-//! congestion, and made up for (see `model::Ambient`).
+//!   congestion, and made up for (see `model::Ambient`).
 //! - Short-term limits react to a round that loses too much rather than to any loss.
 //! - The least round trip counts as seen again when it is come near to, and what a probe of it
-//! shows is believed at once.
+//!   shows is believed at once.
 
 mod cycle;
 mod model;
