@@ -41,7 +41,10 @@ export class Authority {
     return { cert, key };
   }
 
-  /** Writes a certificate database that trusts this authority, as both browsers read it. @param {string} folder */
+  /**
+   * Writes a certificate database that trusts this authority, as both browsers read it.
+   * @param {string} folder
+   */
   async trustIn(folder) {
     mkdirSync(folder, { recursive: true });
     await run('certutil', ['-N', '-d', `sql:${folder}`, '--empty-password']);

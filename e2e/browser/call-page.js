@@ -1,5 +1,5 @@
-// The call page as a person uses it, through the hooks that web/README.md promises; what the connections do is read
-// from the browser's own statistics and from the pixels of the videos.
+// The call page as a person uses it, through the hooks that web/README.md promises; what the
+// connections do is read from the browser's own statistics and from the pixels of the videos.
 
 import { PATIENCE } from '../lab/timeouts.js';
 
@@ -23,9 +23,9 @@ import { PATIENCE } from '../lab/timeouts.js';
  */
 
 export class CallPage {
-  /** What the page has asked servers for. @type {string[]} */
+  /** The requests of the page. @type {string[]} */
   requests = [];
-  /** Errors that nobody caught in the page. @type {string[]} */
+  /** Uncaught errors of the page. @type {string[]} */
   faults = [];
 
   /** @param {import('puppeteer-core').Page} page @param {string} label names it in failures */
@@ -34,12 +34,17 @@ export class CallPage {
     this.label = label;
     page.on('request', (request) => this.requests.push(`${request.method()} ${request.url()}`));
     page.on('pageerror', (error) => {
-      // Firefox reports a server that is away here too, and a connection that is tried anew; nobody can catch that.
+      // Firefox reports a server that is away here too, and a connection that is tried anew;
+      // a page cannot catch that.
       if (!/can.t establish a connection|interrupted while the page was loading|ICE failed, see about:webrtc/.test(String(error))) this.faults.push(String(error));
     });
   }
 
-  /** @param {import('./launch.js').Running} running @param {string} url @param {OpenOptions} [options] */
+  /**
+   * @param {import('./launch.js').Running} running
+   * @param {string} url
+   * @param {OpenOptions} [options]
+   */
   static async open(running, url, { webSocket = true, onlyIceServer, width, height } = {}) {
     // A window of its own: a page in a hidden tab would be slowed down.
     const page = await running.browser.newPage({ type: 'window' });
@@ -76,7 +81,11 @@ export class CallPage {
     });
   }
 
-  /** Waits until exactly so many peers are there and connected, if not at the first attempt of the page. @param {number} count */
+  /**
+   * Waits until exactly so many peers are there and connected, if not at the first attempt of the
+   * page.
+   * @param {number} count
+   */
   connectedTo(count) {
     const areConnected = (/** @type {number} */ expected) => {
       const tiles = [...document.querySelectorAll('[data-testid=tile]')];
@@ -114,7 +123,7 @@ export class CallPage {
     await this.click('chat-send');
   }
 
-  /** Waits until somebody else has said this. @param {string} text */
+  /** Waits until another peer has said this. @param {string} text */
   heard(text) {
     return this.until(
       `the chat message ${text}`,
@@ -141,7 +150,11 @@ export class CallPage {
     });
   }
 
-  /** Waits until every peer's video has advanced by so many frames, and shows a picture that changes. @param {number} peers */
+  /**
+   * Waits until every peer's video has advanced by so many frames, and shows a picture that
+   * changes.
+   * @param {number} peers
+   */
   async seesVideo(peers, frames = 15) {
     const before = await this.framesDecoded();
     if (Object.keys(before).length !== peers) throw new Error(`${this.label}: ${Object.keys(before).length} peers`);
@@ -160,7 +173,10 @@ export class CallPage {
     });
   }
 
-  /** Draws each peer's video into a canvas: whether anything bright is in it, and a sum of its pixels. */
+  /**
+   * Draws each peer's video into a canvas: whether anything bright is in it, and a sum of its
+   * pixels.
+   */
   pictures() {
     return this.page.evaluate(() =>
       [...document.querySelectorAll('[data-testid=tile-video]')].map((element) => {
@@ -206,12 +222,16 @@ export class CallPage {
     });
   }
 
-  /** What the page tells the user about each connection. @returns {Promise<(string | null)[]>} */
+  /** The route of each connection as the page shows it. @returns {Promise<(string | null)[]>} */
   routes() {
     return this.page.$$eval('[data-testid=route-badge]', (badges) => badges.map((badge) => badge.getAttribute('data-route')));
   }
 
-  /** Waits until all selected pairs take this route, and the page says so. @param {'direct' | 'relayed'} route @param {number} [patience] */
+  /**
+   * Waits until all selected pairs take this route, and the page says so.
+   * @param {'direct' | 'relayed'} route
+   * @param {number} [patience]
+   */
   takes(route, patience) {
     const isTaken = async () => {
       const pairs = await this.pairs();
@@ -222,9 +242,11 @@ export class CallPage {
   }
 
   /**
-   * Asks the page again and again until the answer is yes. Not `waitForFunction`: that waits for animation frames,
-   * which a window in the background may not get.
-   * @param {string} what @param {(...args: any[]) => unknown} question runs in the page @param {any[]} args
+   * Asks the page again and again until the answer is yes. Not `waitForFunction`: that waits for
+   * animation frames, which a window in the background may not get.
+   * @param {string} what
+   * @param {(...args: any[]) => unknown} question runs in the page
+   * @param {any[]} args
    */
   until(what, question, ...args) {
     return this.#repeat(what, () => this.#ask(question, ...args));
@@ -235,7 +257,11 @@ export class CallPage {
     return this.page.evaluate(question, ...args).catch(whileNavigating);
   }
 
-  /** @param {string} what @param {() => Promise<unknown>} question @param {number} [patience] milliseconds */
+  /**
+   * @param {string} what
+   * @param {() => Promise<unknown>} question
+   * @param {number} [patience] milliseconds
+   */
   async #repeat(what, question, patience = PATIENCE) {
     const end = Date.now() + patience;
     while (!(await question())) {
@@ -244,7 +270,7 @@ export class CallPage {
     }
   }
 
-  /** What a person would see, for failures. */
+  /** The page as a person sees it, for failures. */
   async describe() {
     const seen = await this.page
       .evaluate(() => {
@@ -272,7 +298,11 @@ function whileNavigating(error) {
   throw error;
 }
 
-/** Wraps RTCPeerConnection so that it knows only some of the servers it is given. Runs in the page. @param {string} url */
+/**
+ * Wraps RTCPeerConnection so that it knows only some of the servers it is given. Runs in the
+ * page.
+ * @param {string} url
+ */
 function keepOnly(url) {
   const Native = globalThis.RTCPeerConnection;
   /** @param {RTCConfiguration} [configuration] */

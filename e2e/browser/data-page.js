@@ -1,9 +1,10 @@
-// A page with nothing but data, the browser's side of a talk with the Rust program in `peers/rust/`.
+// A page with nothing but data, the browser's side of a talk with the Rust program in
+// `peers/rust/`.
 
 import { PATIENCE } from '../lab/timeouts.js';
 import { Inbox, Talk } from './talk.js';
 
-/** How long a talk may take, which carries much. */
+/** Milliseconds that a talk may take, which carries much. */
 const PATIENCE_FOR_TALK = 3 * PATIENCE;
 
 /**
@@ -22,7 +23,8 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
  * @property {string} greeting
  * @property {{bytes: number, sha256: string}} sent
  * @property {{bytes: number, sha256: string}} received
- * @property {{local: string, remote: string, protocol: string, to?: string}} pair candidate types, and what they speak: `udp` or `tcp`; where it leads, as a Rust peer says
+ * @property {{local: string, remote: string, protocol: string, to?: string}} pair candidate
+ *   types, and what they speak: `udp` or `tcp`; where it leads, as a Rust peer says
  * @property {string} [sdp] the own description, with its candidates
  * @property {string[]} [resolved] the other side's hidden addresses that were found
  * @property {string} end
@@ -30,7 +32,9 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
 
 /**
  * Opens a page of the server's origin and talks in it.
- * @param {import('./launch.js').Running} running @param {string} origin @param {TalkOptions} options
+ * @param {import('./launch.js').Running} running
+ * @param {string} origin
+ * @param {TalkOptions} options
  * @returns {Promise<Said>}
  */
 export async function talkInPage(running, origin, options) {
@@ -44,7 +48,7 @@ export async function talkInPage(running, origin, options) {
 }
 
 /**
- * Talks in a page that somebody else closes.
+ * Talks in a page that the caller closes.
  * @param {import('puppeteer-core').Page} page @param {string} origin @param {TalkOptions} options
  * @returns {Promise<Said>}
  */

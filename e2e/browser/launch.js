@@ -1,4 +1,5 @@
-// Chromium and Firefox from Debian's packages, headless, each with a profile of its own and the test authority.
+// Chromium and Firefox from Debian's packages, headless, each with a profile of its own and the
+// test authority.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,9 +13,12 @@ import { relayInto } from './relay.js';
 
 /**
  * @typedef {object} LaunchOptions
- * @property {import('./authority.js').Authority} [authority] trusted by the browser, also for TURN over TLS
- * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
- * @property {boolean} [asShipped] the browser's own defaults: hidden host addresses (mDNS), no devices, no permission
+ * @property {import('./authority.js').Authority} [authority] trusted by the browser, also for
+ *   TURN over TLS
+ * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to
+ *   live in
+ * @property {boolean} [asShipped] the browser's own defaults: hidden host addresses (mDNS), no
+ *   devices, no permission
  */
 
 /**

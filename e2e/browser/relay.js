@@ -1,8 +1,10 @@
-// Carries the connections that reach a local TCP port to the same port in another network namespace.
+// Carries the connections that reach a local TCP port to the same port in another network
+// namespace.
 //
-// Firefox is driven over a WebSocket on its own loopback interface, which only its namespace can reach. Unix
-// sockets have names in the file system and so cross namespaces: a small process inside (this file, run as a
-// program) listens on one and dials the port; the driver's side listens on the port and dials the Unix socket.
+// Firefox is driven over a WebSocket on its own loopback interface, which only its namespace can
+// reach. Unix sockets have names in the file system and so cross namespaces: a small process
+// inside (this file, run as a program) listens on one and dials the port; the driver's side
+// listens on the port and dials the Unix socket.
 
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';

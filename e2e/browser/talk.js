@@ -1,5 +1,6 @@
-// What a page with nothing but data does: a browser's own RTCPeerConnection used as the introductions write it, saying what
-// the Rust program in `peers/rust/` says. These classes run in the page: they use nothing else of this file.
+// What a page with nothing but data does: a browser's own RTCPeerConnection used as the
+// introductions write it, saying what the Rust program in `peers/rust/` says. These classes run
+// in the page: they use nothing else of this file.
 
 /** The messages of a channel, from its first moment on; `null` is its end. */
 export class Inbox {
@@ -43,11 +44,14 @@ export class Inbox {
 export class Talk {
   #chunk = 1 << 16;
   #room = 1 << 20;
-  /** How far it has come, for failures. */
+  /** The progress of the talk, for failures. */
   #progress = 'nothing was said';
-  /** Candidates and errors of gathering, with the milliseconds since the page began, for failures. @type {string[]} */
+  /**
+   * Candidates and errors of gathering, with the milliseconds since the page began, for failures.
+   * @type {string[]}
+   */
   #gathered = [];
-  /** Channels of the other side's that nobody has asked for yet. @type {Inbox[]} */
+  /** Channels of the other side's that were not asked for yet. @type {Inbox[]} */
   #arrived = [];
   /** @type {((inbox: Inbox) => void)[]} */
   #awaiting = [];
@@ -60,7 +64,11 @@ export class Talk {
   /** @type {(reason: Error) => void} */
   #fail = () => {};
 
-  /** @param {import('./data-page.js').TalkOptions} options @param {any} signaling @param {typeof Inbox} inbox */
+  /**
+   * @param {import('./data-page.js').TalkOptions} options
+   * @param {any} signaling
+   * @param {typeof Inbox} inbox
+   */
   constructor(options, signaling, inbox) {
     this.options = options;
     this.signaling = signaling;
@@ -74,7 +82,11 @@ export class Talk {
     });
   }
 
-  /** From the first word to the last. @param {number} patience milliseconds @returns {Promise<import('./data-page.js').Said>} */
+  /**
+   * From the first word to the last.
+   * @param {number} patience milliseconds
+   * @returns {Promise<import('./data-page.js').Said>}
+   */
   async hold(patience) {
     const failure = new Promise((_, reject) => (this.#fail = reject));
     const timer = setTimeout(() => this.#fail(new Error(`this took more than ${patience} ms; ${this.#progress}`)), patience);
@@ -104,7 +116,8 @@ export class Talk {
     this.#progress = 'everything was said but goodbye';
     await Promise.all([this.#sayGoodbye(), this.#hearGoodbye()]);
     this.#progress = 'everything was said but the end';
-    // Who closes must know that the other side is waiting for nothing else: closing takes back what is not sent yet.
+    // Who closes must know that the other side is waiting for nothing else: closing takes back
+    // what is not sent yet.
     if (closes) {
       await inbox.expect('ready');
     } else {
@@ -162,7 +175,7 @@ export class Talk {
     await this.connection.setLocalDescription();
     const { type, sdp } = /** @type {RTCSessionDescription} */ (this.connection.localDescription);
     const spoilt = {
-      // Another certificate's, as of somebody in the middle.
+      // Another certificate's, as of a man in the middle.
       fingerprint: () => sdp.replace(/(a=fingerprint:\S+ )(..)/, (_, before, byte) => before + (byte === '00' ? '01' : '00')),
       description: () => 'This is not a description.',
       nothing: () => sdp,
@@ -179,8 +192,8 @@ export class Talk {
   async #say({ channel, open }) {
     const { bytes, role } = this.options;
     await open;
-    // Chromium announces a channel of the other side's as open before it is, and what is sent at once is lost now and then (once in a
-    // hundred times, also between two pages of its own).
+    // Chromium announces a channel of the other side's as open before it is, and what is sent at
+    // once is lost now and then (once in a hundred times, also between two pages of its own).
     if (role === 'answer') await this.#greeting;
     channel.send(`hello from ${role}`);
     const data = new Uint8Array(bytes);
@@ -256,7 +269,7 @@ export class Talk {
     return { local: local?.candidateType, remote: remote?.candidateType, protocol: local?.protocol };
   }
 
-  /** What became of the checks, for failures. */
+  /** The results of the checks, for failures. */
   async #pairs() {
     const reports = await this.connection.getStats();
     const place = (/** @type {string} */ id) => {

@@ -1,5 +1,5 @@
-// Whether this machine can run what a test needs. A test that cannot run is skipped with its reason, but never
-// silently in CI: there it fails.
+// Whether this machine can run what a test needs. A test that cannot run is skipped with its
+// reason, but never silently in CI: there it fails.
 
 import { isInstalled, run } from './shell.js';
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env node
 // The laboratory by hand: builds a figure, says how to enter it, removes it on Ctrl-C.
 //
-//   node e2e/lab/cli.js up figure3 --r1 symmetric --r2 port [--hairpin] [--preserve-ports]
-//   node e2e/lab/cli.js sweep         removes what killed labs left behind
 
 import { parseArgs } from 'node:util';
 import { labMissing } from './available.js';

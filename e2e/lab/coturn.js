@@ -27,8 +27,9 @@ export class Coturn {
   /**
    * Starts it and waits until it listens.
    * @param {import('./lab.js').Lab} lab @param {string} node
-   * @param {{address: string, ipv6?: string, port: number, tls?: import('../browser/authority.js').Certificate, alternate?: string}} options
-   * with TLS on the same port, and sending its clients on to another server
+   * @param {{address: string, ipv6?: string, port: number, tls?:
+   *   import('../browser/authority.js').Certificate, alternate?: string}} options with TLS on the
+   *   same port, and sending its clients on to another server
    */
   static async start(lab, node, { address, ipv6, port, tls, alternate }) {
     const own = `${lab.folder}/coturn-${++count}`;

@@ -1,5 +1,6 @@
-// Figure 3 with IPv6 beside IPv4, as most households have it: every host has an address of its own that is routed everywhere and never
-// translated, and what may pass is a matter of walls only.
+// Figure 3 with IPv6 beside IPv4, as most households have it: every host has an address of its
+// own that is routed everywhere and never translated, and what may pass is a matter of walls
+// only.
 
 import { PEER, privateNetwork, PUBLIC_HOST, publicNetwork } from './figures.js';
 import { Lab } from './lab.js';
@@ -13,12 +14,15 @@ export const IPV6_NETWORK = '2001:db8::/32';
 /** @typedef {'both' | 'ipv4' | 'ipv6'} Families */
 
 /**
- * What becomes of IPv6 between the hosts: everything passes; each router lets in only what was asked for from inside (RFC 6092);
- * addresses and routes are there, but nothing comes through.
+ * The treatment of IPv6 between the hosts: everything passes; each router lets in only what was
+ * asked for from inside (RFC 6092); addresses and routes are there, but nothing comes through.
  * @typedef {'open' | 'walled' | 'lost'} Ipv6
  */
 
-/** Routers have these on a cable, outside and inside of it; as everywhere, gateways are named by their link-local addresses. */
+/**
+ * Routers have these on a cable, outside and inside of it; as everywhere, gateways are named by
+ * their link-local addresses.
+ */
 const [UPPER, LOWER] = ['fe80::1', 'fe80::2'];
 
 const WALL = `table ip6 wall {
@@ -37,7 +41,10 @@ const LOSS = `table ip6 loss {
 }
 `;
 
-/** Both peers behind routers of their own, and the public host; all with both families. @param {import('./figures.js').NatOptions} [nat] */
+/**
+ * Both peers behind routers of their own, and the public host; all with both families.
+ * @param {import('./figures.js').NatOptions} [nat]
+ */
 export async function dualStack(nat = { kind: 'port' }) {
   const lab = new Lab({ ipv6: true });
   publicNetwork(lab);
@@ -56,13 +63,18 @@ export async function dualStack(nat = { kind: 'port' }) {
   return await lab.up();
 }
 
-/** IPv6 over the cable to the core. @param {Lab} lab @param {string} node @param {string} network what is behind it */
+/**
+ * IPv6 over the cable to the core.
+ * @param {Lab} lab
+ * @param {string} node
+ * @param {string} network what is behind it
+ */
 function uplink(lab, node, network) {
   lab.inside(node, `ip addr add ${LOWER}/64 dev wan0 nodad`, `ip route add default via ${UPPER} dev wan0`);
   lab.inside('core', `ip addr add ${UPPER}/64 dev ${node} nodad`, `ip route add ${network} via ${LOWER} dev ${node}`);
 }
 
-/** How a peer comes to its address and its route. */
+/** Commands that give a peer its address and its route. */
 const ADDRESSES = {
   ipv4: () => [`ip addr replace ${PEER.private1}/24 brd + dev eth0`, 'ip route replace default via 192.168.0.1'],
   ipv6: (/** @type {Peer} */ peer) => [
@@ -71,7 +83,12 @@ const ADDRESSES = {
   ],
 };
 
-/** From now on a peer has these families. @param {Lab} lab @param {Peer} peer @param {Families} families */
+/**
+ * From now on a peer has these families.
+ * @param {Lab} lab
+ * @param {Peer} peer
+ * @param {Families} families
+ */
 export async function setFamilies(lab, peer, families) {
   const lines = [
     ...(families === 'ipv6' ? ['ip -4 addr flush dev eth0'] : ADDRESSES.ipv4()),
@@ -91,7 +108,11 @@ export async function setIpv6(lab, what) {
   ]);
 }
 
-/** The addresses that a peer has with these families, for agents that are told them. @param {Peer} peer @param {Families} families */
+/**
+ * The addresses that a peer has with these families, for agents that are told them.
+ * @param {Peer} peer
+ * @param {Families} families
+ */
 export function addressesOf(peer, families) {
   const all = { ipv4: [PEER.private1], ipv6: [IPV6[peer]], both: [IPV6[peer], PEER.private1] };
   return all[families];

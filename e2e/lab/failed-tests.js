@@ -1,4 +1,5 @@
-// A reporter for `node --test`: the names of the tests that failed, a line each, with those of their suites before them.
+// A reporter for `node --test`: the names of the tests that failed, a line each, with those of
+// their suites before them.
 
 /** A suite fails because of this if a test in it does. */
 const BECAUSE_OF_A_TEST = 'subtestsFailed';

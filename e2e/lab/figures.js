@@ -50,8 +50,8 @@ export async function figure2({ r1 }) {
 }
 
 /**
- * Figure 3: both peers behind routers of their own, with the same private address. A third router, rc, is
- * there to move p1 to.
+ * Figure 3: both peers behind routers of their own, with the same private address. A third
+ * router, rc, is there to move p1 to.
  * @param {{r1: NatOptions, r2: NatOptions, rc?: NatOptions}} routers
  */
 export async function figure3({ r1, r2, rc = { kind: 'symmetric' } }) {
@@ -65,20 +65,34 @@ export async function figure3({ r1, r2, rc = { kind: 'symmetric' } }) {
   return await lab.up();
 }
 
-/** Gives a router another behaviour, and forgets every mapping. @param {Lab} lab @param {Router} name @param {NatOptions} options */
+/**
+ * Gives a router another behaviour, and forgets every mapping.
+ * @param {Lab} lab
+ * @param {Router} name
+ * @param {NatOptions} options
+ */
 export async function setNat(lab, name, options) {
   await lab.run(name, 'nft', ['-f', '-'], { input: rulesOf(name, options) });
   await lab.run(name, 'conntrack', ['-F']);
 }
 
-/** No datagram leaves a node any more, or all may again. @param {Lab} lab @param {string} node @param {boolean} blocked */
+/**
+ * No datagram leaves a node any more, or all may again.
+ * @param {Lab} lab
+ * @param {string} node
+ * @param {boolean} blocked
+ */
 export async function blockUdp(lab, node, blocked) {
   const rules = 'table ip no_udp {\n chain out {\n type filter hook output priority filter\n meta l4proto udp drop\n }\n}\n';
   const input = `table ip no_udp\ndelete table ip no_udp\n${blocked ? rules : ''}`;
   await lab.run(node, 'nft', ['-f', '-'], { input });
 }
 
-/** A router forgets every mapping, as if it had been restarted. @param {Lab} lab @param {Router} name */
+/**
+ * A router forgets every mapping, as if it had been restarted.
+ * @param {Lab} lab
+ * @param {Router} name
+ */
 export async function flushMappings(lab, name) {
   const maps = ['eim', 'eif', 'adf'].map((map) => `flush map ip nat_lab ${map}\n`).join('');
   await lab.run(name, 'nft', ['-f', '-'], { input: maps });
@@ -103,7 +117,12 @@ export function publicNetwork(lab) {
   lab.host(PUBLIC_HOST.name, PUBLIC_HOST.address);
 }
 
-/** A node with public addresses on a cable of its own to the core. @param {Lab} lab @param {string} name @param {...string} addresses */
+/**
+ * A node with public addresses on a cable of its own to the core.
+ * @param {Lab} lab
+ * @param {string} name
+ * @param {...string} addresses
+ */
 function leaf(lab, name, ...addresses) {
   lab.node(name);
   uplink(lab, name, ...addresses);
@@ -126,7 +145,13 @@ function router(lab, name, options) {
   uplink(lab, name, OUTER[name]);
 }
 
-/** A router with one peer behind it. @param {Lab} lab @param {Router} name @param {string} peer @param {NatOptions} options */
+/**
+ * A router with one peer behind it.
+ * @param {Lab} lab
+ * @param {Router} name
+ * @param {string} peer
+ * @param {NatOptions} options
+ */
 export function privateNetwork(lab, name, peer, options) {
   router(lab, name, options);
   lab.node(peer).cable(peer, 'eth0', name, 'lan0');

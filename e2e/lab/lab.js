@@ -1,4 +1,5 @@
-// A network of namespaces: one per node, veth pairs between them, nothing shared with the machine's own network.
+// A network of namespaces: one per node, veth pairs between them, nothing shared with the
+// machine's own network.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,10 +11,13 @@ import { run } from './shell.js';
 const live = new Set();
 let count = 0;
 
-/** What a lab's namespaces are called: by this, and by the process that made them. */
+/** The first part of the names of namespaces; the process that made them follows. */
 const FAMILY = 'columba';
 
-/** Nobody else can have an IPv6 address of ours, so that it is of use at once; and nobody gives us others. */
+/**
+ * Duplicates of IPv6 addresses cannot occur, so that each is of use at once; and no router gives us
+ * others.
+ */
 const WITHOUT_WAITING = [
   'for each in /proc/sys/net/ipv6/conf/*; do echo 0 > $each/accept_dad; echo 0 > $each/accept_ra; done',
 ];
@@ -49,7 +53,11 @@ export class Lab {
     return [...this.#nodes];
   }
 
-  /** Plans a node. `lines` run in its namespace when the lab goes up. @param {string} node @param {string[]} [lines] */
+  /**
+   * Plans a node. `lines` run in its namespace when the lab goes up.
+   * @param {string} node
+   * @param {string[]} [lines]
+   */
   node(node, lines = []) {
     this.#nodes.push(node);
     this.#wiring.push(`netns add ${this.namespace(node)}`);
@@ -59,7 +67,13 @@ export class Lab {
     return this;
   }
 
-  /** Plans a cable between two nodes. @param {string} a @param {string} portA @param {string} b @param {string} portB */
+  /**
+   * Plans a cable between two nodes.
+   * @param {string} a
+   * @param {string} portA
+   * @param {string} b
+   * @param {string} portB
+   */
   cable(a, portA, b, portB) {
     const [one, other] = [this.namespace(a), this.namespace(b)];
     this.#wiring.push(`link add name ${portA} netns ${one} type veth peer name ${portB} netns ${other}`);
@@ -74,7 +88,11 @@ export class Lab {
     return this;
   }
 
-  /** Plans a name that all nodes resolve; with several addresses if it comes again. @param {string} name @param {string} address */
+  /**
+   * Plans a name that all nodes resolve; with several addresses if it comes again.
+   * @param {string} name
+   * @param {string} address
+   */
   host(name, address) {
     this.#hosts.push([name, address]);
     return this;
@@ -119,8 +137,9 @@ export class Lab {
   }
 
   /**
-   * A script that starts `program` in a node and becomes it, for launchers that want a path. Inside, the lab's
-   * names resolve: `ip netns exec` gives a mount namespace of its own, so the machine's files stay as they are.
+   * A script that starts `program` in a node and becomes it, for launchers that want a path.
+   * Inside, the lab's names resolve: `ip netns exec` gives a mount namespace of its own, so the
+   * machine's files stay as they are.
    * @param {string} node @param {string} program
    */
   wrapper(node, program) {
@@ -133,7 +152,10 @@ exec ip netns exec ${this.namespace(node)} sh -c '${mounts.join(' && ')} && exec
     return path;
   }
 
-  /** Ends what still runs in the lab and removes it. Not asynchronous: it must also work while the process ends. */
+  /**
+   * Ends what still runs in the lab and removes it. Not asynchronous: it must also work while the
+   * process ends.
+   */
   down() {
     if (!live.delete(this)) return;
     removeNamespaces(this.#nodes.map((node) => `${this.prefix}-${node}`));

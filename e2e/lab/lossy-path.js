@@ -1,5 +1,6 @@
-// A path between two peers that delays, loses and limits what it carries, in a process of its own; it needs no privilege. A description
-// that it is shown comes back with the path's end as its only candidate, so that nothing goes another way. Marks of ECN do not survive it.
+// A path between two peers that delays, loses and limits what it carries, in a process of its
+// own; it needs no privilege. A description that it is shown comes back with the path's end as
+// its only candidate, so that nothing goes another way. Marks of ECN do not survive it.
 
 import { fork } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -27,7 +28,10 @@ const KERNEL_BUFFER = 4 << 20;
 const SEED = 1;
 
 const SELF = fileURLToPath(import.meta.url);
-/** A candidate whose address is no name of mDNS's: what is before the address, the address, the port, the rest. */
+/**
+ * A candidate whose address is no name of mDNS's: what is before the address, the address, the
+ * port, the rest.
+ */
 const CANDIDATE = /^(a=candidate:\S+ 1 udp \d+) (\d+\.\d+\.\d+\.\d+) (\d+)( typ host.*)$/im;
 
 export class LossyPath {

@@ -1,8 +1,9 @@
 // NAT behaviour (RFC 4787) as nftables rules, entirely in the kernel.
 //
-// Masquerading alone maps and filters by address and port. The other kinds remember, in dynamic maps filled
-// after source NAT, which outer port an inner endpoint was given, and use that memory for its next flows
-// (endpoint-independent mapping) and for packets from outside (the wider kinds of filtering).
+// Masquerading alone maps and filters by address and port. The other kinds remember, in dynamic
+// maps filled after source NAT, which outer port an inner endpoint was given, and use that memory
+// for its next flows (endpoint-independent mapping) and for packets from outside (the wider kinds
+// of filtering).
 
 /**
  * `tcp` is not of {@link NAT_KINDS}: it is as `port`, but that no datagram passes.
@@ -19,7 +20,7 @@
 /** @type {NatKind[]} */
 export const NAT_KINDS = ['cone', 'addr', 'port', 'symmetric', 'tcp443'];
 
-/** What each kind must show to an RFC 5780 probe. */
+/** The behaviour of each kind as an RFC 5780 probe must find it. */
 export const EXPECTED_BEHAVIOUR = /** @type {const} */ ({
   cone: { mapping: 'endpoint-independent', filtering: 'endpoint-independent' },
   addr: { mapping: 'endpoint-independent', filtering: 'address-dependent' },
@@ -30,7 +31,7 @@ export const EXPECTED_BEHAVIOUR = /** @type {const} */ ({
 });
 
 /**
- * Whether two peers that send at the same time can meet without a relay.
+ * Returns whether two peers that send at the same time can meet without a relay.
  * @param {NatKind} a
  * @param {NatKind} b
  */
@@ -41,7 +42,8 @@ export function meetsDirectly(a, b) {
 }
 
 /**
- * The rules of one router for `nft -f -`, in place of those that it had; what it does with IPv6 stays.
+ * The rules of one router for `nft -f -`, in place of those that it had; what it does with IPv6
+ * stays.
  * @param {{wan: string, outer: string, lan: string}} router interface names, and the outer address
  * @param {NatOptions} options
  */
@@ -59,7 +61,8 @@ export function natRules({ wan, outer, lan }, { kind, hairpin = false, preserveP
     tcp: '',
   }[kind];
   const leaves = [`oifname "${wan}"`];
-  // The mark says that a packet came from inside for the outer address: postrouting cannot see where it entered.
+  // The mark says that a packet came from inside for the outer address: postrouting cannot see
+  // where it entered.
   if (hairpin) leaves.push('meta mark 1');
   const each = (/** @type {string} */ rule) => leaves.map((match) => `    ${match} ${rule}`).join('\n');
 
@@ -120,7 +123,10 @@ ${each(`ct direction original meta l4proto udp update @adf { ip daddr . ct reply
 `;
 }
 
-/** Private addresses have no way through the public network: a leaked host candidate cannot connect by luck. */
+/**
+ * Private addresses have no way through the public network: a leaked host candidate cannot
+ * connect by luck.
+ */
 export const CORE_RULES = `table ip core_lab {
   chain through {
     type filter hook forward priority filter

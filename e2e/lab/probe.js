@@ -1,6 +1,8 @@
-// What a NAT does, found out from inside and outside as RFC 5780 does it, with datagrams of our own.
+// What a NAT does, found out from inside and outside as RFC 5780 does it, with datagrams of our
+// own.
 //
-// Runs within a node, driven over its standard input and output by `probing.js`: one JSON command per line.
+// Runs within a node, driven over its standard input and output by `probing.js`: one JSON command
+// per line.
 
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
@@ -35,7 +37,10 @@ const commands = {
     await new Promise((resolve) => sockets.get(name)?.send(text, Number(port), host, resolve));
   },
 
-  /** Waits until a datagram with this text is there; answers with its source, or null after `wait` ms. */
+  /**
+   * Waits until a datagram with this text is there; answers with its source, or null after `wait`
+   * ms.
+   */
   async receive({ name, text, wait }) {
     const end = Date.now() + wait;
     for (;;) {

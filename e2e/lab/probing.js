@@ -6,10 +6,13 @@ import { PATIENCE } from './timeouts.js';
 import { PUBLIC_HOST } from './figures.js';
 import { stop } from './shell.js';
 
-/** How long to wait for what must not come, in milliseconds. */
+/** Milliseconds to wait for what must not come. */
 export const FILTERED = 150;
 
-/** How long to wait for a datagram, in milliseconds. @param {boolean} comes whether it should come */
+/**
+ * Milliseconds to wait for a datagram.
+ * @param {boolean} comes whether it should come
+ */
 const waitFor = (comes) => (comes ? PATIENCE : FILTERED);
 
 const { address: A, second: B } = PUBLIC_HOST;
@@ -64,7 +67,11 @@ let serial = 0;
 
 /**
  * Sends from inside to one of the outside's sockets; answers with the source that it saw, or null.
- * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} to @param {boolean} [comes] whether it should
+ * @param {Probe} inside
+ * @param {Probe} outside
+ * @param {string} socket
+ * @param {string} to
+ * @param {boolean} [comes] whether it should
  */
 async function seenAs(inside, outside, socket, to, comes = true) {
   const text = `seen ${++serial}`;
@@ -73,8 +80,13 @@ async function seenAs(inside, outside, socket, to, comes = true) {
 }
 
 /**
- * Whether a datagram from one of the outside's sockets comes in at an outer address.
- * @param {Probe} inside @param {Probe} outside @param {string} socket @param {string} from @param {string} to @param {boolean} comes whether it should
+ * Returns whether a datagram from one of the outside's sockets comes in at an outer address.
+ * @param {Probe} inside
+ * @param {Probe} outside
+ * @param {string} socket
+ * @param {string} from
+ * @param {string} to
+ * @param {boolean} comes whether it should
  */
 async function comesIn(inside, outside, socket, from, to, comes) {
   const text = `in ${++serial}`;
@@ -85,7 +97,8 @@ async function comesIn(inside, outside, socket, from, to, comes) {
 /**
  * Mapping, filtering and port preservation of the NAT between two probes.
  * @param {Probe} inside @param {Probe} outside
- * @param {{mapping: string, filtering: string}} expected how long to wait depends on it, and nothing else
+ * @param {{mapping: string, filtering: string}} expected how long to wait depends on it, and
+ *   nothing else
  */
 export async function behaviour(inside, outside, expected) {
   const mapper = `mapper ${++serial}`;
@@ -117,7 +130,8 @@ export async function behaviour(inside, outside, expected) {
 }
 
 /**
- * How one inner socket sees another that sends to its outer address, or null where hairpins are not carried.
+ * Returns how one inner socket sees another that sends to its outer address, or null where
+ * hairpins are not carried.
  * @param {Probe} inside @param {Probe} outside @param {boolean} carried whether they should be
  */
 export async function hairpinSource(inside, outside, carried) {
@@ -133,9 +147,13 @@ export async function hairpinSource(inside, outside, carried) {
 }
 
 /**
- * Two peers learn their outer addresses, then both send to the other's until both have heard something; each
- * answers at the address that it was heard from, as ICE does with peer-reflexive candidates.
- * @param {Probe} p1 @param {Probe} p2 @param {Probe} outside @param {boolean} direct whether they should meet
+ * Two peers learn their outer addresses, then both send to the other's until both have heard
+ * something; each answers at the address that it was heard from, as ICE does with peer-reflexive
+ * candidates.
+ * @param {Probe} p1
+ * @param {Probe} p2
+ * @param {Probe} outside
+ * @param {boolean} direct whether they should meet
  */
 export async function meet(p1, p2, outside, direct) {
   const socket = `peer ${++serial}`;

@@ -57,7 +57,7 @@ export class Server {
     return server;
   }
 
-  /** What it has written so far. */
+  /** The output so far. */
   get log() {
     return this.#log;
   }
@@ -107,10 +107,13 @@ export class Server {
   }
 }
 
-/** Ports that nobody gets who asks for any, and that browsers go to: while the server is away, nobody takes its place by chance. */
+/**
+ * Ports outside the ephemeral range to which browsers connect: while the server is away,
+ * no other program takes its place by chance.
+ */
 const [FIRST_PORT, LAST_PORT] = [11_000, 30_000];
 
-/** A port that nobody has, of TCP or of UDP. */
+/** A port that is free for TCP and for UDP. */
 export async function freePort() {
   for (;;) {
     const port = randomInt(FIRST_PORT, LAST_PORT);
@@ -123,7 +126,7 @@ export async function freePort() {
       await once(socket, 'listening');
       return port;
     } catch {
-      // Somebody has it.
+      // It is taken.
     } finally {
       await Promise.all([server, socket].map((each) => new Promise((resolve) => close(each, resolve))));
     }

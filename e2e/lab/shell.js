@@ -51,7 +51,7 @@ export async function stop(child, { signal = 'SIGTERM', grace = 3000 } = {}) {
 }
 
 /**
- * Whether a program can be found on the path.
+ * Returns whether a program can be found on the path.
  * @param {string} program
  */
 export async function isInstalled(program) {

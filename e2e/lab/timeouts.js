@@ -1,4 +1,5 @@
-// How long tests wait. Nobody waits so long but for what never comes: a machine that is slow and busy besides is still far below.
+// Timeouts of all tests. Only what never comes takes so long: a machine that is slow and
+// busy besides is still far below.
 
 /** Milliseconds that one step may take. */
 export const PATIENCE = 60_000;

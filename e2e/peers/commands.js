@@ -9,7 +9,11 @@ const USAGE_ERROR = 2;
 /** @param {object} event */
 export const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
-/** Runs until the standard input ends. @param {string} name @param {{obey(command: object): Promise<void>}} peer */
+/**
+ * Runs until the standard input ends.
+ * @param {string} name
+ * @param {{obey(command: object): Promise<void>}} peer
+ */
 export function obeyInput(name, peer) {
   createInterface({ input: process.stdin })
     .on('line', (line) => {

@@ -1,4 +1,5 @@
-// The peers of the tests of SCTP, ours and others, each behind the same words: what it is told, and what it tells.
+// The peers of the tests of SCTP, ours and others, each behind the same words: what it is told,
+// and what it tells.
 
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -10,23 +11,27 @@ import { program } from '../lab/server.js';
 import { pionProgram } from './pion/build.js';
 import { WebPeer } from './web-peer.js';
 
-/** How much of the end of a program's log a failure shows. */
+/** Characters of the end of a program's log that a failure shows. */
 const ENOUGH_LOG = 10_000;
-/** How many of the last things it told a failure shows. */
+/** The number of last events that a failure shows. */
 const ENOUGH_SAID = 8;
 
 /** @typedef {{event: string, [name: string]: any}} Told */
 
-/** Somebody who is told things and tells things. */
+/** A peer that takes commands and reports events. */
 export class Peer {
-  /** What was told and not yet awaited. @type {Told[]} */
+  /** Events that were not awaited yet. @type {Told[]} */
   #told = [];
   /** @type {Set<() => void>} */
   #waiting = new Set();
   /** @type {string | undefined} */
   #over;
 
-  /** @param {string} name @param {(command: object) => void} command @param {() => Promise<void>} end */
+  /**
+   * @param {string} name
+   * @param {(command: object) => void} command
+   * @param {() => Promise<void>} end
+   */
   constructor(name, command, end) {
     this.name = name;
     this.command = command;
@@ -96,7 +101,10 @@ function programPeer(name, [path, ...args]) {
   return peer;
 }
 
-/** The command of each program. @type {Record<'columba' | 'libdatachannel' | 'pion' | 'werift', () => [string, ...string[]]>} */
+/**
+ * The command of each program.
+ * @type {Record<'columba' | 'libdatachannel' | 'pion' | 'werift', () => [string, ...string[]]>}
+ */
 export const PROGRAMS = {
   columba: () => [join(dirname(program()), 'columba-e2e-peer'), '{"do":"obey"}'],
   libdatachannel: () => [process.execPath, fileURLToPath(new URL('libdatachannel/peer.js', import.meta.url))],
@@ -118,7 +126,8 @@ export const pion = () => programPeer('pion', PROGRAMS.pion());
 
 /**
  * A page of a browser.
- * @param {import('../browser/launch.js').Running} running @param {string} origin somebody's whose pages may compute digests
+ * @param {import('../browser/launch.js').Running} running
+ * @param {string} origin of pages that may compute digests
  */
 export async function browser({ browser, name }, origin) {
   // A window of its own: a page in a hidden tab would be slowed down.

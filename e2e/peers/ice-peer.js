@@ -1,5 +1,6 @@
-// ICE agents alone, each a process of its own here or in a node of the laboratory: ours (`ice/`), Pion's and libnice's. All
-// take the same commands and say the same of themselves; what one finds is handed to the other at once.
+// ICE agents alone, each a process of its own here or in a node of the laboratory: ours (`ice/`),
+// Pion's and libnice's. All take the same commands and say the same of themselves; what one finds
+// is handed to the other at once.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -33,20 +34,27 @@ import { pionProgram } from './pion/build.js';
  * @property {string} [authority] whose certificates to trust, a PEM file
  * @property {boolean} [relayOnly]
  * @property {boolean} [tcp] whether a rival uses TCP candidates, too; ours always does
- * @property {boolean} [simultaneous] whether ours has those that open connections from both sides at once, too
+ * @property {boolean} [simultaneous] whether ours has those that open connections from both sides
+ *   at once, too
  * @property {number} [disconnectedAfter] milliseconds of silence; libnice knows only its own
  * @property {number} [failedAfter] milliseconds of being disconnected; libnice knows only its own
  */
 
 /** @typedef {{lab: import('../lab/lab.js').Lab, node: string}} Place */
-/** @typedef {{event: 'pair', local: string, remote: string, from: string, to: string, protocol: string}} Pair */
+/**
+ * @typedef {{event: 'pair', local: string, remote: string, from: string, to: string, protocol:
+ *   string}} Pair
+ */
 
-/** How long anything may take that is not said to take longer; what is waited for usually comes within a tenth of it. */
+/**
+ * Milliseconds that a step may take by default; what is waited for usually comes
+ * within a tenth of it.
+ */
 const PATIENCE = 15_000;
 
 const LIBNICE = fileURLToPath(new URL('libnice/peer.py', import.meta.url));
 
-/** How each is started. @type {Record<Maker, () => [string, ...string[]]>} */
+/** The command of each agent. @type {Record<Maker, () => [string, ...string[]]>} */
 export const PROGRAMS = {
   ours: () => [join(dirname(program()), 'columba-e2e-ice')],
   pion: () => [pionProgram('ice')],
@@ -119,7 +127,11 @@ export class IcePeer {
     }
   }
 
-  /** Waits for one of these states. @param {string[]} states @param {{since?: number, patience?: number}} [options] */
+  /**
+   * Waits for one of these states.
+   * @param {string[]} states
+   * @param {{since?: number, patience?: number}} [options]
+   */
   async isIn(states, options) {
     await this.until(states.join(' or '), ({ event, state }) => event === 'state' && states.includes(state), options);
   }
@@ -151,7 +163,7 @@ export class IcePeer {
   }
 }
 
-/** How much of the end of a log a failure shows. */
+/** Characters of the end of a log that a failure shows. */
 const ENOUGH_LOG = 10_000;
 
 /** Two agents that know each other. */
@@ -214,7 +226,7 @@ export class Couple {
     await this.talk();
   }
 
-  /** Whether the way that both have chosen goes through a relay. */
+  /** True if the pair that both have selected goes through a relay. */
   get isRelayed() {
     return this.both.some(({ pair }) => pair.local === 'relay' || pair.remote === 'relay');
   }

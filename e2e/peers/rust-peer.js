@@ -18,13 +18,15 @@ import { program } from '../lab/server.js';
  * @property {boolean} [direct] whether to go on until the path needs no relay
  * @property {string} [iceServers] only servers whose URL begins so are used
  * @property {boolean} [hidden] whether it hides its addresses behind names of mDNS
- * @property {boolean} [simultaneous] whether it has TCP candidates that open connections from both sides at once, too
- * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to live in
+ * @property {boolean} [simultaneous] whether it has TCP candidates that open connections from
+ *   both sides at once, too
+ * @property {{lab: import('../lab/lab.js').Lab, node: string}} [at] the node of a laboratory to
+ *   live in
  * @property {string} [authority] whom it trusts
  */
 
 export class RustPeer {
-  /** What it said, parsed. @type {any[]} */
+  /** Its output, parsed. @type {any[]} */
   said = [];
   #errors = '';
 
@@ -45,7 +47,10 @@ export class RustPeer {
   /** @type {Promise<unknown>} */
   #ended;
 
-  /** What it has sent and heard, in the words of {@link import('../browser/data-page.js').Said}. */
+  /**
+   * Returns what it has sent and heard, in the form of {@link
+   * import('../browser/data-page.js').Said}.
+   */
   async talk() {
     await this.#ended;
     const last = this.said.at(-1);
@@ -61,10 +66,14 @@ export class RustPeer {
     return /** @type {string} */ (last.message);
   }
 
-  /** The candidate types of the last selected pair and what they speak, in the words of browsers, and where it leads. */
+  /**
+   * The candidate types of the last selected pair and what they speak, in the words of browsers,
+   * and where it leads.
+   */
   get pair() {
     const pairs = this.said.filter(({ event }) => event === 'pair');
-    // When the other side closes, its connection may end before its goodbye is understood: then there is the relay again, for a moment.
+    // When the other side closes, its connection may end before its goodbye is understood: then
+    // there is the relay again, for a moment.
     const pair = pairs.findLast(({ local, remote }) => ![local, remote].includes('Relayed')) ?? pairs.at(-1);
     return { local: KINDS[pair?.local], remote: KINDS[pair?.remote], protocol: pair?.protocol, to: /** @type {string} */ (pair?.to) };
   }
@@ -84,7 +93,7 @@ export class RustPeer {
   }
 }
 
-/** What a Rust peer logs, and how much of the end of it a failure shows. */
+/** The log level of a Rust peer, and the characters of its end that a failure shows. */
 const LOG = 'debug';
 const ENOUGH_LOG = 10_000;
 

@@ -1,5 +1,5 @@
-// Clients of the signaling protocol, written from docs/signaling.md and nothing else: they send what a test tells
-// them to, good or bad.
+// Clients of the signaling protocol, written from docs/signaling.md and nothing else: they send
+// what a test tells them to, good or bad.
 
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
@@ -35,7 +35,8 @@ export class SocketClient {
   /**
    * Connects without saying anything.
    * @param {string} url
-   * @param {{from?: string, origin?: string, protocol?: string | null}} [options] `from`: the local address
+   * @param {{from?: string, origin?: string, protocol?: string | null}} [options] `from`: the
+   *   local address
    */
   static async connect(url, { from, origin, protocol = 'columba.v1' } = {}) {
     const address = url.replace('//localhost', '//127.0.0.1');
@@ -45,7 +46,12 @@ export class SocketClient {
     return client;
   }
 
-  /** Connects and joins. @param {string} url @param {object} join @param {{from?: string}} [options] */
+  /**
+   * Connects and joins.
+   * @param {string} url
+   * @param {object} join
+   * @param {{from?: string}} [options]
+   */
   static async join(url, join, options) {
     const client = await SocketClient.connect(url, options);
     client.tell({ type: 'join', ...join });
@@ -63,7 +69,11 @@ export class SocketClient {
     this.tell({ type: 'send', seq: ++this.sent, to, data });
   }
 
-  /** Takes the next message of a type out of what has come, waiting for it. @param {string} type @returns {Promise<Message>} */
+  /**
+   * Takes the next message of a type out of what has come, waiting for it.
+   * @param {string} type
+   * @returns {Promise<Message>}
+   */
   next(type) {
     return this.#until(`a message ${type}`, () => {
       const index = this.#inbox.findIndex((message) => message.type === type);
@@ -76,7 +86,7 @@ export class SocketClient {
     return this.#until('the end of the connection', () => this.closed);
   }
 
-  /** What has come and was not taken. */
+  /** Messages that have come and were not taken. */
   get left() {
     return [...this.#inbox];
   }
@@ -110,10 +120,12 @@ export class SocketClient {
 }
 
 /**
- * One request to the HTTP door.
+ * Sends one request to the HTTP transport.
  * @param {string} origin @param {string} method @param {string} path
- * @param {{body?: string, credential?: string, headers?: Record<string, string>, from?: string}} [options]
- * @returns {Promise<{status: number, headers: import('node:http').IncomingHttpHeaders, text: string, json: any}>}
+ * @param {{body?: string, credential?: string, headers?: Record<string, string>, from?: string}}
+ *   [options]
+ * @returns {Promise<{status: number, headers: import('node:http').IncomingHttpHeaders, text:
+ *   string, json: any}>}
  */
 export async function request(origin, method, path, { body, credential, headers = {}, from } = {}) {
   if (credential) headers = { ...headers, authorization: `Bearer ${credential}` };

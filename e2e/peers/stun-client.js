@@ -1,4 +1,5 @@
-// A small STUN and TURN client (RFC 8489, 8656) for tests: what a real client would send, and what none would.
+// A small STUN and TURN client (RFC 8489, 8656) for tests: what a real client would send, and
+// what none would.
 
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -7,7 +8,10 @@ import { PATIENCE } from '../lab/timeouts.js';
 
 const COOKIE = 0x2112a442;
 
-/** Milliseconds until a request is sent again: datagrams get lost, also where nothing is between the two but a full buffer. */
+/**
+ * Milliseconds until a request is sent again: datagrams get lost, also where nothing is between
+ * the two but a full buffer.
+ */
 const AGAIN = 500;
 
 export const METHOD = { binding: 1, allocate: 3, refresh: 4, send: 6, data: 7, createPermission: 8, channelBind: 9 };
@@ -29,7 +33,9 @@ export const ATTRIBUTE = {
 };
 
 /** @typedef {[number, Buffer]} Attribute */
-/** @typedef {{method: number, class: number, transaction: Buffer, attributes: Attribute[]}} Parsed */
+/**
+ * @typedef {{method: number, class: number, transaction: Buffer, attributes: Attribute[]}} Parsed
+ */
 /** @typedef {{username: string, realm: string, nonce: Buffer, key: Buffer}} Credential */
 
 /**
@@ -106,7 +112,11 @@ export function errorCode(message) {
   return (value[2] & 7) * 100 + value[3];
 }
 
-/** An XOR address attribute's value. @param {string} address IPv4, or IPv6 as 8 full groups @param {number} port */
+/**
+ * An XOR address attribute's value.
+ * @param {string} address IPv4, or IPv6 as 8 full groups
+ * @param {number} port
+ */
 export function xorAddress(address, port, transaction = Buffer.alloc(12)) {
   const isV4 = !address.includes(':');
   const bytes = isV4
@@ -141,7 +151,12 @@ function crc32(bytes) {
   return (sum ^ 0xffffffff) >>> 0;
 }
 
-/** A user of the REST convention. @param {string} secret @param {string} [name] @param {number} [expiry] Unix seconds */
+/**
+ * A user of the REST convention.
+ * @param {string} secret
+ * @param {string} [name]
+ * @param {number} [expiry] Unix seconds
+ */
 export function restUser(secret, name = 'test', expiry = Math.floor(Date.now() / 1000) + 3600) {
   const username = `${expiry}:${name}`;
   return { username, password: createHmac('sha1', secret).update(username).digest('base64') };
@@ -151,7 +166,10 @@ export function restUser(secret, name = 'test', expiry = Math.floor(Date.now() /
 export class StunClient {
   /** @type {Buffer[]} */
   #inbox = [];
-  /** Transactions that are over: an answer to a request that was sent twice may come twice. @type {Set<string>} */
+  /**
+   * Transactions that are over: an answer to a request that was sent twice may come twice.
+   * @type {Set<string>}
+   */
   #over = new Set();
   /** @type {Credential | undefined} */
   credential;
@@ -180,7 +198,10 @@ export class StunClient {
     this.socket.send(bytes, this.port, this.host);
   }
 
-  /** Takes the first datagram that `wanted` says yes to; undefined after `wait` ms. @param {(bytes: Buffer) => boolean} wanted */
+  /**
+   * Takes the first datagram that `wanted` says yes to; undefined after `wait` ms.
+   * @param {(bytes: Buffer) => boolean} wanted
+   */
   async receive(wanted, wait = PATIENCE) {
     const end = Date.now() + wait;
     for (;;) {
@@ -214,14 +235,22 @@ export class StunClient {
     }
   }
 
-  /** An authenticated request. @param {number} method @param {Attribute[]} attributes @returns {Promise<Parsed>} */
+  /**
+   * An authenticated request.
+   * @param {number} method
+   * @param {Attribute[]} attributes
+   * @returns {Promise<Parsed>}
+   */
   async request(method, attributes) {
     const response = await this.ask(build(method, CLASS.request, attributes, { credential: this.credential }));
     if (!response) throw new Error(`no answer to method ${method}`);
     return response;
   }
 
-  /** Asks for a challenge and takes realm and nonce from it. @param {{username: string, password: string}} user */
+  /**
+   * Asks for a challenge and takes realm and nonce from it.
+   * @param {{username: string, password: string}} user
+   */
   async challenge({ username, password }) {
     const answer = await this.ask(build(METHOD.allocate, CLASS.request, [UDP]));
     const realm = answer && attribute(answer, ATTRIBUTE.realm)?.toString();
@@ -253,7 +282,11 @@ export class StunClient {
     return errorCode(answer);
   }
 
-  /** Sends data to a peer by indication. @param {{address: string, port: number}} peer @param {string} text */
+  /**
+   * Sends data to a peer by indication.
+   * @param {{address: string, port: number}} peer
+   * @param {string} text
+   */
   relay({ address, port }, text) {
     /** @type {Attribute[]} */
     const attributes = [
@@ -263,7 +296,11 @@ export class StunClient {
     this.send(build(METHOD.send, CLASS.indication, attributes));
   }
 
-  /** Waits for data with this text, which somebody says again and again. @param {string} text @param {() => void} say */
+  /**
+   * Waits for data with this text, which is sent again and again.
+   * @param {string} text
+   * @param {() => void} say
+   */
   async relayed(text, say) {
     const found = await this.#until(say, (bytes) => {
       const message = parse(bytes);

@@ -1,9 +1,12 @@
-// A peer on the W3C's interface that does what it is told, as `peers/rust/` does: for the browsers' pages, and for libdatachannel behind the
-// same interface in Node.js. The class also runs in a page: it uses nothing else of this file.
+// A peer on the W3C's interface that does what it is told, as `peers/rust/` does: for the
+// browsers' pages, and for libdatachannel behind the same interface in Node.js. The class also
+// runs in a page: it uses nothing else of this file.
 
 /**
- * @typedef {{label: string, id?: number} & Omit<RTCDataChannelInit, 'id' | 'negotiated'>} Open `id` is set if both sides open it
- * @typedef {{messages: number, bytes: number, digest: Uint8Array, each: string[], last: number, ordered: boolean}} Tally
+ * @typedef {{label: string, id?: number} & Omit<RTCDataChannelInit, 'id' | 'negotiated'>} Open
+ *   `id` is set if both sides open it
+ * @typedef {{messages: number, bytes: number, digest: Uint8Array, each: string[], last: number,
+ *   ordered: boolean}} Tally
  * @typedef {object} Attended
  * @property {RTCDataChannel} channel
  * @property {Tally} sent
@@ -20,7 +23,10 @@ export class WebPeer {
   /** Messages whose own digests are told, too. */
   #listed = 500;
   #longest = 4 << 20;
-  /** The protocol of channels whose messages are counted without a digest, which would be what is measured. */
+  /**
+   * The protocol of channels whose messages are counted without a digest, which would be what is
+   * measured.
+   */
   #counted = 'counted';
   #pattern;
   /** Bytes that have come on all channels. */
@@ -163,7 +169,7 @@ export class WebPeer {
   async #untilLow(channel) {
     await new Promise((resolve) => {
       channel.addEventListener('bufferedamountlow', resolve, { once: true });
-      // It may have become low before anybody listened.
+      // It may have become low before the listener was there.
       if (channel.bufferedAmount <= this.#room / 2) resolve(undefined);
     });
   }
@@ -181,9 +187,13 @@ export class WebPeer {
     return { messages: 0, bytes: 0, digest: new Uint8Array(32), each: [], last: -1, ordered: true };
   }
 
-  /** @param {RTCDataChannel} channel @param {Tally} tally @param {Uint8Array<ArrayBuffer>} message */
+  /**
+   * @param {RTCDataChannel} channel
+   * @param {Tally} tally
+   * @param {Uint8Array<ArrayBuffer>} message
+   */
   async #take(channel, tally, message) {
-    // What is counted has its digest: somebody may ask meanwhile.
+    // What is counted has its digest: a command may ask meanwhile.
     if (channel.protocol !== this.#counted) await this.#digest(tally, message);
     tally.messages += 1;
     tally.bytes += message.length;

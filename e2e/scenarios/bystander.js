@@ -1,4 +1,4 @@
-// Somebody who has nothing to do with what a test does to the server, and must not notice it.
+// A client that takes no part in what a test does to the server, and must not notice it.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -16,12 +16,16 @@ export const BYSTANDER_PEER = '127.99.0.2/32';
 
 export class Bystander {
   #round = 0;
-  /** What the peer has heard, and from where. @type {Map<string, import('node:dgram').RemoteInfo>} */
+  /**
+   * Datagrams that the peer has received, and their sources.
+   * @type {Map<string, import('node:dgram').RemoteInfo>}
+   */
   #heard = new Map();
 
   /**
    * @param {SocketClient} one @param {SocketClient} other both in one session
-   * @param {StunClient} relayed holds an allocation @param {import('node:dgram').Socket} peer relayed to
+   * @param {StunClient} relayed holds an allocation
+   * @param {import('node:dgram').Socket} peer relayed to
    */
   constructor(one, other, relayed, peer) {
     this.one = one;
@@ -44,7 +48,10 @@ export class Bystander {
     return new Bystander(one, other, relayed, peer);
   }
 
-  /** Asserts that everything it uses works as before: signaling both ways, STUN, and its relayed address both ways. */
+  /**
+   * Asserts that everything it uses works as before: signaling both ways, STUN, and its relayed
+   * address both ways.
+   */
   async works() {
     const text = `round ${++this.#round}`;
     this.one.say({ text });

@@ -12,7 +12,10 @@ const MESSAGE = 1 << 16;
 /** Milliseconds more than anything else that a transfer may take for each of its megabytes. */
 const PATIENCE_PER_MB = 5000;
 
-/** Milliseconds after which a word that may be lost is said again, and in which what is under way arrives. */
+/**
+ * Milliseconds after which a word that may be lost is said again, and in which what is under way
+ * arrives.
+ */
 const AGAIN = 100;
 const STRAGGLERS = 200;
 
@@ -23,7 +26,9 @@ const labelOf = (what) => `${what} ${++count}`;
 
 /**
  * Offer and answer, with all candidates; then there is a first channel.
- * @param {Pair} pair @param {(sdp: string, of: 'offerer' | 'answerer') => string | Promise<string>} [carry] what is made of a description on its way
+ * @param {Pair} pair
+ * @param {(sdp: string, of: 'offerer' | 'answerer') => string | Promise<string>} [carry] what is
+ *   made of a description on its way
  */
 export async function connect([offerer, answerer], carry = (sdp) => sdp) {
   const label = labelOf('first');
@@ -41,7 +46,9 @@ export async function connect([offerer, answerer], carry = (sdp) => sdp) {
 
 /**
  * Opens a channel; answers with its label, and what both say of it.
- * @param {Pair} pair @param {string} what @param {object} [init] as in the W3C's `RTCDataChannelInit`
+ * @param {Pair} pair
+ * @param {string} what
+ * @param {object} [init] as in the W3C's `RTCDataChannelInit`
  */
 export async function open([opener, other], what, init = {}) {
   const label = labelOf(what);
@@ -74,8 +81,11 @@ export async function send([sender, receiver], label, { count, size }) {
 }
 
 /**
- * So many bytes on one channel, each way at once unless told; answers with the megabits a second each way.
- * @param {Pair} pair @param {number} bytes @param {{back?: boolean}} [options] whether the second sends, too
+ * So many bytes on one channel, each way at once unless told; answers with the megabits a second
+ * each way.
+ * @param {Pair} pair
+ * @param {number} bytes
+ * @param {{back?: boolean}} [options] whether the second sends, too
  */
 export async function transfer(pair, bytes, { back = true } = {}) {
   const { label } = await open(pair, 'transfer');
@@ -90,7 +100,8 @@ export async function transfer(pair, bytes, { back = true } = {}) {
 }
 
 /**
- * The megabits a second from the first to the second, without the digests, which cost a page more than what is to be measured.
+ * The megabits a second from the first to the second, without the digests, which cost a page more
+ * than what is to be measured.
  * @param {Pair} pair @param {number} bytes
  */
 export async function speed(pair, bytes) {
@@ -115,8 +126,10 @@ export const KINDS = /** @type {const} */ ([
 ]);
 
 /**
- * A channel of every kind: both sides know its kind, and on a path that loses nothing everything arrives, whatever its kind.
- * @param {Pair} pair @param {{knows?: readonly string[]}} [options] which attributes the other side can tell
+ * A channel of every kind: both sides know its kind, and on a path that loses nothing everything
+ * arrives, whatever its kind.
+ * @param {Pair} pair
+ * @param {{knows?: readonly string[]}} [options] which attributes the other side can tell
  */
 export async function everyKind(pair, { knows = ['ordered', 'maxRetransmits', 'maxPacketLifeTime', 'protocol'] } = {}) {
   for (const kind of KINDS) {
@@ -127,7 +140,8 @@ export async function everyKind(pair, { knows = ['ordered', 'maxRetransmits', 'm
       assert.equal(opened[1][key], /** @type {any} */ (wanted)[key], `${key} of ${JSON.stringify(kind)}`);
     }
     assert.equal(opened[0].id, opened[1].id);
-    // No more at once than a socket of a receiver that is slow to read can hold: what it cannot is lost.
+    // No more at once than a socket of a receiver that is slow to read can hold: what it cannot
+    // is lost.
     const messages = { count: 50, size: 1000 };
     const both = await Promise.all([send(pair, label, messages), send(reversed(pair), label, messages)]);
     for (const { received } of both) if (kind.ordered) assert.equal(received.ordered, true);
@@ -136,8 +150,8 @@ export async function everyKind(pair, { knows = ['ordered', 'maxRetransmits', 'm
 }
 
 /**
- * A channel of every kind on a path that loses: what comes was sent, once, and in order where that was asked for; and all of it, unless
- * each message is tried only once.
+ * A channel of every kind on a path that loses: what comes was sent, once, and in order where
+ * that was asked for; and all of it, unless each message is tried only once.
  * @param {Pair} pair @param {{count: number, size: number}} messages
  */
 export async function everyKindWithLosses(pair, messages) {
@@ -146,11 +160,13 @@ export async function everyKindWithLosses(pair, messages) {
     const [sender, receiver] = pair;
     sender.command({ do: 'send', label, ...messages });
     const sent = await sender.until('sent', { label });
-    // What is said here is behind everything, and comes for certain, because it is said until it is heard.
+    // What is said here is behind everything, and comes for certain, because it is said until it
+    // is heard.
     const saying = setInterval(() => sender.command({ do: 'send', label, text: 'last' }), AGAIN);
     await receiver.until('said', { label, text: 'last' }).finally(() => clearInterval(saying));
     const isTriedOnce = 'maxRetransmits' in kind && kind.maxRetransmits === 0;
-    // Out of order, a message may come after the words: the last try of one waits for a timer that has been doubled before.
+    // Out of order, a message may come after the words: the last try of one waits for a timer
+    // that has been doubled before.
     if (!isTriedOnce) {
       receiver.command({ do: 'expect', label, messages: sent.messages });
       await receiver.until('received', { label });
@@ -178,7 +194,11 @@ export async function negotiated(pair) {
   await close(pair, label);
 }
 
-/** Empty messages, text, and every size up to the longest. @param {Pair} pair @param {number} longest */
+/**
+ * Empty messages, text, and every size up to the longest.
+ * @param {Pair} pair
+ * @param {number} longest
+ */
 export async function everySize(pair, longest) {
   const sizes = [0, 1, 2, 3, 1150, 1200, 1300, 16_384, 65_535, 65_536, 262_144, 1_048_576, 4_194_304].filter((size) => size < longest);
   for (const size of [...sizes, longest]) {
@@ -200,7 +220,8 @@ export async function everySize(pair, longest) {
 
 /**
  * A message longer than the other side takes is refused where it is sent, and the channel goes on.
- * @param {Pair} pair the first refuses @param {number} limit what the other side says in its description
+ * @param {Pair} pair the first refuses
+ * @param {number} limit what the other side says in its description
  */
 export async function tooLong(pair, limit) {
   const { label } = await open(pair, 'too long');
@@ -211,7 +232,7 @@ export async function tooLong(pair, limit) {
   await close(pair, label);
 }
 
-/** What a description says of the longest message. @param {string} sdp */
+/** The length of the longest message according to a description. @param {string} sdp */
 export function maxMessageSize(sdp) {
   return Number(/^a=max-message-size:(\d+)/m.exec(sdp)?.[1]);
 }
@@ -232,7 +253,10 @@ export async function urgentFirst(pair) {
   return { before: before - start, bytes: received.bytes };
 }
 
-/** The first side opens a channel, the other closes it, and the number can be used again. @param {Pair} pair */
+/**
+ * The first side opens a channel, the other closes it, and the number can be used again.
+ * @param {Pair} pair
+ */
 export async function idsAreUsedAgain(pair) {
   /** @type {Set<number>} */
   const ids = new Set();
@@ -246,7 +270,8 @@ export async function idsAreUsedAgain(pair) {
 }
 
 /**
- * A thousand channels at once, half of them by each side; something is said on each; each side closes half of what each opened.
+ * A thousand channels at once, half of them by each side; something is said on each; each side
+ * closes half of what each opened.
  * @param {Pair} pair @param {number} [many]
  */
 export async function manyChannels(pair, many = 1000) {
@@ -273,7 +298,11 @@ export async function closeMany([other, page], { byOther, byPage }) {
   await told('closed');
 }
 
-/** One side closes the whole connection: the other sees the end of its channels. @param {Pair} pair @param {string} label */
+/**
+ * One side closes the whole connection: the other sees the end of its channels.
+ * @param {Pair} pair
+ * @param {string} label
+ */
 export async function end([ender, other], label) {
   ender.command({ do: 'end' });
   await other.until('closed', { label });

@@ -1,4 +1,5 @@
-// The table of docs/nat-matrix.md: printed from what a run has measured, kept true by comparing its routes.
+// The table of docs/nat-matrix.md: printed from what a run has measured, kept true by comparing
+// its routes.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -36,7 +37,10 @@ Figure 1 is one private network, figure 2 has p1 behind a router and p2 at a pub
 
 `;
 
-/** Prints what was measured, and compares it with the page, or writes the page. @param {Row[]} rows */
+/**
+ * Prints what was measured, and compares it with the page, or writes the page.
+ * @param {Row[]} rows
+ */
 export function keepMatrix(rows) {
   const head = ['figure', 'p1 behind', 'p2 behind', 'route', 'p1: own – other', 'p2: own – other'];
   const cells = rows.map(({ figure, r1, r2, route, p1, p2 }) => [String(figure), r1, r2, route, p1, p2]);

@@ -28,7 +28,8 @@ export class Scene {
 
   /**
    * @param {import('../lab/lab.js').Lab} lab @param {{name: string, address: string}} host
-   * @param {{browsers: BrowserName[], asShipped?: boolean, listen?: string, args?: string[]}} options browsers for p1, p2 and on; where the server listens; more options of its
+   * @param {{browsers: BrowserName[], asShipped?: boolean, listen?: string, args?: string[]}}
+   *   options browsers for p1, p2 and on; where the server listens; more options of its
    */
   static async set(lab, host, { browsers, asShipped, listen = '0.0.0.0', args = [] }) {
     try {
@@ -74,8 +75,9 @@ export class Scene {
   /**
    * A call with video both ways must take this route; answers with the candidate types.
    *
-   * A browser that is short of time may nominate the relay because it answered first, and then stays with it: so where a direct
-   * way must be found, not the first call decides, but one of a few.
+   * A browser that is short of time may nominate the relay because it answered first, and then
+   * stays with it: so where a direct way must be found, not the first call decides, but one of a
+   * few.
    * @param {'direct' | 'relayed'} route
    */
   async route(route) {

@@ -1,6 +1,7 @@
-// Much of everything, for `cargo xtask soak sctp`: a gigabyte each way with every other implementation, a thousand channels opened and closed
-// ten times, and the throughput over a path that loses. With names as arguments only those. It fails where a byte is wrong or something does
-// not end; how fast it was is only printed.
+// Much of everything, for `cargo xtask soak sctp`: a gigabyte each way with every other
+// implementation, a thousand channels opened and closed ten times, and the throughput over a path
+// that loses. With names as arguments only those. It fails where a byte is wrong or something
+// does not end; how fast it was is only printed.
 
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
@@ -23,7 +24,11 @@ const LOSSY = { delay: 10, loss: 0.01, megabits: 100 };
 /** @typedef {import('../peers/data-peer.js').Peer} Peer */
 /** @typedef {import('./data-channels.js').Pair} Pair */
 
-/** Each makes peers of its kind. @type {Record<string, () => Promise<{make: () => Peer | Promise<Peer>, close?: () => Promise<unknown>}>>} */
+/**
+ * Each makes peers of its kind.
+ * @type {Record<string, () => Promise<{make: () => Peer | Promise<Peer>, close?: () =>
+ *   Promise<unknown>}>>}
+ */
 const RIVALS = {
   columba: async () => ({ make: columba }),
   libdatachannel: async () => ({ make: libdatachannel }),
@@ -66,7 +71,11 @@ async function soak(name, make) {
   }
 }
 
-/** What it does with its like: the yardstick for what it does with us. @param {string} name @param {() => Peer | Promise<Peer>} make */
+/**
+ * Two peers of this kind: the yardstick for one with ours.
+ * @param {string} name
+ * @param {() => Peer | Promise<Peer>} make
+ */
 async function alone(name, make) {
   /** @type {Pair} */
   const pair = [await make(), await make()];

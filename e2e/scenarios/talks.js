@@ -8,11 +8,14 @@ import { RustPeer } from '../peers/rust-peer.js';
 /** @typedef {import('./scene.js').Scene} Scene */
 /** @typedef {'offer' | 'answer'} Role */
 /** @typedef {import('../browser/data-page.js').Said} Said */
-/** @typedef {(options: {token: string, role: Role, closes: boolean, bytes: number, direct: boolean, iceServers?: string}) => Promise<Said>} Speaker */
+/**
+ * @typedef {(options: {token: string, role: Role, closes: boolean, bytes: number, direct:
+ *   boolean, iceServers?: string}) => Promise<Said>} Speaker
+ */
 
 /** Bytes each way. */
 export const MUCH = 20_000_000;
-/** What the whole matrix is tried with. */
+/** Bytes each way in the whole matrix. */
 export const LITTLE = 500_000;
 
 /** Enough that the server's fairness does not hold 20 MB back. */
@@ -60,10 +63,21 @@ export async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, 
 /** The browser of a scene. @param {Scene} scene @param {number} index @returns {Speaker} */
 export const browserOf = (scene, index) => (options) => talkInPage(scene.browsers[index], scene.server.origin, options);
 
-/** A Rust peer at a node of a scene. @param {Scene} scene @param {string} node @param {boolean} [hidden] @returns {Speaker} */
+/**
+ * A Rust peer at a node of a scene.
+ * @param {Scene} scene
+ * @param {string} node
+ * @param {boolean} [hidden]
+ * @returns {Speaker}
+ */
 export const rustAt = (scene, node, hidden) => (options) =>
   new RustPeer({ ...options, hidden, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
 
-/** One with candidates that open connections from both sides at once, too. @param {Scene} scene @param {string} node @returns {Speaker} */
+/**
+ * One with candidates that open connections from both sides at once, too.
+ * @param {Scene} scene
+ * @param {string} node
+ * @returns {Speaker}
+ */
 export const crossingAt = (scene, node) => (options) =>
   new RustPeer({ ...options, simultaneous: true, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();

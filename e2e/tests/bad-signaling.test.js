@@ -1,4 +1,4 @@
-// Bad input to signaling: each has its clear answer, and nobody else notices.
+// Bad input to signaling: each has its clear answer, and other clients do not notice.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -170,7 +170,7 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
     await assert.rejects(SocketClient.connect(server.webSocket, { protocol: null }), /400/);
   });
 
-  it('a slow reader is put out with a reason, and holds nobody up', async () => {
+  it('a slow reader is put out with a reason, and holds no other client up', async () => {
     const name = `slow-${++session}`;
     const [sender, observer, slow] = [
       await joined({ session: name }),

@@ -1,4 +1,4 @@
-// Bad input to STUN and TURN: each has its clear answer or none, and nobody else notices.
+// Bad input to STUN and TURN: each has its clear answer or none, and other clients do not notice.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -39,14 +39,21 @@ describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     assert.deepEqual(faults, [], 'no error was left uncaught in a page');
   });
 
-  /** @param {string} token @param {BrowserName} name @param {import('../browser/call-page.js').OpenOptions} [options] */
+  /**
+   * @param {string} token
+   * @param {BrowserName} name
+   * @param {import('../browser/call-page.js').OpenOptions} [options]
+   */
   async function join(token, name, options) {
     const page = await CallPage.join(browsers[name], server.origin, token, options);
     pages.push(page);
     return page;
   }
 
-  /** Everybody is connected to everybody, sees moving pictures, and hears what the others say. @param {CallPage[]} all */
+  /**
+   * Everybody is connected to everybody, sees moving pictures, and hears what the others say.
+   * @param {CallPage[]} all
+   */
   async function talk(...all) {
     const others = all.length - 1;
     await Promise.all(all.map((page) => page.connectedTo(others)));
@@ -124,7 +131,8 @@ describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
         page.until('the call as before', () => document.querySelector('[data-testid=status]')?.getAttribute('data-state') === 'in-call'),
       ),
     );
-    // Signaling works again: somebody new finds both, who have found each other without a new connection.
+    // Signaling works again: a new peer finds both, who have found each other without a new
+    // connection.
     const third = await join(token, 'chromium');
     await talk(...both, third);
     const kept = () =>

@@ -1,5 +1,6 @@
-// Our ICE agent against those of others where there is IPv6: alone, beside an IPv4 that is worse or that is all that works, and on one
-// side only, where nothing but a relay leads from one family to the other.
+// Our ICE agent against those of others where there is IPv6: alone, beside an IPv4 that is worse
+// or that is all that works, and on one side only, where nothing but a relay leads from one
+// family to the other.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -29,7 +30,10 @@ const opposite = (role) => (role === 'controlling' ? 'controlled' : 'controlling
 const ONE_BY_ONE = { concurrency: 1 };
 
 const PORT = 3478;
-/** The servers that relay, both with an address of each family. @type {Record<string, (lab: Lab) => Promise<{stop: () => Promise<void>}>>} */
+/**
+ * The servers that relay, both with an address of each family.
+ * @type {Record<string, (lab: Lab) => Promise<{stop: () => Promise<void>}>>}
+ */
 const RELAYS = {
   columba: (lab) =>
     Server.start({
@@ -43,7 +47,11 @@ const RELAYS = {
   coturn: (lab) => Coturn.start(lab, 'server', { address: PUBLIC_HOST.address, port: PORT, ipv6: IPV6.server }),
 };
 
-/** The server as those see it who have these families. @param {Families} families @param {'stun' | 'turn'} kind */
+/**
+ * The server as those see it who have these families.
+ * @param {Families} families
+ * @param {'stun' | 'turn'} kind
+ */
 function servers(families, kind) {
   const hosts = { ipv4: [PUBLIC_HOST.address], ipv6: [IPV6.server], both: [IPV6.server, PUBLIC_HOST.address] };
   return hosts[families].map((host) => ({ kind, host, port: PORT, ...(kind === 'turn' && turnUser()) }));
@@ -51,7 +59,10 @@ function servers(families, kind) {
 
 /**
  * Ours in p1, the other in p2, with these families and everything that the server offers.
- * @param {import('node:test').TestContext} test @param {Lab} lab @param {Role} role @param {Maker} rival
+ * @param {import('node:test').TestContext} test
+ * @param {Lab} lab
+ * @param {Role} role
+ * @param {Maker} rival
  * @param {[Families, Families]} families @param {{kinds?: ('stun' | 'turn')[]}} [options]
  */
 async function meet(test, lab, role, rival, families, { kinds = ['stun', 'turn'] } = {}) {
@@ -132,7 +143,11 @@ describe('ICE agents where there is IPv6', { skip, ...ONE_BY_ONE, timeout: 300_0
 /** @param {string} place an address with its port */
 const isIpv6 = (place) => place.includes('2001:db8');
 
-/** Both take the direct way over IPv6 in the end: the first one may be another, where that answers sooner. @param {Couple} couple */
+/**
+ * Both take the direct way over IPv6 in the end: the first one may be another, where that answers
+ * sooner.
+ * @param {Couple} couple
+ */
 async function areHosts(couple) {
   const isBest = (/** @type {import('../peers/ice-peer.js').Pair} */ { local, remote, from, to, protocol }) =>
     // What a check discovers behind a wall is the same address.

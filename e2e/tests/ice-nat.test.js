@@ -1,5 +1,6 @@
-// Our ICE agent against those of others behind the NATs of the laboratory: direct where the truth table says that it is possible,
-// through a relay of coturn's or of our own where it must be, and over the next path where one dies.
+// Our ICE agent against those of others behind the NATs of the laboratory: direct where the truth
+// table says that it is possible, through a relay of coturn's or of our own where it must be, and
+// over the next path where one dies.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -30,7 +31,10 @@ const STUN = { kind: /** @type {const} */ ('stun'), host: PUBLIC_HOST.address, p
 /** @param {'udp' | 'tcp'} transport */
 const turn = (transport) => ({ kind: /** @type {const} */ ('turn'), host: PUBLIC_HOST.address, port: PORT, transport, ...turnUser() });
 
-/** The servers that relay: coturn's, and our own. @type {Record<string, (lab: Lab) => Promise<{stop: () => Promise<void>}>>} */
+/**
+ * The servers that relay: coturn's, and our own.
+ * @type {Record<string, (lab: Lab) => Promise<{stop: () => Promise<void>}>>}
+ */
 const RELAYS = {
   coturn: (lab) => Coturn.start(lab, 'server', { address: PUBLIC_HOST.address, port: PORT }),
   columba: (lab) =>
@@ -47,7 +51,10 @@ const RELAYS = {
 /** Rules of a host whose packets of this kind do not leave. @param {string} which */
 const DEAD = (which) => `table ip dead { chain out { type filter hook output priority 0; ${which} drop; }; }`;
 
-/** Each part has a laboratory of its own, whose tests change it; and times are only kept where nothing else takes the processor. */
+/**
+ * Each part has a laboratory of its own, whose tests change it; and times are only kept where
+ * nothing else takes the processor.
+ */
 const ONE_BY_ONE = { concurrency: 1 };
 
 /** The IP address of a place. @param {string} place */
@@ -58,7 +65,11 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
 
   /**
    * Ours in p1, the other in p2.
-   * @param {import('node:test').TestContext} test @param {Lab} lab @param {Start} ours @param {Maker} rival @param {Start} theirs
+   * @param {import('node:test').TestContext} test
+   * @param {Lab} lab
+   * @param {Start} ours
+   * @param {Maker} rival
+   * @param {Start} theirs
    */
   async function meet(test, lab, ours, rival, theirs) {
     const couple = new Couple(test, ['ours', ours, { lab, node: 'p1' }], [rival, theirs, { lab, node: 'p2' }]);
@@ -82,7 +93,8 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
         const dead = host(couple.one.pair.from);
         await lab.run('p1', 'nft', ['-f', '-'], { input: DEAD(`ip saddr ${dead}`) });
         t.after(() => lab.run('p1', 'nft', ['delete', 'table', 'ip', 'dead']));
-        // libnice may have ended its checks before it came to the other path; then ours asks for a restart, as it should.
+        // libnice may have ended its checks before it came to the other path; then ours asks for
+        // a restart, as it should.
         const talks = couple.talk().then(() => true, () => false);
         const asks = couple.one.until('a wish', ({ event }) => event === 'restartWanted').then(() => false, () => false);
         if (!(await Promise.race([talks, asks]))) {
@@ -99,7 +111,7 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
           await lab.run('p1', 'nft', ['-f', '-'], { input: DEAD('meta l4proto udp') });
           t.after(() => lab.run('p1', 'nft', ['delete', 'table', 'ip', 'dead']));
           const theirs = { role: opposite(role), addresses: [PEER.private2], tcp: true };
-          // Candidates that nobody else has are passed over.
+          // Candidates of kinds that the others do not have are ignored.
           const ours = { role, addresses: [PEER.private1], simultaneous: true };
           const couple = await meet(t, lab, ours, rival, theirs);
           assert.equal(couple.one.pair.protocol, 'tcp', JSON.stringify(couple.one.pair));
@@ -227,7 +239,8 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
 });
 
 /**
- * The way is the direct one: ours sends where the other is to be reached from outside, and the other way round.
+ * The way is the direct one: ours sends where the other is to be reached from outside, and the
+ * other way round.
  * @param {Couple} couple @param {string} other @param {string} ours
  */
 function isDirect(couple, other, ours) {

@@ -1,4 +1,5 @@
-// Our ICE agent against those of others, alone on real sockets: Pion's and libnice's, full and lite, in both roles.
+// Our ICE agent against those of others, alone on real sockets: Pion's and libnice's, full and
+// lite, in both roles.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -24,7 +25,10 @@ const IMPATIENT = { disconnectedAfter: 1500, failedAfter: 2000 };
 
 before(() => (skip ? undefined : buildPion('ice')), { timeout: 300_000 });
 
-/** Host to host, or what a check that overtakes its candidate makes of it. @param {Couple} couple */
+/**
+ * Host to host, or what a check that overtakes its candidate makes of it.
+ * @param {Couple} couple
+ */
 function areHosts({ one, other }) {
   for (const { pair } of [one, other]) {
     for (const kind of [pair.local, pair.remote]) assert.match(kind, /^(host|prflx)$/);
@@ -116,7 +120,11 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
   }
 });
 
-/** @param {import('node:test').TestContext} test @param {ConstructorParameters<typeof Couple>[1]} one @param {ConstructorParameters<typeof Couple>[2]} other */
+/**
+ * @param {import('node:test').TestContext} test
+ * @param {ConstructorParameters<typeof Couple>[1]} one
+ * @param {ConstructorParameters<typeof Couple>[2]} other
+ */
 async function connected(test, one, other) {
   const couple = new Couple(test, one, other);
   await couple.meet();

@@ -1,4 +1,5 @@
-// Relays over TLS, and servers that send their clients on: our ICE agent with coturn, and Pion's with our server.
+// Relays over TLS, and servers that send their clients on: our ICE agent with coturn, and Pion's
+// with our server.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -43,7 +44,12 @@ const RELAYS = {
     }),
 };
 
-/** The way leads through the own relay. @param {IcePeer} peer @param {Transport} transport @param {string} [at] */
+/**
+ * The way leads through the own relay.
+ * @param {IcePeer} peer
+ * @param {Transport} transport
+ * @param {string} [at]
+ */
 function isOwnRelay({ pair }, transport, at = address) {
   assert.deepEqual([pair.local, pair.protocol, pair.to], ['relay', transport, `${at}:${PORT}`], JSON.stringify(pair));
 }
@@ -51,7 +57,7 @@ function isOwnRelay({ pair }, transport, at = address) {
 describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000 }, () => {
   /** @type {Lab} */ let lab;
   /** @type {Identity} */ let tls;
-  /** @type {string} somebody's who has signed nothing */ let stranger;
+  /** @type {string} the certificate of an authority that has signed nothing */ let stranger;
   before(async () => {
     await buildPion('ice');
     lab = await figure3({ r1: { kind: 'tcp443' }, r2: { kind: 'tcp443' } });

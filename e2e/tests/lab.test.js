@@ -1,4 +1,5 @@
-// The laboratory itself: every kind of NAT does what the truth table says, before any browser is asked.
+// The laboratory itself: every kind of NAT does what the truth table says, before any browser is
+// asked.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

@@ -1,4 +1,5 @@
-// A Rust peer whose network changes in the middle of a transfer: the connection stays, and everything arrives.
+// A Rust peer whose network changes in the middle of a transfer: the connection stays, and
+// everything arrives.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -20,9 +21,11 @@ const MUCH = 100_000_000;
 const ROOM = ['--bandwidth-per-user', '1GB', '--bandwidth-per-client', '1GB', '--max-bandwidth', '2GB'];
 
 /**
- * Two peers talk, and this happens to p1 as soon as they are connected. What p1 and the server say in the end.
+ * Two peers talk, and this happens to p1 as soon as they are connected. What p1 and the server
+ * say in the end.
  * @param {(lab: Lab) => Promise<void>} event
- * @param {{kind?: import('../lab/nat.js').NatOptions['kind'], iceServers?: string}} [options] of all routers; of p2's servers
+ * @param {{kind?: import('../lab/nat.js').NatOptions['kind'], iceServers?: string}} [options] of
+ *   all routers; of p2's servers
  */
 async function talkThrough(event, { kind = 'port', iceServers } = {}) {
   const lab = await figure3({ r1: { kind }, r2: { kind }, rc: { kind } });
@@ -47,7 +50,7 @@ async function talkThrough(event, { kind = 'port', iceServers } = {}) {
   }
 }
 
-/** What the server has counted. @param {Scene} scene */
+/** The metrics of the server. @param {Scene} scene */
 async function metrics(scene) {
   const text = await scene.lab.run('server', 'curl', ['-sk', 'https://localhost/metrics']);
   return (/** @type {string} */ name) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1]);

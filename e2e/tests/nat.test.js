@@ -1,6 +1,6 @@
-// Real browsers behind real NATs, each in a network namespace of its own, the page over HTTPS: direct wherever
-// the truth table says that it is possible, relayed only where it must be. The measured table is printed, and
-// kept in docs/nat-matrix.md (UPDATE_DOCS=1 writes it).
+// Real browsers behind real NATs, each in a network namespace of its own, the page over HTTPS:
+// direct wherever the truth table says that it is possible, relayed only where it must be. The
+// measured table is printed, and kept in docs/nat-matrix.md (UPDATE_DOCS=1 writes it).
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -16,7 +16,7 @@ import { keepMatrix } from '../scenarios/nat-matrix.js';
 
 const skip = await labMissing(...BROWSER_PROGRAMS);
 
-/** What was measured. @type {import('../scenarios/nat-matrix.js').Row[]} */
+/** The measured rows. @type {import('../scenarios/nat-matrix.js').Row[]} */
 const measured = [];
 
 /** @param {boolean} direct */
@@ -27,7 +27,8 @@ describe('figure 1: both peers and the server in one private network', { skip, t
     const scene = await Scene.set(await figure1(), PRIVATE_HOST, { browsers: ['chromium', 'firefox'] });
     t.after(() => scene.strike());
     const found = await scene.route('direct');
-    // A check that overtakes the candidate it comes from makes the other side call that host peer-reflexive.
+    // A check that overtakes the candidate it comes from makes the other side call that host
+    // peer-reflexive.
     for (const types of [found.p1, found.p2]) assert.match(types, /^host – (host|prflx)$/);
     measured.push({ figure: 1, r1: '–', r2: '–', ...found });
   });

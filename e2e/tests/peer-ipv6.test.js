@@ -1,5 +1,5 @@
-// Two Rust peers, and the Rust peer and real browsers, where there is IPv6: alone, beside a worse IPv4, as a road that leads nowhere,
-// and on one side only.
+// Two Rust peers, and the Rust peer and real browsers, where there is IPv6: alone, beside a worse
+// IPv4, as a road that leads nowhere, and on one side only.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -18,9 +18,10 @@ import { BROWSERS, browserOf, LITTLE, rustAt, talk } from '../scenarios/talks.js
 const skip = await labMissing(...BROWSER_PROGRAMS);
 
 /**
- * What the peers have, what the routers and the core make of it, and which way must be found.
+ * The address families of the peers, the routers between them, and the path that must be found.
  * @typedef {object} Case
- * @property {[import('../lab/dual-stack.js').Families, import('../lab/dual-stack.js').Families]} families p1's and p2's
+ * @property {[import('../lab/dual-stack.js').Families, import('../lab/dual-stack.js').Families]}
+ *   families p1's and p2's
  * @property {import('../lab/nat.js').NatKind} nat
  * @property {import('../lab/dual-stack.js').Ipv6} ipv6
  * @property {'ipv6' | 'ipv4' | 'relay'} way
@@ -53,7 +54,11 @@ describe('where there is IPv6', { skip, timeout: PATIENCE_FOR_ALL }, () => {
         await Promise.all([setFamilies(lab, 'p1', families[0]), setFamilies(lab, 'p2', families[1])]);
       });
 
-      /** They talk, and the Rust peers say which way. @param {Speaker} offerer @param {Speaker} answerer */
+      /**
+       * They talk, and the Rust peers say which way.
+       * @param {Speaker} offerer
+       * @param {Speaker} answerer
+       */
       async function takesTheWay(offerer, answerer) {
         const talked = await talk(offerer, answerer, { direct: way !== 'relay', bytes: LITTLE });
         if (way === 'relay') return;

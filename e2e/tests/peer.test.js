@@ -1,5 +1,5 @@
-// The Rust peer and real browsers, and two Rust peers: messages both ways, 20 MB each way whole, and the close from either
-// side, over loopback and in the figures of the laboratory.
+// The Rust peer and real browsers, and two Rust peers: messages both ways, 20 MB each way whole,
+// and the close from either side, over loopback and in the figures of the laboratory.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -25,7 +25,10 @@ import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt,
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 const skipLab = await labMissing(...BROWSER_PROGRAMS);
 
-/** One of two Rust peers vanishes in the middle of a talk. @param {string} server what the other one makes of it */
+/**
+ * One of two Rust peers vanishes in the middle of a talk.
+ * @param {string} server what the other one makes of it
+ */
 async function vanish(server) {
   const said = { token: randomUUID(), bytes: 2_000_000_000, closes: false, server };
   const [stays, vanishes] = [new RustPeer({ ...said, role: 'offer' }), new RustPeer({ ...said, role: 'answer' })];
@@ -185,8 +188,8 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: PA
     after(() => blockUdp(scene.lab, 'p2', false));
 
     /**
-     * Who is behind the router opens a connection to who is not. Without servers: Chromium does not gather on for
-     * TCP once a relay works.
+     * The peer behind the router opens a connection to the other. Without servers: Chromium does
+     * not gather on for TCP once a relay works.
      * @param {Speaker} inside @param {Speaker} outside
      */
     async function overTcp(inside, outside) {

@@ -1,4 +1,5 @@
-// The programs that tests drive refuse what they cannot read: a test that drives one wrongly fails at once and says why.
+// The programs that tests drive refuse what they cannot read: a test that drives one wrongly
+// fails at once and says why.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -1,5 +1,6 @@
-// Our data channels against other implementations of SCTP, over DTLS and ICE as people use them: usrsctp (libdatachannel, Firefox),
-// dcsctp (Chromium) and Pion's. Either side offers, which decides who is who in DTLS.
+// Our data channels against other implementations of SCTP, over DTLS and ICE as people use them:
+// usrsctp (libdatachannel, Firefox), dcsctp (Chromium) and Pion's. Either side offers, which
+// decides who is who in DTLS.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -35,7 +36,7 @@ import {
 const skipBrowsers = await programsMissing(...BROWSER_PROGRAMS);
 const skipPion = await programsMissing('go');
 
-/** Bytes of the longest message that anybody here sends. */
+/** Bytes of the longest message that a test sends. */
 const LONGEST = 4 << 20;
 /** Bytes each way. */
 const MUCH = 20_000_000;

@@ -1,4 +1,5 @@
-// Code as the introductions write it works with our SignalingChannel, on a web site of somebody else's.
+// Code as the introductions write it works with our SignalingChannel, on a web site of another
+// origin.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-//! `cargo xtask test e2e`: real browsers, NATs and other implementations against the built programs.
+//! `cargo xtask test e2e`: real browsers, NATs and other implementations against our programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ fn each(suites: &[String], mut run: impl FnMut(&str) -> Outcome) -> Outcome {
 mod tests {
     use super::*;
 
-    /// Runs the suites a, b and c of two tests each, of which one fails in those named in `failing`.
+    /// Runs the suites a, b and c of two tests each; in those named in `failing` one fails.
     fn outcome_of(failing: &[&str], failed: u64) -> (Vec<String>, Outcome) {
         let suites = ["a", "b", "c"].map(str::to_owned);
         let mut runs = Vec::new();

@@ -1,11 +1,11 @@
-//! What the tests need beyond Rust and a C compiler: Debian packages and npm packages.
+//! Debian packages and npm packages that the tests need beyond Rust and a C compiler.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::step;
 
-/// Debian packages, each with a file that tells that it is there already (however it came).
+/// Debian packages, each with a file that shows that it is installed already.
 const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "/usr/bin/chromium"),
     ("conntrack", "/usr/sbin/conntrack"),
@@ -90,7 +90,7 @@ pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
     if succeeds(name, &["--version"]) { Ok(()) } else { step::run("cargo", &["install", "--locked", name]) }
 }
 
-/// Whether `node_modules` was installed from the present lock file.
+/// Returns whether `node_modules` was installed from the present lock file.
 fn up_to_date(folder: &Path) -> bool {
     let changed = |path: &str| folder.join(path).metadata().and_then(|file| file.modified()).ok();
     match (changed("package-lock.json"), changed("node_modules/.package-lock.json")) {
@@ -124,7 +124,7 @@ fn go_version() -> Option<u32> {
     version.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// What a program says when asked for its version.
+/// Returns the answer of a program to the question for its version.
 fn said(program: &str, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())

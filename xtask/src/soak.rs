@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: long and repeated runs, for what the short runs of `cargo xtask test` do not find.
+//! `cargo xtask soak`: long and repeated runs, for faults that `cargo xtask test` does not find.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -135,7 +135,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What else the machine does while a suite runs.
+/// The load of the machine while a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     /// Nothing of ours.
@@ -188,7 +188,7 @@ struct Results {
     suite: String,
     alone: Runs,
     loaded: Runs,
-    /// How often each test failed.
+    /// The number of failures of each test.
     tests: BTreeMap<String, u32>,
     outputs: Vec<PathBuf>,
 }

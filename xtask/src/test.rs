@@ -87,7 +87,8 @@ fn clippy() -> (Count, Result<(), String>) {
     check(step::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
 }
 
-/// The workspaces beside the main one build with the versions that their lock files name, after a change of a crate's dependencies, too.
+/// Checks that the workspaces beside the main one build with the versions of their lock files, also
+/// after a change of a crate's dependencies.
 fn locks() -> Result<(), String> {
     ["bench/peers/Cargo.toml", "bench/sctp/Cargo.toml", "fuzz/Cargo.toml"].iter().try_for_each(|manifest| {
         step::run("cargo", &["update", "--workspace", "--locked", "--manifest-path", manifest])

@@ -1,4 +1,5 @@
-// Somebody's own web site: it serves the pages of this folder, and the browser modules as the npm package has them.
+// A web site of another origin: it serves the pages of this folder, and the browser modules as
+// the npm package has them.
 
 import { readFile } from 'node:fs/promises';
 import { once } from 'node:events';

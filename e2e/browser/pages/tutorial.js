@@ -1,5 +1,6 @@
-// A call as the introductions to WebRTC write it: nothing but a signaling channel and the browser's own
-// RTCPeerConnection. Whoever opens the page with ?role=caller calls, the other one answers.
+// A call as the introductions to WebRTC write it: nothing but a signaling channel and the
+// browser's own RTCPeerConnection. The page with ?role=caller calls, the other one
+// answers.
 
 import { SignalingChannel } from '/columba/index.js';
 
@@ -21,7 +22,8 @@ peerConnection.addEventListener('track', ({ streams: [remoteStream] }) => {
   byId('remote').srcObject = remoteStream;
 });
 
-// Each way to reach us is told as soon as it is found, and each of theirs is tried as soon as it is heard of.
+// Each way to reach us is told as soon as it is found, and each of theirs is tried as soon as it
+// is heard of.
 peerConnection.addEventListener('icecandidate', (event) => {
   if (event.candidate) signalingChannel.send({ 'new-ice-candidate': event.candidate });
 });

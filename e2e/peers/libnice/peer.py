@@ -32,7 +32,8 @@ KINDS = {
     Nice.CandidateType.RELAYED: "relay",
 }
 
-# The W3C's words. libnice has none for a path that may come back: it fails as soon as consent has ended.
+# The W3C's words. libnice has none for a path that may come back: it fails as soon as consent has
+# ended.
 STATES = {
     Nice.ComponentState.DISCONNECTED: "new",
     Nice.ComponentState.GATHERING: "new",

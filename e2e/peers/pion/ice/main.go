@@ -1,5 +1,6 @@
-// Pion's ICE agent, commanded as e2e/peers/ice is: one JSON object a line, commands in, reports out. It ends with its
-// standard input; at a line that is no command, with one sentence on its standard error and exit code 2.
+// Pion's ICE agent, commanded as e2e/peers/ice is: one JSON object a line, commands in, reports
+// out. It ends with its standard input; at a line that is no command, with one sentence on its
+// standard error and exit code 2.
 package main
 
 import (
@@ -226,7 +227,7 @@ func (one *peer) obey(wanted command) error {
 	case "end":
 		return nil
 	case "send":
-		// As a datagram that nobody takes is lost, so is this one where there is no pair.
+		// Without a pair the datagram is lost, as on a network.
 		_, _ = one.conn.Write([]byte(wanted.Text))
 		return nil
 	case "restart":

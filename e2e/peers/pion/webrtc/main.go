@@ -1,6 +1,7 @@
-// Pion's peer connection, and with it Pion's SCTP, behind the words of e2e/peers/data-peer.js: what it is told comes on its standard input, what it
-// tells goes to its standard output, a JSON object a line. At a line that is no command it ends with one sentence on its
-// standard error and exit code 2.
+// Pion's peer connection, and with it Pion's SCTP, behind the words of e2e/peers/data-peer.js:
+// what it is told comes on its standard input, what it tells goes to its standard output, a JSON
+// object a line. At a line that is no command it ends with one sentence on its standard error and
+// exit code 2.
 package main
 
 import (
@@ -26,7 +27,8 @@ const (
 	lineLength = 64 << 20 // bytes of the longest line
 	usageError = 2        // the exit code for a line that is no command
 
-	// The protocol of channels whose messages are counted without a digest, which would be what is measured.
+	// The protocol of channels whose messages are counted without a digest, which would be what is
+	// measured.
 	counted = "counted"
 )
 
