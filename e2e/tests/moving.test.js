@@ -12,7 +12,7 @@ import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
 
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 
-const skip = await labMissing();
+const skip = await labMissing('openssl', 'curl');
 
 /** Enough to be in the middle of it when the network changes. */
 const MUCH = 100_000_000;

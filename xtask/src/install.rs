@@ -10,6 +10,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "/usr/bin/chromium"),
     ("conntrack", "/usr/sbin/conntrack"),
     ("coturn", "/usr/bin/turnutils_uclient"),
+    ("curl", "/usr/bin/curl"),
     ("firefox-esr", "/usr/bin/firefox-esr"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
     ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
