@@ -121,6 +121,10 @@ impl Data {
         Ok(())
     }
 
+    pub(crate) fn state(&self, id: ChannelId) -> Option<DataChannelState> {
+        self.channels.channel(id).map(|info| state_of(info.state))
+    }
+
     pub(crate) fn info(&self, id: ChannelId) -> Option<ChannelInfo> {
         let info = self.channels.channel(id)?;
         let (mut max_packet_life_time, mut max_retransmits) = (None, None);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Peer;
-use crate::data::{ChannelId, ChannelInfo, DataChannelInit, Message};
+use crate::data::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message};
 use crate::error::Error;
 
 impl Peer {
@@ -82,6 +82,12 @@ impl Peer {
         self.data.close_channel(now, channel)?;
         self.progress(now);
         Ok(())
+    }
+
+    /// Returns the state of a channel; `None` once it is closed and everything was received.
+    #[must_use]
+    pub fn channel_state(&self, channel: ChannelId) -> Option<DataChannelState> {
+        self.data.state(channel)
     }
 
     /// Returns parameters and state of a channel; `None` once it is closed and everything was
