@@ -41,7 +41,7 @@ impl End for Columba {
     }
 }
 
-/// Hands one side's candidates to the other, and its channel to the measurement.
+/// Gives one side's candidates to the other, and its channel to the measurement.
 async fn attend(mut events: Events, other: PeerConnection, announced: mpsc::Sender<DataChannel>) {
     while let Some(event) = events.recv().await {
         match event {

@@ -1,27 +1,28 @@
-//! What the measurements need of a stack.
+//! The interface of a stack to the measurements.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Something, or why not.
+/// A result, or the error that ends a measurement.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What a sender may have waiting, in bytes, where a stack asks for a bound; our library's own default.
+/// Bytes that may wait to be sent, where a stack asks for a bound: our library's own default.
 pub(crate) const SEND_BUFFER: usize = 1 << 20;
 
-/// How long a stack may take to open a connection; the slowest on record needs two seconds.
+/// The longest time that a connection may take to open; the slowest stack needs two seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One end of an open data channel, and the connection below it.
 pub(crate) trait End: Sized + Send + Sync + 'static {
-    /// Connects two ends over loopback, with one reliable, ordered channel that is open at both. The first has created it.
+    /// Connects two ends over loopback, with one reliable, ordered channel that is open at both.
+    /// The first has created it.
     fn connect() -> impl Future<Output = Outcome<(Self, Self)>> + Send;
 
     /// Sends a message, once there is room for it.
     fn send(&self, message: Bytes) -> impl Future<Output = Outcome<()>> + Send;
 
-    /// Waits for a message; the answer is its length.
+    /// Waits for a message; returns its length.
     fn receive(&self) -> impl Future<Output = Outcome<usize>> + Send;
 
     /// Closes the connection.

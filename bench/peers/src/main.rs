@@ -1,30 +1,58 @@
-//! Our data channels beside other stacks': what they carry, what that costs, how fast they answer and how soon they are open.
+//! Our data channels beside those of other stacks: throughput, its cost, round trips, the time to
+//! open, and the memory of idle connections.
 //!
-//! Without an argument it measures every stack, each in a process of its own and one after the other, and prints a Markdown table. With
-//! the name of a stack it measures that one and prints its row. Both ends of a connection are in the one process and talk over loopback.
+//! Without an argument it measures every stack, each in a process of its own and one after the
+//! other, and prints two Markdown tables; with the argument `memory`, only that of memory. With the
+//! name of a stack, after the name of a table (`speed` or `memory`), it measures that one and
+//! prints its row. Both ends of a connection are in the one process, over loopback.
 
 mod columba;
 mod end;
 mod measure;
+mod memory;
 mod rustrtc;
 mod str0m;
 mod webrtc;
 
 use std::process::{Command, ExitCode};
 
-use end::Outcome;
+use end::{End, Outcome};
 use measure::{Figures, MESSAGE, ROUND_TRIPS, THROUGHPUT};
+use memory::{Memory, PEERS, ROUNDS};
 
 /// The stacks, by the names of their crates.
 const STACKS: &[&str] = &["columba", "webrtc", "str0m", "rustrtc"];
 
-/// What this binary was built from; it says which version of each stack that is.
+/// The lock file of this binary, for the version of each stack.
 const LOCK_FILE: &str = include_str!("../Cargo.lock");
 
+/// A table of figures.
+#[derive(Clone, Copy)]
+enum Table {
+    Speed,
+    Memory,
+}
+
+impl Table {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::Memory => "memory",
+        }
+    }
+
+    fn named(name: &str) -> Outcome<Self> {
+        let found = [Self::Speed, Self::Memory].into_iter().find(|table| table.name() == name);
+        found.ok_or_else(|| format!("there is no table '{name}', only speed and memory").into())
+    }
+}
+
 fn main() -> ExitCode {
-    let outcome = match std::env::args().nth(1) {
-        Some(stack) => row(&stack),
-        None => table(),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match &arguments[..] {
+        [] => print(Table::Speed).and(print(Table::Memory)),
+        [table] => Table::named(table).and_then(print),
+        [table, stack, ..] => Table::named(table).and_then(|table| row(table, stack)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,45 +63,73 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures every stack. One that fails is named at the end, and the others are measured all the same.
-fn table() -> Outcome<()> {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    println!("{} CPUs, Linux {}", std::thread::available_parallelism()?, kernel.trim());
-    println!(
-        "Throughput: messages of {} KiB on one reliable, ordered channel, in one direction, for {} s. CPU: of the process, both ends.",
-        MESSAGE / 1024,
-        THROUGHPUT.as_secs()
-    );
-    println!(
-        "Round trip: {ROUND_TRIPS} times 64 bytes there and back. Open: from nothing to a channel open at both ends, median.\n"
-    );
-    println!("{}", Figures::HEADINGS);
+/// Measures every stack. One that fails is named at the end, and the others are measured all the
+/// same.
+fn print(table: Table) -> Outcome<()> {
+    print_heading(table)?;
     let mut failed = Vec::new();
     for stack in STACKS {
-        if !Command::new(std::env::current_exe()?).arg(stack).status()?.success() {
+        if !Command::new(std::env::current_exe()?).args([table.name(), stack]).status()?.success() {
             failed.push(*stack);
         }
     }
+    println!();
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", ")).into()) }
 }
 
-/// Measures one stack.
-fn row(stack: &str) -> Outcome<()> {
+/// Prints the conditions of the measurement and the first lines of its table.
+fn print_heading(table: Table) -> Outcome<()> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("{} CPUs, Linux {}", std::thread::available_parallelism()?, kernel.trim());
+    match table {
+        Table::Speed => {
+            let (kibibytes, seconds) = (MESSAGE / 1024, THROUGHPUT.as_secs());
+            println!(
+                "Throughput: messages of {kibibytes} KiB on one reliable, ordered channel, in one direction, for \
+                 {seconds} s. CPU: of the process, both ends."
+            );
+            println!(
+                "Round trip: {ROUND_TRIPS} times 64 bytes there and back. Open: from nothing to a channel open \
+                 at both ends, median.\n"
+            );
+            println!("{}", Figures::HEADINGS);
+        }
+        Table::Memory => {
+            println!(
+                "Memory: growth of the resident set over {PEERS} idle peers with an open channel, and after all \
+                 were closed, {ROUNDS} rounds.\n"
+            );
+            println!("{}", Memory::HEADINGS);
+        }
+    }
+    Ok(())
+}
+
+/// Measures one stack, and prints its row.
+fn row(table: Table, stack: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let figures = runtime.block_on(async {
+    let row = runtime.block_on(async {
         match stack {
-            "columba" => measure::everything::<columba::Columba>().await,
-            "webrtc" => measure::everything::<webrtc::Webrtc>().await,
-            "str0m" => measure::everything::<str0m::Str0m>().await,
-            "rustrtc" => measure::everything::<rustrtc::Rustrtc>().await,
+            "columba" => figures::<columba::Columba>(table, stack).await,
+            "webrtc" => figures::<webrtc::Webrtc>(table, stack).await,
+            "str0m" => figures::<str0m::Str0m>(table, stack).await,
+            "rustrtc" => figures::<rustrtc::Rustrtc>(table, stack).await,
             other => Err(format!("there is no stack '{other}' here, only {}", STACKS.join(", ")).into()),
         }
     });
-    let figures = figures.map_err(|error| format!("{stack}: {error}"))?;
-    println!("{}", figures.row(stack, version(stack)));
-    // What a stack still has running is nobody's business any more.
+    println!("{}", row.map_err(|error| format!("{stack}: {error}"))?);
+    // Tasks that a stack has left running are dropped.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Returns a stack's row.
+async fn figures<E: End>(table: Table, stack: &str) -> Outcome<String> {
+    let version = version(stack);
+    Ok(match table {
+        Table::Speed => measure::everything::<E>().await?.row(stack, version),
+        Table::Memory => memory::measure::<E>().await?.row(stack, version),
+    })
 }
 
 /// A package's version, from the lock file.

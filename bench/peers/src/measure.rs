@@ -12,10 +12,10 @@ use crate::end::{End, Outcome, connect};
 /// Bytes of a message of the throughput measurement.
 pub(crate) const MESSAGE: usize = 64 * 1024;
 
-/// For how long throughput is measured.
+/// The duration of the throughput measurement.
 pub(crate) const THROUGHPUT: Duration = Duration::from_secs(4);
 
-/// For how long data flows before: congestion windows open, caches fill.
+/// The time for which data flows before: congestion windows open, caches fill.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Round trips that are measured.
@@ -30,10 +30,10 @@ const UNCOUNTED: usize = 100;
 /// Connections that are opened for the median.
 const OPENINGS: usize = 10;
 
-/// The longest wait for a single answer: one that takes longer is lost.
+/// The time after which an answer is lost.
 const LOST: Duration = Duration::from_secs(10);
 
-/// What was measured of a stack.
+/// The figures of a stack.
 #[derive(Debug)]
 pub(crate) struct Figures {
     bits_per_second: f64,
@@ -81,7 +81,7 @@ pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
     })
 }
 
-/// How long each connection took to open, the shortest first.
+/// The time that each connection took to open, the shortest first.
 async fn openings<E: End>() -> Outcome<Vec<Duration>> {
     let mut taken = Vec::with_capacity(OPENINGS);
     for _ in 0..OPENINGS {
@@ -95,7 +95,7 @@ async fn openings<E: End>() -> Outcome<Vec<Duration>> {
     Ok(taken)
 }
 
-/// How long each small message took there and back, the shortest first.
+/// The round-trip time of each small message, the shortest first.
 async fn round_trips<E: End>() -> Outcome<Vec<Duration>> {
     let (asking, answering) = connect::<E>().await?;
     let answering = Arc::new(answering);
@@ -106,7 +106,7 @@ async fn round_trips<E: End>() -> Outcome<Vec<Duration>> {
                 let length = answering.receive().await?;
                 answering.send(Bytes::from(vec![0; length])).await?;
             }
-            #[expect(unreachable_code, reason = "it says what the task's errors are")]
+            #[expect(unreachable_code, reason = "it gives the task's error type")]
             Outcome::Ok(())
         }
     });
@@ -149,7 +149,7 @@ async fn throughput<E: End>() -> Outcome<(f64, f64, f64)> {
     Ok((bytes as f64, taken, cpu))
 }
 
-/// Receives until then; the answer is the number of bytes.
+/// Receives until then; returns the number of bytes.
 async fn receive_until<E: End>(end: &E, deadline: Instant) -> Outcome<usize> {
     let mut over = std::pin::pin!(sleep_until(deadline.into()));
     let mut bytes = 0;
@@ -164,7 +164,7 @@ async fn receive_until<E: End>(end: &E, deadline: Instant) -> Outcome<usize> {
     }
 }
 
-/// What this process has used so far, user and kernel.
+/// The CPU seconds of this process, user and kernel.
 fn cpu_seconds() -> Outcome<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;

@@ -1,4 +1,5 @@
-//! `str0m`. It brings no sockets: here each connection has a task that reads and writes a datagram at a time.
+//! `str0m`. It brings no sockets: here each connection has a task that reads and writes a datagram
+//! at a time.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -72,7 +73,7 @@ fn connection() -> Outcome<(Rtc, UdpSocket)> {
     Ok((rtc, socket))
 }
 
-/// What drives a connection.
+/// The task of a connection.
 struct Task {
     rtc: Rtc,
     socket: UdpSocket,
@@ -80,12 +81,12 @@ struct Task {
     opened: Option<oneshot::Sender<()>>,
     channel: Option<ChannelId>,
     outgoing: mpsc::Receiver<Bytes>,
-    /// Unbounded, as whoever measures receives all the time.
+    /// Unbounded, because the measurements receive all the time.
     incoming: mpsc::UnboundedSender<usize>,
 }
 
 impl Task {
-    /// The connection, and when it is open.
+    /// Starts the task; returns the connection, and a receiver of its opening.
     fn start(rtc: Rtc, socket: UdpSocket) -> Outcome<(Str0m, oneshot::Receiver<()>)> {
         let address = socket.local_addr()?;
         let (opened, when_open) = oneshot::channel();
@@ -128,7 +129,7 @@ impl Task {
         Ok(())
     }
 
-    /// Sends what is to be sent, and tells what has happened; the answer is when time matters again.
+    /// Sends datagrams and delivers events; returns the next deadline.
     async fn drain(&mut self) -> Outcome<Instant> {
         loop {
             match self.rtc.poll_output()? {
@@ -141,7 +142,7 @@ impl Task {
                     self.opened.take().map(|opened| opened.send(()));
                 }
                 Output::Event(Event::ChannelData(data)) => {
-                    // Once nobody receives, the end is near.
+                    // The measurement may have ended.
                     let _ = self.incoming.send(data.data.len());
                 }
                 Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {

@@ -52,23 +52,23 @@ impl End for Webrtc {
     }
 }
 
-/// What a connection tells.
-struct Told {
+/// The events of a connection.
+struct Events {
     gathered: mpsc::Receiver<()>,
     channels: mpsc::Receiver<Arc<dyn DataChannel>>,
 }
 
-/// Hands on what a connection tells.
-struct Teller {
+/// Forwards the events of a connection.
+struct Forwarder {
     gathered: mpsc::Sender<()>,
     channels: mpsc::Sender<Arc<dyn DataChannel>>,
 }
 
 #[async_trait::async_trait]
-impl PeerConnectionEventHandler for Teller {
+impl PeerConnectionEventHandler for Forwarder {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            // Told once is enough.
+            // Once is enough.
             let _ = self.gathered.try_send(());
         }
     }
@@ -79,20 +79,20 @@ impl PeerConnectionEventHandler for Teller {
     }
 }
 
-async fn connection() -> Outcome<(Arc<dyn PeerConnection>, Told)> {
+async fn connection() -> Outcome<(Arc<dyn PeerConnection>, Events)> {
     let (gathered_sender, gathered) = mpsc::channel(1);
     let (channels_sender, channels) = mpsc::channel(1);
     let connection = PeerConnectionBuilder::new()
-        .with_handler(Arc::new(Teller { gathered: gathered_sender, channels: channels_sender }))
+        .with_handler(Arc::new(Forwarder { gathered: gathered_sender, channels: channels_sender }))
         .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
         .with_data_channel_send_buffer_limit(SEND_BUFFER)
         .build()
         .await?;
-    Ok((Arc::new(connection), Told { gathered, channels }))
+    Ok((Arc::new(connection), Events { gathered, channels }))
 }
 
 /// The local description, with all candidates.
-async fn described(connection: &dyn PeerConnection, told: &mut Told) -> Outcome<RTCSessionDescription> {
-    told.gathered.recv().await.ok_or("closed while gathering")?;
+async fn described(connection: &dyn PeerConnection, events: &mut Events) -> Outcome<RTCSessionDescription> {
+    events.gathered.recv().await.ok_or("closed while gathering")?;
     Ok(connection.local_description().await.ok_or("there is no local description")?)
 }

@@ -1,4 +1,5 @@
-//! A caller and a callee in one process: descriptions and candidates are handed over in person, then the two talk directly.
+//! A caller and a callee in one process: descriptions and candidates are passed from one to the
+//! other directly.
 
 use columba::{Configuration, DataChannelInit, Error, Event, Events, PeerConnection};
 
@@ -19,11 +20,11 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Hands one side's candidates to the other, and echoes what is said to it.
+/// Gives one side's candidates to the other, and echoes all messages.
 async fn attend(mut events: Events, other: PeerConnection) -> Result<(), Error> {
     while let Some(event) = events.recv().await {
         match event {
-            Event::IceCandidate(Some(candidate)) => other.add_ice_candidate(candidate.init).await?,
+            Event::IceCandidate(Some(found)) => other.add_ice_candidate(found.init).await?,
             Event::DataChannel(channel) => {
                 while let Some(message) = channel.recv().await {
                     channel.send(message).await?;

@@ -16,7 +16,8 @@ use crate::handle::Handle;
 use crate::network;
 use crate::shared::Shared;
 
-/// The cache of DTLS handshakes that the connections of the process share, unless their configuration has one.
+/// The cache of DTLS handshakes that the connections of the process share, unless their
+/// configuration has one of its own.
 static DTLS_CACHE: OnceLock<DtlsCache> = OnceLock::new();
 
 /// Builds a [`PeerConnection`]: its configuration, and the means by which it runs.
@@ -55,8 +56,8 @@ impl PeerConnectionBuilder {
         self
     }
 
-    /// Sets the way in which certificates of TURN servers (`turns:`) are checked. Default: against the
-    /// system's roots. See [`tls::trusting`](crate::tls::trusting).
+    /// Sets the way in which certificates of TURN servers (`turns:`) are checked. Default: against
+    /// the system's roots. See [`tls::trusting`](crate::tls::trusting).
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls.config = Some(config);

@@ -15,11 +15,11 @@ use crate::events::Events;
 use crate::features;
 use crate::handle::Handle;
 
-/// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are handles
-/// to the same connection.
+/// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are
+/// handles to the same connection.
 ///
-/// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels is
-/// dropped.
+/// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels
+/// is dropped.
 #[derive(Clone, Debug)]
 pub struct PeerConnection {
     handle: Arc<Handle>,
@@ -31,8 +31,8 @@ impl PeerConnection {
         PeerConnectionBuilder::default()
     }
 
-    /// Creates a connection that is driven by the runtime in which this is called, and the receiver of
-    /// its events: short for [`builder`](Self::builder).
+    /// Creates a connection that is driven by the runtime in which this is called, and the receiver
+    /// of its events: short for [`builder`](Self::builder).
     ///
     /// # Errors
     /// As [`PeerConnectionBuilder::build`].
@@ -100,7 +100,8 @@ impl PeerConnection {
         self.with_peer(|peer, now| peer.add_ice_candidate(now, candidate))
     }
 
-    /// `createDataChannel`. The channel opens when the connection is up; [`DataChannel::send`] waits for that.
+    /// `createDataChannel`. The channel opens when the connection is up; [`DataChannel::send`]
+    /// waits for that.
     ///
     /// Interoperability: a page of Chromium that sends inside `ondatachannel` may lose the message. Send first
     /// from the side that creates the channel, or create it with `negotiated` on both sides.
@@ -168,8 +169,8 @@ impl PeerConnection {
         self.handle.shared.with_peer(|peer, now| peer.stats(now))
     }
 
-    /// `close`. Returns when the close notifications are sent, as far as that is possible, and the sockets
-    /// are closed.
+    /// `close`. Returns when the close notifications are sent, as far as that is possible, and the
+    /// sockets are closed.
     pub async fn close(&self) {
         let shared = &self.handle.shared;
         shared.with_peer(Peer::close);

@@ -1,7 +1,8 @@
-//! Data channels.
+//! The handle to a data channel.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use columba_peer::{ChannelId, ChannelInfo, DataChannelState, Message, Priority};
@@ -10,15 +11,9 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::shared::ChannelSignals;
 
-/// Bytes that may wait to be sent on a channel before [`DataChannel::send`] waits: enough to keep the fastest path busy while
-/// the application makes more. A single message may be longer.
-pub(crate) const ROOM: usize = 1 << 20;
-
-/// Those who wait for room are woken when so much is free again, so that they can send more than one message.
-pub(crate) const ENOUGH_ROOM: usize = ROOM / 2;
-
-/// A data channel: the W3C's `RTCDataChannel`. Cheap to clone; all clones are the same channel, and each message is received by one of
-/// them. It lives as long as its connection, whether there are handles or not.
+/// A data channel: the W3C's `RTCDataChannel`. Cheap to clone; all clones are handles to the same
+/// channel, and each message is received by one of them. The channel lives as long as its
+/// connection, whether there are handles or not.
 #[derive(Clone, Debug)]
 pub struct DataChannel {
     connection: Arc<Handle>,
@@ -53,25 +48,25 @@ impl DataChannel {
         &self.info.init.protocol
     }
 
-    /// Whether messages arrive in the order in which they were sent.
+    /// True if messages arrive in the order in which they were sent.
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.info.init.ordered
     }
 
-    /// For how many milliseconds a message is tried at most.
+    /// The milliseconds for which a message is transmitted at most.
     #[must_use]
     pub fn max_packet_life_time(&self) -> Option<u16> {
         self.info.init.max_packet_life_time
     }
 
-    /// How often a message is sent again at most.
+    /// The number of times that a message is retransmitted at most.
     #[must_use]
     pub fn max_retransmits(&self) -> Option<u16> {
         self.info.init.max_retransmits
     }
 
-    /// Whether both sides created it, without announcing it.
+    /// True if both sides created it, without announcing it.
     #[must_use]
     pub fn negotiated(&self) -> bool {
         self.info.init.negotiated.is_some()
@@ -96,7 +91,7 @@ impl DataChannel {
             return DataChannelState::Closed;
         }
         let state = self.connection.shared.lock();
-        state.peer.channel(self.id).map_or(DataChannelState::Closed, |info| info.state)
+        state.peer.channel_state(self.id).unwrap_or(DataChannelState::Closed)
     }
 
     /// Waits until the channel is open.
@@ -118,7 +113,7 @@ impl DataChannel {
     /// Waits until the channel is closed.
     ///
     /// # Errors
-    /// Why it was closed, if that was neither side's wish.
+    /// The failure by which it was closed, if neither side has closed it.
     pub async fn closed(&self) -> Result<(), Error> {
         loop {
             let mut changed = pin!(self.signals.changed.notified());
@@ -131,17 +126,19 @@ impl DataChannel {
         }
     }
 
-    /// Sends a message, as soon as the channel is open and less than 1 MiB waits on it. Cancelling it sends nothing.
+    /// Sends a message, as soon as the channel is open and less than 1 MiB waits on it. Cancelling
+    /// it sends nothing.
     ///
     /// # Errors
     /// The channel is closed, or the message is longer than the other side takes.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
+        let mut message = message.into();
         loop {
             let mut changed = pin!(self.signals.changed.notified());
             changed.as_mut().enable();
-            if self.try_send_within(ROOM, &message)? {
-                return Ok(());
+            match self.send_if_writable(message)? {
+                None => return Ok(()),
+                Some(refused) => message = refused,
             }
             changed.await;
         }
@@ -150,41 +147,35 @@ impl DataChannel {
     /// Sends a message now: the W3C's `send`.
     ///
     /// # Errors
-    /// The channel is not open (yet, or any more), the message is longer than the other side takes, or as many bytes as may wait are
-    /// waiting already.
+    /// The channel is not open (yet, or any more), the message is longer than the other side takes,
+    /// or the connection's send buffer is full.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.connection.shared.with_peer(|peer, now| peer.send(now, self.id, message.into()))?;
+        let message = message.into();
+        let mut state = self.connection.shared.lock();
+        self.require_not_closed()?;
+        state.peer.send(Instant::now(), self.id, message)?;
+        state.wake_driver();
         Ok(())
     }
 
-    /// False if it has to wait.
-    fn try_send_within(&self, room: usize, message: &Message) -> Result<bool, Error> {
-        use columba_peer::Error as PeerError;
+    /// Returns the message if it has to wait; the waiters are woken when that may have changed.
+    fn send_if_writable(&self, message: Message) -> Result<Option<Message>, Error> {
         let mut state = self.connection.shared.lock();
-        let waiting = state.peer.buffered_amount(self.id);
-        if waiting == 0 || waiting + message.len() <= room {
-            match state.peer.send(Instant::now(), self.id, message.clone()) {
-                Ok(_) => {
-                    state.wake_driver();
-                    return Ok(true);
-                }
-                Err(PeerError::BufferFull) => {}
-                Err(PeerError::ChannelNotOpen) => {
-                    let now = state.peer.channel(self.id).map(|info| info.state);
-                    if now != Some(DataChannelState::Connecting) {
-                        drop(state);
-                        return Err(self.not_open());
-                    }
-                }
-                Err(PeerError::NoSuchChannel) => {
-                    drop(state);
-                    return Err(self.not_open());
-                }
-                Err(error) => return Err(error.into()),
-            }
+        self.require_not_closed()?;
+        if state.peer.is_writable(self.id) {
+            state.peer.send(Instant::now(), self.id, message)?;
+            state.wake_driver();
+            return Ok(None);
         }
-        state.waiting_for_room.insert(self.id);
-        Ok(false)
+        match state.peer.channel_state(self.id) {
+            Some(DataChannelState::Connecting | DataChannelState::Open) => Ok(Some(message)),
+            Some(DataChannelState::Closing | DataChannelState::Closed) | None => Err(self.not_open()),
+        }
+    }
+
+    /// A channel is closed as soon as the driver has ended, whatever its state in the peer.
+    fn require_not_closed(&self) -> Result<(), Error> {
+        if self.signals.closed.get().is_some() { Err(self.not_open()) } else { Ok(()) }
     }
 
     fn not_open(&self) -> Error {
@@ -192,8 +183,9 @@ impl DataChannel {
         reason.unwrap_or(columba_peer::Error::ChannelNotOpen).into()
     }
 
-    /// The next message; `None` once the channel is closed and everything was received. As long as nobody receives, the other side is
-    /// held back. Cancelling it loses nothing.
+    /// Waits for the next message; `None` once the channel is closed and everything was received.
+    /// As long as messages are not received, the other side has to wait. Cancelling it loses
+    /// nothing.
     pub async fn recv(&self) -> Option<Message> {
         loop {
             let mut readable = pin!(self.signals.readable.notified());
@@ -209,19 +201,20 @@ impl DataChannel {
         }
     }
 
-    /// The next message, if one waits.
+    /// Returns the next message, if one waits.
     #[must_use]
     pub fn try_recv(&self) -> Option<Message> {
         let mut state = self.connection.shared.lock();
         let message = state.peer.receive(Instant::now(), self.id);
-        // The other side may be waiting for the window to open, or the channel have had to be closed.
+        // The other side may wait for the window to open, or the channel may have been closed for
+        // an invalid message.
         if message.is_some() || state.peer.has_news() {
             state.wake_driver();
         }
         message
     }
 
-    /// Bytes of messages that were not sent yet: the W3C's `bufferedAmount`.
+    /// The bytes of messages that were not sent yet: the W3C's `bufferedAmount`.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {
         self.connection.shared.lock().peer.buffered_amount(self.id)
@@ -235,18 +228,35 @@ impl DataChannel {
         loop {
             let mut changed = pin!(self.signals.changed.notified());
             changed.as_mut().enable();
-            if self.buffered_amount() <= threshold {
+            if self.is_low(threshold) {
                 return Ok(());
             }
             if self.signals.closed.get().is_some() {
                 return Err(self.not_open());
             }
-            self.connection.shared.lock().waiting_for_room.insert(self.id);
             changed.await;
         }
     }
 
-    /// Begins to close the channel: what was sent still goes out. [`closed`](Self::closed) waits for the end.
+    /// Returns whether at most so many bytes wait; if not, the waiters are woken when it is so.
+    fn is_low(&self, threshold: usize) -> bool {
+        let mut state = self.connection.shared.lock();
+        let waiting = state.peer.buffered_amount(self.id);
+        if waiting <= threshold {
+            return true;
+        }
+        // Several tasks may wait, each for another threshold: the highest that is not reached yet
+        // wakes them all, and those that have to wait on set theirs again.
+        let armed = self.signals.low_threshold.load(Ordering::Relaxed);
+        let threshold = if armed < waiting { threshold.max(armed) } else { threshold };
+        self.signals.low_threshold.store(threshold, Ordering::Relaxed);
+        // A channel that is closed already has no threshold.
+        let _ = state.peer.set_buffered_amount_low_threshold(self.id, threshold);
+        false
+    }
+
+    /// Begins to close the channel: what was sent still goes out. [`closed`](Self::closed) waits
+    /// for the end.
     pub fn close(&self) {
         // One that is closed already is as good.
         let _ = self.connection.shared.with_peer(|peer, now| peer.close_channel(now, self.id));

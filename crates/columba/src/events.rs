@@ -1,17 +1,19 @@
-//! What a peer connection tells its application.
+//! The events of a peer connection.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use columba_peer::{
     CandidateError, DtlsTransportState, IceCandidate, IceConnectionState, IceGatheringState,
-    PeerConnectionState, SctpTransportState, SelectedPair, SignalingState,
+    PeerConnectionState, SctpTransportState, SelectedPair, SignalingState, TransportId,
 };
 
 use crate::data_channel::DataChannel;
 use crate::handle::Handle;
 use crate::shared::Shared;
 
-/// What has happened: the W3C's events of `RTCPeerConnection` and its transports. An event carries the state that it announces.
+/// An event: one of the W3C's of `RTCPeerConnection` and its transports. It carries the state that
+/// it announces. The events of data channels are awaited on the [`DataChannel`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -25,18 +27,24 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
-    /// The DTLS transport's `statechange`.
-    DtlsState(DtlsTransportState),
-    /// The SCTP transport's `statechange`.
+    /// `statechange` of a DTLS transport.
+    DtlsState(TransportId, DtlsTransportState),
+    /// `statechange` of the SCTP transport.
     SctpState(SctpTransportState),
-    /// `icecandidate`: to be sent to the other side. `None`: gathering is complete, nothing to be sent.
+    /// `icecandidate`: to be sent to the other side. `None`: gathering is complete, nothing to be
+    /// sent.
     IceCandidate(Option<IceCandidate>),
-    /// `icecandidateerror`: a server did not do what it was asked.
+    /// `icecandidateerror`: a STUN or TURN server has refused or not answered.
     IceCandidateError(CandidateError),
-    /// `selectedcandidatepairchange`.
-    SelectedCandidatePair(Box<SelectedPair>),
-    /// The path is dead, and no other can be found without new credentials. The next offer restarts ICE,
-    /// unless the configuration says otherwise.
+    /// `selectedcandidatepairchange` of a transport.
+    SelectedCandidatePair(TransportId, Box<SelectedPair>),
+    /// The path is dead, and no other can be found without new credentials on both sides. Comes
+    /// before the state is failed.
+    ///
+    /// By default ICE restarts by itself: [`NegotiationNeeded`](Self::NegotiationNeeded) follows,
+    /// and the next offer has new credentials. With `automatic_ice_restart` off in the
+    /// [`Configuration`](crate::Configuration), call
+    /// [`restart_ice`](crate::PeerConnection::restart_ice) if the other side may still be there.
     IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     ///
@@ -48,10 +56,12 @@ pub enum Event {
     Error(columba_peer::Error),
 }
 
-/// The events of a [`PeerConnection`](crate::PeerConnection), in order.
+/// The receiver of a [`PeerConnection`](crate::PeerConnection)'s events, in order.
 ///
-/// An application that leaves 1,024 of them unread loses those that come then, and data channels among them are closed. One that does not
-/// want them can drop the receiver; then the other side cannot create data channels.
+/// An application that leaves 1,024 candidates, errors of candidates and data channels unread loses
+/// those that come then, and data channels among them are closed. State changes have room of their
+/// own: of each kind the last 64 are kept. An application that wants no events can drop the
+/// receiver; then the other side cannot create data channels.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -63,7 +73,8 @@ impl Events {
         Self { shared, connection }
     }
 
-    /// The next event; `None` once the connection is closed and everything was told. Cancelling loses nothing.
+    /// Waits for the next event; `None` once the connection is closed and all events were received.
+    /// Cancelling loses nothing.
     pub async fn recv(&mut self) -> Option<Event> {
         loop {
             let mut changed = std::pin::pin!(self.shared.changed.notified());
@@ -77,13 +88,14 @@ impl Events {
         }
     }
 
-    /// The next event of the peer's, if one waits; `None` after the last.
+    /// Returns the next event of the peer, if one waits; `None` after the last.
     fn take(&self) -> Option<Option<columba_peer::Event>> {
         let mut state = self.shared.lock();
-        let event = state.events.as_mut().and_then(std::collections::VecDeque::pop_front);
+        let event = state.events.as_mut().and_then(|events| events.pop());
         if event.is_none() && state.is_over { None } else { Some(event) }
     }
 
+    /// Returns the application's view of an event; `None` if it has none.
     fn translate(&self, event: columba_peer::Event) -> Option<Event> {
         use columba_peer::Event as Peer;
         Some(match event {
@@ -92,19 +104,19 @@ impl Events {
             Peer::IceGatheringState(state) => Event::IceGatheringState(state),
             Peer::IceConnectionState(state) => Event::IceConnectionState(state),
             Peer::ConnectionState(state) => Event::ConnectionState(state),
-            Peer::DtlsState(_, state) => Event::DtlsState(state),
+            Peer::DtlsState(transport, state) => Event::DtlsState(transport, state),
             Peer::SctpState(state) => Event::SctpState(state),
             Peer::IceCandidate(candidate) => Event::IceCandidate(candidate),
             Peer::IceCandidateError(error) => Event::IceCandidateError(error),
-            Peer::SelectedCandidatePair(_, pair) => Event::SelectedCandidatePair(pair),
+            Peer::SelectedCandidatePair(transport, pair) => Event::SelectedCandidatePair(transport, pair),
+            Peer::IceRestartWanted => Event::IceRestartWanted,
             Peer::Error(error) => Event::Error(error),
             Peer::DataChannel(id) => {
                 // Without handles the connection is being closed, and its channels with it.
                 let connection = self.connection.upgrade()?;
                 Event::DataChannel(DataChannel::new(connection, id)?)
             }
-            Peer::IceRestartWanted => Event::IceRestartWanted,
-            // Events of channels wake those that wait on them.
+            // Delivered to the waiters of the channel by the driver, and never queued.
             Peer::ChannelOpen(_)
             | Peer::ChannelReadable(_)
             | Peer::BufferedAmountLow(_)
@@ -118,8 +130,9 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let now = std::time::Instant::now();
-        for event in state.events.take().unwrap_or_default() {
+        let now = Instant::now();
+        let mut unread = state.events.take().unwrap_or_default();
+        while let Some(event) = unread.pop() {
             if let columba_peer::Event::DataChannel(id) = event {
                 // It may be closed already, which is as good.
                 let _ = state.peer.close_channel(now, id);

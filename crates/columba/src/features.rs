@@ -4,7 +4,8 @@ use columba_peer::Configuration;
 
 use crate::error::Error;
 
-/// Refuses a configuration that this build cannot fulfil, so that it does not fail later and unnoticed.
+/// Refuses a configuration that this build cannot fulfil, so that it does not fail later and
+/// unnoticed.
 ///
 /// # Errors
 /// [`Error::MissingFeature`].

@@ -1,6 +1,7 @@
-//! WebRTC for Rust programs: the W3C's `RTCPeerConnection`, said in async Rust.
+//! WebRTC for Rust programs: the W3C's `RTCPeerConnection` in async Rust.
 //!
-//! A caller and a callee in one process; descriptions and candidates are handed over in person, then the two talk directly:
+//! A caller and a callee in one process; descriptions and candidates are passed from one to the
+//! other directly:
 //!
 //! ```
 //! use columba::{Configuration, DataChannelInit, Error, Event, Events, PeerConnection};
@@ -22,11 +23,11 @@
 //!     Ok(())
 //! }
 //!
-//! /// Hands one side's candidates to the other, and echoes what is said to it.
+//! /// Gives one side's candidates to the other, and echoes all messages.
 //! async fn attend(mut events: Events, other: PeerConnection) -> Result<(), Error> {
 //!     while let Some(event) = events.recv().await {
 //!         match event {
-//!             Event::IceCandidate(Some(candidate)) => other.add_ice_candidate(candidate.init).await?,
+//!             Event::IceCandidate(Some(found)) => other.add_ice_candidate(found.init).await?,
 //!             Event::DataChannel(channel) => {
 //!                 while let Some(message) = channel.recv().await {
 //!                     channel.send(message).await?;
@@ -39,18 +40,35 @@
 //! }
 //! ```
 //!
-//! Two programs that do not share a process find each other through a rendezvous server: see [`signaling`].
+//! Two programs on different machines find each other through a rendezvous server: see the module
+//! `signaling`.
 //!
-//! - [`PeerConnection::new`] returns a handle, cheap to clone, and one receiver of [`Events`]. An event carries the state that it announces.
-//! - [`DataChannel::send`] waits while too much is under way; whoever does not call [`DataChannel::recv`] holds the other side back.
-//!   Nothing is lost, and no queue grows without bound.
-//! - One task of the tokio runtime drives each connection: it owns the sockets, and never waits for the application.
+//! - [`PeerConnection::new`] returns a handle, cheap to clone, and the receiver of its [`Events`].
+//!   An event carries the state that it announces. [`PeerConnection::builder`] takes a runtime and
+//!   TLS settings, too.
+//! - [`DataChannel::send`] waits while too much is waiting to be sent, and messages that are not
+//!   received by [`DataChannel::recv`] hold the other side back. Nothing is lost, and no queue
+//!   grows without bound.
+//! - One task of the tokio runtime drives each connection: it owns the sockets, and never waits for
+//!   the application.
+//!
+//! # Features
+//!
+//! All are on by default, and only add something. Without them, a program that exchanges data
+//! compiles no WebSocket, no TLS and no JSON.
+//!
+//! - `mdns`: names of mDNS in candidates: resolving those of the other side, and hiding the own
+//!   addresses.
+//! - `serde`: [`SessionDescription`] and [`IceCandidateInit`] in the JSON of browsers.
+//! - `signaling`: the module `signaling`. Includes `tls`.
+//! - `tls`: TURN over TLS (`turns:`), and the module `tls`.
 
 mod builder;
 mod connection;
 mod data_channel;
 mod driver;
 mod error;
+mod event_queue;
 mod events;
 mod features;
 mod handle;
@@ -62,14 +80,16 @@ pub mod signaling;
 pub mod tls;
 
 pub use builder::PeerConnectionBuilder;
-pub use columba_ice::{AddressPolicy, Config as IceConfig, MdnsMode, TcpMode, Timings as IceTimings};
-pub use columba_peer::Error as PeerError;
 pub use columba_peer::{
-    CandidateError, Certificate, Configuration, DataChannelInit, DataChannelState, DataChannelStats,
-    DataConfiguration, DtlsRole, DtlsTransportState, DtlsVersions, IceCandidate, IceCandidateInit,
-    IceConnectionState, IceGatheringState, IceServer, Message, OfferOptions, PeerConnectionState, Priority,
-    SctpTransportState, SdpType, SelectedPair, SessionDescription, SignalingState, Stats, TransportPolicy,
-    UnixTime,
+    AddressPolicy, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
+    CandidateStats, CandidateTransport, Certificate, ChannelId, Configuration, DataChannelInit,
+    DataChannelState, DataChannelStats, DataConfiguration, Dropped, DtlsCache, DtlsRole, DtlsStats,
+    DtlsTransportState, DtlsVersions, Error as PeerError, Fingerprint, HashFunction, Host, IceCandidate,
+    IceCandidateInit, IceConfig, IceConnectionState, IceGatheringState, IceRole, IceServer, IceServerConfig,
+    IceStats, IceTimings, IceTransportStats, MdnsMode, Message, OfferOptions, PairCounters, PairState, Path,
+    PeerConnectionState, Priority, SctpAssociationStats, SctpStats, SctpTransportState, SdpType,
+    SelectedPair, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats, TcpMode, TcpType,
+    Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

@@ -1,6 +1,7 @@
-//! What the handles and the driver of one connection share: the state machine behind a lock, and who is to be woken.
+//! The state that the handles and the driver of one connection share.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -9,10 +10,9 @@ use columba_peer::{ChannelId, Path, Peer};
 use tokio::sync::Notify;
 
 use crate::driver::tcp::Outgoing;
+use crate::event_queue::EventQueue;
 
-/// Events that wait for the application, at most: beyond it new ones are dropped, and channels that came with them are closed.
-const MAX_EVENTS: usize = 1024;
-
+/// The state machine behind a lock.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -20,31 +20,32 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
 }
 
+/// The state machine, and the waiters for its events.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) peer: Peer,
-    /// What the application is to be told; `None` once it has dropped the receiver.
-    pub(crate) events: Option<VecDeque<columba_peer::Event>>,
+    /// The events for the application; `None` once it has dropped the receiver.
+    pub(crate) events: Option<EventQueue>,
     /// The channels that are not closed yet.
     pub(crate) channels: BTreeMap<ChannelId, Arc<ChannelSignals>>,
-    /// The channels on which somebody waits for room.
-    pub(crate) waiting_for_room: BTreeSet<ChannelId>,
     /// The TCP connections that are open.
     pub(crate) streams: BTreeMap<Path, Arc<Outgoing>>,
-    /// Wakes the driver; taken by who does, put back when the driver has run.
+    /// Wakes the driver; taken by the first handle that does, put back when the driver runs.
     pub(crate) driver: Option<Waker>,
-    /// Everything is closed and said.
+    /// The driver has ended: everything is closed, and all that could be sent is.
     pub(crate) is_over: bool,
 }
 
-/// Wakes those who wait for something on a data channel.
+/// The waiters of a data channel.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelSignals {
     /// Messages wait, or the channel is closed.
     pub(crate) readable: Notify,
-    /// There may be room, or the channel's state has changed.
+    /// There is room, or the channel's state has changed.
     pub(crate) changed: Notify,
-    /// Set once the channel is closed, with the reason if that was a fault.
+    /// The threshold in bytes that was set last in the peer; changed under the lock.
+    pub(crate) low_threshold: AtomicUsize,
+    /// Set once the channel is closed, with the error that was the reason, if any.
     pub(crate) closed: OnceLock<Option<columba_peer::Error>>,
 }
 
@@ -52,9 +53,8 @@ impl Shared {
     pub(crate) fn new(peer: Peer) -> Self {
         let state = State {
             peer,
-            events: Some(VecDeque::new()),
+            events: Some(EventQueue::default()),
             channels: BTreeMap::new(),
-            waiting_for_room: BTreeSet::new(),
             streams: BTreeMap::new(),
             driver: None,
             is_over: false,
@@ -63,11 +63,12 @@ impl Shared {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // If the state machine has panicked, whoever comes next shall see a connection, not a second panic.
+        // If the state machine has panicked, the next caller shall see a connection, not another
+        // panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the peer, and has the driver see to what follows from it.
+    /// Changes the peer, and wakes the driver for the consequences.
     pub(crate) fn with_peer<T>(&self, change: impl FnOnce(&mut Peer, Instant) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state.peer, Instant::now());
@@ -83,24 +84,17 @@ impl State {
         }
     }
 
-    /// The signals of a channel that exists.
+    /// Returns the waiters of a channel that exists.
     pub(crate) fn signals(&mut self, channel: ChannelId) -> Arc<ChannelSignals> {
         self.channels.entry(channel).or_default().clone()
     }
 
-    /// Keeps an event for the application. False if nobody will ever see it.
+    /// Keeps an event for the application. False if the application will never see it.
     pub(crate) fn keep_event(&mut self, event: columba_peer::Event) -> bool {
-        match &mut self.events {
-            Some(events) if events.len() < MAX_EVENTS => {
-                events.push_back(event);
-                true
-            }
-            _ => false,
-        }
+        self.events.as_mut().is_some_and(|events| events.push(event))
     }
 
     pub(crate) fn channel_closed(&mut self, channel: ChannelId, error: Option<columba_peer::Error>) {
-        self.waiting_for_room.remove(&channel);
         if let Some(signals) = self.channels.remove(&channel) {
             signals.close(error);
         }

@@ -8,9 +8,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
 
-/// Returns a configuration that trusts these certificates (PEM) in addition to the system's roots: an
-/// authority of one's own, or the self-signed certificate of a server. For
-/// [`PeerConnectionBuilder::tls`](crate::PeerConnectionBuilder::tls) and the signaling channel's options.
+/// Returns a configuration that trusts these certificates (PEM) in addition to the system's roots:
+/// an authority of one's own, or the self-signed certificate of a server. For
+/// [`PeerConnectionBuilder::tls`](crate::PeerConnectionBuilder::tls) and the signaling channel's
+/// options.
 ///
 /// # Errors
 /// [`Error::InvalidCertificates`] if there is none in the text, or one cannot be read.
@@ -28,8 +29,8 @@ pub fn trusting(certificates: &[u8]) -> Result<Arc<ClientConfig>, Error> {
     make(roots).map_err(wrong)
 }
 
-/// Returns the configuration that trusts the system's roots, which are read once. `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` name others.
+/// Returns the configuration that trusts the system's roots, which are read once. `SSL_CERT_FILE`
+/// and `SSL_CERT_DIR` name others.
 pub(crate) fn client_config() -> Result<Arc<ClientConfig>, String> {
     static CONFIG: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
     let system = || {

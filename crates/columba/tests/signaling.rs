@@ -6,7 +6,8 @@ mod common;
 use columba::signaling::{
     ErrorCode, PeerId, SignalingChannel, SignalingError, SignalingEvent, SignalingEvents, SignalingOptions,
 };
-use common::{Server, soon};
+use common::server::Server;
+use common::soon;
 use tokio::net::TcpListener;
 
 async fn join(server: &Server, token: &str) -> (SignalingChannel, SignalingEvents) {
@@ -26,7 +27,7 @@ async fn message(events: &mut SignalingEvents) -> (PeerId, String) {
 }
 
 #[tokio::test]
-async fn what_is_said_arrives_even_if_nobody_is_there_yet() {
+async fn messages_sent_before_the_other_peer_joins_arrive() {
     let server = Server::start().await;
     let options = SignalingOptions::create(server.url());
     let (ann, mut to_ann) = soon("creating", SignalingChannel::open(options)).await.unwrap();

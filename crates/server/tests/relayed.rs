@@ -25,11 +25,11 @@ async fn configuration(options: SignalingOptions, beginning: &str, ending: &str)
         .map(|server| IceServer {
             urls: server
                 .urls
-                .into_iter()
+                .iter()
                 .filter(|url| url.starts_with(beginning) && url.ends_with(ending))
+                .cloned()
                 .collect(),
-            username: server.username.unwrap_or_default(),
-            credential: server.credential.unwrap_or_default(),
+            ..server
         })
         .filter(|server| !server.urls.is_empty())
         .collect();

@@ -1,9 +1,9 @@
 //! The driver: the only place where a peer connection meets sockets, names and the clock.
 //!
-//! One task for each connection. It is woken when a socket is readable, when a deadline has come, or
-//! when a handle has changed the state machine; then it receives, sends, fulfils requests, delivers
-//! events and sleeps again. It never waits for the application, and holds the lock for one step of the
-//! state machine at a time.
+//! One task for each connection. It is woken when a socket is readable, when a deadline has come,
+//! or when a handle has changed the state machine; then it receives, sends, fulfils requests,
+//! delivers events and sleeps again. It never waits for the application, and holds the lock for one
+//! step of the state machine at a time.
 
 #[cfg_attr(not(feature = "mdns"), path = "mdns/absent.rs")]
 mod mdns;
@@ -51,8 +51,8 @@ pub(crate) struct Driver {
     sockets: Sockets,
     connections: Connections,
     timer: Pin<Box<Sleep>>,
-    /// The time at which a closed connection is dropped, whether its close notifications have gone or
-    /// not.
+    /// The time at which a closed connection is dropped, whether its close notifications have gone
+    /// or not.
     give_up: Option<Instant>,
     /// Answers mDNS questions for the own names, if addresses are hidden.
     responder: Option<mdns::Responder>,
@@ -61,8 +61,8 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// A driver that tells the peer of the host's addresses whenever they change. To be called inside
-    /// a runtime.
+    /// A driver that tells the peer of the host's addresses whenever they change. To be called
+    /// inside a runtime.
     pub(crate) fn new(
         shared: Arc<Shared>,
         addresses: watch::Receiver<Arc<[LocalAddress]>>,
@@ -94,11 +94,14 @@ impl Driver {
         let mut is_more = self.connections.accept(cx, &self.shared, &mut self.tasks);
         is_more |= self.sockets.receive(cx, &self.shared);
         // Tasks that wait for what was received may run while the rest of the turn goes on.
-        is_more |= self.deliver_events();
+        self.deliver_events();
+        is_more |= self.fulfil_requests();
         is_more |= self.transmit(cx);
+        self.deliver_events();
         // New sockets have something to send, and are polled for input in the next turn.
-        while self.deliver_events() {
+        while self.fulfil_requests() {
             self.transmit(cx);
+            self.deliver_events();
             is_more = true;
         }
         let all_is_sent = !is_more && !self.sockets.is_blocked();
@@ -108,14 +111,12 @@ impl Driver {
             self.sockets.close_marked();
         }
         let deadline = {
-            let mut state = self.shared.lock();
-            self.wakeups.add_writable(&mut state);
+            let state = self.shared.lock();
             if all_is_sent && !self.connections.is_writing() && state.peer.is_drained() {
                 return Poll::Ready(());
             }
             state.peer.poll_timeout()
         };
-        self.wakeups.wake_waiters(&self.shared);
         let now = Instant::now();
         if self.give_up.is_some_and(|at| at <= now) {
             return Poll::Ready(());
@@ -163,30 +164,32 @@ impl Driver {
         })
     }
 
-    /// Fulfils the peer's requests and delivers its events. True if requests were fulfilled, from which
-    /// more may follow.
-    fn deliver_events(&mut self) -> bool {
-        let mut fulfilled = false;
+    /// Fulfils the peer's requests. True if there were any, from which more may follow.
+    fn fulfil_requests(&mut self) -> bool {
+        let mut requests = Requests {
+            shared: &self.shared,
+            sockets: &mut self.sockets,
+            connections: &mut self.connections,
+            responder: &mut self.responder,
+            tasks: &mut self.tasks,
+        };
+        let mut is_more = false;
         loop {
-            let mut state = self.shared.lock();
-            if let Some((transport, request)) = state.peer.poll_request() {
-                drop(state);
-                let mut requests = Requests {
-                    shared: &self.shared,
-                    sockets: &mut self.sockets,
-                    connections: &mut self.connections,
-                    responder: &mut self.responder,
-                    tasks: &mut self.tasks,
-                };
-                requests.fulfil(transport, request);
-                fulfilled = true;
-                continue;
-            }
-            let Some(event) = state.peer.poll_event() else { break };
+            let next = self.shared.lock().peer.poll_request();
+            let Some((transport, request)) = next else { return is_more };
+            requests.fulfil(transport, request);
+            is_more = true;
+        }
+    }
+
+    /// Delivers the peer's events, and wakes their waiters.
+    fn deliver_events(&mut self) {
+        let mut state = self.shared.lock();
+        while let Some(event) = state.peer.poll_event() {
             self.wakeups.deliver(&mut state, event);
         }
+        drop(state);
         self.wakeups.wake_waiters(&self.shared);
-        fulfilled
     }
 }
 
@@ -209,8 +212,8 @@ fn send_on_stream(state: &mut State, buffer: &[u8], transmit: Transmit) {
     if let Some(stream) = state.streams.get(&transmit.path)
         && stream.push(&buffer[transmit.range]) == Pushed::Clogged
     {
-        let transport = stream.transport;
-        state.peer.handle_input(Instant::now(), transport, Input::Clogged { path: transmit.path });
+        let input = Input::Clogged { path: transmit.path };
+        state.peer.handle_input(Instant::now(), stream.transport, input);
     }
 }
 

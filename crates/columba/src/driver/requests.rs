@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{BindId, Input, ListenId, Request, TransportId};
+use columba_peer::{Input, Request, ResolveId, TransportId};
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -28,37 +28,29 @@ impl Requests<'_> {
     /// Fulfils a request of a transport, or begins to. The lock must not be held.
     pub(super) fn fulfil(&mut self, transport: TransportId, request: Request) {
         match request {
-            Request::BindUdp { id, address } => self.bind(transport, id, address),
+            Request::BindUdp { id, address } => {
+                let bound = self.sockets.bind(transport, address);
+                self.answer(transport, bound, |local| Input::Bound { id, local }, Input::BindFailed { id });
+            }
             Request::CloseUdp { local } => self.sockets.mark_closing(local),
-            Request::Connect { id, local, remote, tls, framing } => {
-                let request = StreamRequest { transport, id, local, remote, server_name: tls, framing };
+            Request::Connect { id, local, remote, tls: server_name, framing } => {
+                let request = StreamRequest { transport, id, local, remote, server_name, framing };
                 self.connections.open(request, self.shared, self.tasks);
             }
-            Request::Listen { id, address, opens } => self.listen(transport, id, address, opens),
+            Request::Listen { id, address, opens } => {
+                let bound = self.connections.listen(transport, address, opens);
+                let failure = Input::ListenFailed { id };
+                self.answer(transport, bound, |local| Input::Listening { id, local }, failure);
+            }
             Request::CloseListener { local } => self.connections.close_listener(local),
             Request::CloseStream { path } => self.connections.mark_closing(path),
-            Request::Resolve { id, host } => {
-                let answer = names::resolve(host);
-                self.tasks.spawn(names::report(Arc::downgrade(self.shared), transport, id, answer));
-            }
-            Request::ResolveMdns { id, host } => {
-                let answer = mdns::resolve(host);
-                self.tasks.spawn(names::report(Arc::downgrade(self.shared), transport, id, answer));
-            }
+            Request::Resolve { id, host } => self.resolve(transport, id, names::resolve(host)),
+            Request::ResolveMdns { id, host } => self.resolve(transport, id, mdns::resolve(host)),
             Request::PublishMdns { host, address } => self.publish(host, address),
         }
     }
 
-    fn bind(&mut self, transport: TransportId, id: BindId, address: IpAddr) {
-        let bound = self.sockets.bind(transport, address);
-        self.answer(transport, bound, |local| Input::Bound { id, local }, Input::BindFailed { id });
-    }
-
-    fn listen(&mut self, transport: TransportId, id: ListenId, address: IpAddr, opens: bool) {
-        let bound = self.connections.listen(transport, address, opens);
-        self.answer(transport, bound, |local| Input::Listening { id, local }, Input::ListenFailed { id });
-    }
-
+    /// Gives the peer the address of a new socket, or the failure.
     fn answer(
         &self,
         transport: TransportId,
@@ -66,14 +58,23 @@ impl Requests<'_> {
         success: impl FnOnce(SocketAddr) -> Input,
         failure: Input,
     ) {
-        let input = bound.map_or_else(
-            |error| {
+        let input = match bound {
+            Ok(local) => success(local),
+            Err(error) => {
                 debug!(%error, "binding a socket failed");
                 failure
-            },
-            success,
-        );
+            }
+        };
         self.shared.lock().peer.handle_input(Instant::now(), transport, input);
+    }
+
+    fn resolve(
+        &mut self,
+        transport: TransportId,
+        id: ResolveId,
+        answer: impl Future<Output = Vec<IpAddr>> + Send + 'static,
+    ) {
+        self.tasks.spawn(names::report(Arc::downgrade(self.shared), transport, id, answer));
     }
 
     fn publish(&mut self, host: Arc<str>, address: IpAddr) {

@@ -44,26 +44,22 @@ impl Wakeups {
                 }
                 self.has_events = true;
             }
-            event => {
+            event @ (Event::NegotiationNeeded
+            | Event::SignalingState(_)
+            | Event::IceGatheringState(_)
+            | Event::IceConnectionState(_)
+            | Event::ConnectionState(_)
+            | Event::DtlsState(..)
+            | Event::SctpState(_)
+            | Event::IceCandidate(_)
+            | Event::IceCandidateError(_)
+            | Event::SelectedCandidatePair(..)
+            | Event::IceRestartWanted
+            | Event::Error(_)) => {
                 state.keep_event(event);
                 self.has_events = true;
             }
         }
-    }
-
-    /// Wakes those who wait for room on a data channel that has some.
-    pub(super) fn add_writable(&mut self, state: &mut State) {
-        if state.waiting_for_room.is_empty() {
-            return;
-        }
-        let State { peer, channels, waiting_for_room, .. } = state;
-        waiting_for_room.retain(|channel| {
-            let waits = peer.buffered_amount(*channel) > crate::data_channel::ENOUGH_ROOM;
-            if let (false, Some(signals)) = (waits, channels.get(channel)) {
-                self.channels.push((Wakeup::Changed, signals.clone()));
-            }
-            waits
-        });
     }
 
     /// Wakes all waiters of what was delivered. The lock must not be held.

@@ -1,27 +1,27 @@
-//! Hears from the system that an address or a route has come or gone.
+//! Notifications of the system about addresses and routes.
 
 use std::time::Duration;
 
-/// How often the addresses are looked at where the system does not tell of changes.
+/// The interval at which addresses are read where the system has no notifications.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Changes come in groups, an address and its routes: those that follow within this time are one.
+/// Changes come in groups, an address and its routes: those within this time are one.
 const SETTLING: Duration = Duration::from_millis(50);
 
-/// Where changes are heard of.
+/// A subscription to changes.
 #[derive(Debug)]
 pub(super) struct Changes {
     #[cfg(target_os = "linux")]
-    news: Option<std::os::fd::OwnedFd>,
+    netlink: Option<std::os::fd::OwnedFd>,
 }
 
 impl Changes {
-    /// From now on no change is missed.
+    /// Subscribes: no change after this call is missed.
     pub(super) fn subscribe() -> Self {
         Self {
             #[cfg(target_os = "linux")]
-            news: netlink::subscribe()
-                .inspect_err(|error| tracing::debug!(%error, "the system does not tell of new addresses"))
+            netlink: netlink::subscribe()
+                .inspect_err(|error| tracing::debug!(%error, "the system does not notify of new addresses"))
                 .ok(),
         }
     }
@@ -29,19 +29,20 @@ impl Changes {
     /// Blocks until something may have changed.
     pub(super) fn wait(&mut self) {
         #[cfg(target_os = "linux")]
-        if let Some(news) = &self.news {
-            if netlink::wait(news).is_ok() {
+        if let Some(socket) = &self.netlink {
+            if netlink::wait(socket).is_ok() {
                 std::thread::sleep(SETTLING);
-                netlink::drain(news);
+                netlink::drain(socket);
                 return;
             }
-            self.news = None;
+            self.netlink = None;
         }
         std::thread::sleep(INTERVAL);
     }
 }
 
-/// Linux tells of changes through a rtnetlink socket; what exactly it says is of no interest, because the addresses are read anew.
+/// Linux's notifications on a rtnetlink socket. Their contents do not matter, because the addresses
+/// are read anew.
 #[cfg(target_os = "linux")]
 mod netlink {
     use std::os::fd::OwnedFd;
@@ -60,19 +61,19 @@ mod netlink {
         Ok(socket)
     }
 
-    pub(super) fn wait(news: &OwnedFd) -> rustix::io::Result<()> {
+    pub(super) fn wait(socket: &OwnedFd) -> rustix::io::Result<()> {
         loop {
-            match recv(news, &mut [0; 512][..], RecvFlags::TRUNC) {
+            match recv(socket, &mut [0; 512][..], RecvFlags::TRUNC) {
                 Err(Errno::INTR) => {}
-                // More has changed than the socket could hold.
+                // More has changed than the socket's buffer holds.
                 Ok(_) | Err(Errno::NOBUFS) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    pub(super) fn drain(news: &OwnedFd) {
-        while recv(news, &mut [0; 512][..], RecvFlags::DONTWAIT | RecvFlags::TRUNC).is_ok() {}
+    pub(super) fn drain(socket: &OwnedFd) {
+        while recv(socket, &mut [0; 512][..], RecvFlags::DONTWAIT | RecvFlags::TRUNC).is_ok() {}
     }
 }
 
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_tells_of_changes() {
-        assert!(Changes::subscribe().news.is_some());
+    fn the_system_has_notifications() {
+        assert!(Changes::subscribe().netlink.is_some());
     }
 }

@@ -11,7 +11,8 @@ const DUPLICATE: u32 = 0x08;
 const DEPRECATED: u32 = 0x20;
 const TENTATIVE: u32 = 0x40;
 
-/// Reads the lines `address index prefix scope flags name`, numbers in hexadecimal; others are left out.
+/// Parses the lines `address index prefix scope flags name`, numbers in hexadecimal; others are
+/// skipped.
 pub(super) fn parse(table: &str) -> BTreeMap<IpAddr, Ipv6Flags> {
     table.lines().filter_map(parse_line).collect()
 }
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_and_unusable_addresses_are_told_apart() {
+    fn temporary_and_unusable_addresses_are_distinguished() {
         let table = parse(
             "20010db8000000000000000000000001 02 40 00 80     eth0\n\
              20010db8000000000000000000000002 02 40 00 01     eth0\n\

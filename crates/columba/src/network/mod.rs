@@ -1,4 +1,4 @@
-//! The host's addresses, and news of them.
+//! The host's addresses, and their changes.
 
 mod changes;
 #[cfg(target_os = "linux")]
@@ -14,26 +14,27 @@ use tracing::debug;
 
 use changes::Changes;
 
-/// Addresses at most: a machine with more has enough of them in the first ones.
+/// Addresses at most: those of a machine with more suffice.
 const MAX_ADDRESSES: usize = 64;
 
-/// The addresses that the host has, now and later. One thread looks after them for all connections of the process.
+/// Watches the host's addresses. One thread does so for all connections of the process.
 pub(crate) fn watch() -> watch::Receiver<Arc<[LocalAddress]>> {
     static ADDRESSES: OnceLock<watch::Sender<Arc<[LocalAddress]>>> = OnceLock::new();
     let sender = ADDRESSES.get_or_init(|| {
         let changes = Changes::subscribe();
         let sender = watch::Sender::new(addresses().into());
-        let keeper = sender.clone();
+        let watcher = sender.clone();
         let thread = std::thread::Builder::new().name("columba-network".into());
-        if let Err(error) = thread.spawn(move || keep(&keeper, changes)) {
-            debug!(%error, "nobody looks after the host's addresses");
+        if let Err(error) = thread.spawn(move || run(&watcher, changes)) {
+            debug!(%error, "the host's addresses are not watched");
         }
         sender
     });
     sender.subscribe()
 }
 
-fn keep(sender: &watch::Sender<Arc<[LocalAddress]>>, mut changes: Changes) {
+/// Reads the addresses anew after each change.
+fn run(sender: &watch::Sender<Arc<[LocalAddress]>>, mut changes: Changes) {
     loop {
         changes.wait();
         let found = addresses();
@@ -48,8 +49,8 @@ fn keep(sender: &watch::Sender<Arc<[LocalAddress]>>, mut changes: Changes) {
     }
 }
 
-/// The addresses that the host has now, in a stable order. Link-local IPv6 addresses are left out, because they mean nothing without the
-/// name of an interface, which candidates cannot carry.
+/// Returns the host's addresses in a stable order. Link-local IPv6 addresses are left out: they
+/// mean nothing without the name of an interface, which candidates cannot carry.
 fn addresses() -> Vec<LocalAddress> {
     let Ok(interfaces) = if_addrs::get_if_addrs() else { return Vec::new() };
     let defaults =
@@ -79,7 +80,7 @@ fn addresses() -> Vec<LocalAddress> {
     found
 }
 
-/// What the system says of its IPv6 addresses; nothing where it does not say it.
+/// The system's flags of its IPv6 addresses; none where it does not publish them.
 fn ipv6_flags() -> BTreeMap<IpAddr, Ipv6Flags> {
     #[cfg(target_os = "linux")]
     return std::fs::read_to_string("/proc/net/if_inet6")
@@ -89,12 +90,12 @@ fn ipv6_flags() -> BTreeMap<IpAddr, Ipv6Flags> {
     BTreeMap::new()
 }
 
-/// What sets an IPv6 address apart from others.
+/// The flags of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ipv6Flags {
-    /// Made for privacy, and changed now and then (RFC 8981).
+    /// A temporary address for privacy (RFC 8981).
     temporary: bool,
-    /// Not yet known to be unique, or known not to be, or no longer to be used for something new (RFC 4862).
+    /// Tentative, a duplicate, or deprecated (RFC 4862).
     unusable: bool,
 }
 
@@ -105,9 +106,11 @@ fn is_usable(address: IpAddr) -> bool {
     }
 }
 
-/// The address from which the system would speak to the world. Nothing is sent: connecting a UDP socket only looks up the route.
+/// Returns the source address of the default route. Nothing is sent: connecting a UDP socket only
+/// looks up the route.
 fn default_address(unspecified: IpAddr) -> Option<IpAddr> {
-    // Addresses for documentation (RFC 5737, RFC 3849): they follow the default route wherever nobody has made them a special one.
+    // Addresses for documentation (RFC 5737, RFC 3849): they follow the default route unless they
+    // were given one of their own.
     let world: IpAddr = match unspecified {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
@@ -117,7 +120,8 @@ fn default_address(unspecified: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// What a network costs, as far as its interface's name tells: 0 wired, 10 wireless, 900 cellular, as in libwebrtc.
+/// The cost of a network, by the name of its interface: 0 wired, 10 wireless, 900 cellular, as in
+/// libwebrtc.
 fn cost(interface: &str) -> u16 {
     match interface {
         name if name.starts_with("wl") => 10,
@@ -131,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_addresses_without_duplicates_or_link_local_ones() {
+    fn addresses_are_unique_and_not_link_local() {
         let found = addresses();
         assert!(!found.is_empty());
         assert!(found.is_sorted_by(|a, b| a.address < b.address));

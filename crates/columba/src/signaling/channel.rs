@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use columba_peer::LocalAddress;
-use columba_signal::{
-    ClientId, IceServers, Instance, LeaveReason, PeerId, Refusal, ServerMessage, SessionToken,
-};
+use columba_signal::{ClientId, Instance, LeaveReason, PeerId, Refusal, ServerMessage, SessionToken};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use serde::Serialize;
@@ -16,6 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::error::SignalingError;
+use super::ice_servers::IceServers;
 use super::options::{SignalingOptions, SignalingTiming};
 use super::session::{Ended, Next, Session};
 use super::websocket::{Address, Received, Socket};
@@ -211,7 +210,7 @@ impl SignalingChannel {
     /// The STUN and TURN servers that the server offers.
     #[must_use]
     pub fn ice_servers(&self) -> IceServers {
-        self.inner.shared.lock().session.ice_servers.clone()
+        self.inner.shared.lock().session.ice_servers.clone().into()
     }
 
     /// Asks for fresh TURN credentials.
@@ -231,7 +230,7 @@ impl SignalingChannel {
             if state.closing || state.ended {
                 return Some(Err(SignalingError::Closed));
             }
-            (state.session.ice_servers_version > before).then(|| Ok(state.session.ice_servers.clone()))
+            (state.session.ice_servers_version > before).then(|| Ok(state.session.ice_servers.clone().into()))
         });
         timeout(REFRESH, fresh).await.unwrap_or(Err(SignalingError::TimedOut))
     }

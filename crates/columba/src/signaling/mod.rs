@@ -21,15 +21,15 @@
 mod channel;
 mod dial;
 mod error;
+mod ice_servers;
 mod options;
 mod outbox;
 mod session;
 mod websocket;
 
 pub use channel::{SignalingChannel, SignalingEvent, SignalingEvents};
-pub use columba_signal::{
-    ClientId, ErrorCode, IceServer, IceServers, LeaveReason, NameError, PeerId, Refusal, SessionToken,
-};
+pub use columba_signal::{ClientId, ErrorCode, LeaveReason, NameError, PeerId, Refusal, SessionToken};
 pub use error::SignalingError;
+pub use ice_servers::IceServers;
 pub use options::{Entry, SignalingOptions, SignalingTiming};
 pub use serde_json::value::RawValue;

@@ -1,7 +1,7 @@
 //! The call page's messages to other peers: through the signaling server, and over the data
 //! channel.
 
-use columba::{IceCandidateInit, SdpType, SessionDescription};
+use columba::{IceCandidateInit, SessionDescription};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,37 +27,18 @@ pub(super) struct CallMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<Description>,
+    pub(super) description: Option<SessionDescription>,
     /// The number of this offer, or of the offer that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) offer: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) candidate: Option<Candidate>,
+    pub(super) candidate: Option<IceCandidateInit>,
     /// A new connection is wanted: the last one that the sender knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) renew: Option<u64>,
     /// The sender leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) bye: Option<bool>,
-}
-
-/// `RTCSessionDescriptionInit`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Description {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) sdp: String,
-}
-
-/// `RTCIceCandidateInit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Candidate {
-    #[serde(default)]
-    pub(super) candidate: String,
-    pub(super) sdp_mid: Option<String>,
-    pub(super) sdp_m_line_index: Option<u16>,
-    pub(super) username_fragment: Option<String>,
 }
 
 impl CallMessage {
@@ -77,41 +58,6 @@ impl CallMessage {
 
     pub(super) fn renew(attempt: u64) -> Self {
         Self { renew: Some(attempt), ..Self::default() }
-    }
-}
-
-impl From<&SessionDescription> for Description {
-    fn from(description: &SessionDescription) -> Self {
-        Self { kind: description.kind.as_str().to_owned(), sdp: description.sdp.clone() }
-    }
-}
-
-impl Description {
-    /// The type, if it is one that is understood here.
-    pub(super) fn sdp_type(&self) -> Option<SdpType> {
-        [SdpType::Offer, SdpType::Answer].into_iter().find(|kind| kind.as_str() == self.kind)
-    }
-}
-
-impl From<IceCandidateInit> for Candidate {
-    fn from(init: IceCandidateInit) -> Self {
-        Self {
-            candidate: init.candidate,
-            sdp_mid: init.sdp_mid,
-            sdp_m_line_index: init.sdp_m_line_index,
-            username_fragment: init.username_fragment,
-        }
-    }
-}
-
-impl From<Candidate> for IceCandidateInit {
-    fn from(candidate: Candidate) -> Self {
-        Self {
-            candidate: candidate.candidate,
-            sdp_mid: candidate.sdp_mid,
-            sdp_m_line_index: candidate.sdp_m_line_index,
-            username_fragment: candidate.username_fragment,
-        }
     }
 }
 
@@ -194,7 +140,7 @@ mod tests {
         let offer = CallMessage::read(&raw(
             r#"{"call":{"attempt":1,"offer":2,"description":{"type":"offer","sdp":"v=0"}}}"#,
         ));
-        assert_eq!(offer.unwrap().description.unwrap().sdp_type(), Some(SdpType::Offer));
+        assert_eq!(offer.unwrap().description.unwrap(), SessionDescription::offer("v=0"));
         assert_eq!(CallMessage::read(&raw(r#"{"call":{"bye":true}}"#)), Some(CallMessage::bye()));
         assert_eq!(CallMessage::read(&raw(r#"{"offer":"another program's"}"#)), None);
     }

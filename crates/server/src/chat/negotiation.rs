@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use columba::{Error, IceCandidateInit, PeerConnection, SdpType, SessionDescription, SignalingState};
 
-use super::message::{CallMessage, Candidate, Description};
+use super::message::CallMessage;
 
 /// Candidates that wait for their description; the oldest is dropped first.
 const MAX_HELD: usize = 256;
@@ -29,8 +29,8 @@ pub(super) struct Negotiation {
     remote_offer: u64,
     /// The answer to it.
     answer: Option<CallMessage>,
-    held: VecDeque<Candidate>,
-    local: Vec<Candidate>,
+    held: VecDeque<IceCandidateInit>,
+    local: Vec<IceCandidateInit>,
 }
 
 impl Negotiation {
@@ -51,11 +51,10 @@ impl Negotiation {
     }
 
     /// An own candidate was found.
-    pub(super) fn found(&mut self, init: IceCandidateInit) -> Option<CallMessage> {
-        if init.candidate.is_empty() {
+    pub(super) fn found(&mut self, candidate: IceCandidateInit) -> Option<CallMessage> {
+        if candidate.candidate.is_empty() {
             return None;
         }
-        let candidate = Candidate::from(init);
         if self.local.iter().any(|each| each.username_fragment != candidate.username_fragment) {
             self.local.clear();
         }
@@ -72,7 +71,7 @@ impl Negotiation {
             let offer = connection.local_description();
             return offer.iter().map(|offer| described(offer, self.offer)).collect();
         }
-        let message = |candidate: &Candidate| CallMessage {
+        let message = |candidate: &IceCandidateInit| CallMessage {
             candidate: Some(candidate.clone()),
             ..CallMessage::default()
         };
@@ -88,10 +87,10 @@ impl Negotiation {
         let offer = message.offer.unwrap_or_default();
         let mut answer = None;
         if let Some(description) = message.description {
-            match description.sdp_type() {
-                Some(SdpType::Offer) => answer = self.take_offer(connection, description.sdp, offer).await?,
-                Some(SdpType::Answer) => self.take_answer(connection, description.sdp, offer).await?,
-                _ => {}
+            match description.kind {
+                SdpType::Offer => answer = self.take_offer(connection, description, offer).await?,
+                SdpType::Answer => self.take_answer(connection, description, offer).await?,
+                SdpType::PrAnswer | SdpType::Rollback => {}
             }
         }
         if let Some(candidate) = message.candidate {
@@ -103,7 +102,7 @@ impl Negotiation {
     async fn take_offer(
         &mut self,
         connection: &PeerConnection,
-        sdp: String,
+        description: SessionDescription,
         offer: u64,
     ) -> Result<Option<CallMessage>, Error> {
         if offer <= self.remote_offer {
@@ -114,7 +113,7 @@ impl Negotiation {
         if collides && !self.is_polite {
             return Ok(None);
         }
-        connection.set_remote_description(SessionDescription::offer(sdp)).await?;
+        connection.set_remote_description(description).await?;
         self.remote_offer = offer;
         self.answer = None;
         let description = connection.set_local_description(None).await?;
@@ -126,18 +125,18 @@ impl Negotiation {
     async fn take_answer(
         &mut self,
         connection: &PeerConnection,
-        sdp: String,
+        description: SessionDescription,
         offer: u64,
     ) -> Result<(), Error> {
         if offer != self.offer || connection.signaling_state() != SignalingState::HaveLocalOffer {
             return Ok(());
         }
-        connection.set_remote_description(SessionDescription::answer(sdp)).await?;
+        connection.set_remote_description(description).await?;
         self.take_held(connection).await;
         Ok(())
     }
 
-    async fn take_candidate(&mut self, connection: &PeerConnection, candidate: Candidate) {
+    async fn take_candidate(&mut self, connection: &PeerConnection, candidate: IceCandidateInit) {
         if !belongs(connection, &candidate) {
             self.held.push_back(candidate);
             if self.held.len() > MAX_HELD {
@@ -146,7 +145,7 @@ impl Negotiation {
             return;
         }
         // One candidate that cannot be used must not end a connection that others may make.
-        let _ = connection.add_ice_candidate(IceCandidateInit::from(candidate)).await;
+        let _ = connection.add_ice_candidate(candidate).await;
     }
 
     async fn take_held(&mut self, connection: &PeerConnection) {
@@ -158,10 +157,11 @@ impl Negotiation {
 
 /// Returns whether the description that this candidate belongs to is in force: the fragment of the
 /// user name shows it.
-fn belongs(connection: &PeerConnection, candidate: &Candidate) -> bool {
+fn belongs(connection: &PeerConnection, candidate: &IceCandidateInit) -> bool {
     let Some(remote) = connection.remote_description() else { return false };
     let in_text = || candidate.candidate.split_once(" ufrag ").and_then(|(_, rest)| rest.split(' ').next());
-    let Some(fragment) = candidate.username_fragment.as_deref().or_else(in_text) else { return true };
+    let named = candidate.username_fragment.as_deref().filter(|fragment| !fragment.is_empty());
+    let Some(fragment) = named.or_else(in_text) else { return true };
     remote
         .sdp
         .lines()
@@ -170,6 +170,5 @@ fn belongs(connection: &PeerConnection, candidate: &Candidate) -> bool {
 }
 
 fn described(description: &SessionDescription, offer: u64) -> CallMessage {
-    let description = Some(Description::from(description));
-    CallMessage { description, offer: Some(offer), ..CallMessage::default() }
+    CallMessage { description: Some(description.clone()), offer: Some(offer), ..CallMessage::default() }
 }

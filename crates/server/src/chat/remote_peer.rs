@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use columba::signaling::{IceServers, LeaveReason, PeerId, SignalingChannel};
 use columba::{
-    Configuration, DataChannel, DataChannelInit, Error, Event, Events, IceServer, Message, PeerConnection,
+    Configuration, DataChannel, DataChannelInit, Error, Event, Events, Message, PeerConnection,
     PeerConnectionState, SignalingState,
 };
 use tokio::sync::mpsc;
@@ -294,7 +294,7 @@ impl RemotePeer {
         self.timers = [None; TIMERS.len()];
         self.attempt = attempt;
         self.data_was_closed = false;
-        match connect(&self.channel.ice_servers(), self.is_polite) {
+        match connect(self.channel.ice_servers(), self.is_polite) {
             Ok(link) => self.link = Some(link),
             Err(error) => {
                 screen::note(&format!("No connection to {} can be made: {error}.", self.name));
@@ -391,7 +391,7 @@ impl RemotePeer {
         self.after(Timer::Retry, RETRY);
         // Without fresh ones the old ones may still do.
         if let Ok(servers) = self.channel.refresh_ice_servers().await {
-            let _ = connection.set_configuration(configuration(&servers));
+            let _ = connection.set_configuration(configuration(servers));
         }
         connection.restart_ice();
         self.watch();
@@ -617,7 +617,7 @@ impl RemotePeer {
     }
 }
 
-fn connect(servers: &IceServers, is_polite: bool) -> Result<Link, Error> {
+fn connect(servers: IceServers, is_polite: bool) -> Result<Link, Error> {
     let (connection, events) = PeerConnection::new(configuration(servers))?;
     let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
     let data = connection.create_data_channel("columba", init)?;
@@ -633,13 +633,9 @@ fn connect(servers: &IceServers, is_polite: bool) -> Result<Link, Error> {
     })
 }
 
-fn configuration(servers: &IceServers) -> Configuration {
-    let ice_servers = servers.servers.iter().map(|server| IceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone().unwrap_or_default(),
-        credential: server.credential.clone().unwrap_or_default(),
-    });
-    Configuration { ice_servers: ice_servers.collect(), ..Configuration::default() }
+fn configuration(servers: IceServers) -> Configuration {
+    // Restarts wait for fresh TURN credentials.
+    Configuration { ice_servers: servers.servers, automatic_ice_restart: false, ..Configuration::default() }
 }
 
 /// Returns the next event of a connection.

@@ -1,17 +1,20 @@
-//! The Rust side of the end-to-end tests: it joins a session, offers or answers as the introductions to WebRTC write it, and talks
-//! to whoever is there, a browser (`e2e/browser/data-page.js`) or another like itself.
+//! The Rust peer of the end-to-end tests. It joins a signaling session, offers or answers as
+//! introductions to WebRTC write it, and exchanges data with the peer that it meets: a browser
+//! (`e2e/browser/data-page.js`) or another process of this program.
 //!
-//! `columba-e2e-peer '{"do":"talk","server":…,"token":…,"role":"offer","closes":true,"bytes":1000}'`: see [`TalkOptions`].
+//! `columba-e2e-peer
+//! '{"do":"talk","server":…,"token":…,"role":"offer","closes":true,"bytes":1000}'`: see
+//! [`TalkOptions`].
 //!
-//! `columba-e2e-peer '{"do":"obey"}'` does what it is told on its standard input (`told.rs`).
+//! `columba-e2e-peer '{"do":"obey"}'` executes commands from its standard input (`commands.rs`).
 //!
-//! It writes what happens to its standard output, a JSON object a line. It ends with `{"event":"done",…}` and 0, or with
-//! `{"event":"error","message":…}` and 1; where its arguments or commands are not valid, with one sentence on its standard
-//! error and 2.
+//! It writes its events to its standard output, a JSON object a line. It ends with
+//! `{"event":"done",…}` and 0, or with `{"event":"error","message":…}` and 1; where its arguments
+//! or commands are not valid, with one sentence on its standard error and 2.
 
+mod commands;
 mod negotiation;
 mod talk;
-mod told;
 mod wire;
 
 use std::error::Error;
@@ -20,16 +23,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use columba::signaling::{SessionToken, SignalingChannel, SignalingOptions};
-use columba::{Configuration, IceConfig, IceServer, MdnsMode, PeerConnection, TcpMode};
+use columba::{Configuration, IceConfig, MdnsMode, PeerConnection, TcpMode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
-/// What stops the program; its sentence is printed.
+/// An error that ends the program; its sentence is printed.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// How long everything may take, on a machine that is slow and busy besides.
+/// The time after which a test has failed, on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(200);
 
 /// The exit code for invalid arguments and commands.
@@ -43,7 +46,7 @@ enum Arguments {
     Obey,
 }
 
-/// How to talk to the peer in a signaling session.
+/// The options of the exchange with the peer in a signaling session.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct TalkOptions {
@@ -111,7 +114,7 @@ async fn main() -> ExitCode {
             ExitCode::from(USAGE_ERROR)
         }
         Err(failure) => {
-            tell(&json!({ "event": "error", "message": failure.to_string() }));
+            report(&json!({ "event": "error", "message": failure.to_string() }));
             ExitCode::FAILURE
         }
     }
@@ -123,8 +126,8 @@ async fn run() -> Result<(), Failure> {
         return Err(UsageError("one JSON object is the only argument".to_owned()).into());
     };
     match from_json(argument)? {
-        Arguments::Talk(options) => join(options).await.map(|done| tell(&done)),
-        Arguments::Obey => told::obey().await,
+        Arguments::Talk(options) => join(options).await.map(|done| report(&done)),
+        Arguments::Obey => commands::run().await,
     }
 }
 
@@ -136,43 +139,42 @@ fn from_json<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, UsageError> 
 async fn join(options: TalkOptions) -> Result<serde_json::Value, Failure> {
     let session: SessionToken = options.token.parse()?;
     let entry = SignalingOptions::join(options.server.as_str(), session);
-    let (signaling, words) = SignalingChannel::open(entry).await?;
-    tell(&json!({ "event": "joined" }));
-    let servers = signaling.ice_servers().servers.into_iter().map(|server| IceServer {
-        urls: server.urls.into_iter().filter(|url| url.starts_with(&options.ice_servers)).collect(),
-        username: server.username.unwrap_or_default(),
-        credential: server.credential.unwrap_or_default(),
-    });
-    let ice_servers = servers.filter(|server| !server.urls.is_empty()).collect();
+    let (signaling, messages) = SignalingChannel::open(entry).await?;
+    report(&json!({ "event": "joined" }));
+    let mut ice_servers = signaling.ice_servers().servers;
+    for server in &mut ice_servers {
+        server.urls.retain(|url| url.starts_with(&options.ice_servers));
+    }
+    ice_servers.retain(|server| !server.urls.is_empty());
     let mdns = if options.hidden { MdnsMode::QueryAndGather } else { MdnsMode::Query };
     let tcp = if options.simultaneous { TcpMode::SimultaneousOpen } else { TcpMode::default() };
     let ice = IceConfig { mdns, tcp, ..IceConfig::default() };
     let (connection, events) =
         PeerConnection::new(Configuration { ice_servers, ice, ..Configuration::default() })?;
     let (opened, theirs) = mpsc::channel(8);
-    // As long as nobody has to wait for a direct path, every path will do.
+    // Unless a direct path is demanded, every path will do.
     let (direct, is_direct) = watch::channel(!options.direct);
     let talk = talk::Talk::new(connection.clone(), &options)?;
     let negotiation = negotiation::Negotiation { connection: connection.clone(), signaling, opened, direct };
     let done = tokio::select! {
-        failure = negotiation.hold(options.role, words, events) => Err(failure),
-        done = talk.hold(theirs, is_direct) => done,
+        failure = negotiation.run(options.role, messages, events) => Err(failure),
+        done = talk.run(theirs, is_direct) => done,
         () = tokio::time::sleep(PATIENCE) => Err("this took too long".into()),
     };
     if done.is_err() {
-        tell_states(&connection);
+        report_states(&connection);
     }
     connection.close().await;
     done
 }
 
-/// Writes how things stood when something failed.
-fn tell_states(connection: &PeerConnection) {
+/// Reports the states at the time of a failure.
+fn report_states(connection: &PeerConnection) {
     let stats = connection.stats();
     let channels = stats.channels.iter().map(|channel| {
         json!({ "label": channel.label, "state": format!("{:?}", channel.state), "sent": channel.bytes_sent, "received": channel.bytes_received })
     });
-    tell(&json!({
+    report(&json!({
         "event": "states",
         "connection": format!("{:?}", connection.connection_state()),
         "ice": format!("{:?}", connection.ice_connection_state()),
@@ -184,7 +186,7 @@ fn tell_states(connection: &PeerConnection) {
     }));
 }
 
-/// Writes a line.
-fn tell(line: &serde_json::Value) {
+/// Writes a line to the standard output.
+fn report(line: &serde_json::Value) {
     println!("{line}");
 }

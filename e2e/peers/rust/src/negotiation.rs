@@ -1,12 +1,12 @@
-//! Offer, answer and candidates, each as soon as it is there.
+//! The exchange of offer, answer and candidates, each as soon as it exists.
 
 use columba::signaling::{SignalingChannel, SignalingEvent, SignalingEvents};
-use columba::{DataChannel, Event, Events, PeerConnection, PeerConnectionState, SessionDescription};
+use columba::{DataChannel, Event, Events, PeerConnection, PeerConnectionState};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::wire::Word;
-use crate::{Failure, Role, tell};
+use crate::wire::SignalingMessage;
+use crate::{Failure, Role, report};
 
 pub(crate) struct Negotiation {
     pub(crate) connection: PeerConnection,
@@ -18,18 +18,19 @@ pub(crate) struct Negotiation {
 }
 
 impl Negotiation {
-    /// Goes on until something fails, or the connection ends: what comes after that, a late candidate for example, is nobody's.
-    pub(crate) async fn hold(self, role: Role, mut words: SignalingEvents, mut events: Events) -> Failure {
-        match self.try_hold(role, &mut words, &mut events).await {
+    /// Runs until something fails. After the end of the connection nothing fails any more: a late
+    /// candidate, for example, is ignored.
+    pub(crate) async fn run(self, role: Role, mut messages: SignalingEvents, mut events: Events) -> Failure {
+        match self.try_run(role, &mut messages, &mut events).await {
             Err(failure) if self.connection.connection_state() != PeerConnectionState::Closed => failure,
             _ => std::future::pending().await,
         }
     }
 
-    async fn try_hold(
+    async fn try_run(
         &self,
         role: Role,
-        words: &mut SignalingEvents,
+        messages: &mut SignalingEvents,
         events: &mut Events,
     ) -> Result<(), Failure> {
         if role == Role::Offer {
@@ -38,11 +39,11 @@ impl Negotiation {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.attend(event).await?,
+                    Some(event) => self.handle_event(event).await?,
                     None => return Ok(()),
                 },
-                word = words.recv() => match word {
-                    Some(SignalingEvent::Message { data, .. }) => self.hear(serde_json::from_str(data.get())?).await?,
+                message = messages.recv() => match message {
+                    Some(SignalingEvent::Message { data, .. }) => self.handle_message(serde_json::from_str(data.get())?).await?,
                     Some(SignalingEvent::Closed(error)) => return Err(error.into()),
                     Some(_) => {}
                     None => return Ok(()),
@@ -53,38 +54,38 @@ impl Negotiation {
 
     async fn describe(&self) -> Result<(), Failure> {
         let description = self.connection.set_local_description(None).await?;
-        self.signaling.send(None, &Word::from(description))?;
+        self.signaling.send(None, &SignalingMessage::from(description))?;
         Ok(())
     }
 
-    async fn hear(&self, word: Word) -> Result<(), Failure> {
-        if let Some(offer) = word.offer {
-            self.connection.set_remote_description(SessionDescription::offer(offer.sdp())).await?;
+    async fn handle_message(&self, message: SignalingMessage) -> Result<(), Failure> {
+        if let Some(offer) = message.offer {
+            self.connection.set_remote_description(offer).await?;
             self.describe().await?;
         }
-        if let Some(answer) = word.answer {
-            self.connection.set_remote_description(SessionDescription::answer(answer.sdp())).await?;
+        if let Some(answer) = message.answer {
+            self.connection.set_remote_description(answer).await?;
         }
-        if let Some(candidate) = word.ice_candidate {
-            self.connection.add_ice_candidate(Some(candidate.into())).await?;
+        if let Some(candidate) = message.ice_candidate {
+            self.connection.add_ice_candidate(candidate).await?;
         }
         Ok(())
     }
 
-    async fn attend(&self, event: Event) -> Result<(), Failure> {
+    async fn handle_event(&self, event: Event) -> Result<(), Failure> {
         match event {
             Event::IceCandidate(Some(candidate)) => {
-                self.signaling.send(None, &Word::from(candidate.init))?;
+                self.signaling.send(None, &SignalingMessage::from(candidate.init))?;
             }
             Event::DataChannel(channel) => self.opened.send(channel).await?,
             Event::ConnectionState(state) => {
-                tell(&json!({ "event": "state", "state": format!("{state:?}") }));
+                report(&json!({ "event": "state", "state": format!("{state:?}") }));
             }
-            Event::SelectedCandidatePair(pair) => {
+            Event::SelectedCandidatePair(_, pair) => {
                 let kinds = [pair.local.kind, pair.remote.kind].map(|kind| format!("{kind:?}"));
                 let protocol = if pair.local.transport.is_tcp() { "tcp" } else { "udp" };
                 let to = pair.path.remote;
-                tell(
+                report(
                     &json!({ "event": "pair", "local": kinds[0], "remote": kinds[1], "protocol": protocol, "to": to }),
                 );
                 self.direct.send_if_modified(|is_direct| {

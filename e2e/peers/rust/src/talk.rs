@@ -1,4 +1,5 @@
-//! What is said: a greeting, many bytes each way at once with their digest, and a goodbye on a channel of each side's own.
+//! The data that is exchanged: a greeting, many bytes in both directions at once with their digest,
+//! and a channel of each side that the other side closes.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use columba::{DataChannel, DataChannelInit, Message, PeerConnection};
@@ -19,8 +20,8 @@ pub(crate) struct Talk {
     channel: Option<DataChannel>,
 }
 
-/// What came.
-struct Heard {
+/// The data of the other side.
+struct Received {
     greeting: String,
     bytes: usize,
     sha256: String,
@@ -36,8 +37,8 @@ impl Talk {
         Ok(Self { connection, role, closes, bytes, channel })
     }
 
-    /// From the first word to the last; answers with what is to be told about it.
-    pub(crate) async fn hold(
+    /// Runs the whole exchange; returns its report.
+    pub(crate) async fn run(
         self,
         mut theirs: mpsc::Receiver<DataChannel>,
         mut is_direct: watch::Receiver<bool>,
@@ -46,13 +47,14 @@ impl Talk {
             Some(channel) => channel.clone(),
             None => theirs.recv().await.ok_or("no channel came")?,
         };
-        let (sent, heard) = tokio::try_join!(self.say(&channel), listen(&channel))?;
+        let (sent, received) = tokio::try_join!(self.send(&channel), receive(&channel))?;
         is_direct.wait_for(|is_direct| *is_direct).await?;
         channel.send("whole").await?;
         expect(&channel, "whole").await?;
-        tokio::try_join!(self.say_goodbye(), hear_goodbye(&mut theirs))?;
+        tokio::try_join!(self.open_goodbye(), close_goodbye(&mut theirs))?;
         let resolved = self.resolved_names();
-        // Who closes must know that the other side is waiting for nothing else: closing takes back what is not sent yet.
+        // The side that closes must know that the other side waits for nothing else: closing
+        // discards what is not sent yet.
         if self.closes {
             expect(&channel, "ready").await?;
             self.connection.close().await;
@@ -65,25 +67,25 @@ impl Talk {
         let end = channel.closed().await;
         Ok(json!({
             "event": "done",
-            "greeting": heard.greeting,
+            "greeting": received.greeting,
             "sent": sent,
-            "received": { "bytes": heard.bytes, "sha256": heard.sha256 },
+            "received": { "bytes": received.bytes, "sha256": received.sha256 },
             "resolved": resolved,
             "end": end.map_or_else(|error| error.to_string(), |()| "closed".to_owned()),
         }))
     }
 
-    /// Candidates of the other side's whose name has got an address.
+    /// The candidates of the other side whose name was resolved.
     fn resolved_names(&self) -> Vec<String> {
         let candidates = self.connection.stats().transports.remove(0).ice.remote_candidates;
         let hosts = candidates.iter().map(|one| format!("{:?}", one.candidate.address));
         hosts.filter(|host| host.contains(".local")).collect()
     }
 
-    async fn say(&self, channel: &DataChannel) -> Result<Value, Failure> {
+    async fn send(&self, channel: &DataChannel) -> Result<Value, Failure> {
         channel.send(format!("hello from {}", self.role.as_str())).await?;
         let mut digest = Context::new(&SHA256);
-        // Different on both sides, so that nobody can pass for the other by echoing.
+        // Different on both sides, so that an echo is not taken for the other side's data.
         let mut state: u32 = if self.role == Role::Offer { 1 } else { 2 };
         let mut left = self.bytes;
         while left > 0 {
@@ -103,14 +105,14 @@ impl Talk {
     }
 
     /// Opens a channel that the other side closes.
-    async fn say_goodbye(&self) -> Result<(), Failure> {
+    async fn open_goodbye(&self) -> Result<(), Failure> {
         let channel = self.connection.create_data_channel("goodbye", DataChannelInit::default())?;
         channel.send("goodbye").await?;
         Ok(channel.closed().await?)
     }
 }
 
-async fn listen(channel: &DataChannel) -> Result<Heard, Failure> {
+async fn receive(channel: &DataChannel) -> Result<Received, Failure> {
     let greeting = match channel.recv().await {
         Some(Message::Text(greeting)) => greeting,
         other => return Err(unexpected(channel, other).await),
@@ -130,7 +132,7 @@ async fn listen(channel: &DataChannel) -> Result<Heard, Failure> {
                         format!("{bytes} bytes came with the digest {found} instead of {sha256}").into()
                     );
                 }
-                return Ok(Heard { greeting, bytes, sha256 });
+                return Ok(Received { greeting, bytes, sha256 });
             }
             None => return Err(unexpected(channel, None).await),
         }
@@ -138,7 +140,7 @@ async fn listen(channel: &DataChannel) -> Result<Heard, Failure> {
 }
 
 /// Closes the channel that the other side opens.
-async fn hear_goodbye(theirs: &mut mpsc::Receiver<DataChannel>) -> Result<(), Failure> {
+async fn close_goodbye(theirs: &mut mpsc::Receiver<DataChannel>) -> Result<(), Failure> {
     let channel = theirs.recv().await.ok_or("no goodbye came")?;
     expect(&channel, "goodbye").await?;
     channel.close();
@@ -152,7 +154,7 @@ async fn expect(channel: &DataChannel, text: &str) -> Result<(), Failure> {
     }
 }
 
-/// What to say about a message that should not be, or about the end of the channel.
+/// Describes an unexpected message, or the unexpected end of the channel.
 async fn unexpected(channel: &DataChannel, message: Option<Message>) -> Failure {
     match message {
         Some(Message::Text(text)) => format!("unexpected: {text:?}").into(),

@@ -1,5 +1,5 @@
-//! In place of mDNS where the feature `mdns` is not built in: no name is found. A configuration that
-//! would publish names is refused (`features.rs`).
+//! In place of mDNS where the feature `mdns` is not built in: no name is found. A configuration
+//! that would publish names is refused (`features.rs`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -7,10 +7,10 @@ const TYPE_AAAA: u16 = 28;
 const TYPE_ANY: u16 = 255;
 const INTERNET: u16 = 1;
 
-/// Questions of one message that are looked at: far more than anybody asks at once.
+/// Questions of one message that are looked at: far more than a resolver asks at once.
 const MAX_QUESTIONS: u16 = 64;
 
-/// The questions for a name's addresses of either family; `None` if it is no name.
+/// Returns the questions for a name's addresses of either family; `None` if the name is not valid.
 pub(super) fn questions(host: &str) -> Option<[Vec<u8>; 2]> {
     let name = encoded(host)?;
     let question = |kind: u16| {
@@ -24,7 +24,7 @@ pub(super) fn questions(host: &str) -> Option<[Vec<u8>; 2]> {
     Some([question(TYPE_A), question(TYPE_AAAA)])
 }
 
-/// A name as messages have it; `None` if it is no name.
+/// Encodes a name; `None` if it is not valid.
 fn encoded(host: &str) -> Option<Vec<u8>> {
     let mut name = Vec::with_capacity(host.len() + 2);
     for label in host.trim_end_matches('.').split('.') {
@@ -36,9 +36,11 @@ fn encoded(host: &str) -> Option<Vec<u8>> {
     (name.len() <= 255).then_some(name)
 }
 
-/// A message that says what a name stands for, for so many seconds; 0 takes it back. `None` if it is no name.
+/// Returns a message with the address of a name, valid for so many seconds; 0 withdraws it. `None`
+/// if the name is not valid.
 ///
-/// `id`: of the question, if one who does not speak mDNS has asked and is answered alone (RFC 6762 §6.7).
+/// `id`: that of the question, for a unicast answer to a resolver that does not use mDNS
+/// (RFC 6762 §6.7).
 pub(super) fn record(host: &str, address: IpAddr, ttl: u32, id: Option<u16>) -> Option<Vec<u8>> {
     let name = encoded(host)?;
     let (kind, data) = match address {
@@ -46,7 +48,7 @@ pub(super) fn record(host: &str, address: IpAddr, ttl: u32, id: Option<u16>) -> 
         IpAddr::V6(address) => (TYPE_AAAA, address.octets().to_vec()),
     };
     let mut message = id.unwrap_or(0).to_be_bytes().to_vec();
-    // An authoritative answer; who asked alone gets his question back.
+    // An authoritative answer; a unicast one repeats the question.
     message.extend([0x84, 0, 0, u8::from(id.is_some()), 0, 1, 0, 0, 0, 0]);
     if id.is_some() {
         message.extend_from_slice(&name);
@@ -55,7 +57,7 @@ pub(super) fn record(host: &str, address: IpAddr, ttl: u32, id: Option<u16>) -> 
     }
     message.extend_from_slice(&name);
     message.extend(kind.to_be_bytes());
-    // Others forget what they knew of the name, but for one who does not know that bit.
+    // The cache-flush bit, which only resolvers of mDNS know (RFC 6762 §10.2).
     let class = if id.is_some() { INTERNET } else { INTERNET | 0x8000 };
     message.extend(class.to_be_bytes());
     message.extend(ttl.to_be_bytes());
@@ -64,7 +66,7 @@ pub(super) fn record(host: &str, address: IpAddr, ttl: u32, id: Option<u16>) -> 
     Some(message)
 }
 
-/// Whether a message asks what this name stands for, and the message's id.
+/// Returns the id of a message that asks for this address of the name.
 pub(super) fn asks_for(message: &[u8], host: &str, address: IpAddr) -> Option<u16> {
     let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
     if word(2)? & 0x8000 != 0 {
@@ -83,10 +85,10 @@ pub(super) fn asks_for(message: &[u8], host: &str, address: IpAddr) -> Option<u1
     None
 }
 
-/// The addresses that a message gives for a name; none if it is not an answer, or not one that can be read.
+/// Returns the addresses of a name in a message; none if it is not a valid answer.
 pub(super) fn answers(message: &[u8], host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
-    // What was read before something cannot be read still counts.
+    // Records before an invalid one still count.
     let _ = read_answers(message, host.trim_end_matches('.'), &mut found);
     found
 }
@@ -121,7 +123,7 @@ fn read_answers(message: &[u8], host: &str, found: &mut Vec<IpAddr>) -> Option<(
     Some(())
 }
 
-/// Whether the name at this place of a message is this one, and where what follows it begins.
+/// Returns whether the name at this place of a message is this one, and the place after it.
 fn name_matches(message: &[u8], start: usize, host: &str) -> (bool, Option<usize>) {
     let mut labels = host.split('.');
     let (mut at, mut end, mut same) = (start, None, true);
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_name_are_found_whatever_its_case() {
+    fn names_are_compared_without_case() {
         let both: Vec<IpAddr> = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
         assert_eq!(answers(&answer(), NAME), both);
         assert_eq!(answers(&answer(), &NAME.to_uppercase()), both);
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_no_answers_and_goodbyes_give_no_address() {
+    fn questions_and_withdrawn_records_give_no_address() {
         assert!(answers(&questions(NAME).unwrap()[0], NAME).is_empty());
         let mut goodbye = answer();
         let first = goodbye.windows(4).position(|bytes| bytes == [0, 0, 0, 120]).unwrap();
@@ -189,19 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_none_are_not_asked_for() {
+    fn invalid_names_have_no_questions() {
         assert!(questions("").is_none() && questions("a..local").is_none());
         assert!(questions(&"x".repeat(64)).is_none() && questions(&"abc.".repeat(80)).is_none());
     }
 
     #[test]
-    fn pointers_in_a_circle_end() {
+    fn circular_compression_pointers_end() {
         let message = [0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1];
         assert!(answers(&message, NAME).is_empty());
     }
 
     #[test]
-    fn what_is_asked_for_is_answered_and_understood() {
+    fn questions_are_answered_and_answers_are_understood() {
         for address in ["192.0.2.7", "2001:db8::7"].map(|text| text.parse::<IpAddr>().unwrap()) {
             let asked = &questions(NAME).unwrap()[usize::from(address.is_ipv6())];
             assert_eq!(asks_for(asked, &NAME.to_uppercase(), address), Some(0));
@@ -210,7 +212,7 @@ mod tests {
             assert_eq!(asks_for(other, NAME, address), None);
             for id in [None, Some(7)] {
                 let said = record(NAME, address, 120, id).unwrap();
-                assert_eq!(asks_for(&said, NAME, address), None, "an answer asks nothing");
+                assert_eq!(asks_for(&said, NAME, address), None, "an answer is no question");
                 assert_eq!(answers(&said, NAME), [address]);
                 assert!(answers(&record(NAME, address, 0, id).unwrap(), NAME).is_empty());
             }
@@ -219,13 +221,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_message_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_messages_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             answers(&bytes, NAME);
             asks_for(&bytes, NAME, IpAddr::from([192, 0, 2, 7]));
         }
 
         #[test]
-        fn no_damage_panics(at in 0usize..80, value: u8, cut in 0usize..110) {
+        fn damaged_messages_do_not_panic(at in 0usize..80, value: u8, cut in 0usize..110) {
             let mut message = answer();
             if let Some(byte) = message.get_mut(at) {
                 *byte = value;

@@ -1,7 +1,8 @@
-//! mDNS (RFC 6762) for the names behind which addresses are hidden (draft-ietf-mmusic-mdns-ice-candidates).
+//! mDNS (RFC 6762) for the names behind which addresses are hidden
+//! (draft-ietf-mmusic-mdns-ice-candidates).
 //!
-//! Only that: one question for the addresses of one name, on all interfaces, repeated until somebody answers; and a
-//! [`Responder`] for the own names.
+//! Only as far as that needs it: a query for the addresses of one name, on all interfaces, repeated
+//! until it is answered; and a [`Responder`] for the own names.
 
 mod group;
 mod message;
@@ -18,21 +19,23 @@ use group::Group;
 use message::{answers, questions};
 pub(super) use responder::Responder;
 
-/// How long a name is asked for.
+/// The time after which a query is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When the question is repeated after the first time; the last one for as often as needed. RFC 6762 §5.2 wants a second between the first
-/// two; a lost datagram should not cost a second of a call's beginning, and few names are asked for.
+/// The pauses between repetitions of a query; the last one is repeated. Deviation: RFC 6762 §5.2
+/// has a second between the first two; a lost datagram should not delay a call by a second, and
+/// there are few queries.
 const REPEAT: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(1)];
 
-/// Once an address has come, how long to wait for one of the other family. Browsers hide each address behind a name of its own.
+/// The time to wait for an address of the other family once one was received. Browsers hide each
+/// address behind a name of its own.
 const SETTLE: Duration = Duration::from_millis(10);
 
-/// The largest message that is read.
+/// Bytes of the largest message that is read.
 const MAX_MESSAGE: usize = 9000;
 
-/// The addresses of a name that ends in `.local`; none if nobody answers.
+/// Resolves a name that ends in `.local`; returns no address if there is no answer.
 pub(super) async fn resolve(host: Arc<str>) -> Vec<IpAddr> {
     let Some(questions) = questions(&host) else { return Vec::new() };
     let sockets = Group::both();
@@ -50,15 +53,15 @@ pub(super) async fn resolve(host: Arc<str>) -> Vec<IpAddr> {
     let mut ask = std::pin::pin!(ask);
     let mut buffers = [vec![0; MAX_MESSAGE], vec![0; MAX_MESSAGE]];
     loop {
-        let heard = async {
+        let received = async {
             let [first, second] = &mut buffers;
             tokio::select! {
                 never = &mut ask => never,
-                heard = receive(sockets.first(), first) => heard,
-                heard = receive(sockets.get(1), second) => heard,
+                message = receive(sockets.first(), first) => message,
+                message = receive(sockets.get(1), second) => message,
             }
         };
-        let Ok(message) = timeout_at(deadline, heard).await else { break };
+        let Ok(message) = timeout_at(deadline, received).await else { break };
         for address in answers(message, &host) {
             if !found.contains(&address) {
                 found.push(address);
@@ -75,7 +78,7 @@ async fn receive<'a>(group: Option<&Group>, buffer: &'a mut [u8]) -> &'a [u8] {
     match group.socket.recv(buffer).await {
         Ok(length) => &buffer[..length],
         Err(_) => {
-            // An error of an earlier send; not faster than questions are asked.
+            // An error of an earlier send: no faster than queries are sent.
             sleep(REPEAT[0]).await;
             &[]
         }
@@ -87,10 +90,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_responder_on_the_network_is_heard() {
+    async fn names_of_a_responder_are_resolved() {
         let interfaces = if_addrs::get_if_addrs().unwrap();
         if interfaces.iter().all(|interface| interface.is_loopback() || interface.ip().is_ipv6()) {
-            // A machine without a network has nobody to ask.
+            // There is no multicast on a machine without a network.
             return;
         }
         let address: IpAddr = "192.0.2.7".parse().unwrap();
@@ -102,6 +105,6 @@ mod tests {
         assert_eq!(resolve(name.clone()).await, [address]);
         respond.abort();
         assert!(respond.await.is_err());
-        assert_eq!(resolve(name).await, Vec::<IpAddr>::new(), "nobody answers for it any more");
+        assert_eq!(resolve(name).await, Vec::<IpAddr>::new(), "the name is withdrawn");
     }
 }

@@ -1,4 +1,4 @@
-//! Answers questions for the own names, so that addresses need not be written into descriptions.
+//! The responder for the own names, so that addresses need not be written into descriptions.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -11,13 +11,14 @@ use tokio::time::sleep;
 use super::group::{Group, PORT};
 use super::message::{asks_for, record};
 
-/// Seconds for which others may remember an answer: what RFC 6762 §10 recommends for host names.
+/// Seconds for which an answer may be cached: the recommendation of RFC 6762 §10 for host names.
 const TTL: u32 = 120;
 
-/// Names at most; the oldest goes when another comes. Each socket has one, and each restart of ICE may bring others.
+/// Names at most; the oldest is dropped for another one. Each socket has one, and each ICE restart
+/// may add others.
 const MAX_NAMES: usize = 64;
 
-/// The pause after a socket's error, so that one that stays does not keep the processor busy.
+/// The pause after an error of a socket, so that a permanent one does not keep the processor busy.
 const ERROR_PAUSE: Duration = Duration::from_millis(300);
 
 /// The largest question that is read.
@@ -32,12 +33,12 @@ pub(in crate::driver) struct Responder {
 #[derive(Debug, Default)]
 struct Names {
     known: Mutex<VecDeque<(Arc<str>, IpAddr)>>,
-    /// There is a new one.
+    /// A name was added.
     added: Notify,
 }
 
 impl Responder {
-    /// From now on the name is answered for, as long as somebody [runs](Self::run) this.
+    /// Adds a name, whose questions are answered as long as the responder [runs](Self::run).
     pub(in crate::driver) fn publish(&self, host: Arc<str>, address: IpAddr) {
         let mut known = self.known();
         if known.len() >= MAX_NAMES {
@@ -52,7 +53,7 @@ impl Responder {
         self.names.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers until it is dropped; then it takes its names back.
+    /// Answers questions until it is dropped; then it withdraws its names.
     pub(in crate::driver) async fn run(self) {
         let service = Service { groups: Group::both(), responder: self };
         let mut buffers = [[0; MAX_MESSAGE]; 2];
@@ -60,8 +61,8 @@ impl Responder {
             let [first, second] = &mut buffers;
             tokio::select! {
                 () = service.responder.names.added.notified() => service.announce(TTL),
-                () = service.attend(0, first) => {}
-                () = service.attend(1, second) => {}
+                () = service.serve(0, first) => {}
+                () = service.serve(1, second) => {}
             }
         }
     }
@@ -73,7 +74,8 @@ struct Service {
 }
 
 impl Service {
-    /// Says what all names stand for, unasked (RFC 6762 §8.3); nobody else can have such names, so that they need not be asked for first.
+    /// Announces all names (RFC 6762 §8.3). They are random, so that they need not be probed for
+    /// first.
     fn announce(&self, ttl: u32) {
         for (host, address) in self.responder.known().iter() {
             if let Some(message) = record(host, *address, ttl, None) {
@@ -82,8 +84,8 @@ impl Service {
         }
     }
 
-    /// Answers one question, if it is for one of the names.
-    async fn attend(&self, index: usize, buffer: &mut [u8]) {
+    /// Receives one message, and answers it if it asks for one of the names.
+    async fn serve(&self, index: usize, buffer: &mut [u8]) {
         let Some(group) = self.groups.get(index) else { return std::future::pending().await };
         let Ok((length, from)) = group.socket.recv_from(buffer).await else {
             return sleep(ERROR_PAUSE).await;
@@ -98,12 +100,12 @@ impl Service {
         }
     }
 
-    /// The answers to a message, each for everybody or for one.
+    /// Returns the answers to a message, each with the address to send it to; `None` for the group.
     fn answers(&self, message: &[u8], from: SocketAddr) -> Vec<(Vec<u8>, Option<SocketAddr>)> {
         let known = self.responder.known();
         let answers = known.iter().filter_map(|(host, address)| {
             let id = asks_for(message, host, *address)?;
-            // Who asks from another port does not hear the group.
+            // A resolver on another port does not receive from the group (RFC 6762 §6.7).
             let alone = (from.port() != PORT).then_some(from);
             let answer = record(host, *address, TTL, alone.map(|_| id))?;
             Some((answer, alone))

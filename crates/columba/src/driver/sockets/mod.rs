@@ -25,13 +25,16 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds a socket of this transport to this address and any port; returns the address with the port.
+    /// Binds a socket of this transport to this address and any port; returns the address with the
+    /// port.
     ///
     /// # Errors
     /// The system refuses.
     pub(super) fn bind(&mut self, transport: TransportId, address: IpAddr) -> io::Result<SocketAddr> {
         let socket = Socket::bind(transport, address)?;
         let local = socket.local;
+        // There are few, and they live as long as the connection.
+        self.sockets.reserve_exact(1);
         self.sockets.push(socket);
         Ok(local)
     }

@@ -15,14 +15,15 @@ use tracing::debug;
 
 use crate::shared::Shared;
 
-/// Bytes that the kernel is asked to buffer while the driver is busy: 20 ms of a gigabit each way. It
-/// gives as much as the system allows.
+/// Bytes that the kernel is asked to buffer while the driver is busy: 20 ms of a gigabit each way.
+/// It gives as much as the system allows.
 const KERNEL_BUFFER: usize = 4 << 20;
 
 /// Bytes of one slot of a batch: as much as the kernel coalesces (GRO) at most.
 const RECEIVE_SLOT: usize = 64 << 10;
 
-/// Errors that are skipped in one receive: an ICMP message about an earlier datagram must not end it.
+/// Errors that are skipped in one receive: an ICMP message about an earlier datagram must not end
+/// it.
 const FAULTS_PER_TURN: usize = 8;
 
 thread_local! {
@@ -113,8 +114,8 @@ impl Socket {
         }
     }
 
-    /// Sends one or several datagrams. Those that the socket has no room for are returned, and the task is
-    /// woken when there is room.
+    /// Sends one or several datagrams. Those that the socket has no room for are returned, and the
+    /// task is woken when there is room.
     pub(super) fn poll_send(
         &self,
         cx: &mut Context<'_>,

@@ -10,8 +10,8 @@ use tracing::debug;
 
 use super::options::{set_stream_options, share_port};
 
-/// Connections that wait in the kernel to be accepted, at most. One that does not fit waits a second
-/// and longer; strangers must not be able to do that to the peer.
+/// Connections that wait in the kernel to be accepted, at most. One that does not fit waits a
+/// second and longer; strangers must not be able to do that to the peer.
 const BACKLOG: u32 = 128;
 
 pub(super) struct Listener {
@@ -23,8 +23,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens at this address and any port. With `opens`, connections will be opened from that port,
-    /// too.
+    /// Listens at this address and any port. With `opens`, connections will be opened from that
+    /// port, too.
     pub(super) fn bind(transport: TransportId, address: IpAddr, opens: bool) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if opens {

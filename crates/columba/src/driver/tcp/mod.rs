@@ -1,4 +1,5 @@
-//! The TCP and TLS connections of a peer: to TURN servers, and to peers that datagrams do not reach.
+//! The TCP and TLS connections of a peer: to TURN servers, and to peers that datagrams do not
+//! reach.
 
 mod listener;
 mod options;
@@ -26,7 +27,8 @@ pub(crate) use tls::ServerTls;
 /// Connections accepted from one listener in a turn.
 const ACCEPTS_PER_TURN: usize = 16;
 
-/// Listeners, and the connections that are to be closed. Each open connection has a task of its own.
+/// Listeners, and the connections that are to be closed. Each open connection has a task of its
+/// own.
 pub(super) struct Connections {
     tls: ServerTls,
     listeners: Vec<Listener>,
@@ -46,7 +48,8 @@ impl Connections {
         tasks.spawn(stream::run(request, self.tls.clone(), Arc::downgrade(shared)));
     }
 
-    /// Listens at this address and any port; returns the address with the port.
+    /// Listens at this address and any port, for connections of this transport; returns the address
+    /// with the port.
     ///
     /// # Errors
     /// The system refuses.
@@ -58,6 +61,7 @@ impl Connections {
     ) -> io::Result<SocketAddr> {
         let listener = Listener::bind(transport, address, opens)?;
         let local = listener.local;
+        self.listeners.reserve_exact(1);
         self.listeners.push(listener);
         Ok(local)
     }
@@ -80,7 +84,7 @@ impl Connections {
                 state.peer.handle_input(Instant::now(), listener.transport, Input::Accepted { path });
                 drop(state);
                 let shared = Arc::downgrade(shared);
-                tasks.spawn(stream::carry(stream, Framing::Rfc4571, path, outgoing, shared));
+                tasks.spawn(stream::carry(stream, path, outgoing, shared));
                 accepted += 1;
                 if accepted == ACCEPTS_PER_TURN {
                     is_more = true;

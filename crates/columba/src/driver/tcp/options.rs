@@ -9,7 +9,8 @@ use tokio::net::{TcpSocket, TcpStream};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 64 << 10;
 
-/// Sets the options of an open connection: segments are sent at once, and few bytes wait in the kernel.
+/// Sets the options of an open connection: segments are sent at once, and few bytes wait in the
+/// kernel.
 ///
 /// # Errors
 /// The connection is closed already.

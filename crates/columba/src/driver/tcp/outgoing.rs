@@ -6,8 +6,8 @@ use columba_peer::TransportId;
 use columba_peer::framing::Framing;
 use tokio::sync::Notify;
 
-/// Bytes of waiting data from which on the peer is told to send no more. One write takes them all, so
-/// that the connection has the next ones at hand before the peer has made them.
+/// Bytes of waiting data from which on the peer is told to send no more. One write takes them all,
+/// so that the connection has the next ones at hand before the peer has made them.
 const CLOGGED: usize = 64 << 10;
 
 /// Bytes of data that wait at most; frames that do not fit are dropped. The peer stops long before:
@@ -24,7 +24,7 @@ const MAX_CHECKS: usize = 64 << 10;
 pub(crate) struct Outgoing {
     /// The transport of the peer that the connection belongs to.
     pub(in crate::driver) transport: TransportId,
-    framing: Framing,
+    pub(super) framing: Framing,
     waiting: Mutex<Waiting>,
     changed: Notify,
 }
@@ -127,6 +127,10 @@ impl Outgoing {
 mod tests {
     use super::*;
 
+    fn outgoing() -> Outgoing {
+        Outgoing::new(TransportId::FIRST, Framing::Rfc4571)
+    }
+
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut frame = (length as u16).to_be_bytes().to_vec();
         frame.resize(2 + length, first);
@@ -135,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn data_clogs_the_queue_until_taken_and_checks_overtake_it() {
-        let outgoing = Outgoing::new(TransportId::FIRST, Framing::Rfc4571);
+        let outgoing = outgoing();
         let (data, check) = (frame(22, 1200), frame(0, 100));
         let mut frames = 1;
         while outgoing.push(&data) == Pushed::Room {
@@ -158,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn queue_is_bounded_when_the_connection_takes_nothing() {
-        let outgoing = Outgoing::new(TransportId::FIRST, Framing::Rfc4571);
+        let outgoing = outgoing();
         for _ in 0..2000 {
             outgoing.push(&frame(22, 1200));
             outgoing.push(&frame(1, 100));

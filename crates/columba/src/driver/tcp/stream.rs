@@ -1,13 +1,18 @@
 //! One TCP or TLS connection: a task that opens it and carries bytes both ways.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use columba_peer::framing::{Framing, Reader};
 use columba_peer::{ConnectId, Ecn, Input, Path, Transport, TransportId};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tracing::debug;
@@ -27,6 +32,11 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const READ: usize = 16 << 10;
 
+thread_local! {
+    /// The bytes that were just read. One for each thread: it is empty between two reads.
+    static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
 /// A connection that is to be opened.
 pub(in crate::driver) struct StreamRequest {
     pub(in crate::driver) transport: TransportId,
@@ -40,37 +50,32 @@ pub(in crate::driver) struct StreamRequest {
 
 /// Opens the connection and carries bytes both ways until one side closes it.
 pub(super) async fn run(request: StreamRequest, tls: ServerTls, shared: Weak<Shared>) {
-    let opened =
-        timeout(CONNECT, open(&request, &tls)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let opened = match timeout(CONNECT, open(&request, &tls)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
     let Some(owner) = shared.upgrade() else { return };
-    let transport = request.transport;
+    let StreamRequest { transport, id, framing, .. } = request;
     let (stream, path) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            debug!(%error, "a connection could not be opened");
-            let input = Input::ConnectFailed { id: request.id };
+            debug!(%error, "opening a connection failed");
+            let input = Input::ConnectFailed { id };
             return owner.with_peer(|peer, now| peer.handle_input(now, transport, input));
         }
     };
-    let outgoing = Arc::new(Outgoing::new(transport, request.framing));
+    let outgoing = Arc::new(Outgoing::new(transport, framing));
     owner.lock().streams.insert(path, outgoing.clone());
-    let input = Input::Connected { id: request.id, path };
-    owner.with_peer(|peer, now| peer.handle_input(now, transport, input));
+    owner.with_peer(|peer, now| peer.handle_input(now, transport, Input::Connected { id, path }));
     drop(owner);
-    carry(stream, request.framing, path, outgoing, shared).await;
+    carry(stream, path, outgoing, shared).await;
 }
 
 /// Carries bytes both ways until one side closes the connection.
-pub(super) async fn carry(
-    stream: impl Stream,
-    framing: Framing,
-    path: Path,
-    outgoing: Arc<Outgoing>,
-    shared: Weak<Shared>,
-) {
+pub(super) async fn carry(stream: impl Stream, path: Path, outgoing: Arc<Outgoing>, shared: Weak<Shared>) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let written = tokio::select! {
-        () = read(&mut reader, framing, outgoing.transport, path, &shared) => false,
+        () = read(&mut reader, path, &outgoing, &shared) => false,
         () = write(&mut writer, path, &outgoing, &shared) => true,
     };
     if written {
@@ -107,38 +112,63 @@ async fn open(request: &StreamRequest, tls: &ServerTls) -> io::Result<(Box<dyn S
     }
 }
 
-async fn read(
-    from: &mut (impl AsyncRead + Unpin),
-    framing: Framing,
-    transport: TransportId,
-    path: Path,
-    shared: &Weak<Shared>,
-) {
-    let mut reader = Reader::new(framing);
-    let mut bytes = vec![0; READ];
+async fn read(from: &mut (impl AsyncRead + Unpin), path: Path, outgoing: &Outgoing, shared: &Weak<Shared>) {
+    let mut reader = Reader::new(outgoing.framing);
     loop {
-        let Ok(count @ 1..) = from.read(&mut bytes).await else { return };
-        let Some(shared) = shared.upgrade() else { return };
-        let mut rest = &bytes[..count];
-        while !rest.is_empty() {
-            rest = &rest[reader.feed(rest)..];
-            let mut state = shared.lock();
-            let now = Instant::now();
-            loop {
-                match reader.next_frame() {
-                    Ok(Some(frame)) => {
-                        state.peer.handle_datagram(now, transport, path, Ecn::NotEct, Some(now), frame);
-                    }
-                    Ok(None) => break,
-                    Err(_) => {
-                        debug!("bytes on a connection are not framed messages");
-                        return;
-                    }
-                }
-            }
-            state.wake_driver();
+        let received =
+            poll_fn(|cx| poll_read(cx, from, |bytes| deliver(bytes, &mut reader, path, outgoing, shared)));
+        if received.await.is_break() {
+            return;
         }
     }
+}
+
+/// Reads once and gives the bytes to `deliver`. They lie in a buffer of the thread, so that an idle
+/// connection has none.
+fn poll_read(
+    cx: &mut Context<'_>,
+    from: &mut (impl AsyncRead + Unpin),
+    deliver: impl FnOnce(&[u8]) -> ControlFlow<()>,
+) -> Poll<ControlFlow<()>> {
+    INCOMING.with_borrow_mut(|incoming| {
+        let mut buffer = ReadBuf::new(incoming);
+        match ready!(Pin::new(from).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => Poll::Ready(deliver(buffer.filled())),
+            Ok(()) | Err(_) => Poll::Ready(ControlFlow::Break(())),
+        }
+    })
+}
+
+/// Cuts frames out of bytes that were read, and gives them to the peer. Breaks off if they are not
+/// framed, or the peer is gone.
+fn deliver(
+    mut bytes: &[u8],
+    reader: &mut Reader,
+    path: Path,
+    outgoing: &Outgoing,
+    shared: &Weak<Shared>,
+) -> ControlFlow<()> {
+    let Some(shared) = shared.upgrade() else { return ControlFlow::Break(()) };
+    while !bytes.is_empty() {
+        bytes = &bytes[reader.feed(bytes)..];
+        let mut state = shared.lock();
+        let now = Instant::now();
+        loop {
+            match reader.next_frame() {
+                Ok(Some(frame)) => {
+                    let (transport, ecn) = (outgoing.transport, Ecn::NotEct);
+                    state.peer.handle_datagram(now, transport, path, ecn, Some(now), frame);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    debug!("bytes on a connection are not framed messages");
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        state.wake_driver();
+    }
+    ControlFlow::Continue(())
 }
 
 async fn write(
@@ -161,8 +191,8 @@ async fn write(
     let _ = to.shutdown().await;
 }
 
-/// Tells the peer that the queue is drained. The driver reports a clogged queue under the lock that it
-/// was filled under, so that this input always follows that one.
+/// Tells the peer that the queue is drained. The driver reports a clogged queue under the lock that
+/// it was filled under, so that this input always follows that one.
 fn report_drained(path: Path, outgoing: &Arc<Outgoing>, shared: &Weak<Shared>) {
     let Some(shared) = shared.upgrade() else { return };
     let mut state = shared.lock();

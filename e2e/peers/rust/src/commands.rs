@@ -1,57 +1,51 @@
-//! A peer that does what it is told on its standard input, a JSON object a line: the tests that set our SCTP against others'
-//! (`e2e/scenarios/data-channels.js`) say the same words to ours as to theirs.
+//! A peer that executes commands from its standard input, a JSON object a line. The tests of our
+//! SCTP against other implementations (`e2e/scenarios/data-channels.js`) give the same commands to
+//! all.
 
-mod speech;
+mod messages;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use columba::{
-    Configuration, DataChannel, DataChannelInit, DataConfiguration, Event, PeerConnection, Priority,
-    SessionDescription,
+    Configuration, DataChannel, DataChannelInit, DataConfiguration, DtlsRole, Event, PeerConnection,
+    Priority, SdpType, SessionDescription,
 };
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
-use self::speech::{Inbox, Order};
-use crate::{Failure, from_json, tell};
+use self::messages::{Inbox, Order};
+use crate::{Failure, from_json, report};
 
-/// What it can be told.
+/// A command.
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Command {
-    /// To describe itself, with all its candidates.
+    /// Offer, with all candidates.
     Offer,
-    /// The other side's description; an offer is answered.
-    Hear {
-        #[serde(rename = "type")]
-        kind: String,
-        sdp: String,
-    },
+    /// Set the other side's description; an offer is answered.
+    Hear(SessionDescription),
+    /// Create a channel.
     Open(Open),
-    /// To do with a channel that is open.
+    /// Send messages on an open channel.
     Send {
         label: String,
         #[serde(flatten)]
         order: Order,
     },
-    /// To tell what has come on a channel, as soon as it is so many messages.
-    Expect {
-        label: String,
-        messages: u64,
-    },
-    Close {
-        label: String,
-    },
-    /// To tell what it knows of the association.
+    /// Report the messages of a channel, as soon as so many were received.
+    Expect { label: String, messages: u64 },
+    /// Close a channel.
+    Close { label: String },
+    /// Report the statistics of the association.
     Stats,
-    /// To close the connection.
+    /// Close the connection.
     End,
 }
 
-/// A channel to be opened: its label, and `RTCDataChannelInit`.
+/// A channel to be created: its label, and `RTCDataChannelInit`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Open {
@@ -87,17 +81,18 @@ impl From<Level> for Priority {
     }
 }
 
-/// A channel, and who speaks and listens on it.
-struct Attended {
+/// A channel, and the queues of its tasks.
+struct Channel {
     channel: DataChannel,
     orders: mpsc::Sender<Order>,
     inbox: Arc<Inbox>,
 }
 
-struct Told {
+/// The peer.
+struct Commanded {
     connection: PeerConnection,
     /// By their labels, which are different.
-    channels: HashMap<String, Attended>,
+    channels: HashMap<String, Channel>,
 }
 
 /// Bytes of the longest message that it takes: as long as any that is sent.
@@ -106,33 +101,33 @@ const LONGEST: u32 = 4 << 20;
 /// Orders for one channel that may wait for each other.
 const ORDERS: usize = 64;
 
-/// Goes on until its input ends.
-pub(crate) async fn obey() -> Result<(), Failure> {
+/// Runs until its input ends.
+pub(crate) async fn run() -> Result<(), Failure> {
     let data = DataConfiguration { max_message_size: LONGEST, ..DataConfiguration::default() };
     let (connection, mut events) = PeerConnection::new(Configuration { data, ..Configuration::default() })?;
-    let mut told = Told { connection, channels: HashMap::new() };
+    let mut peer = Commanded { connection, channels: HashMap::new() };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             line = lines.next_line() => match line? {
-                Some(line) => told.obey(from_json(&line)?).await?,
+                Some(line) => peer.execute(from_json(&line)?).await?,
                 None => return Ok(()),
             },
-            Some(event) = events.recv() => told.attend(event),
+            Some(event) = events.recv() => peer.handle_event(event),
         }
     }
 }
 
-impl Told {
-    async fn obey(&mut self, command: Command) -> Result<(), Failure> {
+impl Commanded {
+    async fn execute(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Offer => drop(self.connection.set_local_description(None).await?),
-            Command::Hear { kind, sdp } if kind == "offer" => {
-                self.connection.set_remote_description(SessionDescription::offer(sdp)).await?;
-                self.connection.set_local_description(None).await?;
-            }
-            Command::Hear { sdp, .. } => {
-                self.connection.set_remote_description(SessionDescription::answer(sdp)).await?;
+            Command::Hear(description) => {
+                let is_offer = description.kind == SdpType::Offer;
+                self.connection.set_remote_description(description).await?;
+                if is_offer {
+                    self.connection.set_local_description(None).await?;
+                }
             }
             Command::Open(open) => {
                 let Open { label, ordered, max_packet_life_time, max_retransmits, protocol, id, priority } =
@@ -148,53 +143,53 @@ impl Told {
                     priority,
                 };
                 let channel = self.connection.create_data_channel(&label, init)?;
-                self.attend_channel(channel);
+                self.add_channel(channel);
             }
             Command::Send { label, order } => self.channel(&label)?.orders.send(order).await?,
             Command::Expect { label, messages } => self.channel(&label)?.inbox.expect(messages),
             Command::Close { label } => self.channel(&label)?.channel.close(),
-            Command::Stats => self.tell_stats(),
+            Command::Stats => self.report_stats(),
             Command::End => self.connection.close().await,
         }
         Ok(())
     }
 
-    fn channel(&self, label: &str) -> Result<&Attended, Failure> {
+    fn channel(&self, label: &str) -> Result<&Channel, Failure> {
         self.channels.get(label).ok_or_else(|| format!("there is no channel {label}").into())
     }
 
-    fn attend(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
             Event::IceCandidate(None) => {
                 if let Some(SessionDescription { kind, sdp }) = self.connection.local_description() {
-                    tell(&json!({ "event": "description", "type": kind.to_string(), "sdp": sdp }));
+                    report(&json!({ "event": "description", "type": kind.to_string(), "sdp": sdp }));
                 }
             }
             Event::ConnectionState(state) => {
                 let state = format!("{state:?}").to_lowercase();
-                tell(&json!({ "event": "state", "state": state }));
+                report(&json!({ "event": "state", "state": state }));
             }
-            Event::DataChannel(channel) => self.attend_channel(channel),
-            Event::Error(error) => tell(&json!({ "event": "error", "message": error.to_string() })),
+            Event::DataChannel(channel) => self.add_channel(channel),
+            Event::Error(error) => report(&json!({ "event": "error", "message": error.to_string() })),
             _ => {}
         }
     }
 
-    fn attend_channel(&mut self, channel: DataChannel) {
+    fn add_channel(&mut self, channel: DataChannel) {
         let label = channel.label().to_owned();
         let (orders, given) = mpsc::channel(ORDERS);
         let inbox = Arc::new(Inbox::new(&channel));
-        tokio::spawn(speech::speak(channel.clone(), given));
-        tokio::spawn(speech::listen(channel.clone(), inbox.clone()));
-        self.channels.insert(label, Attended { channel, orders, inbox });
+        tokio::spawn(messages::send(channel.clone(), given));
+        tokio::spawn(messages::receive(channel.clone(), inbox.clone()));
+        self.channels.insert(label, Channel { channel, orders, inbox });
     }
 
-    fn tell_stats(&self) {
+    fn report_stats(&self) {
         let stats = self.connection.stats();
         let association = stats.sctp.association;
-        tell(&json!({
+        report(&json!({
             "event": "stats",
-            "dtlsClient": stats.transports[0].dtls.role.map(|role| role == columba::DtlsRole::Client),
+            "dtlsClient": stats.transports[0].dtls.role.map(|role| role == DtlsRole::Client),
             "maxMessageSize": stats.sctp.max_message_size,
             "retransmitted": association.retransmitted_chunks,
             "packetsSent": association.packets_sent,

@@ -1,4 +1,4 @@
-//! What is said on a channel, and what comes, with digests of both.
+//! Messages sent and received on a channel, and the digests of both.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,30 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::tell;
+use crate::report;
 
-/// What is to be said.
+/// Messages to be sent.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Order {
-    /// So many binary messages of so many bytes.
+    /// `count` binary messages of `size` bytes.
     Bytes { count: u32, size: usize },
-    /// One message of text.
+    /// One text message.
     Text { text: String },
 }
 
-/// Messages whose own digests are told, too: from more of them on a channel than this, only the digest of all is.
+/// Messages on a channel up to which the digest of each is reported; above, only the digest of all.
 const LISTED: usize = 500;
 
-/// The protocol of channels whose messages are counted without a digest, which would be what is measured.
+/// The protocol of channels whose messages are counted without digests, which would dominate what
+/// is measured.
 const COUNTED: &str = "counted";
 
-/// The longest message that is ever sent.
+/// Bytes of the longest message.
 const LONGEST: usize = 4 << 20;
 
-/// Messages begin at different places of it. A message of four bytes or more begins with its number instead.
+/// The bytes of messages, which begin at different places of it. The first four bytes of a message
+/// are its number instead.
 static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut state: u32 = 1;
     let next = || {
@@ -41,22 +43,22 @@ static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::iter::repeat_with(next).take(LONGEST + (1 << 16)).collect()
 });
 
-/// Bytes that have come on all channels.
-static HEARD: AtomicU64 = AtomicU64::new(0);
+/// Bytes received on all channels.
+static RECEIVED: AtomicU64 = AtomicU64::new(0);
 
-/// Messages in the order in which they were sent or came.
+/// The messages of a channel, in the order in which they were sent or received.
 #[derive(Default)]
 struct Tally {
     messages: u64,
     bytes: u64,
     /// The digests of all messages in one, whatever their order.
     digest: [u8; 32],
-    /// The number of each, with the first bytes of its digest.
+    /// The first bytes of the digest of each.
     each: Vec<String>,
     last: Option<u32>,
-    /// None came before one that was sent earlier.
+    /// No message overtook another one.
     is_ordered: bool,
-    /// Whether there are no digests.
+    /// There are no digests.
     is_counted: bool,
 }
 
@@ -84,7 +86,7 @@ impl Tally {
         }
     }
 
-    fn told(&self, event: &str, label: &str) -> Value {
+    fn report(&self, event: &str, label: &str) -> Value {
         let Self { messages, bytes, digest, each, is_ordered, .. } = self;
         let each = (each.len() <= LISTED).then_some(each);
         json!({
@@ -94,25 +96,25 @@ impl Tally {
     }
 }
 
-/// Says what is ordered, one after the other.
-pub(super) async fn speak(channel: DataChannel, mut orders: mpsc::Receiver<Order>) {
+/// Sends what is ordered, one order after the other.
+pub(super) async fn send(channel: DataChannel, mut orders: mpsc::Receiver<Order>) {
     let mut tally = Tally::of(&channel);
     let mut number = 0;
     while let Some(order) = orders.recv().await {
-        let said = match order {
-            Order::Bytes { count, size } => say_bytes(&channel, &mut tally, &mut number, count, size).await,
+        let sent = match order {
+            Order::Bytes { count, size } => send_bytes(&channel, &mut tally, &mut number, count, size).await,
             Order::Text { text } => channel.send(text).await,
         };
-        match said {
-            Ok(()) => tell(&tally.told("sent", channel.label())),
+        match sent {
+            Ok(()) => report(&tally.report("sent", channel.label())),
             Err(error) => {
-                tell(&json!({ "event": "unsent", "label": channel.label(), "message": error.to_string() }));
+                report(&json!({ "event": "unsent", "label": channel.label(), "message": error.to_string() }));
             }
         }
     }
 }
 
-async fn say_bytes(
+async fn send_bytes(
     channel: &DataChannel,
     tally: &mut Tally,
     number: &mut u32,
@@ -132,37 +134,37 @@ async fn say_bytes(
     Ok(())
 }
 
-/// What came on a channel.
+/// The messages received on a channel.
 pub(super) struct Inbox {
     label: String,
-    heard: Mutex<(Tally, Option<u64>)>,
+    received: Mutex<(Tally, Option<u64>)>,
 }
 
 impl Inbox {
     pub(super) fn new(channel: &DataChannel) -> Self {
-        Self { label: channel.label().to_owned(), heard: Mutex::new((Tally::of(channel), None)) }
+        Self { label: channel.label().to_owned(), received: Mutex::new((Tally::of(channel), None)) }
     }
 
-    /// Tells what came, as soon as it is so much.
+    /// Reports the messages, as soon as there are so many.
     pub(super) fn expect(&self, messages: u64) {
         self.change(|_, expected| *expected = Some(messages));
     }
 
     fn change(&self, change: impl FnOnce(&mut Tally, &mut Option<u64>)) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tally, expected) = &mut *heard;
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tally, expected) = &mut *received;
         change(tally, expected);
         if expected.take_if(|expected| *expected <= tally.messages).is_some() {
-            tell(&tally.told("received", &self.label));
+            report(&tally.report("received", &self.label));
         }
     }
 }
 
-/// Tells of a channel's opening, of what comes, and of its end.
-pub(super) async fn listen(channel: DataChannel, inbox: std::sync::Arc<Inbox>) {
+/// Reports a channel's opening, its messages, and its end.
+pub(super) async fn receive(channel: DataChannel, inbox: std::sync::Arc<Inbox>) {
     let label = channel.label();
     if channel.opened().await.is_ok() {
-        tell(&json!({
+        report(&json!({
             "event": "open", "label": label, "id": channel.id(), "ordered": channel.ordered(),
             "maxPacketLifeTime": channel.max_packet_life_time(), "maxRetransmits": channel.max_retransmits(),
             "protocol": channel.protocol(), "negotiated": channel.negotiated(),
@@ -172,17 +174,17 @@ pub(super) async fn listen(channel: DataChannel, inbox: std::sync::Arc<Inbox>) {
     while let Some(message) = channel.recv().await {
         match message {
             Message::Binary(bytes) => {
-                HEARD.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                RECEIVED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 inbox.change(|tally, _| tally.take(&bytes));
             }
             Message::Text(text) => {
-                let before = HEARD.load(Ordering::Relaxed);
-                tell(&json!({ "event": "said", "label": label, "text": text, "before": before }));
+                let before = RECEIVED.load(Ordering::Relaxed);
+                report(&json!({ "event": "said", "label": label, "text": text, "before": before }));
             }
         }
     }
     let error = channel.closed().await.err().map(|error| error.to_string());
-    tell(&json!({ "event": "closed", "label": label, "error": error }));
+    report(&json!({ "event": "closed", "label": label, "error": error }));
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
