@@ -103,8 +103,9 @@ impl PeerConnection {
     /// `createDataChannel`. The channel opens when the connection is up; [`DataChannel::send`]
     /// waits for that.
     ///
-    /// Interoperability: a page of Chromium that sends inside `ondatachannel` may lose the message. Send first
-    /// from the side that creates the channel, or create it with `negotiated` on both sides.
+    /// Interoperability: a page of Chromium that sends inside `ondatachannel` may lose the message.
+    /// Send first from the side that creates the channel, or create it with `negotiated` on both
+    /// sides.
     ///
     /// # Errors
     /// The connection is closed, or the label or the options cannot be used.

@@ -48,9 +48,9 @@ pub enum Event {
     IceRestartWanted,
     /// `datachannel`: the other side has created a channel, which is open.
     ///
-    /// Interoperability: a page of Chromium should not send inside its own `ondatachannel`. Its channel says
-    /// `open` there, may fall back to `connecting`, and what is sent in between can vanish. Let the side that
-    /// creates a channel send first, or use negotiated channels.
+    /// Interoperability: a page of Chromium should not send inside its own `ondatachannel`. Its
+    /// channel says `open` there, may fall back to `connecting`, and what is sent in between can
+    /// vanish. Let the side that creates a channel send first, or use negotiated channels.
     DataChannel(DataChannel),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(columba_peer::Error),
