@@ -33,6 +33,10 @@ use crate::transport::{
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
 const SMALLEST_DATAGRAM: usize = 508;
 
+/// Events that the empty queue keeps memory for: as many as follow from a datagram. While candidates
+/// are gathered there are more.
+const IDLE_EVENTS: usize = 4;
+
 /// Bytes of the largest datagram of a jumbo frame, less 48 of headers.
 const LARGEST_DATAGRAM: usize = 8952;
 
@@ -276,7 +280,11 @@ impl Peer {
 
     /// Returns the next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > IDLE_EVENTS {
+            self.events.shrink_to(IDLE_EVENTS);
+        }
+        event
     }
 
     /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).

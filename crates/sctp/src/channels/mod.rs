@@ -158,7 +158,8 @@ pub enum ChannelSendError {
 pub struct DataChannels {
     association: Association,
     role: Option<Role>,
-    channels: BTreeMap<ChannelId, Channel>,
+    /// Boxed, because a node of the tree has room for eleven.
+    channels: BTreeMap<ChannelId, Box<Channel>>,
     by_stream: StreamTable<ChannelId>,
     /// Streams without a channel that the peer has to reset before they are used again: those on
     /// which it was refused a channel, and those of channels that were closed without waiting for
@@ -260,7 +261,7 @@ impl DataChannels {
     fn add(&mut self, channel: Channel) -> ChannelId {
         let id = ChannelId(self.next_id);
         self.next_id += 1;
-        self.channels.insert(id, channel);
+        self.channels.insert(id, Box::new(channel));
         id
     }
 
@@ -387,7 +388,7 @@ impl DataChannels {
     /// it will never be sent.
     pub fn buffered_amount(&self, id: ChannelId) -> usize {
         let live = self.channels.get(&id).filter(|channel| channel.info.state != ChannelState::Closed);
-        match live.and_then(Channel::stream) {
+        match live.and_then(|channel| channel.stream()) {
             Some(stream) => self.association.buffered_amount(stream),
             None => self.unsent.get(&id).copied().unwrap_or(0),
         }
@@ -399,7 +400,7 @@ impl DataChannels {
     /// channel, [`ChannelEvent::Writable`] says when there is room.
     pub fn is_writable(&mut self, id: ChannelId) -> bool {
         let open = self.channels.get(&id).filter(|channel| channel.info.state == ChannelState::Open);
-        match open.and_then(Channel::stream) {
+        match open.and_then(|channel| channel.stream()) {
             Some(stream) => self.association.is_writable(stream),
             None => false,
         }
