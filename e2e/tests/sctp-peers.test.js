@@ -28,6 +28,7 @@ import {
   tooLong,
   transfer,
   urgentFirst,
+  withoutOffererCandidates,
 } from '../scenarios/data-channels.js';
 
 /** @typedef {import('../scenarios/data-channels.js').Pair} Pair */
@@ -50,19 +51,20 @@ const SOME = 2_000_000;
  * @property {number} longest bytes of the longest message either side takes
  * @property {boolean} [usesIdsAgain] whether it does so itself
  * @property {readonly string[]} [knows] what it can tell of channels that were opened by us
+ * @property {Parameters<typeof connect>[1]} [carry] what is made of descriptions when it offers
  */
 
 /** @type {Rival[]} */
 const RIVALS = [
   { name: 'columba', longest: LONGEST },
-  { name: 'libdatachannel', longest: 262_144, knows: ['protocol'] },
+  { name: 'libdatachannel', longest: 262_144, knows: ['protocol'], carry: withoutOffererCandidates },
   // It counts the numbers of its channels up.
   { name: 'pion', skip: skipPion, longest: 1 << 20, usesIdsAgain: false },
   { name: 'chromium', skip: skipBrowsers, longest: 262_144 },
   { name: 'firefox', skip: skipBrowsers, longest: LONGEST },
 ];
 
-for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
+for (const { name, skip, longest, usesIdsAgain = true, knows, carry } of RIVALS) {
   describe(`SCTP with ${name}`, { skip, timeout: PATIENCE_FOR_ALL }, () => {
     /** @type {() => Peer | Promise<Peer>} */ let rival;
     /** @type {(() => unknown)[]} */ const ends = [];
@@ -94,7 +96,7 @@ for (const { name, skip, longest, usesIdsAgain = true, knows } of RIVALS) {
         before(async () => {
           ours = [columba(), await rival()];
           pair = offers === 'ours' ? ours : reversed(ours);
-          const connected = await connect(pair);
+          const connected = await connect(pair, offers === 'theirs' ? carry : undefined);
           first = connected.label;
           limit = maxMessageSize(offers === 'ours' ? connected.answer : connected.offer);
         });
