@@ -33,8 +33,8 @@ use crate::transport::{
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
 const SMALLEST_DATAGRAM: usize = 508;
 
-/// Events that the empty queue keeps memory for: as many as follow from a datagram. While candidates
-/// are gathered there are more.
+/// Events that the empty queue keeps memory for: as many as follow from a datagram. There are more
+/// while candidates are gathered.
 const IDLE_EVENTS: usize = 4;
 
 /// Bytes of the largest datagram of a jumbo frame, less 48 of headers.
