@@ -15,6 +15,7 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
  * @property {number} bytes how many to send; the other side sends as many
  * @property {boolean} [direct] whether to go on until the path needs no relay
  * @property {string} [iceServers] only servers whose URL begins so are used
+ * @property {boolean} [media] offers sound and picture before the data
  * @property {'fingerprint' | 'description'} [spoil] sends a description that is wrong in this way
  */
 
@@ -26,6 +27,7 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
  * @property {{local: string, remote: string, protocol: string, to?: string}} pair candidate
  *   types, and what they speak: `udp` or `tcp`; where it leads, as a Rust peer says
  * @property {string} [sdp] the own description, with its candidates
+ * @property {(string | null)[]} [directions] of the page's transceivers, as they were agreed
  * @property {string[]} [resolved] the other side's hidden addresses that were found
  * @property {string} end
  */

@@ -105,12 +105,14 @@ export class Talk {
   }
 
   async #talk() {
-    const { role, closes } = this.options;
+    const { role, closes, media } = this.options;
+    if (media) this.#addTracks();
     const own = role === 'offer' ? this.newInbox(this.connection.createDataChannel('talk')) : undefined;
     if (own) await this.#describe();
     const inbox = own ?? (await this.#theirs());
     const [sent, { greeting, ...received }] = await Promise.all([this.#say(inbox), this.#listen(inbox)]);
     const pair = await this.#settledPair();
+    const directions = this.connection.getTransceivers().map(({ currentDirection }) => currentDirection);
     inbox.channel.send('whole');
     await inbox.expect('whole');
     this.#progress = 'everything was said but goodbye';
@@ -124,7 +126,17 @@ export class Talk {
       inbox.channel.send('ready');
       await inbox.expect(null);
     }
-    return { greeting, sent, received, pair, sdp: this.connection.localDescription?.sdp ?? '', end: 'closed' };
+    return { greeting, sent, received, pair, directions, sdp: this.connection.localDescription?.sdp ?? '', end: 'closed' };
+  }
+
+  /** Adds sound and picture that need no devices and no permission. */
+  #addTracks() {
+    const sound = new AudioContext().createMediaStreamDestination().stream;
+    const canvas = document.createElement('canvas');
+    canvas.getContext('2d')?.fillRect(0, 0, 1, 1);
+    for (const stream of [sound, canvas.captureStream()]) {
+      for (const track of stream.getTracks()) this.connection.addTrack(track, stream);
+    }
   }
 
   #negotiate() {

@@ -77,6 +77,15 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   }
   it('two Rust peers', async () => void (await talk(rust, rust)));
 
+  for (const [index, name] of BROWSERS.entries()) {
+    it(`sound and picture that ${name} offers are answered inactive, beside the data`, async () => {
+      /** @type {Speaker} */
+      const browser = (options) => talkInPage(running[index], server.origin, { ...options, media: true });
+      const [{ directions }] = await talk(browser, rust, { bytes: LITTLE });
+      assert.deepEqual(directions, ['inactive', 'inactive']);
+    });
+  }
+
   for (const [spoil, sentence] of /** @type {const} */ ([
     ['fingerprint', /^the other side's certificate does not match the fingerprint/],
     ['description', /^the offer cannot be used/],
