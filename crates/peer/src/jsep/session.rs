@@ -28,7 +28,7 @@ pub(crate) struct Jsep {
     /// One for each transport.
     ice: Vec<IceNegotiation>,
     /// User name fragments that the next offer replaces: the W3C's
-    /// [[LocalIceCredentialsToReplace]].
+    /// `[[LocalIceCredentialsToReplace]]`.
     to_replace: Vec<String>,
     /// A local description was set, even if it was rolled back since.
     was_described: bool,
