@@ -137,6 +137,7 @@ impl Reassembly {
     }
 
     /// Takes a fragment whose TSN is new.
+    #[inline]
     pub(crate) fn take(&mut self, data: &Data<'_>) -> Option<Notice> {
         let bits = self.sequence_bits();
         let stream = self.streams.entry(data.stream, Incoming::default);

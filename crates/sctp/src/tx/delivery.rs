@@ -62,6 +62,7 @@ impl Delivery {
     }
 
     /// Marks a chunk of `length` bytes that goes out while `in_flight` bytes are on the way.
+    #[inline]
     pub(crate) fn mark(&mut self, now: Instant, in_flight: usize, length: usize, quiet: bool) -> Marks {
         if in_flight == 0 {
             self.first_sent = now;

@@ -18,6 +18,7 @@ impl Pacer {
     }
 
     /// Returns whether a packet may go out now; otherwise, when.
+    #[inline]
     pub(crate) fn check(&mut self, now: Instant, rate: u64, mtu: usize) -> Result<(), Instant> {
         let rate = rate.max(1) as f64;
         let burst = (rate * TIMER_GRAIN.as_secs_f64()).max((MIN_BURST * mtu) as f64);

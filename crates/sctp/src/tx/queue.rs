@@ -238,17 +238,25 @@ impl SendQueue {
     fn subtract(&mut self, bytes: usize) {
         self.queued -= bytes;
         if self.room.is_crowd_released(self.queued) {
-            for id in std::mem::take(&mut self.room.crowded) {
-                if let Some(stream) = self.streams.get_mut(id) {
-                    stream.room.crowded = false;
-                }
-                self.offer_room(id);
+            self.release_crowd();
+        }
+    }
+
+    /// Offers room to the streams that waited for the queue of all. Rare, and kept out of the way
+    /// of each packet.
+    #[cold]
+    fn release_crowd(&mut self) {
+        for id in std::mem::take(&mut self.room.crowded) {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.room.crowded = false;
             }
+            self.offer_room(id);
         }
     }
 
     /// The next fragment for a packet that has room for so many payload bytes; `full` is the room
     /// of an empty one.
+    #[inline]
     pub(crate) fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
         if room == 0 {
             return None;
@@ -537,6 +545,7 @@ impl QueuedMessage {
 
 impl Outgoing {
     /// Cuts the next fragment off the first message.
+    #[inline]
     fn take(&mut self, id: StreamId, room: usize, interleaved: bool) -> Option<Fragment> {
         let (_, message) = self.messages.front()?;
         let begin = self.begun.is_none();

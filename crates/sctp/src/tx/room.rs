@@ -64,6 +64,7 @@ impl Room {
     }
 
     /// Announces a stream that wants room if there is some.
+    #[inline]
     pub(super) fn offer(&mut self, id: StreamId, queued: usize, buffered: usize, stream: &mut StreamRoom) {
         if !stream.wanted || buffered > self.low {
             return;

@@ -58,6 +58,7 @@ impl<'a> Reader<'a> {
 
     /// The next chunk or parameter: its first two bytes and its value; the padding behind it may be
     /// missing at the end.
+    #[inline]
     pub(crate) fn element(&mut self) -> Result<([u8; 2], &'a [u8]), WireError> {
         let head = self.array::<2>()?;
         let length = usize::from(self.u16()?);
