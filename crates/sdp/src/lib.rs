@@ -41,6 +41,7 @@ mod candidate;
 mod codec_list;
 mod error;
 mod field;
+pub mod formats;
 mod line;
 mod lines;
 mod media;

@@ -24,6 +24,18 @@ fn a_million_sections() {
     assert_eq!(parse(&section.repeat(1024)).unwrap().media.len(), 1024);
 }
 
+/// A hundred thousand candidates are refused by their number; as many as fit are read in one pass.
+#[test]
+fn a_hundred_thousand_candidates() {
+    let line = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
+    let section = |count: usize| format!("m=audio 9 RTP/AVP 0\r\n{}", line.repeat(count));
+    assert!(matches!(parse(&section(100_000)), Err(Error::TooLong { .. })));
+    let short = "a=candidate\n".repeat(80_000);
+    assert!(matches!(parse(&short), Err(Error::TooManyLines { limit: 20_000 })));
+    let description = parse(&section(19_000)).unwrap();
+    assert_eq!(description.media[0].lines.all::<Candidate>().flatten().count(), 19_000);
+}
+
 #[test]
 fn one_endless_line() {
     for start in ["a=", "a=candidate:", "m=audio 9 RTP/AVP", "o=", "s=", ""] {
