@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -74,11 +74,9 @@ pub(super) async fn run(request: StreamRequest, tls: ServerTls, shared: Weak<Sha
 /// Carries bytes both ways until one side closes the connection.
 pub(super) async fn carry(stream: impl Stream, path: Path, outgoing: Arc<Outgoing>, shared: Weak<Shared>) {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let written = tokio::select! {
-        () = read(&mut reader, path, &outgoing, &shared) => false,
-        () = write(&mut writer, path, &outgoing, &shared) => true,
-    };
-    if written {
+    let reading = read(&mut reader, path, &outgoing, &shared);
+    let writing = write(&mut writer, path, &outgoing, &shared);
+    if exchange(reading, writing).await == Ended::Here {
         let rest = async { while matches!(reader.read(&mut [0; 1024]).await, Ok(1..)) {} };
         let _ = timeout(LINGER, rest).await;
     }
@@ -91,6 +89,36 @@ pub(super) async fn carry(stream: impl Stream, path: Path, outgoing: Arc<Outgoin
             state.peer.handle_input(Instant::now(), outgoing.transport, Input::Closed { path });
         }
         state.wake_driver();
+    }
+}
+
+/// The side that ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The peer closed it, and everything that waited is written.
+    Here,
+    /// The other side, or a failure.
+    There,
+}
+
+/// Reads and writes until one of both ends.
+///
+/// A write that fails does not end the reading: an other side that has closed its end may have sent
+/// its last messages before, and they are still to be read, among them the notification that the
+/// peer connection is closed.
+async fn exchange(reading: impl Future<Output = ()>, writing: impl Future<Output = io::Result<()>>) -> Ended {
+    let mut reading = pin!(reading);
+    let written = tokio::select! {
+        () = &mut reading => return Ended::There,
+        written = writing => written,
+    };
+    match written {
+        Ok(()) => Ended::Here,
+        Err(error) => {
+            debug!(%error, "writing to a connection failed");
+            let _ = timeout(LINGER, reading).await;
+            Ended::There
+        }
     }
 }
 
@@ -176,7 +204,7 @@ async fn write(
     path: Path,
     outgoing: &Arc<Outgoing>,
     shared: &Weak<Shared>,
-) {
+) -> io::Result<()> {
     let mut chunk = Vec::new();
     loop {
         match outgoing.next(&mut chunk).await {
@@ -184,11 +212,12 @@ async fn write(
             Taken::Drained => report_drained(path, outgoing, shared),
             Taken::End => break,
         }
-        if to.write_all(&chunk).await.is_err() || to.flush().await.is_err() {
-            return;
-        }
+        to.write_all(&chunk).await?;
+        to.flush().await?;
     }
+    // What was written is on its way, even if the other side has closed meanwhile.
     let _ = to.shutdown().await;
+    Ok(())
 }
 
 /// Tells the peer that the queue is drained. The driver reports a clogged queue under the lock that
@@ -199,5 +228,50 @@ fn report_drained(path: Path, outgoing: &Arc<Outgoing>, shared: &Weak<Shared>) {
     if state.streams.get(&path).is_some_and(|known| Arc::ptr_eq(known, outgoing)) {
         state.peer.handle_input(Instant::now(), outgoing.transport, Input::Drained { path });
         state.wake_driver();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// The other side sends, and resets the connection since it leaves bytes unread.
+    #[tokio::test]
+    async fn bytes_sent_before_a_reset_are_read_after_a_write_has_failed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut there, _) = listener.accept().await.unwrap();
+        here.write_all(b"never read").await.unwrap();
+        there.readable().await.unwrap();
+        there.write_all(b"the last words").await.unwrap();
+        drop(there);
+
+        let (mut reader, mut writer) = here.split();
+        let mut received = Vec::new();
+        let (failed, has_failed) = tokio::sync::oneshot::channel();
+        let reading = async {
+            has_failed.await.unwrap();
+            let _ = reader.read_to_end(&mut received).await;
+        };
+        let writing = async {
+            let error = loop {
+                if let Err(error) = writer.write_all(b"more").await {
+                    break error;
+                }
+                tokio::task::yield_now().await;
+            };
+            failed.send(()).unwrap();
+            Err(error)
+        };
+        assert_eq!(exchange(reading, writing).await, Ended::There);
+        assert_eq!(received, b"the last words");
+    }
+
+    #[tokio::test]
+    async fn connection_that_the_peer_closes_is_ended_here() {
+        let ended = exchange(std::future::pending(), async { Ok(()) }).await;
+        assert_eq!(ended, Ended::Here);
     }
 }
