@@ -4,11 +4,14 @@
 mod announce;
 mod chat;
 mod cli;
+mod client;
 mod config;
 mod drain;
 mod failure;
 mod http;
 mod logging;
+mod memory;
+mod metrics;
 mod relay;
 mod serve;
 mod signal;

@@ -8,7 +8,7 @@ use columba_turn::server::Transport;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::signal::unix::{self, Signal as Signals, SignalKind};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -18,8 +18,9 @@ use crate::drain::{CLOSING, Drain, GRACE, RECONNECT_AFTER};
 use crate::failure::Failure;
 use crate::http::{self, App, Shared, router};
 use crate::logging;
+use crate::memory::Budget;
 use crate::relay::Relay;
-use crate::signal::{Endpoint, IceServerSource, Signal};
+use crate::signal::{self, Endpoint, IceServerSource, Signal};
 use crate::tls::Tls;
 use crate::turn;
 
@@ -48,10 +49,17 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let (relay, secrets) = start_relay(&config, &web, tls.as_deref(), &mut warnings)?;
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
     let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
-    let signal =
-        Signal::new(columba_signal::SessionRelay::new(options.signal.to_relay(), UnwrapErr(SysRng)), source);
+    let budget = Budget::new(options.memory.limit());
+    let limits = options.signal.to_relay(&options.memory);
+    let settings = signal::Settings {
+        ice_servers: source,
+        allow_origin: options.web.allow_origin.clone(),
+        request_timeout: options.web.request_timeout.0,
+        budget: budget.clone(),
+    };
+    let signal = Signal::new(columba_signal::SessionRelay::new(limits, UnwrapErr(SysRng)), settings);
     let drain = Drain::new();
-    let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), &options.web));
+    let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), budget, &options.web));
     let app = Arc::new(App {
         options: options.clone(),
         shared: shared.clone(),
@@ -176,7 +184,7 @@ struct Stop {
 impl Stop {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(format!("Signals cannot be received ({error}).")))
+            unix::signal(kind).map_err(|error| Failure::new(format!("Signals cannot be received ({error}).")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

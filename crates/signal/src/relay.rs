@@ -301,6 +301,11 @@ impl SessionRelay {
         stats
     }
 
+    /// The bytes that wait for clients or for their acknowledgement.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffers.total()
+    }
+
     fn sending_rate(&self) -> Rate {
         Rate {
             per_second: f64::from(self.config.messages_per_second.max(1)),

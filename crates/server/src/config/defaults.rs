@@ -8,6 +8,9 @@ use super::options::{ServeOptions, TlsMode};
 use super::units::Span;
 use super::{Environment, Failure};
 
+/// The least memory for clients: some messages of the default size, and some connections.
+const LEAST_MEMORY: u64 = 8_000_000;
+
 /// The values of options that are not set and whose default is not a constant.
 pub(super) fn computed(options: &ServeOptions, environment: &Environment) -> BTreeMap<String, Vec<String>> {
     let tls = options.tls.tls_cert.is_some() || options.tls.tls == TlsMode::SelfSigned;
@@ -22,6 +25,12 @@ pub(super) fn computed(options: &ServeOptions, environment: &Environment) -> BTr
         && let Some(directory) = state_directory(environment)
     {
         values.insert("state-dir".to_owned(), vec![directory.to_string_lossy().into_owned()]);
+    }
+    if options.memory.memory_limit.is_none() {
+        values.insert("memory-limit".to_owned(), vec![options.memory.limit().to_string()]);
+    }
+    if options.signal.total_buffer.is_none() {
+        values.insert("total-buffer".to_owned(), vec![(options.memory.limit() / 2).to_string()]);
     }
     values
 }
@@ -54,6 +63,9 @@ pub(super) fn check(options: &ServeOptions) -> Result<(), Failure> {
     }
     if signal.peers_per_session < 2 {
         return fail("--peers-per-session must be at least 2, so that two peers can meet.");
+    }
+    if options.memory.limit() < LEAST_MEMORY {
+        return fail("--memory-limit must be at least 8MB, or nothing could be served.");
     }
     let rates = [
         ("joins-per-minute", signal.joins_per_minute),

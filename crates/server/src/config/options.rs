@@ -18,6 +18,7 @@ use ipnet::IpNet;
 
 use super::origin::AllowedOrigin;
 use super::units::{Host, Listen, PortRange, Secret, Size, Span};
+use crate::memory::default_limit;
 
 /// The options of `columba serve`.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct ServeOptions {
     pub(crate) relay: RelayOptions,
     #[command(flatten)]
     pub(crate) signal: SignalOptions,
+    #[command(flatten)]
+    pub(crate) memory: MemoryOptions,
     #[command(flatten)]
     pub(crate) log: LogOptions,
 }
@@ -231,9 +234,10 @@ pub(crate) struct SignalOptions {
     #[arg(long, value_name = "SIZE", default_value = "4MiB")]
     pub(crate) peer_buffer: Size,
 
-    /// Bytes that may wait for all peers together before the slowest is removed
-    #[arg(long, value_name = "SIZE", default_value = "512MiB")]
-    pub(crate) total_buffer: Size,
+    /// Bytes that may wait for all peers together before the slowest is removed; at most half of
+    /// --memory-limit [default: half of --memory-limit]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) total_buffer: Option<Size>,
 
     /// Time for which a membership outlives its broken connection
     #[arg(long, value_name = "TIME", default_value = "30s")]
@@ -253,9 +257,11 @@ pub(crate) struct SignalOptions {
 }
 
 impl SignalOptions {
-    /// The same for the relay.
-    pub(crate) fn to_relay(&self) -> columba_signal::Config {
+    /// The same for the relay, whose queues take at most half of the memory.
+    pub(crate) fn to_relay(&self, memory: &MemoryOptions) -> columba_signal::Config {
         let bytes = |Size(bytes): Size| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let half = Size(memory.limit() / 2);
+        let total = self.total_buffer.unwrap_or(half);
         columba_signal::Config {
             message_bytes: bytes(self.message_size),
             request_bytes: bytes(self.request_size),
@@ -267,13 +273,31 @@ impl SignalOptions {
             message_burst: self.message_burst,
             errors_per_minute: self.errors_per_minute,
             client_buffer_bytes: bytes(self.peer_buffer),
-            total_buffer_bytes: bytes(self.total_buffer),
+            total_buffer_bytes: bytes(Size(total.0.min(half.0))),
             resume_within: self.resume_within.0,
             ping_after: self.ping_interval.0,
             idle_timeout: self.idle_timeout.0,
             join_timeout: self.join_timeout.0,
             ..columba_signal::Config::default()
         }
+    }
+}
+
+/// The memory for clients.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Memory")]
+pub(crate) struct MemoryOptions {
+    /// Bytes that clients may make the server hold; when they are used up, the connections that
+    /// hold most are closed [default: a quarter of the memory of the machine or its cgroup, at most
+    /// 512MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Size>,
+}
+
+impl MemoryOptions {
+    /// The bytes that clients may make the server hold.
+    pub(crate) fn limit(&self) -> u64 {
+        self.memory_limit.map_or_else(default_limit, |Size(bytes)| bytes)
     }
 }
 

@@ -26,18 +26,24 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::Client;
-use super::client::{Connection, contains};
 use super::socket::Socket;
 use super::static_files::plain;
 use super::stream::{ByteStream, Peeked};
+use crate::client::{Client, Connection, contains, network};
 use crate::config::WebOptions;
 use crate::drain::Drain;
+use crate::memory::{Account, Budget, Evicted, Holder};
 use crate::relay::Relay;
 use crate::tls::Tls;
 
 /// The time after which the kernel gives up a client that acknowledges nothing.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// The bytes that a TLS session counts for: its state, keys and buffers.
+const TLS_BYTES: usize = 16 * 1024;
+
+/// The bytes that an HTTP connection counts for: its state, and the head of a request.
+const HTTP_BYTES: usize = 16 * 1024;
 
 /// The pause of the accept loop when the system has no more file descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
@@ -49,6 +55,8 @@ pub(crate) struct Shared {
     tls: Option<Arc<Tls>>,
     /// Where TURN on the web port goes.
     pub(crate) relay: Option<Arc<Relay>>,
+    /// What clients make the server hold.
+    pub(crate) budget: Budget,
     /// For handshake, first byte, request head.
     patience: Duration,
     max_connections: u32,
@@ -73,12 +81,14 @@ impl Shared {
         drain: Drain,
         tls: Option<Arc<Tls>>,
         relay: Option<Arc<Relay>>,
+        budget: Budget,
         options: &WebOptions,
     ) -> Self {
         Self {
             drain,
             tls,
             relay,
+            budget,
             patience: options.request_timeout.0,
             max_connections: options.max_connections,
             max_per_client: options.max_connections_per_client,
@@ -116,10 +126,17 @@ impl Shared {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// The account of what a client's connection makes the server hold. A proxy stands for many
+    /// clients, so that each of its connections counts for itself.
+    fn open_account(&self, peer: SocketAddr) -> Account {
+        let trusted = contains(&self.trust_proxy, peer.ip().to_canonical());
+        self.budget.open((!trusted).then(|| network(peer.ip())))
+    }
+
     fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Admitted> {
-        let prefix = prefix(peer.ip());
+        let network = network(peer.ip());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = open.by_client.get(&prefix).copied().unwrap_or_default();
+        let here = open.by_client.get(&network).copied().unwrap_or_default();
         // All clients of a proxy come from its address.
         let here_at_most = if contains(&self.trust_proxy, peer.ip().to_canonical()) {
             u32::MAX
@@ -130,38 +147,30 @@ impl Shared {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        open.by_client.insert(prefix, here + 1);
+        open.by_client.insert(network, here + 1);
         open.total += 1;
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        Some(Admitted { shared: self.clone(), prefix })
+        Some(Admitted { shared: self.clone(), network })
     }
 }
 
 /// One connection's place among those that may be open.
 struct Admitted {
     shared: Arc<Shared>,
-    prefix: IpAddr,
+    network: IpAddr,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        match open.by_client.get_mut(&self.prefix) {
+        match open.by_client.get_mut(&self.network) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.by_client.remove(&self.prefix)),
+            _ => drop(open.by_client.remove(&self.network)),
         }
         if open.total == 0 {
             self.shared.idle.notify_waiters();
         }
-    }
-}
-
-/// The unit that counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
-fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
-        ip => ip,
     }
 }
 
@@ -189,6 +198,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Sha
     }
 }
 
+/// Serves a connection to its end, or until it has to go because it holds too much.
 async fn connection(
     stream: TcpStream,
     admitted: Admitted,
@@ -198,20 +208,37 @@ async fn connection(
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    let mut connection = Connection { peer, local: stream.local_addr()?, tls: false };
-    let stream = timeout(shared.patience, Peeked::new(Socket::new(stream, admitted))).await??;
+    let connection = Connection { peer, local: stream.local_addr()?, tls: false };
+    let account = shared.open_account(peer);
+    tokio::select! {
+        result = converse(Socket::new(stream, admitted), connection, &account, router, shared) => result,
+        () = account.evicted() => Err(io::Error::other(Evicted)),
+    }
+}
+
+/// Waits for the first bytes, and serves the protocol that they belong to.
+async fn converse(
+    stream: Socket<Admitted>,
+    mut connection: Connection,
+    account: &Account,
+    router: Router,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    let stream = timeout(shared.patience, Peeked::new(stream)).await??;
     let Some(tls) = &shared.tls else {
-        return dispatch(stream, connection, router, shared).await;
+        return dispatch(stream, connection, account, router, shared).await;
     };
     /// The first byte of a TLS handshake record.
     const HANDSHAKE: u8 = 0x16;
     if stream.first() == HANDSHAKE {
         connection.tls = true;
-        let stream = timeout(shared.patience, TlsAcceptor::from(tls.config()).accept(stream)).await??;
-        let stream = timeout(shared.patience, Peeked::new(stream)).await??;
-        dispatch(stream, connection, router, shared).await
+        let held = account.hold(Holder::Tls, TLS_BYTES).map_err(io::Error::other)?;
+        let accepting = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
+        let stream = timeout(shared.patience, accepting).await??;
+        let stream = timeout(shared.patience, Peeked::new(stream)).await??.holding(held);
+        dispatch(stream, connection, account, router, shared).await
     } else if stream.is_stun() {
-        dispatch(stream, connection, router, shared).await
+        dispatch(stream, connection, account, router, shared).await
     } else {
         redirect(stream, connection, shared).await
     }
@@ -221,6 +248,7 @@ async fn connection(
 async fn dispatch<S: ByteStream>(
     stream: Peeked<S>,
     connection: Connection,
+    account: &Account,
     router: Router,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
@@ -231,12 +259,15 @@ async fn dispatch<S: ByteStream>(
         }
         return Ok(());
     }
+    let _held = account.hold(Holder::Http, HTTP_BYTES).map_err(io::Error::other)?;
+    let account = account.clone();
     let drain = shared.drain.clone();
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(connection);
+        request.extensions_mut().insert(account.clone());
         let http1 = request.version() <= Version::HTTP_11;
         let (answer, drain) = (router.clone().oneshot(request.map(Body::new)), drain.clone());
         async move {
@@ -324,7 +355,7 @@ mod tests {
             ["--max-connections", "4", "--max-connections-per-client", "2", "--trust-proxy", "192.0.2.1/32"]
                 .map(Into::into);
         let options = crate::config::Config::load(&arguments, &Default::default()).unwrap().options.web;
-        let shared = Arc::new(Shared::new(Drain::new(), None, None, &options));
+        let shared = Arc::new(Shared::new(Drain::new(), None, None, Budget::new(1_000_000), &options));
         let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
         let first = shared.admit(peer("[2001:db8::1]:1")).unwrap();
         let _second = shared.admit(peer("[2001:db8::2]:1")).unwrap();

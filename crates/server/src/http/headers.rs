@@ -7,7 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Response, header};
 use axum::middleware::Next;
 
-use super::{App, Client};
+use super::App;
+use crate::client::Client;
 
 /// A year, as the preload lists want it at least.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");

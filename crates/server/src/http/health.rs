@@ -1,6 +1,5 @@
 //! The endpoints for load balancers and Prometheus.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,9 +7,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
-use super::client::contains;
+use super::App;
 use super::static_files::plain;
-use super::{App, Client};
+use crate::client::{Client, contains};
+use crate::memory::BudgetStats;
+use crate::metrics::Exposition;
 use crate::relay::RelayStats;
 
 /// `/healthz`: whether new clients are welcome.
@@ -42,6 +43,7 @@ pub(super) async fn metrics(
         "Connections refused because there were too many.",
         app.shared.refused(),
     );
+    expose_memory(&app.shared.budget.stats(), &mut text);
     app.signal.expose(&mut text);
     if let Some(relay) = &app.shared.relay {
         expose_relay(&relay.stats(), &mut text);
@@ -51,17 +53,25 @@ pub(super) async fn metrics(
         "1 while the server is stopping.",
         u64::from(app.shared.drain.has_begun()),
     );
-    let _ = writeln!(
-        text.0,
-        "# HELP columba_build_info The running version.\n# TYPE columba_build_info gauge\ncolumba_build_info{{version=\"{}\"}} 1",
-        env!("CARGO_PKG_VERSION")
-    );
-    let mut response = Response::new(Body::from(text.0));
+    let version = [(env!("CARGO_PKG_VERSION"), 1)];
+    text.gauges("columba_build_info", "The running version.", "version", &version);
+    let mut response = Response::new(Body::from(text.into_text()));
     let headers = response.headers_mut();
     headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Adds what clients make the server hold.
+fn expose_memory(stats: &BudgetStats, text: &mut Exposition) {
+    text.gauge("columba_memory_limit_bytes", "Bytes that clients may make the server hold.", stats.limit);
+    text.gauges("columba_memory_held_bytes", "Bytes held for clients.", "holder", &stats.held);
+    text.counter(
+        "columba_memory_evictions_total",
+        "Connections closed because they held most when the memory was used up.",
+        stats.evictions,
+    );
 }
 
 /// Adds what STUN and TURN have counted.
@@ -126,35 +136,4 @@ fn expose_relay(stats: &RelayStats, text: &mut Exposition) {
         text.gauge("columba_turn_streams", "TCP and TLS connections.", value);
     }
     text.counters("columba_turn_socket_events_total", "What happened at the sockets.", "event", &events);
-}
-
-/// Prometheus's text format. Names and labels come from the program, never from the network.
-#[derive(Debug, Default)]
-pub(crate) struct Exposition(String);
-
-impl Exposition {
-    /// A number that only grows.
-    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help, "", &[("", value)]);
-    }
-
-    /// A number that is what it is now.
-    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "gauge", help, "", &[("", value)]);
-    }
-
-    /// Several counters that differ in one label.
-    pub(crate) fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
-        self.family(name, "counter", help, label, values);
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str, label: &str, values: &[(&str, u64)]) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (of, value) in values {
-            let _ = match label {
-                "" => writeln!(self.0, "{name} {value}"),
-                label => writeln!(self.0, "{name}{{{label}=\"{of}\"}} {value}"),
-            };
-        }
-    }
 }

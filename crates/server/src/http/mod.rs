@@ -1,6 +1,5 @@
 //! The web port: TCP, TLS, HTTP, and TURN on the same port.
 
-mod client;
 mod connection;
 mod headers;
 mod health;
@@ -10,8 +9,6 @@ mod socket;
 mod static_files;
 mod stream;
 
-pub(crate) use self::client::Client;
 pub(crate) use self::connection::{Shared, serve};
-pub(crate) use self::health::Exposition;
 pub(crate) use self::listener::{bind, bind_sentence, no_such_family};
 pub(crate) use self::router::{App, router};

@@ -6,11 +6,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 
-use super::client::Connection;
 use super::connection::Shared;
-use super::{Client, headers, health, static_files};
+use super::{headers, health, static_files};
+use crate::client::{Client, Connection};
 use crate::config::ServeOptions;
 use crate::signal::{self, Signal};
 
@@ -27,15 +27,10 @@ pub(crate) struct App {
 
 /// The whole web port.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let signaling = Router::new()
-        .route("/v1/signal", get(signal::websocket).post(signal::enter).delete(signal::leave))
-        .route("/v1/signal/messages", post(signal::messages))
-        .route("/v1/signal/events", get(signal::events))
-        .layer(middleware::from_fn_with_state(app.clone(), signal::guard_origin));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))
-        .merge(signaling)
+        .merge(signal::router(app.signal.clone()))
         .fallback(static_files::serve)
         .layer(middleware::from_fn_with_state(app.clone(), headers::add))
         .layer(middleware::from_fn_with_state(app.clone(), identify))

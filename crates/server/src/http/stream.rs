@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use crate::memory::Held;
+
 /// The transport of HTTP and TURN: TCP, or TLS over it.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
@@ -17,13 +19,20 @@ pub(crate) struct Peeked<S> {
     first: u8,
     unread: bool,
     inner: S,
+    /// The memory that the stream counts for.
+    _held: Option<Held>,
 }
 
 impl<S: ByteStream> Peeked<S> {
     /// Waits for the first byte.
     pub(crate) async fn new(mut inner: S) -> io::Result<Self> {
         let first = inner.read_u8().await?;
-        Ok(Self { first, unread: true, inner })
+        Ok(Self { first, unread: true, inner, _held: None })
+    }
+
+    /// The same stream, with the memory that it counts for as long as it is open.
+    pub(crate) fn holding(self, held: Held) -> Self {
+        Self { _held: Some(held), ..self }
     }
 
     pub(crate) fn first(&self) -> u8 {

@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::attachment::{Attachment, Next};
 use super::body::{json, read, refuse, with_type};
 use super::ice_servers::IceServersOf;
-use crate::http::{App, Client};
+use super::service::Signal;
+use crate::client::Client;
 
 /// The time between comments in a silent event stream, so that proxies leave it open.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -25,26 +26,26 @@ const DEFAULT_WAIT: u64 = 25;
 const MAX_WAIT: u64 = 30;
 
 /// `POST /v1/signal`: enters a session.
-pub(crate) async fn enter(
-    State(app): State<Arc<App>>,
+pub(super) async fn enter(
+    State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
     body: Body,
 ) -> Response<Body> {
-    let text = match text(&app, body).await {
+    let text = match text(&signal, body).await {
         Ok(text) => text,
         Err(response) => return response,
     };
-    let ice_servers = app.signal.ice_servers.of(&client);
+    let ice_servers = signal.ice_servers.of(&client);
     let source = |peer: PeerId| ice_servers.for_peer(peer);
-    match app.signal.with(|relay, now| relay.join(now, client.ip, &text, &source)) {
+    match signal.with(|relay, now| relay.join(now, client.ip, &text, &source)) {
         Ok(joined) => json(StatusCode::CREATED, joined),
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// `POST /v1/signal/messages`: one message or several.
-pub(crate) async fn messages(
-    State(app): State<Arc<App>>,
+pub(super) async fn messages(
+    State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -52,31 +53,31 @@ pub(crate) async fn messages(
 ) -> Response<Body> {
     let credential = match credential(&headers, query.as_deref()) {
         Ok(credential) => credential,
-        Err(refusal) => return counted(&app, &refusal),
+        Err(refusal) => return counted(&signal, &refusal),
     };
-    let text = match text(&app, body).await {
+    let text = match text(&signal, body).await {
         Ok(text) => text,
         Err(response) => return response,
     };
-    let ice_servers = app.signal.ice_servers.of(&client);
+    let ice_servers = signal.ice_servers.of(&client);
     let source = |peer: PeerId| ice_servers.for_peer(peer);
-    match app.signal.with(|relay, now| relay.post(now, &credential, &text, &source)) {
+    match signal.with(|relay, now| relay.post(now, &credential, &text, &source)) {
         Ok(answers) => json(StatusCode::OK, answers),
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// `DELETE /v1/signal`: leaves for good.
-pub(crate) async fn leave(
-    State(app): State<Arc<App>>,
+pub(super) async fn leave(
+    State(signal): State<Arc<Signal>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
     let credential = match credential(&headers, query.as_deref()) {
         Ok(credential) => credential,
-        Err(refusal) => return counted(&app, &refusal),
+        Err(refusal) => return counted(&signal, &refusal),
     };
-    match app.signal.with(|relay, now| relay.leave(now, &credential)) {
+    match signal.with(|relay, now| relay.leave(now, &credential)) {
         Ok(()) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -88,8 +89,8 @@ pub(crate) async fn leave(
 
 /// `GET /v1/signal/events`: a stream of Server-Sent Events for those who accept it, otherwise a
 /// long poll.
-pub(crate) async fn events(
-    State(app): State<Arc<App>>,
+pub(super) async fn events(
+    State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -115,10 +116,10 @@ pub(crate) async fn events(
     });
     let (credential, after, kind) = match opened {
         Ok(opened) => opened,
-        Err(refusal) => return counted(&app, &refusal),
+        Err(refusal) => return counted(&signal, &refusal),
     };
-    let ice_servers = app.signal.ice_servers.of(&client);
-    match app.signal.open_events(&credential, after, kind) {
+    let ice_servers = signal.ice_servers.of(&client);
+    match signal.open_events(&credential, after, kind) {
         Ok(attachment) if kind == EventsKind::Stream => event_stream(attachment, ice_servers),
         Ok(attachment) => poll(attachment, &ice_servers).await,
         Err(refusal) => refuse(&refusal),
@@ -163,15 +164,15 @@ async fn poll(attachment: Attachment, ice_servers: &IceServersOf) -> Response<Bo
     json(StatusCode::OK, format!("[{}]", frames.join(",")))
 }
 
-async fn text(app: &App, body: Body) -> Result<String, Response<Body>> {
-    read(body, app.signal.limits.request_bytes(), app.options.web.request_timeout.0)
+async fn text(signal: &Signal, body: Body) -> Result<String, Response<Body>> {
+    read(body, signal.limits.request_bytes(), signal.request_timeout)
         .await
-        .map_err(|refusal| counted(app, &refusal))
+        .map_err(|refusal| counted(signal, &refusal))
 }
 
 /// A refusal that did not come from the relay.
-fn counted(app: &App, refusal: &Refusal) -> Response<Body> {
-    app.signal.count(refusal.code);
+fn counted(signal: &Signal, refusal: &Refusal) -> Response<Body> {
+    signal.count(refusal.code);
     refuse(refusal)
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use columba_signal::{IceServer, IceServers, PeerId};
 use columba_turn::server::{Credentials, Transport, UnixTime};
 
+use crate::client::Client;
 use crate::config::{Host, RelayOptions, Secret};
-use crate::http::Client;
 
 /// A socket that STUN and TURN are served on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

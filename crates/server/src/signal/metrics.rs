@@ -3,7 +3,7 @@
 use columba_signal::ErrorCode;
 
 use super::Signal;
-use crate::http::Exposition;
+use crate::metrics::Exposition;
 
 impl Signal {
     /// Adds what the relay has counted.

@@ -10,12 +10,13 @@ use axum::middleware::Next;
 use columba_signal::{ErrorCode, Refusal};
 
 use super::body::refuse;
-use crate::http::{App, Client};
+use super::service::Signal;
+use crate::client::Client;
 
 /// Checks `Origin`, answers preflight requests, and adds the headers by which a browser lets a page
 /// read the answer.
-pub(crate) async fn guard_origin(
-    State(app): State<Arc<App>>,
+pub(super) async fn guard_origin(
+    State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
     request: Request,
     next: Next,
@@ -24,9 +25,9 @@ pub(crate) async fn guard_origin(
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
-    let known = origin.to_str().is_ok_and(|text| client.allows_origin(text, &app.options.web.allow_origin));
+    let known = origin.to_str().is_ok_and(|text| client.allows_origin(text, &signal.allow_origin));
     if !known {
-        app.signal.count(ErrorCode::OriginNotAllowed);
+        signal.count(ErrorCode::OriginNotAllowed);
         let sentence =
             "Pages of this origin may not use this server. Its operator can allow it with --allow-origin.";
         let mut response = refuse(&Refusal::new(ErrorCode::OriginNotAllowed, sentence));

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 use super::attachment::{Attachment, Closing, Wake};
 use super::ice_servers::IceServerSource;
-use crate::config::Secret;
+use crate::config::{AllowedOrigin, Secret};
+use crate::memory::Budget;
 
 /// The relay as the transports use it. The lock is held for single calls, never across an await.
 pub(crate) struct Signal {
@@ -23,18 +24,43 @@ pub(crate) struct Signal {
     /// The size limits, which never change.
     pub(super) limits: Config,
     pub(super) ice_servers: IceServerSource,
+    /// Origins of other pages than the server's own that may use signaling.
+    pub(super) allow_origin: Vec<AllowedOrigin>,
+    /// The time in which the body of a request must arrive.
+    pub(super) request_timeout: Duration,
+    budget: Budget,
+}
+
+/// The surroundings of the relay.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) ice_servers: IceServerSource,
+    pub(crate) allow_origin: Vec<AllowedOrigin>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) budget: Budget,
 }
 
 struct State {
     relay: SessionRelay,
+    /// The bytes of its queues that the budget knows of.
+    queued: usize,
     wakes: BTreeMap<ConnectionId, Arc<Wake>>,
 }
 
 impl Signal {
-    pub(crate) fn new(relay: SessionRelay, ice_servers: IceServerSource) -> Arc<Self> {
+    pub(crate) fn new(relay: SessionRelay, settings: Settings) -> Arc<Self> {
+        let Settings { ice_servers, allow_origin, request_timeout, budget } = settings;
         let limits = relay.config().clone();
-        let state = Mutex::new(State { relay, wakes: BTreeMap::new() });
-        Arc::new(Self { state, deadline_moved: Notify::new(), limits, ice_servers })
+        let state = Mutex::new(State { relay, queued: 0, wakes: BTreeMap::new() });
+        Arc::new(Self {
+            state,
+            deadline_moved: Notify::new(),
+            limits,
+            ice_servers,
+            allow_origin,
+            request_timeout,
+            budget,
+        })
     }
 
     /// Keeps the relay's time. Runs as long as the server.
@@ -137,6 +163,10 @@ impl Signal {
                     }
                 }
             }
+        }
+        let queued = state.relay.buffered_bytes();
+        if std::mem::replace(&mut state.queued, queued) != queued {
+            self.budget.set_queues(queued as u64);
         }
         let after = state.relay.poll_timeout();
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {

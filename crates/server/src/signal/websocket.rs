@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite;
 use super::attachment::{Attachment, Closing, Next};
 use super::body::refuse;
 use super::ice_servers::IceServersOf;
-use crate::http::{App, Client};
+use super::service::Signal;
+use crate::client::Client;
 
 const SUBPROTOCOL: &str = "columba.v1";
 
@@ -27,8 +28,8 @@ const SUBPROTOCOL: &str = "columba.v1";
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// `GET /v1/signal`.
-pub(crate) async fn websocket(
-    State(app): State<Arc<App>>,
+pub(super) async fn websocket(
+    State(signal): State<Arc<Signal>>,
     client: Result<Extension<Client>, ExtensionRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -37,7 +38,7 @@ pub(crate) async fn websocket(
         (Err(rejection), _) => return rejection.into_response(),
         (_, Err(rejection)) => return rejection.into_response(),
     };
-    let signal = app.signal.clone();
+    let signal = signal.clone();
     let limit = signal.limits.frame_bytes();
     // A client that does not know the protocol's version would not understand anything else either.
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(limit).max_frame_size(limit);
