@@ -1,7 +1,7 @@
 // The call page as a person uses it, through the hooks that web/README.md promises; what the
 // connections do is read from the browser's own statistics and from the pixels of the videos.
 
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 
 /**
  * @typedef {object} OpenOptions
@@ -52,7 +52,7 @@ export class CallPage {
     const call = new CallPage(page, `${running.name} at ${url}`);
     if (!webSocket) await page.evaluateOnNewDocument('delete globalThis.WebSocket');
     if (onlyIceServer) await page.evaluateOnNewDocument(keepOnly, onlyIceServer);
-    await page.goto(url, { timeout: PATIENCE, waitUntil: 'load' });
+    await page.goto(url, { timeout: STEP_TIMEOUT, waitUntil: 'load' });
     return call;
   }
 
@@ -92,7 +92,7 @@ export class CallPage {
       const up = tiles.filter((tile) => tile.getAttribute('data-connection-state') === 'connected');
       return tiles.length === expected && up.length === expected;
     };
-    return this.#repeat(`${count} connected peers`, () => this.#ask(areConnected, count), 2 * PATIENCE);
+    return this.#repeat(`${count} connected peers`, () => this.#ask(areConnected, count), 2 * STEP_TIMEOUT);
   }
 
   /** The `data-state` of the call, which the page also says in words. */
@@ -124,7 +124,7 @@ export class CallPage {
   }
 
   /** Waits until another peer has said this. @param {string} text */
-  heard(text) {
+  receives(text) {
     return this.until(
       `the chat message ${text}`,
       (wanted) =>
@@ -230,15 +230,15 @@ export class CallPage {
   /**
    * Waits until all selected pairs take this route, and the page says so.
    * @param {'direct' | 'relayed'} route
-   * @param {number} [patience]
+   * @param {number} [timeout]
    */
-  takes(route, patience) {
+  takes(route, timeout) {
     const isTaken = async () => {
       const pairs = await this.pairs();
       const relayed = pairs.map((pair) => (pair.local === 'relay' || pair.remote === 'relay' ? 'relayed' : 'direct'));
       return pairs.length > 0 && [...relayed, ...(await this.routes())].every((found) => found === route);
     };
-    return this.#repeat(`${route} connection`, isTaken, patience);
+    return this.#repeat(`${route} connection`, isTaken, timeout);
   }
 
   /**
@@ -260,12 +260,12 @@ export class CallPage {
   /**
    * @param {string} what
    * @param {() => Promise<unknown>} question
-   * @param {number} [patience] milliseconds
+   * @param {number} [timeout] milliseconds
    */
-  async #repeat(what, question, patience = PATIENCE) {
-    const end = Date.now() + patience;
+  async #repeat(what, question, timeout = STEP_TIMEOUT) {
+    const end = Date.now() + timeout;
     while (!(await question())) {
-      if (Date.now() > end) throw new Error(`${this.label}: no ${what} within ${patience} ms\n${await this.describe()}`);
+      if (Date.now() > end) throw new Error(`${this.label}: no ${what} within ${timeout} ms\n${await this.describe()}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

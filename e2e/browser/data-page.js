@@ -1,11 +1,11 @@
 // A page with nothing but data, the browser's side of a talk with the Rust program in
 // `peers/rust/`.
 
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { Inbox, Talk } from './talk.js';
 
 /** Milliseconds that a talk may take, which carries much. */
-const PATIENCE_FOR_TALK = 3 * PATIENCE;
+const TALK_TIMEOUT = 3 * STEP_TIMEOUT;
 
 /**
  * @typedef {object} TalkOptions
@@ -20,7 +20,7 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
  */
 
 /**
- * @typedef {object} Said what a side has sent and heard
+ * @typedef {object} TalkReport what a side has sent and heard
  * @property {string} greeting
  * @property {{bytes: number, sha256: string}} sent
  * @property {{bytes: number, sha256: string}} received
@@ -37,7 +37,7 @@ const PATIENCE_FOR_TALK = 3 * PATIENCE;
  * @param {import('./launch.js').Running} running
  * @param {string} origin
  * @param {TalkOptions} options
- * @returns {Promise<Said>}
+ * @returns {Promise<TalkReport>}
  */
 export async function talkInPage(running, origin, options) {
   // A window of its own: a page in a hidden tab would be slowed down.
@@ -52,16 +52,16 @@ export async function talkInPage(running, origin, options) {
 /**
  * Talks in a page that the caller closes.
  * @param {import('puppeteer-core').Page} page @param {string} origin @param {TalkOptions} options
- * @returns {Promise<Said>}
+ * @returns {Promise<TalkReport>}
  */
 export async function talkIn(page, origin, options) {
-  await page.goto(origin, { timeout: PATIENCE, waitUntil: 'load' });
-  return /** @type {Said} */ (await page.evaluate(`(async () => {
+  await page.goto(origin, { timeout: STEP_TIMEOUT, waitUntil: 'load' });
+  return /** @type {TalkReport} */ (await page.evaluate(`(async () => {
     const { SignalingChannel } = await import('/columba/index.js');
     const Inbox = ${Inbox}, Talk = ${Talk};
     const options = ${JSON.stringify(options)};
     const signaling = new SignalingChannel(options.token);
     await new Promise((resolve) => signaling.addEventListener('open', resolve, { once: true }));
-    return await new Talk(options, signaling, Inbox).hold(${PATIENCE_FOR_TALK});
+    return await new Talk(options, signaling, Inbox).hold(${TALK_TIMEOUT});
   })()`));
 }

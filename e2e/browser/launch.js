@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { stop } from '../lab/shell.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { relayInto } from './relay.js';
 
 /** @typedef {'chromium' | 'firefox'} BrowserName */
@@ -80,9 +80,9 @@ async function chromium(home, { authority, at, asShipped = false }) {
     env: { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home },
     args,
     acceptInsecureCerts: false,
-    timeout: PATIENCE,
+    timeout: STEP_TIMEOUT,
     // Some questions to a page are answered when all of a talk is over.
-    protocolTimeout: PATIENCE_FOR_ALL,
+    protocolTimeout: SUITE_TIMEOUT,
   });
   return { browser, after: undefined };
 }
@@ -114,8 +114,8 @@ async function firefox(home, { authority, at, asShipped = false }) {
         ...(asShipped ? {} : devices),
       },
       acceptInsecureCerts: false,
-      timeout: PATIENCE,
-      protocolTimeout: PATIENCE_FOR_ALL,
+      timeout: STEP_TIMEOUT,
+      protocolTimeout: SUITE_TIMEOUT,
     });
     return { browser, after: relay?.close };
   } catch (error) {

@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 
 /**
  * Opens the way to a port in a node.
@@ -30,7 +30,7 @@ export async function relayInto(lab, node) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (!inside.stdout) throw new Error('a relay without output');
-  await once(inside.stdout, 'data', { signal: AbortSignal.timeout(PATIENCE) });
+  await once(inside.stdout, 'data', { signal: AbortSignal.timeout(STEP_TIMEOUT) });
   return {
     port,
     close: async () => {

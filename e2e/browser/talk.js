@@ -45,7 +45,7 @@ export class Talk {
   #chunk = 1 << 16;
   #room = 1 << 20;
   /** The progress of the talk, for failures. */
-  #progress = 'nothing was said';
+  #progress = 'nothing was sent';
   /**
    * Candidates and errors of gathering, with the milliseconds since the page began, for failures.
    * @type {string[]}
@@ -55,7 +55,7 @@ export class Talk {
   #arrived = [];
   /** @type {((inbox: Inbox) => void)[]} */
   #awaiting = [];
-  #hearing = Promise.resolve();
+  #handling = Promise.resolve();
   /** The other side has left the session. */
   #left = false;
   /** The other side's first words have come. @type {() => void} */
@@ -84,12 +84,12 @@ export class Talk {
 
   /**
    * From the first word to the last.
-   * @param {number} patience milliseconds
-   * @returns {Promise<import('./data-page.js').Said>}
+   * @param {number} timeout milliseconds
+   * @returns {Promise<import('./data-page.js').TalkReport>}
    */
-  async hold(patience) {
+  async hold(timeout) {
     const failure = new Promise((_, reject) => (this.#fail = reject));
-    const timer = setTimeout(() => this.#fail(new Error(`this took more than ${patience} ms; ${this.#progress}`)), patience);
+    const timer = setTimeout(() => this.#fail(new Error(`this took more than ${timeout} ms; ${this.#progress}`)), timeout);
     try {
       this.#negotiate();
       return /** @type {any} */ (await Promise.race([this.#talk(), failure]));
@@ -110,14 +110,14 @@ export class Talk {
     const own = role === 'offer' ? this.newInbox(this.connection.createDataChannel('talk')) : undefined;
     if (own) await this.#describe();
     const inbox = own ?? (await this.#theirs());
-    const [sent, { greeting, ...received }] = await Promise.all([this.#say(inbox), this.#listen(inbox)]);
+    const [sent, { greeting, ...received }] = await Promise.all([this.#send(inbox), this.#listen(inbox)]);
     const pair = await this.#settledPair();
     const directions = this.connection.getTransceivers().map(({ currentDirection }) => currentDirection);
     inbox.channel.send('whole');
     await inbox.expect('whole');
-    this.#progress = 'everything was said but goodbye';
-    await Promise.all([this.#sayGoodbye(), this.#hearGoodbye()]);
-    this.#progress = 'everything was said but the end';
+    this.#progress = 'everything was sent but goodbye';
+    await Promise.all([this.#sendGoodbye(), this.#receiveGoodbye()]);
+    this.#progress = 'everything was sent but the end';
     // Who closes must know that the other side is waiting for nothing else: closing takes back
     // what is not sent yet.
     if (closes) {
@@ -160,7 +160,7 @@ export class Talk {
       else this.#arrived.push(inbox);
     });
     signaling.addEventListener('message', (/** @type {any} */ message) => {
-      this.#hearing = this.#hearing.then(() => this.#hear(message)).catch(this.#fail);
+      this.#handling = this.#handling.then(() => this.#handleSignal(message)).catch(this.#fail);
     });
   }
 
@@ -174,7 +174,7 @@ export class Talk {
   }
 
   /** @param {any} message */
-  async #hear({ offer, answer, iceCandidate }) {
+  async #handleSignal({ offer, answer, iceCandidate }) {
     if (offer) {
       await this.connection.setRemoteDescription(offer);
       await this.#describe();
@@ -201,7 +201,7 @@ export class Talk {
   }
 
   /** @param {Inbox} inbox */
-  async #say({ channel, open }) {
+  async #send({ channel, open }) {
     const { bytes, role } = this.options;
     await open;
     // Chromium announces a channel of the other side's as open before it is, and what is sent at
@@ -245,7 +245,7 @@ export class Talk {
   }
 
   /** Opens a channel that the other side closes. */
-  async #sayGoodbye() {
+  async #sendGoodbye() {
     const { channel, open, closed } = this.newInbox(this.connection.createDataChannel('goodbye'));
     await open;
     channel.send('goodbye');
@@ -253,7 +253,7 @@ export class Talk {
   }
 
   /** Closes the channel that the other side opens. */
-  async #hearGoodbye() {
+  async #receiveGoodbye() {
     const inbox = await this.#theirs();
     await inbox.expect('goodbye');
     inbox.channel.close();

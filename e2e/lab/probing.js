@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { PATIENCE } from './timeouts.js';
+import { STEP_TIMEOUT } from './timeouts.js';
 import { PUBLIC_HOST } from './figures.js';
 import { stop } from './shell.js';
 
@@ -13,7 +13,7 @@ export const FILTERED = 150;
  * Milliseconds to wait for a datagram.
  * @param {boolean} comes whether it should come
  */
-const waitFor = (comes) => (comes ? PATIENCE : FILTERED);
+const waitFor = (comes) => (comes ? STEP_TIMEOUT : FILTERED);
 
 const { address: A, second: B } = PUBLIC_HOST;
 
@@ -163,7 +163,7 @@ export async function meet(p1, p2, outside, direct) {
   const text = `punch ${serial}`;
   let [to1, to2] = [outer1, outer2];
   let [heard1, heard2] = [null, null];
-  const end = Date.now() + PATIENCE;
+  const end = Date.now() + STEP_TIMEOUT;
   for (let round = 0; (round < 4 || (direct && Date.now() < end)) && !(heard1 && heard2); round++) {
     await Promise.all([
       p1.ask('send', { name: socket, to: to2, text }),

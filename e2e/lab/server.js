@@ -9,7 +9,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stop } from './shell.js';
-import { PATIENCE } from './timeouts.js';
+import { STEP_TIMEOUT } from './timeouts.js';
 
 const TOP = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -144,7 +144,7 @@ function close(what, done) {
 
 /** @param {string} url */
 async function untilHealthy(url) {
-  const end = Date.now() + PATIENCE;
+  const end = Date.now() + STEP_TIMEOUT;
   for (;;) {
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(2000) });
@@ -152,7 +152,7 @@ async function untilHealthy(url) {
     } catch {
       // Not yet listening.
     }
-    if (Date.now() > end) throw new Error(`nothing healthy at ${url} within ${PATIENCE} ms`);
+    if (Date.now() > end) throw new Error(`nothing healthy at ${url} within ${STEP_TIMEOUT} ms`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

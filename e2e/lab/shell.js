@@ -1,7 +1,7 @@
 // Running other programs, with what they said in the error when they fail.
 
 import { execFile, spawn } from 'node:child_process';
-import { PATIENCE } from './timeouts.js';
+import { STEP_TIMEOUT } from './timeouts.js';
 
 /**
  * @typedef {object} RunOptions
@@ -18,7 +18,7 @@ import { PATIENCE } from './timeouts.js';
  * @param {RunOptions} [options]
  * @returns {Promise<string>}
  */
-export function run(program, args, { input, timeout = PATIENCE, env, cwd } = {}) {
+export function run(program, args, { input, timeout = STEP_TIMEOUT, env, cwd } = {}) {
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,

@@ -2,7 +2,7 @@
 // busy besides is still far below.
 
 /** Milliseconds that one step may take. */
-export const PATIENCE = 60_000;
+export const STEP_TIMEOUT = 60_000;
 
 /** Milliseconds that the tests of one `describe` may take together. */
-export const PATIENCE_FOR_ALL = 600_000;
+export const SUITE_TIMEOUT = 600_000;

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 const USAGE_ERROR = 2;
 
 /** @param {object} event */
-export const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+export const report = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
 /**
  * Runs until the standard input ends.
@@ -17,7 +17,7 @@ export const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`
 export function obeyInput(name, peer) {
   createInterface({ input: process.stdin })
     .on('line', (line) => {
-      peer.obey(parse(name, line)).catch((error) => tell({ event: 'error', message: `${error}` }));
+      peer.obey(parse(name, line)).catch((error) => report({ event: 'error', message: `${error}` }));
     })
     .on('close', () => process.exit());
 }

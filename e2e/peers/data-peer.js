@@ -1,12 +1,11 @@
-// The peers of the tests of SCTP, ours and others, each behind the same words: what it is told,
-// and what it tells.
+// The peers of the tests of SCTP, ours and others, each behind the same commands and events.
 
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { program } from '../lab/server.js';
 import { pionProgram } from './pion/build.js';
 import { WebPeer } from './web-peer.js';
@@ -14,14 +13,14 @@ import { WebPeer } from './web-peer.js';
 /** Characters of the end of a program's log that a failure shows. */
 const ENOUGH_LOG = 10_000;
 /** The number of last events that a failure shows. */
-const ENOUGH_SAID = 8;
+const LAST_EVENTS = 8;
 
-/** @typedef {{event: string, [name: string]: any}} Told */
+/** @typedef {{event: string, [name: string]: any}} PeerEvent */
 
 /** A peer that takes commands and reports events. */
 export class Peer {
-  /** Events that were not awaited yet. @type {Told[]} */
-  #told = [];
+  /** Events that were not awaited yet. @type {PeerEvent[]} */
+  #events = [];
   /** @type {Set<() => void>} */
   #waiting = new Set();
   /** @type {string | undefined} */
@@ -38,25 +37,25 @@ export class Peer {
     this.end = end;
   }
 
-  /** @param {Told} event */
+  /** @param {PeerEvent} event */
   take(event) {
-    this.#told.push(event);
+    this.#events.push(event);
     for (const look of this.#waiting) look();
   }
 
-  /** Nothing more will be told. @param {string} why */
+  /** Nothing more will be reported. @param {string} why */
   isOver(why) {
     this.#over = why;
     for (const look of this.#waiting) look();
   }
 
   /**
-   * Waits until this was told, and takes it, so that it is found once.
+   * Waits until this was reported, and takes it, so that it is found once.
    * @param {string} event @param {Record<string, unknown>} [rest] what else it says
-   * @param {number} [patience] milliseconds
-   * @returns {Promise<Told>}
+   * @param {number} [timeout] milliseconds
+   * @returns {Promise<PeerEvent>}
    */
-  until(event, rest = {}, patience = PATIENCE) {
+  until(event, rest = {}, timeout = STEP_TIMEOUT) {
     return new Promise((resolve, reject) => {
       const settle = (/** @type {() => void} */ how) => {
         clearTimeout(timer);
@@ -64,17 +63,17 @@ export class Peer {
         how();
       };
       const fail = (/** @type {string} */ why) => {
-        const last = this.#told.slice(-ENOUGH_SAID).map((told) => JSON.stringify(told).slice(0, 300));
+        const last = this.#events.slice(-LAST_EVENTS).map((event) => JSON.stringify(event).slice(0, 300));
         const wanted = JSON.stringify({ event, ...rest });
-        settle(() => reject(new Error(`${this.name} did not tell ${wanted}: ${why}; it told ${last.join('\n')}`)));
+        settle(() => reject(new Error(`${this.name} did not report ${wanted}: ${why}; it reported ${last.join('\n')}`)));
       };
       const look = () => {
-        const at = this.#told.findIndex((told) => told.event === event && Object.entries(rest).every(([key, value]) => told[key] === value));
-        if (at >= 0) settle(() => resolve(this.#told.splice(at, 1)[0]));
-        else if (this.#told.some(({ event }) => event === 'error')) fail('something went wrong');
+        const at = this.#events.findIndex((found) => found.event === event && Object.entries(rest).every(([key, value]) => found[key] === value));
+        if (at >= 0) settle(() => resolve(this.#events.splice(at, 1)[0]));
+        else if (this.#events.some(({ event }) => event === 'error')) fail('something went wrong');
         else if (this.#over) fail(this.#over);
       };
-      const timer = setTimeout(() => fail(`not within ${patience} ms`), patience);
+      const timer = setTimeout(() => fail(`not within ${timeout} ms`), timeout);
       this.#waiting.add(look);
       look();
     });
@@ -88,7 +87,7 @@ export class Peer {
 function programPeer(name, [path, ...args]) {
   const child = spawn(path, args, { stdio: 'pipe', env: { RUST_LOG: 'debug', ...process.env } });
   let log = '';
-  child.stdin.on('error', () => {}); // it ended early, which is told below
+  child.stdin.on('error', () => {}); // it ended early, which is reported below
   const peer = new Peer(
     name,
     (command) => void child.stdin.write(`${JSON.stringify(command)}\n`),
@@ -134,14 +133,14 @@ export async function browser({ browser, name }, origin) {
   const page = await browser.newPage({ type: 'window' });
   await page.goto(`${origin}/blank.html`, { waitUntil: 'load' });
   await page.evaluate(`
-    window.told = [];
+    window.reported = [];
     window.wake = () => {};
-    const tell = (event) => { told.push(event); wake(); };
-    window.peer = new (${WebPeer})(new RTCPeerConnection(), tell);
-    window.obey = (command) => void peer.obey(command).catch((error) => tell({ event: 'error', message: String(error) }));
+    const report = (event) => { reported.push(event); wake(); };
+    window.peer = new (${WebPeer})(new RTCPeerConnection(), report);
+    window.obey = (command) => void peer.obey(command).catch((error) => report({ event: 'error', message: String(error) }));
     window.next = async () => {
-      if (told.length === 0) await new Promise((resolve) => (wake = resolve));
-      return told.splice(0);
+      if (reported.length === 0) await new Promise((resolve) => (wake = resolve));
+      return reported.splice(0);
     };
   `);
   const peer = new Peer(
@@ -150,7 +149,7 @@ export async function browser({ browser, name }, origin) {
     () => page.close(),
   );
   (async () => {
-    for (;;) for (const event of /** @type {Told[]} */ (await page.evaluate('next()'))) peer.take(event);
+    for (;;) for (const event of /** @type {PeerEvent[]} */ (await page.evaluate('next()'))) peer.take(event);
   })().catch((error) => peer.isOver(`the page: ${error}`));
   return peer;
 }

@@ -50,7 +50,7 @@ import { pionProgram } from './pion/build.js';
  * Milliseconds that a step may take by default; what is waited for usually comes
  * within a tenth of it.
  */
-const PATIENCE = 15_000;
+const STEP_TIMEOUT = 15_000;
 
 const LIBNICE = fileURLToPath(new URL('libnice/peer.py', import.meta.url));
 
@@ -64,11 +64,11 @@ export const PROGRAMS = {
 
 export class IcePeer {
   /** Everything that it has said. @type {any[]} */
-  said = [];
+  events = [];
   #errors = '';
   #ended = false;
   /** Called with each thing that it says. @type {(line: any) => void} */
-  #hear = () => {};
+  #forward = () => {};
 
   /** @param {Maker} maker @param {Start} start @param {Place} [at] */
   constructor(maker, start, at) {
@@ -86,41 +86,41 @@ export class IcePeer {
     createInterface({ input: stdout }).on('line', (line) => this.#take(JSON.parse(line)));
     stderr?.on('data', (text) => (this.#errors = (this.#errors + text).slice(-ENOUGH_LOG)));
     this.child.once('exit', () => (this.#ended = true));
-    this.tell({ do: 'start', ...start });
+    this.command({ do: 'start', ...start });
   }
 
   /** @param {any} line */
   #take(line) {
-    this.said.push(line);
-    this.#hear(line);
+    this.events.push(line);
+    this.#forward(line);
   }
 
   /** Gives it a command. @param {any} command */
-  tell(command) {
+  command(command) {
     this.child.stdin?.write(`${JSON.stringify(command)}\n`);
   }
 
   /** Tells the other side whatever this one finds, from the beginning on. @param {IcePeer} other */
   introduceTo(other) {
-    this.#hear = ({ event, line, ufrag, pwd, lite }) => {
+    this.#forward = ({ event, line, ufrag, pwd, lite }) => {
       // All full agents here know renomination, the lite ones do not need it.
-      if (event === 'credentials') other.tell({ do: 'remote', ufrag, pwd, lite, renomination: !lite });
-      if (event === 'candidate') other.tell({ do: 'candidate', line });
-      if (event === 'gathered') other.tell({ do: 'end' });
+      if (event === 'credentials') other.command({ do: 'remote', ufrag, pwd, lite, renomination: !lite });
+      if (event === 'candidate') other.command({ do: 'candidate', line });
+      if (event === 'gathered') other.command({ do: 'end' });
     };
-    this.said.forEach(this.#hear);
+    this.events.forEach(this.#forward);
   }
 
   /**
    * Waits until it has said this, after the first `since` things; answers with it.
    * @param {string} what for the report of a failure
    * @param {(line: any) => boolean} wanted
-   * @param {{since?: number, patience?: number}} [options]
+   * @param {{since?: number, timeout?: number}} [options]
    */
-  async until(what, wanted, { since = 0, patience = PATIENCE } = {}) {
-    const end = Date.now() + patience;
+  async until(what, wanted, { since = 0, timeout = STEP_TIMEOUT } = {}) {
+    const end = Date.now() + timeout;
     for (;;) {
-      const found = this.said.slice(since).find(wanted);
+      const found = this.events.slice(since).find(wanted);
       if (found) return found;
       if (Date.now() > end || this.#ended) throw new Error(`${this.maker} ${this.#ended ? 'ended' : 'did not come'} before ${what}: ${this}`);
       await sleep(10);
@@ -130,7 +130,7 @@ export class IcePeer {
   /**
    * Waits for one of these states.
    * @param {string[]} states
-   * @param {{since?: number, patience?: number}} [options]
+   * @param {{since?: number, timeout?: number}} [options]
    */
   async isIn(states, options) {
     await this.until(states.join(' or '), ({ event, state }) => event === 'state' && states.includes(state), options);
@@ -138,18 +138,18 @@ export class IcePeer {
 
   /** The states that it has gone through. */
   get states() {
-    return this.said.filter(({ event }) => event === 'state').map(({ state }) => /** @type {string} */ (state));
+    return this.events.filter(({ event }) => event === 'state').map(({ state }) => /** @type {string} */ (state));
   }
 
   /** The last selected pair. @returns {Pair} */
   get pair() {
-    const pair = this.said.findLast(({ event }) => event === 'pair');
+    const pair = this.events.findLast(({ event }) => event === 'pair');
     assert.ok(pair, `${this.maker} has no pair: ${this}`);
     return pair;
   }
 
-  /** Waits until it has heard data. @param {string} text */
-  async hears(text) {
+  /** Waits until it has received data. @param {string} text */
+  async receives(text) {
     await this.until(text, (line) => line.event === 'data' && line.text === text);
   }
 
@@ -159,7 +159,7 @@ export class IcePeer {
   }
 
   toString() {
-    return `${JSON.stringify(this.said)}\n${this.#errors}`;
+    return `${JSON.stringify(this.events)}\n${this.#errors}`;
   }
 }
 
@@ -208,20 +208,20 @@ export class Couple {
 
   /** @param {IcePeer} from @param {IcePeer} to @param {string} text */
   async #say(from, to, text) {
-    const heard = to.hears(text);
+    const received = to.receives(text);
     let done = false;
-    heard.catch(() => {}).finally(() => (done = true));
+    received.catch(() => {}).finally(() => (done = true));
     while (!done) {
-      from.tell({ do: 'send', text });
-      await Promise.race([heard, sleep(200)]);
+      from.command({ do: 'send', text });
+      await Promise.race([received, sleep(200)]);
     }
-    await heard;
+    await received;
   }
 
   /** A new generation on both sides. */
   async restart() {
-    const before = this.both.map((peer) => peer.said.length);
-    for (const peer of this.both) peer.tell({ do: 'restart' });
+    const before = this.both.map((peer) => peer.events.length);
+    for (const peer of this.both) peer.command({ do: 'restart' });
     await Promise.all(this.both.map((peer, index) => peer.until('a new pair', ({ event }) => event === 'pair', { since: before[index] })));
     await this.talk();
   }

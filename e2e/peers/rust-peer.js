@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stop } from '../lab/shell.js';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { program } from '../lab/server.js';
 
 /**
@@ -27,7 +27,7 @@ import { program } from '../lab/server.js';
 
 export class RustPeer {
   /** Its output, parsed. @type {any[]} */
-  said = [];
+  events = [];
   #errors = '';
 
   /** @param {RustPeerOptions} options */
@@ -39,7 +39,7 @@ export class RustPeer {
     const child = at ? at.lab.spawn(at.node, path, args, options) : spawn(path, args, options);
     this.child = child;
     if (!child.stdout) throw new Error('a peer without output');
-    createInterface({ input: child.stdout }).on('line', (line) => this.said.push(JSON.parse(line)));
+    createInterface({ input: child.stdout }).on('line', (line) => this.events.push(JSON.parse(line)));
     child.stderr?.on('data', (text) => (this.#errors = (this.#errors + text).slice(-ENOUGH_LOG)));
     this.#ended = once(child, 'close');
   }
@@ -49,19 +49,19 @@ export class RustPeer {
 
   /**
    * Returns what it has sent and heard, in the form of {@link
-   * import('../browser/data-page.js').Said}.
+   * import('../browser/data-page.js').TalkReport}.
    */
   async talk() {
     await this.#ended;
-    const last = this.said.at(-1);
-    if (last?.event !== 'done') throw new Error(`the Rust peer: ${last?.message ?? 'no end'}; ${JSON.stringify(this.said)}\n${this.#errors}`);
+    const last = this.events.at(-1);
+    if (last?.event !== 'done') throw new Error(`the Rust peer: ${last?.message ?? 'no end'}; ${JSON.stringify(this.events)}\n${this.#errors}`);
     return { ...last, pair: this.pair };
   }
 
   /** The sentence with which it failed. */
   async failure() {
     await this.#ended;
-    const last = this.said.at(-1);
+    const last = this.events.at(-1);
     if (last?.event !== 'error') throw new Error(`the Rust peer did not fail: ${JSON.stringify(last)}`);
     return /** @type {string} */ (last.message);
   }
@@ -71,7 +71,7 @@ export class RustPeer {
    * and where it leads.
    */
   get pair() {
-    const pairs = this.said.filter(({ event }) => event === 'pair');
+    const pairs = this.events.filter(({ event }) => event === 'pair');
     // When the other side closes, its connection may end before its goodbye is understood: then
     // there is the relay again, for a moment.
     const pair = pairs.findLast(({ local, remote }) => ![local, remote].includes('Relayed')) ?? pairs.at(-1);
@@ -80,9 +80,9 @@ export class RustPeer {
 
   /** Waits until it has said this. @param {(line: any) => boolean} wanted */
   async until(wanted) {
-    const end = Date.now() + PATIENCE;
-    while (!this.said.some(wanted)) {
-      if (Date.now() > end || this.child.exitCode !== null) throw new Error(`the Rust peer only said ${JSON.stringify(this.said)}`);
+    const end = Date.now() + STEP_TIMEOUT;
+    while (!this.events.some(wanted)) {
+      if (Date.now() > end || this.child.exitCode !== null) throw new Error(`the Rust peer only said ${JSON.stringify(this.events)}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

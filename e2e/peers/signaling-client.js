@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import WebSocket from 'ws';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {Record<string, any> & {type: string}} Message */
 
@@ -40,7 +40,7 @@ export class SocketClient {
    */
   static async connect(url, { from, origin, protocol = 'columba.v1' } = {}) {
     const address = url.replace('//localhost', '//127.0.0.1');
-    const socket = new WebSocket(address, protocol ?? [], { localAddress: from, origin, handshakeTimeout: PATIENCE });
+    const socket = new WebSocket(address, protocol ?? [], { localAddress: from, origin, handshakeTimeout: STEP_TIMEOUT });
     const client = new SocketClient(socket);
     await once(socket, 'open');
     return client;
@@ -54,19 +54,19 @@ export class SocketClient {
    */
   static async join(url, join, options) {
     const client = await SocketClient.connect(url, options);
-    client.tell({ type: 'join', ...join });
+    client.sendMessage({ type: 'join', ...join });
     const joined = await client.next('joined');
     return Object.assign(client, { joined });
   }
 
   /** @param {object} message */
-  tell(message) {
+  sendMessage(message) {
     this.socket.send(JSON.stringify(message));
   }
 
   /** Sends the next numbered message. @param {unknown} data @param {string} [to] */
   say(data, to) {
-    this.tell({ type: 'send', seq: ++this.sent, to, data });
+    this.sendMessage({ type: 'send', seq: ++this.sent, to, data });
   }
 
   /**
@@ -108,7 +108,7 @@ export class SocketClient {
         end();
         const state = this.closed ? `; closed with ${this.closed.code} ${this.closed.reason}` : '';
         reject(new Error(`${what} did not come; there is ${JSON.stringify(this.left).slice(0, 500)}${state}`));
-      }, PATIENCE);
+      }, STEP_TIMEOUT);
       const end = () => {
         clearTimeout(timer);
         this.#watchers.delete(watch);
@@ -131,7 +131,7 @@ export async function request(origin, method, path, { body, credential, headers 
   if (credential) headers = { ...headers, authorization: `Bearer ${credential}` };
   if (body !== undefined) headers = { 'content-type': 'application/json', ...headers };
   const url = `${origin.replace('//localhost', '//127.0.0.1')}${path}`;
-  const sent = httpRequest(url, { method, headers, localAddress: from, signal: AbortSignal.timeout(PATIENCE) });
+  const sent = httpRequest(url, { method, headers, localAddress: from, signal: AbortSignal.timeout(STEP_TIMEOUT) });
   sent.end(body);
   const [answer] = await once(sent, 'response');
   let text = '';

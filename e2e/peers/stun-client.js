@@ -4,7 +4,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 
 const COOKIE = 0x2112a442;
 
@@ -202,7 +202,7 @@ export class StunClient {
    * Takes the first datagram that `wanted` says yes to; undefined after `wait` ms.
    * @param {(bytes: Buffer) => boolean} wanted
    */
-  async receive(wanted, wait = PATIENCE) {
+  async receive(wanted, wait = STEP_TIMEOUT) {
     const end = Date.now() + wait;
     for (;;) {
       const index = this.#inbox.findIndex(wanted);
@@ -227,7 +227,7 @@ export class StunClient {
   /** Does something again and again until what is wanted comes, undefined if it does not. */
   /** @param {() => void} act @param {(bytes: Buffer) => boolean} wanted */
   async #until(act, wanted) {
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + STEP_TIMEOUT;
     for (;;) {
       act();
       const bytes = await this.receive(wanted, AGAIN);

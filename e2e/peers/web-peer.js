@@ -1,4 +1,4 @@
-// A peer on the W3C's interface that does what it is told, as `peers/rust/` does: for the
+// A peer on the W3C's interface that executes commands, as `peers/rust/` does: for the
 // browsers' pages, and for libdatachannel behind the same interface in Node.js. The class also
 // runs in a page: it uses nothing else of this file.
 
@@ -10,17 +10,17 @@
  * @typedef {object} Attended
  * @property {RTCDataChannel} channel
  * @property {Tally} sent
- * @property {Tally} heard
+ * @property {Tally} received
  * @property {number} number of the next message
  * @property {number} [expected] messages
- * @property {Promise<void>} speaking one order after the other
- * @property {Promise<void>} hearing one message after the other
+ * @property {Promise<void>} sending one order after the other
+ * @property {Promise<void>} receiving one message after the other
  */
 
 export class WebPeer {
   /** Bytes that may wait on a channel. */
   #room = 1 << 20;
-  /** Messages whose own digests are told, too. */
+  /** Messages whose own digests are reported, too. */
   #listed = 500;
   #longest = 4 << 20;
   /**
@@ -34,10 +34,10 @@ export class WebPeer {
   /** @type {Map<string, Attended>} */
   #channels = new Map();
 
-  /** @param {RTCPeerConnection} connection @param {(event: object) => void} tell */
-  constructor(connection, tell) {
+  /** @param {RTCPeerConnection} connection @param {(event: object) => void} report */
+  constructor(connection, report) {
     this.connection = connection;
-    this.tell = tell;
+    this.report = report;
     this.#pattern = new Uint8Array(this.#longest + (1 << 16));
     let state = 1;
     for (let at = 0; at < this.#pattern.length; at++) {
@@ -45,7 +45,7 @@ export class WebPeer {
       this.#pattern[at] = state >>> 24;
     }
     connection.addEventListener('icegatheringstatechange', () => this.#describeIfGathered());
-    connection.addEventListener('connectionstatechange', () => tell({ event: 'state', state: connection.connectionState }));
+    connection.addEventListener('connectionstatechange', () => report({ event: 'state', state: connection.connectionState }));
     connection.addEventListener('datachannel', ({ channel }) => this.#attend(channel));
   }
 
@@ -54,7 +54,7 @@ export class WebPeer {
     const { do: what, label } = command;
     const attended = label === undefined ? undefined : this.#channels.get(label);
     if (what === 'offer') return await this.connection.setLocalDescription();
-    if (what === 'hear') {
+    if (what === 'setRemote') {
       await this.connection.setRemoteDescription({ type: command.type, sdp: command.sdp });
       if (command.type === 'offer') await this.connection.setLocalDescription();
       return;
@@ -67,10 +67,10 @@ export class WebPeer {
     }
     if (!['send', 'expect', 'close'].includes(what)) throw new Error(`there is no command ${what}`);
     if (!attended) throw new Error(`${what}: there is no channel ${label}`);
-    if (what === 'send') attended.speaking = attended.speaking.then(() => this.#speak(attended, command));
+    if (what === 'send') attended.sending = attended.sending.then(() => this.#send(attended, command));
     if (what === 'expect') {
       attended.expected = command.messages;
-      this.#tellHeard(attended);
+      this.#reportReceived(attended);
     }
     if (what === 'close') attended.channel.close();
   }
@@ -86,53 +86,53 @@ export class WebPeer {
   #describeIfGathered() {
     const { iceGatheringState, localDescription } = this.connection;
     if (iceGatheringState !== 'complete' || !localDescription) return;
-    this.tell({ event: 'description', type: localDescription.type, sdp: localDescription.sdp });
+    this.report({ event: 'description', type: localDescription.type, sdp: localDescription.sdp });
   }
 
   /** @param {RTCDataChannel} channel */
   #attend(channel) {
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = this.#room / 2;
-    const [sent, heard] = [this.#newTally(), this.#newTally()];
+    const [sent, received] = [this.#newTally(), this.#newTally()];
     /** @type {Attended} */
-    const attended = { channel, sent, heard, number: 0, speaking: Promise.resolve(), hearing: Promise.resolve() };
+    const attended = { channel, sent, received, number: 0, sending: Promise.resolve(), receiving: Promise.resolve() };
     const { label } = channel;
     this.#channels.set(label, attended);
     const opened = () => {
       const { id, ordered, maxPacketLifeTime, maxRetransmits, protocol, negotiated } = channel;
-      this.tell({ event: 'open', label, id, ordered, maxPacketLifeTime, maxRetransmits, protocol, negotiated });
+      this.report({ event: 'open', label, id, ordered, maxPacketLifeTime, maxRetransmits, protocol, negotiated });
     };
     if (channel.readyState === 'open') opened();
     else channel.addEventListener('open', opened, { once: true });
     channel.addEventListener('message', ({ data }) => {
       const before = this.#before;
       this.#before += data.byteLength ?? 0;
-      attended.hearing = attended.hearing.then(() => this.#hear(attended, data, before));
+      attended.receiving = attended.receiving.then(() => this.#receive(attended, data, before));
     });
     channel.addEventListener('close', () => {
-      attended.hearing.then(() => this.tell({ event: 'closed', label, error: null }));
+      attended.receiving.then(() => this.report({ event: 'closed', label, error: null }));
     });
   }
 
   /** @param {Attended} attended @param {string | ArrayBuffer} data @param {number} before */
-  async #hear(attended, data, before) {
+  async #receive(attended, data, before) {
     if (typeof data === 'string') {
-      this.tell({ event: 'said', label: attended.channel.label, text: data, before });
+      this.report({ event: 'message', label: attended.channel.label, text: data, before });
       return;
     }
-    await this.#take(attended.channel, attended.heard, new Uint8Array(data));
-    this.#tellHeard(attended);
+    await this.#take(attended.channel, attended.received, new Uint8Array(data));
+    this.#reportReceived(attended);
   }
 
   /** @param {Attended} attended */
-  #tellHeard(attended) {
-    if (attended.expected === undefined || attended.heard.messages < attended.expected) return;
+  #reportReceived(attended) {
+    if (attended.expected === undefined || attended.received.messages < attended.expected) return;
     attended.expected = undefined;
-    this.#tellTally('received', attended.channel.label, attended.heard);
+    this.#reportTally('received', attended.channel.label, attended.received);
   }
 
   /** @param {Attended} attended @param {{text?: string, count: number, size: number}} order */
-  async #speak(attended, { text, count, size }) {
+  async #send(attended, { text, count, size }) {
     const { channel, sent } = attended;
     try {
       await this.#untilOpen(channel);
@@ -147,9 +147,9 @@ export class WebPeer {
           channel.send(message);
         }
       }
-      this.#tellTally('sent', channel.label, sent);
+      this.#reportTally('sent', channel.label, sent);
     } catch (error) {
-      this.tell({ event: 'unsent', label: channel.label, message: `${error}` });
+      this.report({ event: 'unsent', label: channel.label, message: `${error}` });
     }
   }
 
@@ -212,9 +212,9 @@ export class WebPeer {
   }
 
   /** @param {string} event @param {string} label @param {Tally} tally */
-  #tellTally(event, label, { messages, bytes, digest, each, ordered }) {
+  #reportTally(event, label, { messages, bytes, digest, each, ordered }) {
     const listed = each.length <= this.#listed ? each : null;
-    this.tell({ event, label, messages, bytes, digest: this.#hexadecimal(digest), ordered, each: listed });
+    this.report({ event, label, messages, bytes, digest: this.#hexadecimal(digest), ordered, each: listed });
   }
 
   /** @param {Uint8Array} bytes */

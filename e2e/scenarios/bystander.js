@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { SocketClient } from '../peers/signaling-client.js';
 import { ATTRIBUTE, attribute, build, CLASS, errorCode, METHOD, readXorAddress, restUser, StunClient } from '../peers/stun-client.js';
 
@@ -59,7 +59,7 @@ export class Bystander {
     for (const client of [this.one, this.other]) {
       const { data, seq } = await client.next('message');
       assert.deepEqual(data, { text }, 'the next message in order, once');
-      client.tell({ type: 'ack', seq });
+      client.sendMessage({ type: 'ack', seq });
     }
     await this.#binding();
     await this.#relays(text);
@@ -78,7 +78,7 @@ export class Bystander {
     const refreshed = await this.relayed.request(METHOD.refresh, []);
     assert.equal(errorCode(refreshed), 0, 'the allocation is refreshed');
     const { address, port } = this.peer.address();
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + STEP_TIMEOUT;
     // A datagram may be lost, where many others came at once.
     for (let tick = 0; !this.#heard.has(text) && Date.now() < end; tick++) {
       if (tick % 50 === 0) this.relayed.relay({ address, port }, text);

@@ -1,16 +1,16 @@
 // What two peers go through together. Who does something first is the first of the two.
 
 import assert from 'node:assert/strict';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../peers/data-peer.js').Peer} Peer */
-/** @typedef {import('../peers/data-peer.js').Told} Told */
+/** @typedef {import('../peers/data-peer.js').PeerEvent} PeerEvent */
 /** @typedef {[Peer, Peer]} Pair the offerer, the answerer */
 
 /** Bytes of the messages of a transfer. */
 const MESSAGE = 1 << 16;
 /** Milliseconds more than anything else that a transfer may take for each of its megabytes. */
-const PATIENCE_PER_MB = 5000;
+const TIMEOUT_PER_MB = 5000;
 
 /**
  * Milliseconds after which a word that may be lost is said again, and in which what is under way
@@ -47,9 +47,9 @@ export async function connect([offerer, answerer], carry = (sdp) => sdp) {
   offerer.command({ do: 'open', label });
   offerer.command({ do: 'offer' });
   const offer = await offerer.until('description');
-  answerer.command({ do: 'hear', type: offer.type, sdp: await carry(offer.sdp, 'offerer') });
+  answerer.command({ do: 'setRemote', type: offer.type, sdp: await carry(offer.sdp, 'offerer') });
   const answer = await answerer.until('description');
-  offerer.command({ do: 'hear', type: answer.type, sdp: await carry(answer.sdp, 'answerer') });
+  offerer.command({ do: 'setRemote', type: answer.type, sdp: await carry(answer.sdp, 'answerer') });
   const both = [offerer, answerer];
   await Promise.all(both.map((peer) => peer.until('state', { state: 'connected' })));
   await Promise.all(both.map((peer) => peer.until('open', { label })));
@@ -79,13 +79,13 @@ export async function close([closer, other], label) {
 /**
  * Messages from one to the other on a channel on which nothing was said in this direction yet.
  * @param {Pair} pair @param {string} label @param {{count: number, size: number}} messages
- * @returns {Promise<{sent: Told, received: Told}>} every byte is the same
+ * @returns {Promise<{sent: PeerEvent, received: PeerEvent}>} every byte is the same
  */
 export async function send([sender, receiver], label, { count, size }) {
-  const patience = PATIENCE + (PATIENCE_PER_MB * count * size) / 1e6;
+  const timeout = STEP_TIMEOUT + (TIMEOUT_PER_MB * count * size) / 1e6;
   receiver.command({ do: 'expect', label, messages: count });
   sender.command({ do: 'send', label, count, size });
-  const [sent, received] = await Promise.all([sender.until('sent', { label }, patience), receiver.until('received', { label }, patience)]);
+  const [sent, received] = await Promise.all([sender.until('sent', { label }, timeout), receiver.until('received', { label }, timeout)]);
   assert.equal(sent.messages, count);
   assert.equal(sent.bytes, count * size);
   for (const key of ['messages', 'bytes', 'digest']) assert.equal(received[key], sent[key], key);
@@ -175,7 +175,7 @@ export async function everyKindWithLosses(pair, messages) {
     // What is said here is behind everything, and comes for certain, because it is said until it
     // is heard.
     const saying = setInterval(() => sender.command({ do: 'send', label, text: 'last' }), AGAIN);
-    await receiver.until('said', { label, text: 'last' }).finally(() => clearInterval(saying));
+    await receiver.until('message', { label, text: 'last' }).finally(() => clearInterval(saying));
     const isTriedOnce = 'maxRetransmits' in kind && kind.maxRetransmits === 0;
     // Out of order, a message may come after the words: the last try of one waits for a timer
     // that has been doubled before.
@@ -223,7 +223,7 @@ export async function everySize(pair, longest) {
     await Promise.all(
       [pair, reversed(pair)].map(async ([speaker, listener]) => {
         speaker.command({ do: 'send', label, text });
-        assert.equal((await listener.until('said', { label })).text, text);
+        assert.equal((await listener.until('message', { label })).text, text);
       }),
     );
   }
@@ -240,7 +240,7 @@ export async function tooLong(pair, limit) {
   pair[0].command({ do: 'send', label, count: 1, size: limit + 1 });
   await pair[0].until('unsent', { label });
   pair[0].command({ do: 'send', label, text: 'still here' });
-  await pair[1].until('said', { label, text: 'still here' });
+  await pair[1].until('message', { label, text: 'still here' });
   await close(pair, label);
 }
 
@@ -257,10 +257,10 @@ export async function urgentFirst(pair) {
   const [bulk, urgent] = [await open(pair, 'bulk', { priority: 'very-low' }), await open(pair, 'urgent', { priority: 'high' })];
   const [sender, receiver] = pair;
   sender.command({ do: 'send', label: urgent.label, text: 'ready' });
-  const { before: start } = await receiver.until('said', { label: urgent.label });
+  const { before: start } = await receiver.until('message', { label: urgent.label });
   const speech = send(pair, bulk.label, { count: 150, size: MESSAGE });
   sender.command({ do: 'send', label: urgent.label, text: 'now' });
-  const [{ before }, { received }] = await Promise.all([receiver.until('said', { label: urgent.label }), speech]);
+  const [{ before }, { received }] = await Promise.all([receiver.until('message', { label: urgent.label }), speech]);
   await Promise.all([bulk, urgent].map(({ label }) => close(pair, label)));
   return { before: before - start, bytes: received.bytes };
 }

@@ -7,10 +7,10 @@ import { RustPeer } from '../peers/rust-peer.js';
 
 /** @typedef {import('./scene.js').Scene} Scene */
 /** @typedef {'offer' | 'answer'} Role */
-/** @typedef {import('../browser/data-page.js').Said} Said */
+/** @typedef {import('../browser/data-page.js').TalkReport} TalkReport */
 /**
  * @typedef {(options: {token: string, role: Role, closes: boolean, bytes: number, direct:
- *   boolean, iceServers?: string}) => Promise<Said>} Speaker
+ *   boolean, iceServers?: string}) => Promise<TalkReport>} Participant
  */
 
 /** Bytes each way. */
@@ -27,9 +27,9 @@ export const ROLES = /** @type {Role[]} */ (['offer', 'answer']);
 
 /**
  * Two talk; each must have heard what the other has said.
- * @param {Speaker} offerer @param {Speaker} answerer
+ * @param {Participant} offerer @param {Participant} answerer
  * @param {{closes?: Role, bytes?: number, direct?: boolean, iceServers?: string}} [options]
- * @returns {Promise<[Said, Said]>}
+ * @returns {Promise<[TalkReport, TalkReport]>}
  */
 export async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, direct = true, iceServers } = {}) {
   const token = randomUUID();
@@ -44,7 +44,7 @@ export async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, 
     const pictures = talks.map((talk, index) => `who ${ROLES[index]}s: ${talk.status === 'rejected' ? talk.reason : 'heard everything'}`);
     throw new Error(pictures.join('\n'));
   }
-  const [offered, answered] = talks.map((talk) => /** @type {PromiseFulfilledResult<Said>} */ (talk).value);
+  const [offered, answered] = talks.map((talk) => /** @type {PromiseFulfilledResult<TalkReport>} */ (talk).value);
   assert.equal(offered.greeting, 'hello from answer');
   assert.equal(answered.greeting, 'hello from offer');
   assert.deepEqual(offered.received, answered.sent);
@@ -60,7 +60,7 @@ export async function talk(offerer, answerer, { closes = 'offer', bytes = MUCH, 
   return [offered, answered];
 }
 
-/** The browser of a scene. @param {Scene} scene @param {number} index @returns {Speaker} */
+/** The browser of a scene. @param {Scene} scene @param {number} index @returns {Participant} */
 export const browserOf = (scene, index) => (options) => talkInPage(scene.browsers[index], scene.server.origin, options);
 
 /**
@@ -68,7 +68,7 @@ export const browserOf = (scene, index) => (options) => talkInPage(scene.browser
  * @param {Scene} scene
  * @param {string} node
  * @param {boolean} [hidden]
- * @returns {Speaker}
+ * @returns {Participant}
  */
 export const rustAt = (scene, node, hidden) => (options) =>
   new RustPeer({ ...options, hidden, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();
@@ -77,7 +77,7 @@ export const rustAt = (scene, node, hidden) => (options) =>
  * One with candidates that open connections from both sides at once, too.
  * @param {Scene} scene
  * @param {string} node
- * @returns {Speaker}
+ * @returns {Participant}
  */
 export const crossingAt = (scene, node) => (options) =>
   new RustPeer({ ...options, simultaneous: true, server: scene.server.origin, at: { lab: scene.lab, node }, authority: scene.authority.cert }).talk();

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Bystander, BYSTANDER_PEER } from '../scenarios/bystander.js';
 import { request, SocketClient } from '../peers/signaling-client.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { Server } from '../lab/server.js';
 
 const SECRET = 'bad-signaling';
 const KIB = 1024;
 
-describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
+describe('bad signaling', { timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {Bystander} */ let bystander;
   let session = 0;
@@ -30,7 +30,7 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
 
   /** The connection still carries messages. @param {SocketClient} client */
   async function stillServed(client) {
-    client.tell({ type: 'ping' });
+    client.sendMessage({ type: 'ping' });
     await client.next('pong');
   }
 
@@ -76,7 +76,7 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
 
   it('an unknown type is answered with unknown-type', async () => {
     const client = await joined();
-    client.tell({ type: 'dance' });
+    client.sendMessage({ type: 'dance' });
     const error = await client.next('error');
     assert.deepEqual([error.code, error.fatal], ['unknown-type', false]);
     saysWhy(error);
@@ -91,7 +91,7 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
 
   it('a missing field is named', async () => {
     const client = await joined();
-    client.tell({ type: 'send', data: 1 });
+    client.sendMessage({ type: 'send', data: 1 });
     const error = await client.next('error');
     assert.equal(error.code, 'bad-message');
     assert.match(error.message, /seq/);
@@ -136,7 +136,7 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
     const owner = await joined();
     const { peer } = owner.joined;
     const thief = await SocketClient.connect(server.webSocket);
-    thief.tell({ type: 'resume', peer, secret: 'A'.repeat(22), seq: 0 });
+    thief.sendMessage({ type: 'resume', peer, secret: 'A'.repeat(22), seq: 0 });
     const error = await thief.next('error');
     assert.equal(error.code, 'wrong-secret');
     saysWhy(error);
@@ -151,11 +151,11 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
 
   it('a message before joining, and a second join, are refused', async () => {
     const client = await SocketClient.connect(server.webSocket);
-    client.tell({ type: 'send', seq: 1, data: 1 });
+    client.sendMessage({ type: 'send', seq: 1, data: 1 });
     assert.equal((await client.next('error')).code, 'not-joined');
     client.close();
     const member = await joined();
-    member.tell({ type: 'join', session: 'another' });
+    member.sendMessage({ type: 'join', session: 'another' });
     assert.equal((await member.next('error')).code, 'already-joined');
     member.close();
     const answer = await request(server.origin, 'POST', '/v1/signal/messages', { body: '{"type":"ping"}' });
@@ -183,14 +183,14 @@ describe('bad signaling', { timeout: PATIENCE_FOR_ALL }, () => {
     for (let count = 0; count < 100; count++) sender.say('x'.repeat(200 * KIB), peer);
     const left = await observer.next('peer-left');
     assert.deepEqual([left.peer, left.reason], [peer, 'too-slow']);
-    // It learns why, if it reads on before the server's patience for its last words is over.
+    // It learns why, if it reads on before the server's timeout for its last words is over.
     slow.socket.resume();
     assert.deepEqual(await slow.ended(), { code: 1008, reason: 'too-slow' });
     await bystander.works();
     sender.say('still here', observer.joined.peer);
     assert.equal((await observer.next('message')).data, 'still here');
     const back = await SocketClient.connect(server.webSocket);
-    back.tell({ type: 'resume', peer, secret, seq: 0 });
+    back.sendMessage({ type: 'resume', peer, secret, seq: 0 });
     assert.equal((await back.next('error')).code, 'resume-expired');
     for (const client of [sender, observer, back]) client.close();
   });

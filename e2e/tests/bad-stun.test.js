@@ -5,12 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Bystander, BYSTANDER_PEER } from '../scenarios/bystander.js';
 import { ATTRIBUTE, attribute, build, CLASS, errorCode, METHOD, parse, restUser, StunClient, UDP } from '../peers/stun-client.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { Server } from '../lab/server.js';
 
 const SECRET = 'bad-stun';
 
-describe('bad STUN and TURN', { timeout: PATIENCE_FOR_ALL }, () => {
+describe('bad STUN and TURN', { timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {Bystander} */ let bystander;
   /** @type {StunClient[]} */ const clients = [];

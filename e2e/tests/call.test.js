@@ -7,14 +7,14 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { Server } from '../lab/server.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 
-describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('a call', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {Record<BrowserName, import('../browser/launch.js').Running>} */ let browsers;
   /** @type {CallPage[]} */ let pages = [];
@@ -61,7 +61,7 @@ describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     for (const [index, speaker] of all.entries()) {
       const text = `hello ${index} ${randomUUID()}`;
       await speaker.chat(text);
-      await Promise.all(all.filter((page) => page !== speaker).map((page) => page.heard(text)));
+      await Promise.all(all.filter((page) => page !== speaker).map((page) => page.receives(text)));
     }
   }
 
@@ -70,9 +70,9 @@ describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     await Promise.all([one, other].map((page) => page.connectedTo(1)));
     await one.click('chat-toggle');
     await other.chat('Is this going straight from you to me?');
-    await one.heard('straight');
+    await one.receives('straight');
     await one.chat('It is: the badge says direct.');
-    await other.heard('direct');
+    await other.receives('direct');
     await Promise.all([one, other].map((page) => page.takes('direct')));
     await Promise.all([one, other].map((page) => page.seesVideo(1)));
   }
@@ -102,7 +102,7 @@ describe('a call', { skip, timeout: PATIENCE_FOR_ALL }, () => {
       const token = randomUUID();
       const [one, other] = [await join(token, stays), await join(token, reloads)];
       await talk(one, other);
-      await other.page.reload({ waitUntil: 'load', timeout: PATIENCE });
+      await other.page.reload({ waitUntil: 'load', timeout: STEP_TIMEOUT });
       await other.inSession();
       await talk(one, other);
     });

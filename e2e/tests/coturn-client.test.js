@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { programsMissing } from '../lab/available.js';
 import { run } from '../lab/shell.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { Server } from '../lab/server.js';
 
 const SECRET = 'shared-with-coturn';
 const skip = await programsMissing('turnutils_uclient');
 
-describe('turnutils_uclient', { skip, concurrency: true, timeout: PATIENCE_FOR_ALL }, () => {
+describe('turnutils_uclient', { skip, concurrency: true, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
 
   before(async () => {
@@ -29,7 +29,7 @@ describe('turnutils_uclient', { skip, concurrency: true, timeout: PATIENCE_FOR_A
       it(`relays between its clients over ${transport} with ${data}`, async () => {
         const clients = ['-m', '4', '-n', '20', '-l', '500', '-y', '-c'];
         const where = ['-W', SECRET, '-u', 'coturn', '-p', String(server.ports.stun), server.address];
-        const said = await run('turnutils_uclient', [...flags, ...how, ...clients, ...where], { timeout: 2 * PATIENCE });
+        const said = await run('turnutils_uclient', [...flags, ...how, ...clients, ...where], { timeout: 2 * STEP_TIMEOUT });
         assert.match(said, /Total lost packets 0 /, said);
         assert.doesNotMatch(said, /error/i);
       });
@@ -43,7 +43,7 @@ describe('turnutils_uclient', { skip, concurrency: true, timeout: PATIENCE_FOR_A
       };
       const before = await metric();
       const where = ['-W', SECRET, '-u', 'coturn', '-p', String(server.ports.stun), server.address];
-      const said = await run('turnutils_uclient', [...flags, '-M', '-m', '4', '-n', '20', '-l', '500', '-y', '-c', ...where], { timeout: 2 * PATIENCE });
+      const said = await run('turnutils_uclient', [...flags, '-M', '-m', '4', '-n', '20', '-l', '500', '-y', '-c', ...where], { timeout: 2 * STEP_TIMEOUT });
       assert.match(said, /Total lost packets 0 /, said);
       assert.doesNotMatch(said, /error/i);
       assert.ok((await metric()) >= before + 4);

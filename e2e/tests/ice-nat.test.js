@@ -172,7 +172,7 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
         const couple = await meet(t, lab, { role: 'controlling', ...common }, rival, { role: 'controlled', ...common });
         isDirect(couple, OUTER.r2, OUTER.r1);
         await moveToCellular(lab);
-        couple.one.tell({ do: 'network', addresses: [PEER.private1], network: 2 });
+        couple.one.command({ do: 'network', addresses: [PEER.private1], network: 2 });
         await couple.other.until('a way to the new network', ({ event, to }) => event === 'pair' && host(to) === OUTER.rc);
         await couple.talk();
         isDirect(couple, OUTER.r2, OUTER.rc);

@@ -20,7 +20,7 @@ const ROLES = /** @type {const} */ (['controlling', 'controlled']);
 const opposite = (role) => (role === 'controlling' ? 'controlled' : 'controlling');
 
 const LOOPBACK = ['127.0.0.1'];
-/** So that a peer that vanishes is missed within a test's patience. */
+/** So that a peer that vanishes is missed within a test's timeout. */
 const IMPATIENT = { disconnectedAfter: 1500, failedAfter: 2000 };
 
 before(() => (skip ? undefined : buildPion('ice')), { timeout: 300_000 });
@@ -50,7 +50,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
         const couple = new Couple(t, ['ours', { role, addresses: LOOPBACK }], [rival, { role, addresses: LOOPBACK }]);
         await couple.meet();
         areHosts(couple);
-        const changes = couple.one.said.filter(({ event }) => event === 'role');
+        const changes = couple.one.events.filter(({ event }) => event === 'role');
         assert.ok(changes.length <= 1, `roles settle: ${couple.one}`);
       });
 
@@ -67,7 +67,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
         const start = { role, addresses: LOOPBACK, ...IMPATIENT };
         const { one, other, ...couple } = await connected(t, ['ours', start], [rival, { role: opposite(role), addresses: LOOPBACK }]);
         await other.kill();
-        await one.isIn(['failed'], { patience: 30_000 });
+        await one.isIn(['failed'], { timeout: 30_000 });
         assert.deepEqual(one.states.slice(-2), ['disconnected', 'failed'], String(couple));
       });
     }
@@ -91,7 +91,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
   it('is missed by Pion when it vanishes', async (t) => {
     const couple = await connected(t, ['ours', { role: 'controlling', addresses: LOOPBACK }], ['pion', { role: 'controlled', addresses: LOOPBACK, ...IMPATIENT }]);
     await couple.one.kill();
-    await couple.other.isIn(['failed'], { patience: 30_000 });
+    await couple.other.isIn(['failed'], { timeout: 30_000 });
     assert.deepEqual(couple.other.states.slice(-2), ['disconnected', 'failed']);
   });
 
@@ -102,7 +102,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
     for (const _ of ['there', 'back']) {
       const next = addresses.find((address) => !couple.one.pair.from.startsWith(`${address}:`));
       await eventually(() => {
-        couple.other.tell({ do: 'renominate', local: '127.0.0.1', remote: next });
+        couple.other.command({ do: 'renominate', local: '127.0.0.1', remote: next });
         return couple.one.pair.from.startsWith(`${next}:`);
       }, couple);
       await couple.talk();

@@ -98,8 +98,8 @@ describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000
         const peer = new IcePeer('ours', options, { lab, node: 'p1' });
         t.after(() => peer.kill());
         await peer.until('the end', ({ event }) => event === 'gathered');
-        assert.ok(peer.said.some(({ event, code }) => event === 'serverError' && code === 701), String(peer));
-        assert.ok(!peer.said.some(({ line }) => line?.includes('typ relay')), String(peer));
+        assert.ok(peer.events.some(({ event, code }) => event === 'serverError' && code === 701), String(peer));
+        assert.ok(!peer.events.some(({ line }) => line?.includes('typ relay')), String(peer));
       });
     });
   }

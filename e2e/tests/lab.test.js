@@ -9,13 +9,13 @@ import { figure1, figure2, figure3, OUTER, PEER, PUBLIC_HOST } from '../lab/figu
 import { flushMappings, moveToCellular, setNat } from '../lab/figures.js';
 import { EXPECTED_BEHAVIOUR, meetsDirectly, NAT_KINDS } from '../lab/nat.js';
 import { behaviour, FILTERED, hairpinSource, meet, openOutside, Probe } from '../lab/probing.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 const skip = await labMissing();
 /** @type {import('../lab/nat.js').NatKind[]} */
 const UDP_KINDS = ['cone', 'addr', 'port', 'symmetric'];
 
-describe('figure 3: two routers', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 3: two routers', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {import('../lab/lab.js').Lab} */ let lab;
   /** @type {Probe} */ let p1;
   /** @type {Probe} */ let p2;
@@ -61,10 +61,10 @@ describe('figure 3: two routers', { skip, timeout: PATIENCE_FOR_ALL }, () => {
 
   it('tcp443 lets TCP to port 443 through and nothing else', async () => {
     await setNat(lab, 'r1', { kind: 'tcp443' });
-    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:443`, wait: PATIENCE }), 'open');
+    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:443`, wait: STEP_TIMEOUT }), 'open');
     assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:80`, wait: FILTERED }), 'timeout');
     await setNat(lab, 'r1', { kind: 'port' });
-    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:80`, wait: PATIENCE }), 'open');
+    assert.equal(await p1.ask('dial', { to: `${PUBLIC_HOST.address}:80`, wait: STEP_TIMEOUT }), 'open');
   });
 
   for (const [index, one] of UDP_KINDS.entries()) {
@@ -83,7 +83,7 @@ describe('figure 3: two routers', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     await p1.ask('open', { name });
     const seen = async (/** @type {string} */ text) => {
       await p1.ask('send', { name, to: `${PUBLIC_HOST.address}:3478`, text });
-      return await outside.ask('receive', { name: 'A1', text, wait: PATIENCE });
+      return await outside.ask('receive', { name: 'A1', text, wait: STEP_TIMEOUT });
     };
     const before = await seen('before flush');
     assert.ok(before);
@@ -96,12 +96,12 @@ describe('figure 3: two routers', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     await moveToCellular(lab);
     await p1.ask('open', { name: 'moved' });
     await p1.ask('send', { name: 'moved', to: `${PUBLIC_HOST.address}:3478`, text: 'moved' });
-    const from = await outside.ask('receive', { name: 'A1', text: 'moved', wait: PATIENCE });
+    const from = await outside.ask('receive', { name: 'A1', text: 'moved', wait: STEP_TIMEOUT });
     assert.match(String(from), new RegExp(`^${OUTER.rc}:`));
   });
 });
 
-describe('figure 2: one router', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 2: one router', { skip, timeout: SUITE_TIMEOUT }, () => {
   it('carries nothing from private addresses into the public network, nor to them', async (t) => {
     const lab = await figure2({ r1: { kind: 'cone' } });
     t.after(() => lab.down());
@@ -111,14 +111,14 @@ describe('figure 2: one router', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     await p2.ask('send', { name: 's', to: `${PEER.private1}:5000`, text: 'leak' });
     assert.equal(await p1.ask('receive', { name: 's', text: 'leak', wait: FILTERED }), null);
     await p1.ask('send', { name: 's', to: `${PEER.public2}:5000`, text: 'out' });
-    const from = await p2.ask('receive', { name: 's', text: 'out', wait: PATIENCE });
+    const from = await p2.ask('receive', { name: 's', text: 'out', wait: STEP_TIMEOUT });
     assert.match(String(from), new RegExp(`^${OUTER.r1}:`));
     await p2.ask('send', { name: 's', to: from, text: 'back' });
-    assert.equal(await p1.ask('receive', { name: 's', text: 'back', wait: PATIENCE }), `${PEER.public2}:5000`);
+    assert.equal(await p1.ask('receive', { name: 's', text: 'back', wait: STEP_TIMEOUT }), `${PEER.public2}:5000`);
   });
 });
 
-describe('figure 1: one private network', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 1: one private network', { skip, timeout: SUITE_TIMEOUT }, () => {
   it('joins the peers and the server', async (t) => {
     const lab = await figure1();
     t.after(() => lab.down());
@@ -126,11 +126,11 @@ describe('figure 1: one private network', { skip, timeout: PATIENCE_FOR_ALL }, (
     await p1.ask('open', { name: 's', port: 5000 });
     await p2.ask('open', { name: 's', port: 5000 });
     await p1.ask('send', { name: 's', to: `${PEER.private2}:5000`, text: 'hello' });
-    assert.equal(await p2.ask('receive', { name: 's', text: 'hello', wait: PATIENCE }), `${PEER.private1}:5000`);
+    assert.equal(await p2.ask('receive', { name: 's', text: 'hello', wait: STEP_TIMEOUT }), `${PEER.private1}:5000`);
   });
 });
 
-describe("coturn's own probe agrees", { skip: skip || (await labMissing('turnserver')), concurrency: true, timeout: PATIENCE_FOR_ALL }, () => {
+describe("coturn's own probe agrees", { skip: skip || (await labMissing('turnserver')), concurrency: true, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Record<string, string>} */
   const words = {
     'endpoint-independent': 'Endpoint Independent',

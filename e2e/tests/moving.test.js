@@ -8,7 +8,7 @@ import { Scene } from '../scenarios/scene.js';
 import { RustPeer } from '../peers/rust-peer.js';
 import { labMissing } from '../lab/available.js';
 import { figure3, flushMappings, moveToCellular, PUBLIC_HOST } from '../lab/figures.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../lab/lab.js').Lab} Lab */
 
@@ -34,8 +34,8 @@ async function talkThrough(event, { kind = 'port', iceServers } = {}) {
     const token = randomUUID();
     const [p1, p2] = /** @type {const} */ (['offer', 'answer']).map((role, index) => {
       const at = { lab, node: `p${index + 1}` };
-      const said = { token, role, closes: role === 'offer', bytes: MUCH, direct: false, ...(index === 1 && { iceServers }) };
-      return new RustPeer({ ...said, at, server: scene.server.origin, authority: scene.authority.cert });
+      const options = { token, role, closes: role === 'offer', bytes: MUCH, direct: false, ...(index === 1 && { iceServers }) };
+      return new RustPeer({ ...options, at, server: scene.server.origin, authority: scene.authority.cert });
     });
     const talking = Promise.all([p1.talk(), p2.talk()]);
     talking.catch(() => {});
@@ -56,7 +56,7 @@ async function metrics(scene) {
   return (/** @type {string} */ name) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1]);
 }
 
-describe('in the middle of a transfer', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('in the middle of a transfer', { skip, timeout: SUITE_TIMEOUT }, () => {
   it('a peer moves to another network', async () => {
     await talkThrough(moveToCellular);
   });

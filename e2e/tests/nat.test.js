@@ -9,7 +9,7 @@ import { Scene } from '../scenarios/scene.js';
 import { labMissing } from '../lab/available.js';
 import { figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { keepMatrix } from '../scenarios/nat-matrix.js';
 
 /** @typedef {import('../lab/nat.js').NatKind} NatKind */
@@ -22,7 +22,7 @@ const measured = [];
 /** @param {boolean} direct */
 const routeOf = (direct) => (direct ? 'direct' : 'relayed');
 
-describe('figure 1: both peers and the server in one private network', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 1: both peers and the server in one private network', { skip, timeout: SUITE_TIMEOUT }, () => {
   it('host to host', async (t) => {
     const scene = await Scene.set(await figure1(), PRIVATE_HOST, { browsers: ['chromium', 'firefox'] });
     t.after(() => scene.strike());
@@ -40,7 +40,7 @@ describe('figure 1: both peers and the server in one private network', { skip, t
       async (...pages) => {
         for (const [index, page] of pages.entries()) {
           await page.chat(`hello from ${index}`);
-          await pages[1 - index].heard(`hello from ${index}`);
+          await pages[1 - index].receives(`hello from ${index}`);
           const described = await page.page.evaluate(() =>
             [.../** @type {any} */ (globalThis).columba.call.peers.values()].map(({ connection }) => connection.localDescription.sdp).join(),
           );
@@ -58,7 +58,7 @@ describe('figure 1: both peers and the server in one private network', { skip, t
   });
 });
 
-describe('figure 2: p1 behind a router, p2 public', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 2: p1 behind a router, p2 public', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     scene = await Scene.set(await figure2({ r1: { kind: 'cone' } }), PUBLIC_HOST, { browsers: ['firefox', 'chromium'] });
@@ -74,7 +74,7 @@ describe('figure 2: p1 behind a router, p2 public', { skip, timeout: PATIENCE_FO
   }
 });
 
-describe('figure 3: each peer behind a router of its own', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 3: each peer behind a router of its own', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });

@@ -8,11 +8,11 @@ import { Scene } from '../scenarios/scene.js';
 import { labMissing } from '../lab/available.js';
 import { dualStack, IPV6, IPV6_NETWORK, setFamilies, setIpv6 } from '../lab/dual-stack.js';
 import { OUTER, PUBLIC_HOST, setNat } from '../lab/figures.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { BROWSERS, browserOf, LITTLE, rustAt, talk } from '../scenarios/talks.js';
 
-/** @typedef {import('../scenarios/talks.js').Said} Said */
-/** @typedef {import('../scenarios/talks.js').Speaker} Speaker */
+/** @typedef {import('../scenarios/talks.js').TalkReport} TalkReport */
+/** @typedef {import('../scenarios/talks.js').Participant} Participant */
 /** @typedef {import('../lab/dual-stack.js').Peer} Peer */
 
 const skip = await labMissing(...BROWSER_PROGRAMS);
@@ -38,7 +38,7 @@ const CASES = {
   'IPv4 only and IPv6 only: through a relay': { families: ['ipv4', 'ipv6'], nat: 'port', ipv6: 'walled', way: 'relay' },
 };
 
-describe('where there is IPv6', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('where there is IPv6', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const args = ['--allow-peer', IPV6_NETWORK];
@@ -56,8 +56,8 @@ describe('where there is IPv6', { skip, timeout: PATIENCE_FOR_ALL }, () => {
 
       /**
        * They talk, and the Rust peers say which way.
-       * @param {Speaker} offerer
-       * @param {Speaker} answerer
+       * @param {Participant} offerer
+       * @param {Participant} answerer
        */
       async function takesTheWay(offerer, answerer) {
         const talked = await talk(offerer, answerer, { direct: way !== 'relay', bytes: LITTLE });

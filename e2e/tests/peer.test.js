@@ -14,13 +14,13 @@ import { RustPeer } from '../peers/rust-peer.js';
 import { labMissing, programsMissing } from '../lab/available.js';
 import { blockUdp, figure1, figure2, figure3, PRIVATE_HOST, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly, NAT_KINDS } from '../lab/nat.js';
-import { PATIENCE, PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { program, Server } from '../lab/server.js';
 import { BROWSERS, browserOf, crossingAt, GENEROUS, LITTLE, MUCH, ROLES, rustAt, talk } from '../scenarios/talks.js';
 
 /** @typedef {import('../scenarios/talks.js').Role} Role */
-/** @typedef {import('../scenarios/talks.js').Said} Said */
-/** @typedef {import('../scenarios/talks.js').Speaker} Speaker */
+/** @typedef {import('../scenarios/talks.js').TalkReport} TalkReport */
+/** @typedef {import('../scenarios/talks.js').Participant} Participant */
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 const skipLab = await labMissing(...BROWSER_PROGRAMS);
@@ -30,26 +30,26 @@ const skipLab = await labMissing(...BROWSER_PROGRAMS);
  * @param {string} server what the other one makes of it
  */
 async function vanish(server) {
-  const said = { token: randomUUID(), bytes: 2_000_000_000, closes: false, server };
-  const [stays, vanishes] = [new RustPeer({ ...said, role: 'offer' }), new RustPeer({ ...said, role: 'answer' })];
+  const options = { token: randomUUID(), bytes: 2_000_000_000, closes: false, server };
+  const [stays, vanishes] = [new RustPeer({ ...options, role: 'offer' }), new RustPeer({ ...options, role: 'answer' })];
   await stays.until(({ state }) => state === 'Connected');
-  const before = stays.said.length;
+  const before = stays.events.length;
   await vanishes.kill();
   const failure = await stays.failure();
-  const states = stays.said.slice(before).filter(({ event }) => event === 'state').map(({ state }) => state);
+  const states = stays.events.slice(before).filter(({ event }) => event === 'state').map(({ state }) => state);
   return { failure, states };
 }
 
 /** @param {() => boolean} question @param {() => string} describe */
 async function untilTrue(question, describe) {
-  const end = Date.now() + PATIENCE;
+  const end = Date.now() + STEP_TIMEOUT;
   while (!question()) {
-    if (Date.now() > end) throw new Error(`not within ${PATIENCE} ms: ${describe()}`);
+    if (Date.now() > end) throw new Error(`not within ${STEP_TIMEOUT} ms: ${describe()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('over loopback', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {import('../browser/launch.js').Running[]} */ let running = [];
   /** @type {ReturnType<typeof vanish>} */ let vanished;
@@ -66,10 +66,10 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
     await server?.stop();
   });
 
-  /** @type {Speaker} */
+  /** @type {Participant} */
   const rust = (options) => new RustPeer({ ...options, server: server.origin }).talk();
   for (const [index, name] of BROWSERS.entries()) {
-    const browser = /** @type {Speaker} */ ((options) => talkInPage(running[index], server.origin, options));
+    const browser = /** @type {Participant} */ ((options) => talkInPage(running[index], server.origin, options));
     for (const closes of ROLES) {
       it(`${name} offers, and who ${closes}s closes`, async () => void (await talk(browser, rust, { closes })));
       it(`${name} answers, and who ${closes}s closes`, async () => void (await talk(rust, browser, { closes })));
@@ -79,7 +79,7 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
 
   for (const [index, name] of BROWSERS.entries()) {
     it(`sound and picture that ${name} offers are answered inactive, beside the data`, async () => {
-      /** @type {Speaker} */
+      /** @type {Participant} */
       const browser = (options) => talkInPage(running[index], server.origin, { ...options, media: true });
       const [{ directions }] = await talk(browser, rust, { bytes: LITTLE });
       assert.deepEqual(directions, ['inactive', 'inactive']);
@@ -92,13 +92,13 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   ])) {
     it(`a wrong ${spoil} is one clear error`, async () => {
       const token = randomUUID();
-      const said = { token, bytes: LITTLE, closes: false };
-      const peer = new RustPeer({ ...said, role: 'answer', server: server.origin });
+      const options = { token, bytes: LITTLE, closes: false };
+      const peer = new RustPeer({ ...options, role: 'answer', server: server.origin });
       const page = await running[0].browser.newPage({ type: 'window' });
-      const talking = talkIn(page, server.origin, { ...said, role: 'offer', spoil });
+      const talking = talkIn(page, server.origin, { ...options, role: 'offer', spoil });
       talking.catch(() => {});
       assert.match(await peer.failure(), sentence);
-      assert.equal(peer.said.filter(({ event }) => event === 'error').length, 1);
+      assert.equal(peer.events.filter(({ event }) => event === 'error').length, 1);
       await page.close();
     });
   }
@@ -112,7 +112,7 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
       for (const stream of [chat.stdout, chat.stderr]) stream.on('data', (text) => (written += text));
       await page.connectedTo(1);
       chat.stdin.write('hello from the terminal\n');
-      await page.heard('hello from the terminal');
+      await page.receives('hello from the terminal');
       await page.chat('hello from the page');
       await untilTrue(() => written.includes('hello from the page'), () => written);
       chat.stdin.end();
@@ -138,7 +138,7 @@ describe('over loopback', { skip, timeout: PATIENCE_FOR_ALL }, () => {
   });
 });
 
-describe("figure 1, with the browsers' own defaults: hidden addresses, no permission", { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
+describe("figure 1, with the browsers' own defaults: hidden addresses, no permission", { skip: skipLab, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     scene = await Scene.set(await figure1({ peers: 3 }), PRIVATE_HOST, { browsers: [...BROWSERS], asShipped: true });
@@ -147,7 +147,7 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
 
   // Without STUN, which in this network would tell the hidden addresses again.
   const options = { iceServers: 'none' };
-  /** Names, and nothing else, and yet host to host. @param {Said} page @param {Said} rust */
+  /** Names, and nothing else, and yet host to host. @param {TalkReport} page @param {TalkReport} rust */
   function areHosts(page, rust) {
     const hosts = page.sdp?.match(/candidate:.* typ host/g);
     assert.ok(hosts?.every((line) => line.includes('.local ')), String(hosts));
@@ -176,7 +176,7 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
   });
 });
 
-describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure2({ r1: { kind: 'cone' } });
@@ -199,7 +199,7 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: PA
     /**
      * The peer behind the router opens a connection to the other. Without servers: Chromium does
      * not gather on for TCP once a relay works.
-     * @param {Speaker} inside @param {Speaker} outside
+     * @param {Participant} inside @param {Participant} outside
      */
     async function overTcp(inside, outside) {
       const options = { iceServers: 'none' };
@@ -226,7 +226,7 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: PA
   });
 });
 
-describe('figure 3: each peer behind a router of its own', { skip: skipLab, timeout: PATIENCE_FOR_ALL }, () => {
+describe('figure 3: each peer behind a router of its own', { skip: skipLab, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { programsMissing } from '../lab/available.js';
 import { program } from '../lab/server.js';
-import { PATIENCE } from '../lab/timeouts.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { PROGRAMS as DATA_PROGRAMS } from '../peers/data-peer.js';
 import { PROGRAMS as ICE_PROGRAMS } from '../peers/ice-peer.js';
 import { buildPion } from '../peers/pion/build.js';
@@ -23,7 +23,7 @@ const ONE_SENTENCE = /^[\w-]+: [^\n]+\n$/;
  * @param {string[]} command @param {string} input
  */
 async function outcome([path, ...args], input) {
-  const child = spawn(path, args, { stdio: 'pipe', timeout: PATIENCE, killSignal: 'SIGKILL' });
+  const child = spawn(path, args, { stdio: 'pipe', timeout: STEP_TIMEOUT, killSignal: 'SIGKILL' });
   child.stdin.on('error', () => {}); // it may end before it reads
   child.stdin.write(input);
   let [written, errors] = ['', ''];

@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../browser/pages/host.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { LossyPath } from '../lab/lossy-path.js';
 import { browser, columba, libdatachannel, pion, werift } from '../peers/data-peer.js';
 import { buildPion } from '../peers/pion/build.js';
@@ -65,7 +65,7 @@ const RIVALS = [
 ];
 
 for (const { name, skip, longest, usesIdsAgain = true, knows, carry } of RIVALS) {
-  describe(`SCTP with ${name}`, { skip, timeout: PATIENCE_FOR_ALL }, () => {
+  describe(`SCTP with ${name}`, { skip, timeout: SUITE_TIMEOUT }, () => {
     /** @type {() => Peer | Promise<Peer>} */ let rival;
     /** @type {(() => unknown)[]} */ const ends = [];
 
@@ -131,7 +131,7 @@ for (const { name, skip, longest, usesIdsAgain = true, knows, carry } of RIVALS)
   });
 }
 
-describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a hundred', { concurrency: true, timeout: PATIENCE_FOR_ALL }, () => {
+describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a hundred', { concurrency: true, timeout: SUITE_TIMEOUT }, () => {
   const kind = { delay: 10, loss: 0.01, megabits: 100 };
   for (const { name, skip, make } of [
     { name: 'columba', skip: false, make: columba },
@@ -158,7 +158,7 @@ describe('SCTP over a path of 20 ms and 100 Mbit/s that loses one datagram of a 
 
 // Chromium never sends a request for more than 578 streams, and then ends no later closing either:
 // ours have to leave room.
-describe('many closings with chromium', { skip: skipBrowsers, timeout: PATIENCE_FOR_ALL }, () => {
+describe('many closings with chromium', { skip: skipBrowsers, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Awaited<ReturnType<typeof hostPages>>} */ let pages;
   /** @type {Awaited<ReturnType<typeof launch>>} */ let running;
   before(async () => {
@@ -193,7 +193,7 @@ describe('many closings with chromium', { skip: skipBrowsers, timeout: PATIENCE_
 });
 
 // Its process used to end by a PAD chunk that it had not declared, sent as a probe of the path.
-describe('SCTP with werift', { timeout: PATIENCE_FOR_ALL }, () => {
+describe('SCTP with werift', { timeout: SUITE_TIMEOUT }, () => {
   for (const offers of ['ours', 'theirs']) {
     it(offers === 'ours' ? 'we offer' : 'we answer', async (test) => {
       /** @type {Pair} ours first */
@@ -204,7 +204,7 @@ describe('SCTP with werift', { timeout: PATIENCE_FOR_ALL }, () => {
         // Enough for larger packets to be tried.
         test.diagnostic(`${(await transfer(ours, SOME, { back: false })).toFixed(0)} Mbit/s`);
         pair[1].command({ do: 'send', label, text: 'still here' });
-        await pair[0].until('said', { label, text: 'still here' });
+        await pair[0].until('message', { label, text: 'still here' });
       } finally {
         await Promise.all(ours.map((peer) => peer.end()));
       }

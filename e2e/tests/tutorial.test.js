@@ -8,12 +8,12 @@ import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
 import { hostPages } from '../browser/pages/host.js';
-import { PATIENCE_FOR_ALL } from '../lab/timeouts.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { Server } from '../lab/server.js';
 
 const skip = await programsMissing(...BROWSER_PROGRAMS);
 
-describe('a page in the style of the tutorials', { skip, timeout: PATIENCE_FOR_ALL }, () => {
+describe('a page in the style of the tutorials', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {Awaited<ReturnType<typeof hostPages>>} */ let site;
   /** @type {import('../browser/launch.js').Running[]} */ let running = [];

@@ -61,7 +61,7 @@ type report map[string]any
 
 var output sync.Mutex
 
-func tell(line report) {
+func emit(line report) {
 	output.Lock()
 	defer output.Unlock()
 	bytes, err := json.Marshal(line)
@@ -115,16 +115,16 @@ func start(wanted command) *peer {
 	one := &peer{agent: agent, role: wanted.Role, lite: wanted.Lite}
 	must(agent.OnCandidate(func(found ice.Candidate) {
 		if found == nil {
-			tell(report{"event": "gathered"})
+			emit(report{"event": "gathered"})
 		} else {
-			tell(report{"event": "candidate", "line": "candidate:" + found.Marshal()})
+			emit(report{"event": "candidate", "line": "candidate:" + found.Marshal()})
 		}
 	}))
 	must(agent.OnConnectionStateChange(func(state ice.ConnectionState) {
-		tell(report{"event": "state", "state": words[state]})
+		emit(report{"event": "state", "state": words[state]})
 	}))
 	must(agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
-		tell(report{
+		emit(report{
 			"event": "pair", "local": local.Type().String(), "remote": remote.Type().String(),
 			"from": place(local), "to": place(remote), "protocol": local.NetworkType().NetworkShort(),
 		})
@@ -210,7 +210,7 @@ func urls(servers []server) []*stun.URI {
 func (one *peer) introduce() {
 	ufrag, pwd, err := one.agent.GetLocalUserCredentials()
 	must(err)
-	tell(report{"event": "credentials", "ufrag": ufrag, "pwd": pwd, "lite": one.lite})
+	emit(report{"event": "credentials", "ufrag": ufrag, "pwd": pwd, "lite": one.lite})
 	must(one.agent.GatherCandidates())
 }
 
@@ -273,7 +273,7 @@ func (one *peer) listen() {
 		if err != nil {
 			return
 		}
-		tell(report{"event": "data", "text": string(buffer[:length])})
+		emit(report{"event": "data", "text": string(buffer[:length])})
 	}
 }
 

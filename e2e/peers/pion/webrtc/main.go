@@ -1,7 +1,6 @@
-// Pion's peer connection, and with it Pion's SCTP, behind the words of e2e/peers/data-peer.js:
-// what it is told comes on its standard input, what it tells goes to its standard output, a JSON
-// object a line. At a line that is no command it ends with one sentence on its standard error and
-// exit code 2.
+// Pion's peer connection, and with it Pion's SCTP, behind the commands of e2e/peers/data-peer.js,
+// which come on its standard input; events go to its standard output, a JSON object a line. At a
+// line that is no command it ends with one sentence on its standard error and exit code 2.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 const (
 	room       = 1 << 20  // bytes that may wait on a channel
 	orders     = 64       // orders for one channel that may wait for each other
-	listed     = 500      // messages whose own digests are told, too
+	listed     = 500      // messages whose own digests are reported, too
 	longest    = 4 << 20  // bytes of the longest message that is ever sent
 	maxMessage = 1 << 20  // bytes of the longest message that is taken
 	lineLength = 64 << 20 // bytes of the longest line
@@ -48,12 +47,12 @@ type command struct {
 	Messages          uint64
 }
 
-type told map[string]any
+type event map[string]any
 
 var output sync.Mutex
 
-func tell(event told) {
-	line, err := json.Marshal(event)
+func report(one event) {
+	line, err := json.Marshal(one)
 	if err != nil {
 		panic(err)
 	}
@@ -62,7 +61,7 @@ func tell(event told) {
 	os.Stdout.Write(append(line, '\n'))
 }
 
-// tally is what was sent or heard on a channel.
+// tally is what was sent or received on a channel.
 type tally struct {
 	messages, bytes uint64
 	digest          [sha256.Size]byte
@@ -96,25 +95,25 @@ func (t *tally) take(message []byte) {
 	}
 }
 
-func (t *tally) tell(event, label string) {
+func (t *tally) report(kind, label string) {
 	var each []string
 	if len(t.each) <= listed {
 		each = t.each
 	}
-	tell(told{
-		"event": event, "label": label, "messages": t.messages, "bytes": t.bytes,
+	report(event{
+		"event": kind, "label": label, "messages": t.messages, "bytes": t.bytes,
 		"digest": hex.EncodeToString(t.digest[:]), "ordered": t.ordered, "each": each,
 	})
 }
 
-// attended is a channel, and what is said and heard on it.
+// attended is a channel, and what is sent and received on it.
 type attended struct {
 	channel *webrtc.DataChannel
 	orders  chan command
 	low     chan struct{}
 
 	mutex    sync.Mutex
-	heard    tally
+	received tally
 	expected *uint64
 }
 
@@ -141,7 +140,7 @@ func newPeer() (*peer, error) {
 		p.pattern[at] = byte(state >> 24)
 	}
 	connection.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		tell(told{"event": "state", "state": state.String()})
+		report(event{"event": "state", "state": state.String()})
 	})
 	connection.OnDataChannel(p.attend)
 	return p, nil
@@ -155,7 +154,7 @@ func (p *peer) obey(c command) error {
 			return err
 		}
 		return p.describe(offer)
-	case "hear":
+	case "setRemote":
 		description := webrtc.SessionDescription{Type: webrtc.NewSDPType(c.Type), SDP: c.SDP}
 		if err := p.connection.SetRemoteDescription(description); err != nil || c.Type != "offer" {
 			return err
@@ -186,7 +185,7 @@ func (p *peer) obey(c command) error {
 		a.mutex.Lock()
 		defer a.mutex.Unlock()
 		a.expected = &c.Messages
-		a.tellHeard()
+		a.reportReceived()
 	case "close":
 		return a.channel.Close()
 	}
@@ -201,7 +200,7 @@ func (p *peer) describe(description webrtc.SessionDescription) error {
 	}
 	<-gathered
 	whole := p.connection.LocalDescription()
-	tell(told{"event": "description", "type": whole.Type.String(), "sdp": whole.SDP})
+	report(event{"event": "description", "type": whole.Type.String(), "sdp": whole.SDP})
 	return nil
 }
 
@@ -223,7 +222,7 @@ func (p *peer) open(c command) error {
 
 func (p *peer) attend(channel *webrtc.DataChannel) {
 	label := channel.Label()
-	a := &attended{channel: channel, orders: make(chan command, orders), low: make(chan struct{}, 1), heard: newTally(channel)}
+	a := &attended{channel: channel, orders: make(chan command, orders), low: make(chan struct{}, 1), received: newTally(channel)}
 	p.mutex.Lock()
 	p.channels[label] = a
 	p.mutex.Unlock()
@@ -235,9 +234,9 @@ func (p *peer) attend(channel *webrtc.DataChannel) {
 		}
 	})
 	channel.OnMessage(func(message webrtc.DataChannelMessage) { p.hear(a, message) })
-	channel.OnClose(func() { tell(told{"event": "closed", "label": label, "error": nil}) })
+	channel.OnClose(func() { report(event{"event": "closed", "label": label, "error": nil}) })
 	channel.OnOpen(func() {
-		tell(told{
+		report(event{
 			"event": "open", "label": label, "id": channel.ID(), "ordered": channel.Ordered(),
 			"maxPacketLifeTime": channel.MaxPacketLifeTime(), "maxRetransmits": channel.MaxRetransmits(),
 			"protocol": channel.Protocol(), "negotiated": channel.Negotiated(),
@@ -254,20 +253,20 @@ func (p *peer) hear(a *attended, message webrtc.DataChannelMessage) {
 	}
 	p.mutex.Unlock()
 	if message.IsString {
-		tell(told{"event": "said", "label": a.channel.Label(), "text": string(message.Data), "before": before})
+		report(event{"event": "message", "label": a.channel.Label(), "text": string(message.Data), "before": before})
 		return
 	}
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	a.heard.take(message.Data)
-	a.tellHeard()
+	a.received.take(message.Data)
+	a.reportReceived()
 }
 
-// tellHeard is called with the mutex held.
-func (a *attended) tellHeard() {
-	if a.expected != nil && *a.expected <= a.heard.messages {
+// reportReceived is called with the mutex held.
+func (a *attended) reportReceived() {
+	if a.expected != nil && *a.expected <= a.received.messages {
 		a.expected = nil
-		a.heard.tell("received", a.channel.Label())
+		a.received.report("received", a.channel.Label())
 	}
 }
 
@@ -294,9 +293,9 @@ func (p *peer) speak(a *attended) {
 			err = a.channel.Send(message)
 		}
 		if err != nil {
-			tell(told{"event": "unsent", "label": a.channel.Label(), "message": err.Error()})
+			report(event{"event": "unsent", "label": a.channel.Label(), "message": err.Error()})
 		} else {
-			sent.tell("sent", a.channel.Label())
+			sent.report("sent", a.channel.Label())
 		}
 	}
 }
@@ -309,7 +308,7 @@ func refuse(err error) {
 func main() {
 	p, err := newPeer()
 	if err != nil {
-		tell(told{"event": "error", "message": err.Error()})
+		report(event{"event": "error", "message": err.Error()})
 		os.Exit(1)
 	}
 	lines := bufio.NewScanner(os.Stdin)
@@ -322,7 +321,7 @@ func main() {
 			refuse(errors.New(`an object with the member "do" is expected`))
 		}
 		if err := p.obey(c); err != nil {
-			tell(told{"event": "error", "message": err.Error()})
+			report(event{"event": "error", "message": err.Error()})
 		}
 	}
 }

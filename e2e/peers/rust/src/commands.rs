@@ -26,7 +26,7 @@ enum Command {
     /// Offer, with all candidates.
     Offer,
     /// Set the other side's description; an offer is answered.
-    Hear(SessionDescription),
+    SetRemote(SessionDescription),
     /// Create a channel.
     Open(Open),
     /// Send messages on an open channel.
@@ -122,7 +122,7 @@ impl Commanded {
     async fn execute(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Offer => drop(self.connection.set_local_description(None).await?),
-            Command::Hear(description) => {
+            Command::SetRemote(description) => {
                 let is_offer = description.kind == SdpType::Offer;
                 self.connection.set_remote_description(description).await?;
                 if is_offer {

@@ -179,7 +179,7 @@ pub(super) async fn receive(channel: DataChannel, inbox: std::sync::Arc<Inbox>) 
             }
             Message::Text(text) => {
                 let before = RECEIVED.load(Ordering::Relaxed);
-                report(&json!({ "event": "said", "label": label, "text": text, "before": before }));
+                report(&json!({ "event": "message", "label": label, "text": text, "before": before }));
             }
         }
     }
