@@ -12,9 +12,9 @@ mod http;
 mod logging;
 mod memory;
 mod metrics;
-mod relay;
 mod serve;
 mod signal;
+mod supervision;
 mod tls;
 mod turn;
 

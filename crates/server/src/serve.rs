@@ -19,8 +19,8 @@ use crate::failure::Failure;
 use crate::http::{self, App, Shared, router};
 use crate::logging;
 use crate::memory::Budget;
-use crate::relay::Relay;
 use crate::signal::{self, Endpoint, IceServerSource, Signal};
+use crate::supervision::Supervisor;
 use crate::tls::Tls;
 use crate::turn;
 
@@ -46,7 +46,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listeners = bind_web(options)?;
     let web: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-    let (relay, secrets) = start_relay(&config, &web, tls.as_deref(), &mut warnings)?;
+    let supervisor = Supervisor::new();
+    let (relay, secrets) = start_turn(&config, &web, tls.as_deref(), &supervisor, &mut warnings)?;
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
     let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
     let budget = Budget::new(options.memory.limit());
@@ -64,18 +65,34 @@ async fn serve(config: Config) -> Result<(), Failure> {
         options: options.clone(),
         shared: shared.clone(),
         signal: signal.clone(),
+        supervisor: supervisor.clone(),
         strict_transport: tls.as_ref().is_some_and(|tls| tls.fingerprint().is_none()),
     });
     let router = router(app);
     let keeping_time = signal.clone();
-    tokio::spawn(async move { keeping_time.keep_time().await });
-    for listener in listeners {
-        tokio::spawn(http::serve(listener, router.clone(), shared.clone()));
+    tokio::spawn(supervisor.clone().keep("the timer of signaling", move || {
+        let signal = keeping_time.clone();
+        async move { signal.keep_time().await }
+    }));
+    for listener in listeners.into_iter().map(Arc::new) {
+        let (router, shared) = (router.clone(), shared.clone());
+        tokio::spawn(
+            supervisor.clone().keep("a web listener", move || {
+                http::serve(listener.clone(), router.clone(), shared.clone())
+            }),
+        );
     }
     Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_deref(), warnings }.make();
 
     let reload = || reload(options, tls.as_deref(), relay.as_deref(), &signal);
-    signals.wait(reload).await;
+    tokio::select! {
+        () = signals.wait(reload) => {}
+        task = supervisor.given_up() => {
+            return Err(Failure::new(format!(
+                "This program fails again and again ({task}) and ends; its log has the panics, please report them."
+            )));
+        }
+    }
     info!("stopping: clients are told to come back, again to stop at once");
     drain.begin();
     signal.drain(RECONNECT_AFTER);
@@ -91,25 +108,27 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// Binds STUN's and TURN's ports and starts to serve them, unless they are switched off.
-fn start_relay(
+fn start_turn(
     config: &Config,
     web: &[SocketAddr],
     tls: Option<&Tls>,
+    supervisor: &Supervisor,
     warnings: &mut Vec<String>,
-) -> Result<(Option<Arc<Relay>>, Vec<Secret>), Failure> {
+) -> Result<(Option<Arc<turn::Service>>, Vec<Secret>), Failure> {
     let options = &config.options.relay;
     if !turn::is_wanted(options) {
         return Ok((None, Vec::new()));
     }
     let secrets = turn::secrets(options)?;
     let bound = turn::bind(config, tls.is_some(), warnings)?;
-    let relay = Relay::start(turn::relay_config(options, web, &secrets), bound, tls.map(Tls::config))
+    let config = turn::turn_config(options, web, &secrets);
+    let service = turn::Service::start(config, bound, tls.map(Tls::config), supervisor.clone())
         .map_err(|error| Failure::new(format!("STUN and TURN cannot be served ({error}).")))?;
-    Ok((Some(Arc::new(relay)), secrets))
+    Ok((Some(Arc::new(service)), secrets))
 }
 
 /// Everything that serves TURN: the relay's own ports, and the web port.
-fn endpoints(relay: Option<&Relay>, web: &[SocketAddr], tls: bool) -> Vec<Endpoint> {
+fn endpoints(relay: Option<&turn::Service>, web: &[SocketAddr], tls: bool) -> Vec<Endpoint> {
     let Some(relay) = relay else { return Vec::new() };
     let transport = if tls { Transport::Tls } else { Transport::Tcp };
     let own = relay.listening().iter().map(|listening| Endpoint {
@@ -121,7 +140,7 @@ fn endpoints(relay: Option<&Relay>, web: &[SocketAddr], tls: bool) -> Vec<Endpoi
 }
 
 /// Reads the files again that change while the server runs: certificate, key, TURN secrets.
-fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&Relay>, signal: &Signal) {
+fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&turn::Service>, signal: &Signal) {
     if let Some(tls) = tls {
         match tls.reload(options) {
             Ok(true) => {

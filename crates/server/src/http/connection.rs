@@ -33,8 +33,8 @@ use crate::client::{Client, Connection, contains, network};
 use crate::config::WebOptions;
 use crate::drain::Drain;
 use crate::memory::{Account, Budget, Evicted, Holder};
-use crate::relay::Relay;
 use crate::tls::Tls;
+use crate::turn;
 
 /// The time after which the kernel gives up a client that acknowledges nothing.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) drain: Drain,
     tls: Option<Arc<Tls>>,
     /// Where TURN on the web port goes.
-    pub(crate) relay: Option<Arc<Relay>>,
+    pub(crate) relay: Option<Arc<turn::Service>>,
     /// What clients make the server hold.
     pub(crate) budget: Budget,
     /// For handshake, first byte, request head.
@@ -80,7 +80,7 @@ impl Shared {
     pub(crate) fn new(
         drain: Drain,
         tls: Option<Arc<Tls>>,
-        relay: Option<Arc<Relay>>,
+        relay: Option<Arc<turn::Service>>,
         budget: Budget,
         options: &WebOptions,
     ) -> Self {
@@ -175,7 +175,7 @@ impl Drop for Admitted {
 }
 
 /// Accepts and serves. A server that drains goes on accepting, so that it can answer that it does.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: Arc<TcpListener>, router: Router, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -12,7 +12,7 @@ use super::static_files::plain;
 use crate::client::{Client, contains};
 use crate::memory::BudgetStats;
 use crate::metrics::Exposition;
-use crate::relay::RelayStats;
+use crate::turn::TurnStats;
 
 /// `/healthz`: whether new clients are welcome.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response<Body> {
@@ -48,6 +48,11 @@ pub(super) async fn metrics(
     if let Some(relay) = &app.shared.relay {
         expose_relay(&relay.stats(), &mut text);
     }
+    text.counter(
+        "columba_task_failures_total",
+        "Times that a task failed and was started again.",
+        app.supervisor.failures(),
+    );
     text.gauge(
         "columba_draining",
         "1 while the server is stopping.",
@@ -75,7 +80,7 @@ fn expose_memory(stats: &BudgetStats, text: &mut Exposition) {
 }
 
 /// Adds what STUN and TURN have counted.
-fn expose_relay(stats: &RelayStats, text: &mut Exposition) {
+fn expose_relay(stats: &TurnStats, text: &mut Exposition) {
     let server = &stats.server;
     text.gauge("columba_turn_allocations", "Allocations.", server.allocations_live);
     text.gauge("columba_turn_relay_ports", "Relay ports held.", server.relays_live);

@@ -13,6 +13,7 @@ use super::{headers, health, static_files};
 use crate::client::{Client, Connection};
 use crate::config::ServeOptions;
 use crate::signal::{self, Signal};
+use crate::supervision::Supervisor;
 
 /// The state that the handlers share.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct App {
     pub(crate) options: ServeOptions,
     pub(crate) shared: Arc<Shared>,
     pub(crate) signal: Arc<Signal>,
+    pub(crate) supervisor: Supervisor,
     /// True if browsers get `Strict-Transport-Security`: not with a certificate that they would
     /// have to be talked into.
     pub(crate) strict_transport: bool,

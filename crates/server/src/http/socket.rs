@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::turn::ClientStream;
+
 /// The time for which a client may go on sending before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,12 @@ async fn forget_the_rest(mut stream: TcpStream) {
 }
 
 impl<K: Send + 'static> Unpin for Socket<K> {}
+
+impl<K: Send + 'static> ClientStream for Socket<K> {
+    fn adopt(&mut self) -> io::Result<()> {
+        self.stream.as_mut().map_or(Ok(()), ClientStream::adopt)
+    }
+}
 
 impl<K: Send + 'static> AsyncRead for Socket<K> {
     fn poll_read(

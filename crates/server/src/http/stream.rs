@@ -5,13 +5,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use crate::turn::ClientStream;
 
 use crate::memory::Held;
 
 /// The transport of HTTP and TURN: TCP, or TLS over it.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(crate) trait ByteStream: ClientStream {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
+impl<S: ClientStream> ByteStream for S {}
+
+impl<S: ClientStream> ClientStream for TlsStream<S> {
+    fn adopt(&mut self) -> io::Result<()> {
+        self.get_mut().0.adopt()
+    }
+}
 
 /// A stream with its first byte looked at, and still there to be read.
 #[derive(Debug)]
@@ -43,6 +52,12 @@ impl<S: ByteStream> Peeked<S> {
     /// record's are (RFC 7983).
     pub(crate) fn is_stun(&self) -> bool {
         self.first <= 0x03
+    }
+}
+
+impl<S: ClientStream> ClientStream for Peeked<S> {
+    fn adopt(&mut self) -> io::Result<()> {
+        self.inner.adopt()
     }
 }
 

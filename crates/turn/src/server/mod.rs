@@ -43,7 +43,7 @@ use mobility::Tickets;
 use nonce::Nonces;
 use policy::Policy;
 use relays::Reservation;
-use table::{Holder, Slot, Table, Token};
+use table::{Holder, Slot, Stage, Table, Token};
 
 /// The room that [`Server::route`] needs in front of the payload to write a header there: a Data
 /// indication with an IPv6 peer address is 20 bytes of header, 24 of XOR-PEER-ADDRESS and 4 of
@@ -115,7 +115,7 @@ const MAX_EVENTS: usize = 8192;
 pub struct Server {
     config: Config,
     policy: Policy,
-    /// The pair from which wall time is derived.
+    /// The pair from which wall time is derived, set anew by the owner.
     start: Instant,
     wall: UnixTime,
     nonces: Nonces,
@@ -146,7 +146,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server at time `now`, when the wall clock shows `wall`. `rng` gives the keys (of nonces,
+    /// A server at time `now`, when the wall clock shows `wall` (see
+    /// [`set_wall_time`](Self::set_wall_time)). `rng` gives the keys (of nonces,
     /// tokens and hash tables) and is not kept.
     pub fn new(mut config: Config, now: Instant, wall: UnixTime, rng: &mut impl CryptoRng) -> Self {
         let mut nonce_key = [0; 32];
@@ -212,7 +213,8 @@ impl Server {
         while let Some((tuple, message)) = self.outbox.pop_front() {
             if let Some(target) = buf.get_mut(..message.len()) {
                 target.copy_from_slice(&message);
-                return Some(Transmit { tuple, len: message.len() });
+                let allocated = tuple.transport().is_stream() && self.has_allocation(&tuple);
+                return Some(Transmit { tuple, len: message.len(), allocated });
             }
             self.stats.count_drop(DropReason::NoRoom);
         }
@@ -255,6 +257,18 @@ impl Server {
         self.config.own_addresses = addresses;
         self.policy = Policy::new(&self.config);
         self.by_address.keys().for_each(|relayed| self.policy.learn(relayed.ip()));
+    }
+
+    /// Sets the wall clock by which new credentials are judged: call it with the time read live
+    /// before each message that may hold credentials, so that a step of the clock is seen at once.
+    /// What lives already is measured by `now` alone.
+    pub fn set_wall_time(&mut self, now: Instant, wall: UnixTime) {
+        (self.start, self.wall) = (now, wall);
+    }
+
+    fn has_allocation(&self, tuple: &FiveTuple) -> bool {
+        let allocation = self.table.find(tuple).and_then(|slot| self.table.get(slot));
+        allocation.is_some_and(|allocation| matches!(allocation.stage, Stage::Live(_)))
     }
 
     fn push_event(&mut self, event: Event) {

@@ -177,6 +177,9 @@ pub struct Transmit {
     pub tuple: FiveTuple,
     /// The length of the message.
     pub len: usize,
+    /// True if the client has an allocation on this 5-tuple, with this message sent. Only looked up
+    /// for streams, whose owner closes those that are silent and have none.
+    pub allocated: bool,
 }
 
 /// The place where something to be forwarded has arrived.

@@ -54,7 +54,7 @@ fn without_alpn(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
 }
 
 /// Accepts connections for ever. With `tls` they are TLS.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<Arc<Tls>>) {
+pub(super) async fn accept(shared: Arc<Shared>, listener: Arc<TcpListener>, tls: Option<Arc<Tls>>) {
     loop {
         match listener.accept().await {
             Ok((stream, client)) => match shared.admission.admit(client.ip()) {

@@ -1,8 +1,9 @@
-//! The whole relay over real sockets of the loopback interface: free ports, and waits that have an
+//! The whole service over real sockets of the loopback interface: free ports, and waits that have an
 //! end.
 
 mod client;
 mod datagrams;
+mod isolation;
 mod mobility;
 mod relaying;
 mod streams;
@@ -15,7 +16,10 @@ use columba_turn::server::{Config, Credentials, Rate, Transport, UnixTime};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use super::{Bound, Relay, RelayConfig, StreamLimits};
+use super::Service;
+use super::config::{StreamLimits, TurnConfig};
+use super::listener::Bound;
+use crate::supervision::Supervisor;
 
 /// The secret behind the credentials.
 const SECRET: &[u8] = b"tern";
@@ -24,7 +28,7 @@ const SECRET: &[u8] = b"tern";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration for tests: credentials of [`SECRET`], peers on this host allowed.
-fn config() -> RelayConfig {
+fn config() -> TurnConfig {
     let server = Config {
         secrets: vec![SECRET.to_vec()],
         allow_peers: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
@@ -33,30 +37,30 @@ fn config() -> RelayConfig {
         bandwidth_total: Rate::per_second(1 << 30),
         ..Config::default()
     };
-    RelayConfig { server, ..RelayConfig::default() }
+    TurnConfig { server, ..TurnConfig::default() }
 }
 
 /// A relay on free ports of 127.0.0.1, and where it listens.
 struct Running {
-    relay: Relay,
+    service: Service,
     udp: SocketAddr,
     tcp: SocketAddr,
     tls: SocketAddr,
     certificate: CertificateDer<'static>,
 }
 
-fn start(config: RelayConfig) -> Running {
+fn start(config: TurnConfig) -> Running {
     start_at("127.0.0.1:0", config)
 }
 
-fn start_at(address: &str, config: RelayConfig) -> Running {
+fn start_at(address: &str, config: TurnConfig) -> Running {
     let bind = |transport| Bound::new(address.parse().unwrap(), transport).unwrap();
     let bound = vec![bind(Transport::Udp), bind(Transport::Tcp), bind(Transport::Tls)];
     let (tls, certificate) = tls_config();
-    let relay = Relay::start(config, bound, Some(tls)).unwrap();
-    let address = |index: usize| relay.listening()[index].address;
+    let service = Service::start(config, bound, Some(tls), Supervisor::new()).unwrap();
+    let address = |index: usize| service.listening()[index].address;
     let (udp, tcp, tls) = (address(0), address(1), address(2));
-    Running { udp, tcp, tls, relay, certificate }
+    Running { udp, tcp, tls, service, certificate }
 }
 
 fn tls_config() -> (Arc<ServerConfig>, CertificateDer<'static>) {
@@ -108,4 +112,11 @@ async fn taken_port_is_reported_in_one_sentence() {
     assert!(error.to_string().starts_with(&format!("cannot listen on {address} (UDP): ")), "{error}");
     // Each listener stands for itself.
     Bound::new(address, Transport::Tcp).unwrap();
+}
+
+/// The web port's streams in tests: they have no runtime of their own.
+impl super::ClientStream for tokio::io::DuplexStream {
+    fn adopt(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

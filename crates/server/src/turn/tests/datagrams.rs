@@ -17,7 +17,7 @@ async fn binding_tells_the_address() {
     let local = client.local_addr().unwrap();
     let mut client = Client::over(super::client::Wire::Udp(client));
     assert_eq!(client.binding().await, local);
-    assert_eq!(running.relay.stats().server.binding_requests, 1);
+    assert_eq!(running.service.stats().server.binding_requests, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +49,7 @@ async fn garbage_is_counted_and_disturbs_no_client() {
     client.send(&[0xFF; 1200]).await;
     client.send(&vec![0x40; 60_000]).await;
     eventually("the garbage is seen", || {
-        running.relay.stats().server.dropped(DropReason::Malformed) >= request.len() as u64
+        running.service.stats().server.dropped(DropReason::Malformed) >= request.len() as u64
     })
     .await;
     let mut other = Client::udp(running.udp).await;
@@ -83,7 +83,7 @@ async fn burst_of_requests_is_answered_completely() {
         }
     }
     assert_eq!(answers, BURST);
-    assert_eq!(running.relay.stats().server.successes, BURST as u64);
+    assert_eq!(running.service.stats().server.successes, BURST as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,7 +94,7 @@ async fn shutdown_gives_the_ports_back() {
     let mut stream = Client::tcp(running.tcp).await;
     stream.binding().await;
     assert!(std::net::UdpSocket::bind(relayed).is_err(), "the relay port is in use");
-    timeout(PATIENCE, running.relay.shutdown()).await.expect("an end");
+    timeout(PATIENCE, running.service.shutdown()).await.expect("an end");
     std::net::UdpSocket::bind(relayed).expect("the relay port is free");
     std::net::UdpSocket::bind(running.udp).expect("the UDP port is free");
     super::Bound::new(running.tcp, super::Transport::Tcp).expect("the TCP port is free");

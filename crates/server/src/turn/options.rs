@@ -1,4 +1,4 @@
-//! The options of STUN and TURN as the relay takes them: sockets, policy, limits, secrets.
+//! The options of STUN and TURN as the service takes them: sockets, policy, limits, secrets.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use columba_turn::server::{self, Rate, Transport};
 
+use super::config::TurnConfig;
+use super::listener::{BindError, Bound};
 use crate::config::{Config, Listen, RelayOptions, Secret, Switch};
 use crate::failure::Failure;
 use crate::http::{bind_sentence, no_such_family};
-use crate::relay::{BindError, Bound, RelayConfig};
 
 /// Returns whether STUN and TURN are wanted at all.
 pub(crate) fn is_wanted(options: &RelayOptions) -> bool {
@@ -65,9 +66,9 @@ fn bind_one(address: SocketAddr, transport: Transport) -> Result<Bound, BindErro
     }
 }
 
-/// The relay's configuration. `web` are the program's other listeners, which no peer may reach
+/// The service's configuration. `web` are the program's other listeners, which no peer may reach
 /// through it.
-pub(crate) fn relay_config(options: &RelayOptions, web: &[SocketAddr], secrets: &[Secret]) -> RelayConfig {
+pub(crate) fn turn_config(options: &RelayOptions, web: &[SocketAddr], secrets: &[Secret]) -> TurnConfig {
     let server = server::Config {
         realm: options.realm.clone(),
         secrets: bytes(secrets),
@@ -82,11 +83,11 @@ pub(crate) fn relay_config(options: &RelayOptions, web: &[SocketAddr], secrets: 
         bandwidth_total: Rate::per_second(options.max_bandwidth.0),
         ..server::Config::default()
     };
-    RelayConfig {
+    TurnConfig {
         server,
         public_addresses: options.public_address.clone(),
         relay_ports: options.relay_ports.0.clone(),
-        ..RelayConfig::default()
+        ..TurnConfig::default()
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn mobility_is_an_option() {
         let mobility =
-            |arguments: &[&str]| relay_config(&config(arguments).options.relay, &[], &[]).server.mobility;
+            |arguments: &[&str]| turn_config(&config(arguments).options.relay, &[], &[]).server.mobility;
         assert!(mobility(&[]));
         assert!(!mobility(&["--turn-mobility", "off"]));
     }

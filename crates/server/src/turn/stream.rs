@@ -6,16 +6,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use columba_stun::attributes::Lifetime;
 use columba_stun::stream::{Frame, Reader};
-use columba_stun::{Class, Message, Method};
 use columba_turn::server::{FiveTuple, Input, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
 use super::admission::Place;
-use super::pump::{Pump, with_pump};
 use super::shared::Shared;
+use super::worker::{Worker, with_worker};
 
 /// The bytes that may wait for a client before data for it is dropped. What is on its way is in the
 /// kernel's buffer; this is for the moments until the task runs. More would only make old data
@@ -54,10 +52,25 @@ struct Outbox {
     writing_since: Option<Instant>,
     /// The time of the last whole message of the client.
     last_message: Instant,
-    /// True if the client has an allocation, as far as the answers show.
-    allocated: bool,
+    /// What the client has, as of the last answer.
+    standing: Standing,
     /// Write what is there, then close.
     closing: bool,
+}
+
+/// What the client of a stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// An allocation.
+    Allocated,
+    /// None.
+    Stranger,
+}
+
+impl Standing {
+    pub(super) const fn of(allocated: bool) -> Self {
+        if allocated { Self::Allocated } else { Self::Stranger }
+    }
 }
 
 /// The reason for which a stream has ended.
@@ -80,7 +93,7 @@ impl Stream {
             in_flight: 0,
             writing_since: None,
             last_message: Instant::now(),
-            allocated: false,
+            standing: Standing::Stranger,
             closing: false,
         };
         Self { tuple, outbox: Mutex::new(outbox), wake: Notify::new(), overrun: Notify::new() }
@@ -92,10 +105,8 @@ impl Stream {
     }
 
     /// Queues an answer of the server. If there is no room even for that, the stream will end.
-    pub(super) fn push_answer(&self, bytes: &[u8]) {
-        if let Some(allocated) = allocation_after(bytes) {
-            self.outbox().allocated = allocated;
-        }
+    pub(super) fn push_answer(&self, bytes: &[u8], standing: Standing) {
+        self.outbox().standing = standing;
         if !self.push(bytes, ANSWER_BOUND) {
             self.overrun.notify_one();
         }
@@ -174,7 +185,7 @@ impl Stream {
             if outbox.writing_since.is_some_and(|since| now.duration_since(since) >= STALL) {
                 return End::Stalled;
             }
-            if !outbox.allocated && now.duration_since(outbox.last_message) >= idle {
+            if outbox.standing == Standing::Stranger && now.duration_since(outbox.last_message) >= idle {
                 return End::Idle;
             }
         }
@@ -211,7 +222,7 @@ async fn read<R: AsyncRead>(
             return Ok(End::Garbage);
         }
         begun = true;
-        match with_pump(|pump| hand_over(shared, stream, &mut reader, pump)) {
+        match with_worker(|worker| hand_over(shared, stream, &mut reader, worker)) {
             Ok(true) => stream.outbox().last_message = Instant::now(),
             Ok(false) => {}
             Err(end) => return Ok(end),
@@ -224,20 +235,20 @@ fn hand_over(
     shared: &Arc<Shared>,
     stream: &Stream,
     reader: &mut Reader,
-    pump: &mut Pump,
+    worker: &mut Worker,
 ) -> Result<bool, End> {
     let mut any = false;
     let end = loop {
         match reader.next_frame() {
             Ok(Some(Frame::Message(bytes) | Frame::ChannelData(bytes))) => {
-                pump.add_message(shared, stream.tuple, bytes);
+                worker.add_message(shared, stream.tuple, bytes);
                 any = true;
             }
             Ok(None) => break Ok(any),
             Err(_) => break Err(End::Garbage),
         }
     };
-    pump.run(shared);
+    worker.run(shared);
     end
 }
 
@@ -292,19 +303,6 @@ impl Drop for Open<'_> {
         let tuple = self.stream.tuple;
         self.shared.core().streams.remove(&tuple.connection());
         self.shared.counters.streams_open.subtract_one();
-        with_pump(|pump| pump.input(self.shared, Input::ConnectionClosed { tuple }));
-    }
-}
-
-/// The change of the client's allocation that an answer shows: made, ended, or none.
-fn allocation_after(answer: &[u8]) -> Option<bool> {
-    let message = Message::parse(answer).ok().filter(|message| message.class() == Class::SuccessResponse)?;
-    match message.method() {
-        Method::ALLOCATE => Some(true),
-        Method::REFRESH => {
-            let lifetime = message.get::<Lifetime>().ok().flatten()?;
-            Some(lifetime != Lifetime(0))
-        }
-        _ => None,
+        with_worker(|worker| worker.input(self.shared, Input::ConnectionClosed { tuple }));
     }
 }

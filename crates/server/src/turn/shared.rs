@@ -1,4 +1,4 @@
-//! The state that the tasks of the relay share.
+//! The state that the tasks of STUN and TURN share.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -9,16 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use columba_turn::server::{RelayId, Server};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::StreamLimits;
 use super::addresses::HostAddresses;
 use super::admission::Admission;
+use super::config::StreamLimits;
+use super::grants::LiveRelay;
 use super::ports::PortRange;
 use super::stats::Counters;
 use super::stream::Stream;
 use super::udp::UdpSocket;
+use crate::supervision::Supervisor;
 
 /// Everything that is shared.
 #[derive(Debug)]
@@ -31,6 +34,9 @@ pub(super) struct Shared {
     pub(super) ports: Arc<PortRange>,
     pub(super) admission: Arc<Admission>,
     pub(super) limits: StreamLimits,
+    pub(super) supervisor: Supervisor,
+    /// The threads that all this runs on.
+    runtime: Handle,
     public_addresses: Vec<IpAddr>,
     addresses: RwLock<HostAddresses>,
     next_stream: AtomicU64,
@@ -53,19 +59,6 @@ pub(super) struct Core {
     pub(super) armed: Option<Instant>,
     /// No relay is granted any more.
     closed: bool,
-}
-
-/// A relay port in use. Its reader ends with this.
-#[derive(Debug)]
-pub(super) struct LiveRelay {
-    pub(super) socket: Arc<UdpSocket>,
-    pub(super) reader: AbortHandle,
-}
-
-impl Drop for LiveRelay {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
 }
 
 impl Core {
@@ -98,6 +91,8 @@ impl Shared {
         addresses: HostAddresses,
         ports: Arc<PortRange>,
         limits: StreamLimits,
+        runtime: Handle,
+        supervisor: Supervisor,
     ) -> (Arc<Self>, mpsc::Receiver<Infallible>) {
         let (running, all_done) = mpsc::channel(1);
         let core = Core {
@@ -115,6 +110,8 @@ impl Shared {
             ports,
             admission: Admission::new(limits.max_streams, limits.max_streams_per_client),
             limits,
+            supervisor,
+            runtime,
             public_addresses,
             addresses: RwLock::new(addresses),
             next_stream: AtomicU64::new(1),
@@ -146,6 +143,18 @@ impl Shared {
         look(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Runs a task that must not end, and is started again if it does.
+    pub(super) fn keep<F>(
+        &self,
+        name: &'static str,
+        make: impl Fn() -> F + Send + 'static,
+    ) -> Option<AbortHandle>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(self.supervisor.clone().keep(name, make))
+    }
+
     /// Runs a task that [`close`](Self::close) is waited for to end. `None` when it is too late for
     /// that.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<AbortHandle> {
@@ -154,7 +163,7 @@ impl Shared {
             task.await;
             drop(running);
         };
-        Some(tokio::spawn(task).abort_handle())
+        Some(self.runtime.spawn(task).abort_handle())
     }
 
     /// The guard that a task holds while it runs.

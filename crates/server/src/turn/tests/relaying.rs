@@ -50,7 +50,7 @@ async fn relays_everything(mut client: Client) {
 async fn over_udp() {
     let running = start(config());
     relays_everything(Client::udp(running.udp).await).await;
-    eventually("the port is closed", || running.relay.stats().server.relays_live == 0).await;
+    eventually("the port is closed", || running.service.stats().server.relays_live == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

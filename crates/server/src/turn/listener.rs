@@ -13,7 +13,7 @@ use super::udp::UdpSocket;
 const BACKLOG: i32 = 1024;
 
 /// A socket that is bound and not yet served: TCP connections queue in the kernel.
-/// [`Relay::start`](super::Relay::start) takes it.
+/// [`Service::start`](super::Service::start) takes it.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(super) socket: Socket,

@@ -53,7 +53,7 @@ async fn garbage_closes_the_stream() {
         client.send(garbage).await;
         assert_eq!(client.receive().await, None);
     }
-    eventually("all are counted", || running.relay.stats().sockets.streams_garbage == 3).await;
+    eventually("all are counted", || running.service.stats().sockets.streams_garbage == 3).await;
     Client::tcp(running.tcp).await.binding().await;
 }
 
@@ -70,11 +70,11 @@ async fn a_slow_reader_loses_data_and_nothing_else() {
     // The server must not have more on its hands than the kernel's buffers and its own bound.
     for _ in 0..DATAGRAMS {
         peer.send_to(&[1; 1400], at_slow).await.unwrap();
-        if running.relay.stats().sockets.stream_messages_dropped > 0 {
+        if running.service.stats().sockets.stream_messages_dropped > 0 {
             break;
         }
     }
-    eventually("data is dropped", || running.relay.stats().sockets.stream_messages_dropped > 0).await;
+    eventually("data is dropped", || running.service.stats().sockets.stream_messages_dropped > 0).await;
     brisk.binding().await;
     // What was queued before is still whole, and answers come after it.
     assert_eq!(slow.receive_data().await, (Via::Channel(0x4001), vec![1; 1400]));
@@ -89,7 +89,7 @@ async fn client_that_does_not_read_its_answers_is_closed() {
     let requests = binding_request().repeat(1000);
     let asking = async { while write.write_all(&requests).await.is_ok() {} };
     timeout(PATIENCE, asking).await.expect("the server closes");
-    eventually("it is counted", || running.relay.stats().sockets.streams_stalled == 1).await;
+    eventually("it is counted", || running.service.stats().sockets.streams_stalled == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,8 +108,11 @@ async fn silent_stream_without_an_allocation_is_closed() {
     // No hello.
     let mut unsaid = TcpStream::connect(running.tls).await.unwrap();
     assert_eq!(timeout(PATIENCE, unsaid.read(&mut [0; 10])).await.expect("an end").unwrap(), 0);
-    let sockets = running.relay.stats().sockets;
-    assert_eq!((sockets.streams_idle, sockets.handshakes_failed), (2, 1));
+    eventually("all are counted", || {
+        let sockets = running.service.stats().sockets;
+        (sockets.streams_idle, sockets.handshakes_failed) == (2, 1)
+    })
+    .await;
     assert!(allocated.binding().await.ip().is_loopback(), "still there");
 }
 
@@ -123,9 +126,9 @@ async fn a_client_has_only_so_many_streams() {
     first.binding().await;
     second.binding().await;
     assert_eq!(Client::tcp(running.tcp).await.receive().await, None);
-    assert_eq!(running.relay.stats().sockets.streams_refused, 1);
+    assert_eq!(running.service.stats().sockets.streams_refused, 1);
     drop(first);
-    eventually("a place is free", || running.relay.stats().sockets.streams_open == 1).await;
+    eventually("a place is free", || running.service.stats().sockets.streams_open == 1).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let mut third = Client::tcp(running.tcp).await;
@@ -143,7 +146,7 @@ async fn a_stream_that_ends_takes_its_allocation_along() {
     let mut client = Client::tcp(running.tcp).await;
     let relayed = client.allocate().await.unwrap();
     drop(client);
-    eventually("the allocation is gone", || running.relay.stats().server.allocations_live == 0).await;
+    eventually("the allocation is gone", || running.service.stats().server.allocations_live == 0).await;
     eventually("the port is free", || std::net::UdpSocket::bind(relayed).is_ok()).await;
 }
 
@@ -153,7 +156,7 @@ async fn the_web_port_hands_streams_over() {
     let (ours, theirs) = tokio::io::duplex(4096);
     let (local, client) = ("192.0.2.1:443".parse().unwrap(), "198.51.100.7:50000".parse().unwrap());
     let request = binding_request();
-    let serving = running.relay.serve_stream(theirs, &request[..1], local, client, Transport::Tls);
+    let serving = running.service.serve_stream(theirs, &request[..1], local, client, Transport::Tls);
     let asking = async {
         let mut asking = Client::over(Wire::Stream(Box::new(ours), Reader::new()));
         asking.send(&request[1..]).await;
@@ -165,7 +168,7 @@ async fn the_web_port_hands_streams_over() {
     // When the client is gone, so is the server's end.
     let (served, ()) = tokio::join!(timeout(PATIENCE, serving), asking);
     served.expect("an end");
-    assert_eq!(running.relay.stats().sockets.streams_open, 0);
+    assert_eq!(running.service.stats().sockets.streams_open, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,7 +176,7 @@ async fn a_new_certificate_is_for_new_connections() {
     let mut running = start(config());
     let mut old = Client::tls(&running, &[]).await;
     let (tls, certificate) = super::tls_config();
-    running.relay.set_tls(tls);
+    running.service.set_tls(tls);
     running.certificate = certificate;
     Client::tls(&running, &[]).await.binding().await;
     old.binding().await;

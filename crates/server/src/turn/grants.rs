@@ -1,20 +1,37 @@
 //! Granting relay ports: what the server asks for by an event, bound and handed to it by an input.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use columba_turn::server::{AddressFamily, Input, PortRequirement, RefusalReason, RelayId};
+use tokio::task::AbortHandle;
 
+use super::ingress::Source;
 use super::ports::{BoundPort, Parity};
-use super::pump::{Source, with_pump};
-use super::shared::{Core, LiveRelay, Shared};
+use super::reader;
+use super::shared::{Core, Shared};
 use super::udp::UdpSocket;
 
-/// The pause of a reader when receiving fails, so that an error that stays does not keep a core
-/// busy.
-const REST_AFTER_ERROR: Duration = Duration::from_millis(10);
+/// A relay port in use. Its reader ends with this.
+#[derive(Debug)]
+pub(super) struct LiveRelay {
+    pub(super) socket: Arc<UdpSocket>,
+    reader: AbortHandle,
+}
+
+impl Drop for LiveRelay {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// The requests of the server that a thread has yet to carry out.
+#[derive(Default)]
+pub(super) struct Grants {
+    pub(super) wanted: Vec<Wanted>,
+    /// Closed without the lock.
+    pub(super) released: Vec<LiveRelay>,
+}
 
 /// A relay port that the server wants.
 #[derive(Clone, Copy, Debug)]
@@ -101,26 +118,6 @@ fn live(shared: &Arc<Shared>, core: &Core, id: RelayId, socket: UdpSocket) -> Op
         return None;
     }
     let socket = Arc::new(socket);
-    let reader = shared.spawn(read(Arc::clone(shared), Arc::clone(&socket), Source::Relay(id)))?;
+    let reader = shared.spawn(reader::read(Arc::clone(shared), Arc::clone(&socket), Source::Relay(id)))?;
     Some(LiveRelay { socket, reader })
-}
-
-/// Takes what arrives at a UDP socket to the server, for ever.
-pub(super) async fn read(shared: Arc<Shared>, socket: Arc<UdpSocket>, source: Source) {
-    loop {
-        let received = match socket.readable().await {
-            Ok(()) => with_pump(|pump| pump.receive(&shared, &socket, source)),
-            Err(error) => Err(error),
-        };
-        match received {
-            // Others have their turn before the next batch.
-            Ok(true) => tokio::task::yield_now().await,
-            Ok(false) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                shared.counters.receive_failed.add_one();
-                tokio::time::sleep(REST_AFTER_ERROR).await;
-            }
-        }
-    }
 }

@@ -60,14 +60,14 @@ async fn an_allocation_follows_its_client_over_every_transport() {
         assert_ne!(last, shown);
         talks(&mut client, &peer, relayed).await;
     }
-    let stats = running.relay.stats();
+    let stats = running.service.stats();
     assert_eq!((stats.server.allocations_total, stats.server.allocations_moved), (1, 5));
     eventually("the connections that it has left are closed", || {
-        running.relay.stats().sockets.streams_open == 1
+        running.service.stats().sockets.streams_open == 1
     })
     .await;
     client.release().await;
-    eventually("the port is closed", || running.relay.stats().server.relays_live == 0).await;
+    eventually("the port is closed", || running.service.stats().server.relays_live == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
