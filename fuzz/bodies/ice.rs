@@ -216,6 +216,7 @@ impl World {
                 let config = later_config(script.byte().unwrap_or(0), script.byte().unwrap_or(0));
                 match choice % 3 {
                     0 => self.agent.set_config(now, config),
+                    1 => self.agent.roll_back(now),
                     _ => self.agent.restart(now, Some(config)),
                 }
             }

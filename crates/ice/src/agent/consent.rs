@@ -190,6 +190,33 @@ impl Agent {
         self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
+    /// As long as there is no path, and neither side has said that there is nothing more to come,
+    /// pairs that have failed are checked again now and then: the other side may get this side's
+    /// description minutes from now, and NATs have to let its checks in then.
+    pub(super) fn check_slowly(&mut self, now: Instant) {
+        let session = self.session();
+        let (current, searches) = (session.id, session.started.is_some() && !session.failed);
+        let is_failed =
+            |pair: &Pair| pair.session == current && pair.state == PairState::Failed && !pair.base.is_tcp();
+        if !searches
+            || self.config.lite
+            || self.pairs.values().any(|pair| pair.session == current && pair.is_valid())
+            || !self.pairs.values().any(is_failed)
+        {
+            self.timers.slow = None;
+            return;
+        }
+        let at = *self.timers.slow.get_or_insert(now + self.config.timings.keepalive);
+        if now < at {
+            return;
+        }
+        self.timers.slow = None;
+        for pair in self.pairs.values_mut().filter(|pair| is_failed(pair)) {
+            pair.setbacks.retried = Some(now);
+            pair.state = PairState::Waiting;
+        }
+    }
+
     /// Returns whether a check is under way, or due, that may yet find another path.
     pub(super) fn is_trying(&self) -> bool {
         let current = self.session().id;

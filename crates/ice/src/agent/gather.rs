@@ -83,13 +83,17 @@ impl Agent {
             self.report(None, url, UNREACHABLE, "the server's name has no address");
         }
         if found {
-            let sockets: Vec<BindId> = self.sockets.keys().copied().collect();
-            for socket in sockets {
-                self.query_servers(now, socket);
-            }
-            self.connect_all_to_servers(now);
+            self.query_all_servers(now);
             self.open_relays(now);
         }
+    }
+
+    /// Asks all servers for the reflexive address of each socket.
+    pub(super) fn query_all_servers(&mut self, now: Instant) {
+        for socket in self.sockets.keys().copied().collect::<Vec<_>>() {
+            self.query_servers(now, socket);
+        }
+        self.connect_all_to_servers(now);
     }
 
     pub(super) fn report(&mut self, local: Option<SocketAddr>, url: Arc<str>, code: u16, text: &str) {
@@ -335,7 +339,8 @@ impl Agent {
     /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn
     /// of them; once pairs are nominated, their own checks do it.
     fn refresh_bindings(&mut self, now: Instant) {
-        if self.session().selected.is_some() || self.config.is_relay_only() {
+        let is_settled = self.session().selected.is_some() && self.prospect.is_none();
+        if is_settled || self.config.is_relay_only() {
             return;
         }
         self.timers.bindings = Some(now + self.config.timings.keepalive);

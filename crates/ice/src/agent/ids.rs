@@ -49,10 +49,6 @@ impl Base {
 
 impl SessionId {
     pub(super) const FIRST: Self = Self(0);
-
-    pub(super) fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
 }
 
 impl TcpBaseId {
@@ -77,6 +73,10 @@ impl Ids {
     fn number(&mut self) -> u32 {
         self.last = self.last.wrapping_add(1);
         self.last
+    }
+
+    pub(super) fn session(&mut self) -> SessionId {
+        SessionId(self.number())
     }
 
     pub(super) fn pair(&mut self) -> PairId {

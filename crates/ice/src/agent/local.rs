@@ -20,8 +20,8 @@ pub(super) struct Local {
     pub(super) candidate: Candidate,
     /// False if the candidate is not signalled.
     pub(super) shown: bool,
-    /// The last session in which it was signalled.
-    announced: Option<SessionId>,
+    /// The last two sessions in which it was signalled, the later first: one may be rolled back.
+    announced: [Option<SessionId>; 2],
     pub(super) relay_protocol: Option<Transport>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Foundations(Vec<FoundationKey>);
 
 impl Local {
     pub(super) fn new(base: Base, address: SocketAddr, candidate: Candidate) -> Self {
-        Self { base, address, candidate, shown: true, announced: None, relay_protocol: None }
+        Self { base, address, candidate, shown: true, announced: [None; 2], relay_protocol: None }
     }
 
     /// A candidate of a relay that is reached by this protocol.
@@ -70,12 +70,21 @@ impl Local {
 
     /// The candidate to be signalled in this session, if it is to be and was not yet.
     pub(super) fn announce(&mut self, session: SessionId, ufrag: &Arc<str>) -> Option<Candidate> {
-        if !self.shown || self.is_discovered() || self.announced == Some(session) {
+        if !self.shown || self.is_discovered() || self.announced.contains(&Some(session)) {
             return None;
         }
-        self.announced = Some(session);
+        self.announced = [Some(session), self.announced[0]];
         self.candidate.ufrag = Some(ufrag.clone());
         Some(self.candidate.clone())
+    }
+
+    /// A session in which it may have been signalled is rolled back; `ufrag` is that of the session
+    /// that counts again.
+    pub(super) fn take_back(&mut self, session: SessionId, ufrag: &Arc<str>) {
+        if self.announced[0] == Some(session) {
+            self.announced = [self.announced[1], None];
+            self.candidate.ufrag = self.announced[0].map(|_| ufrag.clone());
+        }
     }
 
     /// The candidate as it may be shown: a host candidate that is not signalled has no address.

@@ -105,7 +105,7 @@ impl Agent {
         if self.gathering == GatheringState::New {
             return;
         }
-        let session = self.session();
+        let session = self.announced_session();
         let (session, ufrag) = (session.id, session.local.ufrag.clone());
         let candidate = self.locals.get_mut(&id).and_then(|local| local.announce(session, &ufrag));
         self.events.extend(candidate.map(Event::LocalCandidate));

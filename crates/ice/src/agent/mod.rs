@@ -54,7 +54,7 @@ use relays::Relays;
 use remote::Remote;
 use requests::Early;
 use servers::Servers;
-use session::Session;
+use session::{Prospect, Session};
 use socket::Socket;
 use stream::{Stream, StreamKey, TcpBase};
 use transaction::Transaction;
@@ -99,6 +99,8 @@ pub struct Agent {
     /// The current session is the last one; the one before stays until the current one has its
     /// pair.
     sessions: Vec<Session>,
+    /// The session that a restart has begun, until the other side's description comes.
+    prospect: Option<Box<Prospect>>,
     addresses: Addresses,
     sockets: Map<BindId, Socket>,
     servers: Servers,
@@ -185,13 +187,15 @@ struct Timers {
     bindings: Option<Instant>,
     /// Unused connections and listeners are closed.
     conclude: Option<Instant>,
+    /// Failed pairs are checked again.
+    slow: Option<Instant>,
 }
 
 impl Timers {
     fn next(&self) -> Option<Instant> {
-        let all =
-            [self.pace, self.spacing, self.nominate, self.state, self.gather, self.bindings, self.conclude];
-        all.into_iter().flatten().min()
+        let checks = [self.pace, self.spacing, self.nominate, self.slow];
+        let others = [self.state, self.gather, self.bindings, self.conclude];
+        checks.into_iter().chain(others).flatten().min()
     }
 }
 
@@ -204,6 +208,7 @@ impl Agent {
             role: Role::Controlling,
             tie_breaker: rng.next_u64(),
             sessions: vec![session],
+            prospect: None,
             addresses: Addresses::default(),
             sockets: Map::default(),
             servers: Servers::default(),
@@ -239,10 +244,29 @@ impl Agent {
         }
     }
 
-    /// Returns the local credentials of the current session.
+    /// Returns the local credentials that count in the next description: those of a restart, if
+    /// there is one, else those of the current session.
     #[must_use]
     pub fn local_credentials(&self) -> &Credentials {
+        &self.announced_session().local
+    }
+
+    /// Returns the local credentials of the session that runs: others than the
+    /// [local ones](Self::local_credentials) as long as a restart is not answered.
+    #[must_use]
+    pub fn running_credentials(&self) -> &Credentials {
         &self.session().local
+    }
+
+    /// Returns true if there was a remote description.
+    #[must_use]
+    pub fn has_remote(&self) -> bool {
+        self.session().remote.is_some()
+    }
+
+    /// Returns new credentials for a restart, from the agent's generator.
+    pub fn new_credentials(&mut self) -> Credentials {
+        Credentials::random(&mut self.rng)
     }
 
     /// Returns whether the local description should say `a=ice-lite`.
@@ -359,6 +383,7 @@ impl Agent {
         if self.state == State::Closed {
             return;
         }
+        self.prospect = None;
         self.transactions.clear();
         self.pairs.clear();
         self.remotes.clear();
@@ -379,6 +404,7 @@ impl Agent {
         if self.state == State::Closed {
             return self.sweep_relays(now);
         }
+        self.check_slowly(now);
         self.run_checks(now);
         self.update_nomination(now);
         self.update_active(now);
@@ -399,8 +425,23 @@ impl Agent {
         &mut self.sessions[last]
     }
 
+    /// The session whose credentials and candidates are announced now.
+    fn announced_session(&self) -> &Session {
+        self.prospect.as_ref().map_or_else(|| self.session(), |prospect| &prospect.session)
+    }
+
+    /// All sessions whose checks are answered.
+    fn all_sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().chain(self.prospect.as_ref().map(|prospect| &prospect.session))
+    }
+
     fn session_with(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.iter().find(|session| session.id == id)
+        self.all_sessions().find(|session| session.id == id)
+    }
+
+    /// The state of gathering of the running session.
+    fn running_gathering(&self) -> GatheringState {
+        self.prospect.as_ref().map_or(self.gathering, |prospect| prospect.gathering)
     }
 
     fn new_transaction_id(&mut self) -> TransactionId {

@@ -100,7 +100,7 @@ impl Agent {
         request.verify_fingerprint().ok()?;
         let Username(username) = request.get().ok()??;
         let (local_ufrag, remote_ufrag) = username.split_once(':')?;
-        let session = self.sessions.iter().find(|session| *session.local.ufrag == *local_ufrag)?;
+        let session = self.all_sessions().find(|session| *session.local.ufrag == *local_ufrag)?;
         request.verify_integrity(&session.local_key).ok()?;
         let session_id = session.id;
         if session.remote_ufrag().is_some_and(|known| known != remote_ufrag) || session.failed {

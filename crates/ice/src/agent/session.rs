@@ -1,12 +1,14 @@
 //! A session: the credentials of both sides, and the state that a restart begins anew (RFC 8445
-//! §9).
+//! §9); and the session that a restart prepares.
 
 use std::time::Instant;
 
 use columba_stun::IntegrityKey;
 
 use super::ids::{PairId, SessionId};
+use super::servers::Servers;
 use crate::credentials::{Credentials, RemoteParameters};
+use crate::event::GatheringState;
 
 /// A session.
 #[derive(Debug)]
@@ -40,6 +42,17 @@ pub(super) struct Session {
     pub(super) reconnecting_until: Option<Instant>,
     /// Since when a direct pair is selected.
     pub(super) concluded: Option<Instant>,
+}
+
+/// The session of a restart that the other side has not answered: its credentials are announced,
+/// and candidates are gathered for it, while the running session goes on as it is.
+#[derive(Debug)]
+pub(super) struct Prospect {
+    pub(super) session: Session,
+    /// The state of gathering of the running session.
+    pub(super) gathering: GatheringState,
+    /// The servers of the running session, where the restart has taken others.
+    pub(super) servers: Option<Servers>,
 }
 
 /// The other side's parameters in a session.

@@ -1,12 +1,12 @@
-//! Sessions begin and end: the remote description, and restarts (RFC 8445 §9).
+//! Sessions begin and end: the remote description, restarts and their rollback (RFC 8445 §9).
 
 use std::time::Instant;
 
 use columba_stun::IntegrityKey;
 
 use super::Agent;
-use super::ids::RemoteId;
-use super::session::{RemoteSide, Session};
+use super::ids::{LocalId, RemoteId};
+use super::session::{Prospect, RemoteSide, Session};
 use crate::config::Config;
 use crate::credentials::{Credentials, RemoteParameters};
 use crate::event::{Event, GatheringState, Role, State};
@@ -23,6 +23,9 @@ impl Agent {
         {
             known.parameters = remote;
             return;
+        }
+        if let Some(prospect) = self.prospect.take() {
+            self.settle(now, *prospect);
         }
         if self.session().remote.is_some() {
             let id = self.session().id;
@@ -52,23 +55,86 @@ impl Agent {
         self.update(now);
     }
 
-    /// Begins a new session (RFC 8445 §9): new credentials now, [`gather`](Self::gather) and
-    /// [`set_remote`](Self::set_remote) to follow. Data goes over the old pair until a new one is
-    /// nominated. With a configuration, its servers are used from then on.
+    /// Begins a restart with new random credentials: see [`restart_with`](Self::restart_with).
     pub fn restart(&mut self, now: Instant, config: Option<Config>) {
+        let credentials = self.new_credentials();
+        self.restart_with(now, credentials, config);
+    }
+
+    /// Begins a restart (RFC 8445 §9): these local credentials are the next session's, with
+    /// [`gather`](Self::gather) and [`set_remote`](Self::set_remote) to follow. Until the latter,
+    /// the running session goes on as it is, and [`roll_back`](Self::roll_back) returns to it;
+    /// afterwards data goes over its pair until a new one is nominated. A restart that is under way
+    /// is replaced. With a configuration, its servers are used from then on.
+    pub fn restart_with(&mut self, now: Instant, credentials: Credentials, config: Option<Config>) {
         if self.state == State::Closed {
             return;
         }
+        let (gathering, mut servers) = match self.prospect.take() {
+            Some(replaced) => {
+                self.forget_prospect(&replaced.session);
+                (replaced.gathering, replaced.servers)
+            }
+            None => (self.gathering, None),
+        };
         if let Some(config) = config {
             self.set_config(now, config);
             if !self.is_pooling() {
-                self.servers.clear();
+                let before = std::mem::take(&mut self.servers);
+                servers.get_or_insert(before);
                 self.transactions.retain(|_, one| one.pair().is_some());
             }
         }
-        // Of the old session only what carries data stays; of the one before nothing, unless the
-        // old one never came so far. A connection that is silent would carry the new session's
-        // checks into the same silence.
+        let session = Session::new(self.ids.session(), credentials);
+        self.prospect = Some(Box::new(Prospect { session, gathering, servers }));
+        self.gathering = GatheringState::New;
+        self.timers.gather = self.timers.gather.filter(|_| self.is_pooling());
+        self.update(now);
+    }
+
+    /// Takes back a restart that the other side has not answered: credentials, candidates and the
+    /// state of gathering are those of the running session again, without an event. Candidates that
+    /// were found meanwhile are announced for it, unless it never gathered.
+    pub fn roll_back(&mut self, now: Instant) {
+        let Some(prospect) = self.prospect.take() else { return };
+        self.forget_prospect(&prospect.session);
+        if let Some(servers) = prospect.servers {
+            self.servers = servers;
+            self.transactions.retain(|_, one| one.pair().is_some());
+        }
+        self.gathering = prospect.gathering;
+        let is_gathering = self.gathering == GatheringState::Gathering;
+        self.timers.gather = is_gathering.then(|| now + self.config.timings.gather_timeout);
+        if self.gathering != GatheringState::New {
+            self.retire_relays(now);
+            let known: Vec<LocalId> = self.locals.keys().copied().collect();
+            for id in known.into_iter().filter(|id| self.is_local_current(*id)).collect::<Vec<_>>() {
+                self.announce(id);
+            }
+        }
+        if is_gathering {
+            self.query_all_servers(now);
+        }
+        self.update(now);
+    }
+
+    /// Forgets what was announced and heard of a session that never began.
+    fn forget_prospect(&mut self, prospect: &Session) {
+        let ufrag = self.session().local.ufrag.clone();
+        self.locals.iter_mut().for_each(|(_, local)| local.take_back(prospect.id, &ufrag));
+        self.early.retain(|early| early.session != prospect.id);
+        let theirs = prospect.local.ufrag.clone();
+        self.events.retain(|event| match event {
+            Event::LocalCandidate(candidate) => candidate.ufrag.as_ref() != Some(&theirs),
+            Event::GatheringState(_) => false,
+            _ => true,
+        });
+    }
+
+    /// The other side has answered the restart: its session is the current one. Of the one before
+    /// only what carries data stays; of those before that one nothing, unless it never came so far.
+    /// A connection that is silent would carry the new session's checks into the same silence.
+    fn settle(&mut self, now: Instant, prospect: Prospect) {
         let keep = self.active.filter(|id| {
             let pair = self.pairs.get(id);
             !pair.is_some_and(|pair| pair.base.is_tcp() && pair.is_dead(now))
@@ -77,15 +143,12 @@ impl Agent {
         self.remove_pairs(|pair| keep != Some(pair.id));
         let in_use: Vec<RemoteId> = self.pairs.values().map(|pair| pair.remote).collect();
         self.remotes.retain(|remote, _| in_use.contains(remote));
-        let id = self.session().id.next();
-        let credentials = Credentials::random(&mut self.rng);
         self.sessions.retain(|session| Some(session.id) == kept_session);
-        self.sessions.push(Session::new(id, credentials));
-        self.early.clear();
+        let id = prospect.session.id;
+        self.sessions.push(prospect.session);
+        self.early.retain(|early| early.session == id);
         self.names.clear();
         self.burst = self.config.timings.burst;
-        self.gathering = GatheringState::New;
-        self.update(now);
     }
 
     /// The new session has its pairs: the old one goes.

@@ -80,7 +80,10 @@ impl Agent {
             return (self.state, None);
         };
         let patience = started + timings.patience;
-        if !pending && now >= patience && !self.config.lite {
+        // W3C `failed`: gathered, no more remote candidates to come, no pair left, and the patience
+        // of RFC 8863 has run out.
+        let gathered = self.running_gathering() == GatheringState::Complete;
+        if gathered && session.ended && !pending && now >= patience && !self.config.lite {
             return (State::Failed, None);
         }
         let begun = self.pairs.values().any(|pair| pair.session == current)
@@ -113,7 +116,7 @@ impl Agent {
         let complete = session.selected.is_some()
             && session.ended
             && !pending
-            && self.gathering == GatheringState::Complete;
+            && self.running_gathering() == GatheringState::Complete;
         if complete { State::Completed } else { State::Connected }
     }
 

@@ -414,7 +414,8 @@ impl Agent {
         for id in retired.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.close_tcp_base(id);
         }
-        let mapped_in_vain = self.session().failed || self.session().concluded.is_some();
+        let session = self.session();
+        let mapped_in_vain = (session.failed || session.concluded.is_some()) && self.prospect.is_none();
         let is_needed = |(base, remote): &StreamKey, stream: &Stream| {
             let base = Base::Tcp(*base);
             // As long as a server's connection is there, a NAT keeps its port.
@@ -457,7 +458,8 @@ impl Agent {
         }
         let used = self.active;
         self.remove_pairs(|pair| pair.base.is_tcp() && pair.session == current && used != Some(pair.id));
-        if needless {
+        // A restart that is under way has announced them.
+        if needless && self.prospect.is_none() {
             let listeners = self.tcp_bases.iter().filter(|(_, base)| base.end != End::Active);
             for id in listeners.map(|(id, _)| *id).collect::<Vec<_>>() {
                 self.close_tcp_base(id);
@@ -476,10 +478,13 @@ impl Agent {
         self.timers.pace.get_or_insert(now + MIN_PACING);
     }
 
-    /// Returns whether a direct pair for datagrams is selected: then connections are of no use.
+    /// Returns whether a direct pair for datagrams is selected, and no restart looks for others:
+    /// then connections are of no use.
     pub(super) fn is_tcp_needless(&self) -> bool {
         let selected = self.session().selected.and_then(|id| self.pairs.get(&id));
-        selected.is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
+        let is_restarting = self.prospect.is_some();
+        !is_restarting
+            && selected.is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
     /// Returns whether a direct pair for datagrams is valid, nominated or not.

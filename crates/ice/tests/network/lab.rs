@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::framing::{Framing, Reader};
@@ -420,6 +421,8 @@ pub(crate) struct Lab {
     pub(crate) delay: Duration,
     /// The delay of descriptions, if it differs: candidates may arrive first.
     pub(crate) description_delay: Option<Duration>,
+    /// The user name fragment of the last description that each peer was given.
+    described: [Option<Arc<str>>; 2],
     random: Random,
 }
 
@@ -471,6 +474,7 @@ impl Lab {
             server: Some(host),
             delay: Duration::from_millis(20),
             description_delay: None,
+            described: [None, None],
             random: Random::new(seed ^ 0xA5A5),
         }
     }
@@ -621,6 +625,7 @@ impl Lab {
     /// Carries one side's description over at once.
     pub(crate) fn signal_description(&mut self, from: usize, to: usize) {
         let parameters = self.peer(from).parameters();
+        self.described[to] = Some(parameters.credentials.ufrag.clone());
         self.with(to, |host, now| host.agent.set_remote(now, parameters));
     }
 
@@ -634,7 +639,10 @@ impl Lab {
                 let (_, candidate) = self.with(from, |host, _| host.candidates.remove(index));
                 self.with(to, |host, now| host.agent.add_remote_candidate(now, candidate));
             }
-            if self.peer(from).gathered && self.peer(from).candidates.is_empty() {
+            let host = self.peer(from);
+            // The end belongs to the description that was signalled last, and comes behind it.
+            let is_described = self.described[to].as_ref() == Some(&host.agent.local_credentials().ufrag);
+            if host.gathered && host.candidates.is_empty() && is_described {
                 self.with(from, |host, _| host.gathered = false);
                 self.with(to, |host, now| host.agent.end_of_remote_candidates(now));
             }

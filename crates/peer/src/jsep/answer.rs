@@ -6,7 +6,6 @@ use super::remote::RemoteDescription;
 use super::rtp;
 use super::section::{Kind, Section};
 use super::write::{LocalParameters, Tag};
-use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
 
 /// Returns the sections of the answer to an offer.
@@ -22,21 +21,22 @@ pub(super) fn sections(offer: &RemoteDescription, max_message_size: u64) -> Vec<
     offer.sections.iter().map(answer).collect()
 }
 
-/// Returns the tagged sections of the answer: those of the offer (RFC 9143 §7.3.1).
+/// Returns the tagged sections of the answer: those of the offer (RFC 9143 §7.3.1). Their
+/// credentials are new.
 pub(super) fn tags(offer: &RemoteDescription, local: &LocalParameters) -> Vec<Tag> {
     let transports = offer.transports.iter();
     transports
-        .map(|transport| Tag {
-            transport: transport.id,
-            index: transport.tag,
-            setup: setup(role(local, transport.id), transport.description.setup),
-            is_bundle: transport.is_bundle,
+        .filter_map(|transport| {
+            let own = local.transport(transport.id)?;
+            Some(Tag {
+                transport: transport.id,
+                index: transport.tag,
+                setup: setup(own.role, transport.description.setup),
+                credentials: own.description.ice.credentials.clone(),
+                is_bundle: transport.is_bundle,
+            })
         })
         .collect()
-}
-
-fn role(local: &LocalParameters, transport: TransportId) -> Option<DtlsRole> {
-    local.transports.iter().find(|local| local.id == transport)?.role
 }
 
 /// Returns `a=setup` of an answer. If it may choose, the answerer is the client: its ClientHello

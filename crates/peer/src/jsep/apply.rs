@@ -4,7 +4,7 @@ use columba_ice::{Candidate, Credentials, RemoteParameters, Role};
 use columba_sdp::attributes::{Fingerprint, Setup};
 
 use super::candidate;
-use super::remote::RemoteDescription;
+use super::remote::{RemoteDescription, RemoteTransport};
 use super::section::Section;
 use super::write::Tag;
 use crate::description::SdpType;
@@ -19,8 +19,10 @@ pub(crate) enum Change {
     SignalingState(SignalingState),
     /// A transport has this role in ICE.
     IceRole(TransportId, Role),
-    /// ICE of a transport restarts with new local credentials.
-    RestartIce(TransportId),
+    /// A transport has these local credentials in its description: it restarts if it has others.
+    LocalIce(TransportId, Credentials),
+    /// The local description of a transport was taken back.
+    RollBack(TransportId),
     /// The other side's ICE agent has these parameters.
     RemoteIce(TransportId, RemoteParameters),
     /// A candidate of the other side's.
@@ -58,65 +60,30 @@ impl Change {
     }
 }
 
-/// The state of ICE of one transport, as far as descriptions decide it.
-#[derive(Debug)]
-pub(super) struct IceNegotiation {
-    pub(super) transport: TransportId,
-    /// The other side's credentials that the agent knows.
-    pub(super) remote: Option<Credentials>,
-    /// The agent has new local credentials that the other side has not answered yet.
-    pub(super) restarting: bool,
+/// Returns the change of a local description: its transport has these credentials, and restarts if
+/// it has others.
+pub(super) fn local_ice(tag: &Tag) -> Change {
+    Change::LocalIce(tag.transport, tag.credentials.clone())
 }
 
-impl IceNegotiation {
-    pub(super) fn new(transport: TransportId) -> Self {
-        Self { transport, remote: None, restarting: false }
-    }
-
-    /// Restarts ICE, if it has begun and is not restarting already.
-    pub(super) fn restart(&mut self) -> Option<Change> {
-        if self.remote.is_none() || self.restarting {
-            return None;
+impl RemoteTransport {
+    /// Gives the transport the candidates that came with the description and since, but for those
+    /// that the description before has given it under the same credentials.
+    pub(super) fn apply_candidates(&mut self, before: Option<&RemoteDescription>, changes: &mut Vec<Change>) {
+        if std::mem::replace(&mut self.is_applied, true) {
+            return;
         }
-        self.restarting = true;
-        Some(Change::RestartIce(self.transport))
-    }
-
-    /// Takes the other side's parameters. New credentials in an offer restart ICE (RFC 8839
-    /// §4.4.1.1.1).
-    fn set_remote(&mut self, kind: SdpType, parameters: &RemoteParameters, changes: &mut Vec<Change>) {
-        let changed = self.remote.as_ref() != Some(&parameters.credentials);
-        if changed && kind == SdpType::Offer {
-            changes.extend(self.restart());
-        }
-        if changed || self.restarting {
-            changes.push(Change::RemoteIce(self.transport, parameters.clone()));
-            self.remote = Some(parameters.credentials.clone());
-        }
-    }
-}
-
-/// Returns the changes that follow from the other side's description at once, be it an offer or an
-/// answer.
-pub(super) fn remote_changes(remote: &RemoteDescription, ice: &mut [IceNegotiation]) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for transport in &remote.transports {
-        let description = &transport.description;
-        if let Some(ice) = ice.iter_mut().find(|ice| ice.transport == transport.id) {
-            ice.set_remote(remote.kind, &description.ice, &mut changes);
-        }
-        let ufrag = &description.ice.credentials.ufrag;
-        let candidates = description.candidates.iter();
-        changes.extend(candidates.map(|candidate| Change::candidate(transport.id, candidate, Some(ufrag))));
+        let description = &self.description;
+        let credentials = &description.ice.credentials;
+        let before = before.and_then(|before| before.transport(self.id));
+        let before = before.filter(|one| one.is_applied && one.description.ice.credentials == *credentials);
+        let known = before.map(|one| one.description.candidates.as_slice()).unwrap_or_default();
+        let new = description.candidates.iter().filter(|candidate| !known.contains(candidate));
+        changes.extend(new.map(|one| Change::candidate(self.id, one, Some(&credentials.ufrag))));
         if description.end_of_candidates {
-            changes.push(Change::EndOfCandidates(transport.id));
+            changes.push(Change::EndOfCandidates(self.id));
         }
     }
-    if let Some((data, _)) = remote.application() {
-        let (sctp_port, max_message_size) = (data.sctp_port, data.max_message_size);
-        changes.push(Change::RemoteData { sctp_port, max_message_size });
-    }
-    changes
 }
 
 /// Returns the changes that follow from an answer. `local` are the local sections, and `answers` is
@@ -139,7 +106,11 @@ pub(super) fn answer_changes(
     }
     let own = local.iter().find_map(Section::application);
     match (own, remote.application()) {
-        (Some(_), Some((_, transport))) => changes.push(Change::Data(transport)),
+        (Some(_), Some((data, transport))) => {
+            let (sctp_port, max_message_size) = (data.sctp_port, data.max_message_size);
+            changes.push(Change::RemoteData { sctp_port, max_message_size });
+            changes.push(Change::Data(transport));
+        }
         (Some(_), None) if remote.kind == SdpType::Answer => changes.push(Change::DataRefused),
         _ => {}
     }

@@ -4,45 +4,99 @@ use columba_sdp::Candidate;
 use columba_sdp::attributes::{EndOfCandidates, IceUfrag};
 
 use super::apply::Change;
-use super::remote::RemoteDescription;
+use super::remote::{RemoteDescription, RemoteTransport};
 use crate::candidate::IceCandidateInit;
 use crate::error::Error;
 use crate::transport::TransportId;
 
-/// Lines of a section of the remote description up to which candidates are added: far more than an
-/// agent takes.
+/// Lines of a section of the remote description, and candidates of a transport, up to which
+/// candidates are added: far more than an agent takes.
 const MAX_LINES: usize = 300;
+
+/// The reason why a description does not take a candidate.
+#[derive(Debug)]
+pub(super) enum NotAdded {
+    /// It belongs to other credentials.
+    OtherGeneration,
+    Invalid(Error),
+}
+
+impl From<Error> for NotAdded {
+    fn from(error: Error) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl From<NotAdded> for Error {
+    fn from(not_added: NotAdded) -> Self {
+        match not_added {
+            NotAdded::OtherGeneration => {
+                invalid("it belongs to another generation than the remote descriptions")
+            }
+            NotAdded::Invalid(error) => error,
+        }
+    }
+}
 
 impl RemoteDescription {
     /// Adds a candidate, or the end of candidates: of one section if the candidate is empty and
     /// names one, else of all. Returns what follows for the transports: nothing for a candidate of
     /// unknown kind, and of a section whose transport is not used.
-    pub(super) fn add_candidate(&mut self, init: Option<&IceCandidateInit>) -> Result<Vec<Change>, Error> {
-        let Some(init) = init else { return Ok(self.end_all()) };
+    pub(super) fn add_candidate(&mut self, init: Option<&IceCandidateInit>) -> Result<Vec<Change>, NotAdded> {
+        let Some(init) = init else { return Ok(self.end_all(None)) };
         let text = init.candidate.trim_ascii();
+        let named = present(init.username_fragment.as_deref());
         let Some(index) = self.section_of(init)? else {
-            return match text {
-                "" => Ok(self.end_all()),
-                _ => Err(invalid("it names neither a media section nor its index")),
+            if !text.is_empty() {
+                return Err(invalid("it names neither a media section nor its index").into());
+            }
+            let is_known = |named: &str| {
+                let mut transports = self.transports.iter();
+                transports.any(|transport| *transport.description.ice.credentials.ufrag == *named)
             };
+            if named.is_some_and(|named| !is_known(named)) {
+                return Err(NotAdded::OtherGeneration);
+            }
+            return Ok(self.end_all(named));
         };
-        let transport = self.transport_of(index);
+        let (transport, current) = (self.transport_of(index), self.ufrag(index));
+        let belongs = |named: &str| current.as_ref().is_none_or(|current| current == named);
         if text.is_empty() {
-            return Ok(transport.map(|id| self.end(index, id)).into_iter().collect());
+            if named.is_some_and(|named| !belongs(named)) {
+                return Err(NotAdded::OtherGeneration);
+            }
+            return Ok(transport.and_then(|id| self.end(index, id)).into_iter().collect());
         }
         let candidate: Candidate = text
             .parse()
             .map_err(|error: columba_sdp::Error| Error::InvalidCandidate { reason: error.to_string() })?;
-        let named = present(init.username_fragment.as_deref()).or_else(|| present(candidate.ufrag()));
-        let current = self.ufrag(index);
-        if let (Some(named), Some(current)) = (named, &current)
-            && named != current
-        {
-            return Err(invalid("it belongs to another generation than the remote description"));
+        if named.or_else(|| present(candidate.ufrag())).is_some_and(|named| !belongs(named)) {
+            return Err(NotAdded::OtherGeneration);
         }
         let Some(transport) = transport else { return Ok(Vec::new()) };
-        self.remember(index, &candidate);
-        Ok(vec![Change::candidate(transport, &candidate, current.as_deref())])
+        Ok(self.take(index, transport, candidate, current.as_deref()).into_iter().collect())
+    }
+
+    /// Adds a candidate to the description, and to the transport if that has the others.
+    fn take(
+        &mut self,
+        index: usize,
+        id: TransportId,
+        candidate: Candidate,
+        ufrag: Option<&str>,
+    ) -> Option<Change> {
+        if let Some(section) = self.description.media.get_mut(index)
+            && section.lines.len() < MAX_LINES
+        {
+            // A candidate that was read can be written, but for one with a control character.
+            let _ = section.lines.add(&candidate);
+        }
+        let transport = self.transports.iter_mut().find(|transport| transport.id == id)?;
+        let change = transport.is_applied.then(|| Change::candidate(id, &candidate, ufrag));
+        if transport.description.candidates.len() < MAX_LINES {
+            transport.description.candidates.push(candidate);
+        }
+        change
     }
 
     /// Returns the section that a candidate names: by name, else by index. An empty name is none:
@@ -76,27 +130,24 @@ impl RemoteDescription {
         })
     }
 
-    fn remember(&mut self, index: usize, candidate: &Candidate) {
-        if let Some(section) = self.description.media.get_mut(index)
-            && section.lines.len() < MAX_LINES
-        {
-            // A candidate that was read can be written, but for one with a control character.
-            let _ = section.lines.add(candidate);
-        }
+    /// No more candidates of this generation come, or of any.
+    fn end_all(&mut self, ufrag: Option<&str>) -> Vec<Change> {
+        let is_meant = |transport: &&RemoteTransport| {
+            ufrag.is_none_or(|ufrag| *transport.description.ice.credentials.ufrag == *ufrag)
+        };
+        let transports = self.transports.iter().filter(is_meant);
+        let transports: Vec<_> = transports.map(|transport| (transport.tag, transport.id)).collect();
+        transports.into_iter().filter_map(|(index, id)| self.end(index, id)).collect()
     }
 
-    fn end_all(&mut self) -> Vec<Change> {
-        let transports: Vec<_> =
-            self.transports.iter().map(|transport| (transport.tag, transport.id)).collect();
-        transports.into_iter().map(|(index, id)| self.end(index, id)).collect()
-    }
-
-    fn end(&mut self, index: usize, transport: TransportId) -> Change {
+    fn end(&mut self, index: usize, id: TransportId) -> Option<Change> {
         if let Some(section) = self.description.media.get_mut(index) {
             // A line without a value can always be written.
             let _ = section.lines.set(&EndOfCandidates);
         }
-        Change::EndOfCandidates(transport)
+        let transport = self.transports.iter_mut().find(|transport| transport.id == id)?;
+        transport.description.end_of_candidates = true;
+        transport.is_applied.then_some(Change::EndOfCandidates(id))
     }
 }
 

@@ -15,6 +15,7 @@ mod remote;
 mod rtp;
 mod section;
 mod session;
+mod set;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -6,7 +6,7 @@ use super::application::ApplicationSection;
 use super::rtp;
 use super::section::{Kind, Section, free_mid};
 use super::session::Wanted;
-use super::write::Tag;
+use super::write::{LocalParameters, Tag};
 use crate::transport::TransportId;
 
 /// Returns the sections of an offer: those of `current` in their order, and what is wanted besides.
@@ -39,11 +39,12 @@ fn offered_again(section: &Section) -> Section {
 }
 
 /// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if
-/// the section is still in use, else it is the first one.
-pub(super) fn tags(sections: &[Section], current: &[Tag]) -> Vec<Tag> {
+/// the section is still in use, else it is the first one. Their credentials are new.
+pub(super) fn tags(sections: &[Section], current: &[Tag], local: &LocalParameters) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for (index, section) in sections.iter().enumerate() {
         let Some(transport) = section.transport else { continue };
+        let Some(description) = local.transport(transport).map(|one| &one.description) else { continue };
         if tags.iter().any(|tag| tag.transport == transport) {
             continue;
         }
@@ -52,7 +53,8 @@ pub(super) fn tags(sections: &[Section], current: &[Tag]) -> Vec<Tag> {
                 && sections.get(tag.index).is_some_and(|section| section.transport == Some(transport))
         };
         let index = current.iter().find(is_in_use).map_or(index, |tag| tag.index);
-        tags.push(Tag { transport, index, setup: Setup::ActPass, is_bundle: true });
+        let credentials = description.ice.credentials.clone();
+        tags.push(Tag { transport, index, setup: Setup::ActPass, credentials, is_bundle: true });
     }
     tags
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use columba_ice::Credentials;
 use columba_sdp::attributes::RtcpMux;
 use columba_sdp::{Field, MediaKind, SessionDescription};
 
@@ -36,6 +37,8 @@ pub(super) struct RemoteTransport {
     pub(super) is_bundle: bool,
     /// True if both sides have agreed on the bundle: it is an answer's, or it continues one.
     pub(super) is_agreed: bool,
+    /// True if the transport below has its candidates. Until then they are kept here.
+    pub(super) is_applied: bool,
     pub(super) description: TransportDescription,
 }
 
@@ -61,6 +64,7 @@ impl RemoteDescription {
                 tag: bundle.members[0],
                 is_bundle: bundle.is_group,
                 is_agreed: kind != SdpType::Offer || runs(known, bundle.members[0]),
+                is_applied: false,
                 description: TransportDescription::read(&reader, &bundle.members)?,
             }],
             None => Vec::new(),
@@ -70,6 +74,10 @@ impl RemoteDescription {
 
     pub(super) fn transport(&self, id: TransportId) -> Option<&RemoteTransport> {
         self.transports.iter().find(|transport| transport.id == id)
+    }
+
+    pub(super) fn credentials(&self, id: TransportId) -> Option<&Credentials> {
+        self.transport(id).map(|transport| &transport.description.ice.credentials)
     }
 
     /// Returns the section for data and its transport.

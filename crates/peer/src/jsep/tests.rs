@@ -80,7 +80,7 @@ fn answer(jsep: &mut Jsep) -> (Sdp, Vec<Change>) {
 
 /// Sets a local offer, and returns it parsed.
 fn offer(jsep: &mut Jsep) -> (SessionDescription, Sdp) {
-    let offer = jsep.create_offer(&local(), DATA).unwrap();
+    let offer = jsep.create_offer(&local(), DATA, OfferOptions::default()).unwrap();
     jsep.set_local(&offer).unwrap();
     let parsed = offer.sdp.parse().unwrap();
     (offer, parsed)
@@ -100,9 +100,12 @@ fn mids(description: &Sdp) -> Vec<(&str, bool)> {
 fn configured_pacing_is_written_and_read() {
     let mut jsep = Jsep::new(1);
     let mut local = local();
-    assert!(!jsep.create_offer(&local, DATA).unwrap().sdp.contains("pacing"), "50 ms need not be written");
+    assert!(
+        !jsep.create_offer(&local, DATA, OfferOptions::default()).unwrap().sdp.contains("pacing"),
+        "50 ms need not be written"
+    );
     local.transports[0].description.ice.pacing = Some(Duration::from_millis(20));
-    let offer = jsep.create_offer(&local, DATA).unwrap();
+    let offer = jsep.create_offer(&local, DATA, OfferOptions::default()).unwrap();
     let remote = RemoteDescription::read(SdpType::Offer, &offer.sdp, &[]).unwrap();
     assert_eq!(remote.transports[0].description.ice.pacing, Some(Duration::from_millis(20)));
     assert!(offer.sdp.find("a=ice-pacing:20") < offer.sdp.find("m="), "it is the session's");
@@ -334,7 +337,7 @@ fn glare_takes_back_the_local_offer() {
     let states: Vec<_> = states.cloned().collect();
     let [stable, offered] = [SignalingState::Stable, SignalingState::HaveRemoteOffer];
     assert_eq!(states, [Change::SignalingState(stable), Change::SignalingState(offered)]);
-    assert_eq!(jsep.local_description(|_| None), None);
+    assert_eq!(jsep.local_description(|_, _| None), None);
     answer(&mut jsep);
     assert_eq!(jsep.candidate_section(TransportId::FIRST), Some(("0", 0)));
 }
@@ -342,13 +345,13 @@ fn glare_takes_back_the_local_offer() {
 #[test]
 fn versions_grow_and_only_the_created_description_can_be_set() {
     let mut jsep = Jsep::new(u64::MAX);
-    let offer = jsep.create_offer(&local(), DATA).unwrap();
+    let offer = jsep.create_offer(&local(), DATA, OfferOptions::default()).unwrap();
     let munged = SessionDescription::offer(offer.sdp.replace("abcd", "efgh"));
     assert_eq!(jsep.set_local(&munged), Err(Error::InvalidModification { kind: SdpType::Offer }));
     jsep.set_local(&offer).unwrap();
     jsep.set_local(&SessionDescription::rollback()).unwrap();
     assert_eq!(jsep.state(), SignalingState::Stable);
-    let again = jsep.create_offer(&local(), DATA).unwrap();
+    let again = jsep.create_offer(&local(), DATA, OfferOptions::default()).unwrap();
     let version = |text: &str| {
         let description: Sdp = text.parse().unwrap();
         assert_eq!(description.origin().session_id, (u64::MAX >> 1).to_string());
@@ -367,29 +370,112 @@ fn settled_role_stays_in_answers() {
     assert!(offered(&offer).create_answer(&local()).unwrap().sdp.contains("a=setup:passive"));
 }
 
+/// The local parameters when ICE restarts with this user name fragment.
+fn restarted(ufrag: &str) -> LocalParameters {
+    let mut local = local();
+    local.transports[0].description.ice.credentials.ufrag = ufrag.into();
+    local
+}
+
+fn ufrag(text: &str) -> &str {
+    let line = text.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+    line.expect("there is a transport")
+}
+
+/// The user name fragments that transports are given, and how often one is rolled back.
+fn local_ice(changes: &[Change]) -> (Vec<&str>, usize) {
+    let given = changes.iter().filter_map(|change| match change {
+        Change::LocalIce(_, credentials) => Some(&*credentials.ufrag),
+        _ => None,
+    });
+    let rolled_back = changes.iter().filter(|change| matches!(change, Change::RollBack(_)));
+    (given.collect(), rolled_back.count())
+}
+
 #[test]
 fn restart_is_negotiated_once_and_derived_from_the_credentials_in_use() {
     let mut jsep = offered(&recorded("chromium-data-offer"));
-    assert_eq!(
-        jsep.begin_offer(OfferOptions { ice_restart: true }),
-        [],
-        "not while an offer is to be answered"
-    );
     answer(&mut jsep);
     assert!(!jsep.needs_negotiation(DATA));
-    assert_eq!(jsep.begin_offer(OfferOptions::default()), []);
+    let plain = |jsep: &mut Jsep, new: &str| {
+        let offer = jsep.create_offer(&restarted(new), DATA, OfferOptions::default()).unwrap();
+        ufrag(&offer.sdp).to_owned()
+    };
+    assert_eq!(plain(&mut jsep, "efgh"), "abcd", "the credentials in use");
     jsep.restart_ice();
     assert!(jsep.needs_negotiation(DATA));
-    assert_eq!(jsep.begin_offer(OfferOptions::default()), [Change::RestartIce(TransportId::FIRST)]);
-    let mut restarted = local();
-    restarted.transports[0].description.ice.credentials.ufrag = "efgh".into();
-    let offer = jsep.create_offer(&restarted, DATA).unwrap();
-    jsep.set_local(&offer).unwrap();
+    assert_eq!(plain(&mut jsep, "efgh"), "efgh");
+    let offer = jsep.create_offer(&restarted("ijkl"), DATA, OfferOptions::default()).unwrap();
+    let changes = jsep.set_local(&offer).unwrap();
+    assert_eq!(local_ice(&changes), (vec!["ijkl"], 0));
+    // A second offer meanwhile goes on with them, unless it is to restart again.
+    assert_eq!(plain(&mut jsep, "mnop"), "ijkl");
+    let options = OfferOptions { ice_restart: true };
+    assert_eq!(ufrag(&jsep.create_offer(&restarted("mnop"), DATA, options).unwrap().sdp), "mnop");
     let answer = recorded("chromium-data-offer").replace("actpass", "active").replace("jyv+", "new+");
     let changes = set_remote(&mut jsep, SessionDescription::answer(answer)).unwrap();
     assert!(changes.iter().any(|change| matches!(change, Change::RemoteIce(..))), "{changes:?}");
     assert!(!jsep.needs_negotiation(DATA), "the old credentials are not in use any more");
-    assert_eq!(jsep.begin_offer(OfferOptions::default()), []);
+    assert_eq!(plain(&mut jsep, "qrst"), "ijkl");
+}
+
+#[test]
+fn offer_that_is_never_set_changes_nothing() {
+    let mut jsep = offered(&recorded("chromium-data-offer"));
+    answer(&mut jsep);
+    let options = OfferOptions { ice_restart: true };
+    jsep.create_offer(&restarted("efgh"), DATA, options).unwrap();
+    set_remote(&mut jsep, SessionDescription::offer(recorded("chromium-data-offer"))).unwrap();
+    let answer = jsep.create_answer(&restarted("ijkl")).unwrap();
+    assert_eq!(ufrag(&answer.sdp), "abcd", "the other side has not restarted");
+}
+
+#[test]
+fn answers_restart_if_and_only_if_the_offer_did() {
+    let text = recorded("chromium-data-offer");
+    let mut jsep = offered(&text);
+    answer(&mut jsep);
+    // The other side restarts.
+    set_remote(&mut jsep, SessionDescription::offer(text.replace("jyv+", "new+"))).unwrap();
+    let answer = jsep.create_answer(&restarted("efgh")).unwrap();
+    assert_eq!(ufrag(&answer.sdp), "efgh");
+    assert_eq!(local_ice(&jsep.set_local(&answer).unwrap()), (vec!["efgh"], 0));
+    // This side offers without a restart, and the answer has new credentials; or the reverse.
+    for (ice_restart, theirs, words) in [(false, "odd+", "new ICE credentials"), (true, "new+", "keeps")] {
+        let options = OfferOptions { ice_restart };
+        let offer = jsep.create_offer(&restarted("ijkl"), DATA, options).unwrap();
+        jsep.set_local(&offer).unwrap();
+        let answer = text.replace("actpass", "active").replace("jyv+", theirs);
+        match set_remote(&mut jsep, SessionDescription::answer(answer)) {
+            Err(Error::InvalidDescription { reason, .. }) => assert!(reason.contains(words), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(jsep.state(), SignalingState::HaveLocalOffer, "it can still be answered");
+        jsep.set_local(&SessionDescription::rollback()).unwrap();
+    }
+}
+
+#[test]
+fn rollback_takes_the_offer_back_and_lets_it_be_set_again() {
+    let mut jsep = Jsep::new(1);
+    let (own, _) = offer(&mut jsep);
+    let changes = set_remote(&mut jsep, SessionDescription::offer(recorded("chromium-data-offer"))).unwrap();
+    assert_eq!(local_ice(&changes), (vec![], 1));
+    let states = changes.iter().filter_map(|change| match change {
+        Change::SignalingState(state) => Some(*state),
+        _ => None,
+    });
+    assert_eq!(states.collect::<Vec<_>>(), [SignalingState::Stable, SignalingState::HaveRemoteOffer]);
+    assert_eq!(changes.len(), 3, "the offer of the other side's touches no transport: {changes:?}");
+    let changes = set_remote(&mut jsep, SessionDescription::rollback()).unwrap();
+    assert_eq!(changes, [Change::SignalingState(SignalingState::Stable)]);
+    assert_eq!(local_ice(&jsep.set_local(&own).unwrap()), (vec!["abcd"], 0));
+}
+
+/// The lines of the first credentials of a description.
+fn credentials(text: &str) -> String {
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+    format!("{}\r\n{}\r\n", line("a=ice-ufrag"), line("a=ice-pwd"))
 }
 
 #[test]
@@ -399,7 +485,8 @@ fn answers_without_mid_are_matched_by_index() {
     let mut jsep = offered(&named);
     answer(&mut jsep);
     let (own, _) = offer(&mut jsep);
-    let text = without(&own.sdp, &["a=mid", "a=group"]).replace("actpass", "active");
+    let text = without(&own.sdp, &["a=mid", "a=group", "a=ice-ufrag", "a=ice-pwd"]);
+    let text = text.replace("a=setup:actpass", &format!("{}a=setup:active", credentials(&named)));
     let mut bundled = text.replace("t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0 1 data\r\n");
     let changes = set_remote(&mut jsep, SessionDescription::answer(bundled.clone())).unwrap();
     assert!(changes.contains(&Change::Data(TransportId::FIRST)), "{changes:?}");
@@ -437,13 +524,16 @@ fn candidate(mid: Option<&str>, index: Option<u16>, ufrag: Option<&str>) -> IceC
 
 #[test]
 fn candidates_of_an_offer_count_for_the_tagged_section() {
-    let mut jsep = offered(&recorded("chromium-av-offer"));
-    let mut added = |init: IceCandidateInit| {
-        jsep.add_candidate(Some(&init)).map(|changes| match changes.as_slice() {
-            [] => false,
-            [Change::RemoteCandidate(TransportId::FIRST, one)] => one.ufrag.as_deref() == Some("VQec"),
-            other => panic!("{other:?}"),
-        })
+    // They wait for the answer.
+    let added = |init: IceCandidateInit| {
+        let mut jsep = offered(&without(&recorded("chromium-av-offer"), &["a=candidate"]));
+        assert_eq!(jsep.add_candidate(Some(&init))?, []);
+        let (_, changes) = answer(&mut jsep);
+        let found = changes.iter().find_map(|change| match change {
+            Change::RemoteCandidate(TransportId::FIRST, one) => Some(one.ufrag.as_deref() == Some("VQec")),
+            _ => None,
+        });
+        Ok(found.unwrap_or(false))
     };
     for init in [
         candidate(Some("0"), None, None),
@@ -482,9 +572,16 @@ fn end_of_candidates_names_a_section_or_all() {
         (Some(end(Some("1"), None)), &[]),
     ] {
         let mut jsep = offered(&recorded("chromium-av-offer"));
-        assert_eq!(jsep.add_candidate(init.as_ref()).unwrap(), changes, "{init:?}");
+        assert_eq!(jsep.add_candidate(init.as_ref()).unwrap(), [], "{init:?}");
         let text = jsep.remote_description().unwrap().sdp;
         assert_eq!(text.contains("a=end-of-candidates"), !changes.is_empty(), "{init:?}");
+        let (_, found) = answer(&mut jsep);
+        let found = found.iter().filter(|change| matches!(change, Change::EndOfCandidates(_)));
+        assert_eq!(found.cloned().collect::<Vec<_>>(), changes, "{init:?}");
+        if init.as_ref().is_none_or(|init| init.sdp_mid.is_none()) {
+            // Later ones reach the session that runs at once.
+            assert_eq!(jsep.add_candidate(init.as_ref()).unwrap(), ended, "{init:?}");
+        }
     }
 }
 
@@ -493,8 +590,7 @@ fn candidates_at_session_level_are_used() {
     let text = without(&recorded("chromium-data-offer"), &["a=candidate"]);
     let line = "a=candidate:1 1 udp 2130706431 10.0.0.99 5000 typ host generation 0\r\n";
     let text = text.replace("t=0 0\r\n", &format!("t=0 0\r\n{line}"));
-    let mut jsep = Jsep::new(1);
-    let changes = set_remote(&mut jsep, SessionDescription::offer(text)).unwrap();
+    let (_, changes) = answer(&mut offered(&text));
     let candidates = changes.iter().filter(|change| matches!(change, Change::RemoteCandidate(..)));
     assert_eq!(candidates.count(), 1, "{changes:?}");
 }

@@ -1,5 +1,6 @@
 //! Writing of local descriptions (RFC 9429 §5.2, §5.3).
 
+use columba_ice::{Credentials, RemoteParameters};
 use columba_sdp::SessionDescription;
 use columba_sdp::attributes::{Group, Origin, Setup};
 
@@ -20,18 +21,21 @@ pub(crate) struct LocalParameters {
 #[derive(Clone, Debug)]
 pub(crate) struct LocalTransport {
     pub(crate) id: TransportId,
-    /// Without `a=setup`, which depends on the kind of the description.
+    /// With new credentials, which are used if ICE restarts, and without `a=setup`, which depends
+    /// on the kind of the description.
     pub(crate) description: TransportDescription,
     /// The role in DTLS, if it is settled.
     pub(crate) role: Option<DtlsRole>,
 }
 
-/// The section of a description that carries the candidates of a transport (RFC 9143 §7.2).
+/// The section of a description that carries the candidates of a transport (RFC 9143 §7.2), and the
+/// attributes of the transport that belong to the description.
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) transport: TransportId,
     pub(super) index: usize,
     pub(super) setup: Setup,
+    pub(super) credentials: Credentials,
     /// True if there is an `a=group` for the sections of the transport.
     pub(super) is_bundle: bool,
 }
@@ -62,11 +66,19 @@ pub(super) fn write(
         // them in all, and Firefox (153 ESR) crashes without those of DTLS in the section for data.
         description.media.push(section.write(|lines| {
             let transport = tag.and_then(|tag| {
-                let transport = local.transports.iter().find(|one| one.id == tag.transport)?;
-                Some(TransportDescription { setup: Some(tag.setup), ..transport.description.clone() })
+                let transport = local.transport(tag.transport)?;
+                let description = transport.description.clone();
+                let ice = RemoteParameters { credentials: tag.credentials.clone(), ..description.ice };
+                Some(TransportDescription { ice, setup: Some(tag.setup), ..description })
             });
             transport.map_or(Ok(()), |transport| transport.write(lines))
         })?);
     }
     Ok(description)
+}
+
+impl LocalParameters {
+    pub(super) fn transport(&self, id: TransportId) -> Option<&LocalTransport> {
+        self.transports.iter().find(|transport| transport.id == id)
+    }
 }

@@ -44,15 +44,19 @@ impl Peer {
             let init = self.candidate_init(transport, String::new());
             self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
         }
-        let state = IceGatheringState::of(self.transports.iter().map(Transport::gathering_state));
-        if state == self.states.gathering {
-            return;
-        }
-        self.states.gathering = state;
-        self.events.push_back(Event::IceGatheringState(state));
-        if state == IceGatheringState::Complete {
+        if self.update_gathering() && self.states.gathering == IceGatheringState::Complete {
             self.events.push_back(Event::IceCandidate(None));
         }
+    }
+
+    /// Announces the state of gathering of all transports together. Returns true if it has changed.
+    pub(super) fn update_gathering(&mut self) -> bool {
+        let state = IceGatheringState::of(self.transports.iter().map(Transport::gathering_state));
+        let changed = std::mem::replace(&mut self.states.gathering, state) != state;
+        if changed {
+            self.events.push_back(Event::IceGatheringState(state));
+        }
+        changed
     }
 
     fn candidate_init(&self, transport: TransportId, candidate: String) -> IceCandidateInit {

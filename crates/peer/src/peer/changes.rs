@@ -1,11 +1,15 @@
 //! Execution of the changes that follow from descriptions and candidates.
 
+use std::collections::VecDeque;
 use std::time::Instant;
+
+use columba_ice::Credentials;
 
 use super::{Peer, ice_configuration};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Change;
+use crate::transport::TransportId;
 
 impl Peer {
     pub(super) fn execute(&mut self, now: Instant, changes: Vec<Change>) {
@@ -22,19 +26,13 @@ impl Peer {
                     transport.set_ice_role(role);
                 }
             }
-            Change::RestartIce(id) => {
-                (self.restart_at, self.is_restarting) = (None, true);
-                // Servers and policy of a configuration that was set since are used from now on.
-                // They were valid then.
-                let config = ice_configuration(&self.configuration).ok();
-                if let Some(transport) = self.transport_mut(id) {
-                    transport.restart_ice(now, config);
-                }
-            }
+            Change::LocalIce(id, credentials) => self.set_local_ice(now, id, credentials),
+            Change::RollBack(id) => self.roll_back(now, id),
             Change::RemoteIce(id, parameters) => {
                 if let Some(transport) = self.transport_mut(id) {
-                    transport.agent().set_remote(now, parameters);
+                    transport.set_remote_ice(now, parameters);
                 }
+                self.withheld = Vec::new();
             }
             Change::RemoteCandidate(id, candidate) => {
                 if let Some(transport) = self.transport_mut(id) {
@@ -71,6 +69,38 @@ impl Peer {
         }
     }
 
+    /// The local description of a transport has these credentials.
+    fn set_local_ice(&mut self, now: Instant, id: TransportId, credentials: Credentials) {
+        // Servers and policy of a configuration that was set since are used from now on. They were
+        // valid then.
+        let config = ice_configuration(&self.configuration).ok();
+        let Some(transport) = self.transport_mut(id) else { return };
+        let (is_first, ufrag) = (transport.is_unanswered(), transport.credentials().ufrag.clone());
+        if !transport.set_local_ice(now, credentials, config.filter(|_| !is_first)) {
+            return;
+        }
+        if !is_first {
+            (self.restart_at, self.is_restarting) = (None, true);
+        }
+        // The owner would send them behind the description that has replaced theirs.
+        let events = std::mem::take(&mut self.events).into_iter();
+        let (old, others): (VecDeque<_>, VecDeque<_>) =
+            events.partition(|event| is_candidate_of(event, &ufrag));
+        self.events = others;
+        self.withheld.extend(old);
+    }
+
+    /// The local description of a transport was taken back. Candidates of it that the owner has not
+    /// taken yet go with it, and those of the description before come back.
+    fn roll_back(&mut self, now: Instant, id: TransportId) {
+        let Some(transport) = self.transport_mut(id) else { return };
+        let Some(ufrag) = transport.roll_back(now) else { return };
+        self.is_restarting = false;
+        self.events.retain(|event| !is_candidate_of(event, &ufrag));
+        self.events.extend(std::mem::take(&mut self.withheld));
+        self.update_gathering();
+    }
+
     /// Begins SCTP once both sides have agreed on data and DTLS is connected, whichever comes last.
     pub(super) fn begin_data(&mut self, now: Instant) {
         if self.data.has_begun() {
@@ -81,5 +111,13 @@ impl Peer {
         if let Some(role) = role {
             self.data.begin(now, role);
         }
+    }
+}
+
+/// Returns true if the event announces a candidate under this user name fragment.
+fn is_candidate_of(event: &Event, ufrag: &str) -> bool {
+    match event {
+        Event::IceCandidate(Some(one)) => one.init.username_fragment.as_deref() == Some(ufrag),
+        _ => false,
     }
 }

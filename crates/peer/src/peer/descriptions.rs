@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use columba_ice::RemoteParameters;
+use columba_ice::{Credentials, RemoteParameters};
 
 use super::Peer;
 use crate::description::{OfferOptions, SdpType, SessionDescription};
@@ -12,15 +12,19 @@ use crate::transport::Transport;
 
 impl Peer {
     /// `createOffer`. Without a data channel, and with nothing negotiated before, the offer has no
-    /// media section.
+    /// media section. Nothing changes before the offer is set: an ICE restart begins then.
     ///
     /// # Errors
-    /// [`Error::InvalidState`] while the other side's offer is to be answered, [`Error::Closed`].
-    pub fn create_offer(&mut self, now: Instant, options: OfferOptions) -> Result<SessionDescription, Error> {
+    /// [`Error::InvalidState`] while an offer is to be answered, or an answer is provisional;
+    /// [`Error::Closed`].
+    pub fn create_offer(
+        &mut self,
+        _now: Instant,
+        options: OfferOptions,
+    ) -> Result<SessionDescription, Error> {
         self.require_open()?;
-        let changes = self.jsep.begin_offer(options);
-        self.execute(now, changes);
-        self.jsep.create_offer(&self.local_parameters(), self.wanted())
+        let local = self.local_parameters();
+        self.jsep.create_offer(&local, self.wanted(), options)
     }
 
     /// `createAnswer`. Sections of audio and video are accepted without media in either direction,
@@ -29,15 +33,18 @@ impl Peer {
     /// # Errors
     /// [`Error::InvalidState`] without an offer of the other side's, [`Error::Closed`].
     pub fn create_answer(&mut self, _now: Instant) -> Result<SessionDescription, Error> {
-        self.jsep.create_answer(&self.local_parameters())
+        let local = self.local_parameters();
+        self.jsep.create_answer(&local)
     }
 
     /// `setLocalDescription`: sets the description that was created last. Without a description, or
-    /// with one without text, the one that fits the state is created first. Returns the description
-    /// that was set.
+    /// with one without text, it is the offer that was created last and still holds, else the one
+    /// that fits the state is created first. Returns the description with the candidates known so
+    /// far, to be sent to the other side; those that follow are announced by
+    /// [`Event::IceCandidate`](crate::Event::IceCandidate).
     ///
     /// # Errors
-    /// [`Error::InvalidModification`] if it is not the one that was created last;
+    /// [`Error::InvalidModification`] if it is not the one that was created last, candidates apart;
     /// [`Error::InvalidState`], [`Error::Closed`].
     pub fn set_local_description(
         &mut self,
@@ -56,7 +63,7 @@ impl Peer {
         self.states.negotiation_needed = false;
         self.execute(now, changes);
         self.progress(now);
-        Ok(description)
+        Ok(self.local_description().filter(|set| set.kind == description.kind).unwrap_or(description))
     }
 
     /// `setRemoteDescription`. An offer takes back a pending local offer.
@@ -91,9 +98,9 @@ impl Peer {
     /// `localDescription`, with the candidates found so far.
     #[must_use]
     pub fn local_description(&self) -> Option<SessionDescription> {
-        self.jsep.local_description(|id| {
+        self.jsep.local_description(|id, credentials| {
             let transport = self.transports.iter().find(|transport| transport.id() == id)?;
-            let candidates = transport.candidates();
+            let candidates = transport.candidates(credentials)?;
             Some((candidates.found.as_slice(), candidates.is_complete))
         })
     }
@@ -106,7 +113,13 @@ impl Peer {
 
     fn create(&mut self, now: Instant, kind: SdpType) -> Result<SessionDescription, Error> {
         match kind {
-            SdpType::Offer => self.create_offer(now, OfferOptions::default()),
+            SdpType::Offer => {
+                let local = self.local_parameters();
+                match self.jsep.last_offer(&local, self.wanted()) {
+                    Some(offer) => Ok(offer),
+                    None => self.create_offer(now, OfferOptions::default()),
+                }
+            }
             kind => Ok(SessionDescription { kind, ..self.create_answer(now)? }),
         }
     }
@@ -116,16 +129,19 @@ impl Peer {
         Wanted { data: self.data.is_wanted() }
     }
 
-    fn local_parameters(&self) -> LocalParameters {
+    fn local_parameters(&mut self) -> LocalParameters {
+        let credentials = self.transports.iter_mut().map(|transport| transport.agent().new_credentials());
+        let credentials: Vec<_> = credentials.collect();
+        let transports = self.transports.iter().zip(credentials);
         LocalParameters {
-            transports: self.transports.iter().map(|transport| self.local_transport(transport)).collect(),
+            transports: transports.map(|(one, credentials)| self.local_transport(one, credentials)).collect(),
             max_message_size: self.configuration.data.max_message_size.into(),
         }
     }
 
-    fn local_transport(&self, transport: &Transport) -> LocalTransport {
+    fn local_transport(&self, transport: &Transport, credentials: Credentials) -> LocalTransport {
         let ice = RemoteParameters {
-            credentials: transport.credentials().clone(),
+            credentials,
             lite: transport.is_lite(),
             trickle: true,
             renomination: self.configuration.ice.renomination,

@@ -72,6 +72,9 @@ pub struct Peer {
     states: States,
     /// Events that the owner has not taken yet: as many as happen between two polls.
     events: VecDeque<Event>,
+    /// Candidates that the owner has not taken before their description was replaced: they come if
+    /// that is rolled back.
+    withheld: Vec<Event>,
     dropped: Dropped,
 }
 
@@ -81,7 +84,8 @@ struct States {
     gathering: IceGatheringState,
     ice: IceConnectionState,
     connection: PeerConnectionState,
-    /// [`Event::NegotiationNeeded`] was announced since the last description was set.
+    /// [`Event::NegotiationNeeded`] was announced since the last description was set: the W3C's
+    /// `[[NegotiationNeeded]]`.
     negotiation_needed: bool,
 }
 
@@ -124,11 +128,13 @@ impl Peer {
             is_restarting: false,
             states: States::default(),
             events: VecDeque::new(),
+            withheld: Vec::new(),
             dropped: Dropped::default(),
         })
     }
 
-    /// `setConfiguration`: servers and policies take effect with the next gathering. A candidate
+    /// `setConfiguration`: servers and policies take effect with the next gathering, for which the
+    /// next offer restarts ICE (RFC 9429 §4.1.18); no negotiation is needed for it. A candidate
     /// pool that was gathered with other ones is given up, and gathered anew. Sizes of datagrams
     /// and the parameters of data stay as they were in the beginning.
     ///
@@ -150,6 +156,12 @@ impl Peer {
         let ice = ice_configuration(&configuration)?;
         for transport in &mut self.transports {
             transport.set_ice_config(now, ice.clone());
+        }
+        let before = &self.configuration;
+        if before.ice_servers != configuration.ice_servers
+            || before.ice_transport_policy != configuration.ice_transport_policy
+        {
+            self.jsep.outdate();
         }
         let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
         let dtls_cache = self.configuration.dtls_cache.take();
@@ -278,9 +290,10 @@ impl Peer {
         self.transports.iter_mut().find_map(|transport| Some((transport.id(), transport.poll_request()?)))
     }
 
-    /// Returns the next event for the application.
+    /// Returns the next event for the application. [`Event::NegotiationNeeded`] comes when there is
+    /// no other, and only if a negotiation is needed then.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
+        let event = self.events.pop_front().or_else(|| self.announce_negotiation());
         if event.is_none() && self.events.capacity() > IDLE_EVENTS {
             self.events.shrink_to(IDLE_EVENTS);
         }

@@ -22,7 +22,6 @@ impl Peer {
         }
         self.announce_dtls();
         self.announce_connection();
-        self.announce_negotiation();
     }
 
     fn handle_transport_event(&mut self, now: Instant, index: usize, id: TransportId, event: TransportEvent) {
@@ -122,11 +121,12 @@ impl Peer {
         }
     }
 
-    /// W3C "update the negotiation-needed flag".
-    fn announce_negotiation(&mut self) {
-        if !self.states.negotiation_needed && self.jsep.needs_negotiation(self.wanted()) {
-            self.states.negotiation_needed = true;
-            self.events.push_back(Event::NegotiationNeeded);
+    /// W3C "update the negotiation-needed flag", whose last check is made when the event fires.
+    pub(super) fn announce_negotiation(&mut self) -> Option<Event> {
+        if self.states.negotiation_needed || !self.jsep.needs_negotiation(self.wanted()) {
+            return None;
         }
+        self.states.negotiation_needed = true;
+        Some(Event::NegotiationNeeded)
     }
 }

@@ -14,11 +14,13 @@ mod transmit;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{
     Agent, CandidateError, Config as IceConfig, Credentials, Ecn, Event as IceEvent, GatheringState, Input,
-    LocalAddress, Path, Received as IceReceived, Request, Role, SelectedPair, State, Transmit,
+    LocalAddress, Path, Received as IceReceived, RemoteParameters, Request, Role, SelectedPair, State,
+    Transmit,
 };
 use columba_sdp::Candidate;
 use columba_sdp::attributes::Fingerprint;
@@ -65,8 +67,10 @@ pub(crate) struct Transport {
     /// The allowance of the path, shared by all packets that leave on it.
     budget: PathBudget,
     sizes: DatagramSizes,
-    /// The local candidates of this generation.
+    /// The local candidates of the credentials that are announced.
     candidates: LocalCandidates,
+    /// Those of the session that runs while the other side has not answered a restart.
+    former: Option<LocalCandidates>,
     /// The states that were reported by events.
     ice_state: IceConnectionState,
     gathering_state: IceGatheringState,
@@ -156,6 +160,7 @@ impl Transport {
             budget: config.budget,
             sizes: config.sizes,
             candidates: LocalCandidates::default(),
+            former: None,
             ice_state: IceConnectionState::New,
             gathering_state: IceGatheringState::New,
             dtls_state: DtlsTransportState::New,
@@ -286,10 +291,47 @@ impl Transport {
         }
     }
 
-    /// Restarts ICE: new local credentials, new candidates. Data goes over the old pair meanwhile.
-    pub(crate) fn restart_ice(&mut self, now: Instant, config: Option<IceConfig>) {
-        self.agent.restart(now, config);
-        self.candidates = LocalCandidates::default();
+    /// Takes the local credentials of a description. Others than the ones in use restart ICE, with
+    /// this configuration, if there is one; the running session goes on until the other side has
+    /// answered. Returns true if ICE restarts.
+    pub(crate) fn set_local_ice(
+        &mut self,
+        now: Instant,
+        credentials: Credentials,
+        config: Option<IceConfig>,
+    ) -> bool {
+        if *self.agent.local_credentials() == credentials {
+            return false;
+        }
+        if *self.agent.running_credentials() == credentials {
+            self.roll_back(now);
+            return false;
+        }
+        self.agent.restart_with(now, credentials, config);
+        let candidates = std::mem::take(&mut self.candidates);
+        self.former.get_or_insert(candidates);
+        true
+    }
+
+    /// Takes back the local description, if that has restarted ICE. Returns the user name fragment
+    /// that nothing belongs to any more.
+    pub(crate) fn roll_back(&mut self, now: Instant) -> Option<Arc<str>> {
+        self.candidates = self.former.take()?;
+        let ufrag = self.credentials().ufrag.clone();
+        self.agent.roll_back(now);
+        self.gathering_state = gathering_state(self.agent.gathering_state());
+        Some(ufrag)
+    }
+
+    /// Takes the other side's parameters: a restart has its answer.
+    pub(crate) fn set_remote_ice(&mut self, now: Instant, parameters: RemoteParameters) {
+        self.agent.set_remote(now, parameters);
+        self.former = None;
+    }
+
+    /// Returns true if the other side has never answered a description.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        !self.agent.has_remote()
     }
 
     pub(crate) fn agent(&mut self) -> &mut Agent {
@@ -304,8 +346,12 @@ impl Transport {
         self.agent.is_lite()
     }
 
-    pub(crate) fn candidates(&self) -> &LocalCandidates {
-        &self.candidates
+    /// Returns the candidates that were announced under these credentials.
+    pub(crate) fn candidates(&self, credentials: &Credentials) -> Option<&LocalCandidates> {
+        if self.credentials() == credentials {
+            return Some(&self.candidates);
+        }
+        self.former.as_ref().filter(|_| self.agent.running_credentials() == credentials)
     }
 
     pub(crate) fn ice_state(&self) -> IceConnectionState {

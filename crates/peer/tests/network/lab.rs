@@ -45,11 +45,15 @@ pub(crate) struct PeerHost {
     /// True if messages are read as they come.
     pub(crate) reads: bool,
     polite: bool,
+    /// The last offer of the other side's was ignored; so are errors of its candidates.
+    ignores: bool,
     /// Bytes of the largest datagram sent, and how many times several went out at once.
     pub(crate) largest: usize,
     pub(crate) batches: usize,
     /// True if offers are made as they are needed.
     pub(crate) offers: bool,
+    /// True if offers are answered as they come.
+    pub(crate) answers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,9 +97,7 @@ impl PeerHost {
     fn handle_event(&mut self, now: Instant, event: Event) {
         match &event {
             Event::NegotiationNeeded if self.offers => {
-                let offer = self.peer.set_local_description(now, None).unwrap();
-                assert_eq!(offer.kind, SdpType::Offer);
-                self.signals.push_back(Signal::Description(offer));
+                self.offer(now);
             }
             Event::IceCandidate(Some(candidate)) => {
                 self.signals.push_back(Signal::Candidate(Some(candidate.init.clone())));
@@ -112,24 +114,39 @@ impl PeerHost {
     fn receive_signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Candidate(candidate) => {
-                // It may belong to an offer that was taken back.
-                let _ = self.peer.add_ice_candidate(now, candidate);
+                let added = self.peer.add_ice_candidate(now, candidate);
+                assert!(self.ignores || added.is_ok(), "{added:?}");
             }
             Signal::Description(description) => {
                 let offer = description.kind == SdpType::Offer;
                 // Perfect negotiation: of two offers that collide, the impolite side's stands.
-                if offer && !self.polite && self.peer.signaling_state() != SignalingState::Stable {
+                let collides = self.peer.signaling_state() != SignalingState::Stable;
+                self.ignores = offer && !self.polite && collides;
+                if self.ignores {
                     return;
                 }
                 self.peer.set_remote_description(now, description).unwrap();
-                if offer {
-                    let answer = self.peer.set_local_description(now, None).unwrap();
-                    assert_eq!(answer.kind, SdpType::Answer);
-                    self.signals.push_back(Signal::Description(answer));
+                if offer && self.answers {
+                    self.answer(now);
                 }
             }
         }
         self.run(now);
+    }
+
+    pub(crate) fn answer(&mut self, now: Instant) {
+        let answer = self.peer.set_local_description(now, None).unwrap();
+        assert_eq!(answer.kind, SdpType::Answer);
+        self.signals.push_back(Signal::Description(answer));
+    }
+
+    pub(crate) fn offer(&mut self, now: Instant) {
+        // The other side's offer may have been quicker.
+        if self.peer.signaling_state() == SignalingState::Stable {
+            let offer = self.peer.set_local_description(now, None).unwrap();
+            assert_eq!(offer.kind, SdpType::Offer);
+            self.signals.push_back(Signal::Description(offer));
+        }
     }
 
     pub(crate) fn all_received(&self) -> Vec<Message> {
@@ -230,8 +247,12 @@ pub(crate) struct Lab {
     signals: VecDeque<(Instant, usize, Signal)>,
     /// Changes descriptions on the way.
     pub(crate) forge: Forge,
-    /// The time that answers take; other signals take 20 ms.
-    pub(crate) answer_delay: Duration,
+    /// True if signals reach the other side.
+    pub(crate) carries_signals: bool,
+    /// The time that signals take.
+    pub(crate) signaling: Duration,
+    /// The time that answers take, if it is another.
+    pub(crate) answer_delay: Option<Duration>,
 }
 
 /// A change of a description on the way.
@@ -254,7 +275,9 @@ impl Lab {
             interfaces: Vec::new(),
             signals: VecDeque::new(),
             forge: |description| description,
-            answer_delay: SIGNALING,
+            carries_signals: true,
+            signaling: SIGNALING,
+            answer_delay: None,
         }
     }
 
@@ -302,9 +325,11 @@ impl Lab {
             received: BTreeMap::new(),
             reads: true,
             polite: !self.hosts.is_empty(),
+            ignores: false,
             largest: 0,
             batches: 0,
             offers: true,
+            answers: true,
         };
         let host = self.network.add_host(Software::Peer(Box::new(software)));
         // A packet between peers crosses two such links: `loss` is that of both together.
@@ -382,13 +407,13 @@ impl Lab {
         let now = self.network.now();
         for index in [ALICE, BOB] {
             let signals = self.with(index, |host, _| std::mem::take(&mut host.signals));
-            for signal in signals {
+            for signal in signals.into_iter().filter(|_| self.carries_signals) {
                 let signal = match signal {
                     Signal::Description(description) => Signal::Description((self.forge)(description)),
                     candidate => candidate,
                 };
                 let answer = matches!(&signal, Signal::Description(one) if one.kind == SdpType::Answer);
-                let delay = if answer { self.answer_delay } else { SIGNALING };
+                let delay = self.answer_delay.filter(|_| answer).unwrap_or(self.signaling);
                 // One channel keeps the order.
                 let behind =
                     self.signals.iter().rev().find(|(_, to, _)| *to == 1 - index).map(|(at, ..)| *at);

@@ -3,8 +3,10 @@
 
 mod clogging;
 mod failing;
+mod glare;
 mod lab;
 mod meeting;
+mod patience;
 mod server;
 mod stalling;
 mod streams;

@@ -89,7 +89,7 @@ fn same_seed_gives_the_same_packets() {
 #[test]
 fn client_hello_before_the_answer_is_kept() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 6);
-    lab.answer_delay = Duration::from_millis(930);
+    lab.answer_delay = Some(Duration::from_millis(930));
     lab.open(ALICE, "chat", DataChannelInit::default());
     assert!(lab.run_until(SECOND * 5, |lab| {
         lab.peer(ALICE).peer.signaling_state() == SignalingState::Stable

@@ -1,0 +1,274 @@
+//! Setting of descriptions (RFC 9429 §5.9, §5.10, §5.11), and rollback (§5.7).
+//!
+//! A description changes no transport before it is set, and the other side's offer none before it
+//! is answered: until then everything that follows from it is only part of the pending description.
+
+use columba_ice::Role;
+use columba_sdp::attributes::Fingerprint;
+
+use super::apply::{self, Change};
+use super::candidates::NotAdded;
+use super::remote::{self, RemoteDescription};
+use super::section::Section;
+use super::session::{Agreement, Jsep, LocalDescription};
+use crate::candidate::IceCandidateInit;
+use crate::description::{SdpType, SessionDescription};
+use crate::error::Error;
+use crate::states::SignalingState;
+use crate::transport::TransportId;
+
+impl Jsep {
+    /// Sets a local description that was created before (RFC 9429 §5.9).
+    pub(crate) fn set_local(&mut self, description: &SessionDescription) -> Result<Vec<Change>, Error> {
+        use SignalingState as State;
+        let kind = description.kind;
+        let operation = "set_local_description";
+        match kind {
+            SdpType::Offer => self.require(operation, &[State::Stable, State::HaveLocalOffer])?,
+            SdpType::Answer | SdpType::PrAnswer => {
+                self.require(operation, &[State::HaveRemoteOffer, State::HaveLocalPrAnswer])?;
+            }
+            SdpType::Rollback => {
+                self.require(operation, &[State::HaveLocalOffer])?;
+                return Ok(self.roll_back());
+            }
+        }
+        let created = if kind == SdpType::Offer { &mut self.created_offer } else { &mut self.created_answer };
+        let Some(created) = created.as_mut().filter(|created| created.is(&description.sdp)) else {
+            return Err(Error::InvalidModification { kind });
+        };
+        created.was_set = true;
+        let created = created.clone();
+        let before = self.state;
+        let local = LocalDescription { kind, ..created.local };
+        let mut changes: Vec<_> = local.tags.iter().map(apply::local_ice).collect();
+        let gathering: Vec<_> = local.tags.iter().map(|tag| Change::Gather(tag.transport)).collect();
+        self.version += 1;
+        self.was_described = true;
+        self.pending.local = Some(local);
+        self.pending.sections = created.sections;
+        if kind == SdpType::Offer {
+            self.state = State::HaveLocalOffer;
+        } else {
+            changes.extend(self.answered(true, None));
+            if kind == SdpType::PrAnswer {
+                self.state = State::HaveLocalPrAnswer;
+            } else {
+                self.settle();
+            }
+        }
+        changes.extend(gathering);
+        self.add_state_change(before, &mut changes);
+        Ok(changes)
+    }
+
+    /// Sets a description of the other side's (RFC 9429 §5.10). `accepts` returns false if a
+    /// transport's other side has shown another certificate than these. If there is an error,
+    /// nothing has changed.
+    pub(crate) fn set_remote(
+        &mut self,
+        description: &SessionDescription,
+        accepts: impl Fn(TransportId, &[Fingerprint]) -> bool,
+    ) -> Result<Vec<Change>, Error> {
+        use SignalingState as State;
+        let operation = "set_remote_description";
+        let kind = description.kind;
+        let is_offer = kind == SdpType::Offer;
+        match kind {
+            SdpType::Rollback => {
+                self.require(operation, &[State::HaveRemoteOffer])?;
+                return Ok(self.roll_back());
+            }
+            SdpType::Offer => {
+                self.require(operation, &[State::Stable, State::HaveRemoteOffer, State::HaveLocalOffer])?;
+            }
+            SdpType::Answer | SdpType::PrAnswer => {
+                self.require(operation, &[State::HaveLocalOffer, State::HaveRemotePrAnswer])?;
+            }
+        }
+        let known = if is_offer { &self.current.sections } else { &self.pending.sections };
+        let remote = RemoteDescription::read(kind, &description.sdp, known)?;
+        check_order(&remote, known, !is_offer)?;
+        check_identity(&remote, accepts)?;
+        if !is_offer {
+            self.check_credentials(&remote)?;
+        }
+        Ok(self.apply_remote(remote))
+    }
+
+    fn apply_remote(&mut self, remote: RemoteDescription) -> Vec<Change> {
+        let kind = remote.kind;
+        let mut changes = Vec::new();
+        if kind == SdpType::Offer && self.state == SignalingState::HaveLocalOffer {
+            changes = self.roll_back();
+        }
+        let before = self.state;
+        if kind == SdpType::Offer {
+            self.roll_back();
+            changes.extend(self.offered(remote));
+            self.state = SignalingState::HaveRemoteOffer;
+        } else {
+            let provisional = self.pending.remote.replace(remote);
+            changes.extend(self.answered(false, provisional));
+            if kind == SdpType::PrAnswer {
+                self.state = SignalingState::HaveRemotePrAnswer;
+            } else {
+                self.settle();
+            }
+        }
+        self.add_state_change(before, &mut changes);
+        changes
+    }
+
+    /// The other side's offer is pending. Only what it says of sessions of ICE that run has
+    /// consequences at once: their candidates.
+    fn offered(&mut self, mut remote: RemoteDescription) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if let Some(current) = &self.current.remote {
+            for transport in &mut remote.transports {
+                if current.credentials(transport.id) == Some(&transport.description.ice.credentials) {
+                    transport.apply_candidates(Some(current), &mut changes);
+                }
+            }
+        }
+        self.pending.remote = Some(remote);
+        changes
+    }
+
+    /// Returns the changes that follow from the pending answer, which is the local side's if `own`.
+    /// `provisional` is the other side's answer before.
+    fn answered(&mut self, own: bool, provisional: Option<RemoteDescription>) -> Vec<Change> {
+        let Agreement { local: Some(local), remote: Some(remote), sections } = &mut self.pending else {
+            return Vec::new();
+        };
+        if !own {
+            // The answerer may have rejected the section that the offer had tagged.
+            for tag in &mut local.tags {
+                if let Some(transport) = remote.transport(tag.transport) {
+                    tag.index = transport.tag;
+                }
+            }
+        }
+        let mut changes = Vec::new();
+        // The side that makes the first offer controls ICE (RFC 8445 §6.1.1).
+        let role = if own { Role::Controlled } else { Role::Controlling };
+        for transport in &mut remote.transports {
+            if !self.has_roles {
+                changes.push(Change::IceRole(transport.id, role));
+            }
+            changes.push(Change::RemoteIce(transport.id, transport.description.ice.clone()));
+            transport.apply_candidates(provisional.as_ref().or(self.current.remote.as_ref()), &mut changes);
+        }
+        self.has_roles |= !remote.transports.is_empty();
+        changes.extend(apply::answer_changes(sections, &local.tags, remote, own));
+        changes
+    }
+
+    fn add_state_change(&self, before: SignalingState, changes: &mut Vec<Change>) {
+        if self.state != before {
+            changes.push(Change::SignalingState(self.state));
+        }
+    }
+
+    /// Adds a candidate of the other side's, or the end of candidates, to the description whose
+    /// generation it names, else to the one that counts (W3C `addIceCandidate`).
+    pub(crate) fn add_candidate(&mut self, init: Option<&IceCandidateInit>) -> Result<Vec<Change>, Error> {
+        let (pending, current) = (self.pending.remote.as_mut(), self.current.remote.as_mut());
+        match (pending, current) {
+            (Some(pending), Some(current)) => match pending.add_candidate(init) {
+                Err(NotAdded::OtherGeneration) => current.add_candidate(init),
+                result => result,
+            },
+            (Some(remote), None) | (None, Some(remote)) => remote.add_candidate(init),
+            (None, None) => return Err(Error::NoRemoteDescription),
+        }
+        .map_err(Error::from)
+    }
+
+    /// Takes the pending descriptions back. What was created stays: the offer may be set again.
+    fn roll_back(&mut self) -> Vec<Change> {
+        let pending = std::mem::take(&mut self.pending);
+        // It answers an offer that is gone.
+        self.created_answer = None;
+        let before = std::mem::replace(&mut self.state, SignalingState::Stable);
+        let tags = pending.local.into_iter().flat_map(|local| local.tags);
+        let mut changes: Vec<_> = tags.map(|tag| Change::RollBack(tag.transport)).collect();
+        self.add_state_change(before, &mut changes);
+        changes
+    }
+
+    /// The pending descriptions become the current ones: both sides agree on the sections that
+    /// neither has rejected.
+    fn settle(&mut self) {
+        let mut agreed = std::mem::take(&mut self.pending);
+        (self.created_offer, self.created_answer) = (None, None);
+        self.state = SignalingState::Stable;
+        if let Some(remote) = &agreed.remote {
+            for (section, answered) in agreed.sections.iter_mut().zip(&remote.sections) {
+                if answered.is_rejected() {
+                    *section = section.rejected();
+                }
+            }
+        }
+        self.current = agreed;
+        let used = self.current.local.as_ref().map(LocalDescription::ufrags).unwrap_or_default();
+        self.to_replace.retain(|ufrag| used.contains(ufrag));
+        self.outdated.retain(|ufrag| used.contains(ufrag));
+    }
+
+    /// An answer changes the credentials of a transport if the offer did, and only then (RFC 8839
+    /// §4.4.1.1.1, §4.4.2.1).
+    fn check_credentials(&self, answer: &RemoteDescription) -> Result<(), Error> {
+        let (Some(current), Some(offer)) = (&self.current.local, &self.pending.local) else { return Ok(()) };
+        for transport in &answer.transports {
+            let id = transport.id;
+            let credentials = |local: &LocalDescription| local.tag(id).map(|tag| tag.credentials.clone());
+            let Some(before) = credentials(current) else { continue };
+            let offered = credentials(offer) != Some(before);
+            let reason = match (offered, self.is_restarted(answer, id)) {
+                (true, false) => "the offer has restarted ICE, and the answer keeps its credentials",
+                (false, true) => "the answer has new ICE credentials, and the offer has not restarted ICE",
+                _ => continue,
+            };
+            let mid = answer.sections.get(transport.tag).map(|section| section.mid.as_str());
+            return Err(remote::wrong(answer.kind, mid, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Sections keep their place (RFC 3264 §8): none goes missing, and only a rejected one may become
+/// another.
+fn check_order(remote: &RemoteDescription, known: &[Section], is_answer: bool) -> Result<(), Error> {
+    let wrong = |mid: Option<&str>, reason: String| remote::wrong(remote.kind, mid, &reason);
+    let (found, expected) = (remote.sections.len(), known.len());
+    if found < expected || is_answer && found > expected {
+        return Err(wrong(None, format!("{found} media sections, where {expected} are known")));
+    }
+    for (section, known) in remote.sections.iter().zip(known) {
+        let is_same = section.mid == known.mid && section.media_kind() == known.media_kind();
+        if !is_same && (is_answer || !known.is_rejected()) {
+            let reason = format!("it stands where {:?} was", known.mid);
+            return Err(wrong(Some(&section.mid), reason));
+        }
+        if is_answer && known.is_rejected() && !section.is_rejected() {
+            return Err(wrong(Some(&section.mid), "it accepts a section that was not offered".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Once the other side has shown its certificate, no description may name another one.
+fn check_identity(
+    remote: &RemoteDescription,
+    accepts: impl Fn(TransportId, &[Fingerprint]) -> bool,
+) -> Result<(), Error> {
+    for transport in &remote.transports {
+        if !accepts(transport.id, &transport.description.fingerprints) {
+            let mid = remote.sections.get(transport.tag).map(|section| section.mid.as_str());
+            let reason = "its fingerprints are not those of the certificate that the other side has shown";
+            return Err(remote::wrong(remote.kind, mid, reason));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The exchange of descriptions as RFC 9429 and the W3C have it, with peers that have no network.
+
+mod candidates;
+mod restart;
+mod rollback;
+mod world;
