@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use columba_turn::server::Transport;
 use tracing::{info, warn};
 
-use crate::config::{Host, LogFormat, ServeOptions};
+use crate::config::{Host, LogFormat, ServeOptions, is_public};
 use crate::signal::Endpoint;
 use crate::tls::Tls;
 
@@ -137,17 +137,6 @@ fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
-/// Returns whether the address may be reachable from anywhere.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared)
-        }
-        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local()),
     }
 }
 

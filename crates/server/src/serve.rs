@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_turn::server::Transport;
+use columba_turn::server::{Admission, Transport};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::net::TcpListener;
@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::announce::Announcement;
-use crate::config::{Config, Listen, Secret, ServeOptions};
+use crate::config::{Config, Listen, Secret, ServeOptions, TurnCredentials};
 use crate::drain::{CLOSING, Drain, GRACE, RECONNECT_AFTER};
 use crate::failure::Failure;
 use crate::http::{self, App, Shared, router};
 use crate::logging;
 use crate::memory::Budget;
-use crate::signal::{self, Endpoint, IceServerSource, Signal};
+use crate::signal::{self, Endpoint, IceServerSource, Members, Signal};
 use crate::supervision::Supervisor;
 use crate::tls::Tls;
 use crate::turn;
@@ -47,11 +47,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let web: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
     let supervisor = Supervisor::new();
-    let (relay, secrets) = start_turn(&config, &web, tls.as_deref(), &supervisor, &mut warnings)?;
+    let members = Members::new()
+        .map_err(|error| Failure::new(format!("The system gives no random numbers ({error}).")))?;
+    let members = Arc::new(members);
+    let (relay, secrets) = start_turn(&config, &web, tls.as_deref(), &supervisor, &members, &mut warnings)?;
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
-    let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned());
+    let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned(), members);
     let budget = Budget::new(options.memory.limit());
-    let limits = options.signal.to_relay(&options.memory);
+    let limits = signaling_limits(options)?;
     let settings = signal::Settings {
         ice_servers: source,
         allow_origin: options.web.allow_origin.clone(),
@@ -107,12 +110,22 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The limits of signaling, and the terms of entering.
+fn signaling_limits(options: &ServeOptions) -> Result<columba_signal::Config, Failure> {
+    Ok(columba_signal::Config {
+        join_key: options.signal.read_join_key()?,
+        turn_when_alone: options.relay.turn_credentials() != TurnCredentials::Peers,
+        ..options.signal.to_relay(&options.memory)
+    })
+}
+
 /// Binds STUN's and TURN's ports and starts to serve them, unless they are switched off.
 fn start_turn(
     config: &Config,
     web: &[SocketAddr],
     tls: Option<&Tls>,
     supervisor: &Supervisor,
+    members: &Arc<Members>,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<Arc<turn::Service>>, Vec<Secret>), Failure> {
     let options = &config.options.relay;
@@ -121,7 +134,9 @@ fn start_turn(
     }
     let secrets = turn::secrets(options)?;
     let bound = turn::bind(config, tls.is_some(), warnings)?;
-    let config = turn::turn_config(options, web, &secrets);
+    let asked = Arc::clone(members);
+    let admission = Admission::new(move |username| asked.admits(username));
+    let config = turn::turn_config(options, web, &secrets, admission);
     let service = turn::Service::start(config, bound, tls.map(Tls::config), supervisor.clone())
         .map_err(|error| Failure::new(format!("STUN and TURN cannot be served ({error}).")))?;
     Ok((Some(Arc::new(service)), secrets))

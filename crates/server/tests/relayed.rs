@@ -16,8 +16,13 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
-/// Only the servers whose URL begins and ends like this, and nothing but relayed candidates.
-async fn configuration(options: SignalingOptions, beginning: &str, ending: &str) -> Configuration {
+/// Only the servers whose URL begins and ends like this, and nothing but relayed candidates; and
+/// the membership that the credentials are for, without which they make no allocation.
+async fn configuration(
+    options: SignalingOptions,
+    beginning: &str,
+    ending: &str,
+) -> (Configuration, SignalingChannel) {
     let (channel, _events) = soon("joining", SignalingChannel::open(options)).await.unwrap();
     let offered = channel.ice_servers().servers;
     let ice_servers: Vec<IceServer> = offered
@@ -34,7 +39,8 @@ async fn configuration(options: SignalingOptions, beginning: &str, ending: &str)
         .filter(|server| !server.urls.is_empty())
         .collect();
     assert!(!ice_servers.is_empty(), "the server offers {beginning} with {ending}");
-    Configuration { ice_servers, ice_transport_policy: TransportPolicy::Relay, ..Configuration::default() }
+    let ice_transport_policy = TransportPolicy::Relay;
+    (Configuration { ice_servers, ice_transport_policy, ..Configuration::default() }, channel)
 }
 
 async fn forward(mut events: Events, other: PeerConnection) {
@@ -63,9 +69,9 @@ async fn forward(mut events: Events, other: PeerConnection) {
 async fn echo_through(ending: &str) {
     let server = Server::start(&[]);
     let options = || SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
-    let caller = PeerConnection::new(configuration(options(), "turn:", ending).await).unwrap();
-    let callee = PeerConnection::new(configuration(options(), "turn:", ending).await).unwrap();
-    echo(caller, callee).await;
+    let (caller, _caller_is_member) = configuration(options(), "turn:", ending).await;
+    let (callee, _callee_is_member) = configuration(options(), "turn:", ending).await;
+    echo(PeerConnection::new(caller).unwrap(), PeerConnection::new(callee).unwrap()).await;
 }
 
 async fn echo(
@@ -115,8 +121,8 @@ async fn signaling_and_relay_over_tls_with_a_self_signed_certificate() {
     let certificate = std::fs::read(state.join("self-signed.crt")).unwrap();
     let trusted = columba::tls::trusting(&certificate).unwrap();
     let options = || SignalingOptions { tls: Some(trusted.clone()), ..SignalingOptions::create(&url) };
-    let caller = configuration(options(), "turns:", "").await;
-    let callee = configuration(options(), "turns:", "").await;
+    let (caller, _caller_is_member) = configuration(options(), "turns:", "").await;
+    let (callee, _callee_is_member) = configuration(options(), "turns:", "").await;
     let caller = PeerConnection::builder().configuration(caller).tls(trusted.clone()).build().unwrap();
     let callee = PeerConnection::builder().configuration(callee).tls(trusted.clone()).build().unwrap();
     echo(caller, callee).await;

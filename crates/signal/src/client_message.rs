@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
 use crate::error::{ErrorCode, Refusal};
-use crate::names::{ClientId, Instance, NameError, PeerId, Secret, SessionToken};
+use crate::names::{ClientId, Instance, JoinKey, NameError, PeerId, Secret, SessionToken};
 
 /// A message from a client to the server.
 ///
@@ -26,6 +26,9 @@ pub enum ClientMessage {
         /// The client's id.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<ClientId>,
+        /// The key that the server asks for, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<JoinKey>,
     },
     /// Enter a new session, whose token the server makes.
     Create {
@@ -35,6 +38,9 @@ pub enum ClientMessage {
         /// The client's id.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<ClientId>,
+        /// The key that the server asks for, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<JoinKey>,
     },
     /// Be reachable under a client id, and perhaps ask for another client.
     Meet {
@@ -46,6 +52,9 @@ pub enum ClientMessage {
         /// The client's instance.
         #[serde(skip_serializing_if = "Option::is_none")]
         instance: Option<Instance>,
+        /// The key that the server asks for, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<JoinKey>,
     },
     /// Come back to a membership.
     Resume {
@@ -121,6 +130,14 @@ impl ClientMessage {
         fields.message()
     }
 
+    /// The join key of a message that enters a session.
+    pub(crate) fn join_key(&self) -> Option<&JoinKey> {
+        match self {
+            Self::Join { key, .. } | Self::Create { key, .. } | Self::Meet { key, .. } => key.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The message as JSON text.
     pub fn to_json(&self) -> String {
         // Nothing in a message can fail to be written: there are no maps with other keys than text.
@@ -143,6 +160,7 @@ struct Fields<'a> {
     session: Option<&'a RawValue>,
     instance: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
+    key: Option<&'a RawValue>,
     with: Option<&'a RawValue>,
     peer: Option<&'a RawValue>,
     secret: Option<&'a RawValue>,
@@ -163,16 +181,18 @@ impl Fields<'_> {
         Ok(match kind.as_str() {
             "join" => {
                 let (instance, id) = self.instance_and_id()?;
-                ClientMessage::Join { session: required_name("session", self.session)?, instance, id }
+                let session = required_name("session", self.session)?;
+                ClientMessage::Join { session, instance, id, key: name("key", self.key)? }
             }
             "create" => {
                 let (instance, id) = self.instance_and_id()?;
-                ClientMessage::Create { instance, id }
+                ClientMessage::Create { instance, id, key: name("key", self.key)? }
             }
             "meet" => ClientMessage::Meet {
                 id: required_name("id", self.id)?,
                 with: name("with", self.with)?,
                 instance: name("instance", self.instance)?,
+                key: name("key", self.key)?,
             },
             "resume" => ClientMessage::Resume {
                 peer: required_name("peer", self.peer)?,

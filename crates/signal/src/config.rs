@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::JoinKey;
+
 /// The limits of a [`SessionRelay`](crate::SessionRelay). Every limit has a default that suits a
 /// public server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The key that is asked for on entering a session; coming back needs none. Default none.
+    pub join_key: Option<JoinKey>,
+    /// True if a member gets TURN credentials also while it sees no other member. If not, it gets
+    /// them, unasked, when it sees the first. Default true.
+    pub turn_when_alone: bool,
     /// Bytes of one client message, the JSON around the data included. Default 262 144. A WebSocket
     /// frame of up to twice as much is still read, so that the `send` in it can be refused by its
     /// number.
@@ -58,6 +65,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            join_key: None,
+            turn_when_alone: true,
             message_bytes: 256 * 1024,
             request_bytes: 1024 * 1024,
             session_peers: 16,

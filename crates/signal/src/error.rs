@@ -81,6 +81,10 @@ codes! {
     BadInstance = "bad-instance", 400, 1008;
     /// Another client is reachable under this id.
     IdTaken = "id-taken", 409, 1008;
+    /// This server asks for a join key.
+    KeyRequired = "key-required", 403, 1008;
+    /// The join key is not the server's.
+    WrongKey = "wrong-key", 403, 1008;
     /// The session has as many peers as it may.
     SessionFull = "session-full", 409, 1008;
     /// Too many joins from this network address.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_core::Rng;
@@ -48,7 +49,7 @@ impl PeerId {
     /// Derives the id of `instance` in the place called `scope` and `name`: a truncated SHA-256, so
     /// that it is the same again after a restart of the server and does not reveal the instance.
     pub(crate) fn derive(scope: &str, name: &str, instance: &Instance) -> Self {
-        let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        let mut hash = aws_lc_rs::digest::Context::new(&SHA256);
         // No part may contain a zero byte, so the parts cannot be shifted into each other.
         for part in ["columba peer 1", scope, name, instance.as_str()] {
             hash.update(part.as_bytes());
@@ -169,6 +170,22 @@ name! {
     Secret, WrongSecret, (1..=128), is_url_safe, "a resume secret is 1 to 128 characters of A-Z a-z 0-9 - _"
 }
 
+name! {
+    /// The key that an operator asks of everyone who enters: 1 to 128 visible ASCII characters,
+    /// compared in constant time. `Debug` does not show it.
+    JoinKey, WrongKey, (1..=128), |byte: u8| byte.is_ascii_graphic(),
+    "a join key is 1 to 128 visible ASCII characters"
+}
+
+impl JoinKey {
+    /// Returns whether the two are equal, in a time that says nothing about either: their digests
+    /// are compared, so that not even the length matters.
+    pub(crate) fn matches(&self, other: &Self) -> bool {
+        let digest = |key: &Self| digest(&SHA256, key.0.as_bytes());
+        digest(self).as_ref().ct_eq(digest(other).as_ref()).into()
+    }
+}
+
 impl SessionToken {
     /// Makes a token of 128 random bits (22 characters).
     pub fn random(rng: &mut (impl Rng + ?Sized)) -> Self {
@@ -210,6 +227,12 @@ impl fmt::Debug for Instance {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+impl fmt::Debug for JoinKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinKey(..)")
     }
 }
 

@@ -71,6 +71,9 @@ pub enum Event {
     /// [`SessionRelay::poll_transmit`] has something for this connection; not repeated before it
     /// has returned `None`.
     Writable(ConnectionId),
+    /// The membership of this peer has ended, for whatever reason. It may have another by now, see
+    /// [`SessionRelay::is_member`].
+    Left(PeerId),
     /// The relay is done with this connection: pull what is left, send it, close the socket, then
     /// call [`SessionRelay::disconnect`]. For a poll that merely ran out, `error` is none.
     Close {
@@ -121,7 +124,7 @@ pub struct SessionRelay {
     buffers: Buffers,
     joins: JoinLimiter,
     deadlines: Deadlines,
-    /// At most one `Writable` and one `Close` for each connection.
+    /// At most one `Writable` and one `Close` for each connection, one `Left` for each membership.
     events: VecDeque<Event>,
     drain: Option<Instant>,
     stats: Stats,
@@ -216,12 +219,18 @@ impl SessionRelay {
         ice_servers: IceServersFor<'_>,
     ) -> Option<Frame> {
         let state = self.connections.get_mut(&connection)?;
+        let stage = state.stage;
         if let Some(answer) = state.answers.pop_front() {
-            return Some(Frame::new(&answer.complete(ice_servers)));
+            return Some(self.completed(answer, stage, ice_servers));
         }
-        if let Stage::Member(key) = state.stage
-            && let Some(member) = self.members.get(&key)
+        if let Stage::Member(key) = stage
+            && let Some(member) = self.members.get_mut(&key)
         {
+            if std::mem::take(&mut member.ice_servers_owed) {
+                let servers = ServerMessage::IceServers(IceServers::default());
+                let answer = Answer::with_ice_servers(servers, member.peer);
+                return Some(self.completed(answer, stage, ice_servers));
+            }
             if std::mem::take(&mut state.ack_owed) {
                 return Some(Frame::new(&ServerMessage::Ack(Ack { seq: member.accepted })));
             }
@@ -232,6 +241,21 @@ impl SessionRelay {
         }
         state.announced = false;
         None
+    }
+
+    /// An answer as it is sent. If it tells the ICE servers, they are not owed any more.
+    fn completed(&mut self, answer: Answer, stage: Stage, ice_servers: IceServersFor<'_>) -> Frame {
+        if let (Some(_), Stage::Member(key)) = (answer.ice_servers_for(), stage)
+            && let Some(member) = self.members.get_mut(&key)
+        {
+            member.ice_servers_owed = false;
+        }
+        Frame::new(&answer.complete(&|peer| self.ice_servers(peer, ice_servers)))
+    }
+
+    /// Returns whether this peer has a membership.
+    pub fn is_member(&self, peer: PeerId) -> bool {
+        self.by_peer.contains_key(&peer)
     }
 
     /// The next event, until `None`.

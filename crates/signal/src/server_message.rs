@@ -83,6 +83,16 @@ pub struct IceServers {
     pub expire: Option<u64>,
 }
 
+impl IceServers {
+    /// The servers that need no credentials.
+    #[must_use]
+    pub fn without_credentials(mut self) -> Self {
+        self.servers.retain(|server| server.credential.is_none());
+        self.expire = None;
+        self
+    }
+}
+
 /// One entry of `RTCConfiguration.iceServers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {

@@ -20,7 +20,10 @@ fn client_messages() -> impl Strategy<Value = String> {
         ("[A-Za-z0-9._~-]{1,128}", instance.clone(), id.clone()).prop_map(|(session, instance, id)| format!(
             "{{\"type\":\"join\",\"session\":\"{session}\"{instance}{id}}}"
         )),
-        (instance.clone(), id).prop_map(|(instance, id)| format!("{{\"type\":\"create\"{instance}{id}}}")),
+        (instance.clone(), id, "[!#-~]{1,128}").prop_map(|(instance, id, key)| {
+            let key = serde_json::to_string(&key).unwrap();
+            format!("{{\"type\":\"create\"{instance}{id},\"key\":{key}}}")
+        }),
         ("[a-z]{1,64}", instance).prop_map(|(id, instance)| format!(
             "{{\"type\":\"meet\",\"id\":\"{id}\",\"with\":\"other:{id:.9}\"{instance}}}"
         )),

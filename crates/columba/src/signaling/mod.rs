@@ -28,7 +28,9 @@ mod session;
 mod websocket;
 
 pub use channel::{SignalingChannel, SignalingEvent, SignalingEvents};
-pub use columba_signal::{ClientId, ErrorCode, LeaveReason, NameError, PeerId, Refusal, SessionToken};
+pub use columba_signal::{
+    ClientId, ErrorCode, JoinKey, LeaveReason, NameError, PeerId, Refusal, SessionToken,
+};
 pub use error::SignalingError;
 pub use ice_servers::IceServers;
 pub use options::{Entry, SignalingOptions, SignalingTiming};

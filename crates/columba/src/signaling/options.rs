@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_signal::{ClientId, ClientMessage, Instance, SessionToken};
+use columba_signal::{ClientId, ClientMessage, Instance, JoinKey, SessionToken};
 
 /// The server, the session, and the own name.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct SignalingOptions {
     /// The name by which the others know this client; for [`Entry::Meet`] it is needed, and part of
     /// it.
     pub client_id: Option<ClientId>,
+    /// The key that the server asks for on entering, if it does.
+    pub join_key: Option<JoinKey>,
     /// For `https` and `wss`: how certificates are checked. Default `None`: as the system does it.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// The timeouts.
@@ -78,16 +80,17 @@ impl SignalingOptions {
     }
 
     fn new(url: String, entry: Entry) -> Self {
-        Self { url, entry, client_id: None, tls: None, timing: SignalingTiming::default() }
+        Self { url, entry, client_id: None, join_key: None, tls: None, timing: SignalingTiming::default() }
     }
 
     /// The message that enters.
     pub(super) fn greeting(&self, instance: Instance) -> ClientMessage {
         let (instance, id) = (Some(instance), self.client_id.clone());
+        let key = self.join_key.clone();
         match self.entry.clone() {
-            Entry::Join(session) => ClientMessage::Join { session, instance, id },
-            Entry::Create => ClientMessage::Create { instance, id },
-            Entry::Meet { id, with } => ClientMessage::Meet { id, with, instance },
+            Entry::Join(session) => ClientMessage::Join { session, instance, id, key },
+            Entry::Create => ClientMessage::Create { instance, id, key },
+            Entry::Meet { id, with } => ClientMessage::Meet { id, with, instance, key },
         }
     }
 }

@@ -189,10 +189,12 @@ impl Session {
             secret: joined.secret,
             message_bytes: joined.limits.message_bytes,
         });
-        if let (ClientMessage::Create { instance, id }, Some(session)) = (&self.greeting, &joined.session) {
+        if let (ClientMessage::Create { instance, id, key }, Some(session)) =
+            (&self.greeting, &joined.session)
+        {
             // A client that created a session comes back to the same one.
             let (session, instance, id) = (session.clone(), instance.clone(), id.clone());
-            self.greeting = ClientMessage::Join { session, instance, id };
+            self.greeting = ClientMessage::Join { session, instance, id, key: key.clone() };
         }
         self.session = joined.session;
         self.received = 0;
@@ -381,8 +383,8 @@ impl Session {
 /// Refusals that trying again would not change.
 fn is_final(code: ErrorCode) -> bool {
     use ErrorCode::{
-        BadId, BadInstance, BadJson, BadMessage, BadToken, IdTaken, OriginNotAllowed, Replaced, SessionFull,
-        SubprotocolRequired, UnknownType,
+        BadId, BadInstance, BadJson, BadMessage, BadToken, IdTaken, KeyRequired, OriginNotAllowed, Replaced,
+        SessionFull, SubprotocolRequired, UnknownType, WrongKey,
     };
     matches!(
         code,
@@ -392,11 +394,13 @@ fn is_final(code: ErrorCode) -> bool {
             | BadMessage
             | BadToken
             | IdTaken
+            | KeyRequired
             | OriginNotAllowed
             | Replaced
             | SessionFull
             | SubprotocolRequired
             | UnknownType
+            | WrongKey
     )
 }
 

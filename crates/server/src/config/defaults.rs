@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{ServeOptions, TlsMode};
+use super::options::{ServeOptions, TlsMode, TurnCredentials};
 use super::units::Span;
-use super::{Environment, Failure};
+use super::{Environment, Failure, reach};
+
+/// The lifetime of TURN credentials of a server that the Internet does not reach.
+const LOCAL_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// And of one that it reaches.
+pub(super) const PUBLIC_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The least memory for clients: some messages of the default size, and some connections.
 const LEAST_MEMORY: u64 = 8_000_000;
@@ -32,7 +38,29 @@ pub(super) fn computed(options: &ServeOptions, environment: &Environment) -> BTr
     if options.signal.total_buffer.is_none() {
         values.insert("total-buffer".to_owned(), vec![(options.memory.limit() / 2).to_string()]);
     }
+    // The addresses are looked up once, and only if something depends on them.
+    if options.relay.turn_credentials.is_none() || options.relay.credential_lifetime.is_none() {
+        let (who, lifetime) = credentials(options, reach::is_local(options));
+        if options.relay.turn_credentials.is_none() {
+            values.insert("turn-credentials".to_owned(), vec![who.to_owned()]);
+        }
+        if options.relay.credential_lifetime.is_none() {
+            values.insert("credential-lifetime".to_owned(), vec![format!("{}h", lifetime.as_secs() / 3600)]);
+        }
+    }
     values
+}
+
+/// The receivers of TURN credentials, and their lifetime. A server on the Internet relays for
+/// strangers, who pay nothing for a membership; so two must have met, and a credential that is
+/// passed on soon ends.
+fn credentials(options: &ServeOptions, is_local: bool) -> (&'static str, Duration) {
+    let has_key = options.signal.join_key.is_some() || options.signal.join_key_file.is_some();
+    match (is_local, has_key) {
+        (true, _) => ("open", LOCAL_CREDENTIAL_LIFETIME),
+        (false, true) => ("joined", PUBLIC_CREDENTIAL_LIFETIME),
+        (false, false) => ("peers", PUBLIC_CREDENTIAL_LIFETIME),
+    }
 }
 
 /// Where state belongs by the XDG base directory specification.
@@ -50,6 +78,7 @@ pub(super) fn check(options: &ServeOptions) -> Result<(), Failure> {
         (None, Some(_)) => return fail("--tls-key needs the certificate too: give it with --tls-cert FILE."),
         _ => {}
     }
+    check_admission(options)?;
     if !(256..=64 << 20).contains(&signal.message_size.0) {
         return fail("--message-size must be between 256 bytes and 64MiB.");
     }
@@ -86,12 +115,28 @@ pub(super) fn check(options: &ServeOptions) -> Result<(), Failure> {
         ("idle-timeout", signal.idle_timeout),
         ("join-timeout", signal.join_timeout),
         ("request-timeout", web.request_timeout),
-        ("credential-lifetime", relay.credential_lifetime),
+        ("credential-lifetime", Span(relay.credential_lifetime())),
     ];
     let day = Duration::from_secs(86_400);
     let fits = |Span(time): Span| (Duration::from_millis(100)..=day * 365).contains(&time);
     match times.into_iter().find(|(_, time)| !fits(*time)) {
         Some((name, _)) => fail(&format!("--{name} must be between 100ms and 365d.")),
+        None => Ok(()),
+    }
+}
+
+/// The options about who may enter, and who is relayed for.
+fn check_admission(options: &ServeOptions) -> Result<(), Failure> {
+    let signal = &options.signal;
+    if signal.join_key.is_some() && signal.join_key_file.is_some() {
+        return fail("The join key is given twice: give it with --join-key or with --join-key-file.");
+    }
+    let is_joined = options.relay.turn_credentials() == TurnCredentials::Joined;
+    if is_joined && signal.join_key.is_none() && signal.join_key_file.is_none() {
+        return fail("--turn-credentials joined needs a join key: give one with --join-key.");
+    }
+    match &signal.join_key {
+        Some(key) => super::join_key::parse(key.expose()).map(|_| ()),
         None => Ok(()),
     }
 }

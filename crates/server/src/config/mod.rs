@@ -7,9 +7,11 @@
 
 mod defaults;
 mod file;
+mod join_key;
 mod options;
 mod origin;
 mod print;
+mod reach;
 #[cfg(test)]
 mod table;
 #[cfg(test)]
@@ -24,8 +26,11 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-pub(crate) use self::options::{LogFormat, RelayOptions, ServeOptions, Switch, TlsMode, WebOptions};
+pub(crate) use self::options::{
+    LogFormat, RelayOptions, ServeOptions, Switch, TlsMode, TurnCredentials, WebOptions,
+};
 pub(crate) use self::origin::AllowedOrigin;
+pub(crate) use self::reach::is_public;
 pub(crate) use self::units::{Host, Listen, Secret};
 use crate::failure::Failure;
 

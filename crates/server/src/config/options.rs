@@ -12,6 +12,7 @@
 )]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -147,9 +148,16 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "NAME", default_value = "columba")]
     pub(crate) realm: String,
 
-    /// Lifetime of TURN credentials
-    #[arg(long, value_name = "TIME", default_value = "12h")]
-    pub(crate) credential_lifetime: Span,
+    /// Members that are given TURN credentials: all, only those who see another member, only those
+    /// who entered with the join key, or none [default: open if the server has local addresses
+    /// only, otherwise joined with a join key and peers without]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) turn_credentials: Option<TurnCredentials>,
+
+    /// Lifetime of TURN credentials, which members renew in time; those who have left make no new
+    /// allocations with them [default: 12h if the server has local addresses only, otherwise 1h]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) credential_lifetime: Option<Span>,
 
     /// Let an allocation follow its client to another network (RFC 8016), if the client asks for
     /// that
@@ -181,6 +189,31 @@ pub(crate) struct RelayOptions {
     pub(crate) max_bandwidth: Size,
 }
 
+impl RelayOptions {
+    /// The receivers of TURN credentials; computed if it was not set.
+    pub(crate) fn turn_credentials(&self) -> TurnCredentials {
+        self.turn_credentials.unwrap_or(TurnCredentials::Peers)
+    }
+
+    /// The lifetime of credentials; computed if it was not set.
+    pub(crate) fn credential_lifetime(&self) -> Duration {
+        self.credential_lifetime.map_or(super::defaults::PUBLIC_CREDENTIAL_LIFETIME, |Span(time)| time)
+    }
+}
+
+/// The receivers of TURN credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TurnCredentials {
+    /// Every member of a session.
+    Open,
+    /// Members that see another member.
+    Peers,
+    /// Members, all of whom have given the join key.
+    Joined,
+    /// None: credentials come from another service, or there is no relay for members.
+    Off,
+}
+
 /// Something that is done or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
@@ -194,6 +227,15 @@ pub(crate) enum Switch {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Signaling")]
 pub(crate) struct SignalOptions {
+    /// Key that clients must give to enter a session, 1 to 128 visible ASCII characters; coming
+    /// back to a session needs none
+    #[arg(long, value_name = "KEY")]
+    pub(crate) join_key: Option<Secret>,
+
+    /// File with such a key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join_key_file: Option<PathBuf>,
+
     /// The largest message
     #[arg(long, value_name = "SIZE", default_value = "256KiB")]
     pub(crate) message_size: Size,

@@ -29,7 +29,10 @@ fn line(arg: &Arg, config: &Config) -> String {
     let source = config.set.get(name).copied().unwrap_or("default");
     let value = match texts {
         // Read back, a made-up secret would be a secret that everybody knows: it stays a comment.
-        [_, ..] if is_secret(arg) => return format!("# {name} = [\"(redacted)\"]  # {source}"),
+        [_, ..] if is_secret(arg) && is_list(arg) => {
+            return format!("# {name} = [\"(redacted)\"]  # {source}");
+        }
+        [_, ..] if is_secret(arg) => return format!("# {name} = \"(redacted)\"  # {source}"),
         [] if !is_list(arg) || is_secret(arg) => return format!("# {name} is not set"),
         texts if is_list(arg) => {
             Value::Array(texts.iter().map(|text| Value::String(text.clone())).collect()).to_string()

@@ -23,6 +23,27 @@ fn defaults_follow_tls() {
 }
 
 #[test]
+fn turn_credentials_are_stricter_where_the_internet_reaches() {
+    let local = ["--listen", "127.0.0.1:0", "--stun-listen", "10.0.0.1:3478"];
+    let public = ["--listen", "203.0.113.1:80", "--stun-listen", "off"];
+    let of = |base: &[&str], more: &[&str]| {
+        let options = load(&[base, more].concat(), &[]).unwrap().options.relay;
+        (options.turn_credentials(), options.credential_lifetime().as_secs() / 3600)
+    };
+    assert_eq!(of(&local, &[]), (TurnCredentials::Open, 12));
+    assert_eq!(of(&local, &["--join-key", "x"]), (TurnCredentials::Open, 12));
+    assert_eq!(of(&public, &[]), (TurnCredentials::Peers, 1));
+    assert_eq!(of(&public, &["--join-key", "x"]), (TurnCredentials::Joined, 1));
+    for outside in
+        [["--public-host", "a.test"], ["--public-address", "203.0.113.1"], ["--trust-proxy", "10.0.0.0/8"]]
+    {
+        assert_eq!(of(&local, &outside), (TurnCredentials::Peers, 1), "{outside:?}");
+    }
+    let chosen = ["--turn-credentials", "open", "--credential-lifetime", "2h"];
+    assert_eq!(of(&public, &chosen), (TurnCredentials::Open, 2));
+}
+
+#[test]
 fn options_that_do_not_fit_together_are_refused() {
     for (arguments, word) in [
         (&["--tls-cert", "a.pem"][..], "--tls-key"),
@@ -32,6 +53,8 @@ fn options_that_do_not_fit_together_are_refused() {
         (&["--peers-per-session", "1"], "at least 2"),
         (&["--max-peers", "0"], "at least 1"),
         (&["--join-timeout", "0s"], "between"),
+        (&["--turn-credentials", "joined"], "--join-key"),
+        (&["--join-key", "two words"], "1 to 128"),
     ] {
         let sentence = load(arguments, &[]).unwrap_err();
         assert!(sentence.contains(word), "{arguments:?} → {sentence}");

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use columba_signal::{IceServer, IceServers, PeerId};
 use columba_turn::server::{Credentials, Transport, UnixTime};
 
+use super::members::Members;
 use crate::client::Client;
-use crate::config::{Host, RelayOptions, Secret};
+use crate::config::{Host, RelayOptions, Secret, TurnCredentials};
 
 /// A socket that STUN and TURN are served on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) struct IceServerSource {
     /// Makes credentials; without it only STUN is offered.
     secret: Arc<RwLock<Option<Secret>>>,
     lifetime: Duration,
+    members: Arc<Members>,
 }
 
 /// The servers for one client: the URLs are settled, the credentials are made each time.
@@ -38,19 +40,29 @@ pub(crate) struct IceServersOf {
     turn: Arc<[String]>,
     secret: Arc<RwLock<Option<Secret>>>,
     lifetime: Duration,
+    members: Arc<Members>,
 }
 
 impl IceServerSource {
-    pub(crate) fn new(options: &RelayOptions, endpoints: Vec<Endpoint>, secret: Option<Secret>) -> Self {
+    /// `members` keeps those whom credentials were made for.
+    pub(crate) fn new(
+        options: &RelayOptions,
+        endpoints: Vec<Endpoint>,
+        secret: Option<Secret>,
+        members: Arc<Members>,
+    ) -> Self {
+        let secret = secret.filter(|_| options.turn_credentials() != TurnCredentials::Off);
         Self {
             public_host: options.public_host.clone(),
             public_addresses: options.public_address.clone(),
             endpoints,
             secret: Arc::new(RwLock::new(secret)),
-            lifetime: options.credential_lifetime.0,
+            lifetime: options.credential_lifetime(),
+            members,
         }
     }
 
+    /// Makes credentials with this secret from now on, if any are made.
     pub(super) fn set_secret(&self, secret: Option<Secret>) {
         *self.secret.write().unwrap_or_else(PoisonError::into_inner) = secret;
     }
@@ -63,7 +75,13 @@ impl IceServerSource {
             turn: turn.into(),
             secret: self.secret.clone(),
             lifetime: self.lifetime,
+            members: self.members.clone(),
         }
+    }
+
+    /// This peer's membership has ended.
+    pub(super) fn forget(&self, peer: PeerId) {
+        self.members.forget(peer);
     }
 
     /// At most one URL for each way, because a browser makes an allocation for each, and gathers
@@ -129,8 +147,8 @@ impl IceServersOf {
         let secret = self.secret.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(secret) = secret.filter(|_| !self.turn.is_empty()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let made =
-                Credentials::mint(secret.expose().as_bytes(), UnixTime(now), self.lifetime, peer.as_str());
+            let name = self.members.name(peer);
+            let made = Credentials::mint(secret.expose().as_bytes(), UnixTime(now), self.lifetime, &name);
             expire = Some(now.saturating_add(self.lifetime).as_secs());
             servers.push(IceServer {
                 username: Some(made.username),
@@ -157,6 +175,7 @@ mod tests {
             endpoints,
             secret: Arc::new(RwLock::new(Some(Secret::new("north".into())))),
             lifetime: Duration::from_secs(60),
+            members: Arc::new(Members::new().unwrap()),
         }
     }
 
@@ -223,7 +242,8 @@ mod tests {
         let expire = servers.expire.unwrap();
         assert_eq!(servers.servers.len(), 2);
         assert_eq!(servers.servers[0].username, None);
-        assert_eq!(servers.servers[1].username, Some(format!("{expire}:0123456789abcdef")));
+        let username = servers.servers[1].username.as_ref().unwrap();
+        assert!(username.starts_with(&format!("{expire}:0123456789abcdef.")), "{username}");
         let no_secret = source(vec![endpoint(Transport::Udp, "[::]:3478", false)]);
         no_secret.set_secret(None);
         let servers = no_secret.of(&client(Some("a.b"), "203.0.113.1")).for_peer(peer);

@@ -5,6 +5,7 @@ mod attachment;
 mod body;
 mod http;
 mod ice_servers;
+mod members;
 mod metrics;
 mod origin;
 mod service;
@@ -17,6 +18,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 
 pub(crate) use self::ice_servers::{Endpoint, IceServerSource};
+pub(crate) use self::members::Members;
 pub(crate) use self::service::{Settings, Signal};
 
 /// The routes of signaling. Requests carry the [`Client`](crate::client::Client) and the

@@ -157,6 +157,9 @@ impl Signal {
                         wake.writable();
                     }
                 }
+                // One that was replaced by itself is a member again already.
+                Event::Left(peer) if state.relay.is_member(peer) => {}
+                Event::Left(peer) => self.ice_servers.forget(peer),
                 Event::Close { connection, close_code, error } => {
                     if let Some(wake) = state.wakes.get(&connection) {
                         wake.close(Closing { code: close_code, error });

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use columba_turn::server::{self, Rate, Transport};
+use columba_turn::server::{self, Admission, Rate, Transport};
 
 use super::config::TurnConfig;
 use super::listener::{BindError, Bound};
@@ -68,10 +68,18 @@ fn bind_one(address: SocketAddr, transport: Transport) -> Result<Bound, BindErro
 
 /// The service's configuration. `web` are the program's other listeners, which no peer may reach
 /// through it.
-pub(crate) fn turn_config(options: &RelayOptions, web: &[SocketAddr], secrets: &[Secret]) -> TurnConfig {
+///
+/// `admission` says who may have an allocation.
+pub(crate) fn turn_config(
+    options: &RelayOptions,
+    web: &[SocketAddr],
+    secrets: &[Secret],
+    admission: Admission,
+) -> TurnConfig {
     let server = server::Config {
         realm: options.realm.clone(),
         secrets: bytes(secrets),
+        admission,
         allow_peers: options.allow_peer.clone(),
         listeners: web.to_vec(),
         mobility: options.turn_mobility == Switch::On,
@@ -116,6 +124,14 @@ pub(crate) fn secrets(options: &RelayOptions) -> Result<Vec<Secret>, Failure> {
             )));
         }
     }
+    if secrets.len() > server::Config::MAX_SECRETS {
+        return Err(Failure::new(format!(
+            "There are {} TURN secrets, of which only the first {} would be used: remove those whose credentials \
+             have expired from --turn-secret and --turn-secret-file.",
+            secrets.len(),
+            server::Config::MAX_SECRETS
+        )));
+    }
     if secrets.is_empty() {
         let mut random = [0; 32];
         getrandom::fill(&mut random)
@@ -153,8 +169,10 @@ mod tests {
 
     #[test]
     fn mobility_is_an_option() {
-        let mobility =
-            |arguments: &[&str]| turn_config(&config(arguments).options.relay, &[], &[]).server.mobility;
+        let mobility = |arguments: &[&str]| {
+            let options = config(arguments).options.relay;
+            turn_config(&options, &[], &[], Admission::default()).server.mobility
+        };
         assert!(mobility(&[]));
         assert!(!mobility(&["--turn-mobility", "off"]));
     }
@@ -171,6 +189,8 @@ mod tests {
         };
         assert_eq!(text(&read("b\n\n c \n").unwrap()), ["a", "b", "c"]);
         assert!(read("\n").unwrap_err().to_string().contains("empty"));
+        assert_eq!(text(&read("b\nc\nd\ne\nf\ng\nh").unwrap()).len(), 8);
+        assert!(read("b\nc\nd\ne\nf\ng\nh\ni").unwrap_err().to_string().contains("9 TURN secrets"));
         fs::remove_file(&path).unwrap();
         let missing = config(&["--turn-secret-file", path.to_str().unwrap()]);
         assert!(secrets(&missing.options.relay).unwrap_err().to_string().contains("--turn-secret-file"));

@@ -77,6 +77,11 @@ impl Answer {
         Self { message, ice_servers_for: Some(peer) }
     }
 
+    /// The peer for whom `iceServers` is to be filled in.
+    pub(super) fn ice_servers_for(&self) -> Option<PeerId> {
+        self.ice_servers_for
+    }
+
     /// The message, complete.
     pub(super) fn complete(mut self, ice_servers: IceServersFor<'_>) -> ServerMessage {
         if let Some(peer) = self.ice_servers_for {

@@ -8,10 +8,10 @@ use super::connection::{Answer, Stage};
 use super::deadlines::Deadline;
 use super::leaving::replaced;
 use super::member::{EventLog, Member, MemberEvent, Place, Presence};
-use super::{ConnectionId, MemberKey, SessionKey, SessionRelay};
+use super::{ConnectionId, IceServersFor, MemberKey, SessionKey, SessionRelay};
 use crate::client_message::ClientMessage;
 use crate::error::{ErrorCode, Refusal};
-use crate::names::{ClientId, Instance, PeerId, Secret, SessionToken};
+use crate::names::{ClientId, Instance, JoinKey, PeerId, Secret, SessionToken};
 use crate::rates::{Faults, TokenBucket};
 use crate::server_message::{IceServers, Joined, LeaveReason, PresentPeer, Resumed, ServerMessage};
 
@@ -100,10 +100,8 @@ impl SessionRelay {
             let text = "The server is stopping and takes no new sessions; try again.";
             return Err(Refusal::new(ErrorCode::Draining, text).with_retry_after(wait));
         }
-        self.joins.take(now, address).map_err(|wait| {
-            let text = "Too many joins have come from your network address; try again later.";
-            Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(wait)
-        })?;
+        self.take_join(now, address)?;
+        self.check_key(message.join_key())?;
         let entrance = self.entrance(message);
         self.check_room(&entrance)?;
         if let Some(before) = entrance.before {
@@ -113,16 +111,37 @@ impl SessionRelay {
         Ok(self.admit(now, entrance))
     }
 
+    /// Returns whether the join key is the server's. A wrong one has cost a join, so that guessing
+    /// is slow.
+    fn check_key(&self, given: Option<&JoinKey>) -> Result<(), Refusal> {
+        let Some(wanted) = &self.config.join_key else { return Ok(()) };
+        match given {
+            None => {
+                let text = "This server asks for a join key; its operator has it.";
+                Err(Refusal::new(ErrorCode::KeyRequired, text))
+            }
+            Some(given) if given.matches(wanted) => Ok(()),
+            Some(_) => Err(Refusal::new(ErrorCode::WrongKey, "This is not the server's join key.")),
+        }
+    }
+
+    fn take_join(&mut self, now: Instant, address: IpAddr) -> Result<(), Refusal> {
+        self.joins.take(now, address).map_err(|wait| {
+            let text = "Too many joins have come from your network address; try again later.";
+            Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(wait)
+        })
+    }
+
     fn entrance(&mut self, message: ClientMessage) -> Entrance {
         let (instance, id, token, place) = match message {
-            ClientMessage::Meet { id, with, instance } => {
+            ClientMessage::Meet { id, with, instance, .. } => {
                 (instance, Some(id.clone()), None, Place::Meeting { id, with })
             }
-            ClientMessage::Join { session, instance, id } => {
+            ClientMessage::Join { session, instance, id, .. } => {
                 let key = session_key(&session);
                 (instance, id, Some(session), Place::Session(key))
             }
-            ClientMessage::Create { instance, id } => self.created(instance, id),
+            ClientMessage::Create { instance, id, .. } => self.created(instance, id),
             // `enter` lets nothing else through; a session of its own would be harmless.
             _ => self.created(None, None),
         };
@@ -188,6 +207,7 @@ impl SessionRelay {
             presence: Presence::Away { until: now },
             accepted: 0,
             asked_to_go_back: false,
+            ice_servers_owed: false,
             sending: TokenBucket::full(now, self.sending_rate()),
             faults: Faults::default(),
             log: EventLog::default(),
@@ -219,13 +239,35 @@ impl SessionRelay {
     ) -> Vec<PresentPeer> {
         let mut peers = Vec::with_capacity(others.len());
         for other in others {
-            if let Some(other) = self.members.get_mut(other) {
-                other.sees.insert(key);
+            if let Some(other) = self.members.get(other) {
                 peers.push(other.present());
             }
+            self.see(*other, key);
             self.push_member_event(*other, MemberEvent::Joined(present.clone()));
         }
         peers
+    }
+
+    /// Lets a member see another, and counts that it may be owed TURN credentials for that.
+    pub(super) fn see(&mut self, key: MemberKey, other: MemberKey) {
+        let only_in_company = !self.config.turn_when_alone;
+        if let Some(member) = self.members.get_mut(&key) {
+            member.ice_servers_owed |= only_in_company && member.sees.is_empty();
+            member.sees.insert(other);
+        }
+    }
+
+    /// The `iceServers` of a peer now: none without a membership, and no TURN for one who sees no
+    /// other member, if the configuration says so.
+    pub(super) fn ice_servers(&self, peer: PeerId, ice_servers: IceServersFor<'_>) -> IceServers {
+        let Some(member) = self.by_peer.get(&peer).and_then(|key| self.members.get(key)) else {
+            return IceServers::default();
+        };
+        if self.config.turn_when_alone || !member.sees.is_empty() {
+            ice_servers(peer)
+        } else {
+            ice_servers(peer).without_credentials()
+        }
     }
 
     fn resume(
@@ -318,6 +360,7 @@ pub(super) fn is_fault(code: ErrorCode) -> bool {
             | ErrorCode::NotJoined
             | ErrorCode::AlreadyJoined
             | ErrorCode::WrongSecret
+            | ErrorCode::WrongKey
     )
 }
 

@@ -45,6 +45,7 @@ impl SessionRelay {
         let Some(member) = self.members.remove(&key) else { return };
         tracing::debug!(peer = %member.peer, ?reason, "a membership ends");
         self.by_peer.remove(&member.peer);
+        self.events.push_back(Event::Left(member.peer));
         self.buffers.change(key, member.log.bytes(), 0);
         match member.presence {
             Presence::Away { until } => self.deadlines.remove(until, Deadline::Expiry(key)),

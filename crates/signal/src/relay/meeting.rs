@@ -131,9 +131,7 @@ impl SessionRelay {
         self.meeting.unqueue(id, seeker);
         for (one, other) in [(key, seeker), (seeker, key)] {
             let Some(present) = self.members.get(&other).map(super::Member::present) else { continue };
-            if let Some(one) = self.members.get_mut(&one) {
-                one.sees.insert(other);
-            }
+            self.see(one, other);
             self.push_member_event(one, MemberEvent::Joined(present));
         }
     }

@@ -26,6 +26,9 @@ pub(super) struct Member {
     /// The client has been asked to send again from some number on: what it sent before that is
     /// dropped silently.
     pub(super) asked_to_go_back: bool,
+    /// It sees another member since it was last given `iceServers`, and has a right to more of them
+    /// than before.
+    pub(super) ice_servers_owed: bool,
     pub(super) sending: TokenBucket,
     pub(super) faults: Faults,
     pub(super) log: EventLog,

@@ -38,7 +38,7 @@ impl SessionRelay {
         let outcome = self.parse(body).and_then(|message| self.enter(now, client_address, message));
         self.relieve(now);
         let (_, mut joined) = self.counted(outcome)?;
-        joined.ice_servers = ice_servers(joined.peer);
+        joined.ice_servers = self.ice_servers(joined.peer, ice_servers);
         Ok(ServerMessage::Joined(Box::new(joined)).to_json())
     }
 
@@ -67,7 +67,8 @@ impl SessionRelay {
         let batch = self.counted(outcome)?;
         let answers = self.post_batch(now, key, &batch);
         self.relieve(now);
-        let answers: Vec<_> = answers?.into_iter().map(|answer| answer.complete(ice_servers)).collect();
+        let source = |peer| self.ice_servers(peer, ice_servers);
+        let answers: Vec<_> = answers?.into_iter().map(|answer| answer.complete(&source)).collect();
         match (&batch, answers.as_slice()) {
             (Batch::One(_), [ServerMessage::Error(refusal), ..]) => Err(refusal.clone()),
             // Nothing in a message can fail to be written: there are no maps with other keys than

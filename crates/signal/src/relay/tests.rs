@@ -1,6 +1,7 @@
 //! The relay in virtual time, one promise of `docs/signaling.md` each.
 
 mod abuse;
+mod admission;
 mod coming_back;
 mod entering;
 mod http;
@@ -31,6 +32,7 @@ struct House {
     now: Instant,
     closed: Vec<(ConnectionId, u16, Option<ErrorCode>)>,
     writable: Vec<ConnectionId>,
+    left: Vec<PeerId>,
     /// The number of TURN credentials made.
     granted: Cell<u64>,
 }
@@ -42,7 +44,8 @@ impl House {
 
     fn with(config: Config) -> Self {
         let relay = SessionRelay::new(config, ChaCha12Rng::seed_from_u64(7));
-        Self { relay, now: start(), closed: Vec::new(), writable: Vec::new(), granted: Cell::new(0) }
+        let (closed, writable, left) = (Vec::new(), Vec::new(), Vec::new());
+        Self { relay, now: start(), closed, writable, left, granted: Cell::new(0) }
     }
 
     /// A house with other limits than the default ones.
@@ -59,6 +62,7 @@ impl House {
                 Event::Close { connection, close_code, error } => {
                     self.closed.push((connection, close_code, error))
                 }
+                Event::Left(peer) => self.left.push(peer),
             }
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::credentials::Admission;
+
 /// Everything an operator can set about the STUN and TURN service.
 ///
 /// [`Config::default`] is a working public STUN server; with at least one of
@@ -17,8 +19,10 @@ pub struct Config {
     /// The shared secrets of time-limited credentials. A credential made with any of them is
     /// accepted, so that a secret can be changed without cutting clients off: put the new one
     /// first, drop the old one when the credentials made with it have expired. Default none. More
-    /// than eight are not looked at.
+    /// than [`MAX_SECRETS`](Self::MAX_SECRETS) are not looked at.
     pub secrets: Vec<Vec<u8>>,
+    /// Says whose credentials are good for new allocations. Default all.
+    pub admission: Admission,
     /// The lifetime of a nonce; then it is answered with 438 (Stale Nonce). Default one hour, the
     /// longest that RFC 8656 §5 recommends.
     pub nonce_lifetime: Duration,
@@ -142,11 +146,18 @@ pub struct AnswerLimit {
     pub slots: usize,
 }
 
+impl Config {
+    /// The most secrets that are tried for one request: more are rotation gone wrong, and cost
+    /// every client time.
+    pub const MAX_SECRETS: usize = 8;
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             realm: "columba".to_owned(),
             secrets: Vec::new(),
+            admission: Admission::default(),
             nonce_lifetime: Duration::from_secs(3600),
             expired_grace: Duration::from_secs(12 * 3600),
             relay_ipv4: true,

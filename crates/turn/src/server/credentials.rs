@@ -1,6 +1,7 @@
 //! Time-limited credentials: a username that has its time of expiry, and a password that only the
 //! holder of the secret could have made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -48,6 +49,38 @@ impl std::fmt::Debug for Credentials {
     /// The username only.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// The owner's word on which usernames may have another allocation.
+///
+/// A credential cannot be taken back before it expires; this is for owners that know more, such as
+/// that its user has left. It is asked for each new allocation, after the request has been found
+/// authentic, and on the server's own time: it must answer at once. Live allocations stay.
+#[derive(Clone)]
+pub struct Admission(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl Admission {
+    /// `admits` gets the whole username.
+    pub fn new(admits: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(admits))
+    }
+
+    pub(super) fn admits(&self, username: &str) -> bool {
+        (self.0)(username)
+    }
+}
+
+impl Default for Admission {
+    /// Every username may.
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Admission(..)")
     }
 }
 

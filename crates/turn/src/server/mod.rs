@@ -20,7 +20,7 @@ mod tests;
 
 pub use columba_stun::AddressFamily;
 pub use config::{AnswerLimit, Config, Rate};
-pub use credentials::Credentials;
+pub use credentials::{Admission, Credentials};
 pub use path::{
     Arrival, Event, FiveTuple, Forward, Input, PortRequirement, RefusalReason, RelayId, Transmit, Transport,
     UnixTime,

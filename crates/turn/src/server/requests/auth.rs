@@ -9,16 +9,12 @@ use columba_stun::{
     AttributeType, BuildError, ErrorCode, IntegrityKey, IntegrityKind, Message, MessageBuilder, Method,
 };
 
-use super::super::Server;
 use super::super::credentials;
 use super::super::nonce::NonceCheck;
 use super::super::path::FiveTuple;
 use super::super::table::Stage;
+use super::super::{Config, Server};
 use super::{Authentic, bad};
-
-/// The most secrets that are tried for one request: more are rotation gone wrong, and cost every
-/// client time.
-const MAX_SECRETS: usize = 8;
 
 const UNAUTHENTICATED: Refusal = Refusal::Challenge(ErrorCode::UNAUTHENTICATED);
 
@@ -78,12 +74,16 @@ impl Server {
                 return Err(UNAUTHENTICATED);
             }
         }
+        let is_new = message.method() == Method::ALLOCATE && self.table.find(&tuple).is_none();
+        if is_new && !self.config.admission.admits(username) {
+            return Err(UNAUTHENTICATED);
+        }
         Ok(Authentic { tuple, message, username, signer })
     }
 
     /// Finds the secret under which the request's integrity holds.
     fn signer(&self, message: &Message<'_>, username: &str, algorithm: Algorithm) -> Option<Signer> {
-        self.config.secrets.iter().take(MAX_SECRETS).find_map(|secret| {
+        self.config.secrets.iter().take(Config::MAX_SECRETS).find_map(|secret| {
             let password = credentials::password(secret, username.as_bytes());
             let key = match algorithm {
                 Algorithm::Md5 => IntegrityKey::long_term_md5(username, &self.config.realm, &password),

@@ -1,5 +1,8 @@
 //! Authentication: RFC 8489 §9.2, time-limited users.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use columba_stun::attributes::*;
 use columba_stun::{Class, MessageBuilder, Method};
 
@@ -240,6 +243,28 @@ fn an_expired_credential_opens_nothing_but_keeps_what_it_opened() {
 
     lab.advance(grace);
     assert_eq!(client.refresh(&mut lab, 600).code, 401, "the grace is over");
+}
+
+#[test]
+fn owner_decides_who_gets_another_allocation() {
+    let present = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&present);
+    let admission = Admission::new(move |username| {
+        assert!(username.ends_with(":ada"), "{username}");
+        asked.load(Ordering::Relaxed)
+    });
+    let mut lab = Lab::new(Config { admission, ..config() });
+    let mut client = Client::new("9.0.0.1:5000");
+    let allocate = client.allocate(&mut lab);
+    assert_eq!(allocate.code, 0);
+
+    present.store(false, Ordering::Relaxed);
+    let mut other = Client { tuple: Client::new("9.0.0.1:5001").tuple, ..client.clone() };
+    assert_eq!(other.allocate(&mut lab).code, 401);
+    // What it has stays.
+    assert_eq!(client.refresh(&mut lab, 3600).code, 0);
+    assert_eq!(client.permit(&mut lab, &["8.8.8.8:1"]), 0);
+    assert_eq!(lab.server.stats().allocations_live, 1);
 }
 
 #[test]
