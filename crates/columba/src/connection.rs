@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use columba_peer::{
     Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
-    Peer, PeerConnectionState, SessionDescription, SignalingState, Stats,
+    Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, Track, TrackKind, TransceiverId,
+    TransceiverInit,
 };
 
 use crate::builder::PeerConnectionBuilder;
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::features;
 use crate::handle::Handle;
+use crate::transceiver::Transceiver;
 
 /// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are
 /// handles to the same connection.
@@ -112,6 +114,54 @@ impl PeerConnection {
     pub fn create_data_channel(&self, label: &str, init: DataChannelInit) -> Result<DataChannel, Error> {
         let id = self.with_peer(|peer, now| peer.create_data_channel(now, label, init))?;
         DataChannel::new(self.handle.clone(), id).ok_or(Error::Peer(columba_peer::Error::NoSuchChannel))
+    }
+
+    /// `addTransceiver`, with a kind.
+    ///
+    /// # Errors
+    /// The connection is closed, or the encodings contradict each other.
+    pub fn add_transceiver(&self, kind: TrackKind, init: TransceiverInit) -> Result<Transceiver, Error> {
+        let id = self.with_peer(|peer, now| peer.add_transceiver(now, kind, init))?;
+        Ok(self.transceiver(id, kind))
+    }
+
+    /// `addTransceiver`, with a track that is sent.
+    ///
+    /// # Errors
+    /// As [`add_transceiver`](Self::add_transceiver).
+    pub fn add_transceiver_with_track(
+        &self,
+        track: Track,
+        init: TransceiverInit,
+    ) -> Result<Transceiver, Error> {
+        let kind = track.kind;
+        let id = self.with_peer(|peer, now| peer.add_transceiver_with_track(now, track, init))?;
+        Ok(self.transceiver(id, kind))
+    }
+
+    /// `addTrack`: sends a track in streams with these identifiers.
+    ///
+    /// # Errors
+    /// The connection is closed, or the track is sent already.
+    pub fn add_track(
+        &self,
+        track: Track,
+        streams: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Transceiver, Error> {
+        let (kind, streams) = (track.kind, streams.into_iter().map(Into::into).collect());
+        let id = self.with_peer(|peer, now| peer.add_track(now, track, streams))?;
+        Ok(self.transceiver(id, kind))
+    }
+
+    /// `getTransceivers`.
+    #[must_use]
+    pub fn transceivers(&self) -> Vec<Transceiver> {
+        let all = self.handle.shared.lock().peer.transceivers();
+        all.into_iter().map(|one| self.transceiver(one.id, one.kind)).collect()
+    }
+
+    fn transceiver(&self, id: TransceiverId, kind: TrackKind) -> Transceiver {
+        Transceiver::new(self.handle.clone(), id, kind)
     }
 
     /// `restartIce`: the next offer restarts ICE.

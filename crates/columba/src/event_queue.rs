@@ -73,6 +73,10 @@ fn is_state(event: &Event) -> bool {
         | Event::Error(_) => true,
         Event::IceCandidate(_)
         | Event::IceCandidateError(_)
+        | Event::Track { .. }
+        | Event::TrackMuted(..)
+        | Event::TrackRemoved(..)
+        | Event::TrackEnded(..)
         | Event::DataChannel(_)
         | Event::ChannelOpen(_)
         | Event::ChannelReadable(_)

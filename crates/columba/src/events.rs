@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use columba_peer::{
     CandidateError, DtlsTransportState, IceCandidate, IceConnectionState, IceGatheringState,
-    PeerConnectionState, SctpTransportState, SelectedPair, SignalingState, TransportId,
+    PeerConnectionState, SctpTransportState, SelectedPair, SignalingState, TrackKind, TransceiverId,
+    TransportId,
 };
 
 use crate::data_channel::DataChannel;
 use crate::handle::Handle;
 use crate::shared::Shared;
+use crate::transceiver::{TrackEvent, Transceiver};
 
 /// An event: one of the W3C's of `RTCPeerConnection` and its transports. It carries the state that
 /// it announces. The events of data channels are awaited on the [`DataChannel`].
@@ -46,6 +48,16 @@ pub enum Event {
     /// [`Configuration`](crate::Configuration), call
     /// [`restart_ice`](crate::PeerConnection::restart_ice) if the other side may still be there.
     IceRestartWanted,
+    /// `track`: the other side sends a track, or sends it in further streams. Comes with its offer,
+    /// so that the direction can still be chosen for the answer.
+    Track(TrackEvent),
+    /// `mute` of the track that this transceiver receives: the other side no longer sends it.
+    TrackMuted(Transceiver),
+    /// `removetrack`: the track that this transceiver receives no longer belongs to the stream with
+    /// this identifier.
+    TrackRemoved(Transceiver, String),
+    /// `ended` of the track that this transceiver receives: the other side has stopped it.
+    TrackEnded(Transceiver),
     /// `datachannel`: the other side has created a channel, which is open.
     ///
     /// Interoperability: a page of Chromium should not send inside its own `ondatachannel`. Its
@@ -111,6 +123,13 @@ impl Events {
             Peer::SelectedCandidatePair(transport, pair) => Event::SelectedCandidatePair(transport, pair),
             Peer::IceRestartWanted => Event::IceRestartWanted,
             Peer::Error(error) => Event::Error(error),
+            Peer::Track { transceiver, track, streams } => {
+                let transceiver = self.transceiver(transceiver, track.kind)?;
+                Event::Track(TrackEvent { transceiver, track, streams })
+            }
+            Peer::TrackMuted(id, kind) => Event::TrackMuted(self.transceiver(id, kind)?),
+            Peer::TrackRemoved(id, kind, stream) => Event::TrackRemoved(self.transceiver(id, kind)?, stream),
+            Peer::TrackEnded(id, kind) => Event::TrackEnded(self.transceiver(id, kind)?),
             Peer::DataChannel(id) => {
                 // Without handles the connection is being closed, and its channels with it.
                 let connection = self.connection.upgrade()?;
@@ -124,6 +143,11 @@ impl Events {
             | Peer::ChannelClosing(_)
             | Peer::ChannelClosed(..) => return None,
         })
+    }
+
+    /// `None` without handles: the connection is being closed.
+    fn transceiver(&self, id: TransceiverId, kind: TrackKind) -> Option<Transceiver> {
+        Some(Transceiver::new(self.connection.upgrade()?, id, kind))
     }
 }
 

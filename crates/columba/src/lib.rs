@@ -49,6 +49,8 @@
 //! - [`DataChannel::send`] waits while too much is waiting to be sent, and messages that are not
 //!   received by [`DataChannel::recv`] hold the other side back. Nothing is lost, and no queue
 //!   grows without bound.
+//! - [`PeerConnection::add_track`] and [`PeerConnection::add_transceiver`] negotiate audio and
+//!   video; their packets are not carried yet.
 //! - One task of the tokio runtime drives each connection: it owns the sockets, and never waits for
 //!   the application.
 //!
@@ -78,6 +80,7 @@ mod shared;
 pub mod signaling;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod transceiver;
 
 pub use builder::PeerConnectionBuilder;
 pub use columba_peer::{
@@ -86,9 +89,12 @@ pub use columba_peer::{
     DataChannelState, DataChannelStats, DataConfiguration, Dropped, DtlsCache, DtlsRole, DtlsStats,
     DtlsTransportState, DtlsVersions, Error as PeerError, Fingerprint, HashFunction, Host, IceCandidate,
     IceCandidateInit, IceConfig, IceConnectionState, IceGatheringState, IceRole, IceServer, IceServerConfig,
-    IceStats, IceTimings, IceTransportStats, MdnsMode, Message, OfferOptions, PairCounters, PairState, Path,
-    PeerConnectionState, Priority, SctpAssociationStats, SctpStats, SctpTransportState, SdpType,
-    SelectedPair, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats, TcpMode, TcpType,
+    IceStats, IceTimings, IceTransportStats, MdnsMode, MediaConfiguration, Message, OfferOptions,
+    PairCounters, PairState, Path, PeerConnectionState, Priority, Receiver, RtcpFeedback, RtcpParameters,
+    RtpCodec, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension,
+    RtpReceiveParameters, RtpSendParameters, SctpAssociationStats, SctpStats, SctpTransportState, SdpType,
+    SelectedPair, Sender, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats, TcpMode,
+    TcpType, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
     Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
@@ -97,3 +103,4 @@ pub use error::Error;
 pub use events::{Event, Events};
 #[cfg(feature = "tls")]
 pub use rustls;
+pub use transceiver::{TrackEvent, Transceiver};

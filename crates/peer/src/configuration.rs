@@ -1,6 +1,9 @@
 //! The configuration of a peer connection.
 
+use std::sync::Arc;
+
 use crate::certificate::Certificate;
+use crate::media::MediaConfiguration;
 use crate::transport::dtls::DtlsCache;
 
 /// The W3C's `RTCConfiguration`, and further settings. The default is a connection without servers.
@@ -27,6 +30,9 @@ pub struct Configuration {
     pub automatic_ice_restart: bool,
     /// Settings of data channels.
     pub data: DataConfiguration,
+    /// Codecs and header extensions of audio and video. It may be shared by several connections,
+    /// and cannot be changed later.
+    pub media: Arc<MediaConfiguration>,
     /// The versions of DTLS. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
     /// The cache for DTLS handshakes. Default none: the connection has one of its own. A program
@@ -100,6 +106,7 @@ impl Default for Configuration {
             ice: columba_ice::Config::default(),
             automatic_ice_restart: true,
             data: DataConfiguration::default(),
+            media: MediaConfiguration::shared_default(),
             dtls_versions: DtlsVersions::default(),
             dtls_cache: None,
             datagram_size: 1200,

@@ -69,6 +69,36 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
+    /// There is no such transceiver, or no longer.
+    #[error("there is no such transceiver")]
+    NoSuchTransceiver,
+    /// The transceiver has stopped: the W3C's `InvalidStateError`.
+    #[error("the transceiver has stopped")]
+    TransceiverStopped,
+    /// The track is sent already: the W3C's `InvalidAccessError`.
+    #[error("the track is sent by another transceiver already")]
+    TrackInUse,
+    /// Parameters of a transceiver, a sender or a receiver are out of range: the W3C's `TypeError`
+    /// or `RangeError`.
+    #[error("the parameters cannot be used: {reason}")]
+    InvalidParameters {
+        /// The reason.
+        reason: &'static str,
+    },
+    /// A codec is none of [`MediaConfiguration`](crate::MediaConfiguration): the W3C's
+    /// `InvalidModificationError`.
+    #[error("the codec {mime_type:?} with these parameters is not configured")]
+    UnsupportedCodec {
+        /// The MIME type.
+        mime_type: String,
+    },
+    /// A transceiver or a sender cannot be changed in this way: the W3C's
+    /// `InvalidModificationError`.
+    #[error("it cannot be changed in this way: {reason}")]
+    InvalidModificationOfMedia {
+        /// The reason.
+        reason: &'static str,
+    },
     /// The other side's certificate is none of those that its description names.
     #[error("the other side's certificate does not match the fingerprint in its description")]
     FingerprintMismatch,

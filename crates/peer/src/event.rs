@@ -5,6 +5,7 @@ use columba_ice::{CandidateError, SelectedPair};
 use crate::candidate::IceCandidate;
 use crate::data::ChannelId;
 use crate::error::Error;
+use crate::media::{Track, TrackKind, TransceiverId};
 use crate::states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,
@@ -43,6 +44,23 @@ pub enum Event {
     /// and [`NegotiationNeeded`](Self::NegotiationNeeded) follows; without it, call
     /// [`Peer::restart_ice`](crate::Peer::restart_ice) if the other side may still be there.
     IceRestartWanted,
+    /// `track`: the other side sends a track, or sends it in further streams. Comes when its offer
+    /// is set, so that the direction of the transceiver can still be chosen for the answer.
+    Track {
+        /// The transceiver.
+        transceiver: TransceiverId,
+        /// The track of its receiver.
+        track: Track,
+        /// The identifiers of the streams to which it belongs.
+        streams: Vec<String>,
+    },
+    /// `mute` of the track of this transceiver's receiver: the other side no longer sends it.
+    TrackMuted(TransceiverId, TrackKind),
+    /// `removetrack` of a stream: the track of this transceiver's receiver no longer belongs to it.
+    TrackRemoved(TransceiverId, TrackKind, String),
+    /// `ended` of the track of this transceiver's receiver: the other side has stopped the
+    /// transceiver, or has taken back the offer that brought it.
+    TrackEnded(TransceiverId, TrackKind),
     /// `datachannel`: the other side has created a channel, which is open.
     DataChannel(ChannelId),
     /// A channel that this side created is open.

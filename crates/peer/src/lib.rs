@@ -101,6 +101,7 @@ mod event;
 mod jsep;
 #[cfg(feature = "serde")]
 mod json;
+mod media;
 mod peer;
 mod servers;
 mod states;
@@ -125,6 +126,11 @@ pub use data::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Messag
 pub use description::{OfferOptions, SdpType, SessionDescription};
 pub use error::Error;
 pub use event::Event;
+pub use media::{
+    MediaConfiguration, Receiver, RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability,
+    RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters,
+    Sender, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
+};
 pub use peer::Peer;
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,

@@ -21,6 +21,11 @@ pub struct Codec {
 }
 
 impl Codec {
+    /// A codec without parameters and feedback.
+    pub fn new(map: RtpMap) -> Self {
+        Self { map, parameters: None, feedback: Vec::new() }
+    }
+
     /// The payload type.
     pub fn payload_type(&self) -> u8 {
         self.map.payload_type

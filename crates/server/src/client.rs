@@ -93,6 +93,14 @@ impl Client {
     }
 }
 
+/// The unit that counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+        ip => ip,
+    }
+}
+
 pub(crate) fn contains(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&ip))
 }

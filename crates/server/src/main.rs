@@ -12,7 +12,6 @@ mod http;
 mod logging;
 mod memory;
 mod metrics;
-mod places;
 mod serve;
 mod signal;
 mod supervision;

@@ -55,6 +55,10 @@ impl Wakeups {
             | Event::IceCandidateError(_)
             | Event::SelectedCandidatePair(..)
             | Event::IceRestartWanted
+            | Event::Track { .. }
+            | Event::TrackMuted(..)
+            | Event::TrackRemoved(..)
+            | Event::TrackEnded(..)
             | Event::Error(_)) => {
                 state.keep_event(event);
                 self.has_events = true;

@@ -8,6 +8,7 @@ use super::remote::{RemoteDescription, RemoteTransport};
 use super::section::Section;
 use super::write::Tag;
 use crate::description::SdpType;
+use crate::event::Event;
 use crate::states::SignalingState;
 use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
@@ -47,6 +48,8 @@ pub(crate) enum Change {
     Data(TransportId),
     /// The other side has refused data that was offered.
     DataRefused,
+    /// A transceiver has changed.
+    Media(Event),
 }
 
 impl Change {

@@ -10,6 +10,7 @@ mod apply;
 mod bundle;
 pub(crate) mod candidate;
 mod candidates;
+mod media;
 mod offer;
 mod remote;
 mod rtp;

@@ -42,6 +42,14 @@ impl Section {
         }
     }
 
+    /// Returns the canonical name that a section of audio or video names.
+    pub(super) fn cname(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Rtp(section) => section.cname.clone(),
+            Kind::Application(_) | Kind::Rejected(_) => None,
+        }
+    }
+
     pub(super) fn is_rejected(&self) -> bool {
         matches!(self.kind, Kind::Rejected(_))
     }

@@ -5,12 +5,15 @@ use columba_ice::Credentials;
 use columba_sdp::Candidate;
 use columba_sdp::attributes::{EndOfCandidates, Origin};
 
+use super::media::{self, Negotiated};
 use super::remote::{self, RemoteDescription};
+use super::rtp::Numbers;
 use super::section::Section;
 use super::write::{self, LocalParameters, Tag};
 use super::{answer, offer};
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
+use crate::media::Transceivers;
 use crate::states::SignalingState;
 use crate::transport::TransportId;
 
@@ -37,6 +40,11 @@ pub(crate) struct Jsep {
     pub(super) outdated: Vec<String>,
     /// A local description was set, even if it was rolled back since.
     pub(super) was_described: bool,
+    pub(super) media: Transceivers,
+    /// The payload types and numbers of header extensions that were agreed.
+    pub(super) numbers: Numbers,
+    /// A transceiver is not as the current descriptions say.
+    media_changed: bool,
 }
 
 /// The sections that the application wants.
@@ -89,7 +97,49 @@ impl Jsep {
             to_replace: Vec::new(),
             outdated: Vec::new(),
             was_described: false,
+            media: Transceivers::new(session_id),
+            numbers: Numbers::default(),
+            media_changed: false,
         }
+    }
+
+    pub(crate) fn media(&self) -> &Transceivers {
+        &self.media
+    }
+
+    /// Lets the application change transceivers.
+    pub(crate) fn change_media<R>(&mut self, change: impl FnOnce(&mut Transceivers) -> R) -> R {
+        let result = change(&mut self.media);
+        self.check_media();
+        result
+    }
+
+    /// Compares the transceivers with the current descriptions.
+    pub(super) fn check_media(&mut self) {
+        let (local, remote) = (self.current.local.as_ref(), self.current.remote.as_ref());
+        let remote = remote.map(|remote| remote.sections.as_slice()).unwrap_or_default();
+        let kind = local.map(|local| local.kind);
+        self.media_changed = media::needs_negotiation(&self.media, kind, &self.current.sections, remote);
+    }
+
+    /// Returns what both sides have agreed on for a section and a direction; while the first offer
+    /// is pending, what the local side can receive.
+    pub(crate) fn negotiated(&self, mid: &str, sends: bool) -> Negotiated {
+        let agreement = if self.current.local.is_some() { &self.current } else { &self.pending };
+        let index = agreement.sections.iter().position(|section| section.mid == mid);
+        let Some(index) = index else { return Negotiated::default() };
+        let local = &agreement.sections[index];
+        let remote = agreement.remote.as_ref().and_then(|remote| remote.sections.get(index));
+        match remote {
+            Some(remote) if sends => media::negotiated(remote, Some(local), None),
+            None if sends => Negotiated::default(),
+            remote => media::negotiated(local, remote, remote.and_then(Section::cname)),
+        }
+    }
+
+    fn offered_sections(&self, local: &LocalParameters, wanted: Wanted) -> Vec<Section> {
+        let (size, mut numbers) = (local.max_message_size, self.numbers.clone());
+        offer::sections(&self.current.sections, wanted, size, &self.media, &mut numbers)
     }
 
     pub(crate) fn state(&self) -> SignalingState {
@@ -166,7 +216,8 @@ impl Jsep {
     /// False in any state but stable.
     pub(crate) fn needs_negotiation(&self, wanted: Wanted) -> bool {
         let has_data = self.current.sections.iter().any(|section| section.application().is_some());
-        self.state == SignalingState::Stable && (self.wants_restart() || wanted.data && !has_data)
+        self.state == SignalingState::Stable
+            && (self.wants_restart() || wanted.data && !has_data || self.media_changed)
     }
 
     /// Returns true if the current local description has credentials that are to be replaced.
@@ -201,7 +252,7 @@ impl Jsep {
     ) -> Result<SessionDescription, Error> {
         use SignalingState as State;
         self.require("create_offer", &[State::Stable, State::HaveLocalOffer])?;
-        let sections = offer::sections(&self.current.sections, wanted, local.max_message_size);
+        let sections = self.offered_sections(local, wanted);
         let known = self.current.local.as_ref().map(|local| local.tags.as_slice()).unwrap_or_default();
         let mut tags = offer::tags(&sections, known, local);
         for tag in &mut tags {
@@ -222,7 +273,7 @@ impl Jsep {
     /// last, as long as it was not set, and nothing has changed since.
     pub(crate) fn last_offer(&self, local: &LocalParameters, wanted: Wanted) -> Option<SessionDescription> {
         let created = self.created_offer.as_ref().filter(|created| !created.was_set)?;
-        let sections = offer::sections(&self.current.sections, wanted, local.max_message_size);
+        let sections = self.offered_sections(local, wanted);
         let is_replaced = |tag: &Tag| {
             let mut replaced = self.to_replace.iter().chain(&self.outdated);
             replaced.any(|one| *one == *tag.credentials.ufrag)
@@ -238,8 +289,9 @@ impl Jsep {
         self.require("create_answer", &[State::HaveRemoteOffer, State::HaveLocalPrAnswer])?;
         let offer = self.pending.remote.as_ref();
         let offer = offer.ok_or(Error::InvalidState { operation: "create_answer", state })?;
-        let sections = answer::sections(offer, local.max_message_size);
-        let mut tags = answer::tags(offer, local);
+        let mut numbers = self.numbers.clone();
+        let sections = answer::sections(offer, local.max_message_size, &self.media, &mut numbers);
+        let mut tags = answer::tags(offer, &sections, local);
         for tag in &mut tags {
             let provisional = self.pending.local.as_ref();
             let kept = self.current.local.as_ref().filter(|_| !self.is_restarted(offer, tag.transport));

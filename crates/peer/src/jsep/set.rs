@@ -8,7 +8,9 @@ use columba_sdp::attributes::Fingerprint;
 
 use super::apply::{self, Change};
 use super::candidates::NotAdded;
+use super::media;
 use super::remote::{self, RemoteDescription};
+use super::rtp;
 use super::section::Section;
 use super::session::{Agreement, Jsep, LocalDescription};
 use crate::candidate::IceCandidateInit;
@@ -30,7 +32,7 @@ impl Jsep {
             }
             SdpType::Rollback => {
                 self.require(operation, &[State::HaveLocalOffer])?;
-                return Ok(self.roll_back());
+                return Ok(self.take_back());
             }
         }
         let created = if kind == SdpType::Offer { &mut self.created_offer } else { &mut self.created_answer };
@@ -47,6 +49,7 @@ impl Jsep {
         self.was_described = true;
         self.pending.local = Some(local);
         self.pending.sections = created.sections;
+        let mut tracks = media::set_local(&mut self.media, kind, &self.pending.sections);
         if kind == SdpType::Offer {
             self.state = State::HaveLocalOffer;
         } else {
@@ -54,11 +57,12 @@ impl Jsep {
             if kind == SdpType::PrAnswer {
                 self.state = State::HaveLocalPrAnswer;
             } else {
-                self.settle();
+                tracks.extend(self.settle());
             }
         }
         changes.extend(gathering);
         self.add_state_change(before, &mut changes);
+        changes.extend(tracks);
         Ok(changes)
     }
 
@@ -77,7 +81,7 @@ impl Jsep {
         match kind {
             SdpType::Rollback => {
                 self.require(operation, &[State::HaveRemoteOffer])?;
-                return Ok(self.roll_back());
+                return Ok(self.take_back());
             }
             SdpType::Offer => {
                 self.require(operation, &[State::Stable, State::HaveRemoteOffer, State::HaveLocalOffer])?;
@@ -89,6 +93,10 @@ impl Jsep {
         let known = if is_offer { &self.current.sections } else { &self.pending.sections };
         let remote = RemoteDescription::read(kind, &description.sdp, known)?;
         check_order(&remote, known, !is_offer)?;
+        rtp::check_bundle(kind, &remote.sections)?;
+        if !is_offer {
+            media::check_answer(kind, known, &remote.sections)?;
+        }
         check_identity(&remote, accepts)?;
         if !is_offer {
             self.check_credentials(&remote)?;
@@ -100,9 +108,11 @@ impl Jsep {
         let kind = remote.kind;
         let mut changes = Vec::new();
         if kind == SdpType::Offer && self.state == SignalingState::HaveLocalOffer {
-            changes = self.roll_back();
+            changes = self.take_back();
         }
         let before = self.state;
+        let own = self.pending.sections.as_slice();
+        let mut tracks = media::set_remote(&mut self.media, kind, &remote.sections, own);
         if kind == SdpType::Offer {
             self.roll_back();
             changes.extend(self.offered(remote));
@@ -113,10 +123,11 @@ impl Jsep {
             if kind == SdpType::PrAnswer {
                 self.state = SignalingState::HaveRemotePrAnswer;
             } else {
-                self.settle();
+                tracks.extend(self.settle());
             }
         }
         self.add_state_change(before, &mut changes);
+        changes.extend(tracks);
         changes
     }
 
@@ -185,6 +196,15 @@ impl Jsep {
         .map_err(Error::from)
     }
 
+    /// Takes the pending offer back, and with it what it did to transceivers.
+    fn take_back(&mut self) -> Vec<Change> {
+        let of_remote = self.state == SignalingState::HaveRemoteOffer;
+        let mut changes = self.roll_back();
+        changes.extend(media::roll_back(&mut self.media, of_remote));
+        self.check_media();
+        changes
+    }
+
     /// Takes the pending descriptions back. What was created stays: the offer may be set again.
     fn roll_back(&mut self) -> Vec<Change> {
         let pending = std::mem::take(&mut self.pending);
@@ -199,7 +219,7 @@ impl Jsep {
 
     /// The pending descriptions become the current ones: both sides agree on the sections that
     /// neither has rejected.
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Vec<Change> {
         let mut agreed = std::mem::take(&mut self.pending);
         (self.created_offer, self.created_answer) = (None, None);
         self.state = SignalingState::Stable;
@@ -210,10 +230,14 @@ impl Jsep {
                 }
             }
         }
+        let remote = agreed.remote.as_ref().map(|remote| remote.sections.as_slice()).unwrap_or_default();
+        let tracks = media::settle(&mut self.media, &mut self.numbers, &agreed.sections, remote);
         self.current = agreed;
+        self.check_media();
         let used = self.current.local.as_ref().map(LocalDescription::ufrags).unwrap_or_default();
         self.to_replace.retain(|ufrag| used.contains(ufrag));
         self.outdated.retain(|ufrag| used.contains(ufrag));
+        tracks
     }
 
     /// An answer changes the credentials of a transport if the offer did, and only then (RFC 8839

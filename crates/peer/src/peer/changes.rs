@@ -62,6 +62,7 @@ impl Peer {
                 self.data.set_transport(id);
                 self.begin_data(now);
             }
+            Change::Media(event) => self.events.push_back(event),
             Change::DataRefused => {
                 let error = Error::InvalidChannel { reason: "the other side refuses data channels" };
                 self.data.fail(now, &error);

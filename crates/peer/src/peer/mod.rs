@@ -4,11 +4,13 @@ mod candidates;
 mod changes;
 mod channels;
 mod descriptions;
+mod media;
 mod progress;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{Ecn, Input, LocalAddress, Path, Request, Transmit};
@@ -115,7 +117,8 @@ impl Peer {
         let ice = ice_configuration(&configuration)?;
         let transport = transport_config(&configuration, ice, certificate.clone(), &mut rng);
         let transport = Transport::new(TransportId::FIRST, transport, &mut rng);
-        let jsep = Jsep::new(rng.next_u64());
+        let mut jsep = Jsep::new(rng.next_u64());
+        jsep.change_media(|media| media.configuration = Arc::clone(&configuration.media));
         let data = Data::new(&configuration.data, packet_size(datagram_size), now, &mut rng);
         Ok(Self {
             configuration,
@@ -165,8 +168,9 @@ impl Peer {
         }
         let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
         let dtls_cache = self.configuration.dtls_cache.take();
+        let media = Arc::clone(&self.configuration.media);
         self.configuration =
-            Configuration { data, datagram_size, max_datagram_size, dtls_cache, ..configuration };
+            Configuration { data, datagram_size, max_datagram_size, dtls_cache, media, ..configuration };
         self.progress(now);
         Ok(())
     }

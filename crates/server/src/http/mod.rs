@@ -1,6 +1,5 @@
 //! The web port: TCP, TLS, HTTP, and TURN on the same port.
 
-mod answer;
 mod connection;
 mod headers;
 mod health;

@@ -3,7 +3,6 @@
 mod abuse;
 mod admission;
 mod coming_back;
-mod effort;
 mod entering;
 mod http;
 mod limits;

@@ -1,0 +1,218 @@
+//! Transceivers and the sections of descriptions: the steps of the W3C's "set the session
+//! description" and "check if negotiation is needed" that are about audio and video.
+
+use columba_sdp::attributes::Direction;
+
+use super::Change;
+use super::remote;
+use super::rtp::{self, Numbers, RtpSection};
+use super::section::{Kind, Section};
+use crate::description::SdpType;
+use crate::error::Error;
+use crate::event::Event;
+use crate::media::{
+    LocalSection, RemoteSection, RtpCodec, RtpCodecParameters, RtpHeaderExtension, TrackKind, Transceiver,
+    Transceivers,
+};
+
+/// Associates transceivers with the sections of a local description.
+pub(super) fn set_local(media: &mut Transceivers, kind: SdpType, sections: &[Section]) -> Vec<Change> {
+    let mut events = Vec::new();
+    for section in sections {
+        let (transceiver, direction) = match &section.kind {
+            Kind::Application(_) => continue,
+            Kind::Rtp(media) => (media.transceiver, Some(media.direction)),
+            Kind::Rejected(_) => (None, None),
+        };
+        let local = LocalSection { mid: &section.mid, transceiver, direction };
+        media.set_local(local, kind != SdpType::Offer, &mut events);
+    }
+    in_order(events)
+}
+
+/// Associates transceivers with the sections of the other side's description, and creates those
+/// that are missing. `own` are the sections that an answer is for.
+pub(super) fn set_remote(
+    media: &mut Transceivers,
+    kind: SdpType,
+    sections: &[Section],
+    own: &[Section],
+) -> Vec<Change> {
+    let mut events = Vec::new();
+    for (index, section) in sections.iter().enumerate() {
+        let Some(track_kind) = TrackKind::of(section.media_kind()) else { continue };
+        let remote = remote_section(section, track_kind, own.get(index));
+        match kind {
+            SdpType::Offer => media.set_remote_offer(remote, &mut events),
+            _ => media.set_remote_answer(remote, &mut events),
+        }
+    }
+    in_order(events)
+}
+
+fn remote_section<'a>(section: &'a Section, kind: TrackKind, own: Option<&Section>) -> RemoteSection<'a> {
+    let mid = &section.mid;
+    let Kind::Rtp(media) = &section.kind else {
+        return RemoteSection { mid, kind, direction: None, streams: None, requested: Vec::new() };
+    };
+    // An answer cannot have more than was offered (RFC 3264 §6.1); one that does is read as if it
+    // had not.
+    let allowed = match own.map(|own| &own.kind) {
+        Some(Kind::Rtp(own)) => own.direction,
+        _ => Direction::SendRecv,
+    };
+    RemoteSection {
+        mid,
+        kind,
+        direction: Some(media.direction.reversed().intersect(allowed)),
+        streams: media.streams(),
+        requested: media.received_encodings(),
+    }
+}
+
+/// Ends a negotiation with these sections of both sides.
+pub(super) fn settle(
+    media: &mut Transceivers,
+    numbers: &mut Numbers,
+    local: &[Section],
+    remote: &[Section],
+) -> Vec<Change> {
+    let mut events = Vec::new();
+    let is_rejected = |mid: &str| {
+        let index = local.iter().position(|section| section.mid == mid);
+        index.is_some_and(|index| {
+            local[index].is_rejected() || remote.get(index).is_some_and(Section::is_rejected)
+        })
+    };
+    media.settle(is_rejected, &mut events);
+    for section in local.iter().chain(remote) {
+        if let Kind::Rtp(media) = &section.kind {
+            numbers.learn(media);
+        }
+    }
+    in_order(events)
+}
+
+/// Takes the pending description back; `of_remote` is true if it is the other side's.
+pub(super) fn roll_back(media: &mut Transceivers, of_remote: bool) -> Vec<Change> {
+    let mut events = Vec::new();
+    media.roll_back(of_remote, &mut events);
+    in_order(events)
+}
+
+/// Brings events into the order of the W3C's steps: tracks are muted, leave streams, arrive.
+fn in_order(mut events: Vec<Event>) -> Vec<Change> {
+    events.sort_by_key(|event| match event {
+        Event::TrackMuted(..) => 0,
+        Event::TrackRemoved(..) => 1,
+        Event::Track { .. } => 2,
+        _ => 3,
+    });
+    events.into_iter().map(Change::Media).collect()
+}
+
+/// Refuses an answer with a section that has no codec of the offer.
+pub(super) fn check_answer(kind: SdpType, offered: &[Section], answered: &[Section]) -> Result<(), Error> {
+    for (offer, answer) in offered.iter().zip(answered) {
+        if let (Kind::Rtp(offer), Kind::Rtp(media)) = (&offer.kind, &answer.kind)
+            && let Err(reason) = rtp::check_answer(offer, media)
+        {
+            return Err(remote::wrong(kind, Some(&answer.mid), reason));
+        }
+    }
+    Ok(())
+}
+
+/// The part of "check if negotiation is needed" that is about transceivers. `kind` is that of the
+/// current local description.
+pub(super) fn needs_negotiation(
+    media: &Transceivers,
+    kind: Option<SdpType>,
+    local: &[Section],
+    remote: &[Section],
+) -> bool {
+    media.iter().any(|transceiver| {
+        let mid = transceiver.mid.as_deref();
+        let index = mid.and_then(|mid| local.iter().position(|section| section.mid == mid));
+        match index {
+            // Stopped before it was described: there is nothing to tell the other side.
+            None => !transceiver.is_stopping,
+            Some(_) if transceiver.is_stopping => true,
+            Some(index) => has_changed(transceiver, kind, &local[index], remote.get(index)),
+        }
+    })
+}
+
+/// Returns true if a section is not as the transceiver wants it.
+fn has_changed(
+    transceiver: &Transceiver,
+    kind: Option<SdpType>,
+    local: &Section,
+    remote: Option<&Section>,
+) -> bool {
+    let Kind::Rtp(own) = &local.kind else { return false };
+    let offered = match remote.map(|remote| &remote.kind) {
+        Some(Kind::Rtp(remote)) => remote.direction.reversed(),
+        _ => Direction::Inactive,
+    };
+    let wanted = transceiver.direction;
+    if wanted.sends() && !names_streams(own, &transceiver.sender.streams) {
+        // A sender that the other side does not take has no line about streams in an answer.
+        let is_answer = kind != Some(SdpType::Offer);
+        if !is_answer || offered.sends() {
+            return true;
+        }
+    }
+    match kind {
+        Some(SdpType::Offer) => own.direction != wanted && offered != wanted,
+        _ => own.direction != wanted.intersect(offered),
+    }
+}
+
+fn names_streams(section: &RtpSection, streams: &[String]) -> bool {
+    let named = section.streams();
+    named.is_some_and(|named| {
+        named.len() == streams.len() && streams.iter().all(|stream| named.contains(stream))
+    })
+}
+
+/// The agreement of two sections for one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Negotiated {
+    pub(crate) codecs: Vec<RtpCodecParameters>,
+    pub(crate) header_extensions: Vec<RtpHeaderExtension>,
+    pub(crate) reduced_size: bool,
+    /// The canonical name of the other side.
+    pub(crate) cname: Option<String>,
+}
+
+/// Returns what the sections of both sides agree on: `first` has the numbers and the order, and
+/// `other` has to have the codec too, if it is known.
+pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option<String>) -> Negotiated {
+    let Kind::Rtp(media) = &first.kind else { return Negotiated::default() };
+    let other = match other.map(|other| &other.kind) {
+        Some(Kind::Rtp(other)) => Some(other),
+        _ => None,
+    };
+    let has = |codec: &&columba_sdp::Codec| {
+        other.is_none_or(|other| other.codecs.iter().any(|one| one.map.is(&codec.map.encoding)))
+    };
+    let kind = media.track_kind();
+    let codec = |codec: &columba_sdp::Codec| RtpCodecParameters {
+        payload_type: codec.payload_type(),
+        codec: RtpCodec::described(kind, codec),
+    };
+    let extension = |extension: &columba_sdp::attributes::ExtMap| RtpHeaderExtension {
+        uri: extension.uri.clone(),
+        id: extension.id,
+    };
+    let both = |one: &&columba_sdp::attributes::ExtMap| {
+        other.is_none_or(|other| other.extensions.iter().any(|two| two.uri == one.uri))
+    };
+    Negotiated {
+        codecs: media.codecs.iter().filter(has).map(codec).collect(),
+        header_extensions: media.extensions.iter().filter(both).map(extension).collect(),
+        reduced_size: media.reduced_size && other.is_none_or(|other| other.reduced_size),
+        cname,
+    }
+}

@@ -1,0 +1,184 @@
+//! Sections of audio and video: codecs, header extensions, directions, streams, encodings.
+
+mod answer;
+mod numbers;
+mod offer;
+mod simulcast;
+
+use columba_sdp::attributes::{
+    Direction, ExtMap, ExtMapAllowMixed, Msid, Rid, RtcpMux, RtcpRsize, RtpMap, Simulcast, Ssrc,
+};
+use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
+
+pub(super) use answer::{answer, check_answer};
+pub(super) use numbers::{Numbers, check_bundle};
+pub(super) use offer::offer;
+
+use super::remote::Reader;
+use crate::error::Error;
+use crate::media::{TrackKind, TransceiverId};
+
+/// The header extension of sections that an application has not asked for: the name of the section,
+/// which every bundled section needs (RFC 9143 §15).
+const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// The largest number of a header extension in an answer: larger ones stand for "any" in offers
+/// (RFC 8285 §6).
+const MAX_EXTENSION: u16 = 255;
+
+/// Streams that a section names at most; a track is seldom in more than one.
+const MAX_STREAMS: usize = 16;
+
+/// A section of audio or video.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RtpSection {
+    pub(super) kind: MediaKind,
+    protocol: Protocol,
+    /// As the side that describes it sends and receives.
+    pub(super) direction: Direction,
+    /// In order of preference, with the payload types of the first offer.
+    pub(super) codecs: Vec<Codec>,
+    pub(super) extensions: Vec<ExtMap>,
+    /// Header extensions of both forms may be mixed (RFC 8285 §6).
+    allow_mixed: bool,
+    /// RTCP packets may be of reduced size (RFC 5506).
+    pub(super) reduced_size: bool,
+    /// The streams of the sender's track (RFC 8830).
+    pub(super) msids: Vec<Msid>,
+    rids: Vec<Rid>,
+    simulcast: Option<Simulcast>,
+    /// The canonical name of the side that describes it, if it has written it (RFC 5576 §6.1).
+    pub(super) cname: Option<String>,
+    /// The transceiver from which a local section was made.
+    pub(super) transceiver: Option<TransceiverId>,
+}
+
+impl RtpSection {
+    pub(super) fn read(reader: &Reader<'_>, index: usize) -> Result<Self, Error> {
+        let section = &reader.description.media[index];
+        let lines = &section.lines;
+        let all = |error: columba_sdp::Error| reader.malformed(&error, index);
+        Ok(Self {
+            kind: section.head().kind.clone(),
+            protocol: section.head().protocol.clone(),
+            direction: reader.description.direction(section),
+            codecs: section.codecs().map_err(all)?,
+            extensions: reader.description.effective_all::<ExtMap>(section).flatten().collect(),
+            allow_mixed: lines.has::<ExtMapAllowMixed>()
+                || reader.description.lines.has::<ExtMapAllowMixed>(),
+            reduced_size: lines.has::<RtcpRsize>(),
+            msids: msids(lines),
+            rids: lines.all::<Rid>().flatten().collect(),
+            simulcast: lines.get::<Simulcast>().map_err(all)?,
+            cname: lines
+                .all::<Ssrc>()
+                .flatten()
+                .find(|ssrc| ssrc.attribute == "cname")
+                .and_then(|ssrc| ssrc.value),
+            transceiver: None,
+        })
+    }
+
+    /// Returns the local section that answers this one, if the application has not asked for it:
+    /// everything is accepted, and nothing is sent.
+    pub(super) fn answer_inactive(&self) -> Self {
+        let accepts = |extension: &&ExtMap| extension.id <= MAX_EXTENSION && extension.uri == MID_EXTENSION;
+        Self {
+            direction: Direction::Inactive,
+            extensions: self.extensions.iter().filter(accepts).map(reversed).collect(),
+            allow_mixed: false,
+            msids: Vec::new(),
+            rids: Vec::new(),
+            simulcast: None,
+            cname: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns this local section as it is offered again, if the application has not asked for it.
+    pub(super) fn offer_inactive(&self) -> Self {
+        Self { direction: Direction::Inactive, ..self.clone() }
+    }
+
+    pub(super) fn media_kind(&self) -> &MediaKind {
+        &self.kind
+    }
+
+    pub(super) fn track_kind(&self) -> TrackKind {
+        TrackKind::of(&self.kind).unwrap_or(TrackKind::Audio)
+    }
+
+    pub(super) fn first_map(&self) -> Option<&RtpMap> {
+        self.codecs.first().map(|codec| &codec.map)
+    }
+
+    /// Returns the identifiers of the streams; `None` if there is not one line about them.
+    pub(super) fn streams(&self) -> Option<Vec<String>> {
+        let streams = self.msids.iter().filter_map(|msid| msid.stream_id().map(str::to_owned));
+        (!self.msids.is_empty()).then(|| streams.collect())
+    }
+
+    pub(super) fn head(&self) -> MediaLine {
+        let formats: Vec<_> = self.codecs.iter().map(|codec| codec.payload_type().to_string()).collect();
+        MediaLine::new(self.kind.clone(), self.protocol.clone(), formats.iter().map(String::as_str))
+    }
+
+    pub(super) fn write(&self, lines: &mut Lines) -> Result<(), columba_sdp::Error> {
+        if self.allow_mixed {
+            lines.add(&ExtMapAllowMixed)?;
+        }
+        for extension in &self.extensions {
+            lines.add(extension)?;
+        }
+        lines.add(&self.direction)?;
+        for msid in &self.msids {
+            lines.add(msid)?;
+        }
+        lines.add(&RtcpMux)?;
+        if self.reduced_size {
+            lines.add(&RtcpRsize)?;
+        }
+        for codec in &self.codecs {
+            lines.add(&codec.map)?;
+            for feedback in &codec.feedback {
+                lines.add(feedback)?;
+            }
+            if let Some(parameters) = &codec.parameters {
+                lines.add(parameters)?;
+            }
+        }
+        for rid in &self.rids {
+            lines.add(rid)?;
+        }
+        self.simulcast.as_ref().map_or(Ok(()), |simulcast| lines.add(simulcast))
+    }
+}
+
+/// Returns the streams that a section names. Descriptions older than RFC 8830 name them with their
+/// SSRCs.
+fn msids(lines: &Lines) -> Vec<Msid> {
+    let mut msids: Vec<Msid> = Vec::new();
+    let named = lines.all::<Msid>().flatten();
+    let by_ssrc = lines.all::<Ssrc>().flatten().filter(|ssrc| ssrc.attribute == "msid");
+    let by_ssrc = by_ssrc.filter_map(|ssrc| {
+        let value = ssrc.value?;
+        let mut words = value.split_ascii_whitespace();
+        Some(Msid { stream: words.next()?.to_owned(), track: words.next().map(str::to_owned) })
+    });
+    let mut add = |msid: Msid| {
+        if msids.len() < MAX_STREAMS && !msids.iter().any(|one| one.stream == msid.stream) {
+            msids.push(msid);
+        }
+    };
+    if lines.has::<Msid>() {
+        named.for_each(&mut add)
+    } else {
+        by_ssrc.for_each(&mut add)
+    }
+    msids
+}
+
+/// Returns a header extension as the other side sees it.
+fn reversed(extension: &ExtMap) -> ExtMap {
+    ExtMap { direction: extension.direction.map(Direction::reversed), ..extension.clone() }
+}

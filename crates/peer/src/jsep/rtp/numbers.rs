@@ -1,0 +1,153 @@
+//! Payload types and numbers of header extensions: kept as long as the session lasts, unique in a
+//! bundle (RFC 3264 §8.3.2, RFC 9143 §10.1, RFC 8285 §7).
+
+use columba_sdp::Codec;
+use columba_sdp::attributes::{ExtMap, Fmtp, RtpMap};
+
+use super::RtpSection;
+use crate::description::SdpType;
+use crate::error::Error;
+use crate::jsep::remote;
+use crate::jsep::section::{Kind, Section};
+use crate::media::{RtpCodec, TrackKind};
+
+/// Payload types for codecs without an assigned one: the dynamic ones first, then those that no
+/// profile assigns. 64 to 95 are not told from RTCP (RFC 5761 §4).
+const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
+
+/// Numbers of header extensions: those of the one-byte form first (RFC 8285 §4.2), then those that
+/// need two bytes.
+const EXTENSIONS: [std::ops::RangeInclusive<u16>; 2] = [1..=14, 16..=255];
+
+/// Payload types that RFC 3551 §6 gives to codecs for good.
+const ASSIGNED: [(&str, u32, u8); 3] = [("PCMU", 8000, 0), ("PCMA", 8000, 8), ("G722", 8000, 9)];
+
+/// The numbers that descriptions of this session have used.
+#[derive(Clone, Debug, Default)]
+pub(in crate::jsep) struct Numbers {
+    codecs: Vec<(TrackKind, RtpMap, Option<Fmtp>)>,
+    extensions: Vec<(u16, String)>,
+}
+
+impl Numbers {
+    /// Learns the numbers of a section that was agreed. A number has the latest of its meanings.
+    pub(in crate::jsep) fn learn(&mut self, section: &RtpSection) {
+        for codec in &section.codecs {
+            let entry = (section.track_kind(), codec.map.clone(), codec.parameters.clone());
+            match self.codecs.iter_mut().find(|(_, map, _)| map.payload_type == codec.payload_type()) {
+                Some(known) => *known = entry,
+                None => self.codecs.push(entry),
+            }
+        }
+        for extension in section.extensions.iter().filter(|one| one.id <= super::MAX_EXTENSION) {
+            match self.extensions.iter_mut().find(|(id, _)| *id == extension.id) {
+                Some(known) => known.1.clone_from(&extension.uri),
+                None => self.extensions.push((extension.id, extension.uri.clone())),
+            }
+        }
+    }
+
+    /// Returns the payload type of a codec: that of the section `known`, else that of another
+    /// section, else a free one. `None` if there is no free one.
+    pub(super) fn payload_type(
+        &mut self,
+        codec: &RtpCodec,
+        use_of: Use<'_>,
+        parameters: impl Fn(u8) -> Option<Fmtp>,
+    ) -> Option<u8> {
+        let Use { kind, repaired, known } = use_of;
+        let is_it = |map: &RtpMap, fmtp: Option<&Fmtp>| {
+            codec.matches(map, fmtp) && repaired.is_none_or(|repaired| repairs(fmtp) == Some(repaired))
+        };
+        let mut own = known.into_iter().flat_map(|known| &known.codecs);
+        if let Some(codec) = own.find(|one| is_it(&one.map, one.parameters.as_ref())) {
+            return Some(codec.payload_type());
+        }
+        let mut others = self.codecs.iter();
+        if let Some((_, map, _)) = others.find(|(of, map, fmtp)| *of == kind && is_it(map, fmtp.as_ref())) {
+            return Some(map.payload_type);
+        }
+        let is_free = |number: &u8| !self.codecs.iter().any(|(_, map, _)| map.payload_type == *number);
+        let assigned = ASSIGNED.iter().find(|(name, rate, _)| {
+            codec.name().eq_ignore_ascii_case(name) && codec.clock_rate == *rate && codec.channels.is_none()
+        });
+        let assigned = assigned.map(|(_, _, number)| *number).filter(is_free);
+        let number = assigned.or_else(|| DYNAMIC.into_iter().flatten().find(is_free))?;
+        self.codecs.push((kind, codec.rtpmap(number), parameters(number)));
+        Some(number)
+    }
+
+    /// Returns the number of a header extension: that of the section `known`, else that of another
+    /// section, else a free one.
+    pub(super) fn extension(
+        &mut self,
+        uri: &str,
+        allow_mixed: bool,
+        known: Option<&RtpSection>,
+    ) -> Option<u16> {
+        let mut own = known.into_iter().flat_map(|known| &known.extensions);
+        if let Some(extension) = own.find(|one| one.uri == uri) {
+            return Some(extension.id);
+        }
+        if let Some((id, _)) = self.extensions.iter().find(|(_, known)| known == uri) {
+            return Some(*id);
+        }
+        let is_free = |id: &u16| !self.extensions.iter().any(|(known, _)| known == id);
+        let ranges = EXTENSIONS.into_iter().take(if allow_mixed { 2 } else { 1 });
+        let id = ranges.flatten().find(is_free)?;
+        self.extensions.push((id, uri.to_owned()));
+        Some(id)
+    }
+}
+
+/// The use of a codec for which a payload type is sought.
+#[derive(Clone, Copy)]
+pub(super) struct Use<'a> {
+    pub(super) kind: TrackKind,
+    /// The payload type that a retransmission or redundancy belongs to.
+    pub(super) repaired: Option<u8>,
+    /// The section as it was agreed.
+    pub(super) known: Option<&'a RtpSection>,
+}
+
+/// Returns the payload type that a format repairs: that of `apt`, or the primary one of `red`.
+pub(super) fn repairs(fmtp: Option<&Fmtp>) -> Option<u8> {
+    let fmtp = fmtp?;
+    let primary = || fmtp.parameters.trim_ascii().split('/').next()?.parse().ok();
+    fmtp.retransmits().or_else(primary)
+}
+
+/// Refuses a description in which a number has two meanings in one bundle (RFC 9143 §10.1.2,
+/// RFC 8285 §7).
+pub(in crate::jsep) fn check_bundle(kind: SdpType, sections: &[Section]) -> Result<(), Error> {
+    let mut codecs: [Option<(&Codec, &str)>; 128] = [None; 128];
+    let mut extensions: [Option<(&ExtMap, &str)>; 256] = [None; 256];
+    for section in sections {
+        let Kind::Rtp(media) = &section.kind else { continue };
+        let mid = section.mid.as_str();
+        let wrong = |reason: String| Err(remote::wrong(kind, Some(mid), &reason));
+        for codec in &media.codecs {
+            let Some(known) = codecs.get_mut(usize::from(codec.payload_type())) else { continue };
+            let (first, other) = *known.get_or_insert((codec, mid));
+            if !is_same(first, codec) {
+                let number = codec.payload_type();
+                return wrong(format!("payload type {number} is another codec in section {other:?}"));
+            }
+        }
+        for extension in &media.extensions {
+            let Some(known) = extensions.get_mut(usize::from(extension.id)) else { continue };
+            let (first, other) = *known.get_or_insert((extension, mid));
+            if first.uri != extension.uri {
+                let id = extension.id;
+                return wrong(format!("header extension {id} is another one in section {other:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_same(one: &Codec, other: &Codec) -> bool {
+    one.map.is(&other.map.encoding)
+        && one.map.clock_rate == other.map.clock_rate
+        && one.map.channels.unwrap_or(1) == other.map.channels.unwrap_or(1)
+}

@@ -1,0 +1,129 @@
+//! The encodings that a sender sends: simulcast.
+
+use super::TrackKind;
+use super::codec::RtpCodec;
+use crate::error::Error;
+
+/// Encodings of one sender at most: more layers are of no use, and each costs an encoder.
+pub(crate) const MAX_ENCODINGS: usize = 3;
+
+/// Characters of the longest name of an encoding that is accepted (RFC 8852 §3: at most 255 bytes).
+const MAX_RID: usize = 255;
+
+/// The W3C's `RTCRtpEncodingParameters`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RtpEncodingParameters {
+    /// The name in RTP packets and descriptions; `None` for the only encoding of a sender.
+    pub rid: Option<String>,
+    /// False while nothing is to be sent. Default true.
+    pub active: bool,
+    /// The codec that is to be used, of those that were negotiated.
+    pub codec: Option<RtpCodec>,
+    /// Bits per second at most.
+    pub max_bitrate: Option<u32>,
+    /// Frames per second at most; for video.
+    pub max_framerate: Option<f64>,
+    /// The factor by which width and height are divided, 1 at least; for video.
+    pub scale_resolution_down_by: Option<f64>,
+}
+
+impl Default for RtpEncodingParameters {
+    fn default() -> Self {
+        Self {
+            rid: None,
+            active: true,
+            codec: None,
+            max_bitrate: None,
+            max_framerate: None,
+            scale_resolution_down_by: None,
+        }
+    }
+}
+
+impl RtpEncodingParameters {
+    /// Returns an encoding with a name.
+    #[must_use]
+    pub fn with_rid(rid: &str) -> Self {
+        Self { rid: Some(rid.to_owned()), ..Self::default() }
+    }
+}
+
+/// The W3C's "addTransceiver sendEncodings validation steps", and what follows them: the encodings
+/// of a new sender.
+pub(crate) fn of_new_sender(
+    kind: TrackKind,
+    mut encodings: Vec<RtpEncodingParameters>,
+) -> Result<Vec<RtpEncodingParameters>, Error> {
+    let invalid = |reason| Err(Error::InvalidParameters { reason });
+    let named = encodings.iter().filter(|encoding| encoding.rid.is_some()).count();
+    if named > 0 && named < encodings.len() {
+        return invalid("either all encodings have a rid, or none");
+    }
+    if encodings.len() > 1 && named == 0 {
+        return invalid("each of several encodings needs a rid");
+    }
+    for (index, encoding) in encodings.iter().enumerate() {
+        let Some(rid) = &encoding.rid else { continue };
+        if rid.is_empty() || rid.len() > MAX_RID || !rid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return invalid("a rid has 1 to 255 letters and digits");
+        }
+        if encodings[..index].iter().any(|other| other.rid.as_ref() == Some(rid)) {
+            return invalid("two encodings have the same rid");
+        }
+    }
+    check_ranges(&encodings)?;
+    if kind == TrackKind::Audio {
+        for encoding in &mut encodings {
+            (encoding.max_framerate, encoding.scale_resolution_down_by) = (None, None);
+        }
+    }
+    encodings.truncate(MAX_ENCODINGS);
+    if let [only] = encodings.as_mut_slice() {
+        only.rid = None;
+    }
+    if encodings.is_empty() {
+        encodings.push(RtpEncodingParameters::default());
+    }
+    if kind == TrackKind::Video {
+        scale(&mut encodings);
+    }
+    Ok(encodings)
+}
+
+/// Returns the encodings that the other side asks for by `a=simulcast:recv` (W3C "set the session
+/// description": proposedSendEncodings).
+pub(crate) fn proposed<'a>(rids: impl IntoIterator<Item = &'a str>) -> Vec<RtpEncodingParameters> {
+    let mut encodings: Vec<RtpEncodingParameters> = Vec::new();
+    for rid in rids {
+        let is_known = encodings.iter().any(|one| one.rid.as_deref() == Some(rid));
+        if !is_known && encodings.len() < MAX_ENCODINGS {
+            encodings.push(RtpEncodingParameters::with_rid(rid));
+        }
+    }
+    scale(&mut encodings);
+    encodings
+}
+
+/// Gives each encoding a scale, if none has one: each twice the next one's (W3C
+/// `addTransceiver`).
+fn scale(encodings: &mut [RtpEncodingParameters]) {
+    let has_scale = encodings.iter().any(|encoding| encoding.scale_resolution_down_by.is_some());
+    for (exponent, encoding) in encodings.iter_mut().rev().enumerate() {
+        // At most three encodings: the exponent is small.
+        let default = if has_scale { 1.0 } else { f64::from(1_u32 << exponent.min(MAX_ENCODINGS)) };
+        encoding.scale_resolution_down_by.get_or_insert(default);
+    }
+}
+
+/// Checks the numbers of encodings (W3C `RangeError`).
+pub(crate) fn check_ranges(encodings: &[RtpEncodingParameters]) -> Result<(), Error> {
+    for encoding in encodings {
+        if encoding.scale_resolution_down_by.is_some_and(|scale| !scale.is_finite() || scale < 1.0) {
+            return Err(Error::InvalidParameters { reason: "scaleResolutionDownBy is at least 1" });
+        }
+        if encoding.max_framerate.is_some_and(|rate| !rate.is_finite() || rate < 0.0) {
+            return Err(Error::InvalidParameters { reason: "maxFramerate is not negative" });
+        }
+    }
+    Ok(())
+}

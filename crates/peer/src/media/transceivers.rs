@@ -1,0 +1,309 @@
+//! The set of transceivers, and the calls of an application.
+
+use std::sync::Arc;
+
+use columba_sdp::attributes::Direction;
+
+use super::codec::{RtpCodec, is_repair};
+use super::configuration::MediaConfiguration;
+use super::direction::TransceiverDirection;
+use super::encodings::{self, RtpEncodingParameters};
+use super::parameters::RtpSendParameters;
+use super::track::{Track, TrackKind};
+use super::transceiver::{Transceiver, TransceiverId, TransceiverInfo, TransceiverInit};
+use crate::error::Error;
+
+/// The increment and the multipliers of SplitMix64.
+const SPLIT_MIX: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
+
+/// The connection's set of transceivers, in the order in which they were added.
+#[derive(Debug)]
+pub(crate) struct Transceivers {
+    pub(crate) configuration: Arc<MediaConfiguration>,
+    pub(super) list: Vec<Transceiver>,
+    next: u32,
+    transactions: u64,
+    /// The source of identifiers, which need to be unique but not secret.
+    ids: u64,
+    /// The stream of tracks for which the other side names none (RFC 9429 §5.8.2).
+    default_stream: Option<String>,
+    /// The canonical name of this side, for all its streams (RFC 7022 §4.2).
+    cname: Option<String>,
+}
+
+impl Transceivers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            configuration: MediaConfiguration::shared_default(),
+            list: Vec::new(),
+            next: 0,
+            transactions: 0,
+            ids: seed,
+            default_stream: None,
+            cname: None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Transceiver> {
+        self.list.iter()
+    }
+
+    /// Returns the transceiver that is associated with a media section.
+    pub(crate) fn of_section(&self, mid: &str) -> Option<&Transceiver> {
+        self.list.iter().find(|one| one.mid.as_deref() == Some(mid))
+    }
+
+    /// `getTransceivers`.
+    pub(crate) fn infos(&self) -> Vec<TransceiverInfo> {
+        self.list.iter().map(Transceiver::info).collect()
+    }
+
+    pub(crate) fn info(&self, id: TransceiverId) -> Option<TransceiverInfo> {
+        self.find(id).ok().map(Transceiver::info)
+    }
+
+    pub(crate) fn find(&self, id: TransceiverId) -> Result<&Transceiver, Error> {
+        self.list.iter().find(|one| one.id == id).ok_or(Error::NoSuchTransceiver)
+    }
+
+    fn find_mut(&mut self, id: TransceiverId) -> Result<&mut Transceiver, Error> {
+        self.list.iter_mut().find(|one| one.id == id).ok_or(Error::NoSuchTransceiver)
+    }
+
+    /// Returns a new identifier in the form of a UUID.
+    pub(super) fn random_id(&mut self) -> String {
+        let (high, low) = (split_mix(&mut self.ids), split_mix(&mut self.ids));
+        format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            high & 0xfff,
+            low >> 48 & 0xfff,
+            low & 0xffff_ffff_ffff
+        )
+    }
+
+    /// Returns the canonical name of this side.
+    pub(crate) fn cname(&mut self) -> String {
+        if self.cname.is_none() {
+            self.cname = Some(self.random_id());
+        }
+        self.cname.clone().unwrap_or_default()
+    }
+
+    /// Returns the stream of tracks for which the other side names none.
+    pub(super) fn default_stream(&mut self) -> String {
+        if self.default_stream.is_none() {
+            self.default_stream = Some(self.random_id());
+        }
+        self.default_stream.clone().unwrap_or_default()
+    }
+
+    /// Adds a transceiver to the set.
+    pub(super) fn create(
+        &mut self,
+        kind: TrackKind,
+        direction: Direction,
+        encodings: Vec<RtpEncodingParameters>,
+    ) -> &mut Transceiver {
+        let id = TransceiverId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let transceiver = Transceiver::new(id, kind, direction, encodings, || self.random_id());
+        self.list.push(transceiver);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// `addTransceiver`.
+    pub(crate) fn add_transceiver(
+        &mut self,
+        kind: TrackKind,
+        track: Option<Track>,
+        init: TransceiverInit,
+    ) -> Result<TransceiverId, Error> {
+        let direction = described(init.direction)?;
+        let encodings = encodings::of_new_sender(kind, init.send_encodings)?;
+        let transceiver = self.create(kind, direction, encodings);
+        transceiver.sender.track = track;
+        transceiver.sender.streams = unique(init.streams);
+        Ok(transceiver.id)
+    }
+
+    /// `addTrack`: a sender that never sent and has no track is used again.
+    pub(crate) fn add_track(&mut self, track: Track, streams: Vec<String>) -> Result<TransceiverId, Error> {
+        let is_sent = |one: &Transceiver| {
+            !one.is_stopped && one.sender.track.as_ref().is_some_and(|own| own.id == track.id)
+        };
+        if self.list.iter().any(is_sent) {
+            return Err(Error::TrackInUse);
+        }
+        let is_free = |one: &&mut Transceiver| {
+            one.sender.track.is_none() && one.kind == track.kind && !one.is_stopping && !one.has_sent
+        };
+        let transceiver = match self.list.iter_mut().find(is_free) {
+            Some(transceiver) => {
+                transceiver.set_sends(true);
+                transceiver
+            }
+            None => {
+                let encodings = encodings::of_new_sender(track.kind, Vec::new())?;
+                self.create(track.kind, Direction::SendRecv, encodings)
+            }
+        };
+        transceiver.sender.track = Some(track);
+        transceiver.sender.streams = unique(streams);
+        (transceiver.has_added_track, transceiver.is_wanted) = (true, true);
+        Ok(transceiver.id)
+    }
+
+    /// `removeTrack`.
+    pub(crate) fn remove_track(&mut self, id: TransceiverId) -> Result<(), Error> {
+        let transceiver = self.find_mut(id)?;
+        if !transceiver.is_stopping && transceiver.sender.track.take().is_some() {
+            transceiver.set_sends(false);
+        }
+        Ok(())
+    }
+
+    /// Sets `RTCRtpTransceiver.direction`.
+    pub(crate) fn set_direction(
+        &mut self,
+        id: TransceiverId,
+        direction: TransceiverDirection,
+    ) -> Result<(), Error> {
+        let transceiver = self.find_mut(id)?;
+        if transceiver.is_stopping {
+            return Err(Error::TransceiverStopped);
+        }
+        transceiver.direction = described(direction)?;
+        transceiver.is_wanted = true;
+        Ok(())
+    }
+
+    /// `RTCRtpTransceiver.stop`.
+    pub(crate) fn stop(&mut self, id: TransceiverId) -> Result<(), Error> {
+        let transceiver = self.find_mut(id)?;
+        if !transceiver.is_stopping {
+            transceiver.stop_sending_and_receiving();
+        }
+        Ok(())
+    }
+
+    /// `setCodecPreferences`.
+    pub(crate) fn set_codec_preferences(
+        &mut self,
+        id: TransceiverId,
+        codecs: Vec<RtpCodec>,
+    ) -> Result<(), Error> {
+        let kind = self.find(id)?.kind;
+        let mut preferred: Vec<RtpCodec> = Vec::new();
+        for codec in codecs {
+            let known = self.configuration.codecs(kind).iter().find(|one| one.codec.is_same(&codec));
+            let known = known.ok_or(Error::UnsupportedCodec { mime_type: codec.mime_type })?;
+            if !preferred.iter().any(|one| one.is_same(&known.codec)) {
+                preferred.push(known.codec.clone());
+            }
+        }
+        if !preferred.is_empty() && preferred.iter().all(|codec| is_repair(codec.name())) {
+            return Err(Error::InvalidModificationOfMedia {
+                reason: "the preferences need a codec that carries media of its own",
+            });
+        }
+        let transceiver = self.find_mut(id)?;
+        (transceiver.preferred, transceiver.is_wanted) = (preferred, true);
+        Ok(())
+    }
+
+    /// `RTCRtpSender.setStreams`.
+    pub(crate) fn set_streams(&mut self, id: TransceiverId, streams: Vec<String>) -> Result<(), Error> {
+        self.find_mut(id)?.sender.streams = unique(streams);
+        Ok(())
+    }
+
+    /// `RTCRtpSender.replaceTrack`: never needs a negotiation.
+    pub(crate) fn replace_track(&mut self, id: TransceiverId, track: Option<Track>) -> Result<(), Error> {
+        let transceiver = self.find_mut(id)?;
+        if track.as_ref().is_some_and(|track| track.kind != transceiver.kind) {
+            return Err(Error::InvalidParameters { reason: "the track is of another kind" });
+        }
+        if transceiver.is_stopping {
+            return Err(Error::TransceiverStopped);
+        }
+        transceiver.sender.track = track;
+        Ok(())
+    }
+
+    /// `RTCRtpSender.getParameters`, as far as they do not depend on descriptions.
+    pub(crate) fn send_parameters(&mut self, id: TransceiverId) -> Result<RtpSendParameters, Error> {
+        self.transactions += 1;
+        let (transaction_id, cname) = (self.transactions, self.cname());
+        let sender = &mut self.find_mut(id)?.sender;
+        sender.transaction = Some(transaction_id);
+        let mut parameters =
+            RtpSendParameters { transaction_id, encodings: sender.encodings.clone(), ..Default::default() };
+        parameters.rtcp.cname = Some(cname);
+        Ok(parameters)
+    }
+
+    /// `RTCRtpSender.setParameters`: only the encodings can change, and none comes or goes.
+    pub(crate) fn set_parameters(
+        &mut self,
+        id: TransceiverId,
+        parameters: RtpSendParameters,
+    ) -> Result<(), Error> {
+        let transceiver = self.find_mut(id)?;
+        if transceiver.is_stopping {
+            return Err(Error::TransceiverStopped);
+        }
+        let sender = &mut transceiver.sender;
+        match sender.transaction {
+            Some(transaction) if transaction == parameters.transaction_id => {}
+            Some(_) => {
+                let reason = "the parameters are not those that were returned last";
+                return Err(Error::InvalidModificationOfMedia { reason });
+            }
+            None => {
+                return Err(Error::InvalidParameters { reason: "the parameters have to be read before" });
+            }
+        }
+        let rids = |encodings: &[RtpEncodingParameters]| {
+            encodings.iter().map(|encoding| encoding.rid.clone()).collect::<Vec<_>>()
+        };
+        if rids(&sender.encodings) != rids(&parameters.encodings) {
+            let reason = "encodings cannot be added, removed, renamed or put in another order";
+            return Err(Error::InvalidModificationOfMedia { reason });
+        }
+        encodings::check_ranges(&parameters.encodings)?;
+        sender.encodings = parameters.encodings;
+        if transceiver.kind == TrackKind::Video {
+            for encoding in &mut sender.encodings {
+                encoding.scale_resolution_down_by.get_or_insert(1.0);
+            }
+        }
+        sender.transaction = None;
+        Ok(())
+    }
+}
+
+fn described(direction: TransceiverDirection) -> Result<Direction, Error> {
+    let reason = "a transceiver is stopped by stop, not by its direction";
+    direction.described().ok_or(Error::InvalidParameters { reason })
+}
+
+fn unique(streams: Vec<String>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::with_capacity(streams.len());
+    for stream in streams {
+        if !unique.contains(&stream) {
+            unique.push(stream);
+        }
+    }
+    unique
+}
+
+/// Returns the next number of SplitMix64.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(SPLIT_MIX[0]);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(SPLIT_MIX[1]);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(SPLIT_MIX[2]);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,199 @@
+//! The choices of RFC 4317, and the exchanges of RFC 9429 §7, section by section.
+
+use columba_peer::{DataChannelInit, Track, TrackKind, TransceiverDirection as Way};
+use columba_sdp::MediaKind;
+use columba_sdp::attributes::{BundleOnly, Direction, Group, IceUfrag, Mid, Msid, RtcpMux, Setup};
+
+use crate::common::*;
+
+/// A side with the codecs of RFC 4317: PCMU and MPV, or others.
+fn with_codecs(seed: u8, audio: &[&str], video: &[&str]) -> Side {
+    let list = |kind: &str, names: &[&str], rate| {
+        let codec = |name: &&str| columba_peer::RtpCodec::new(&format!("{kind}/{name}"), rate);
+        names.iter().map(codec).map(columba_peer::RtpCodecCapability::new).collect()
+    };
+    Side::configured(seed, |media| {
+        media.offered = Way::SendRecv;
+        media.audio_codecs = list("audio", audio, 8000);
+        media.video_codecs = list("video", video, 90_000);
+    })
+}
+
+const OFFER: &str = "m=audio 49170 UDP/TLS/RTP/SAVPF 0 8 97\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n\
+    a=rtpmap:97 iLBC/8000\nm=video 51372 UDP/TLS/RTP/SAVPF 31 32\na=rtpmap:31 H261/90000\n\
+    a=rtpmap:32 MPV/90000";
+
+#[test]
+fn rfc_4317_2_1_one_codec_of_each_is_chosen() {
+    let mut bob = with_codecs(1, &["PCMU"], &["MPV"]);
+    bob.take(offer_of(OFFER, &["a", "v"]));
+    let answer = parse(&bob.describe());
+    assert_eq!(names(&answer.media[0]), [(0, "PCMU".to_owned())]);
+    assert_eq!(names(&answer.media[1]), [(32, "MPV".to_owned())]);
+}
+
+#[test]
+fn rfc_4317_2_several_codecs_or_none() {
+    // All that both have, in the order of the offer.
+    let mut bob = with_codecs(1, &["iLBC", "PCMU"], &["H261", "MPV"]);
+    bob.take(offer_of(OFFER, &["a", "v"]));
+    let answer = parse(&bob.describe());
+    assert_eq!(answer.media[0].head().formats, ["0", "97"]);
+    assert_eq!(answer.media[1].head().formats, ["31", "32"]);
+    // A stream is declined by port 0.
+    let mut bob = with_codecs(1, &["PCMU"], &[]);
+    bob.take(offer_of(OFFER, &["a", "v"]));
+    let answer = parse(&bob.describe());
+    assert!(!answer.media[0].is_rejected());
+    assert_eq!((answer.media[1].head().port, answer.media.len()), (0, 2));
+    // A second offer narrows the choice.
+    let (mut alice, mut bob) =
+        (with_codecs(2, &["PCMU", "PCMA"], &[]), with_codecs(1, &["PCMU", "PCMA"], &[]));
+    let id = alice.add(TrackKind::Audio, Way::SendRecv);
+    negotiate(&mut alice, &mut bob);
+    alice
+        .peer
+        .set_codec_preferences(*NOW, id, vec![columba_peer::RtpCodec::new("audio/PCMA", 8000)])
+        .unwrap();
+    let (_, answer) = negotiate(&mut alice, &mut bob);
+    assert_eq!(names(&answer.media[0]), [(8, "PCMA".to_owned())]);
+}
+
+#[test]
+fn rfc_4317_3_1_hold_and_unhold() {
+    let (mut alice, mut bob) = (with_codecs(1, &["PCMU"], &[]), with_codecs(2, &["PCMU"], &[]));
+    let id = alice.add(TrackKind::Audio, Way::SendRecv);
+    negotiate(&mut alice, &mut bob);
+    assert_eq!((alice.current(), bob.current()), (vec![Some(Way::SendRecv)], vec![Some(Way::SendRecv)]));
+    for (offered, answered) in [
+        (Way::SendOnly, Direction::RecvOnly),
+        (Way::SendRecv, Direction::SendRecv),
+        (Way::Inactive, Direction::Inactive),
+        (Way::SendRecv, Direction::SendRecv),
+    ] {
+        alice.peer.set_direction(*NOW, id, offered).unwrap();
+        let (_, answer) = negotiate(&mut alice, &mut bob);
+        assert_eq!(direction(&answer.media[0]), Some(answered));
+    }
+}
+
+#[test]
+fn rfc_4317_3_2_hold_with_two_streams() {
+    let (mut alice, mut bob) = (with_codecs(1, &["PCMU"], &[]), with_codecs(2, &["PCMU"], &[]));
+    alice.add(TrackKind::Audio, Way::SendRecv);
+    let second = alice.add(TrackKind::Audio, Way::SendOnly);
+    let (_, answer) = negotiate(&mut alice, &mut bob);
+    assert_eq!(
+        answer.media.iter().map(direction).collect::<Vec<_>>(),
+        [Some(Direction::SendRecv), Some(Direction::RecvOnly)]
+    );
+    // The other side holds the first; what it cannot give the second stays as it is.
+    let first = bob.peer.transceivers()[0].id;
+    bob.peer.set_direction(*NOW, first, Way::SendOnly).unwrap();
+    let (_, answer) = negotiate(&mut bob, &mut alice);
+    assert_eq!(direction(&answer.media[0]), Some(Direction::RecvOnly));
+    assert_eq!(alice.info(second).current_direction, Some(Way::SendOnly));
+}
+
+#[test]
+fn rfc_4317_4_streams_are_added_and_deleted() {
+    let (mut alice, mut bob) = (with_codecs(1, &["PCMU"], &["MPV"]), with_codecs(2, &["PCMU"], &["MPV"]));
+    alice.add(TrackKind::Audio, Way::SendRecv);
+    negotiate(&mut alice, &mut bob);
+    // §4.1: a second audio stream; §4.2: video.
+    bob.add(TrackKind::Audio, Way::SendOnly);
+    let (offer, _) = negotiate(&mut bob, &mut alice);
+    assert_eq!(offer.media.len(), 2);
+    let video = alice.add(TrackKind::Video, Way::SendRecv);
+    let (offer, answer) = negotiate(&mut alice, &mut bob);
+    assert_eq!((offer.media.len(), answer.media[2].is_rejected()), (3, false));
+    // §4.3: video is deleted, its section stays with port 0.
+    alice.peer.stop_transceiver(*NOW, video).unwrap();
+    let (offer, answer) = negotiate(&mut alice, &mut bob);
+    assert_eq!((offer.media[2].head().port, answer.media[2].head().port), (0, 0));
+    assert_eq!((offer.media.len(), answer.media.len()), (3, 3));
+}
+
+/// RFC 9429 §7.1: audio and video of one stream, and the same back.
+#[test]
+fn rfc_9429_7_1_simple_example() {
+    let (mut alice, mut bob) = (Side::new(1), Side::new(2));
+    let stream = "47017fee-b6c1-4162-929c-a25110252400".to_owned();
+    alice.peer.add_track(*NOW, Track::audio("a"), vec![stream.clone()]).unwrap();
+    alice.peer.add_track(*NOW, Track::video("v"), vec![stream.clone()]).unwrap();
+    bob.peer.add_track(*NOW, Track::audio("a"), vec!["b".to_owned()]).unwrap();
+    bob.peer.add_track(*NOW, Track::video("v"), vec!["b".to_owned()]).unwrap();
+    let (offer, answer) = negotiate(&mut alice, &mut bob);
+    let kinds = |description: &columba_sdp::SessionDescription| {
+        description.media.iter().map(|section| section.head().kind.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&offer), [MediaKind::Audio, MediaKind::Video]);
+    assert_eq!(kinds(&answer), kinds(&offer));
+    for (description, setup, streams) in
+        [(&offer, Setup::ActPass, &stream[..]), (&answer, Setup::Active, "b")]
+    {
+        let group = description.lines.get::<Group>().unwrap().unwrap();
+        assert_eq!(group, Group::bundle(["0", "1"]));
+        for section in &description.media {
+            assert_eq!(direction(section), Some(Direction::SendRecv));
+            assert!(section.lines.has::<RtcpMux>() && section.lines.has::<IceUfrag>());
+            assert_eq!(section.lines.get(), Ok(Some(setup)));
+            assert_eq!(section.lines.get::<Msid>().unwrap().unwrap().stream, streams);
+            assert!(section.head().port != 0 && !section.lines.has::<BundleOnly>());
+        }
+    }
+    assert_eq!(alice.current(), [Some(Way::SendRecv); 2]);
+    assert_eq!(bob.peer.transceivers()[0].receiver.streams, [stream]);
+}
+
+/// RFC 9429 §7.2: data first, then audio and video, added by the other side.
+#[test]
+fn rfc_9429_7_2_detailed_example() {
+    let (mut alice, mut bob) = (Side::new(1), Side::new(2));
+    alice.peer.create_data_channel(*NOW, "chat", DataChannelInit::default()).unwrap();
+    alice.peer.add_track(*NOW, Track::audio("a"), vec!["s".to_owned()]).unwrap();
+    alice.peer.add_track(*NOW, Track::video("v1"), vec!["s".to_owned()]).unwrap();
+    alice.peer.add_track(*NOW, Track::video("v2"), vec!["t".to_owned()]).unwrap();
+    let (offer, answer) = negotiate(&mut alice, &mut bob);
+    // §5.2.1: transceivers in the order in which they were added, then data.
+    let last = offer.media.last().unwrap();
+    assert!(offer.media.len() == 4 && last.head().is_data_channel());
+    assert!(answer.media.iter().take(3).all(|section| direction(section) == Some(Direction::RecvOnly)));
+    // The answerer adds its own tracks: existing sections are used, and one more.
+    bob.peer.add_track(*NOW, Track::video("b1"), vec!["u".to_owned()]).unwrap();
+    bob.peer.add_track(*NOW, Track::video("b2"), vec!["u".to_owned()]).unwrap();
+    bob.peer.add_track(*NOW, Track::video("b3"), vec!["u".to_owned()]).unwrap();
+    let (offer, answer) = negotiate(&mut bob, &mut alice);
+    assert_eq!(offer.media.len(), 5);
+    let directions: Vec<_> = offer.media.iter().map(direction).collect();
+    assert_eq!(
+        directions,
+        [
+            Some(Direction::RecvOnly),
+            Some(Direction::SendRecv),
+            Some(Direction::SendRecv),
+            None,
+            Some(Direction::SendRecv)
+        ]
+    );
+    let mids: Vec<_> =
+        answer.media.iter().map(|section| section.lines.get::<Mid>().unwrap().unwrap().0).collect();
+    assert_eq!(mids, ["0", "1", "2", "3", "4"]);
+    assert_eq!(direction(&answer.media[4]), Some(Direction::RecvOnly));
+}
+
+/// RFC 9429 §7.4: sections that are offered, not wanted yet, and used later without new ones.
+#[test]
+fn rfc_9429_7_4_early_transport_warmup() {
+    let (mut alice, mut bob) = (Side::new(1), Side::configured(2, |media| media.offered = Way::SendRecv));
+    let audio = alice.add(TrackKind::Audio, Way::SendRecv);
+    let video = alice.add(TrackKind::Video, Way::SendRecv);
+    let (offer, _) = negotiate(&mut alice, &mut bob);
+    assert!(offer.media.iter().all(|section| section.lines.get::<Msid>().unwrap().unwrap().stream == "-"));
+    // Tracks come without a negotiation; their streams need one.
+    alice.peer.replace_track(*NOW, audio, Some(Track::audio("a"))).unwrap();
+    alice.peer.replace_track(*NOW, video, Some(Track::video("v"))).unwrap();
+    assert!(!alice.wants_negotiation());
+    alice.peer.set_streams(*NOW, audio, vec!["s".to_owned()]).unwrap();
+    assert!(alice.wants_negotiation());
+}

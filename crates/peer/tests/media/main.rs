@@ -1,0 +1,13 @@
+//! The negotiation of audio and video between two peer connections, and with the descriptions of
+//! others.
+
+mod codecs;
+mod common;
+mod directions;
+mod examples;
+mod munged;
+mod recorded;
+mod rollback;
+mod rounds;
+mod simulcast;
+mod transceivers;
