@@ -20,6 +20,8 @@ const TELL_AFTER = 1500;
 /**
  * @typedef {object} ScreenOptions
  * @property {string} token
+ * @property {string} joinKey the server's join key; empty for none
+ * @property {string} linkKey the same, if the link to the call is to have it
  * @property {string} name
  * @property {Kind[]} kinds what to send
  * @property {MediaStreamTrack | null} camera the camera, if the lobby has opened it
@@ -48,7 +50,7 @@ export class CallScreen {
     this.#options = options;
     this.token = options.token;
     const stream = options.camera === null ? undefined : new MediaStream([options.camera]);
-    this.call = new Call(new SignalingChannel(options.token), { name: options.name, stream });
+    this.call = new Call(new SignalingChannel(options.token, { joinKey: options.joinKey }), { name: options.name, stream });
   }
 
   start() {
@@ -68,7 +70,7 @@ export class CallScreen {
     document.addEventListener('visibilitychange', () => void this.#stayAwake(), { signal });
     clearChat();
     removeAll();
-    setLink(this.token);
+    setLink(this.token, this.#options.linkKey);
     setAlone(true);
     byId('self-tile').querySelector('.avatar')?.replaceChildren(initials(this.#options.name || 'You'));
     for (const track of call.localStream.getTracks()) this.#watchTrack(track);

@@ -1,4 +1,5 @@
 import { byId } from './dom.js';
+import { lines } from './foreign.js';
 
 /** The log keeps the last so many messages. */
 const MAX_MESSAGES = 500;
@@ -50,7 +51,7 @@ export function addMessage(from, name, text, time = new Date()) {
   head.append(name, ' ', clock);
   const body = document.createElement('p');
   body.className = 'chat-text';
-  body.textContent = text;
+  body.textContent = lines(text);
   message.append(head, body);
   append(message);
   if (from !== 'self' && byId('chat').hidden) setUnread(unread + 1);

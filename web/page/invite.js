@@ -1,3 +1,4 @@
+import { fragmentOf } from './address.js';
 import { byId } from './dom.js';
 
 /** The time for which the copy button shows that it has copied, in milliseconds. */
@@ -16,10 +17,13 @@ export function startInvite() {
   share.addEventListener('click', () => void navigator.share({ title: 'Join my call', url: link.value }).catch(() => {}));
 }
 
-/** @param {string} token */
-export function setLink(token) {
+/**
+ * @param {string} token
+ * @param {string} key the server's join key, if the link is to have it
+ */
+export function setLink(token, key) {
   const address = new URL(location.href);
-  address.hash = token;
+  address.hash = fragmentOf(token, key);
   const link = /** @type {HTMLInputElement} */ (byId('share-link'));
   link.value = address.href;
   const note = byId('invite-note');

@@ -1,4 +1,5 @@
 import { SignalingChannel } from '/columba/index.js';
+import { fragmentOf, readFragment } from './address.js';
 import { startChat, clearChat } from './chat.js';
 import { CallScreen } from './call-screen.js';
 import { byId } from './dom.js';
@@ -12,8 +13,11 @@ import { wordsFor } from './words.js';
 const IN_CALL = 'columba.in-call';
 const NAME = 'columba.name';
 
-/** A session token, as `docs/signaling.md` describes it. */
-const TOKEN = /^[\w.~-]{1,128}$/;
+/** Where it remembers the server's join key. */
+const JOIN_KEY = 'columba.join-key';
+
+/** Refusals after which the page asks for the join key. */
+const ABOUT_KEY = ['key-required', 'wrong-key'];
 
 /** @type {CallScreen | null} */
 let screen = null;
@@ -27,6 +31,7 @@ let previewTrack = null;
 const nameInput = /** @type {HTMLInputElement} */ (byId('name'));
 const withMicrophone = /** @type {HTMLInputElement} */ (byId('with-microphone'));
 const withCamera = /** @type {HTMLInputElement} */ (byId('with-camera'));
+const joinKey = /** @type {HTMLInputElement} */ (byId('join-key'));
 const joinCode = /** @type {HTMLInputElement} */ (byId('join-code'));
 
 start();
@@ -34,6 +39,7 @@ start();
 function start() {
   /** @type {any} */ (globalThis).columba = null;
   nameInput.value = recall(localStorage, NAME);
+  joinKey.value = recall(sessionStorage, JOIN_KEY);
   startInvite();
   startChat((text) => screen?.call.sendChat(text));
   byId('lobby-form').addEventListener('submit', (event) => {
@@ -65,8 +71,7 @@ function start() {
 
 /** The session that the address names, in the fragment, which browsers do not send. */
 function tokenInAddress() {
-  const token = location.hash.slice(1);
-  return TOKEN.test(token) ? token : null;
+  return readFragment(location.hash.slice(1)).token;
 }
 
 function addressChanged() {
@@ -120,16 +125,22 @@ function stopPreview() {
 
 function joinByCode() {
   const text = joinCode.value.trim();
-  const token = text.includes('#') ? text.slice(text.indexOf('#') + 1) : text;
-  if (!TOKEN.test(token)) return notify('bad-link');
-  enter(token);
+  const { token, key } = readFragment(text.includes('#') ? text.slice(text.indexOf('#') + 1) : text);
+  if (token === null) return notify('bad-link');
+  enter(token, key);
 }
 
-/** @param {string} token */
-function enter(token) {
+/**
+ * @param {string} token
+ * @param {string} [linkKey] the join key in the link to the call; a key that was typed is not
+ *   passed on with the link
+ */
+function enter(token, linkKey = readFragment(location.hash.slice(1)).key) {
   if (screen !== null) return;
   dismissAll();
-  history.replaceState(null, '', `${location.pathname}#${token}`);
+  history.replaceState(null, '', `${location.pathname}${fragmentOf(token, linkKey)}`);
+  const key = linkKey === '' ? joinKey.value.trim() : linkKey;
+  remember(sessionStorage, JOIN_KEY, key);
   const name = nameInput.value.trim();
   remember(localStorage, NAME, name);
   remember(sessionStorage, IN_CALL, token);
@@ -142,7 +153,7 @@ function enter(token) {
   previewTrack = null;
   showStream(/** @type {HTMLVideoElement} */ (byId('lobby-video')), null);
   byId('lobby').dataset.preview = 'off';
-  screen = new CallScreen({ token, name, kinds, camera, onStatus: setStatus, onEnd: ended });
+  screen = new CallScreen({ token, joinKey: key, linkKey, name, kinds, camera, onStatus: setStatus, onEnd: ended });
   /** @type {any} */ (globalThis).columba = { call: screen.call, channel: screen.call.channel };
   screen.start();
 }
@@ -159,12 +170,29 @@ function ended(reason, hadBegun) {
   remember(sessionStorage, IN_CALL, '');
   clearChat();
   dismissAll();
+  if (reason !== null && ABOUT_KEY.includes(reason.code)) return askForKey(reason.code);
   view('ended');
   setStatus('ended', '');
   const failed = hadBegun ? 'The call has ended' : 'You could not join the call';
   byId('ended-title').textContent = reason === null ? 'You have left the call' : failed;
   byId('ended-text').textContent = reason === null ? '' : wordsFor(reason.code, reason.message);
   byId('ended-title').focus();
+}
+
+/**
+ * Back to the lobby, to type the server's join key. One in the address was no good.
+ *
+ * @param {string} code
+ */
+function askForKey(code) {
+  const token = tokenInAddress();
+  history.replaceState(null, '', token === null ? location.pathname : `${location.pathname}${fragmentOf(token)}`);
+  remember(sessionStorage, JOIN_KEY, '');
+  showLobby();
+  byId('join-key-field').hidden = false;
+  notify(code, { stays: true });
+  joinKey.value = '';
+  joinKey.focus();
 }
 
 /** @param {'lobby' | 'call' | 'ended'} name */

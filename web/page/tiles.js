@@ -1,4 +1,5 @@
 import { byId, initials, part } from './dom.js';
+import { oneLine } from './foreign.js';
 import { dismiss, notify } from './notices.js';
 import { CONNECTION_WORDS } from './words.js';
 
@@ -19,7 +20,7 @@ const guestNames = new Map();
  * @param {CallPeer} peer
  */
 export function nameOf(peer) {
-  if (peer.name !== '') return peer.name;
+  if (peer.name !== '') return oneLine(peer.name);
   let name = guestNames.get(peer.id);
   if (name === undefined) {
     guests += 1;

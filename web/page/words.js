@@ -1,3 +1,5 @@
+import { oneLine } from './foreign.js';
+
 /** The sentence that the page shows for each error. */
 const WORDS = /** @type {Record<string, string>} */ ({
   'insecure-origin':
@@ -24,6 +26,8 @@ const WORDS = /** @type {Record<string, string>} */ ({
   'session-full': 'This call is full.',
   'origin-not-allowed': 'The server does not take calls from a page at this address. Its operator can allow it with --allow-origin.',
   'bad-token': 'This link is not a link to a call: its code has the wrong form.',
+  'key-required': 'This server asks for a key. Its operator can give you one.',
+  'wrong-key': 'This is not the key of this server.',
   replaced: 'This call was opened in another place, which took over.',
   'too-slow': 'Your connection to the server is too slow. Joining again…',
   'bad-ice-servers': 'The browser does not take all of the servers that help behind routers; calls may fail in some networks.',
@@ -36,7 +40,7 @@ const WORDS = /** @type {Record<string, string>} */ ({
  * @returns {string}
  */
 export function wordsFor(code, fallback = '') {
-  return WORDS[code] ?? (fallback || `Something went wrong (${code}).`);
+  return WORDS[code] ?? oneLine(fallback || `Something went wrong (${code}).`);
 }
 
 /** The text of a tile about its connection. */

@@ -37,6 +37,9 @@ import { HandlerTarget, senderOf } from './signaling/events.js';
 /** Fresh TURN credentials are fetched so long before the old ones end, in milliseconds. */
 const RENEW_BEFORE = 120000;
 
+/** The pause before they are asked for again, in milliseconds. */
+const RENEW_AGAIN = 15000;
+
 /** The longest delay that timers keep. */
 const MAX_DELAY = 2 ** 31 - 1;
 
@@ -152,11 +155,13 @@ export class Call extends HandlerTarget {
     on('peer', (event) => this.#presenceChanged(event));
     on('message', (event) => this.#received(event.data, senderOf(event)));
     on('state', (event) => this.#signalingChanged(event));
+    on('iceservers', () => this.#useIceServers());
     on('error', (event) => !event.fatal && this.#dispatchError(event.code, event.message, event));
     on('close', (event) => this.#signalingClosed(event));
     this.#watchNetwork(signal);
     for (const [id, { id: clientId }] of this.#channel.peers) this.#addPeer(id, clientId);
     if (this.#channel.state === 'open') {
+      this.#useIceServers();
       this.#updateState();
       return Promise.resolve();
     }
@@ -325,10 +330,8 @@ export class Call extends HandlerTarget {
   /** @param {import('./signaling/events.js').SignalingStateEvent} event */
   #signalingChanged({ state, rejoined }) {
     if (state === 'open') {
-      this.#renewCredentialsLater();
-      const configuration = this.#configuration();
+      this.#useIceServers();
       for (const peer of this.#peers.values()) {
-        peer.setConfiguration(configuration);
         if (this.#channel.peers.has(peer.id)) peer.reachable({ anew: rejoined });
       }
     }
@@ -437,8 +440,14 @@ export class Call extends HandlerTarget {
       this.#refreshing = { since: now, servers: this.#channel.refreshIceServers().catch(() => {}) };
     }
     await this.#refreshing?.servers;
-    this.#renewCredentialsLater();
     return this.#configuration();
+  }
+
+  /** Gives the server's present ICE servers to all connections, and plans the next renewal. */
+  #useIceServers() {
+    const configuration = this.#configuration();
+    for (const peer of this.#peers.values()) peer.setConfiguration(configuration);
+    this.#renewCredentialsLater();
   }
 
   /**
@@ -447,12 +456,15 @@ export class Call extends HandlerTarget {
    */
   #renewCredentialsLater() {
     clearTimeout(this.#renewTimer);
-    const left = this.#channel.iceServersExpire.getTime() - Date.now();
-    if (left <= 0) return;
-    const delay = Math.min(MAX_DELAY, Math.max(left - RENEW_BEFORE, left / 2));
-    this.#renewTimer = setTimeout(async () => {
-      const configuration = await this.#freshConfiguration();
-      for (const peer of this.#peers.values()) peer.setConfiguration(configuration);
+    const expire = this.#channel.iceServersExpire.getTime();
+    if (expire <= 0 || this.#state === 'ended') return;
+    const left = expire - Date.now();
+    // What has ended already was made by another clock, or long ago.
+    const delay = left > 0 ? Math.min(MAX_DELAY, Math.max(left - RENEW_BEFORE, left / 2)) : RENEW_AGAIN;
+    this.#renewTimer = setTimeout(() => {
+      // If no answer comes, it is asked for again; an answer comes as an event, and plans anew.
+      this.#renewTimer = setTimeout(() => this.#renewCredentialsLater(), RENEW_AGAIN);
+      void this.#freshConfiguration();
     }, delay);
   }
 

@@ -24,6 +24,7 @@ import { WebSocketConnection } from './signaling/websocket.js';
  *   the page's own origin
  * @property {'auto' | 'websocket' | 'http'} [transport] the transport to use; `auto` takes HTTP
  *   where WebSockets are blocked
+ * @property {string} [joinKey] the key that the server asks for on entering, if it does
  * @property {boolean} [create] enter a new session whose token the server makes; read it from
  *   `session` after `open`
  * @property {Partial<import('./signaling/timing.js').Timing>} [timing] other durations than the
@@ -38,6 +39,7 @@ import { WebSocketConnection } from './signaling/websocket.js';
  * @property {import('./signaling/events.js').PeerEvent} peer
  * @property {import('./signaling/events.js').SignalingMessageEvent & Record<string, any>} message
  * @property {import('./signaling/events.js').SignalingStateEvent} state
+ * @property {Event} iceservers
  * @property {import('./signaling/events.js').SignalingErrorEvent} error
  * @property {import('./signaling/events.js').SignalingCloseEvent} close
  */
@@ -51,7 +53,7 @@ import { WebSocketConnection } from './signaling/websocket.js';
 /** Refusals that trying again would not change. */
 const FINAL = new Set([
   'bad-token', 'bad-id', 'bad-instance', 'bad-json', 'bad-message', 'unknown-type', 'id-taken', 'session-full', 'origin-not-allowed',
-  'replaced', 'subprotocol-required',
+  'replaced', 'subprotocol-required', 'key-required', 'wrong-key',
 ]);
 
 /** Refusals after which the membership is gone, so that the client has to join anew. */
@@ -95,7 +97,8 @@ const DEFAULT_MESSAGE_BYTES = 262144;
  * keeps the membership (30 s); after that, and after a restart of the server, the channel joins
  * anew under the same peer id and sends again what was never acknowledged.
  *
- * Events: `open` (once), `peer`, `message`, `state`, `error`, `close` (once, for good).
+ * Events: `open` (once), `peer`, `message`, `state`, `iceservers` (the server has sent other ones,
+ * or fresh credentials), `error`, `close` (once, for good).
  */
 export class SignalingChannel extends HandlerTarget {
   #options;
@@ -318,6 +321,9 @@ export class SignalingChannel extends HandlerTarget {
   /** @type {((event: SignalingEvents['state']) => unknown) | null} */
   get onstate() { return this._handler('state'); }
   set onstate(handler) { this._setHandler('state', handler); }
+  /** @type {((event: SignalingEvents['iceservers']) => unknown) | null} */
+  get oniceservers() { return this._handler('iceservers'); }
+  set oniceservers(handler) { this._setHandler('iceservers', handler); }
   /** @type {((event: SignalingEvents['error']) => unknown) | null} */
   get onerror() { return this._handler('error'); }
   set onerror(handler) { this._setHandler('error', handler); }
@@ -491,7 +497,8 @@ export class SignalingChannel extends HandlerTarget {
         this.#outbox.acknowledge(message.seq);
         return this.#flush();
       case 'ice-servers':
-        return this.#takeIceServers(message);
+        this.#takeIceServers(message);
+        return this.dispatchEvent(new Event('iceservers'));
       case 'going-away':
         return this.#depart(message.after);
       case 'error':
@@ -706,10 +713,12 @@ const PAGE_EVENTS = ['online', 'pagehide', 'pageshow'];
  */
 function entryFor(remote, options, clientId, instance) {
   if (typeof remote !== 'string') throw new TypeError('Whom to meet is a text: a session token, or @ and a client id.');
-  if (options.create) return { type: 'create', instance, id: options.clientId };
-  if (remote === '') return { type: 'meet', id: clientId, instance };
-  if (remote.startsWith('@')) return { type: 'meet', id: clientId, with: remote.slice(1), instance };
-  return { type: 'join', session: remote, instance, id: options.clientId };
+  // What is undefined has no JSON text.
+  const key = options.joinKey === '' ? undefined : options.joinKey;
+  if (options.create) return { type: 'create', instance, id: options.clientId, key };
+  if (remote === '') return { type: 'meet', id: clientId, instance, key };
+  if (remote.startsWith('@')) return { type: 'meet', id: clientId, with: remote.slice(1), instance, key };
+  return { type: 'join', session: remote, instance, id: options.clientId, key };
 }
 
 /**

@@ -362,3 +362,32 @@ test('nonsense from a peer is ignored', async () => {
   assert.equal(connectionOf(b), before);
   assert.equal(b.peers.size, 1);
 });
+
+test('a call that waits renews its credentials before they end', async () => {
+  const channel = network.join('a');
+  channel.iceServersExpire = new Date(Date.now() + 400);
+  const call = new Call(/** @type {any} */ (channel), { timing: FAST });
+  calls.push(call);
+  await call.join();
+  await pause(50);
+  assert.equal(channel.refreshed, 0);
+  await until(() => channel.refreshed === 1, 'the credentials are renewed');
+  const { call: other } = enter('b');
+  await connected(call, other);
+  const [peer] = [...call.peers.values()];
+  assert.equal(configurationOf(peer).iceServers[0].username, 'fresh 1');
+});
+
+test('credentials that come unasked are given to every connection', async () => {
+  const { call, channel } = enter('a');
+  const { call: other } = enter('b');
+  await connected(call, other);
+  channel.offer('of late');
+  const [peer] = [...call.peers.values()];
+  assert.equal(configurationOf(peer).iceServers[0].username, 'of late');
+});
+
+/** The configuration of a peer's connection. @param {any} peer */
+function configurationOf(peer) {
+  return peer.connection.configuration;
+}

@@ -345,6 +345,24 @@ test('fresh ICE servers come on request', async () => {
   assert.ok(a.iceServersExpire.getTime() > Date.now());
 });
 
+test('ICE servers that come are announced', async () => {
+  const a = open();
+  await once(a, 'open');
+  const announced = once(a, 'iceservers');
+  void a.refreshIceServers();
+  await announced;
+});
+
+test('the join key is sent, and a wrong one ends the channel', async () => {
+  relay.joinKey = 'sesame';
+  for (const [joinKey, code] of [[undefined, 'key-required'], ['guess', 'wrong-key']]) {
+    const refused = open(TOKEN, { joinKey });
+    const closed = await once(refused, 'close');
+    assert.equal(closed.code, code);
+  }
+  await once(open(TOKEN, { joinKey: 'sesame' }), 'open');
+});
+
 test('a gap in the numbers is filled', async () => {
   const [a, b] = [open(), open()];
   const received = collect(b);

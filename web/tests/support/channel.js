@@ -77,8 +77,19 @@ export class FakeChannel extends HandlerTarget {
 
   async refreshIceServers() {
     this.refreshed += 1;
-    this.iceServers = [{ urls: ['turn:relay.example'], username: `fresh ${this.refreshed}` }];
+    this.offer(`fresh ${this.refreshed}`);
     return this.iceServers;
+  }
+
+  /**
+   * The server sends credentials for this user.
+   *
+   * @param {string} username
+   */
+  offer(username) {
+    this.iceServers = [{ urls: ['turn:relay.example'], username }];
+    this.iceServersExpire = new Date(Date.now() + 3600000);
+    this.dispatchEvent(new Event('iceservers'));
   }
 
   close() {

@@ -27,6 +27,8 @@ export class FakeRelay {
   refuseEntry = /** @type {null | Record<string, unknown>} */ (null);
   /** Drop this many sends silently, as no correct server does. */
   losesSends = 0;
+  /** Ask for this key. */
+  joinKey = /** @type {string | null} */ (null);
   resumeWithin = 30000;
   upgraded = /** @type {Set<import('node:stream').Duplex>} */ (new Set());
   messageBytes = 262144;
@@ -78,6 +80,9 @@ export class FakeRelay {
     if (this.refuseEntry) return { answer: { type: 'error', message: 'No.', fatal: true, ...this.refuseEntry } };
     if (message.type === 'resume') return this.#resume(message);
     if (!['join', 'create', 'meet'].includes(message.type)) return { answer: error('not-joined', 'Join first.') };
+    if (this.joinKey !== null && message.key !== this.joinKey) {
+      return { answer: message.key === undefined ? error('key-required', 'Which key?') : error('wrong-key', 'Not this key.') };
+    }
     const session = message.type === 'create' ? randomBytes(16).toString('base64url') : message.session;
     const key = message.type === 'meet' ? 'meet' : `token ${session}`;
     const instance = message.instance ?? randomBytes(16).toString('hex');
