@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri, Version, header};
 use ipnet::IpNet;
 
 use crate::config::{AllowedOrigin, Host};
+
+/// Headers that proxies add beside those which name the client.
+const OF_PROXIES: [&str; 4] = ["via", "x-real-ip", "x-forwarded-host", "x-forwarded-proto"];
 
 /// The transport connection that a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -40,15 +44,20 @@ impl Client {
         let peer = connection.peer.ip().to_canonical();
         let believed = contains(trusted, peer);
         let (ip, hops_left) = if believed { nearest_stranger(headers, trusted, peer) } else { (peer, false) };
-        let forwarded = ["x-forwarded-for", "forwarded"].iter().any(|name| headers.contains_key(*name));
+        let has_one_of = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
+        let forwarded = has_one_of(&["x-forwarded-for", "forwarded"]);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let first = |name: &str| text(name).map(|text| text.split(',').next().unwrap_or(text).trim());
+        // The nearest proxy writes the last one; those before it may be the client's own.
+        let last = |name: &str| {
+            let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+            value.rsplit(',').next().map(str::trim)
+        };
 
-        let asked = believed.then(|| first("x-forwarded-host")).flatten();
+        let asked = believed.then(|| last("x-forwarded-host")).flatten();
         let asked =
             asked.or_else(|| uri.authority().map(|a| a.as_str())).or_else(|| text(header::HOST.as_str()));
         let (host, port) = asked.and_then(authority).map_or((None, None), |(host, port)| (Some(host), port));
-        let proto = believed.then(|| first("x-forwarded-proto")).flatten();
+        let proto = believed.then(|| last("x-forwarded-proto")).flatten();
         Self {
             ip,
             host,
@@ -56,7 +65,7 @@ impl Client {
             local: SocketAddr::new(connection.local.ip().to_canonical(), connection.local.port()),
             secure: connection.tls || proto == Some("https"),
             proxied: believed && forwarded,
-            through_stranger: if believed { hops_left } else { forwarded },
+            through_stranger: if believed { hops_left } else { forwarded || has_one_of(&OF_PROXIES) },
         }
     }
 
@@ -67,6 +76,21 @@ impl Client {
             Some(port) => format!("{}:{port}", host.for_url()),
             None if self.host.is_none() => format!("{}:{}", host.for_url(), self.local.port()),
             None => host.for_url().to_owned(),
+        }
+    }
+
+    /// Returns whether the request names the server as one does who has reached it directly: by an
+    /// address or as `localhost`, from this machine by a loopback address, and from elsewhere also
+    /// by the operator's name for it.
+    ///
+    /// A page whose name was made to lead to this server (DNS rebinding) names it otherwise, and so
+    /// does a proxy on this machine that passes the name on.
+    pub(crate) fn names_server(&self, public_host: Option<&Host>) -> bool {
+        let Some(host) = &self.host else { return false };
+        let is_here = self.ip.is_loopback();
+        match host.ip() {
+            Some(ip) => ip.is_loopback() || !is_here,
+            None => host.for_url() == "localhost" || (!is_here && Some(host) == public_host),
         }
     }
 
@@ -98,6 +122,27 @@ pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
         ip => ip,
+    }
+}
+
+/// Returns whether a request must be refused because it does not say, or not clearly, which host it
+/// is for (RFC 9112 §3.2, RFC 9113 §8.3.1).
+pub(crate) fn is_misaddressed(version: Version, headers: &HeaderMap, uri: &Uri) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (host, another) = (hosts.next(), hosts.next());
+    let host = host.map(|value| value.to_str().ok());
+    let is_legible = |text: &str| authority(text).is_some();
+    if another.is_some() || host.is_some_and(|host| !host.is_some_and(is_legible)) {
+        return true;
+    }
+    let named = uri.authority().map(Authority::as_str);
+    if version >= Version::HTTP_2 {
+        match (named, host.flatten()) {
+            (Some(named), Some(host)) => !named.eq_ignore_ascii_case(host),
+            (named, host) => named.or(host).is_none(),
+        }
+    } else {
+        version == Version::HTTP_11 && host.is_none()
     }
 }
 
@@ -172,6 +217,8 @@ mod tests {
         let broken = client(&[("x-forwarded-for", "unknown")], "10.0.0.1:1", false, &["10.0.0.0/8"]);
         assert_eq!(broken.ip.to_string(), "10.0.0.1");
         assert!(broken.through_stranger);
+        let local = client(&[("x-real-ip", "203.0.113.7")], "127.0.0.1:1", false, &[]);
+        assert!(local.through_stranger && !local.proxied);
         let inside = client(&[("x-forwarded-for", "[2001:db8::1]:99")], "10.0.0.1:1", false, &["10.0.0.0/8"]);
         assert_eq!(inside.ip.to_string(), "2001:db8::1");
         assert!(!inside.through_stranger);
@@ -190,6 +237,60 @@ mod tests {
         assert_eq!(client(&[], "192.0.2.1:1", false, &[]).authority(), "192.0.2.9:8080");
         let odd = client(&[("host", "a;b'\"c")], "192.0.2.1:1", false, &[]);
         assert_eq!((odd.host.clone(), odd.authority()), (None, "192.0.2.9:8080".to_owned()));
+    }
+
+    #[test]
+    fn nearest_proxy_has_the_last_word() {
+        let headers = [
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-host", "evil.test, a.test"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-proto", "gopher, http"),
+        ];
+        let trusted = client(&headers, "10.0.0.1:1", false, &["10.0.0.0/8"]);
+        assert_eq!((trusted.authority().as_str(), trusted.secure), ("a.test", false));
+    }
+
+    #[test]
+    fn server_is_named_by_its_address() {
+        let names = |host: &str, peer: &str| {
+            let client = client(&[("host", host)], peer, false, &[]);
+            client.names_server(Some(&"a.test".parse().unwrap()))
+        };
+        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]"] {
+            assert!(names(host, "127.0.0.1:1") && names(host, "192.0.2.1:1"), "{host}");
+        }
+        for host in ["192.0.2.9", "[2001:db8::9]:80", "a.test"] {
+            assert!(!names(host, "127.0.0.1:1") && names(host, "192.0.2.1:1"), "{host}");
+        }
+        for host in ["rebound.test", "127.0.0.1.evil.test", "a;b"] {
+            assert!(!names(host, "127.0.0.1:1") && !names(host, "192.0.2.1:1"), "{host}");
+        }
+    }
+
+    #[test]
+    fn requests_name_one_host() {
+        let is = |version, hosts: &[&str], uri: &'static str| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append("host", host.parse().unwrap());
+            }
+            is_misaddressed(version, &headers, &Uri::from_static(uri))
+        };
+        let (one, two, zero) = (Version::HTTP_11, Version::HTTP_2, Version::HTTP_10);
+        assert!(!is(one, &["a.test:80"], "/") && !is(zero, &[], "/") && !is(two, &[], "http://a.test/"));
+        assert!(!is(two, &["A.test"], "http://a.test/") && !is(two, &["a.test"], "/"));
+        for (version, hosts, uri) in [
+            (one, &[][..], "/"),
+            (one, &[], "http://a.test/"),
+            (one, &["a.test", "a.test"], "/"),
+            (zero, &["a.test", "b.test"], "/"),
+            (one, &["a b"], "/"),
+            (two, &["b.test"], "http://a.test/"),
+            (two, &[], "/"),
+        ] {
+            assert!(is(version, hosts, uri), "{version:?} {hosts:?} {uri}");
+        }
     }
 
     #[test]

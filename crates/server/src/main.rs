@@ -15,6 +15,7 @@ mod metrics;
 mod serve;
 mod signal;
 mod supervision;
+mod terminal;
 mod tls;
 mod turn;
 

@@ -40,7 +40,8 @@ pub(crate) fn run(config: Config) -> Result<(), Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let options = &config.options;
-    let mut warnings = Vec::new();
+    let mut warnings = config.warnings.clone();
+    warnings.extend(too_few_files(options));
     let mut signals = Stop::new()?;
     let tls = Tls::from_options(options, &mut warnings)?.map(Arc::new);
     let listeners = bind_web(options)?;
@@ -206,6 +207,28 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(%error, "the limit of open files stays as it is");
     }
+}
+
+/// File descriptors beside those of clients: listeners, logs, the runtime's own.
+const OTHER_FILES: u64 = 100;
+
+/// A warning if the limit of open files is below what the options allow clients to take.
+fn too_few_files(options: &ServeOptions) -> Option<String> {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current?;
+    let connections = u64::from(options.web.max_connections);
+    let (allocations, streams) = match turn::is_wanted(&options.relay) {
+        true => (u64::from(options.relay.max_allocations), turn::StreamLimits::default().max_streams as u64),
+        false => (0, 0),
+    };
+    let needed = connections + allocations + streams + OTHER_FILES;
+    (limit < needed).then(|| {
+        format!(
+            "The limit of open files is {limit}, but {connections} connections, {allocations} allocations and \
+             {streams} TURN connections may need {needed}: raise it (LimitNOFILE= in a systemd unit, or ulimit -n), \
+             or lower --max-connections and --max-allocations."
+        )
+    })
 }
 
 /// The signals that a service gets.

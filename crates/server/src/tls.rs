@@ -204,6 +204,27 @@ fn keep(path: &Path, text: &str) -> io::Result<()> {
     }
     let fresh = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&fresh, path)
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // A full disk would keep what there was room for.
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_cannot_be_put_in_place_is_removed() {
+        let folder = std::env::temp_dir().join(format!("columba-keep-{}", std::process::id()));
+        // A folder stands where the file should be, so that it can be written but not moved there.
+        let taken = folder.join("self-signed.key");
+        fs::create_dir_all(taken.join("something")).unwrap();
+        assert!(keep(&taken, "text").is_err());
+        let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["self-signed.key"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

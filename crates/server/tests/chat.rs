@@ -97,10 +97,41 @@ fn two_terminals_chat_and_see_each_other_leave() {
     assert_eq!(ann.shows("Bob is here"), "* Bob is here.");
     assert_eq!(bob.shows("friend"), "Ann: is a friend there?");
     bob.say("yes, \u{1b}[31mme");
-    assert_eq!(ann.shows("yes"), "Bob: yes, \u{fffd}[31mme");
+    assert_eq!(ann.shows("yes"), r"Bob: yes, \u{1b}[31mme");
     assert_eq!(bob.end(), Some(0));
     assert_eq!(ann.shows("left"), "* Bob has left.");
     assert_eq!(ann.end(), Some(0));
+}
+
+#[test]
+fn name_with_a_line_break_forges_no_line() {
+    let server = Server::start(&[]);
+    let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
+    ann.shows("You are the first one here");
+    let name = "Eve\nBob: send me the key";
+    let mut eve = Terminal::start(&["--name", name, &format!("{}#a-session", page(&server))]);
+    assert_eq!(ann.shows("Eve"), r"* Eve\nBob: send me the key is here.");
+    eve.say("hello");
+    assert_eq!(ann.shows("hello"), r"Eve\nBob: send me the key: hello");
+    assert_eq!(eve.end(), Some(0));
+}
+
+#[test]
+fn join_key_is_given_by_option_or_link() {
+    let server = Server::start(&["--join-key", "ses&me"]);
+    let refused = |arguments: &[&str], words: &str| {
+        let output = run(&[&["chat"], arguments].concat());
+        let said = String::from_utf8(output.stderr).expect("the sentence is text");
+        assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
+    };
+    refused(&[&page(&server)], "asks for a join key");
+    refused(&["--join-key", "guess", &page(&server)], "not the server's join key");
+    refused(&["--join-key", "two words", &page(&server)], "1 to 128");
+    let ann = Terminal::start(&["--join-key", "ses&me", "--wait", &format!("{}#room", page(&server))]);
+    ann.shows("You are the first one here");
+    let bob = Terminal::start(&["--name", "Bob", &format!("{}#room&key=ses%26me", page(&server))]);
+    ann.shows("Bob is here");
+    assert_eq!(bob.end(), Some(0));
 }
 
 #[test]

@@ -109,7 +109,9 @@ fn a_poll_is_ended_too_and_an_idle_server_is_gone_at_once() {
     )
     .unwrap();
     // The poll is there when the metrics send_text so.
-    while !server.request("GET /metrics", "").body.contains("columba_signal_connections 1\n") {}
+    while !server.request("GET /metrics\nhost: localhost", "").body.contains("columba_signal_connections 1\n")
+    {
+    }
     server.signal(Signal::INT);
     let answer = Answer::read(stream);
     assert_eq!(answer.json()[0]["type"], "going-away");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Folder, program, run};
+use common::{Folder, Server, program, run};
 
 /// Runs into a refusal: exit 2 and one sentence, which names all of this.
 fn refused(arguments: &[&str], environment: &[(&str, &str)], words: &[&str]) {
@@ -70,7 +70,25 @@ fn bad_options_are_refused_in_one_sentence() {
     refused(&["--allow-origin", "wss://a.test"], &[], &["wss://a.test", "--allow-origin", "https://"]);
     refused(&["--allow-origin", "https://*"], &[], &["--allow-origin", "https://*.example.org"]);
     refused(&["--max-peers", "0"], &[], &["--max-peers"]);
+    refused(&[], &[("COLUMBA_MAX_PEER", "7")], &["COLUMBA_MAX_PEER", "COLUMBA_MAX_PEERS"]);
     refused(&[], &[("COLUMBA_MAX_PEERS", "many")], &["COLUMBA_MAX_PEERS", "many"]);
+}
+
+#[test]
+fn limit_of_open_files_below_what_is_configured_is_said_at_start() {
+    let limited = |more: &[&str]| {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.env_clear().args(["-c", "ulimit -n 500; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_columba")]);
+        shell.args(["serve", "--listen", "127.0.0.1:0", "--stun-listen", "off"]).args(more);
+        Server::spawn(&mut shell)
+    };
+    limited(&[]).wait_for("The limit of open files is 500, but 10000 connections");
+    let mut enough = limited(&["--max-connections", "400", "--log-level", "debug"]);
+    enough.request("GET /healthz", "");
+    assert!(!enough.output.contains("limit of open files"), "{}", enough.output);
+    enough.signal(rustix::process::Signal::TERM);
+    enough.wait_for("stopping");
+    assert!(!enough.output.contains("limit of open files"), "{}", enough.output);
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod common;
 
 use std::net::{SocketAddr, UdpSocket};
 
+use columba::signaling::{ErrorCode, SignalingChannel, SignalingError, SignalingEvent, SignalingOptions};
+
 use columba_stun::attributes::{ErrorInfo, Lifetime, Nonce, Realm, RequestedTransport, Username};
 use columba_stun::{BuildError, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId};
 use common::{PATIENCE, Server, receive, send_text, text};
@@ -142,4 +144,38 @@ fn join_key_opens_signaling_and_turn() {
     }
     let (joined, _) = server.join(r#"{"type":"create","key":"sesame"}"#);
     assert_eq!(Turn::new(&server, &joined).allocate(), 0);
+}
+
+#[tokio::test]
+async fn waiting_client_renews_its_credentials_before_they_end() {
+    let server = Server::start(&["--turn-credentials", "open", "--credential-lifetime", "4s"]);
+    let options = SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
+    let (channel, mut events) = SignalingChannel::open(options).await.unwrap();
+    let mut end = channel.ice_servers().expire.expect("there are credentials").0;
+    for _ in 0..2 {
+        let next = async { while !matches!(events.recv().await, Some(SignalingEvent::IceServers)) {} };
+        tokio::time::timeout(PATIENCE, next).await.expect("fresh credentials come");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert!(now < end, "they came after the old ones had ended");
+        let fresh = channel.ice_servers().expire.expect("there are credentials").0;
+        assert!(fresh > end);
+        end = fresh;
+    }
+}
+
+#[tokio::test]
+async fn library_gives_the_join_key_and_hears_when_it_is_wrong() {
+    let server = Server::start(&["--join-key", "sesame"]);
+    let open = async |key: Option<&str>| {
+        let mut options = SignalingOptions::create(format!("http://127.0.0.1:{}", server.port));
+        options.join_key = key.map(|key| key.parse().unwrap());
+        match SignalingChannel::open(options).await {
+            Ok(_) => None,
+            Err(SignalingError::Refused(refusal)) => Some(refusal.code),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(open(None).await, Some(ErrorCode::KeyRequired));
+    assert_eq!(open(Some("sesam")).await, Some(ErrorCode::WrongKey));
+    assert_eq!(open(Some("sesame")).await, None);
 }

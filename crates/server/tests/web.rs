@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Server, text};
+use std::io::Write as _;
+
+use common::{Answer, Server, text};
 
 #[test]
 fn the_page_comes_with_a_strict_policy() {
@@ -67,7 +69,7 @@ fn health_and_metrics() {
     let health = server.request("GET /healthz", "");
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
     let (joined, _) = server.join(r#"{"type":"create"}"#);
-    let metrics = server.request("GET /metrics", "");
+    let metrics = server.request("GET /metrics\nhost: localhost", "");
     assert_eq!(metrics.status, 200);
     for line in
         ["columba_signal_joins_total 1\n", "columba_signal_sessions 1\n", "columba_turn_allocations 0\n"]
@@ -85,16 +87,42 @@ fn health_and_metrics() {
     types.sort_unstable();
     types.dedup();
     assert_eq!(types.len(), all);
-    let forwarded = server.request("GET /metrics\nx-forwarded-for: 127.0.0.1", "");
-    assert_eq!(forwarded.status, 403, "another proxy runs on this machine");
+    for header in ["x-forwarded-for: 127.0.0.1", "via: 1.1 proxy", "x-real-ip: 203.0.113.1"] {
+        let forwarded = server.request(&format!("GET /metrics\nhost: localhost\n{header}"), "");
+        assert_eq!(forwarded.status, 403, "a proxy on this machine: {header}");
+    }
+    let named = server.request("GET /metrics\nhost: rebound.test", "");
+    assert_eq!(named.status, 403, "a page whose name leads here, or a proxy that passes the name on");
+    assert_eq!(raw(&server, "GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), 403, "an old proxy");
+}
+
+/// The status of the answer to these bytes.
+fn raw(server: &Server, request: &str) -> u16 {
+    let mut stream = server.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    Answer::read(stream).status
+}
+
+#[test]
+fn requests_without_one_clear_host_are_refused() {
+    let server = Server::start(&[]);
+    let status =
+        |headers: &str| raw(&server, &format!("GET /healthz HTTP/1.1\r\nConnection: close\r\n{headers}\r\n"));
+    assert_eq!(status("Host: a.test\r\n"), 200);
+    assert_eq!(status(""), 400);
+    assert_eq!(status("Host: a.test\r\nHost: a.test\r\n"), 400);
+    assert_eq!(status("Host: a/b\r\n"), 400);
+    assert_eq!(raw(&server, "GET /healthz HTTP/1.0\r\n\r\n"), 200, "a load balancer");
 }
 
 #[test]
 fn metrics_are_served_to_allowed_networks_alone() {
     let server = Server::start(&["--metrics-allow", "192.0.2.0/24", "--trust-proxy", "127.0.0.1/32"]);
-    assert_eq!(server.request("GET /metrics", "").status, 403);
-    assert_eq!(server.request("GET /metrics\nx-forwarded-for: 192.0.2.1", "").status, 200);
-    assert_eq!(server.request("GET /metrics\nx-forwarded-for: 192.0.2.1, 198.51.100.1", "").status, 403);
+    assert_eq!(server.request("GET /metrics\nhost: 127.0.0.1", "").status, 403);
+    assert_eq!(server.request("GET /metrics\nhost: 127.0.0.1\nx-forwarded-for: 192.0.2.1", "").status, 200);
+    let further =
+        server.request("GET /metrics\nhost: 127.0.0.1\nx-forwarded-for: 192.0.2.1, 198.51.100.1", "");
+    assert_eq!(further.status, 403);
 }
 
 #[test]
@@ -119,7 +147,7 @@ fn slow_request_head_times_out() {
     stream
         .write_all(b"POST /v1/signal HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\nconnection: close\r\n\r\n{")
         .unwrap();
-    assert_eq!(common::Answer::read(stream).status, 400);
+    assert_eq!(Answer::read(stream).status, 400);
 }
 
 #[test]
@@ -134,5 +162,5 @@ fn one_client_cannot_take_all_connections() {
     assert!(nothing.is_empty(), "{nothing:?}");
     let mut first = held.remove(0);
     first.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-    assert_eq!(common::Answer::read(first).status, 200);
+    assert_eq!(Answer::read(first).status, 200);
 }

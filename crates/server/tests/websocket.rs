@@ -169,7 +169,7 @@ fn silent_client_is_removed() {
     // Reading would answer the ping frames, so the end must be decided when the reading begins.
     let decided = "columba_signal_errors_total{code=\"idle-timeout\"} 1\n";
     let deadline = Instant::now() + PATIENCE;
-    while !server.request("GET /metrics", "").body.contains(decided) {
+    while !server.request("GET /metrics\nhost: localhost", "").body.contains(decided) {
         assert!(Instant::now() < deadline, "the silent client is still there");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -86,6 +86,11 @@ pub enum SignalingEvent {
         /// The JSON value, exactly as it was written.
         data: Arc<RawValue>,
     },
+    /// The server has sent other STUN and TURN servers or fresh credentials; the channel asks for
+    /// them before the old ones end. Give them to connections that are up
+    /// ([`PeerConnection::set_configuration`](crate::PeerConnection::set_configuration)), which may
+    /// gather at any time.
+    IceServers,
     /// The server refused something, and the channel goes on.
     Refused(Refusal),
     /// The channel has ended, for this reason; the last event.

@@ -10,6 +10,7 @@ use columba_signal::{
 };
 
 use super::channel::SignalingEvent;
+use super::ice_servers::renewal;
 use super::options::SignalingTiming;
 use super::outbox::Outbox;
 
@@ -22,6 +23,9 @@ const MAX_GAPS: u32 = 5;
 
 /// The time for which refusals of messages behind a missing one may still come in.
 const GAP_PAUSE: Duration = Duration::from_millis(200);
+
+/// The pause before fresh ICE servers are asked for again.
+const RENEW_AGAIN: Duration = Duration::from_secs(15);
 
 /// The pause after `rate-limited`, if the server does not name one.
 const RATE_PAUSE: Duration = Duration::from_secs(1);
@@ -42,6 +46,8 @@ pub(super) struct Session {
     /// Counts the lists of servers that came.
     pub(super) ice_servers_version: u64,
     ice_servers_wanted: bool,
+    /// When to ask for fresh ones, so that the credentials among them never expire.
+    renew_at: Option<Instant>,
     pub(super) outbox: Outbox,
     paused_until: Option<Instant>,
     gaps: u32,
@@ -98,6 +104,7 @@ impl Session {
             ice_servers: IceServers::default(),
             ice_servers_version: 0,
             ice_servers_wanted: false,
+            renew_at: None,
             outbox: Outbox::new(timing.hold),
             timing,
             paused_until: None,
@@ -156,17 +163,20 @@ impl Session {
                 return Some(Ended::Refused(refusal));
             }
             ServerMessage::Error(refusal) => return self.refused(now, refusal),
-            ServerMessage::Joined(joined) => self.joined(*joined),
+            ServerMessage::Joined(joined) => self.joined(now, *joined),
             ServerMessage::Resumed(resumed) => {
                 self.outbox.acknowledge(resumed.seq);
-                self.take_ice_servers(resumed.ice_servers);
+                self.take_ice_servers(now, resumed.ice_servers);
                 self.entered(false);
             }
             ServerMessage::Ack(ack) => {
                 self.gaps = 0;
                 self.outbox.acknowledge(ack.seq);
             }
-            ServerMessage::IceServers(servers) => self.take_ice_servers(servers),
+            ServerMessage::IceServers(servers) => {
+                self.take_ice_servers(now, servers);
+                self.events.push_back(SignalingEvent::IceServers);
+            }
             ServerMessage::Ping => self.answers.push_back(ClientMessage::Pong),
             ServerMessage::GoingAway(going) => {
                 self.depart_at = Some(now + Duration::from_millis(going.after.min(60_000)));
@@ -182,7 +192,7 @@ impl Session {
         self.probe_until = None;
     }
 
-    fn joined(&mut self, joined: Joined) {
+    fn joined(&mut self, now: Instant, joined: Joined) {
         let rejoined = std::mem::replace(&mut self.was_joined, true);
         self.membership = Some(Membership {
             peer: joined.peer,
@@ -200,7 +210,7 @@ impl Session {
         self.received = 0;
         self.acknowledged = 0;
         self.outbox.restart();
-        self.take_ice_servers(joined.ice_servers);
+        self.take_ice_servers(now, joined.ice_servers);
         self.entered(rejoined);
         // Who is missing after joining anew may simply not be back yet.
         let gone: Vec<PeerId> = self
@@ -229,7 +239,8 @@ impl Session {
         }
     }
 
-    fn take_ice_servers(&mut self, servers: IceServers) {
+    fn take_ice_servers(&mut self, now: Instant, servers: IceServers) {
+        self.renew_at = servers.expire.map(|expire| now + renewal(expire));
         self.ice_servers = servers;
         self.ice_servers_version += 1;
         self.ice_servers_wanted = false;
@@ -330,7 +341,7 @@ impl Session {
     /// When to call [`handle_timeout`](Self::handle_timeout), and poll for messages.
     pub(super) fn poll_timeout(&self) -> Instant {
         let quiet = self.probe_until.unwrap_or(self.last_activity + self.timing.silence);
-        [self.acknowledge_at, self.paused_until, self.depart_at]
+        [self.acknowledge_at, self.paused_until, self.depart_at, self.renew_at]
             .into_iter()
             .flatten()
             .fold(quiet, Instant::min)
@@ -340,6 +351,12 @@ impl Session {
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Ended> {
         if self.depart_at.is_some_and(|at| at <= now) {
             return Some(Ended::Renew);
+        }
+        if self.renew_at.is_some_and(|at| at <= now) {
+            // Again, if no answer comes: the request or the answer may have been refused or lost.
+            self.renew_at = Some(now + RENEW_AGAIN);
+            self.ice_servers_wanted = false;
+            self.want_ice_servers();
         }
         match self.probe_until {
             Some(until) if until <= now => return Some(Ended::Lost),
@@ -408,4 +425,79 @@ fn is_final(code: ErrorCode) -> bool {
 fn is_end_of_membership(code: ErrorCode) -> bool {
     use ErrorCode::{NotJoined, ResumeExpired, TooManyErrors, TooSlow, WrongSecret};
     matches!(code, NotJoined | ResumeExpired | TooManyErrors | TooSlow | WrongSecret)
+}
+
+#[cfg(test)]
+mod tests {
+    use columba_signal::{Instance, SessionRelay};
+    use getrandom::SysRng;
+    use rand_core::UnwrapErr;
+
+    use super::*;
+
+    /// A session that has entered, and was given credentials that end `left` from now.
+    fn entered(now: Instant, left: Duration) -> Session {
+        let rng = || UnwrapErr(SysRng);
+        let greeting =
+            ClientMessage::Create { instance: Some(Instance::random(&mut rng())), id: None, key: None };
+        let mut session = Session::new(now, greeting, SignalingTiming::default());
+        let first = session.first_message(now).to_json();
+        let mut relay = SessionRelay::new(columba_signal::Config::default(), rng());
+        let joined = relay.join(now, [127, 0, 0, 1].into(), &first, &|_| servers(left)).unwrap();
+        assert_eq!(session.handle_message(now, ServerMessage::parse(&joined).unwrap()), None);
+        session
+    }
+
+    fn servers(left: Duration) -> IceServers {
+        let end = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() + left;
+        IceServers { servers: Vec::new(), expire: Some(end.as_secs()) }
+    }
+
+    fn asks(session: &mut Session, now: Instant) -> bool {
+        assert_eq!(session.handle_timeout(now), None);
+        std::iter::from_fn(|| session.poll_transmit(now))
+            .any(|message| matches!(message, ClientMessage::IceServers))
+    }
+
+    #[test]
+    fn credentials_are_renewed_before_they_end() {
+        let mut now = Instant::now();
+        let mut session = entered(now, Duration::from_secs(3600));
+        for _ in 0..2 {
+            let end = now + Duration::from_secs(3600);
+            while !asks(&mut session, now) {
+                now = session.poll_timeout();
+                assert!(now < end, "it has never asked");
+                session.note_activity(now);
+            }
+            assert!(end - now >= Duration::from_secs(100), "so late: {:?} before the end", end - now);
+            session.events.clear();
+            // As the wall clock stands still here, the next ones end an hour after the first.
+            let fresh = ServerMessage::IceServers(servers(Duration::from_secs(3600)));
+            assert_eq!(session.handle_message(now, fresh), None);
+            assert!(matches!(session.events.pop_front(), Some(SignalingEvent::IceServers)));
+        }
+    }
+
+    #[test]
+    fn request_for_credentials_is_repeated_until_there_is_an_answer() {
+        let start = Instant::now();
+        let mut session = entered(start, Duration::from_secs(10));
+        let mut asked = 0;
+        for second in 0..60 {
+            let now = start + Duration::from_secs(second);
+            session.note_activity(now);
+            asked += u32::from(asks(&mut session, now));
+        }
+        assert!((3..=5).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn expired_credentials_are_not_asked_for_all_the_time() {
+        let start = Instant::now();
+        let mut session = entered(start, Duration::ZERO);
+        assert!(!asks(&mut session, start + Duration::from_secs(30)));
+        session.note_activity(start + Duration::from_secs(61));
+        assert!(asks(&mut session, start + Duration::from_secs(61)));
+    }
 }

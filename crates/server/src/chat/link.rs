@@ -1,6 +1,6 @@
 //! The link that people send each other: a server's address, and behind `#` the session's token.
 
-use columba::signaling::SessionToken;
+use columba::signaling::{JoinKey, SessionToken};
 
 use crate::failure::Failure;
 
@@ -11,6 +11,8 @@ pub(super) struct SessionLink {
     pub(super) page: String,
     /// The session; without one, a new one is made.
     pub(super) session: Option<SessionToken>,
+    /// The server's join key, if the link has one.
+    pub(super) key: Option<JoinKey>,
 }
 
 impl SessionLink {
@@ -20,13 +22,17 @@ impl SessionLink {
             let hint = "a link looks like https://example.org/#token";
             return Err(Failure::new(format!("{text:?} is not a link to a session; {hint}.")));
         }
+        let (token, key) = match token.split_once("&key=") {
+            Some((token, key)) => (token, Some(join_key(&decoded(key))?)),
+            None => (token, None),
+        };
         let session = match token {
             "" => None,
             token => Some(token.parse().map_err(|error| {
                 Failure::new(format!("The part of the link behind # is not a session: {error}."))
             })?),
         };
-        Ok(Self { page: page.to_owned(), session })
+        Ok(Self { page: page.to_owned(), session, key })
     }
 
     /// The address of the signaling service beside the page.
@@ -42,6 +48,32 @@ impl SessionLink {
         let slash = if self.page[8..].contains('/') { "" } else { "/" };
         format!("{}{slash}#{}", self.page, session.as_str())
     }
+}
+
+/// Reads a join key.
+pub(super) fn join_key(text: &str) -> Result<JoinKey, Failure> {
+    text.parse().map_err(|error| Failure::new(format!("The join key does not fit: {error}.")))
+}
+
+/// Text without its percent-encoding (RFC 3986 §2.1), as far as it is valid; a join key is ASCII.
+fn decoded(text: &str) -> String {
+    let mut decoded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        decoded.push_str(before);
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(u8::is_ascii) {
+            Some(byte) => {
+                decoded.push(char::from(byte));
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push('%');
+                rest = after;
+            }
+        }
+    }
+    decoded + rest
 }
 
 #[cfg(test)]
@@ -60,6 +92,19 @@ mod tests {
             ("http://localhost:8080/v1/signal", None)
         );
         assert_eq!(bare.to(&"x".parse().unwrap()), "http://localhost:8080/#x");
+    }
+
+    #[test]
+    fn link_may_have_the_join_key() {
+        let key = |text: &str| SessionLink::parse(text).map(|link| (link.session, link.key));
+        let session = "abc".parse().ok();
+        let wanted = "a&b=%é".replace('é', "!").parse().ok();
+        assert_eq!(key("https://a.test/#abc&key=a%26b%3D%25!"), Ok((session, wanted)));
+        assert_eq!(key("https://a.test/#&key=x%"), Ok((None, "x%".parse().ok())));
+        assert!(key("https://a.test/#abc&key=").is_err());
+        assert!(key("https://a.test/#abc&key=two%20words").is_err());
+        assert_eq!(decoded("%4"), "%4");
+        assert_eq!(decoded("%ffä%"), "%ffä%");
     }
 
     #[test]

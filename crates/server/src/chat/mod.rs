@@ -45,6 +45,9 @@ pub(crate) struct ChatOptions {
     /// Wait for others if the session is empty
     #[arg(long)]
     wait: bool,
+    /// The key that the server asks for, if it does; a link may have it too, as #TOKEN&key=KEY
+    #[arg(long, value_name = "KEY", env = "COLUMBA_JOIN_KEY", hide_env_values = true)]
+    join_key: Option<String>,
 }
 
 /// Chats until the input ends or the program is interrupted.
@@ -63,9 +66,13 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
 
 async fn chat(options: &ChatOptions, link: SessionLink) -> Result<(), Failure> {
     let url = link.signaling();
-    let signaling = match &link.session {
+    let mut signaling = match &link.session {
         Some(session) => SignalingOptions::join(url, session.clone()),
         None => SignalingOptions::create(url),
+    };
+    signaling.join_key = match options.join_key.as_deref().filter(|key| !key.is_empty()) {
+        Some(key) => Some(link::join_key(key)?),
+        None => link.key.clone(),
     };
     let (channel, events) = SignalingChannel::open(signaling).await.map_err(|error| failure(&error))?;
     match channel.session() {
@@ -93,6 +100,10 @@ fn failure(error: &SignalingError) -> Failure {
     if let SignalingError::Refused(refusal) = error {
         return match refusal.code {
             ErrorCode::SessionFull => Failure::new("The session is full."),
+            ErrorCode::KeyRequired => {
+                Failure::new("The server asks for a join key: give it with --join-key.")
+            }
+            ErrorCode::WrongKey => Failure::new("This is not the server's join key: check --join-key."),
             _ => Failure::new(refusal.message.clone()),
         };
     }
@@ -164,7 +175,9 @@ impl Conversation {
                 }
                 self.command(from, PeerCommand::Signal(message));
             }
+            SignalingEvent::IceServers => self.share_ice_servers(),
             SignalingEvent::Open { rejoined } => {
+                self.share_ice_servers();
                 let peers: Vec<PeerId> = self.peers.keys().copied().collect();
                 for peer in peers.into_iter().filter(|peer| self.channel.is_reachable(*peer)) {
                     self.command(peer, PeerCommand::Reachable { anew: rejoined });
@@ -174,6 +187,13 @@ impl Conversation {
                 screen::note(&refusal.message);
             }
             _ => {}
+        }
+    }
+
+    /// Gives every connection the credentials that the server has sent.
+    fn share_ice_servers(&self) {
+        for peer in self.peers.keys() {
+            self.command(*peer, PeerCommand::IceServers);
         }
     }
 

@@ -70,6 +70,8 @@ pub(super) enum PeerCommand {
     Chat(String),
     /// Signaling reaches the peer (again); `anew`: messages may have been lost.
     Reachable { anew: bool },
+    /// The server has sent fresh credentials for TURN.
+    IceServers,
     /// Signaling does not reach the peer any more.
     Unreachable(LeaveReason),
     /// Close the connection, after the waiting lines have been sent, for which there is so much
@@ -220,6 +222,12 @@ impl RemotePeer {
                 }
                 if !self.is_connected() {
                     self.watch();
+                }
+            }
+            PeerCommand::IceServers => {
+                if let Some(link) = &self.link {
+                    // If they do not fit, the old ones may still do.
+                    let _ = link.connection.set_configuration(configuration(self.channel.ice_servers()));
                 }
             }
             PeerCommand::Unreachable(reason) => {

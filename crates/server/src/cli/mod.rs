@@ -10,6 +10,7 @@ use clap::{ArgMatches, Args as _, ColorChoice, Command, FromArgMatches as _};
 use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
+use crate::terminal::one_line;
 
 /// The exit code for a command line that cannot be followed, and for anything that keeps the server
 /// from starting.
@@ -97,6 +98,7 @@ fn complain(error: &clap::Error, command: &str) -> ExitCode {
 }
 
 fn refuse(failure: &Failure) -> ExitCode {
-    eprintln!("columba: {failure}");
+    // A sentence may quote a server.
+    eprintln!("columba: {}", one_line(&failure.to_string()));
     ExitCode::from(EXIT_REFUSED)
 }

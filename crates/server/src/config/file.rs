@@ -50,7 +50,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// The option whose name is the most like a word that is none: the same letters but for one or two.
-fn similar<'a>(word: &str, options: &'a [Arg]) -> Option<&'a str> {
+pub(super) fn similar<'a>(word: &str, options: &'a [Arg]) -> Option<&'a str> {
     let distance = |name: &str| {
         let mut row: Vec<usize> = (0..=name.len()).collect();
         for (i, a) in word.bytes().enumerate() {

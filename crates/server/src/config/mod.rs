@@ -59,11 +59,14 @@ pub(crate) struct Config {
     /// The values of all options as text.
     text: BTreeMap<String, Vec<String>>,
     pub(crate) print: bool,
+    /// Sentences about what may not be as the operator thinks it is.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Config {
     /// Reads the arguments that follow `columba serve`; `environment` stands for the process's.
     pub(crate) fn load(arguments: &[OsString], environment: &Environment) -> Result<Self, clap::Error> {
+        let warnings = strange_variables(environment).map_err(sentence)?;
         let command = command(environment);
         let first = parse(&command, arguments, environment)?;
         let file = match first.get_one::<PathBuf>("config") {
@@ -84,6 +87,7 @@ impl Config {
             set: sources(&matches, &from_file),
             text: texts(&matches),
             print: parsed.print_config,
+            warnings,
         })
     }
 
@@ -122,6 +126,31 @@ fn with_environment(arg: Arg, environment: &Environment) -> Arg {
 
 fn variable(arg: &Arg) -> String {
     format!("COLUMBA_{}", arg.get_id().as_str().to_ascii_uppercase())
+}
+
+/// Checks that variables which look like ours are ours: one that is nearly an option is an error,
+/// since the option would silently not be set. Others get a warning, not an error: Kubernetes sets
+/// some for a service of this name.
+fn strange_variables(environment: &Environment) -> Result<Vec<String>, Failure> {
+    let options = option_arguments();
+    let mut warnings = Vec::new();
+    for name in environment.keys().filter(|name| name.starts_with("COLUMBA_")) {
+        if name == "COLUMBA_CONFIG" || options.iter().any(|arg| variable(arg) == *name) {
+            continue;
+        }
+        let word = name["COLUMBA_".len()..].to_ascii_lowercase();
+        let meant =
+            file::similar(&word, &options).map(|option| option.replace('-', "_").to_ascii_uppercase());
+        match meant {
+            Some(meant) => {
+                return Err(Failure::new(format!(
+                    "There is no option for the environment variable {name}; perhaps COLUMBA_{meant} is meant."
+                )));
+            }
+            None => warnings.push(format!("There is no option for the environment variable {name}.")),
+        }
+    }
+    Ok(warnings)
 }
 
 /// The option's name on the command line and in the file.

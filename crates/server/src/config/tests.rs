@@ -63,6 +63,21 @@ fn options_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
+fn misspelt_variables_are_refused_with_the_name_that_is_meant() {
+    for (name, meant) in [
+        ("COLUMBA_LISTNE", "COLUMBA_LISTEN"),
+        ("COLUMBA_TURN_SECRETS", "COLUMBA_TURN_SECRET"),
+        ("COLUMBA_MAXPEERS", "COLUMBA_MAX_PEERS"),
+    ] {
+        let sentence = load(&[], &[(name, "1")]).unwrap_err();
+        assert!(sentence.contains(name) && sentence.contains(meant), "{sentence}");
+    }
+    let config = load(&[], &[("COLUMBA_SERVICE_HOST", "10.0.0.1"), ("COLUMBA_REALM", "x")]).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].contains("COLUMBA_SERVICE_HOST"));
+}
+
+#[test]
 fn printed_configuration_can_be_read_back() {
     let arguments =
         ["--listen", ":81,:82", "--tls", "self-signed", "--max-peers", "7", "--turn-secret", "hush,hush"];

@@ -140,6 +140,11 @@ impl Host {
         &self.0
     }
 
+    /// The address, if it is one.
+    pub(crate) fn ip(&self) -> Option<std::net::IpAddr> {
+        self.0.trim_matches(['[', ']']).parse().ok()
+    }
+
     pub(crate) fn from_ip(ip: std::net::IpAddr) -> Self {
         match ip {
             std::net::IpAddr::V4(ip) => Self(ip.to_string()),

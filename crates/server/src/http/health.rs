@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, Version, header};
 
 use super::App;
 use super::static_files::plain;
@@ -27,12 +27,19 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response<Body> {
 pub(super) async fn metrics(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
+    version: Version,
 ) -> Response<Body> {
     // Behind a proxy that is not trusted, the address is that of the proxy, not of the reader.
-    if client.through_stranger || !contains(&app.options.web.metrics_allow, client.ip) {
+    let public_host = app.options.relay.public_host.as_ref();
+    // Neither is a request of a page in a browser nearby, whose name was made to lead here, nor one
+    // of a proxy on this machine. Proxies of HTTP/1.0 often tell nothing of their client.
+    let is_local_proxy = version < Version::HTTP_11 && client.ip.is_loopback();
+    let is_direct = !client.through_stranger && !is_local_proxy && client.names_server(public_host);
+    if !is_direct || !contains(&app.options.web.metrics_allow, client.ip) {
         return plain(
             StatusCode::FORBIDDEN,
-            "The metrics are not for this address. The operator can open them with --metrics-allow.\n",
+            "The metrics are for those who ask this server by its address, from a network of --metrics-allow, and not \
+             through a proxy that is not trusted.\n",
         );
     }
     let mut text = Exposition::default();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 
 use super::connection::Shared;
 use super::{headers, health, static_files};
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, is_misaddressed};
 use crate::config::ServeOptions;
 use crate::signal::{self, Signal};
 use crate::supervision::Supervisor;
@@ -41,6 +42,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// Finds out who asks, once for all that want to know.
 async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if is_misaddressed(request.version(), request.headers(), request.uri()) {
+        let sentence = "A request names the host that it is for, once: with one valid Host header.\n";
+        return static_files::plain(StatusCode::BAD_REQUEST, sentence);
+    }
     if let Some(connection) = request.extensions().get::<Connection>().copied() {
         let client = Client::new(connection, request.headers(), request.uri(), &app.options.web.trust_proxy);
         request.extensions_mut().insert(client);

@@ -45,5 +45,6 @@ mod tests;
 mod udp;
 mod worker;
 
+pub(crate) use config::StreamLimits;
 pub(crate) use options::{bind, bytes, is_wanted, secrets, turn_config};
 pub(crate) use service::{ClientStream, Service, TurnStats};
