@@ -285,7 +285,7 @@ mod tests {
             let mut held = account.hold(Holder::TurnStreams, 400).unwrap();
             drop(account);
             held.resize(700).unwrap();
-            assert_eq!(super::tests::held(&budget, "turn_streams"), 700);
+            assert_eq!(tests::held(&budget, "turn_streams"), 700);
         }
         assert!(budget.stats().held.iter().all(|(_, bytes)| *bytes == 0));
         assert_eq!(budget.ledger().accounts(), 0);
