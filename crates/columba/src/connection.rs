@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use columba_peer::report::StatsReport;
 use columba_peer::{
     Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
     Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, Track, TrackKind, TransceiverId,
@@ -218,6 +219,12 @@ impl PeerConnection {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.with_peer(|peer, now| peer.stats(now))
+    }
+
+    /// `getStats`, as the W3C's report.
+    #[must_use]
+    pub fn stats_report(&self) -> StatsReport {
+        self.handle.shared.with_peer(|peer, now| peer.stats_report(now))
     }
 
     /// `close`. Returns when the close notifications are sent, as far as that is possible, and the

@@ -83,6 +83,7 @@ pub mod tls;
 mod transceiver;
 
 pub use builder::PeerConnectionBuilder;
+pub use columba_peer::report;
 pub use columba_peer::{
     AddressPolicy, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
     CandidateStats, CandidateTransport, Certificate, ChannelId, Configuration, DataChannelInit,

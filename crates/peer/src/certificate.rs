@@ -87,9 +87,14 @@ impl Certificate {
     /// Returns its SHA-256 fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let digest = digest::digest(&digest::SHA256, &self.0.der).as_ref().to_vec();
-        Fingerprint { hash: HashFunction::Sha256, digest }
+        fingerprint(&self.0.der)
     }
+}
+
+/// Returns the SHA-256 fingerprint of a certificate.
+pub(crate) fn fingerprint(der: &[u8]) -> Fingerprint {
+    let digest = digest::digest(&digest::SHA256, der).as_ref().to_vec();
+    Fingerprint { hash: HashFunction::Sha256, digest }
 }
 
 /// Debug output must not give the key away.

@@ -136,6 +136,7 @@ pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,
 };
+pub use stats::report;
 pub use stats::{DataChannelStats, Dropped, DtlsStats, SctpStats, Stats, TransportStats};
 pub use time::UnixTime;
 pub use transport::TransportId;

@@ -18,6 +18,11 @@ impl WallClock {
         Self { instant, wall }
     }
 
+    /// Returns the wall time at an instant that is not after `now`.
+    pub(crate) fn before(&self, now: Instant, at: Instant) -> UnixTime {
+        UnixTime(self.at(now).0.saturating_sub(now.saturating_duration_since(at)))
+    }
+
     pub(crate) fn at(&self, now: Instant) -> UnixTime {
         UnixTime(self.wall.0 + now.saturating_duration_since(self.instant))
     }

@@ -25,6 +25,7 @@ use crate::event::Event;
 use crate::jsep::Jsep;
 use crate::servers;
 use crate::states::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState};
+use crate::stats::report::StatsReport;
 use crate::stats::{Dropped, Stats};
 use crate::time::{UnixTime, WallClock};
 use crate::transport::dtls::DtlsTransportConfig;
@@ -218,6 +219,12 @@ impl Peer {
             channels: self.data.channel_stats(),
             dropped,
         }
+    }
+
+    /// `getStats`, as the W3C's report.
+    #[must_use]
+    pub fn stats_report(&self, now: Instant) -> StatsReport {
+        StatsReport::new(&self.stats(now), &self.certificate, self.wall, now)
     }
 
     /// Handles a change of the host's addresses; to be called before the first local description is

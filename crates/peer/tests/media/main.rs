@@ -3,8 +3,10 @@
 
 mod codecs;
 mod common;
+mod cost;
 mod directions;
 mod examples;
+mod hostile;
 mod munged;
 mod recorded;
 mod rollback;

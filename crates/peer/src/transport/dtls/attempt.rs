@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use dimpl::{Config, Dtls as Machine, DtlsCertificate, Output, ProtocolVersion};
 
 use super::DtlsRole;
+use super::choice::Choice;
 use super::config::{DtlsCache, MachineConfig};
 use super::record::Kind;
 use super::srtp::{SrtpKeys, SrtpProfile};
@@ -73,6 +74,8 @@ pub(super) struct Attempt {
     pub(super) certificate: Option<Vec<u8>>,
     /// The keys of SRTP, once connected and if negotiated.
     pub(super) srtp: Option<SrtpKeys>,
+    /// The server's choices, read from its messages in the clear: the machine does not tell.
+    pub(super) choice: Choice,
     pub(super) connected: bool,
     /// It was chosen as the association's.
     pub(super) has_won: bool,
@@ -109,6 +112,7 @@ impl Attempt {
             timeout: None,
             certificate: None,
             srtp: None,
+            choice: Choice::default(),
             connected: false,
             has_won: false,
             closed: false,
@@ -146,6 +150,9 @@ impl Attempt {
             return Ok(());
         }
         self.machine.handle_packet(record)?;
+        if is_client && !self.connected {
+            self.choice.learn(record);
+        }
         self.drain(scratch);
         if is_client && self.answered.is_none() && kind == Kind::Answer {
             self.answered = Some(now);
@@ -174,7 +181,12 @@ impl Attempt {
         loop {
             let room = scratch.len();
             match self.machine.poll_output(scratch) {
-                Output::Packet(datagram) => push_flight(&mut self.flights, datagram),
+                Output::Packet(datagram) => {
+                    if self.role == DtlsRole::Server && !self.connected {
+                        self.choice.learn(datagram);
+                    }
+                    push_flight(&mut self.flights, datagram);
+                }
                 Output::Timeout(at) => {
                     self.timeout = Some(at);
                     return;

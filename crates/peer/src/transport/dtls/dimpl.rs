@@ -30,7 +30,7 @@ use dimpl::{DtlsCertificate, SecurityError};
 
 use super::attempt::{Attempt, HandshakeConfig, MAX_HANDSHAKE_DATAGRAM, MAX_HELD, SCRATCH};
 use super::record::{Kind, Records};
-use super::{Dtls, DtlsConfig, DtlsError, DtlsEvent, FRONT, SrtpKeys};
+use super::{Choice, Dtls, DtlsConfig, DtlsError, DtlsEvent, FRONT, SrtpKeys};
 
 /// Attempts at a time: the current one, and those that may yet prove to be the right ones.
 const MAX_ATTEMPTS: usize = 4;
@@ -436,6 +436,10 @@ impl Dtls for Dimpl {
 
     fn version(&self) -> Option<&'static str> {
         self.attempts.first()?.version()
+    }
+
+    fn choice(&self) -> Choice {
+        self.attempts.first().map(|attempt| attempt.choice).unwrap_or_default()
     }
 
     fn dropped(&self) -> u64 {

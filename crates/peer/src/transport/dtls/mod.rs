@@ -6,6 +6,7 @@
 //! the datagram's own bytes.
 
 mod attempt;
+mod choice;
 mod config;
 mod dimpl;
 mod record;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+pub(crate) use choice::Choice;
 pub use config::DtlsCache;
 #[cfg(test)]
 pub(crate) use srtp::MasterKey;
@@ -70,6 +72,9 @@ pub(crate) trait Dtls: fmt::Debug + Send {
 
     /// Returns the negotiated version.
     fn version(&self) -> Option<&'static str>;
+
+    /// Returns the server's choices, as far as they are known.
+    fn choice(&self) -> Choice;
 
     /// Returns the number of datagrams that were dropped unread.
     fn dropped(&self) -> u64;

@@ -302,6 +302,8 @@ impl DtlsTransport {
             state: self.state,
             role: self.role,
             version: self.association.as_ref().and_then(|association| association.version()),
+            cipher: self.association.as_ref().and_then(|association| association.choice().cipher()),
+            group: self.association.as_ref().and_then(|association| association.choice().group()),
             local_fingerprint: digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"),
             remote_certificate: self.certificate.clone(),
             records_sent: self.sealed,

@@ -1,5 +1,7 @@
 //! Statistics of a peer connection, in the words of the W3C's `webrtc-stats`.
 
+pub mod report;
+
 use crate::data::{ChannelId, DataChannelState};
 use crate::states::{DtlsTransportState, SctpTransportState};
 use crate::time::UnixTime;
@@ -50,6 +52,10 @@ pub struct DtlsStats {
     pub role: Option<DtlsRole>,
     /// `DTLS 1.2` or `DTLS 1.3`, once negotiated.
     pub version: Option<&'static str>,
+    /// The cipher suite by its name in IANA's registry, once negotiated.
+    pub cipher: Option<&'static str>,
+    /// The group of the key exchange by its name in IANA's registry, once negotiated.
+    pub group: Option<&'static str>,
     /// The SHA-256 fingerprint of the local certificate.
     pub local_fingerprint: String,
     /// The other side's certificate, DER, once known.
