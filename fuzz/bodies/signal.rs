@@ -88,12 +88,12 @@ impl Stage {
                 let text = self.filled_in(rest);
                 read_twice(&text);
                 if let Some(&connection) = self.connections.get(index) {
-                    self.relay.handle_input(self.now, connection, Input::Text(&text));
+                    self.input(connection, Input::Text(&text));
                 }
             }
-            ('b', Some(connection)) => self.relay.handle_input(self.now, connection, Input::Binary),
-            ('l', Some(connection)) => self.relay.handle_input(self.now, connection, Input::TooLarge),
-            ('a', Some(connection)) => self.relay.handle_input(self.now, connection, Input::Activity),
+            ('b', Some(connection)) => self.input(connection, Input::Binary),
+            ('l', Some(connection)) => self.input(connection, Input::TooLarge),
+            ('a', Some(connection)) => self.input(connection, Input::Activity),
             ('h', Some(connection)) => self.receive(connection),
             ('d', Some(connection)) => self.relay.disconnect(self.now, connection),
             ('t', _) => self.pass(Duration::from_millis(number.min(100_000))),
@@ -107,6 +107,10 @@ impl Stage {
             (call, _) => self.request(call, rest, number),
         }
         self.settle();
+    }
+
+    fn input(&mut self, connection: ConnectionId, input: Input<'_>) {
+        self.relay.handle_input(self.now, connection, input);
     }
 
     /// A request over HTTP with the last credential.

@@ -117,14 +117,6 @@ impl Client {
     }
 }
 
-/// The unit that counts as one client: an IPv4 address, or the /64 that an IPv6 household has.
-pub(crate) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
-        ip => ip,
-    }
-}
-
 /// Returns whether a request must be refused because it does not say, or not clearly, which host it
 /// is for (RFC 9112 §3.2, RFC 9113 §8.3.1).
 pub(crate) fn is_misaddressed(version: Version, headers: &HeaderMap, uri: &Uri) -> bool {

@@ -12,6 +12,7 @@ mod http;
 mod logging;
 mod memory;
 mod metrics;
+mod places;
 mod serve;
 mod signal;
 mod supervision;

@@ -62,9 +62,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
         request_timeout: options.web.request_timeout.0,
         budget: budget.clone(),
     };
-    let signal = Signal::new(columba_signal::SessionRelay::new(limits, UnwrapErr(SysRng)), settings);
+    let signal = Signal::new(columba_signal::SessionRelay::new(limits.clone(), UnwrapErr(SysRng)), settings);
     let drain = Drain::new();
-    let shared = Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), budget, &options.web));
+    let places = Arc::new(options.web.places(&limits));
+    let shared =
+        Arc::new(Shared::new(drain.clone(), tls.clone(), relay.clone(), budget, places, &options.web));
     let app = Arc::new(App {
         options: options.clone(),
         shared: shared.clone(),
@@ -101,7 +103,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     drain.begin();
     signal.drain(RECONNECT_AFTER);
     tokio::select! {
-        () = shared.wait_until_idle() => {}
+        () = shared.places.wait_until_idle() => {}
         () = tokio::time::sleep(GRACE) => {}
         () = signals.wait(|| {}) => return Ok(()),
     }

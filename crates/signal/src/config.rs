@@ -87,7 +87,42 @@ impl Default for Config {
     }
 }
 
+/// The largest message that enters a session, in bytes: the longest token, instance and id need a
+/// tenth of it.
+const ENTRY_BYTES: usize = 4096;
+
+/// The effort of everything that arrives, against that of a message: a client that answers each of
+/// its events with an `ack` stays within it, as does one that sends as much data as it may.
+const EFFORT_PER_MESSAGE: u32 = 32;
+
+/// The bytes of a frame that count as much as a frame itself.
+const BYTES_PER_EFFORT: usize = 1024;
+
 impl Config {
+    /// The largest message that is worth reading from a client that has not entered a session.
+    pub fn entry_bytes(&self) -> usize {
+        ENTRY_BYTES
+    }
+
+    /// The effort that one client may make of the server in a second, in the long run: each frame
+    /// counts by [`frame_effort`](Self::frame_effort), each request by
+    /// [`REQUEST_EFFORT`](Self::REQUEST_EFFORT).
+    pub fn effort_per_second(&self) -> f64 {
+        f64::from(self.messages_per_second.max(1)) * f64::from(EFFORT_PER_MESSAGE)
+    }
+
+    /// The effort that one client may make of the server at once.
+    pub fn effort_burst(&self) -> f64 {
+        f64::from(self.message_burst.max(1)) * f64::from(EFFORT_PER_MESSAGE)
+    }
+
+    /// The effort of an HTTP request, whatever its body costs.
+    pub const REQUEST_EFFORT: f64 = 10.0;
+
+    /// The effort of a frame of so many bytes.
+    pub fn frame_effort(bytes: usize) -> f64 {
+        1.0 + (bytes / BYTES_PER_EFFORT) as f64
+    }
     /// The largest WebSocket message that is worth reading: a larger one is
     /// [`Input::TooLarge`](crate::Input).
     pub fn frame_bytes(&self) -> usize {

@@ -52,7 +52,7 @@ pub use client_message::{ClientMessage, Recipient};
 pub use config::{Config, Limits};
 pub use error::{ErrorCode, Refusal};
 pub use names::{ClientId, Credential, Instance, JoinKey, NameError, PeerId, Secret, SessionToken};
-pub use relay::{ConnectionId, Event, EventsKind, Frame, IceServersFor, Input, SessionRelay};
+pub use relay::{ConnectionId, Event, EventsKind, Frame, IceServersFor, Input, Reading, SessionRelay};
 pub use server_message::{
     Ack, GoingAway, IceServer, IceServers, Joined, LeaveReason, Message, PeerJoined, PeerLeft, PresentPeer,
     Resumed, ServerMessage,

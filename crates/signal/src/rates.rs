@@ -38,6 +38,15 @@ impl TokenBucket {
         granted
     }
 
+    /// Takes `cost` tokens, more than there are if need be, and returns how many there were and how
+    /// many are left.
+    pub(crate) fn spend(&mut self, now: Instant, rate: Rate, cost: f64) -> (f64, f64) {
+        self.refill(now, rate);
+        let before = self.tokens;
+        self.tokens -= cost;
+        (before, self.tokens)
+    }
+
     /// The time until `tokens` (at most the burst) are there, from the last time on that some were
     /// asked for.
     pub(crate) fn wait_for(&self, rate: Rate, tokens: f64) -> Duration {
@@ -166,6 +175,17 @@ mod tests {
         assert_eq!((0..10).filter(|_| bucket.take(later, rate, 1.0)).count(), 3);
         assert!(bucket.take(later + MINUTE, rate, 1000.0), "more than the burst costs the burst");
         assert!(!bucket.take(later + MINUTE, rate, 1.0));
+    }
+
+    #[test]
+    fn what_is_spent_beyond_the_tokens_is_waited_for() {
+        let rate = Rate { per_second: 10.0, burst: 5.0 };
+        let now = start();
+        let mut bucket = TokenBucket::full(now, rate);
+        assert_eq!(bucket.spend(now, rate, 4.0), (5.0, 1.0));
+        assert_eq!(bucket.spend(now, rate, 11.0), (1.0, -10.0));
+        assert_eq!(bucket.wait_for(rate, 0.0), Duration::from_secs(1));
+        assert!(!bucket.take(now + Duration::from_secs(1), rate, 1.0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod buffers;
 mod connection;
 mod deadlines;
+mod effort;
 mod entering;
 mod leaving;
 mod meeting;
@@ -54,6 +55,16 @@ pub enum Input<'a> {
     TooLarge,
     /// A WebSocket ping or pong frame: the client lives.
     Activity,
+}
+
+/// The way to go on reading a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The largest message that is worth reading next, in bytes: a larger one is
+    /// [`Input::TooLarge`].
+    pub limit: usize,
+    /// The time for which nothing is to be read, because the client sends more than its rate.
+    pub pause: Duration,
 }
 
 /// The ways to take events over HTTP.
@@ -175,8 +186,15 @@ impl SessionRelay {
     }
 
     /// Something arrived on a WebSocket. Ignored for a connection that is unknown or already
-    /// closing.
-    pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, input: Input<'_>) {
+    /// closing. Returns how to go on reading.
+    pub fn handle_input(&mut self, now: Instant, connection: ConnectionId, input: Input<'_>) -> Reading {
+        let bytes = if let Input::Text(text) = input { text.len() } else { 0 };
+        let pause = self.count_frame(now, connection, bytes);
+        self.take_input(now, connection, input);
+        Reading { limit: self.reading_limit(connection), pause }
+    }
+
+    fn take_input(&mut self, now: Instant, connection: ConnectionId, input: Input<'_>) {
         let Some(state) = self.connections.get_mut(&connection) else { return };
         state.last_activity = now;
         state.pings = 0;
@@ -188,7 +206,11 @@ impl SessionRelay {
                 self.violate(now, connection, Refusal::new(ErrorCode::BinaryFrame, text));
             }
             (Input::TooLarge, _) => {
-                let text = format!("A message has at most {} bytes.", self.config.message_bytes);
+                let most = match stage {
+                    Stage::Entering => self.config.entry_bytes(),
+                    _ => self.config.message_bytes,
+                };
+                let text = format!("A message has at most {most} bytes.");
                 self.violate(now, connection, Refusal::new(ErrorCode::MessageTooLarge, text));
             }
             (Input::Text(text), Stage::Entering) => self.enter_by(now, connection, text),
@@ -340,7 +362,7 @@ impl SessionRelay {
     fn add_connection(&mut self, now: Instant, stage: Stage, address: Option<IpAddr>) -> ConnectionId {
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(connection, Connection::new(now, stage, address));
+        self.connections.insert(connection, Connection::new(now, stage, address, self.effort_rate()));
         connection
     }
 

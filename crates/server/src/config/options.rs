@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use super::origin::AllowedOrigin;
 use super::units::{Host, Listen, PortRange, Secret, Size, Span};
 use crate::memory::default_limit;
+use crate::places::{Pace, Places};
 
 /// The options of `columba serve`.
 #[derive(Args, Clone, Debug)]
@@ -71,6 +72,21 @@ pub(crate) struct WebOptions {
     /// Time in which a client must finish a TLS handshake, the head of a request, and its body
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) request_timeout: Span,
+}
+
+/// The effort that one client address may make of the server, against that of one peer: a household
+/// or office shares an address.
+const PEERS_PER_CLIENT: f64 = 8.0;
+
+impl WebOptions {
+    /// The table of clients, who may make so many times the effort of one peer.
+    pub(crate) fn places(&self, limits: &columba_signal::Config) -> Places {
+        let pace = Pace {
+            per_second: limits.effort_per_second() * PEERS_PER_CLIENT,
+            burst: limits.effort_burst() * PEERS_PER_CLIENT,
+        };
+        Places::new(self.max_connections, self.max_connections_per_client, pace)
+    }
 }
 
 /// Where the certificate comes from.

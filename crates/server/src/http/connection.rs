@@ -1,12 +1,11 @@
 //! From a listening socket to requests: TLS, HTTP/1 and HTTP/2, and TURN for clients that use that
 //! instead.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,19 +19,20 @@ use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use super::answer::{self, Answer, Watch};
 use super::socket::Socket;
 use super::static_files::plain;
 use super::stream::{ByteStream, Peeked};
-use crate::client::{Client, Connection, contains, network};
+use crate::client::{Client, Connection, contains};
 use crate::config::WebOptions;
 use crate::drain::Drain;
 use crate::memory::{Account, Budget, Evicted, Holder};
+use crate::places::{Place, Places, client_network};
 use crate::tls::Tls;
 use crate::turn;
 
@@ -55,25 +55,13 @@ pub(crate) struct Shared {
     tls: Option<Arc<Tls>>,
     /// Where TURN on the web port goes.
     pub(crate) relay: Option<Arc<turn::Service>>,
-    /// What clients make the server hold.
+    /// The memory that clients make the server hold.
     pub(crate) budget: Budget,
     /// For handshake, first byte, request head.
     patience: Duration,
-    max_connections: u32,
-    max_per_client: u32,
     trust_proxy: Vec<IpNet>,
-    open: Mutex<Open>,
-    /// The last connection has been closed.
-    idle: Notify,
-    accepted: AtomicU64,
-    refused: AtomicU64,
-}
-
-/// The number of connections of each client.
-#[derive(Debug, Default)]
-struct Open {
-    total: u32,
-    by_client: HashMap<IpAddr, u32>,
+    /// The places of clients.
+    pub(crate) places: Arc<Places>,
 }
 
 impl Shared {
@@ -82,6 +70,7 @@ impl Shared {
         tls: Option<Arc<Tls>>,
         relay: Option<Arc<turn::Service>>,
         budget: Budget,
+        places: Arc<Places>,
         options: &WebOptions,
     ) -> Self {
         Self {
@@ -90,87 +79,21 @@ impl Shared {
             relay,
             budget,
             patience: options.request_timeout.0,
-            max_connections: options.max_connections,
-            max_per_client: options.max_connections_per_client,
             trust_proxy: options.trust_proxy.clone(),
-            open: Mutex::default(),
-            idle: Notify::new(),
-            accepted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            places,
         }
-    }
-
-    /// Returns when no connection is open.
-    pub(crate) async fn wait_until_idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.connections() == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
-    /// Connections open now.
-    pub(crate) fn connections(&self) -> u64 {
-        u64::from(self.open.lock().unwrap_or_else(PoisonError::into_inner).total)
-    }
-
-    /// Connections accepted so far.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
-    }
-
-    /// Connections refused so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     /// The account of what a client's connection makes the server hold. A proxy stands for many
     /// clients, so that each of its connections counts for itself.
     fn open_account(&self, peer: SocketAddr) -> Account {
         let trusted = contains(&self.trust_proxy, peer.ip().to_canonical());
-        self.budget.open((!trusted).then(|| network(peer.ip())))
+        self.budget.open((!trusted).then(|| client_network(peer.ip())))
     }
 
-    fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Admitted> {
-        let network = network(peer.ip());
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = open.by_client.get(&network).copied().unwrap_or_default();
-        // All clients of a proxy come from its address.
-        let here_at_most = if contains(&self.trust_proxy, peer.ip().to_canonical()) {
-            u32::MAX
-        } else {
-            self.max_per_client
-        };
-        if open.total >= self.max_connections || here >= here_at_most {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        open.by_client.insert(network, here + 1);
-        open.total += 1;
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        Some(Admitted { shared: self.clone(), network })
-    }
-}
-
-/// One connection's place among those that may be open.
-struct Admitted {
-    shared: Arc<Shared>,
-    network: IpAddr,
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.total = open.total.saturating_sub(1);
-        match open.by_client.get_mut(&self.network) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.by_client.remove(&self.network)),
-        }
-        if open.total == 0 {
-            self.shared.idle.notify_waiters();
-        }
+    fn admit(&self, peer: SocketAddr) -> Option<Place> {
+        let ip = peer.ip().to_canonical();
+        if contains(&self.trust_proxy, ip) { self.places.connect_proxy() } else { self.places.connect(ip) }
     }
 }
 
@@ -180,10 +103,10 @@ pub(crate) async fn serve(listener: Arc<TcpListener>, router: Router, shared: Ar
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Over the limit: closed at once, without a task.
-                let Some(admitted) = shared.admit(peer) else { continue };
+                let Some(place) = shared.admit(peer) else { continue };
                 let (router, shared) = (router.clone(), shared.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = connection(stream, admitted, peer, router, &shared).await {
+                    if let Err(error) = connection(stream, place, peer, router, &shared).await {
                         debug!(%error, "a connection ended early");
                     }
                 });
@@ -201,7 +124,7 @@ pub(crate) async fn serve(listener: Arc<TcpListener>, router: Router, shared: Ar
 /// Serves a connection to its end, or until it has to go because it holds too much.
 async fn connection(
     stream: TcpStream,
-    admitted: Admitted,
+    place: Place,
     peer: SocketAddr,
     router: Router,
     shared: &Arc<Shared>,
@@ -210,15 +133,17 @@ async fn connection(
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let connection = Connection { peer, local: stream.local_addr()?, tls: false };
     let account = shared.open_account(peer);
+    let socket = Socket::new(stream, place.clone());
     tokio::select! {
-        result = converse(Socket::new(stream, admitted), connection, &account, router, shared) => result,
+        result = converse(socket, &place, connection, &account, router, shared) => result,
         () = account.evicted() => Err(io::Error::other(Evicted)),
     }
 }
 
 /// Waits for the first bytes, and serves the protocol that they belong to.
 async fn converse(
-    stream: Socket<Admitted>,
+    stream: Socket<Place>,
+    place: &Place,
     mut connection: Connection,
     account: &Account,
     router: Router,
@@ -226,7 +151,7 @@ async fn converse(
 ) -> io::Result<()> {
     let stream = timeout(shared.patience, Peeked::new(stream)).await??;
     let Some(tls) = &shared.tls else {
-        return dispatch(stream, connection, account, router, shared).await;
+        return dispatch(stream, place, connection, account, router, shared).await;
     };
     /// The first byte of a TLS handshake record.
     const HANDSHAKE: u8 = 0x16;
@@ -236,9 +161,9 @@ async fn converse(
         let accepting = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
         let stream = timeout(shared.patience, accepting).await??;
         let stream = timeout(shared.patience, Peeked::new(stream)).await??.holding(held);
-        dispatch(stream, connection, account, router, shared).await
+        dispatch(stream, place, connection, account, router, shared).await
     } else if stream.is_stun() {
-        dispatch(stream, connection, account, router, shared).await
+        dispatch(stream, place, connection, account, router, shared).await
     } else {
         redirect(stream, connection, shared).await
     }
@@ -247,6 +172,7 @@ async fn converse(
 /// Tells the protocols of the port apart.
 async fn dispatch<S: ByteStream>(
     stream: Peeked<S>,
+    place: &Place,
     connection: Connection,
     account: &Account,
     router: Router,
@@ -260,23 +186,20 @@ async fn dispatch<S: ByteStream>(
         return Ok(());
     }
     let _held = account.hold(Holder::Http, HTTP_BYTES).map_err(io::Error::other)?;
-    let account = account.clone();
-    let drain = shared.drain.clone();
     let asked = Arc::new(AtomicBool::new(false));
+    let watch = Arc::new(Watch::default());
+    let requests = Requests {
+        router,
+        connection,
+        account: account.clone(),
+        place: place.clone(),
+        drain: shared.drain.clone(),
+        watch: watch.clone(),
+    };
     let has_asked = asked.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(connection);
-        request.extensions_mut().insert(account.clone());
-        let http1 = request.version() <= Version::HTTP_11;
-        let (answer, drain) = (router.clone().oneshot(request.map(Body::new)), drain.clone());
-        async move {
-            let mut response = answer.await?;
-            if http1 && drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
+        requests.clone().answer(request)
     });
     let builder = builder(shared.patience);
     let mut http = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -290,6 +213,7 @@ async fn dispatch<S: ByteStream>(
     loop {
         tokio::select! {
             result = http.as_mut() => return result.map_err(io::Error::other),
+            () = watch.stalled(shared.patience) => return Err(io::ErrorKind::TimedOut.into()),
             () = patience.as_mut(), if !checked => {
                 checked = true;
                 if !has_asked.load(Ordering::Relaxed) {
@@ -301,6 +225,34 @@ async fn dispatch<S: ByteStream>(
                 http.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// The surroundings of the requests of one connection.
+#[derive(Clone)]
+struct Requests {
+    router: Router,
+    connection: Connection,
+    account: Account,
+    place: Place,
+    drain: Drain,
+    watch: Arc<Watch>,
+}
+
+impl Requests {
+    async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Answer>, Evicted> {
+        let Some((request_held, answer_held)) = answer::hold(&self.account) else { return Err(Evicted) };
+        let http1 = request.version() <= Version::HTTP_11;
+        let extensions = request.extensions_mut();
+        extensions.insert(self.connection);
+        extensions.insert(self.account);
+        extensions.insert(self.place);
+        let Ok(mut response) = self.router.oneshot(request.map(Body::new)).await;
+        if http1 && self.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let place = response.extensions_mut().remove::<Place>();
+        Ok(response.map(|body| Answer::new(body, &self.watch, request_held, place, answer_held)))
     }
 }
 
@@ -318,7 +270,10 @@ fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(32)
-        .max_send_buf_size(64 * 1024)
+        // What may come before it is read, of one request and of all.
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
+        .max_send_buf_size(answer::IN_FLIGHT)
         .max_header_list_size(16 * 1024);
     builder
 }
@@ -343,28 +298,4 @@ async fn redirect<S: ByteStream>(
     let builder = builder(shared.patience);
     let http = builder.serve_connection(TokioIo::new(stream), service);
     timeout(shared.patience, http).await?.map_err(io::Error::other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_are_counted_for_each_network() {
-        let arguments =
-            ["--max-connections", "4", "--max-connections-per-client", "2", "--trust-proxy", "192.0.2.1/32"]
-                .map(Into::into);
-        let options = crate::config::Config::load(&arguments, &Default::default()).unwrap().options.web;
-        let shared = Arc::new(Shared::new(Drain::new(), None, None, Budget::new(1_000_000), &options));
-        let peer = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let first = shared.admit(peer("[2001:db8::1]:1")).unwrap();
-        let _second = shared.admit(peer("[2001:db8::2]:1")).unwrap();
-        assert!(shared.admit(peer("[2001:db8::3]:1")).is_none(), "the same /64");
-        let _third = shared.admit(peer("192.0.2.1:1")).unwrap();
-        let _fourth = shared.admit(peer("192.0.2.1:2")).unwrap();
-        assert!(shared.admit(peer("192.0.2.2:1")).is_none(), "full");
-        drop(first);
-        assert!(shared.admit(peer("[::ffff:192.0.2.1]:3")).is_some(), "a proxy stands for many clients");
-        assert_eq!((shared.connections(), shared.accepted(), shared.refused()), (3, 5, 2));
-    }
 }

@@ -43,12 +43,20 @@ pub(super) async fn metrics(
         );
     }
     let mut text = Exposition::default();
-    text.gauge("columba_http_connections", "Open connections to the web port.", app.shared.connections());
-    text.counter("columba_http_connections_total", "Connections to the web port.", app.shared.accepted());
+    text.gauge(
+        "columba_http_connections",
+        "Open connections to the web port.",
+        app.shared.places.connections(),
+    );
+    text.counter(
+        "columba_http_connections_total",
+        "Connections to the web port.",
+        app.shared.places.accepted(),
+    );
     text.counter(
         "columba_http_connections_refused_total",
         "Connections refused because there were too many.",
-        app.shared.refused(),
+        app.shared.places.refused(),
     );
     expose_memory(&app.shared.budget.stats(), &mut text);
     app.signal.expose(&mut text);

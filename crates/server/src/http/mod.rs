@@ -1,5 +1,6 @@
 //! The web port: TCP, TLS, HTTP, and TURN on the same port.
 
+mod answer;
 mod connection;
 mod headers;
 mod health;

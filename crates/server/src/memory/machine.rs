@@ -32,8 +32,8 @@ fn mem_total(meminfo: &str) -> Option<u64> {
 }
 
 /// The files with the limits of a group and of all groups above it, from a line of
-/// `/proc/self/cgroup` (cgroups(7)). In a container the path may be the host's: the files at the top
-/// are looked at too.
+/// `/proc/self/cgroup` (cgroups(7)). In a container the path may be the host's: the files at the
+/// top are looked at too.
 fn limit_files(root: &Path, line: &str) -> Option<Vec<PathBuf>> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

@@ -1,11 +1,20 @@
 //! One connection's hold on the relay: it waits for events, and disconnects when it is dropped.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use columba_signal::{ConnectionId, ErrorCode, Frame, IceServers, Input, PeerId};
-use tokio::sync::{Notify, watch};
+use axum::body::Bytes;
+use columba_signal::{ConnectionId, ErrorCode, Frame, Input, PeerId, Reading};
+use futures_util::task::AtomicWaker;
 
 use super::service::Signal;
+use crate::client::Client;
+use crate::memory::{Account, Evicted, Held, Holder};
+
+/// The most bytes that are handed to HTTP at a time: what it has taken cannot be taken back when
+/// the client does not read.
+const PIECE: usize = 8 * 1024;
 
 /// Why the relay is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,18 +27,46 @@ pub(super) struct Closing {
 /// The wake-up of a connection's task.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
-    writable: Notify,
-    closing: watch::Sender<Option<Closing>>,
+    waker: AtomicWaker,
+    state: Mutex<Pending>,
+}
+
+/// The state that a connection's task looks at when it is woken.
+#[derive(Debug, Default)]
+struct Pending {
+    closing: Option<Closing>,
+    unsent: Option<Unsent>,
+    /// Text that was under way has been dropped: the answer cannot be completed.
+    cut: bool,
+}
+
+/// The rest of a text that HTTP has not taken.
+#[derive(Debug)]
+struct Unsent {
+    text: String,
+    taken: usize,
+    _held: Held,
 }
 
 impl Wake {
     pub(super) fn writable(&self) {
-        self.writable.notify_one();
+        self.waker.wake();
     }
 
+    /// Ends the connection. What a connection that has been replaced, or put out, has not taken is
+    /// dropped at once, whether its client reads or not.
     pub(super) fn close(&self, closing: Closing) {
-        self.closing.send_replace(Some(closing));
-        self.writable.notify_one();
+        let mut state = self.state();
+        state.closing = Some(closing);
+        if matches!(closing.error, Some(ErrorCode::Replaced | ErrorCode::TooSlow)) {
+            state.cut |= state.unsent.take().is_some();
+        }
+        drop(state);
+        self.waker.wake();
+    }
+
+    fn state(&self) -> MutexGuard<'_, Pending> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,48 +78,89 @@ pub(super) enum Next {
     Closed(Closing),
 }
 
+/// The end of an answer that cannot be completed.
+#[derive(Debug, thiserror::Error)]
+#[error("another request has taken over")]
+pub(super) struct Cut;
+
 /// A connection of the relay. Dropping it disconnects.
 #[derive(Debug)]
 pub(super) struct Attachment {
     signal: Arc<Signal>,
+    client: Client,
     id: ConnectionId,
     wake: Arc<Wake>,
 }
 
 impl Attachment {
-    pub(super) fn new(signal: Arc<Signal>, id: ConnectionId, wake: Arc<Wake>) -> Self {
-        Self { signal, id, wake }
+    pub(super) fn new(signal: Arc<Signal>, client: Client, id: ConnectionId, wake: Arc<Wake>) -> Self {
+        Self { signal, client, id, wake }
     }
 
-    pub(super) fn input(&self, input: Input<'_>) {
-        self.signal.with(|relay, now| relay.handle_input(now, self.id, input));
+    pub(super) fn input(&self, input: Input<'_>) -> Reading {
+        self.signal.with(|relay, now| relay.handle_input(now, self.id, input))
+    }
+
+    /// The largest message that is worth reading now.
+    pub(super) fn reading_limit(&self) -> usize {
+        self.signal.with(|relay, _| relay.reading_limit(self.id))
     }
 
     /// The next frame if there is one already.
-    pub(super) fn try_next(&self, ice_servers: &dyn Fn(PeerId) -> IceServers) -> Option<Frame> {
-        self.signal.with(|relay, now| relay.poll_transmit(now, self.id, ice_servers))
+    pub(super) fn try_next(&self) -> Option<Frame> {
+        let source = |peer: PeerId| self.signal.ice_servers.of(&self.client).for_peer(peer);
+        self.signal.with(|relay, now| relay.poll_transmit(now, self.id, &source))
     }
 
-    /// Waits for the next frame, or the end.
-    pub(super) async fn next(&self, ice_servers: &(dyn Fn(PeerId) -> IceServers + Sync)) -> Next {
-        loop {
-            // Looked at first: what was queued before the end was announced must still be pulled.
-            let closing = *self.wake.closing.borrow();
-            if let Some(frame) = self.try_next(ice_servers) {
-                return Next::Frame(frame);
-            }
-            if let Some(closing) = closing {
-                return Next::Closed(closing);
-            }
-            self.wake.writable.notified().await;
+    /// Has the task woken when there is a frame, or the end.
+    pub(super) fn wake_on_change(&self, context: &Context<'_>) {
+        self.wake.waker.register(context.waker());
+    }
+
+    /// The next frame, or the end. Wakes the task of the last call when there is one.
+    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Next> {
+        self.wake_on_change(context);
+        // Looked at first: what was queued before the end was announced must still be pulled.
+        let closing = self.closing();
+        match (self.try_next(), closing) {
+            (Some(frame), _) => Poll::Ready(Next::Frame(frame)),
+            (None, Some(closing)) => Poll::Ready(Next::Closed(closing)),
+            (None, None) => Poll::Pending,
         }
     }
 
-    /// Waits until the relay is done with this connection, whatever is still unsent.
-    pub(super) async fn closing(&self) {
-        let mut receiver = self.wake.closing.subscribe();
-        // An error would mean that the sender is gone, which is here.
-        let _ = receiver.wait_for(Option::is_some).await;
+    /// Waits for the next frame, or the end.
+    pub(super) async fn next(&self) -> Next {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Why the relay is done with this connection, if it is.
+    pub(super) fn closing(&self) -> Option<Closing> {
+        self.wake.state().closing
+    }
+
+    /// Lets a text wait until HTTP takes it.
+    pub(super) fn put(&self, text: String, account: &Account) -> Result<(), Evicted> {
+        let held = account.hold(Holder::Answers, text.capacity())?;
+        self.wake.state().unsent = Some(Unsent { text, taken: 0, _held: held });
+        Ok(())
+    }
+
+    /// The next piece of the text that waits; none if no text waits.
+    pub(super) fn piece(&self) -> Result<Option<Bytes>, Cut> {
+        let mut state = self.wake.state();
+        if state.cut {
+            return Err(Cut);
+        }
+        let Some(unsent) = &mut state.unsent else { return Ok(None) };
+        let rest = unsent.text.as_bytes().get(unsent.taken..).unwrap_or_default();
+        let piece = rest.get(..PIECE).unwrap_or(rest);
+        let (bytes, is_last) = (Bytes::copy_from_slice(piece), piece.len() == rest.len());
+        unsent.taken += bytes.len();
+        if is_last {
+            state.unsent = None;
+        }
+        Ok(Some(bytes))
     }
 }
 

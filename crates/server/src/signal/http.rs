@@ -1,22 +1,22 @@
 //! The HTTP transport: requests in, event streams and long polls out.
 
-use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::{BoxError, Extension};
 use columba_signal::{Credential, ErrorCode, EventsKind, PeerId, Refusal};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::attachment::{Attachment, Next};
-use super::body::{json, read, refuse, with_type};
-use super::ice_servers::IceServersOf;
+use super::body::{JSON, held_json, json, no_memory, read, refuse, with_type};
 use super::service::Signal;
 use crate::client::Client;
+use crate::memory::Account;
 
 /// The time between comments in a silent event stream, so that proxies leave it open.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -25,15 +25,24 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 const DEFAULT_WAIT: u64 = 25;
 const MAX_WAIT: u64 = 30;
 
+/// The bytes below which the answer to a poll is given whole, with its length.
+const WHOLE_ANSWER: usize = 16 * 1024;
+
+/// The bytes after which the answer to a poll ends, though there are more events: those come with
+/// the next poll.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
 /// `POST /v1/signal`: enters a session.
 pub(super) async fn enter(
     State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
+    Extension(account): Extension<Account>,
     body: Body,
 ) -> Response<Body> {
-    let text = match text(&signal, body).await {
-        Ok(text) => text,
-        Err(response) => return response,
+    let limit = signal.limits.entry_bytes();
+    let (text, _held) = match read(body, limit, signal.request_timeout, &account).await {
+        Ok(read) => read,
+        Err(refusal) => return counted(&signal, &refusal),
     };
     let ice_servers = signal.ice_servers.of(&client);
     let source = |peer: PeerId| ice_servers.for_peer(peer);
@@ -47,6 +56,7 @@ pub(super) async fn enter(
 pub(super) async fn messages(
     State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
+    Extension(account): Extension<Account>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -55,14 +65,19 @@ pub(super) async fn messages(
         Ok(credential) => credential,
         Err(refusal) => return counted(&signal, &refusal),
     };
-    let text = match text(&signal, body).await {
-        Ok(text) => text,
-        Err(response) => return response,
+    // A stranger's body is not read.
+    if let Err(refusal) = signal.with(|relay, now| relay.admit_request(now, &credential)) {
+        return refuse(&refusal);
+    }
+    let limit = signal.limits.request_bytes();
+    let (text, _held) = match read(body, limit, signal.request_timeout, &account).await {
+        Ok(read) => read,
+        Err(refusal) => return counted(&signal, &refusal),
     };
     let ice_servers = signal.ice_servers.of(&client);
     let source = |peer: PeerId| ice_servers.for_peer(peer);
     match signal.with(|relay, now| relay.post(now, &credential, &text, &source)) {
-        Ok(answers) => json(StatusCode::OK, answers),
+        Ok(answers) => held_json(answers, &account),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -92,6 +107,7 @@ pub(super) async fn leave(
 pub(super) async fn events(
     State(signal): State<Arc<Signal>>,
     Extension(client): Extension<Client>,
+    Extension(account): Extension<Account>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
@@ -118,34 +134,27 @@ pub(super) async fn events(
         Ok(opened) => opened,
         Err(refusal) => return counted(&signal, &refusal),
     };
-    let ice_servers = signal.ice_servers.of(&client);
-    match signal.open_events(&credential, after, kind) {
-        Ok(attachment) if kind == EventsKind::Stream => event_stream(attachment, ice_servers),
-        Ok(attachment) => poll(attachment, &ice_servers).await,
+    match signal.open_events(&credential, after, kind, client) {
+        Ok(attachment) if kind == EventsKind::Stream => event_stream(attachment, account),
+        Ok(attachment) => poll(attachment, account).await,
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// Runs until the relay or the client ends it; hyper drops the stream, and with it the attachment,
 /// when the client goes.
-fn event_stream(attachment: Attachment, ice_servers: IceServersOf) -> Response<Body> {
-    let state = Some((attachment, ice_servers, true));
-    let parts = stream::unfold(state, |state| async move {
-        let (attachment, ice_servers, beginning) = state?;
-        let part = if beginning {
-            // At once, so that headers and all arrive through proxies that wait for a body.
-            ": here you are\n\n".to_owned()
-        } else {
-            let source = |peer| ice_servers.for_peer(peer);
-            match timeout_at(Instant::now() + COMMENT_EVERY, attachment.next(&source)).await {
-                Ok(Next::Frame(frame)) => frame.server_sent_event(),
-                Ok(Next::Closed(_)) => return None,
-                Err(_) => ": still here\n\n".to_owned(),
-            }
-        };
-        Some((Ok::<_, Infallible>(Bytes::from(part)), Some((attachment, ice_servers, false))))
+fn event_stream(attachment: Attachment, account: Account) -> Response<Body> {
+    // At once, so that headers and all arrive through proxies that wait for a body.
+    let beginning = stream::iter([Ok(Bytes::from_static(b": here you are\n\n"))]);
+    let parts = stream::unfold(Some((attachment, account)), |state| async move {
+        let (attachment, account) = state?;
+        let part = next_part(&attachment, &account).await.transpose()?;
+        // An error is the end.
+        let state = part.is_ok().then_some((attachment, account));
+        Some((part, state))
     });
-    let mut response = with_type(StatusCode::OK, "text/event-stream", Body::from_stream(parts));
+    let body = Body::from_stream(beginning.chain(parts));
+    let mut response = with_type(StatusCode::OK, "text/event-stream", body);
     // nginx would otherwise collect events before it passes them on.
     response
         .headers_mut()
@@ -153,21 +162,59 @@ fn event_stream(attachment: Attachment, ice_servers: IceServersOf) -> Response<B
     response
 }
 
-/// Answers with what there is as soon as there is something, or when the relay ends the poll.
-async fn poll(attachment: Attachment, ice_servers: &IceServersOf) -> Response<Body> {
-    let source = |peer| ice_servers.for_peer(peer);
-    let mut frames = Vec::new();
-    if let Next::Frame(frame) = attachment.next(&source).await {
-        frames.push(frame.text);
-        frames.extend(std::iter::from_fn(|| attachment.try_next(&source)).map(|frame| frame.text));
+/// The next part of an event stream; none at its end.
+async fn next_part(attachment: &Attachment, account: &Account) -> Result<Option<Bytes>, BoxError> {
+    loop {
+        if let Some(piece) = attachment.piece()? {
+            return Ok(Some(piece));
+        }
+        match timeout_at(Instant::now() + COMMENT_EVERY, attachment.next()).await {
+            Ok(Next::Frame(frame)) => attachment.put(frame.server_sent_event(), account)?,
+            Ok(Next::Closed(_)) => return Ok(None),
+            Err(_) => return Ok(Some(Bytes::from_static(b": still here\n\n"))),
+        }
     }
-    json(StatusCode::OK, format!("[{}]", frames.join(",")))
 }
 
-async fn text(signal: &Signal, body: Body) -> Result<String, Response<Body>> {
-    read(body, signal.limits.request_bytes(), signal.request_timeout)
-        .await
-        .map_err(|refusal| counted(signal, &refusal))
+/// Answers with what there is as soon as there is something, or when the relay ends the poll.
+///
+/// A short answer is given whole. Of a long one only the message is made that the client is taking.
+async fn poll(attachment: Attachment, account: Account) -> Response<Body> {
+    let mut text = "[".to_owned();
+    if let Next::Frame(frame) = attachment.next().await {
+        text.push_str(&frame.text);
+        while text.len() < WHOLE_ANSWER {
+            let Some(frame) = attachment.try_next() else { break };
+            text.push(',');
+            text.push_str(&frame.text);
+        }
+    }
+    if text.len() < WHOLE_ANSWER {
+        text.push(']');
+        return json(StatusCode::OK, text);
+    }
+    let mut left = LONGEST_ANSWER.saturating_sub(text.len());
+    if attachment.put(text, &account).is_err() {
+        return refuse(&no_memory());
+    }
+    let mut attachment = Some(attachment);
+    let mut next = move || -> Result<Option<Bytes>, BoxError> {
+        let Some(present) = &attachment else { return Ok(None) };
+        if let Some(piece) = present.piece()? {
+            return Ok(Some(piece));
+        }
+        if left > 0
+            && let Some(frame) = present.try_next()
+        {
+            left = left.saturating_sub(frame.text.len());
+            present.put(format!(",{}", frame.text), &account)?;
+            return Ok(present.piece()?);
+        }
+        attachment = None;
+        Ok(Some(Bytes::from_static(b"]")))
+    };
+    let pieces = stream::poll_fn(move |_| Poll::Ready(next().transpose()));
+    with_type(StatusCode::OK, JSON, Body::from_stream(pieces))
 }
 
 /// A refusal that did not come from the relay.

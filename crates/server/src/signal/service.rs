@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::attachment::{Attachment, Closing, Wake};
 use super::ice_servers::IceServerSource;
+use crate::client::Client;
 use crate::config::{AllowedOrigin, Secret};
 use crate::memory::Budget;
 
@@ -109,11 +109,11 @@ impl Signal {
     }
 
     /// A WebSocket has been opened.
-    pub(super) fn connect(self: &Arc<Self>, client: IpAddr) -> Attachment {
+    pub(super) fn connect(self: &Arc<Self>, client: Client) -> Attachment {
         let mut state = self.lock();
         let before = state.relay.poll_timeout();
-        let id = state.relay.connect(Instant::now(), client);
-        let attachment = self.attach(&mut state, id);
+        let id = state.relay.connect(Instant::now(), client.ip);
+        let attachment = self.attach(&mut state, client, id);
         self.settle(&mut state, before);
         attachment
     }
@@ -124,11 +124,12 @@ impl Signal {
         credential: &Credential,
         after: Option<u64>,
         kind: EventsKind,
+        client: Client,
     ) -> Result<Attachment, Refusal> {
         let mut state = self.lock();
         let before = state.relay.poll_timeout();
         let opened = state.relay.open_events(Instant::now(), credential, after, kind);
-        let attachment = opened.map(|id| self.attach(&mut state, id));
+        let attachment = opened.map(|id| self.attach(&mut state, client, id));
         self.settle(&mut state, before);
         attachment
     }
@@ -142,10 +143,10 @@ impl Signal {
         self.settle(&mut state, before);
     }
 
-    fn attach(self: &Arc<Self>, state: &mut State, id: ConnectionId) -> Attachment {
+    fn attach(self: &Arc<Self>, state: &mut State, client: Client, id: ConnectionId) -> Attachment {
         let wake = Arc::new(Wake::default());
         state.wakes.insert(id, wake.clone());
-        Attachment::new(self.clone(), id, wake)
+        Attachment::new(self.clone(), client, id, wake)
     }
 
     /// After each call: wakes the tasks of the connections with events.

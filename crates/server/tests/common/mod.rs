@@ -7,6 +7,8 @@
     reason = "shared by tests, each of which uses its own part"
 )]
 
+pub mod http2;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -140,6 +142,30 @@ impl Server {
         panic!("still running after {time:?}");
     }
 
+    /// The bytes of memory that the server has from the system.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
+        let kilobytes = line.trim().strip_suffix(" kB").and_then(|number| number.parse::<u64>().ok());
+        kilobytes.expect("a number of kB") * 1024
+    }
+
+    /// A number of `/metrics`, by its name and labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let body = self.request("GET /metrics", "").body;
+        let value = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {body}"))
+    }
+
+    /// Waits until a number of `/metrics` is as wanted.
+    pub fn wait_for_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !wanted(self.metric(name)) {
+            assert!(Instant::now() < deadline, "{name} stays {}", self.metric(name));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the web port is open");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
@@ -254,7 +280,8 @@ impl Answer {
         let text = String::from_utf8(bytes).expect("answers here are text");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
         let (status, headers) = parse_head(head);
-        Self { status, headers, body: body.to_owned() }
+        let chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+        Self { status, headers, body: if chunked { unchunked(body) } else { body.to_owned() } }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -263,6 +290,21 @@ impl Answer {
 
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+}
+
+/// A body without the lengths of its chunks (RFC 9112 §7.1).
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    loop {
+        let (length, rest) = body.split_once("\r\n").expect("a chunk has a length");
+        let length = usize::from_str_radix(length, 16).expect("the length is hexadecimal");
+        if length == 0 {
+            return whole;
+        }
+        let (chunk, rest) = rest.split_at(length);
+        whole.push_str(chunk);
+        body = rest.strip_prefix("\r\n").expect("a chunk ends");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::deadlines::Deadline;
 use super::{Frame, IceServersFor, MemberKey};
 use crate::names::PeerId;
-use crate::rates::Faults;
+use crate::rates::{Faults, Rate, TokenBucket};
 use crate::server_message::ServerMessage;
 
 /// One way to a client.
@@ -28,6 +28,10 @@ pub(super) struct Connection {
     pub(super) pings: u32,
     pub(super) deadline: Option<(Instant, Deadline)>,
     pub(super) faults: Faults,
+    /// The effort of a connection that belongs to no membership yet.
+    pub(super) effort: TokenBucket,
+    /// Since when the client sends more than its rate.
+    pub(super) over_since: Option<Instant>,
     /// `Writable` has been queued, and not everything has been pulled since.
     pub(super) announced: bool,
 }
@@ -36,7 +40,7 @@ impl Connection {
     /// Answers that may wait for a client that does not read them.
     pub(super) const MAX_ANSWERS: usize = 1024;
 
-    pub(super) fn new(now: Instant, stage: Stage, address: Option<IpAddr>) -> Self {
+    pub(super) fn new(now: Instant, stage: Stage, address: Option<IpAddr>, effort: Rate) -> Self {
         Self {
             stage,
             address,
@@ -47,6 +51,8 @@ impl Connection {
             pings: 0,
             deadline: None,
             faults: Faults::default(),
+            effort: TokenBucket::full(now, effort),
+            over_since: None,
             announced: false,
         }
     }

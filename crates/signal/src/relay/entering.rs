@@ -209,6 +209,7 @@ impl SessionRelay {
             asked_to_go_back: false,
             ice_servers_owed: false,
             sending: TokenBucket::full(now, self.sending_rate()),
+            effort: TokenBucket::full(now, self.effort_rate()),
             faults: Faults::default(),
             log: EventLog::default(),
         };

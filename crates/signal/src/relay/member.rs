@@ -30,6 +30,8 @@ pub(super) struct Member {
     /// than before.
     pub(super) ice_servers_owed: bool,
     pub(super) sending: TokenBucket,
+    /// The effort of everything that arrives, by whatever transport.
+    pub(super) effort: TokenBucket,
     pub(super) faults: Faults,
     pub(super) log: EventLog,
 }

@@ -35,11 +35,27 @@ impl SessionRelay {
         body: &str,
         ice_servers: IceServersFor<'_>,
     ) -> Result<String, Refusal> {
-        let outcome = self.parse(body).and_then(|message| self.enter(now, client_address, message));
+        let outcome = if body.len() > self.config.entry_bytes() {
+            let text = format!("A request to enter has at most {} bytes.", self.config.entry_bytes());
+            Err(Refusal::new(ErrorCode::MessageTooLarge, text))
+        } else {
+            self.parse(body).and_then(|message| self.enter(now, client_address, message))
+        };
         self.relieve(now);
         let (_, mut joined) = self.counted(outcome)?;
         joined.ice_servers = self.ice_servers(joined.peer, ice_servers);
         Ok(ServerMessage::Joined(Box::new(joined)).to_json())
+    }
+
+    /// Checks who makes a request, and counts it, before its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The refusal with which to answer, whatever the body says.
+    pub fn admit_request(&mut self, now: Instant, credential: &Credential) -> Result<(), Refusal> {
+        let outcome = self.authorize(credential.peer, &credential.secret);
+        let outcome = outcome.and_then(|key| self.count_http(now, key));
+        self.counted(outcome)
     }
 
     /// `POST /v1/signal/messages`: one message or an array of them. `Ok` is the body of a `200`:
@@ -94,6 +110,7 @@ impl SessionRelay {
     ) -> Result<ConnectionId, Refusal> {
         let after = after.unwrap_or_default();
         let outcome = self.authorize(credential.peer, &credential.secret);
+        let outcome = outcome.and_then(|key| self.count_http(now, key).map(|()| key));
         let outcome = outcome.and_then(|key| self.check_received(key, after).map(|()| key));
         let outcome = outcome.and_then(|key| match self.drain {
             Some(until) if until <= now => {
@@ -134,6 +151,7 @@ impl SessionRelay {
         let mut answers = Vec::new();
         let (mut ack, mut left) = (false, false);
         for text in batch.texts() {
+            self.count_message(now, key, text.len());
             let reply = self.talk(now, key, text);
             answers.extend(reply.answers);
             ack |= reply.ack;

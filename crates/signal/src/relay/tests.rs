@@ -3,6 +3,7 @@
 mod abuse;
 mod admission;
 mod coming_back;
+mod effort;
 mod entering;
 mod http;
 mod limits;
