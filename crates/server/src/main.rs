@@ -22,6 +22,11 @@ mod turn;
 
 use std::process::ExitCode;
 
+/// An allocator that gives memory back to the system soon after it was freed, so that an attack
+/// leaves nothing behind.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::run(std::env::args_os().skip(1).collect())
 }

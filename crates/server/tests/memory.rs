@@ -5,9 +5,10 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::http2::Http2;
-use common::{Answer, Server, Socket, receive, send_text};
+use common::{Answer, PATIENCE, Server, Socket, receive, send_text};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
@@ -238,6 +239,25 @@ fn queues_stay_within_half_of_the_memory() {
     assert!(server.metric("columba_signal_put_out_slow_total") >= 2);
     let queues = server.metric("columba_memory_held_bytes{holder=\"queues\"}");
     assert_eq!(queues, server.metric("columba_signal_buffered_bytes"));
+}
+
+#[test]
+fn freed_memory_goes_back_to_the_system() {
+    let server = generous(&[]);
+    let before = server.resident();
+    for _ in 0..2 {
+        let sockets: Vec<Socket> = (0..100).map(|_| unfinished(&server, 400_000)).collect();
+        server.wait_for_metric("columba_memory_held_bytes{holder=\"websockets\"}", |held| held > 40_000_000);
+        drop(sockets);
+        server.wait_for_metric("columba_memory_held_bytes{holder=\"websockets\"}", |held| held < 100_000);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let kept = || server.resident().saturating_sub(before);
+    while kept() > 12_000_000 {
+        assert!(Instant::now() < deadline, "{} bytes of 40 MB are kept", kept());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!("{} bytes of 40 MB are kept", kept());
 }
 
 /// Only a connection that is read to its end shows that the server has closed it.
