@@ -147,7 +147,11 @@ describe("figure 1, with the browsers' own defaults: hidden addresses, no permis
 
   // Without STUN, which in this network would tell the hidden addresses again.
   const options = { iceServers: 'none' };
-  /** Names, and nothing else, and yet host to host. @param {TalkReport} page @param {TalkReport} rust */
+  /**
+   * Names, and nothing else, and yet host to host.
+   * @param {TalkReport} page
+   * @param {TalkReport} rust
+   */
   function areHosts(page, rust) {
     const hosts = page.sdp?.match(/candidate:.* typ host/g);
     assert.ok(hosts?.every((line) => line.includes('.local ')), String(hosts));
