@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
     ("iproute2", "/usr/sbin/ip"),
     ("libnss3-tools", "/usr/bin/certutil"),
+    ("make", "/usr/bin/make"),
     ("nftables", "/usr/sbin/nft"),
     ("openssl", "/usr/bin/openssl"),
     ("procps", "/usr/bin/pkill"),
