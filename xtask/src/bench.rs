@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in `bench/peers/`
-//! and `bench/sctp/`, and simulations.
+//! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in
+//! `bench/peers/`, `bench/sctp/` and `bench/signaling/`, and simulations.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,7 @@ type Run = fn() -> Result<(), String>;
 /// Comparisons and simulations outside `bench/`, which run only if they are named: they build other
 /// stacks, or take long.
 const NAMED: &[(&str, Run)] = &[
+    ("signaling", signaling),
     ("peers", || {
         step::run("cargo", &["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"])
     }),
@@ -43,6 +44,21 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
         arguments.extend(["--bench", name]);
     }
     step::run("cargo", &arguments)
+}
+
+/// Measures `columba serve` beside the server of PeerJS, which is installed from the lock file.
+fn signaling() -> Result<(), String> {
+    let folder = step::top().join("bench/signaling");
+    let mut install = step::command("npm", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    install.current_dir(&folder);
+    step::finish(install)?;
+    step::run("cargo", &["build", "--release", "--package", "columba-server"])?;
+    // Each connection is a file at both ends.
+    let script = "ulimit -n \"$(ulimit -Hn)\" && exec node run.js \"$1\"";
+    let program = step::top().join("target/release/columba");
+    let mut measure = step::command("sh", &["-c", script, "sh", &program.to_string_lossy()]);
+    measure.current_dir(&folder);
+    step::finish(measure)
 }
 
 /// Measures our SCTP in memory beside other engines, and then alone.

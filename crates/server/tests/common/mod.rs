@@ -152,7 +152,7 @@ impl Server {
 
     /// A number of `/metrics`, by its name and labels.
     pub fn metric(&self, name: &str) -> u64 {
-        let body = self.request("GET /metrics", "").body;
+        let body = self.request("GET /metrics\nhost: localhost", "").body;
         let value = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {body}"))
     }
