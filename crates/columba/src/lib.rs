@@ -61,7 +61,8 @@
 //!
 //! - `mdns`: names of mDNS in candidates: resolving those of the other side, and hiding the own
 //!   addresses.
-//! - `serde`: [`SessionDescription`] and [`IceCandidateInit`] in the JSON of browsers.
+//! - `serde`: [`SessionDescription`], [`IceCandidateInit`] and the [`report`] of statistics in the
+//!   JSON of browsers.
 //! - `signaling`: the module `signaling`. Includes `tls`.
 //! - `tls`: TURN over TLS (`turns:`), and the module `tls`.
 

@@ -87,9 +87,13 @@
 //! dropped and counted, or it ends the connection with one [`Event::Error`]. Memory is bounded
 //! whatever the other side sends.
 //!
+//! Audio and video are negotiated in full by [transceivers](Peer::add_transceiver): codecs, header
+//! extensions, directions, streams, simulcast. Their packets are dropped and counted.
+//!
 //! # Features
 //!
-//! - `serde`: [`SessionDescription`] and [`IceCandidateInit`] in the JSON of browsers.
+//! - `serde`: [`SessionDescription`], [`IceCandidateInit`] and the [`report`] of statistics in the
+//!   JSON of browsers.
 
 mod candidate;
 mod certificate;

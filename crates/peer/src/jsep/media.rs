@@ -186,6 +186,10 @@ pub(crate) struct Negotiated {
     pub(crate) cname: Option<String>,
 }
 
+fn is_same(one: &columba_sdp::Codec, other: &columba_sdp::Codec) -> bool {
+    one.payload_type() == other.payload_type() && one.map.is(&other.map.encoding)
+}
+
 /// Returns what the sections of both sides agree on: `first` has the numbers and the order, and
 /// `other` has to have the codec too, if it is known.
 pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option<String>) -> Negotiated {
@@ -194,8 +198,11 @@ pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option
         Some(Kind::Rtp(other)) => Some(other),
         _ => None,
     };
+    // Where the two sides use the same payload types, configurations of one codec are told apart.
     let has = |codec: &&columba_sdp::Codec| {
-        other.is_none_or(|other| other.codecs.iter().any(|one| one.map.is(&codec.map.encoding)))
+        let known = |one: &columba_sdp::Codec| media.codecs.iter().any(|two| is_same(one, two));
+        let named = |one: &columba_sdp::Codec| one.map.is(&codec.map.encoding) && !known(one);
+        other.is_none_or(|other| other.codecs.iter().any(|one| is_same(one, codec) || named(one)))
     };
     let kind = media.track_kind();
     let codec = |codec: &columba_sdp::Codec| RtpCodecParameters {

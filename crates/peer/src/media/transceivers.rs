@@ -129,6 +129,21 @@ impl Transceivers {
         Ok(transceiver.id)
     }
 
+    /// The W3C's legacy options `offerToReceiveAudio` and `offerToReceiveVideo`.
+    pub(crate) fn offer_to_receive(&mut self, kind: TrackKind, receives: bool) -> Result<(), Error> {
+        let receiving =
+            |one: &&mut Transceiver| one.kind == kind && !one.is_stopping && one.direction.receives();
+        let mut all = self.list.iter_mut().filter(receiving);
+        if !receives {
+            all.for_each(|one| one.direction = Direction::new(one.direction.sends(), false));
+        } else if all.next().is_none() {
+            drop(all);
+            let encodings = encodings::of_new_sender(kind, Vec::new())?;
+            self.create(kind, Direction::RecvOnly, encodings);
+        }
+        Ok(())
+    }
+
     /// `addTrack`: a sender that never sent and has no track is used again.
     pub(crate) fn add_track(&mut self, track: Track, streams: Vec<String>) -> Result<TransceiverId, Error> {
         let is_sent = |one: &Transceiver| {

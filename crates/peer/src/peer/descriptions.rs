@@ -11,8 +11,9 @@ use crate::jsep::{LocalParameters, LocalTransport, TransportDescription, Wanted}
 use crate::transport::Transport;
 
 impl Peer {
-    /// `createOffer`. Without a data channel, and with nothing negotiated before, the offer has no
-    /// media section. Nothing changes before the offer is set: an ICE restart begins then.
+    /// `createOffer`. Without transceivers and data channels, and with nothing negotiated before,
+    /// the offer has no media section. Nothing changes before the offer is set: an ICE restart
+    /// begins then.
     ///
     /// # Errors
     /// [`Error::InvalidState`] while an offer is to be answered, or an answer is provisional;
@@ -27,8 +28,8 @@ impl Peer {
         self.jsep.create_offer(&local, self.wanted(), options)
     }
 
-    /// `createAnswer`. Sections of audio and video are accepted without media in either direction,
-    /// if they share the transport.
+    /// `createAnswer`. Sections of audio and video that the application has not asked for are
+    /// accepted without media in either direction, if they share the transport.
     ///
     /// # Errors
     /// [`Error::InvalidState`] without an offer of the other side's, [`Error::Closed`].

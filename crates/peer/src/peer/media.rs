@@ -51,6 +51,16 @@ impl Peer {
         self.change_media(now, |media| media.add_track(track, streams))
     }
 
+    /// The options `offerToReceiveAudio` and `offerToReceiveVideo` of `createOffer` in older
+    /// programs, to be called before it: adds a transceiver that receives, if there is none of the
+    /// kind, or lets all of the kind receive no longer.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn offer_to_receive(&mut self, now: Instant, kind: TrackKind, receives: bool) -> Result<(), Error> {
+        self.change_media(now, |media| media.offer_to_receive(kind, receives))
+    }
+
     /// `removeTrack`: the transceiver sends no longer, and may go on to receive.
     ///
     /// # Errors

@@ -366,8 +366,7 @@ impl Peer {
         }
     }
 
-    /// Counts an RTP or RTCP packet. All sections of audio and video are inactive, so that no other
-    /// side that keeps to the description sends any.
+    /// Counts an RTP or RTCP packet: audio and video are negotiated, their packets are dropped.
     fn handle_media(&mut self, received_at: Instant, packet: &[u8]) {
         self.dropped.media += 1;
         self.dropped.media_bytes += packet.len() as u64;

@@ -109,7 +109,7 @@ pub struct Dropped {
     /// Arrived datagrams of an unknown protocol (RFC 7983), of an unknown transport, and packets of
     /// data that was not agreed.
     pub unknown: u64,
-    /// RTP and RTCP packets that arrived: all sections are inactive.
+    /// RTP and RTCP packets that arrived: media is negotiated, but not received yet.
     pub media: u64,
     /// Their bytes.
     pub media_bytes: u64,

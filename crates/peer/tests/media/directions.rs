@@ -132,3 +132,23 @@ fn state_comes_first_then_mutes_then_removals_then_tracks() {
         .collect();
     assert_eq!(order, ["state", "mute", "remove", "remove", "track", "track"]);
 }
+
+#[test]
+fn offer_to_receive_adds_one_transceiver_or_stops_receiving() {
+    let (mut one, mut two) = (Side::new(1), Side::configured(2, |media| media.offered = Way::SendRecv));
+    one.peer.offer_to_receive(*NOW, TrackKind::Audio, true).unwrap();
+    one.peer.offer_to_receive(*NOW, TrackKind::Audio, true).unwrap();
+    let both = one.add(TrackKind::Video, Way::SendRecv);
+    one.peer.offer_to_receive(*NOW, TrackKind::Video, true).unwrap();
+    let (offer, _) = negotiate(&mut one, &mut two);
+    assert_eq!(
+        offer.media.iter().map(direction).collect::<Vec<_>>(),
+        [Some(Direction::RecvOnly), Some(Direction::SendRecv)]
+    );
+    one.peer.offer_to_receive(*NOW, TrackKind::Audio, false).unwrap();
+    one.peer.offer_to_receive(*NOW, TrackKind::Video, false).unwrap();
+    assert_eq!(one.info(both).direction, Way::SendOnly);
+    assert!(one.wants_negotiation());
+    negotiate(&mut one, &mut two);
+    assert_eq!(one.current(), [Some(Way::Inactive), Some(Way::SendOnly)]);
+}

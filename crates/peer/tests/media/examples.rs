@@ -2,7 +2,9 @@
 
 use columba_peer::{DataChannelInit, Track, TrackKind, TransceiverDirection as Way};
 use columba_sdp::MediaKind;
-use columba_sdp::attributes::{BundleOnly, Direction, Group, IceUfrag, Mid, Msid, RtcpMux, Setup};
+use columba_sdp::attributes::{
+    BundleOnly, Direction, Group, IceUfrag, Mid, Msid, RtcpMux, RtcpMuxOnly, Setup,
+};
 
 use crate::common::*;
 
@@ -137,6 +139,7 @@ fn rfc_9429_7_1_simple_example() {
         for section in &description.media {
             assert_eq!(direction(section), Some(Direction::SendRecv));
             assert!(section.lines.has::<RtcpMux>() && section.lines.has::<IceUfrag>());
+            assert_eq!(section.lines.has::<RtcpMuxOnly>(), setup == Setup::ActPass, "RFC 8858 §4");
             assert_eq!(section.lines.get(), Ok(Some(setup)));
             assert_eq!(section.lines.get::<Msid>().unwrap().unwrap().stream, streams);
             assert!(section.head().port != 0 && !section.lines.has::<BundleOnly>());

@@ -1,6 +1,9 @@
 //! Offers of browsers, answered with media.
 
-use columba_peer::{SessionDescription, TrackKind, TransceiverDirection as Way};
+use columba_peer::{
+    DataChannelInit, RtpEncodingParameters, SessionDescription, Track, TrackKind,
+    TransceiverDirection as Way, TransceiverInit,
+};
 use columba_sdp::attributes::{Direction, ExtMap};
 use columba_sdp::{MediaKind, SessionDescription as Sdp};
 
@@ -88,5 +91,31 @@ fn own_offer_is_understood_by_the_same_rules_after_a_browsers() {
             assert!(after.contains(first) || first.1 == "H264", "{name}: {first:?} {after:?}");
         }
         assert!(offer.media.iter().any(|section| direction(section) == Some(Direction::SendRecv)));
+    }
+}
+
+/// The answers of browsers to an offer of audio, video and data, with simulcast.
+#[test]
+fn recorded_answers_to_an_own_offer_are_taken() {
+    for (name, video) in [("chromium", 12), ("firefox", 8)] {
+        let mut side = Side::new(1);
+        side.peer.create_data_channel(*NOW, "x", DataChannelInit::default()).unwrap();
+        let audio = side.peer.add_track(*NOW, Track::audio("a"), vec!["s".to_owned()]).unwrap();
+        let camera = side.peer.add_track(*NOW, Track::video("v"), vec!["s".to_owned()]).unwrap();
+        side.add(TrackKind::Video, Way::RecvOnly);
+        let send_encodings = ["h", "m", "l"].map(RtpEncodingParameters::with_rid).to_vec();
+        let init = TransceiverInit { send_encodings, ..TransceiverInit::new(Way::SendOnly) };
+        let simulcast = side.peer.add_transceiver(*NOW, TrackKind::Video, init).unwrap();
+        side.describe();
+        side.take(SessionDescription::answer(recorded(&format!("{name}-media-answer-to-columba"))));
+        let sends = Some(Way::SendOnly);
+        assert_eq!(side.current(), [sends, sends, Some(Way::Inactive), sends], "{name}");
+        assert_eq!(side.peer.send_parameters(*NOW, camera).unwrap().codecs.len(), video, "{name}");
+        let audio = side.peer.send_parameters(*NOW, audio).unwrap();
+        assert_eq!(audio.codecs[0].codec.mime_type, "audio/opus", "{name}");
+        assert!(audio.header_extensions.iter().any(|one| one.uri.ends_with("sdes:mid")), "{name}");
+        // Browsers receive one encoding only.
+        assert_eq!(side.info(simulcast).sender.encodings.len(), 1, "{name}");
+        assert!(!side.wants_negotiation(), "{name}");
     }
 }

@@ -31,6 +31,7 @@ pub(in crate::jsep) fn answer(
         codecs,
         extensions: extensions(offer, configuration.header_extensions(transceiver.kind), numbers),
         allow_mixed: offer.allow_mixed,
+        mux_only: false,
         reduced_size: offer.reduced_size,
         msids: if direction.sends() { msids(transceiver) } else { Vec::new() },
         rids,

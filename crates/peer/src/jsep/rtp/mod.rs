@@ -6,7 +6,7 @@ mod offer;
 mod simulcast;
 
 use columba_sdp::attributes::{
-    Direction, ExtMap, ExtMapAllowMixed, Msid, Rid, RtcpMux, RtcpRsize, RtpMap, Simulcast, Ssrc,
+    Direction, ExtMap, ExtMapAllowMixed, Msid, Rid, RtcpMux, RtcpMuxOnly, RtcpRsize, RtpMap, Simulcast, Ssrc,
 };
 use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
 
@@ -41,6 +41,8 @@ pub(super) struct RtpSection {
     pub(super) extensions: Vec<ExtMap>,
     /// Header extensions of both forms may be mixed (RFC 8285 §6).
     allow_mixed: bool,
+    /// It is offered without a port of its own for RTCP (RFC 8858).
+    mux_only: bool,
     /// RTCP packets may be of reduced size (RFC 5506).
     pub(super) reduced_size: bool,
     /// The streams of the sender's track (RFC 8830).
@@ -66,6 +68,7 @@ impl RtpSection {
             extensions: reader.description.effective_all::<ExtMap>(section).flatten().collect(),
             allow_mixed: lines.has::<ExtMapAllowMixed>()
                 || reader.description.lines.has::<ExtMapAllowMixed>(),
+            mux_only: lines.has::<RtcpMuxOnly>(),
             reduced_size: lines.has::<RtcpRsize>(),
             msids: msids(lines),
             rids: lines.all::<Rid>().flatten().collect(),
@@ -87,6 +90,7 @@ impl RtpSection {
             direction: Direction::Inactive,
             extensions: self.extensions.iter().filter(accepts).map(reversed).collect(),
             allow_mixed: false,
+            mux_only: false,
             msids: Vec::new(),
             rids: Vec::new(),
             simulcast: None,
@@ -97,7 +101,7 @@ impl RtpSection {
 
     /// Returns this local section as it is offered again, if the application has not asked for it.
     pub(super) fn offer_inactive(&self) -> Self {
-        Self { direction: Direction::Inactive, ..self.clone() }
+        Self { direction: Direction::Inactive, mux_only: true, ..self.clone() }
     }
 
     pub(super) fn media_kind(&self) -> &MediaKind {
@@ -135,6 +139,9 @@ impl RtpSection {
             lines.add(msid)?;
         }
         lines.add(&RtcpMux)?;
+        if self.mux_only {
+            lines.add(&RtcpMuxOnly)?;
+        }
         if self.reduced_size {
             lines.add(&RtcpRsize)?;
         }

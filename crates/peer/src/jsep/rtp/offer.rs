@@ -28,6 +28,7 @@ pub(in crate::jsep) fn offer(
         extensions: extensions.collect(),
         codecs: codecs(transceiver, configuration, numbers, known),
         allow_mixed,
+        mux_only: true,
         reduced_size: true,
         msids: msids(transceiver),
         rids,
