@@ -231,7 +231,7 @@ impl PeerConnection {
     /// sockets are closed.
     pub async fn close(&self) {
         let shared = &self.handle.shared;
-        shared.with_peer(Peer::close);
+        shared.close();
         loop {
             let mut changed = std::pin::pin!(shared.changed.notified());
             changed.as_mut().enable();

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use columba_peer::Peer;
-
 use crate::shared::Shared;
 
 /// Shared by all handles to a connection and to its data channels; closes the connection when the
@@ -15,6 +13,6 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.with_peer(Peer::close);
+        self.shared.close();
     }
 }

@@ -75,6 +75,14 @@ impl Shared {
         state.wake_driver();
         result
     }
+
+    /// Closes the connection and its channels: the peer has no events for that.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.peer.close(Instant::now());
+        state.close_channels();
+        state.wake_driver();
+    }
 }
 
 impl State {
@@ -92,6 +100,12 @@ impl State {
     /// Keeps an event for the application. False if the application will never see it.
     pub(crate) fn keep_event(&mut self, event: columba_peer::Event) -> bool {
         self.events.as_mut().is_some_and(|events| events.push(event))
+    }
+
+    pub(crate) fn close_channels(&mut self) {
+        for channel in self.channels.keys().copied().collect::<Vec<_>>() {
+            self.channel_closed(channel, None);
+        }
     }
 
     pub(crate) fn channel_closed(&mut self, channel: ChannelId, error: Option<columba_peer::Error>) {

@@ -110,7 +110,7 @@ async fn negotiated_channels_need_no_announcement() {
 async fn invalid_channel_options_are_refused_with_the_reason() {
     let (connection, _events) = PeerConnection::new(Configuration::default()).unwrap();
     let refusal = |label: &str, init| match connection.create_data_channel(label, init) {
-        Err(Error::Peer(PeerError::InvalidChannel { reason })) => reason,
+        Err(Error::Peer(PeerError::InvalidChannel { reason } | PeerError::NoStream { reason })) => reason,
         other => panic!("{other:?}"),
     };
     let negotiated = |stream| DataChannelInit { negotiated: Some(stream), ..DataChannelInit::default() };

@@ -1,6 +1,7 @@
 //! Errors.
 
 use crate::description::SdpType;
+use crate::servers::{NO_CREDENTIALS, NO_TURN_OVER_DTLS};
 use crate::states::SignalingState;
 
 /// The reason why a call was refused, or why the connection failed.
@@ -46,6 +47,9 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// A candidate names neither a media section nor its index.
+    #[error("the candidate cannot be used: it names neither a media section nor its index")]
+    CandidateWithoutSection,
     /// There is no description of the other side's to which a candidate could belong.
     #[error("a candidate came before the remote description")]
     NoRemoteDescription,
@@ -113,6 +117,17 @@ pub enum Error {
     Sctp {
         /// The error of SCTP.
         reason: String,
+        /// The cause that the other side gave (RFC 9260 §3.3.10), if it has aborted: the W3C's
+        /// `sctpCauseCode`.
+        cause: Option<u16>,
+    },
+    /// The other side has closed the connection, and with it the channel: no failure, but the
+    /// W3C's channels report it as `error` before `close`.
+    #[error("the other side has closed the connection")]
+    ClosedRemotely {
+        /// The cause that it gave (RFC 9260 §3.3.10), if SCTP has said so: the W3C's
+        /// `sctpCauseCode`.
+        cause: Option<u16>,
     },
     /// No path to the other side works.
     #[error("no path to the other side works")]
@@ -121,6 +136,12 @@ pub enum Error {
     #[error("the data channel cannot be created: {reason}")]
     InvalidChannel {
         /// The reason.
+        reason: &'static str,
+    },
+    /// There is no stream for a data channel.
+    #[error("the data channel cannot be created: {reason}")]
+    NoStream {
+        /// The reason, and what to do.
         reason: &'static str,
     },
     /// There is no such data channel, or no longer.
@@ -143,10 +164,128 @@ pub enum Error {
     BufferFull,
 }
 
+/// The class of an error, as the W3C classes them: the name of the `DOMException`, or of the
+/// exception of JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A value that cannot be used at all.
+    TypeError,
+    /// The call does not fit the state.
+    InvalidStateError,
+    /// A value does not fit the connection.
+    InvalidAccessError,
+    /// A value must not be changed in this way.
+    InvalidModificationError,
+    /// The operation has failed.
+    OperationError,
+    /// A text does not follow its grammar.
+    SyntaxError,
+    /// There is no such thing here.
+    NotSupportedError,
+    /// `RTCError`, with its `errorDetail`.
+    RtcError(RtcErrorDetail),
+}
+
+/// The W3C's `RTCErrorDetailType`, as far as it occurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RtcErrorDetail {
+    /// `dtls-failure`.
+    DtlsFailure,
+    /// `fingerprint-failure`.
+    FingerprintFailure,
+    /// `sctp-failure`: see [`Error::sctp_cause_code`].
+    SctpFailure,
+    /// `sdp-syntax-error`: see [`Error::sdp_line_number`].
+    SdpSyntaxError,
+}
+
+impl Error {
+    /// Returns the class of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        use ErrorKind as Kind;
+        match self {
+            Self::InvalidDescription { line: Some(_), .. } => Kind::RtcError(RtcErrorDetail::SdpSyntaxError),
+            Self::FingerprintMismatch => Kind::RtcError(RtcErrorDetail::FingerprintFailure),
+            Self::Dtls { .. } => Kind::RtcError(RtcErrorDetail::DtlsFailure),
+            Self::Sctp { .. } | Self::ClosedRemotely { .. } => Kind::RtcError(RtcErrorDetail::SctpFailure),
+            Self::Closed
+            | Self::InvalidState { .. }
+            | Self::NoRemoteDescription
+            | Self::NoSuchTransceiver
+            | Self::TransceiverStopped
+            | Self::NoSuchChannel
+            | Self::ChannelNotOpen => Kind::InvalidStateError,
+            Self::InvalidDescription { .. } | Self::InvalidCertificate { .. } | Self::TrackInUse => {
+                Kind::InvalidAccessError
+            }
+            Self::InvalidModification { .. }
+            | Self::InvalidConfiguration { .. }
+            | Self::UnsupportedCodec { .. }
+            | Self::InvalidModificationOfMedia { .. } => Kind::InvalidModificationError,
+            Self::InvalidIceServer { reason, .. } if *reason == NO_CREDENTIALS => Kind::InvalidAccessError,
+            Self::InvalidIceServer { reason, .. } if *reason == NO_TURN_OVER_DTLS => Kind::NotSupportedError,
+            Self::InvalidIceServer { .. } => Kind::SyntaxError,
+            Self::CandidateWithoutSection
+            | Self::InvalidParameters { .. }
+            | Self::InvalidChannel { .. }
+            | Self::MessageTooLarge { .. } => Kind::TypeError,
+            Self::InvalidCandidate { .. } | Self::NoStream { .. } | Self::BufferFull | Self::Ice => {
+                Kind::OperationError
+            }
+        }
+    }
+
+    /// Returns the line of a description that does not follow the grammar, counted from 1: the
+    /// W3C's `sdpLineNumber`.
+    #[must_use]
+    pub fn sdp_line_number(&self) -> Option<u32> {
+        match self {
+            Self::InvalidDescription { line, .. } => *line,
+            _ => None,
+        }
+    }
+
+    /// Returns the cause that the other side gave when it aborted SCTP: the W3C's `sctpCauseCode`.
+    #[must_use]
+    pub fn sctp_cause_code(&self) -> Option<u16> {
+        match self {
+            Self::Sctp { cause, .. } | Self::ClosedRemotely { cause } => *cause,
+            _ => None,
+        }
+    }
+}
+
 fn position(line: Option<u32>, mid: Option<&str>) -> String {
     match (line, mid) {
         (Some(line), _) => format!(" (line {line})"),
         (None, Some(mid)) => format!(" (media section {mid:?})"),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_classed_as_the_w3c_classes_them() {
+        let description =
+            |line| Error::InvalidDescription { kind: SdpType::Offer, line, mid: None, reason: String::new() };
+        let syntax = description(Some(7));
+        assert_eq!(syntax.kind(), ErrorKind::RtcError(RtcErrorDetail::SdpSyntaxError));
+        assert_eq!((syntax.sdp_line_number(), syntax.sctp_cause_code()), (Some(7), None));
+        assert_eq!(description(None).kind(), ErrorKind::InvalidAccessError);
+        let sctp = Error::ClosedRemotely { cause: Some(12) };
+        assert_eq!(sctp.kind(), ErrorKind::RtcError(RtcErrorDetail::SctpFailure));
+        assert_eq!(sctp.sctp_cause_code(), Some(12));
+        let server = |reason| Error::InvalidIceServer { url: String::new(), reason };
+        assert_eq!(server(NO_CREDENTIALS).kind(), ErrorKind::InvalidAccessError);
+        assert_eq!(server(NO_TURN_OVER_DTLS).kind(), ErrorKind::NotSupportedError);
+        assert_eq!(server("it has no scheme").kind(), ErrorKind::SyntaxError);
+        assert_eq!(Error::MessageTooLarge { size: 2, limit: 1 }.kind(), ErrorKind::TypeError);
+        assert_eq!(Error::NoStream { reason: "" }.kind(), ErrorKind::OperationError);
     }
 }

@@ -118,9 +118,9 @@ pub use certificate::Certificate;
 pub use columba_ice::framing;
 pub use columba_ice::{
     AddressPolicy, BindId, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
-    CandidateStats, CandidateTransport, Config as IceConfig, ConnectId, Ecn, Host,
-    IceServer as IceServerConfig, Input, ListenId, LocalAddress, MdnsMode, PairCounters, PairState, Path,
-    Request, ResolveId, Role as IceRole, SelectedPair, ServerKind, Stats as IceStats, TcpMode, TcpType,
+    CandidateStats, CandidateTransport, Config as IceConfig, ConnectId, Credentials as IceParameters, Ecn,
+    Host, IceServer as IceServerConfig, Input, ListenId, LocalAddress, MdnsMode, PairCounters, PairState,
+    Path, Request, ResolveId, Role as IceRole, SelectedPair, ServerKind, Stats as IceStats, TcpMode, TcpType,
     Timings as IceTimings, Transmit, Transport, TransportPolicy, TransportStats as IceTransportStats,
 };
 pub use columba_sctp::Stats as SctpAssociationStats;
@@ -128,7 +128,7 @@ pub use columba_sdp::attributes::{Fingerprint, HashFunction};
 pub use configuration::{Configuration, DataConfiguration, DtlsVersions, IceServer};
 pub use data::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 pub use description::{OfferOptions, SdpType, SessionDescription};
-pub use error::Error;
+pub use error::{Error, ErrorKind, RtcErrorDetail};
 pub use event::Event;
 pub use media::{
     MediaConfiguration, Receiver, RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability,
@@ -136,6 +136,7 @@ pub use media::{
     Sender, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
 };
 pub use peer::Peer;
+pub use peer::transports::{DtlsTransport, IceTransport, SctpTransport};
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,

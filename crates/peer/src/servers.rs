@@ -8,8 +8,17 @@ use columba_ice::{Host, ServerKind, Transport};
 use crate::configuration::IceServer;
 use crate::error::Error;
 
+/// The reason for which a server is refused that needs credentials.
+pub(crate) const NO_CREDENTIALS: &str = "a TURN server needs a user name and a credential";
+
+/// The reason for which a server is refused that is reached in no way that exists here.
+pub(crate) const NO_TURN_OVER_DTLS: &str = "TURN over DTLS is not supported";
+
 /// Parses all URLs of all servers (W3C "set the ICE servers").
 pub(crate) fn parse(servers: &[IceServer]) -> Result<Vec<columba_ice::IceServer>, Error> {
+    if servers.iter().any(|server| server.urls.is_empty()) {
+        return Err(Error::InvalidIceServer { url: String::new(), reason: "it has no URL" });
+    }
     let urls = servers.iter().flat_map(|server| server.urls.iter().map(move |url| (server, url)));
     urls.map(|(server, url)| {
         parse_url(server, url).map_err(|reason| Error::InvalidIceServer { url: url.clone(), reason })
@@ -35,12 +44,12 @@ fn parse_url(server: &IceServer, url: &str) -> Result<columba_ice::IceServer, &'
         (None, _, true) | (Some("transport=tcp"), ServerKind::Turn, true) => Transport::Tls,
         (Some("transport=udp"), ServerKind::Turn, false) => Transport::Udp,
         (Some("transport=tcp"), ServerKind::Turn, false) => Transport::Tcp,
-        (Some("transport=udp"), ServerKind::Turn, true) => return Err("TURN over DTLS is not supported"),
+        (Some("transport=udp"), ServerKind::Turn, true) => return Err(NO_TURN_OVER_DTLS),
         (Some(_), ..) => return Err("what follows the question mark is not transport=udp or transport=tcp"),
     };
     let (host, port) = parse_authority(place)?;
     if kind == ServerKind::Turn && (server.username.is_empty() || server.credential.is_empty()) {
-        return Err("a TURN server needs a user name and a credential");
+        return Err(NO_CREDENTIALS);
     }
     Ok(columba_ice::IceServer {
         kind,
@@ -125,5 +134,6 @@ mod tests {
         }
         let anonymous = IceServer { urls: vec!["turn:example.org".into()], ..IceServer::default() };
         assert!(parse(&[anonymous]).is_err());
+        assert!(parse(&[IceServer::default()]).is_err(), "without a URL");
     }
 }

@@ -199,9 +199,7 @@ impl Drop for Driver {
         let mut state = self.shared.lock();
         state.is_over = true;
         state.driver = None;
-        for channel in state.channels.keys().copied().collect::<Vec<_>>() {
-            state.channel_closed(channel, None);
-        }
+        state.close_channels();
         drop(state);
         self.shared.changed.notify_waiters();
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, Event};
+use columba_peer::{ChannelId, Error, Event};
 use tracing::debug;
 
 use crate::shared::{ChannelSignals, Shared, State};
@@ -35,7 +35,11 @@ impl Wakeups {
             | Event::BufferedAmountLow(channel)
             | Event::ChannelWritable(channel)
             | Event::ChannelClosing(channel) => self.add(state, channel, Wakeup::Changed),
-            Event::ChannelClosed(channel, error) => state.channel_closed(channel, error),
+            Event::ChannelClosed(channel, error) => {
+                // A side that closes its connection closes the channel by it.
+                let is_failure = |error: &Error| !matches!(error, Error::ClosedRemotely { .. });
+                state.channel_closed(channel, error.filter(is_failure));
+            }
             Event::DataChannel(channel) => {
                 if !state.keep_event(Event::DataChannel(channel)) {
                     debug!("a data channel of the other side is refused: its event is not read");

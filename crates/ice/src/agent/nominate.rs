@@ -237,6 +237,12 @@ impl Agent {
         selected.or_else(old).or_else(best)
     }
 
+    /// Returns the pair over which data goes now.
+    #[must_use]
+    pub fn current_pair(&self) -> Option<SelectedPair> {
+        self.selected_pair(self.active?, false)
+    }
+
     pub(super) fn selected_pair(&self, id: PairId, changed: bool) -> Option<SelectedPair> {
         let pair = self.pairs.get(&id)?;
         let local = self.locals.get(&pair.seen_as.unwrap_or(pair.local))?;

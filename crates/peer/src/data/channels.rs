@@ -6,7 +6,7 @@ use bytes::Bytes;
 use columba_sctp::channels::{ChannelInit, ChannelSendError, ChannelState, OpenError, Payload};
 use columba_sctp::{Reliability, SendError};
 
-use super::{ChannelId, ChannelInfo, Data, DataChannelInit, DataChannelState, Message, Priority};
+use super::{ChannelId, ChannelInfo, Data, DataChannelInit, DataChannelState, Message, Priority, failure_of};
 use crate::error::Error;
 use crate::event::Event;
 use crate::stats::DataChannelStats;
@@ -44,16 +44,16 @@ impl Data {
         let id = self.channels.open(now, label, init).map_err(|error| match error {
             OpenError::Closed => Error::Closed,
             OpenError::TooLong => invalid("its label or its protocol is longer than 65,535 bytes"),
-            OpenError::StreamTaken(_) => invalid(
+            OpenError::StreamTaken(_) => no_stream(
                 "another channel uses its stream number; choose another, or wait until that one is closed",
             ),
             OpenError::NoSuchStream { stream: u16::MAX, .. } => {
                 invalid("65,535 is no stream number; the highest is 65,534")
             }
             OpenError::NoSuchStream { .. } => {
-                invalid("the other side has fewer streams than its stream number needs; choose a lower one")
+                no_stream("the other side has fewer streams than its stream number needs; choose a lower one")
             }
-            _ => invalid("all streams are in use; close a channel first"),
+            _ => no_stream("all streams are in use; close a channel first"),
         })?;
         self.created += 1;
         self.counters.insert(id, Counters::default());
@@ -164,7 +164,8 @@ impl Data {
     pub(super) fn count_closed(&mut self, id: ChannelId) -> Event {
         let counters = self.counters.remove(&id).unwrap_or_default();
         self.closed += u32::from(counters.open);
-        Event::ChannelClosed(id, counters.failure.or_else(|| self.failure.clone()))
+        let of_all = || self.failure.clone().or_else(|| self.channels.end().and_then(failure_of));
+        Event::ChannelClosed(id, counters.failure.or_else(of_all))
     }
 
     fn require(&self, id: ChannelId) -> Result<(), Error> {
@@ -209,6 +210,10 @@ fn state_of(state: ChannelState) -> DataChannelState {
         ChannelState::Closing => DataChannelState::Closing,
         ChannelState::Closed => DataChannelState::Closed,
     }
+}
+
+fn no_stream(reason: &'static str) -> Error {
+    Error::NoStream { reason }
 }
 
 fn invalid(reason: &'static str) -> Error {

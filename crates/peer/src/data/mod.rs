@@ -17,6 +17,7 @@ use channels::Counters;
 use crate::configuration::DataConfiguration;
 use crate::error::Error;
 use crate::event::Event;
+use crate::peer::transports::SctpTransport;
 use crate::states::SctpTransportState;
 use crate::stats::SctpStats;
 use crate::transport::TransportId;
@@ -32,9 +33,12 @@ const DEFAULT_MAX_MESSAGE_SIZE: u64 = 65_536;
 #[derive(Debug)]
 pub(crate) struct Data {
     channels: DataChannels,
+    config: Config,
     /// The transport below, once both sides have agreed on a section for data.
     transport: Option<TransportId>,
     has_begun: bool,
+    /// The section for data is gone: a new channel needs a new one.
+    has_ended: bool,
     state: SctpTransportState,
     packet_size: usize,
     /// Packets go from host to host, so that congestion marks arrive.
@@ -71,9 +75,11 @@ impl Data {
             ..defaults
         };
         Self {
-            channels: DataChannels::new(config, now, rng),
+            channels: DataChannels::new(config.clone(), now, rng),
+            config,
             transport: None,
             has_begun: false,
+            has_ended: false,
             state: SctpTransportState::Connecting,
             packet_size,
             direct: false,
@@ -119,11 +125,13 @@ impl Data {
             return;
         }
         self.has_begun = true;
-        let role = match role {
-            DtlsRole::Client => Role::Client,
-            DtlsRole::Server => Role::Server,
-        };
-        self.channels.start(now, role);
+        self.channels.start(now, sctp_role(role));
+    }
+
+    /// The descriptions have settled the role in DTLS: channels have their stream numbers (W3C: set
+    /// a description, "if description negotiates the DTLS role of the SCTP transport").
+    pub(crate) fn set_role(&mut self, now: Instant, role: DtlsRole) {
+        self.channels.set_role(now, sctp_role(role));
     }
 
     /// Returns true if packets can be handled and are to be sent.
@@ -187,6 +195,34 @@ impl Data {
         self.channels.abort(now);
     }
 
+    /// Ends everything because the section for data was rejected or stopped; with an error if there
+    /// was none yet.
+    pub(crate) fn end(&mut self, now: Instant, error: Option<Error>) {
+        self.failure = self.failure.take().or(error);
+        (self.has_ended, self.created) = (true, 0);
+        self.channels.abort(now);
+    }
+
+    /// Begins anew, with another association; events of the last one must have been taken. Nothing
+    /// remains but messages of closed channels that were not read.
+    pub(crate) fn renew(&mut self, now: Instant, rng: &mut impl CryptoRng) {
+        self.channels.renew(self.config.clone(), now, rng);
+        (self.has_begun, self.has_ended, self.transport) = (false, false, None);
+        (self.state, self.failure, self.created) = (SctpTransportState::Connecting, None, 0);
+        self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE;
+    }
+
+    /// Returns true if the section for data is gone, and nothing has taken its place.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// The other side has closed the transport below.
+    pub(crate) fn close_remotely(&mut self, now: Instant) {
+        self.failure.get_or_insert(Error::ClosedRemotely { cause: None });
+        self.channels.abort(now);
+    }
+
     /// Ends everything because one side wants it.
     pub(crate) fn close(&mut self, now: Instant) {
         self.channels.abort(now);
@@ -215,17 +251,34 @@ impl Data {
                 ChannelEvent::Writable(id) => events.push_back(Event::ChannelWritable(id)),
                 ChannelEvent::Closing(id) => events.push_back(Event::ChannelClosing(id)),
                 ChannelEvent::Failed(id, error) => {
-                    self.note_failure(id, Error::Sctp { reason: error.to_string() });
+                    self.note_failure(id, Error::Sctp { reason: error.to_string(), cause: None });
                 }
                 ChannelEvent::Closed(id) => events.push_back(self.count_closed(id)),
                 ChannelEvent::Disconnected(reason) => {
                     self.state = SctpTransportState::Closed;
-                    failed = failure_of(&reason).filter(|_| self.failure.is_none()).or(failed);
+                    if self.failure.is_none() {
+                        self.failure = failure_of(&reason);
+                        failed = self.failure.clone().filter(|error| matches!(error, Error::Sctp { .. }));
+                    }
                     events.push_back(Event::SctpState(self.state));
                 }
             }
         }
         failed
+    }
+
+    /// Returns the transport as an object; `None` if none was agreed, or it is gone. `longest` is
+    /// the length of the longest message that this side can send.
+    pub(crate) fn sctp_transport(&self, longest: u64) -> Option<SctpTransport> {
+        let transport = self.transport.filter(|_| !self.has_ended)?;
+        let theirs = Some(self.max_message_size).filter(|size| *size != 0);
+        let is_connected = self.state == SctpTransportState::Connected;
+        Some(SctpTransport {
+            transport,
+            state: self.state,
+            max_message_size: theirs.map_or(longest, |theirs| theirs.min(longest)),
+            max_channels: is_connected.then(|| self.channels.association().outgoing_streams()),
+        })
     }
 
     pub(crate) fn stats(&self) -> SctpStats {
@@ -237,13 +290,23 @@ impl Data {
     }
 }
 
-/// Returns the error of an association that has ended. A peer connection that is closed aborts its
-/// association for the user (RFC 9260 §3.3.10.12): that is no failure.
-fn failure_of(reason: &CloseReason) -> Option<Error> {
+/// Returns the error of the channels of an association that has ended. A peer connection that is
+/// closed aborts its association for the user (RFC 9260 §3.3.10.12): that is no failure of the
+/// connection.
+pub(super) fn failure_of(reason: &CloseReason) -> Option<Error> {
     match reason {
-        CloseReason::Shutdown
-        | CloseReason::Local
-        | CloseReason::Remote { cause: None | Some(USER_INITIATED_ABORT) } => None,
-        reason => Some(Error::Sctp { reason: reason.to_string() }),
+        CloseReason::Shutdown | CloseReason::Local => None,
+        CloseReason::Remote { cause: cause @ (None | Some(USER_INITIATED_ABORT)) } => {
+            Some(Error::ClosedRemotely { cause: *cause })
+        }
+        CloseReason::Remote { cause } => Some(Error::Sctp { reason: reason.to_string(), cause: *cause }),
+        reason => Some(Error::Sctp { reason: reason.to_string(), cause: None }),
+    }
+}
+
+fn sctp_role(role: DtlsRole) -> Role {
+    match role {
+        DtlsRole::Client => Role::Client,
+        DtlsRole::Server => Role::Server,
     }
 }

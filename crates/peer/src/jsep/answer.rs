@@ -49,7 +49,7 @@ fn media_section(
 }
 
 /// Returns the tagged sections of the answer: those of the offer, if they are accepted, else the
-/// first one that is (RFC 9143 §7.3.1). Their credentials are new.
+/// first one that is (RFC 9143 §7.3.1). Their credentials and `a=tls-id` are new.
 pub(super) fn tags(offer: &RemoteDescription, sections: &[Section], local: &LocalParameters) -> Vec<Tag> {
     let carries = |index: usize, id| sections.get(index).is_some_and(|one| one.transport == Some(id));
     let tag = |transport: &RemoteTransport| {
@@ -59,8 +59,9 @@ pub(super) fn tags(offer: &RemoteDescription, sections: &[Section], local: &Loca
         Some(Tag {
             transport: id,
             index: Some(transport.tag).filter(|index| carries(*index, id)).or_else(first)?,
-            setup: setup(own.role, transport.description.setup),
+            setup: setup(own.role.filter(|_| !transport.is_renewed), transport.description.setup),
             credentials: own.description.ice.credentials.clone(),
+            tls_id: own.description.tls_id.clone(),
             is_bundle: transport.is_bundle,
         })
     };

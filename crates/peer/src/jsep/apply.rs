@@ -7,7 +7,6 @@ use super::candidate;
 use super::remote::{RemoteDescription, RemoteTransport};
 use super::section::Section;
 use super::write::Tag;
-use crate::description::SdpType;
 use crate::event::Event;
 use crate::states::SignalingState;
 use crate::transport::TransportId;
@@ -46,8 +45,16 @@ pub(crate) enum Change {
     },
     /// Both sides have agreed on data over this transport.
     Data(TransportId),
-    /// The other side has refused data that was offered.
-    DataRefused,
+    /// There is no section for data any more: the other side has refused it, or one side has
+    /// stopped it.
+    DataEnded {
+        /// The other side has refused what this one has offered.
+        refused: bool,
+    },
+    /// A transport needs a new DTLS association.
+    RenewDtls(TransportId),
+    /// No section uses a transport any more.
+    Unused(TransportId),
     /// A transceiver has changed.
     Media(Event),
 }
@@ -76,12 +83,17 @@ impl RemoteTransport {
         if std::mem::replace(&mut self.is_applied, true) {
             return;
         }
-        let description = &self.description;
+        let description = &mut self.description;
         let credentials = &description.ice.credentials;
-        let before = before.and_then(|before| before.transport(self.id));
-        let before = before.filter(|one| one.is_applied && one.description.ice.credentials == *credentials);
-        let known = before.map(|one| one.description.candidates.as_slice()).unwrap_or_default();
-        let new = description.candidates.iter().filter(|candidate| !known.contains(candidate));
+        let is_same = |before: &&RemoteDescription| {
+            let known = before.transport(self.id);
+            known.is_some_and(|one| one.is_applied && one.description.ice.credentials == *credentials)
+        };
+        let known = before.filter(is_same).map(|before| before.candidates(self.id)).unwrap_or_default();
+        // The description has them as lines.
+        let mut candidates = std::mem::take(&mut description.candidates);
+        candidates.retain(|candidate| !known.contains(candidate));
+        let new = candidates.iter();
         changes.extend(new.map(|one| Change::candidate(self.id, one, Some(&credentials.ufrag))));
         if description.end_of_candidates {
             changes.push(Change::EndOfCandidates(self.id));
@@ -89,8 +101,8 @@ impl RemoteTransport {
     }
 }
 
-/// Returns the changes that follow from an answer. `local` are the local sections, and `answers` is
-/// true if the local side has answered.
+/// Returns the changes that follow from an answer for DTLS and data. `local` are the local sections,
+/// and `answers` is true if the local side has answered.
 pub(super) fn answer_changes(
     local: &[Section],
     tags: &[Tag],
@@ -101,21 +113,20 @@ pub(super) fn answer_changes(
     for tag in tags {
         let Some(transport) = remote.transport(tag.transport) else { continue };
         let role = match (answers, tag.setup, transport.description.setup) {
-            (true, Setup::Active, _) | (false, _, Some(Setup::Passive)) => DtlsRole::Client,
-            // An answer that does not say it is active, as browsers read it.
+            // An answer that does not say it is passive (RFC 4145 §4.1).
+            (true, Setup::Active, _) | (false, _, Some(Setup::Passive) | None) => DtlsRole::Client,
             _ => DtlsRole::Server,
         };
+        if transport.is_renewed {
+            changes.push(Change::RenewDtls(tag.transport));
+        }
         changes.push(Change::Dtls(tag.transport, role, transport.description.fingerprints.clone()));
     }
     let own = local.iter().find_map(Section::application);
-    match (own, remote.application()) {
-        (Some(_), Some((data, transport))) => {
-            let (sctp_port, max_message_size) = (data.sctp_port, data.max_message_size);
-            changes.push(Change::RemoteData { sctp_port, max_message_size });
-            changes.push(Change::Data(transport));
-        }
-        (Some(_), None) if remote.kind == SdpType::Answer => changes.push(Change::DataRefused),
-        _ => {}
+    if let (Some(_), Some((data, transport))) = (own, remote.application()) {
+        let (sctp_port, max_message_size) = (data.sctp_port, data.max_message_size);
+        changes.push(Change::RemoteData { sctp_port, max_message_size });
+        changes.push(Change::Data(transport));
     }
     changes
 }

@@ -12,7 +12,7 @@ const COMPONENT: u16 = 1;
 
 /// Returns the candidate of ICE; `None` if it is of another component, of an unknown kind, or can
 /// never be reached: to be ignored (RFC 8839 §5.1). `ufrag` is that of its section.
-pub(super) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
+pub(crate) fn from_sdp(candidate: &columba_sdp::Candidate, ufrag: Option<&str>) -> Option<Candidate> {
     if candidate.component != COMPONENT {
         return None;
     }

@@ -48,7 +48,7 @@ impl RemoteDescription {
         let named = present(init.username_fragment.as_deref());
         let Some(index) = self.section_of(init)? else {
             if !text.is_empty() {
-                return Err(invalid("it names neither a media section nor its index").into());
+                return Err(Error::CandidateWithoutSection.into());
             }
             let is_known = |named: &str| {
                 let mut transports = self.transports.iter();
@@ -92,11 +92,13 @@ impl RemoteDescription {
             let _ = section.lines.add(&candidate);
         }
         let transport = self.transports.iter_mut().find(|transport| transport.id == id)?;
-        let change = transport.is_applied.then(|| Change::candidate(id, &candidate, ufrag));
+        if transport.is_applied {
+            return Some(Change::candidate(id, &candidate, ufrag));
+        }
         if transport.description.candidates.len() < MAX_LINES {
             transport.description.candidates.push(candidate);
         }
-        change
+        None
     }
 
     /// Returns the section that a candidate names: by name, else by index. An empty name is none:

@@ -10,6 +10,7 @@ mod apply;
 mod bundle;
 pub(crate) mod candidate;
 mod candidates;
+mod default_candidate;
 mod media;
 mod offer;
 mod remote;
@@ -23,6 +24,6 @@ mod transport;
 mod write;
 
 pub(crate) use apply::Change;
-pub(crate) use session::{Jsep, Wanted};
+pub(crate) use session::{Jsep, Stage, Wanted};
 pub(crate) use transport::TransportDescription;
 pub(crate) use write::{LocalParameters, LocalTransport};

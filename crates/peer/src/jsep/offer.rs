@@ -64,7 +64,8 @@ fn offered_again(section: &Section, media: &Transceivers, numbers: &mut Numbers)
 }
 
 /// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if
-/// the section is still in use, else it is the first one. Their credentials are new.
+/// the section is still in use, else it is the first one. Their credentials and `a=tls-id` are
+/// new.
 pub(super) fn tags(sections: &[Section], current: &[Tag], local: &LocalParameters) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for (index, section) in sections.iter().enumerate() {
@@ -78,8 +79,14 @@ pub(super) fn tags(sections: &[Section], current: &[Tag], local: &LocalParameter
                 && sections.get(tag.index).is_some_and(|section| section.transport == Some(transport))
         };
         let index = current.iter().find(is_in_use).map_or(index, |tag| tag.index);
-        let credentials = description.ice.credentials.clone();
-        tags.push(Tag { transport, index, setup: Setup::ActPass, credentials, is_bundle: true });
+        tags.push(Tag {
+            transport,
+            index,
+            setup: Setup::ActPass,
+            credentials: description.ice.credentials.clone(),
+            tls_id: description.tls_id.clone(),
+            is_bundle: true,
+        });
     }
     tags
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use columba_ice::Credentials;
 use columba_sdp::attributes::RtcpMux;
-use columba_sdp::{Field, MediaKind, SessionDescription};
+use columba_sdp::{Candidate, Field, MediaKind, SessionDescription};
 
 use super::application::ApplicationSection;
 use super::bundle::{self, Bundle};
@@ -37,6 +37,8 @@ pub(super) struct RemoteTransport {
     pub(super) is_bundle: bool,
     /// True if both sides have agreed on the bundle: it is an answer's, or it continues one.
     pub(super) is_agreed: bool,
+    /// True if it needs a new DTLS association: the other side is another one, or has begun anew.
+    pub(super) is_renewed: bool,
     /// True if the transport below has its candidates. Until then they are kept here.
     pub(super) is_applied: bool,
     pub(super) description: TransportDescription,
@@ -64,6 +66,7 @@ impl RemoteDescription {
                 tag: bundle.members[0],
                 is_bundle: bundle.is_group,
                 is_agreed: kind != SdpType::Offer || runs(known, bundle.members[0]),
+                is_renewed: false,
                 is_applied: false,
                 description: TransportDescription::read(&reader, &bundle.members)?,
             }],
@@ -74,6 +77,14 @@ impl RemoteDescription {
 
     pub(super) fn transport(&self, id: TransportId) -> Option<&RemoteTransport> {
         self.transports.iter().find(|transport| transport.id == id)
+    }
+
+    /// Returns the candidates of a transport that came with the description and since.
+    pub(super) fn candidates(&self, id: TransportId) -> Vec<Candidate> {
+        let sections = self.description.media.iter().zip(&self.sections);
+        let carried = sections.filter(|(_, section)| section.transport == Some(id));
+        let lines = carried.map(|(media, _)| &media.lines).chain([&self.description.lines]);
+        lines.flat_map(|lines| lines.all().flatten()).collect()
     }
 
     pub(super) fn credentials(&self, id: TransportId) -> Option<&Credentials> {

@@ -3,14 +3,15 @@
 
 use columba_ice::Credentials;
 use columba_sdp::Candidate;
-use columba_sdp::attributes::{EndOfCandidates, Origin};
+use columba_sdp::attributes::{EndOfCandidates, IceOptions, Origin};
 
 use super::media::{self, Negotiated};
 use super::remote::{self, RemoteDescription};
 use super::rtp::Numbers;
 use super::section::Section;
+use super::transport::TransportDescription;
 use super::write::{self, LocalParameters, Tag};
-use super::{answer, offer};
+use super::{answer, default_candidate, offer};
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
 use crate::media::Transceivers;
@@ -45,6 +46,17 @@ pub(crate) struct Jsep {
     pub(super) numbers: Numbers,
     /// A transceiver is not as the current descriptions say.
     media_changed: bool,
+}
+
+/// The stages of a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The pending one, else the current one.
+    Latest,
+    /// The one that was agreed.
+    Current,
+    /// The one that is being negotiated.
+    Pending,
 }
 
 /// The sections that the application wants.
@@ -169,16 +181,22 @@ impl Jsep {
         self.pending.remote.as_ref().or(self.current.remote.as_ref())
     }
 
-    /// Returns `localDescription`. `candidates` returns the candidates of a transport under
+    /// Returns a local description. `candidates` returns the candidates of a transport under
     /// credentials, and whether they are complete.
     pub(crate) fn local_description<'a>(
         &self,
+        stage: Stage,
         candidates: impl Fn(TransportId, &Credentials) -> Option<(&'a [Candidate], bool)>,
     ) -> Option<SessionDescription> {
-        let local = self.local()?;
+        let local = match stage {
+            Stage::Latest => self.local(),
+            Stage::Current => self.current.local.as_ref(),
+            Stage::Pending => self.pending.local.as_ref(),
+        }?;
         let mut description = local.description.clone();
         for tag in &local.tags {
             let Some((found, is_complete)) = candidates(tag.transport, &tag.credentials) else { continue };
+            default_candidate::write(&mut description, &tag.credentials, found);
             let Some(section) = description.media.get_mut(tag.index) else { continue };
             for candidate in found {
                 // The agent's candidates can be written.
@@ -191,10 +209,43 @@ impl Jsep {
         Some(SessionDescription { kind: local.kind, sdp: description.to_string() })
     }
 
-    /// Returns `remoteDescription`.
-    pub(crate) fn remote_description(&self) -> Option<SessionDescription> {
-        let remote = self.remote()?;
+    /// Returns a description of the other side's.
+    pub(crate) fn remote_description(&self, stage: Stage) -> Option<SessionDescription> {
+        let remote = match stage {
+            Stage::Latest => self.remote(),
+            Stage::Current => self.current.remote.as_ref(),
+            Stage::Pending => self.pending.remote.as_ref(),
+        }?;
         Some(SessionDescription { kind: remote.kind, sdp: remote.description.to_string() })
+    }
+
+    /// Returns what the other side's description says of a transport.
+    pub(crate) fn remote_transport(&self, id: TransportId) -> Option<&TransportDescription> {
+        self.remote()?.transport(id).map(|transport| &transport.description)
+    }
+
+    /// Returns the candidates of a transport in the other side's description.
+    pub(crate) fn remote_candidates(&self, id: TransportId) -> Vec<Candidate> {
+        self.remote().map(|remote| remote.candidates(id)).unwrap_or_default()
+    }
+
+    /// Returns the local credentials of a transport in the description that counts.
+    pub(crate) fn local_credentials(&self, id: TransportId) -> Option<&Credentials> {
+        self.local()?.tag(id).map(|tag| &tag.credentials)
+    }
+
+    /// Returns `canTrickleIceCandidates`.
+    pub(crate) fn can_trickle(&self) -> Option<bool> {
+        let description = &self.remote()?.description;
+        let session = description.lines.get::<IceOptions>().ok().flatten();
+        let sections = description.media.iter();
+        let mut all = session.into_iter().chain(sections.filter_map(|one| one.lines.get().ok().flatten()));
+        Some(all.any(|options| options.contains(IceOptions::TRICKLE)))
+    }
+
+    /// Returns true if roles in ICE are settled, or this side has offered first.
+    pub(crate) fn has_ice_role(&self) -> bool {
+        self.has_roles || self.pending.local.is_some()
     }
 
     /// Returns name and index of the section to which the candidates of a transport belong.
@@ -262,6 +313,7 @@ impl Jsep {
             if !options.ice_restart && !replaced {
                 tag.credentials = used.credentials.clone();
             }
+            tag.tls_id.clone_from(&used.tls_id);
         }
         let created = self.create(SdpType::Offer, sections, tags, local)?;
         let text = created.text.clone();
@@ -297,6 +349,11 @@ impl Jsep {
             let kept = self.current.local.as_ref().filter(|_| !self.is_restarted(offer, tag.transport));
             if let Some(known) = provisional.or(kept).and_then(|known| known.tag(tag.transport)) {
                 tag.credentials = known.credentials.clone();
+            }
+            let is_renewed = offer.transport(tag.transport).is_some_and(|transport| transport.is_renewed);
+            let current = self.current.local.as_ref().filter(|_| !is_renewed);
+            if let Some(known) = provisional.or(current).and_then(|known| known.tag(tag.transport)) {
+                tag.tls_id.clone_from(&known.tls_id);
             }
         }
         let created = self.create(SdpType::Answer, sections, tags, local)?;
@@ -347,12 +404,19 @@ impl Created {
     }
 }
 
-/// The lines of a description but for those that candidates change.
-fn essence(text: &str) -> impl Iterator<Item = &str> {
+/// The lines of a description but for what candidates change: of an `m=` line the port, unless it
+/// is 0.
+fn essence(text: &str) -> impl Iterator<Item = (&str, &str, bool)> {
     let is_fixed = |line: &&str| {
         !["a=candidate:", "a=end-of-candidates", "c="].iter().any(|prefix| line.starts_with(prefix))
     };
-    text.lines().filter(is_fixed)
+    text.lines().filter(is_fixed).map(|line| {
+        let media = line.strip_prefix("m=").and_then(|media| media.split_once(' '));
+        match media.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?))) {
+            Some((kind, (port, formats))) => (kind, formats, port == "0"),
+            None => (line, "", false),
+        }
+    })
 }
 
 impl LocalDescription {

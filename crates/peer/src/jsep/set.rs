@@ -4,7 +4,7 @@
 //! is answered: until then everything that follows from it is only part of the pending description.
 
 use columba_ice::Role;
-use columba_sdp::attributes::Fingerprint;
+use columba_sdp::attributes::{Fingerprint, Setup};
 
 use super::apply::{self, Change};
 use super::candidates::NotAdded;
@@ -18,6 +18,7 @@ use crate::description::{SdpType, SessionDescription};
 use crate::error::Error;
 use crate::states::SignalingState;
 use crate::transport::TransportId;
+use crate::transport::dtls::DtlsRole;
 
 impl Jsep {
     /// Sets a local description that was created before (RFC 9429 §5.9).
@@ -67,12 +68,13 @@ impl Jsep {
     }
 
     /// Sets a description of the other side's (RFC 9429 §5.10). `accepts` returns false if a
-    /// transport's other side has shown another certificate than these. If there is an error,
-    /// nothing has changed.
+    /// transport's other side has shown another certificate than these, `role` the role in DTLS, if
+    /// it is settled. If there is an error, nothing has changed.
     pub(crate) fn set_remote(
         &mut self,
         description: &SessionDescription,
         accepts: impl Fn(TransportId, &[Fingerprint]) -> bool,
+        role: impl Fn(TransportId) -> Option<DtlsRole>,
     ) -> Result<Vec<Change>, Error> {
         use SignalingState as State;
         let operation = "set_remote_description";
@@ -91,17 +93,62 @@ impl Jsep {
             }
         }
         let known = if is_offer { &self.current.sections } else { &self.pending.sections };
-        let remote = RemoteDescription::read(kind, &description.sdp, known)?;
+        let mut remote = RemoteDescription::read(kind, &description.sdp, known)?;
         check_order(&remote, known, !is_offer)?;
         rtp::check_bundle(kind, &remote.sections)?;
         if !is_offer {
             media::check_answer(kind, known, &remote.sections)?;
         }
-        check_identity(&remote, accepts)?;
         if !is_offer {
             self.check_credentials(&remote)?;
         }
+        self.check_identity(&mut remote, accepts, role)?;
         Ok(self.apply_remote(remote))
+    }
+
+    /// Finds the transports that need a new DTLS association (RFC 8842 §4): where the other side
+    /// shows another certificate or another `a=tls-id` together with an ICE restart, and where the
+    /// transport was not used meanwhile. Without a restart either is an error.
+    fn check_identity(
+        &self,
+        remote: &mut RemoteDescription,
+        accepts: impl Fn(TransportId, &[Fingerprint]) -> bool,
+        role: impl Fn(TransportId) -> Option<DtlsRole>,
+    ) -> Result<(), Error> {
+        // A provisional answer counts before the current description; an offer replaces another.
+        let pending = self.pending.remote.as_ref().filter(|_| remote.kind != SdpType::Offer);
+        let before = [pending, self.current.remote.as_ref()];
+        for index in 0..remote.transports.len() {
+            let transport = &remote.transports[index];
+            let (id, description) = (transport.id, &transport.description);
+            let known = before.into_iter().flatten().find_map(|one| one.transport(id));
+            let known_id = known.and_then(|known| known.description.tls_id.as_ref());
+            let is_other_id =
+                known_id.zip(description.tls_id.as_ref()).is_some_and(|(known, new)| known != new);
+            let mid = remote.sections.get(transport.tag).map(|section| section.mid.as_str());
+            let accepted = accepts(id, &description.fingerprints);
+            if !self.is_restarted(remote, id) && (is_other_id || !accepted) {
+                let reason = if accepted {
+                    "it has another a=tls-id, and does not restart ICE"
+                } else {
+                    "its fingerprints are not those of the certificate that the other side has shown, and \
+                     it does not restart ICE"
+                };
+                return Err(remote::wrong(remote.kind, mid, reason));
+            }
+            let is_renewed = self.has_roles && (known.is_none() || is_other_id || !accepted);
+            let conflict = matches!(
+                (role(id).filter(|_| !is_renewed), &description.setup),
+                (Some(DtlsRole::Client), Some(Setup::Active))
+                    | (Some(DtlsRole::Server), Some(Setup::Passive))
+            );
+            if conflict && remote.kind == SdpType::Offer {
+                let reason = "its a=setup is the local side's role in the DTLS association that runs";
+                return Err(remote::wrong(remote.kind, mid, reason));
+            }
+            remote.transports[index].is_renewed = is_renewed;
+        }
+        Ok(())
     }
 
     fn apply_remote(&mut self, remote: RemoteDescription) -> Vec<Change> {
@@ -163,15 +210,33 @@ impl Jsep {
         let mut changes = Vec::new();
         // The side that makes the first offer controls ICE (RFC 8445 §6.1.1).
         let role = if own { Role::Controlled } else { Role::Controlling };
-        for transport in &mut remote.transports {
+        // The local side may have rejected all sections of a transport.
+        let is_used = |id: TransportId| local.tags.iter().any(|tag| tag.transport == id);
+        for transport in remote.transports.iter_mut().filter(|transport| is_used(transport.id)) {
             if !self.has_roles {
                 changes.push(Change::IceRole(transport.id, role));
             }
             changes.push(Change::RemoteIce(transport.id, transport.description.ice.clone()));
             transport.apply_candidates(provisional.as_ref().or(self.current.remote.as_ref()), &mut changes);
         }
-        self.has_roles |= !remote.transports.is_empty();
+        self.has_roles |= remote.transports.iter().any(|transport| is_used(transport.id));
         changes.extend(apply::answer_changes(sections, &local.tags, remote, own));
+        let kind = if own { local.kind } else { remote.kind };
+        if kind == SdpType::Answer {
+            let is_data = |section: &Section| section.application().is_some();
+            let had_data = self.current.sections.iter().any(is_data);
+            let has_own = sections.iter().any(is_data);
+            let is_agreed = has_own && remote.application().is_some();
+            if !is_agreed && (had_data || has_own) {
+                changes.push(Change::DataEnded { refused: !had_data });
+            }
+            let before = self.current.local.iter().flat_map(|local| &local.tags);
+            let mut unused: Vec<_> = before.chain(&local.tags).map(|tag| tag.transport).collect();
+            unused.retain(|id| remote.transport(*id).is_none() || !is_used(*id));
+            unused.dedup();
+            local.tags.retain(|tag| !unused.contains(&tag.transport));
+            changes.extend(unused.into_iter().map(Change::Unused));
+        }
         changes
     }
 
@@ -277,21 +342,6 @@ fn check_order(remote: &RemoteDescription, known: &[Section], is_answer: bool) -
         }
         if is_answer && known.is_rejected() && !section.is_rejected() {
             return Err(wrong(Some(&section.mid), "it accepts a section that was not offered".to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// Once the other side has shown its certificate, no description may name another one.
-fn check_identity(
-    remote: &RemoteDescription,
-    accepts: impl Fn(TransportId, &[Fingerprint]) -> bool,
-) -> Result<(), Error> {
-    for transport in &remote.transports {
-        if !accepts(transport.id, &transport.description.fingerprints) {
-            let mid = remote.sections.get(transport.tag).map(|section| section.mid.as_str());
-            let reason = "its fingerprints are not those of the certificate that the other side has shown";
-            return Err(remote::wrong(remote.kind, mid, reason));
         }
     }
     Ok(())

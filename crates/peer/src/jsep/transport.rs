@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use columba_ice::{Credentials, RemoteParameters};
 use columba_sdp::attributes::{
-    EndOfCandidates, Fingerprint, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag, Setup,
+    EndOfCandidates, Fingerprint, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag, Setup, TlsId,
 };
 use columba_sdp::{Candidate, Field, Lines};
 
@@ -22,6 +22,8 @@ pub(crate) struct TransportDescription {
     pub(crate) ice: RemoteParameters,
     pub(crate) fingerprints: Vec<Fingerprint>,
     pub(crate) setup: Option<Setup>,
+    /// The name of the DTLS association (RFC 8842 §4).
+    pub(crate) tls_id: Option<TlsId>,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) end_of_candidates: bool,
 }
@@ -41,21 +43,23 @@ impl TransportDescription {
         };
         let (candidates, end_of_candidates) = source.candidates();
         let (fingerprints, setup) = (source.fingerprints()?, source.setup()?);
-        Ok(Self { ice, fingerprints, setup, candidates, end_of_candidates })
+        // One that cannot be read names nothing; it is no reason to refuse the description.
+        let tls_id = source.get::<TlsId>().ok().flatten();
+        Ok(Self { ice, fingerprints, setup, tls_id, candidates, end_of_candidates })
     }
 
     /// Writes the lines of the section that carries the transport.
     pub(super) fn write(&self, lines: &mut Lines) -> Result<(), columba_sdp::Error> {
         lines.add(&IceUfrag(self.ice.credentials.ufrag.to_string()))?;
         lines.add(&IcePwd(self.ice.credentials.pwd.to_string()))?;
-        let trickle = self.ice.trickle.then_some(IceOptions::TRICKLE);
-        let renomination = self.ice.renomination.then_some(IceOptions::RENOMINATION);
-        lines.add(&IceOptions::new(trickle.into_iter().chain([IceOptions::ICE2]).chain(renomination)))?;
         for fingerprint in &self.fingerprints {
             lines.add(fingerprint)?;
         }
         if let Some(setup) = &self.setup {
             lines.add(setup)?;
+        }
+        if let Some(tls_id) = &self.tls_id {
+            lines.add(tls_id)?;
         }
         Ok(())
     }
@@ -65,6 +69,9 @@ impl TransportDescription {
         if self.ice.lite {
             lines.set(&IceLite)?;
         }
+        let trickle = self.ice.trickle.then_some(IceOptions::TRICKLE);
+        let renomination = self.ice.renomination.then_some(IceOptions::RENOMINATION);
+        lines.set(&IceOptions::new(trickle.into_iter().chain([IceOptions::ICE2]).chain(renomination)))?;
         if let Some(pacing) = self.ice.pacing.filter(|pacing| *pacing != DEFAULT_PACING) {
             lines.set(&IcePacing(pacing.as_millis().try_into().unwrap_or(u32::MAX)))?;
         }

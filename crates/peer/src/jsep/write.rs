@@ -2,7 +2,7 @@
 
 use columba_ice::{Credentials, RemoteParameters};
 use columba_sdp::SessionDescription;
-use columba_sdp::attributes::{Group, Origin, Setup};
+use columba_sdp::attributes::{Group, Origin, Setup, TlsId};
 
 use super::section::Section;
 use super::transport::TransportDescription;
@@ -21,7 +21,7 @@ pub(crate) struct LocalParameters {
 #[derive(Clone, Debug)]
 pub(crate) struct LocalTransport {
     pub(crate) id: TransportId,
-    /// With new credentials, which are used if ICE restarts, and without `a=setup`, which depends
+    /// With new credentials and a new `a=tls-id`, which are used if ICE restarts or DTLS is new, and without `a=setup`, which depends
     /// on the kind of the description.
     pub(crate) description: TransportDescription,
     /// The role in DTLS, if it is settled.
@@ -36,6 +36,7 @@ pub(super) struct Tag {
     pub(super) index: usize,
     pub(super) setup: Setup,
     pub(super) credentials: Credentials,
+    pub(super) tls_id: Option<TlsId>,
     /// True if there is an `a=group` for the sections of the transport.
     pub(super) is_bundle: bool,
 }
@@ -69,7 +70,8 @@ pub(super) fn write(
                 let transport = local.transport(tag.transport)?;
                 let description = transport.description.clone();
                 let ice = RemoteParameters { credentials: tag.credentials.clone(), ..description.ice };
-                Some(TransportDescription { ice, setup: Some(tag.setup), ..description })
+                let (setup, tls_id) = (Some(tag.setup), tag.tls_id.clone());
+                Some(TransportDescription { ice, setup, tls_id, ..description })
             });
             transport.map_or(Ok(()), |transport| transport.write(lines))
         })?);

@@ -51,7 +51,10 @@ impl Peer {
 
     /// Announces the state of gathering of all transports together. Returns true if it has changed.
     pub(super) fn update_gathering(&mut self) -> bool {
-        let state = IceGatheringState::of(self.transports.iter().map(Transport::gathering_state));
+        let state = {
+            let used = self.transports.iter().filter(|one| one.is_used());
+            IceGatheringState::of(used.map(Transport::gathering_state))
+        };
         let changed = std::mem::replace(&mut self.states.gathering, state) != state;
         if changed {
             self.events.push_back(Event::IceGatheringState(state));

@@ -56,17 +56,53 @@ impl Peer {
                 }
             }
             Change::RemoteData { sctp_port, max_message_size } => {
+                if self.data.has_ended() {
+                    self.data.poll_events(&mut self.events);
+                    self.data.renew(now, &mut self.rng);
+                }
                 self.data.set_remote(sctp_port, max_message_size);
             }
             Change::Data(id) => {
-                self.data.set_transport(id);
+                self.agree_on_data(now, id);
                 self.begin_data(now);
             }
             Change::Media(event) => self.events.push_back(event),
-            Change::DataRefused => {
+            Change::DataEnded { refused } => {
                 let error = Error::InvalidChannel { reason: "the other side refuses data channels" };
-                self.data.fail(now, &error);
+                self.data.end(now, Some(error).filter(|_| refused));
             }
+            Change::RenewDtls(id) => self.renew_dtls(now, id),
+            Change::Unused(id) => {
+                self.roll_back(now, id);
+                if let Some(transport) = self.transport_mut(id) {
+                    transport.set_used(false);
+                }
+                self.announce_ice(None);
+                self.update_gathering();
+            }
+        }
+    }
+
+    /// Both sides have agreed on data over this transport.
+    fn agree_on_data(&mut self, now: Instant, id: TransportId) {
+        self.data.set_transport(id);
+        let role = self.transport_mut(id).and_then(|transport| transport.dtls_role());
+        if let Some(role) = role {
+            self.data.set_role(now, role);
+        }
+    }
+
+    /// The other side of a transport is another one, or has begun anew: so do DTLS and SCTP here
+    /// (RFC 8842 §4, RFC 8841 §9).
+    fn renew_dtls(&mut self, now: Instant, id: TransportId) {
+        if self.data.transport() == Some(id) {
+            let (reason, cause) = ("the other side has begun a new association".to_owned(), None);
+            self.data.fail(now, &Error::Sctp { reason, cause });
+            self.data.poll_events(&mut self.events);
+            self.data.renew(now, &mut self.rng);
+        }
+        if let Some(transport) = self.transport_mut(id) {
+            transport.renew_dtls();
         }
     }
 

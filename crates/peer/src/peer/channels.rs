@@ -19,6 +19,9 @@ impl Peer {
         init: DataChannelInit,
     ) -> Result<ChannelId, Error> {
         self.require_open()?;
+        if self.data.has_ended() {
+            self.data.renew(now, &mut self.rng);
+        }
         let id = self.data.create(now, label, init)?;
         self.progress(now);
         Ok(id)

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use columba_ice::{Credentials, RemoteParameters};
+use columba_sdp::attributes::TlsId;
 
 use super::Peer;
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
-use crate::jsep::{LocalParameters, LocalTransport, TransportDescription, Wanted};
+use crate::jsep::{LocalParameters, LocalTransport, Stage, TransportDescription, Wanted};
 use crate::transport::Transport;
 
 impl Peer {
@@ -79,10 +80,12 @@ impl Peer {
     ) -> Result<(), Error> {
         self.require_open()?;
         let transports = &self.transports;
-        let changes = self.jsep.set_remote(&description, |id, fingerprints| {
-            let transport = transports.iter().find(|transport| transport.id() == id);
-            transport.is_none_or(|transport| transport.accepts(fingerprints))
-        })?;
+        let find = |id| transports.iter().find(|transport: &&Transport| transport.id() == id);
+        let changes = self.jsep.set_remote(
+            &description,
+            |id, fingerprints| find(id).is_none_or(|transport| transport.accepts(fingerprints)),
+            |id| find(id).and_then(Transport::dtls_role),
+        )?;
         self.states.negotiation_needed = false;
         self.execute(now, changes);
         self.progress(now);
@@ -99,7 +102,23 @@ impl Peer {
     /// `localDescription`, with the candidates found so far.
     #[must_use]
     pub fn local_description(&self) -> Option<SessionDescription> {
-        self.jsep.local_description(|id, credentials| {
+        self.local_description_at(Stage::Latest)
+    }
+
+    /// `currentLocalDescription`: the one that was agreed last.
+    #[must_use]
+    pub fn current_local_description(&self) -> Option<SessionDescription> {
+        self.local_description_at(Stage::Current)
+    }
+
+    /// `pendingLocalDescription`: the one that is being negotiated.
+    #[must_use]
+    pub fn pending_local_description(&self) -> Option<SessionDescription> {
+        self.local_description_at(Stage::Pending)
+    }
+
+    fn local_description_at(&self, stage: Stage) -> Option<SessionDescription> {
+        self.jsep.local_description(stage, |id, credentials| {
             let transport = self.transports.iter().find(|transport| transport.id() == id)?;
             let candidates = transport.candidates(credentials)?;
             Some((candidates.found.as_slice(), candidates.is_complete))
@@ -109,7 +128,33 @@ impl Peer {
     /// `remoteDescription`, with the candidates that came so far.
     #[must_use]
     pub fn remote_description(&self) -> Option<SessionDescription> {
-        self.jsep.remote_description()
+        self.jsep.remote_description(Stage::Latest)
+    }
+
+    /// `currentRemoteDescription`: the one that was agreed last.
+    #[must_use]
+    pub fn current_remote_description(&self) -> Option<SessionDescription> {
+        self.jsep.remote_description(Stage::Current)
+    }
+
+    /// `pendingRemoteDescription`: the one that is being negotiated.
+    #[must_use]
+    pub fn pending_remote_description(&self) -> Option<SessionDescription> {
+        self.jsep.remote_description(Stage::Pending)
+    }
+
+    /// `canTrickleIceCandidates`: whether the other side takes candidates that come later; `None`
+    /// without a description of its.
+    #[must_use]
+    pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
+        self.jsep.can_trickle()
+    }
+
+    /// W3C "check if negotiation is needed": true if an offer is to be made now. It depends on
+    /// nothing but the state of the connection, and changes nothing.
+    #[must_use]
+    pub fn is_negotiation_needed(&self) -> bool {
+        self.jsep.needs_negotiation(self.wanted())
     }
 
     fn create(&mut self, now: Instant, kind: SdpType) -> Result<SessionDescription, Error> {
@@ -131,16 +176,27 @@ impl Peer {
     }
 
     fn local_parameters(&mut self) -> LocalParameters {
-        let credentials = self.transports.iter_mut().map(|transport| transport.agent().new_credentials());
-        let credentials: Vec<_> = credentials.collect();
-        let transports = self.transports.iter().zip(credentials);
+        let new = self.transports.iter().map(|_| {
+            let [one, other] = [Credentials::random(&mut self.rng), Credentials::random(&mut self.rng)];
+            // RFC 8842 §4: at least 120 bits of randomness.
+            (one, TlsId(other.pwd.to_string()))
+        });
+        let new: Vec<_> = new.collect();
+        let transports = self.transports.iter().zip(new);
+        let transports =
+            transports.map(|(one, (credentials, tls_id))| self.local_transport(one, credentials, tls_id));
         LocalParameters {
-            transports: transports.map(|(one, credentials)| self.local_transport(one, credentials)).collect(),
+            transports: transports.collect(),
             max_message_size: self.configuration.data.max_message_size.into(),
         }
     }
 
-    fn local_transport(&self, transport: &Transport, credentials: Credentials) -> LocalTransport {
+    fn local_transport(
+        &self,
+        transport: &Transport,
+        credentials: Credentials,
+        tls_id: TlsId,
+    ) -> LocalTransport {
         let ice = RemoteParameters {
             credentials,
             lite: transport.is_lite(),
@@ -152,6 +208,7 @@ impl Peer {
             ice,
             fingerprints: vec![self.certificate.fingerprint()],
             setup: None,
+            tls_id: Some(tls_id),
             candidates: Vec::new(),
             end_of_candidates: false,
         };

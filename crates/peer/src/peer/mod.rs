@@ -8,6 +8,7 @@ mod media;
 mod progress;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transports;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct Peer {
     configuration: Configuration,
     certificate: Certificate,
     wall: WallClock,
+    /// The source of what is drawn after the connection was created.
+    rng: Box<ChaCha12Rng>,
     jsep: Jsep,
     /// In the order of their identifiers; there is at least the first.
     transports: Vec<Transport>,
@@ -125,6 +128,7 @@ impl Peer {
             configuration,
             certificate,
             wall: WallClock::new(now, wall),
+            rng: Box::new(rng),
             jsep,
             transports: vec![transport],
             data,
@@ -321,8 +325,8 @@ impl Peer {
     /// `close`: sends waiting data that the congestion window lets go (which is all of a message or
     /// two that were sent right before) and close notifications. Keep taking outputs until
     /// [`is_drained`](Self::is_drained), so that they reach the other side and the TURN servers. As
-    /// in the W3C's interface no events report the states that follow, only the channels that are
-    /// closed by it.
+    /// in the W3C's interface no events report the states that follow, nor what was to be reported
+    /// before.
     pub fn close(&mut self, now: Instant) {
         if self.jsep.is_closed() {
             return;

@@ -1,12 +1,13 @@
 //! Events of the transports and of data become states and events of the peer connection.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{CONTROLLED_RESTART_DELAY, Peer};
 use crate::error::Error;
 use crate::event::Event;
 use crate::states::{IceConnectionState, PeerConnectionState};
-use crate::transport::{TransportEvent, TransportId, is_direct};
+use crate::transport::{Transport, TransportEvent, TransportId, is_direct};
 
 impl Peer {
     /// Handles everything that has happened below, and announces the states that follow.
@@ -22,6 +23,10 @@ impl Peer {
         }
         self.announce_dtls();
         self.announce_connection();
+        if self.jsep.is_closed() {
+            // W3C `close` fires no events, and nothing that was queued before.
+            self.events = VecDeque::new();
+        }
     }
 
     fn handle_transport_event(&mut self, now: Instant, index: usize, id: TransportId, event: TransportEvent) {
@@ -29,7 +34,7 @@ impl Peer {
             TransportEvent::LocalCandidate(candidate) => self.announce_candidate(id, candidate),
             TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
             TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
-            TransportEvent::IceState(state) => self.announce_ice(state),
+            TransportEvent::IceState(state) => self.announce_ice(Some(state)),
             TransportEvent::SelectedPair(pair) => {
                 if self.carries_data(id) {
                     let largest = self.transports[index].largest_packet(&pair);
@@ -42,15 +47,17 @@ impl Peer {
                 }
                 self.events.push_back(Event::SelectedCandidatePair(id, pair));
             }
-            TransportEvent::RestartWanted => {
+            TransportEvent::RestartWanted if self.transports[index].is_used() => {
                 self.events.push_back(Event::IceRestartWanted);
                 self.restart_automatically(now, index);
             }
+            TransportEvent::RestartWanted => {}
             TransportEvent::DtlsConnected => self.begin_data(now),
-            // The close notification of the other side is the end of the channels, and no failure.
+            // The close notification of the other side is the end of the channels, and no failure of
+            // the connection.
             TransportEvent::DtlsClosed => {
                 if self.carries_data(id) {
-                    self.data.close(now);
+                    self.data.close_remotely(now);
                 }
             }
             TransportEvent::Failed(error) => {
@@ -80,8 +87,9 @@ impl Peer {
     }
 
     /// W3C "update the ICE connection state".
-    fn announce_ice(&mut self, changed: IceConnectionState) {
-        let state = IceConnectionState::of(self.transports.iter().map(|one| one.ice_state()));
+    pub(super) fn announce_ice(&mut self, changed: Option<IceConnectionState>) {
+        let used = self.transports.iter().filter(|one| one.is_used());
+        let state = IceConnectionState::of(used.map(Transport::ice_state));
         if state == self.states.ice {
             return;
         }
@@ -89,7 +97,7 @@ impl Peer {
         if matches!(state, IceConnectionState::Connected | IceConnectionState::Completed) {
             (self.restart_at, self.is_restarting) = (None, false);
         }
-        if changed == IceConnectionState::Failed {
+        if changed == Some(IceConnectionState::Failed) {
             self.events.push_back(Event::Error(Error::Ice));
         }
         // W3C `close` fires no events.
@@ -111,7 +119,8 @@ impl Peer {
     /// W3C "update the connection state".
     fn announce_connection(&mut self) {
         let closed = self.jsep.is_closed();
-        let transports = self.transports.iter().map(|one| (one.ice_state(), one.dtls_state()));
+        let used = self.transports.iter().filter(|one| one.is_used());
+        let transports = used.map(|one| (one.ice_state(), one.dtls_state()));
         let state = PeerConnectionState::of(closed, transports);
         if state != self.states.connection {
             self.states.connection = state;

@@ -67,6 +67,8 @@ pub(crate) struct Transport {
     /// The allowance of the path, shared by all packets that leave on it.
     budget: PathBudget,
     sizes: DatagramSizes,
+    /// A section of a description uses it.
+    is_used: bool,
     /// The local candidates of the credentials that are announced.
     candidates: LocalCandidates,
     /// Those of the session that runs while the other side has not answered a restart.
@@ -159,6 +161,7 @@ impl Transport {
             srtp: None,
             budget: config.budget,
             sizes: config.sizes,
+            is_used: false,
             candidates: LocalCandidates::default(),
             former: None,
             ice_state: IceConnectionState::New,
@@ -284,6 +287,18 @@ impl Transport {
         self.agent.role() == Role::Controlling
     }
 
+    pub(crate) fn ice_role(&self) -> Role {
+        self.agent.role()
+    }
+
+    pub(crate) fn current_pair(&self) -> Option<SelectedPair> {
+        self.agent.current_pair()
+    }
+
+    pub(crate) fn remote_certificate(&self) -> Option<&[u8]> {
+        self.dtls.remote_certificate()
+    }
+
     /// Begins to gather, unless that was done for this generation.
     pub(crate) fn gather(&mut self, now: Instant) {
         if self.agent.gathering_state() == GatheringState::New {
@@ -300,6 +315,7 @@ impl Transport {
         credentials: Credentials,
         config: Option<IceConfig>,
     ) -> bool {
+        self.is_used = true;
         if *self.agent.local_credentials() == credentials {
             return false;
         }
@@ -325,8 +341,26 @@ impl Transport {
 
     /// Takes the other side's parameters: a restart has its answer.
     pub(crate) fn set_remote_ice(&mut self, now: Instant, parameters: RemoteParameters) {
+        self.is_used = true;
         self.agent.set_remote(now, parameters);
         self.former = None;
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// Sets whether a section of a description uses it. Its states count only as long as one does.
+    pub(crate) fn set_used(&mut self, is_used: bool) {
+        self.is_used = is_used;
+    }
+
+    /// Begins a new DTLS association, with the next role that is set.
+    pub(crate) fn renew_dtls(&mut self) {
+        self.dtls.renew();
+        self.srtp = None;
+        // The handshake begins with the new session's first valid pair.
+        self.is_writable = false;
     }
 
     /// Returns true if the other side has never answered a description.

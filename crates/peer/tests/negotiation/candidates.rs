@@ -1,6 +1,6 @@
 //! `addIceCandidate`: sections, generations, and the end of candidates.
 
-use columba_peer::{Error, IceCandidateInit};
+use columba_peer::{Configuration, Error, IceCandidateInit, TransportPolicy};
 
 use crate::world::{ALICE, BOB, World};
 
@@ -52,4 +52,22 @@ fn end_of_candidates_belongs_to_its_generation() {
     }
     world.peers[BOB].add_ice_candidate(world.now, Some(end(None, None))).unwrap();
     assert!(ended(&world));
+}
+
+/// W3C `addIceCandidate`: a candidate that may not be used must not be resolved either.
+#[test]
+fn names_are_not_resolved_where_only_relays_may_be_used() {
+    for (policy, asks) in [(TransportPolicy::Relay, false), (TransportPolicy::All, true)] {
+        let configuration = Configuration { ice_transport_policy: policy, ..Configuration::default() };
+        let mut world = World::with([Configuration::default(), configuration]);
+        world.exchange(ALICE);
+        for name in ["tracker.example.org", "861c320e-b193-4828-a1b7-0406ee17cb66.local"] {
+            let line = format!("candidate:1 1 udp 2113929471 {name} 10100 typ host");
+            let init = IceCandidateInit { candidate: line, ..candidate(None) };
+            world.peers[BOB].add_ice_candidate(world.now, Some(init)).unwrap();
+        }
+        world.drain(BOB);
+        let asked = world.requests[BOB].iter().filter(|request| request.starts_with("Resolve"));
+        assert_eq!(asked.count(), if asks { 2 } else { 0 });
+    }
 }

@@ -149,6 +149,10 @@ impl PeerHost {
         }
     }
 
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     pub(crate) fn all_received(&self) -> Vec<Message> {
         self.received.values().flatten().cloned().collect()
     }

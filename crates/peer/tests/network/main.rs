@@ -7,6 +7,7 @@ mod glare;
 mod lab;
 mod meeting;
 mod patience;
+mod renewing;
 mod server;
 mod stalling;
 mod streams;

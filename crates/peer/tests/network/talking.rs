@@ -206,15 +206,19 @@ fn negotiated_channels_are_not_announced() {
 }
 
 #[test]
-fn closing_the_connection_closes_the_channels_of_both_sides_without_an_error() {
+fn closing_the_connection_closes_the_channels_of_both_sides_without_its_failure() {
     for closer in [ALICE, BOB] {
         let mut lab = Lab::homes([Nat::SYMMETRIC; 2], &with_turn(), 0.0, 7);
         let (alice, bob) = open(&mut lab, DataChannelInit::default());
         assert!(lab.allocations() > 0);
         lab.with(closer, |host, now| host.peer.close(now));
         lab.run_for(SECOND * 2);
-        assert!(lab.peer(ALICE).events.contains(&Event::ChannelClosed(alice, None)));
-        assert!(lab.peer(BOB).events.contains(&Event::ChannelClosed(bob, None)));
+        let channels = [alice, bob];
+        let state = lab.peer(closer).peer.channel_state(channels[closer]);
+        assert!(state.is_none_or(|state| state == DataChannelState::Closed));
+        let reason = Some(Error::ClosedRemotely { cause: Some(12) });
+        let closed = Event::ChannelClosed(channels[1 - closer], reason);
+        assert!(lab.peer(1 - closer).events.contains(&closed));
         assert!(lab.peer(closer).peer.is_drained());
         lab.with(1 - closer, |host, now| host.peer.close(now));
         lab.run_for(SECOND * 2);

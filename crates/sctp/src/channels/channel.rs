@@ -151,6 +151,8 @@ pub(super) struct Channel {
     /// Messages that had arrived before the peer reset the stream or it was given up, still to be
     /// read; the receive window counts them.
     unread: VecDeque<(Ppid, Bytes)>,
+    /// Its association is gone, and with it the receive window.
+    is_orphaned: bool,
 }
 
 impl Channel {
@@ -174,6 +176,7 @@ impl Channel {
             partial: BytesMut::new(),
             charge: 0,
             unread: VecDeque::new(),
+            is_orphaned: false,
         }
     }
 
@@ -181,7 +184,9 @@ impl Channel {
     pub(super) fn next_message(&mut self, association: &mut Association) -> Option<(Ppid, Bytes)> {
         if self.is_over() {
             let (ppid, payload) = self.unread.pop_front()?;
-            association.release(payload.len());
+            if !self.is_orphaned {
+                association.release(payload.len());
+            }
             return Some((ppid, payload));
         }
         let message = association.receive(self.stream()?)?;
@@ -200,6 +205,13 @@ impl Channel {
         while let Some(message) = association.set_aside(stream) {
             self.unread.push_back((message.ppid, message.payload));
         }
+    }
+
+    /// Another association takes the place of the channel's.
+    pub(super) fn outlives_association(&mut self) {
+        self.is_orphaned = true;
+        // It counted against the memory of that association.
+        self.charge = 0;
     }
 
     pub(super) fn has_unread(&self) -> bool {

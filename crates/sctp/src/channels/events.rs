@@ -64,6 +64,7 @@ impl DataChannels {
                     self.association.forget_queued();
                 }
                 Event::Closed(reason) => {
+                    self.end = Some(reason.clone());
                     self.finish_all();
                     self.events.push_back(ChannelEvent::Disconnected(reason));
                 }

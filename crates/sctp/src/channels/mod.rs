@@ -176,6 +176,8 @@ pub struct DataChannels {
     unsent: BTreeMap<ChannelId, usize>,
     /// At most a few for each channel: the owner that lets packets in takes events out.
     events: VecDeque<ChannelEvent>,
+    /// Why the association has ended.
+    end: Option<CloseReason>,
 }
 
 impl DataChannels {
@@ -196,7 +198,31 @@ impl DataChannels {
             next_id: 0,
             next_stream: 0,
             events: VecDeque::new(),
+            end: None,
         }
+    }
+
+    /// Ends the association, if it has not ended, and takes a new one in its place that has not
+    /// begun. Channels that are closed can be read to their end; no other remains.
+    pub fn renew(&mut self, config: Config, now: Instant, rng: &mut impl CryptoRng) {
+        if !self.association.is_closed() {
+            self.unsent.clear();
+            self.abort(now);
+        }
+        for channel in self.channels.values_mut() {
+            channel.outlives_association();
+        }
+        (self.max_message_size, self.spare_memory) = (config.max_message_size, config.channel_memory);
+        self.association = Association::new(config, now, rng);
+        self.association.read_dcep_first();
+        (self.role, self.end, self.next_stream) = (None, None, 0);
+        self.by_stream = StreamTable::default();
+        self.reserved.clear();
+    }
+
+    /// Returns why the association has ended; `None` if it has not.
+    pub fn end(&self) -> Option<&CloseReason> {
+        self.end.as_ref()
     }
 
     /// Begins: the DTLS role is known. Channels that were opened before get their streams.
@@ -205,7 +231,9 @@ impl DataChannels {
         self.association.connect(now);
     }
 
-    fn set_role(&mut self, now: Instant, role: Role) {
+    /// Sets the DTLS role, if it is known before [`start`](Self::start): channels get their streams.
+    /// The first one counts.
+    pub fn set_role(&mut self, now: Instant, role: Role) {
         if self.role.is_some() {
             return;
         }

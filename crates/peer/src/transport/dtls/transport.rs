@@ -102,6 +102,21 @@ impl DtlsTransport {
         }
     }
 
+    /// Forgets the association, its role and the other side's certificate: the next role that is
+    /// set begins another one.
+    pub(crate) fn renew(&mut self) {
+        self.dropped = self.dropped();
+        (self.state, self.role) = (DtlsTransportState::New, None);
+        (self.association, self.certificate, self.postponed) = (None, None, None);
+        self.fingerprints = Vec::new();
+        self.early.clear();
+        self.events.clear();
+    }
+
+    pub(crate) fn remote_certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
     pub(crate) fn state(&self) -> DtlsTransportState {
         self.state
     }
