@@ -32,13 +32,8 @@ impl Transceivers {
         if transceiver.is_stopped {
             return;
         }
-        let Some(direction) = section.direction else {
-            // A section that the answer rejects is over, as the other side sees it.
-            if is_answer && transceiver.stop() {
-                events.push(Event::TrackEnded(transceiver.id, transceiver.kind));
-            }
-            return;
-        };
+        // A rejection counts once the answer is final.
+        let Some(direction) = section.direction else { return };
         if is_answer {
             if !direction.receives() && transceiver.fired_direction.is_some_and(Direction::receives) {
                 let removed = std::mem::take(&mut transceiver.receiver.streams);

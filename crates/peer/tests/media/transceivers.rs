@@ -1,7 +1,8 @@
 //! Association, tracks, streams, stopping and re-use.
 
 use columba_peer::{
-    Error, Event, RtpEncodingParameters, Track, TrackKind, TransceiverDirection as Way, TransceiverInit,
+    Error, Event, RtpEncodingParameters, SdpType, SessionDescription, Track, TrackKind,
+    TransceiverDirection as Way, TransceiverInit,
 };
 use columba_sdp::attributes::{Direction, Msid};
 
@@ -154,6 +155,29 @@ fn answerer_may_stop_what_is_offered() {
     one.take(answer);
     assert_eq!((one.peer.transceiver(id), two.peer.transceiver(theirs)), (None, None));
     assert_eq!(one.track_events(), [Event::TrackEnded(id, TrackKind::Video)]);
+}
+
+#[test]
+fn provisional_answer_may_reject_what_the_final_one_accepts() {
+    let (mut one, mut two) = (Side::new(1), Side::new(2));
+    one.peer.add_track(*NOW, Track::video("camera"), vec![]).unwrap();
+    one.add(TrackKind::Audio, Way::SendRecv);
+    let preferences = one.peer.transceivers()[0].id;
+    let av1 = columba_peer::MediaConfiguration::default().video_codecs[4].codec.clone();
+    one.peer.set_codec_preferences(*NOW, preferences, vec![av1]).unwrap();
+    two.take(one.describe());
+    let theirs = two.peer.transceivers()[0].id;
+    let vp8 = columba_peer::MediaConfiguration::default().video_codecs[0].codec.clone();
+    two.peer.set_codec_preferences(*NOW, theirs, vec![vp8]).unwrap();
+    let provisional = SessionDescription { kind: SdpType::PrAnswer, sdp: String::new() };
+    let provisional = two.peer.set_local_description(*NOW, Some(provisional)).unwrap();
+    assert!(parse(&provisional).media[0].is_rejected());
+    two.peer.set_codec_preferences(*NOW, theirs, vec![]).unwrap();
+    let answer = two.describe();
+    assert!(!parse(&answer).media[0].is_rejected());
+    one.take(answer);
+    assert_eq!(two.info(theirs).current_direction, Some(Way::RecvOnly));
+    assert_eq!(one.current()[0], Some(Way::SendOnly));
 }
 
 #[test]
