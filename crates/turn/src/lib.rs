@@ -34,4 +34,5 @@
 //! ```
 
 pub mod client;
+pub mod prefixes;
 pub mod server;
