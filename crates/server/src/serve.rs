@@ -48,13 +48,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let web: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
     let supervisor = Supervisor::new();
+    let budget = Budget::new(options.memory.limit());
     let members = Members::new()
         .map_err(|error| Failure::new(format!("The system gives no random numbers ({error}).")))?;
     let members = Arc::new(members);
-    let (relay, secrets) = start_turn(&config, &web, tls.as_deref(), &supervisor, &members, &mut warnings)?;
+    let (relay, secrets) =
+        start_turn(&config, &web, tls.as_deref(), (&supervisor, &budget), &members, &mut warnings)?;
     let endpoints = endpoints(relay.as_deref(), &web, tls.is_some());
     let source = IceServerSource::new(&options.relay, endpoints.clone(), secrets.first().cloned(), members);
-    let budget = Budget::new(options.memory.limit());
     let limits = signaling_limits(options)?;
     let settings = signal::Settings {
         ice_servers: source,
@@ -127,7 +128,7 @@ fn start_turn(
     config: &Config,
     web: &[SocketAddr],
     tls: Option<&Tls>,
-    supervisor: &Supervisor,
+    (supervisor, budget): (&Supervisor, &Budget),
     members: &Arc<Members>,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<Arc<turn::Service>>, Vec<Secret>), Failure> {
@@ -140,8 +141,12 @@ fn start_turn(
     let asked = Arc::clone(members);
     let admission = Admission::new(move |username| asked.admits(username));
     let config = turn::turn_config(options, web, &secrets, admission);
-    let service = turn::Service::start(config, bound, tls.map(Tls::config), supervisor.clone())
-        .map_err(|error| Failure::new(format!("STUN and TURN cannot be served ({error}).")))?;
+    let service =
+        turn::Service::start(config, bound, tls.map(Tls::config), supervisor.clone(), budget.clone())
+            .map_err(|error| Failure::new(format!("STUN and TURN cannot be served ({error}).")))?;
+    let own = service.listening().iter().map(|listening| listening.address);
+    let listeners: Vec<SocketAddr> = own.chain(web.iter().copied()).collect();
+    warnings.extend(turn::unserved_peers(options, &service.own_addresses(), &listeners));
     Ok((Some(Arc::new(service)), secrets))
 }
 

@@ -1,5 +1,5 @@
-//! Limits by network: how many of a scarce thing one client, one household and one network may hold,
-//! such that something is left for others.
+//! Limits by network: how many of a scarce thing one client, one household and one network may
+//! hold, such that something is left for others.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,8 +23,8 @@ const SHARE: u32 = 2;
 pub struct PrefixLimits {
     /// By all together.
     pub total: u32,
-    /// By one client: an IPv4 address, or an IPv6 /64. A /56 may hold four times, an IPv4 /24 and an
-    /// IPv6 /48 sixteen times as much, and these never more than twice what is free.
+    /// By one client: an IPv4 address, or an IPv6 /64. A /56 may hold four times, an IPv4 /24 and
+    /// an IPv6 /48 sixteen times as much, and these never more than twice what is free.
     pub per_client: u32,
 }
 

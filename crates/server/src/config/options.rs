@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use super::origin::AllowedOrigin;
-use super::units::{Host, Listen, PortRange, Secret, Size, Span};
+use super::units::{Allowance, Host, Listen, PortRange, Secret, Size, Span};
 use crate::memory::default_limit;
 use crate::places::{Pace, Places};
 
@@ -65,7 +65,8 @@ pub(crate) struct WebOptions {
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) max_connections: u32,
 
-    /// Connections that one client address (an IPv6 /64) may have open at a time
+    /// Connections that one client address (an IPv6 /64) may have open at a time; an IPv6 /56 four
+    /// times, an IPv4 /24 or IPv6 /48 sixteen times as many, and never more than twice what is free
     #[arg(long, value_name = "N", default_value = "256")]
     pub(crate) max_connections_per_client: u32,
 
@@ -151,6 +152,27 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow_peer: Vec<IpNet>,
 
+    /// Networks that are never relayed to, whatever else is allowed
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) deny_peer: Vec<IpNet>,
+
+    /// UDP ports that may be relayed to at this machine's own addresses, for a media server beside
+    /// this program
+    #[arg(long, value_name = "PORT")]
+    pub(crate) allow_own_port: Vec<u16>,
+
+    /// Bytes a second that STUN and TURN answer one network (an IPv4 /24, an IPv6 /56) before
+    /// authentication, or unlimited. 10,000 phones in calls ask 1,000 times a second (44 bytes
+    /// each) and begin 56 calls a second (148 bytes each): 52 kB
+    #[arg(long, value_name = "SIZE", default_value = "64kB")]
+    pub(crate) answers_per_network: Allowance,
+
+    /// Bytes a second that STUN and TURN answer all networks together before authentication, or
+    /// unlimited. Clients that are known go before it; under a flood less goes out than comes in,
+    /// and new clients are served by share
+    #[arg(long, value_name = "SIZE", default_value = "4MB")]
+    pub(crate) answers_total: Allowance,
+
     /// Secret behind TURN passwords, shared with other services that make credentials; the first
     /// one makes new credentials, all are accepted [default: random]
     #[arg(long, value_name = "SECRET")]
@@ -184,7 +206,8 @@ pub(crate) struct RelayOptions {
     #[arg(long, value_name = "N", default_value = "48")]
     pub(crate) allocations_per_user: u32,
 
-    /// Allocations that one client address may have at a time
+    /// Allocations that one client address (an IPv6 /64) may have at a time; an IPv6 /56 four
+    /// times, an IPv4 /24 or IPv6 /48 sixteen times as many, and never more than twice what is free
     #[arg(long, value_name = "N", default_value = "192")]
     pub(crate) allocations_per_client: u32,
 

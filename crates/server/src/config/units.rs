@@ -44,6 +44,39 @@ impl FromStr for Size {
     }
 }
 
+/// Bytes a second that are allowed, or `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// So many, at least one.
+    Limited(u32),
+    /// Any number.
+    Unlimited,
+}
+
+impl Allowance {
+    pub(crate) fn bytes_per_second(self) -> Option<u32> {
+        match self {
+            Self::Limited(bytes) => Some(bytes),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+impl FromStr for Allowance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unlimited" {
+            return Ok(Self::Unlimited);
+        }
+        let Size(bytes) = text.parse()?;
+        match u32::try_from(bytes) {
+            Ok(bytes) if bytes > 0 => Ok(Self::Limited(bytes)),
+            _ => Err("write a size between 1 and 4GB, or unlimited".to_owned()),
+        }
+    }
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -191,6 +224,14 @@ mod tests {
         assert_eq!("17".parse(), Ok(Size(17)));
         assert!("1XB".parse::<Size>().is_err());
         assert!("18446744073709551615KiB".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn allowances_have_a_size_or_no_limit() {
+        assert_eq!("64kB".parse(), Ok(Allowance::Limited(64_000)));
+        assert_eq!("unlimited".parse(), Ok(Allowance::Unlimited));
+        assert!("0".parse::<Allowance>().is_err());
+        assert!("5GB".parse::<Allowance>().is_err());
     }
 
     #[test]

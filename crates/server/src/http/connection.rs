@@ -64,6 +64,14 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Places>,
 }
 
+/// Everything that is given back when a connection has been closed.
+#[derive(Debug)]
+struct Kept {
+    _place: Place,
+    /// While it is open, STUN answers this client before strangers.
+    _known: Option<turn::Connected>,
+}
+
 impl Shared {
     pub(crate) fn new(
         drain: Drain,
@@ -133,7 +141,10 @@ async fn connection(
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let connection = Connection { peer, local: stream.local_addr()?, tls: false };
     let account = shared.open_account(peer);
-    let socket = Socket::new(stream, place.clone());
+    // Not so for a proxy, of which STUN's clients know nothing.
+    let turn = shared.relay.as_ref().filter(|_| !contains(&shared.trust_proxy, peer.ip().to_canonical()));
+    let known = turn.map(|turn| turn.connected(peer.ip()));
+    let socket = Socket::new(stream, Kept { _place: place.clone(), _known: known });
     tokio::select! {
         result = converse(socket, &place, connection, &account, router, shared) => result,
         () = account.evicted() => Err(io::Error::other(Evicted)),
@@ -142,7 +153,7 @@ async fn connection(
 
 /// Waits for the first bytes, and serves the protocol that they belong to.
 async fn converse(
-    stream: Socket<Place>,
+    stream: Socket<Kept>,
     place: &Place,
     mut connection: Connection,
     account: &Account,

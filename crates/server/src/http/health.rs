@@ -14,12 +14,26 @@ use crate::memory::BudgetStats;
 use crate::metrics::Exposition;
 use crate::turn::TurnStats;
 
-/// `/healthz`: whether new clients are welcome.
+/// `/healthz`: 200 if new clients are welcome and get what the server is for, else 503 and why not.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response<Body> {
+    match health(&app).await {
+        Ok(()) => plain(StatusCode::OK, "ok\n"),
+        Err(fault) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
+    }
+}
+
+async fn health(app: &App) -> Result<(), String> {
     if app.shared.drain.has_begun() {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        plain(StatusCode::OK, "ok\n")
+        return Err("draining".to_owned());
+    }
+    let memory = app.shared.budget.stats();
+    let held: u64 = memory.held.iter().map(|(_, bytes)| bytes).sum();
+    if held > memory.limit {
+        return Err("clients hold more memory than they may".to_owned());
+    }
+    match &app.shared.relay {
+        Some(service) => service.check().await.map_err(|fault| fault.to_string()),
+        None => Ok(()),
     }
 }
 

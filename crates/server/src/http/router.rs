@@ -61,6 +61,11 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let Some((connection, own)) = known else { return next.run(request).await };
     let client = Client::new(connection, request.headers(), request.uri(), &app.options.web.trust_proxy);
     // The connection's place is the proxy's then.
+    if client.proxied
+        && let Some(turn) = &app.shared.relay
+    {
+        turn.note_client(client.ip);
+    }
     let place = if client.proxied { app.shared.places.forward(client.ip) } else { Some(own) };
     let Some(place) = place else {
         return too_many("Too much is open for your network address; close something.\n", TOO_MANY_OPEN);

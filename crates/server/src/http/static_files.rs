@@ -81,8 +81,8 @@ pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
 }
 
 /// An answer of one sentence.
-pub(super) fn plain(status: StatusCode, sentence: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(sentence));
+pub(super) fn plain(status: StatusCode, sentence: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(sentence.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use columba_turn::server::Transport;
 use rustls::ServerConfig;
@@ -14,11 +14,16 @@ use tokio_rustls::TlsAcceptor;
 use super::admission::Place;
 use super::shared::Shared;
 use super::stream;
+use crate::memory::Holder;
+use crate::places::client_network;
 
 /// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100
 /// ms. The kernel's own choice can be megabytes, which on a slow path are many seconds of stale
 /// media.
 const SEND_BUFFER: usize = 256 << 10;
+
+/// The bytes that a TLS session counts for: its state, keys and buffers.
+const TLS_BYTES: usize = 16 << 10;
 
 /// The pause when connections cannot be accepted, for want of file descriptors mostly.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -57,7 +62,7 @@ fn without_alpn(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
 pub(super) async fn accept(shared: Arc<Shared>, listener: Arc<TcpListener>, tls: Option<Arc<Tls>>) {
     loop {
         match listener.accept().await {
-            Ok((stream, client)) => match shared.admission.admit(client.ip()) {
+            Ok((stream, client)) => match shared.admission.admit(client.ip(), Instant::now()) {
                 Some(place) => {
                     let task = serve(Arc::clone(&shared), stream, client, tls.clone(), place);
                     shared.spawn(task);
@@ -87,8 +92,12 @@ async fn serve(
         return stream::serve(&shared, stream, &[], local, client, Transport::Tcp, place).await;
     };
     let Some(acceptor) = tls.acceptor() else { return };
+    let account = shared.budget.open(Some(client_network(client.ip())));
+    let Ok(_held) = account.hold(Holder::Tls, TLS_BYTES) else { return };
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(stream)) => handshake,
+        () = place.lost() => return shared.counters.streams_made_way.add_one(),
+        () = account.evicted() => return shared.counters.streams_evicted.add_one(),
         () = shared.closing() => return,
     };
     match handshake {

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use columba_turn::server::AddressFamily;
+use ipnet::IpNet;
 
 /// The addresses that relays can have, as far as they are known at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) struct HostAddresses {
     public: Vec<IpAddr>,
     /// The addresses of the interfaces.
     own: Vec<IpAddr>,
+    /// Networks that are delivered to this machine as a whole, single addresses included.
+    pub(super) networks: Vec<IpNet>,
     /// The addresses that the system would send from towards the internet, one for each family at
     /// most.
     preferred: Vec<IpAddr>,
@@ -36,7 +39,8 @@ impl HostAddresses {
         own.dedup();
         let preferred =
             [AddressFamily::Ipv4, AddressFamily::Ipv6].into_iter().filter_map(route_source).collect();
-        Self { public: public.iter().map(IpAddr::to_canonical).collect(), own, preferred }
+        let public = public.iter().map(IpAddr::to_canonical).collect();
+        Self { public, own, networks: local_networks(), preferred }
     }
 
     /// All addresses that are this host's, in front of a NAT or behind it.
@@ -67,6 +71,21 @@ impl HostAddresses {
         };
         reachable.or_else(loopback).map(|ip| Place { bind: ip, announce: ip })
     }
+}
+
+/// The networks that the kernel delivers to this machine.
+#[cfg(target_os = "linux")]
+fn local_networks() -> Vec<IpNet> {
+    super::netlink::local_networks().unwrap_or_else(|error| {
+        tracing::warn!(%error, "only the addresses of the interfaces are known as this machine's own");
+        Vec::new()
+    })
+}
+
+/// Only Linux tells its routes by netlink; elsewhere the addresses of the interfaces must do.
+#[cfg(not(target_os = "linux"))]
+fn local_networks() -> Vec<IpNet> {
+    Vec::new()
 }
 
 fn unspecified(family: AddressFamily) -> IpAddr {
@@ -112,7 +131,7 @@ mod tests {
     }
 
     fn host(public: &[&str], own: &[&str], preferred: &[&str]) -> HostAddresses {
-        HostAddresses { public: ips(public), own: ips(own), preferred: ips(preferred) }
+        HostAddresses { public: ips(public), own: ips(own), networks: Vec::new(), preferred: ips(preferred) }
     }
 
     fn same(text: &str) -> Option<Place> {

@@ -100,7 +100,7 @@ impl Arena {
         range
     }
 
-    /// What was staged has been dealt with.
+    /// Empties the stage: all that was on it has been dealt with.
     pub(super) fn clear_stage(&mut self) {
         self.staged = STAGE_START;
     }

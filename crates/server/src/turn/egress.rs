@@ -51,7 +51,7 @@ impl Target {
     }
 }
 
-/// What waits to be sent, and the streams to be closed after it.
+/// The messages that wait to be sent, and the streams to be closed after it.
 pub(super) struct Egress {
     outgoing: Vec<Outgoing>,
     train: Vec<u8>,

@@ -1,7 +1,7 @@
 //! The options of STUN and TURN as the service takes them: sockets, policy, limits, secrets.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,6 +81,15 @@ pub(crate) fn turn_config(
         secrets: bytes(secrets),
         admission,
         allow_peers: options.allow_peer.clone(),
+        deny_peers: options.deny_peer.clone(),
+        own_ports: options.allow_own_port.clone(),
+        unauthenticated: server::AnswerLimit {
+            bytes_per_second: options.answers_per_network.bytes_per_second(),
+            // Two seconds of it, as by default.
+            burst: options.answers_per_network.bytes_per_second().unwrap_or_default().saturating_mul(2),
+            total_bytes_per_second: options.answers_total.bytes_per_second(),
+            ..server::AnswerLimit::default()
+        },
         listeners: web.to_vec(),
         mobility: options.turn_mobility == Switch::On,
         max_allocations: options.max_allocations as usize,
@@ -97,6 +106,34 @@ pub(crate) fn turn_config(
         relay_ports: options.relay_ports.0.clone(),
         ..TurnConfig::default()
     }
+}
+
+/// One sentence for each thing that the options allow and that stays closed nevertheless. `own` are
+/// this machine's addresses, `listeners` the addresses that the program listens on.
+pub(crate) fn unserved_peers(
+    options: &RelayOptions,
+    own: &[IpAddr],
+    listeners: &[SocketAddr],
+) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if options.allow_own_port.is_empty() {
+        for net in &options.allow_peer {
+            if let Some(ip) = own.iter().find(|ip| net.contains(*ip)) {
+                sentences.push(format!(
+                    "--allow-peer {net} does not open {ip}, which is this machine's own: name the ports that peers \
+                     may reach here with --allow-own-port."
+                ));
+            }
+        }
+    }
+    for port in &options.allow_own_port {
+        if listeners.iter().any(|listener| listener.port() == *port) {
+            sentences.push(format!(
+                "--allow-own-port {port} opens nothing: this program itself listens on that port."
+            ));
+        }
+    }
+    sentences
 }
 
 /// Secrets as the relay wants them.
@@ -165,6 +202,32 @@ mod tests {
         let asked_for = config(&["--stun-listen", &address.to_string()]);
         let failure = bind(&asked_for, false, &mut Vec::new()).unwrap_err();
         assert!(failure.to_string().contains("--stun-listen"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_allowed_and_stays_closed_is_said() {
+        let said = |arguments: &[&str]| {
+            let own = ["192.0.2.2".parse().unwrap(), "2001:db8::5".parse().unwrap()];
+            unserved_peers(&config(arguments).options.relay, &own, &["[::]:3478".parse().unwrap()])
+        };
+        assert_eq!(said(&["--allow-peer", "10.0.0.0/8"]), [""; 0]);
+        let sentences = said(&["--allow-peer", "192.0.2.0/24", "--allow-peer", "2001:db8::5/128"]);
+        assert!(sentences[0].contains("192.0.2.2") && sentences[1].contains("2001:db8::5"), "{sentences:?}");
+        assert_eq!(said(&["--allow-peer", "192.0.2.0/24", "--allow-own-port", "7882"]), [""; 0]);
+        assert!(said(&["--allow-own-port", "3478"])[0].contains("3478"));
+    }
+
+    #[test]
+    fn limits_on_answers_can_be_set_and_lifted() {
+        let limits = |arguments: &[&str]| {
+            let options = &config(arguments).options.relay;
+            turn_config(options, &[], &[], Admission::default()).server.unauthenticated
+        };
+        let defaults = server::AnswerLimit::default();
+        assert_eq!(limits(&[]), defaults, "the options have the machine's defaults");
+        let set = limits(&["--answers-per-network", "1MB", "--answers-total", "unlimited"]);
+        assert_eq!((set.bytes_per_second, set.burst), (Some(1_000_000), 2_000_000));
+        assert_eq!(set.total_bytes_per_second, None);
     }
 
     #[test]

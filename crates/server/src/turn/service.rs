@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -16,25 +16,31 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::accept::{self, Tls};
 use super::addresses::HostAddresses;
 use super::clock;
 use super::config::TurnConfig;
+use super::health::LastCheck;
 use super::ingress::Source;
 use super::listener::{Bound, Listening};
 use super::ports::PortRange;
 use super::reader;
-use super::shared::Shared;
+use super::shared::{Program, Shared};
 use super::stats::SocketStats;
 use super::stream;
 use super::udp::UdpSocket;
 use super::worker::with_worker;
+use crate::memory::Budget;
 use crate::supervision::Supervisor;
 
-/// The time between looks at the host's interfaces for addresses that have come or gone.
+/// The time between looks at the host's addresses where the system tells no changes; where it does,
+/// the looks are for the choice of the address to the internet.
 const ADDRESS_REFRESH: Duration = Duration::from_secs(30);
+
+/// The pause between looks at the host's addresses when they change all the time.
+const ADDRESS_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted elsewhere and may be served here.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
@@ -74,6 +80,7 @@ pub(crate) struct Service {
     /// Reading, accepting, waiting for time; streams and relay ports end by themselves.
     tasks: Vec<AbortHandle>,
     all_done: Mutex<mpsc::Receiver<Infallible>>,
+    pub(super) last_check: LastCheck,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -92,11 +99,15 @@ impl Service {
         bound: Vec<Bound>,
         tls: Option<Arc<ServerConfig>>,
         supervisor: Supervisor,
+        budget: Budget,
     ) -> io::Result<Self> {
         let listening: Vec<Listening> = bound.iter().map(Bound::listening).collect();
         let addresses = HostAddresses::discover(&config.public_addresses);
         let mut server = config.server;
         server.own_addresses = addresses.all();
+        server.own_networks = addresses.networks.clone();
+        let udp = listening.iter().filter(|listening| listening.transport == Transport::Udp);
+        server.closed_ports.extend(udp.map(|listening| listening.address.port()));
         server.listeners.extend(listening.iter().map(|listening| listening.address));
         // Whether there is an address to give is seen when one is asked for.
         (server.relay_ipv4, server.relay_ipv6) = (true, true);
@@ -104,7 +115,7 @@ impl Service {
         let server = new_server(server)?;
 
         let runtime = threads()?;
-        let _here = runtime.enter();
+        let here = runtime.enter();
         let ports = PortRange::new(&config.relay_ports);
         let (shared, all_done) = Shared::new(
             server,
@@ -112,8 +123,7 @@ impl Service {
             addresses,
             ports,
             config.streams,
-            runtime.handle().clone(),
-            supervisor,
+            Program { runtime: runtime.handle().clone(), supervisor, budget },
         );
         let tls = Tls::new(tls);
         let (time, interfaces) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -141,8 +151,16 @@ impl Service {
             });
         }
         let tasks = tasks.into_iter().flatten().collect();
-        drop(_here);
-        Ok(Self { shared, listening, tls, tasks, all_done: Mutex::new(all_done), runtime: Some(runtime) })
+        drop(here);
+        Ok(Self {
+            shared,
+            listening,
+            tls,
+            tasks,
+            all_done: Mutex::new(all_done),
+            last_check: LastCheck::default(),
+            runtime: Some(runtime),
+        })
     }
 
     /// Where this listens.
@@ -164,7 +182,7 @@ impl Service {
         transport: Transport,
     ) {
         let Some(running) = self.shared.running() else { return };
-        let Some(place) = self.shared.admission.admit(client.ip()) else {
+        let Some(place) = self.shared.admission.admit(client.ip(), Instant::now()) else {
             return self.shared.counters.streams_refused.add_one();
         };
         let Some(runtime) = &self.runtime else { return };
@@ -181,6 +199,33 @@ impl Service {
             runtime.handle(),
         );
         let _ = serving.join_next().await;
+    }
+
+    /// Notes that a connection of this client's is open, at the web port for example, until the
+    /// answer is dropped: STUN's answers to it go before those to strangers.
+    pub(crate) fn connected(&self, client: IpAddr) -> Connected {
+        self.shared.core().server.note_connection(client);
+        Connected { shared: Arc::clone(&self.shared), client }
+    }
+
+    /// Notes that a client is at this address, for some minutes: the same for those whose
+    /// connections come from a proxy.
+    pub(crate) fn note_client(&self, client: IpAddr) {
+        self.shared.core().server.note_client(Instant::now(), client);
+    }
+
+    /// The addresses of this machine, without those that every machine has.
+    pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
+        let all = self.shared.with_addresses(HostAddresses::all);
+        all.into_iter().filter(|ip| !ip.is_loopback()).collect()
+    }
+
+    /// Runs a task on the threads of this service.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<JoinHandle<T>> {
+        self.runtime.as_ref().map(|runtime| runtime.spawn(task))
     }
 
     /// Returns the counters.
@@ -224,6 +269,19 @@ impl Drop for Service {
     }
 }
 
+/// An open connection of a client's, as the service knows it.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    shared: Arc<Shared>,
+    client: IpAddr,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.shared.core().server.forget_connection(self.client);
+    }
+}
+
 /// The threads of the service: as many as there are cores.
 fn threads() -> io::Result<Runtime> {
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -261,10 +319,36 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-/// Follows the addresses of the host's interfaces.
+/// Follows the addresses of this machine.
+#[cfg(target_os = "linux")]
 async fn keep_addresses(shared: Arc<Shared>) {
+    let changes = match super::netlink::Changes::new() {
+        Ok(changes) => changes,
+        Err(error) => {
+            tracing::warn!(%error, "a new address of this machine is seen within {ADDRESS_REFRESH:?} only");
+            return look_at_addresses(&shared).await;
+        }
+    };
+    // What has changed before the notifications began.
+    shared.refresh_addresses().await;
+    loop {
+        if let Ok(Err(error)) = tokio::time::timeout(ADDRESS_REFRESH, changes.next()).await {
+            tracing::warn!(%error, "the notifications of addresses have ended");
+            return look_at_addresses(&shared).await;
+        }
+        shared.refresh_addresses().await;
+        tokio::time::sleep(ADDRESS_PAUSE).await;
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn keep_addresses(shared: Arc<Shared>) {
+    look_at_addresses(&shared).await;
+}
+
+async fn look_at_addresses(shared: &Shared) {
     loop {
         tokio::time::sleep(ADDRESS_REFRESH).await;
-        shared.refresh_addresses();
+        shared.refresh_addresses().await;
     }
 }

@@ -21,6 +21,7 @@ use super::ports::PortRange;
 use super::stats::Counters;
 use super::stream::Stream;
 use super::udp::UdpSocket;
+use crate::memory::Budget;
 use crate::supervision::Supervisor;
 
 /// Everything that is shared.
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub(super) supervisor: Supervisor,
     /// The threads that all this runs on.
     runtime: Handle,
+    /// The memory that clients make the program hold.
+    pub(super) budget: Budget,
     public_addresses: Vec<IpAddr>,
     addresses: RwLock<HostAddresses>,
     next_stream: AtomicU64,
@@ -44,6 +47,14 @@ pub(super) struct Shared {
     /// Held by every task, so that shutting down can wait for all of them. None once that has
     /// begun.
     running: Mutex<Option<mpsc::Sender<Infallible>>>,
+}
+
+/// The parts of the program around it that the service uses.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) runtime: Handle,
+    pub(super) supervisor: Supervisor,
+    pub(super) budget: Budget,
 }
 
 /// The machine and the sockets around it.
@@ -91,8 +102,7 @@ impl Shared {
         addresses: HostAddresses,
         ports: Arc<PortRange>,
         limits: StreamLimits,
-        runtime: Handle,
-        supervisor: Supervisor,
+        Program { runtime, supervisor, budget }: Program,
     ) -> (Arc<Self>, mpsc::Receiver<Infallible>) {
         let (running, all_done) = mpsc::channel(1);
         let core = Core {
@@ -112,6 +122,7 @@ impl Shared {
             limits,
             supervisor,
             runtime,
+            budget,
             public_addresses,
             addresses: RwLock::new(addresses),
             next_stream: AtomicU64::new(1),
@@ -130,11 +141,14 @@ impl Shared {
         self.next_stream.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Looks at the interfaces again.
-    pub(super) fn refresh_addresses(&self) {
-        let found = HostAddresses::discover(&self.public_addresses);
+    /// Looks at the interfaces and routes again.
+    pub(super) async fn refresh_addresses(&self) {
+        let public = self.public_addresses.clone();
+        // A machine may have very many routes.
+        let found = tokio::task::spawn_blocking(move || HostAddresses::discover(&public)).await;
+        let Ok(found) = found else { return };
         if self.with_addresses(|addresses| *addresses != found) {
-            self.core().server.set_own_addresses(found.all());
+            self.core().server.set_own_addresses(found.all(), found.networks.clone());
             *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = found;
         }
     }

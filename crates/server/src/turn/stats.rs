@@ -54,6 +54,10 @@ counters! {
     streams_open,
     /// Streams turned away because there are too many, in all or from one address.
     streams_refused,
+    /// Streams closed because they were silent and others wanted their place.
+    streams_made_way,
+    /// Streams closed because they held most when the memory for clients was used up.
+    streams_evicted,
     /// Times that accepting a connection failed, for want of file descriptors mostly.
     accept_failed,
     /// TLS handshakes that failed or took too long.

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use super::admission::Place;
 use super::shared::Shared;
 use super::worker::{Worker, with_worker};
+use crate::memory::{Held, Holder};
+use crate::places::client_network;
 
 /// The bytes that may wait for a client before data for it is dropped. What is on its way is in the
 /// kernel's buffer; this is for the moments until the task runs. More would only make old data
@@ -26,6 +28,10 @@ const ANSWER_BOUND: usize = DATA_BOUND + (32 << 10);
 
 /// The buffer that a quiet connection keeps, in bytes.
 const QUIET_CAPACITY: usize = 4 << 10;
+
+/// The bytes that a stream counts for besides its queue: its tasks and the buffer that it is read
+/// into.
+const STREAM_BYTES: usize = 12 << 10;
 
 /// The time without any progress in writing after which a client is given up.
 const STALL: Duration = Duration::from_secs(30);
@@ -52,13 +58,24 @@ struct Outbox {
     writing_since: Option<Instant>,
     /// The time of the last whole message of the client.
     last_message: Instant,
-    /// What the client has, as of the last answer.
+    /// The bytes that all this counts for.
+    held: Held,
+    /// The capacity of the bytes on their way to the socket.
+    batch_capacity: usize,
+    /// The standing of the client, as of the last answer.
     standing: Standing,
     /// Write what is there, then close.
     closing: bool,
 }
 
-/// What the client of a stream has.
+impl Outbox {
+    /// Counts what is held. If that is too much, the stream's task is told.
+    fn count(&mut self) {
+        let _evicted = self.held.resize(STREAM_BYTES + self.queue.capacity() + self.batch_capacity);
+    }
+}
+
+/// The standing of a client on a stream: with an allocation or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// An allocation.
@@ -84,11 +101,17 @@ pub(super) enum End {
     Stalled,
     /// The input is no frame.
     Garbage,
+    /// It was silent, and another wanted its place.
+    MadeWay,
+    /// It held most when the memory for clients was used up.
+    Evicted,
 }
 
 impl Stream {
-    fn new(tuple: FiveTuple) -> Self {
+    fn new(tuple: FiveTuple, held: Held) -> Self {
         let outbox = Outbox {
+            held,
+            batch_capacity: 0,
             queue: Vec::new(),
             in_flight: 0,
             writing_since: None,
@@ -125,6 +148,7 @@ impl Stream {
         }
         let wake = outbox.queue.is_empty();
         outbox.queue.extend_from_slice(bytes);
+        outbox.count();
         drop(outbox);
         if wake {
             self.wake.notify_one();
@@ -143,6 +167,8 @@ impl Stream {
             let closing = {
                 let mut outbox = self.outbox();
                 std::mem::swap(&mut outbox.queue, &mut batch);
+                outbox.batch_capacity = batch.capacity();
+                outbox.count();
                 outbox.in_flight = batch.len();
                 outbox.writing_since = (!batch.is_empty()).then(Instant::now);
                 outbox.closing
@@ -196,6 +222,7 @@ impl Stream {
 async fn read<R: AsyncRead>(
     shared: &Arc<Shared>,
     stream: &Stream,
+    place: &Place,
     mut half: ReadHalf<R>,
     mut prefix: &[u8],
 ) -> io::Result<End> {
@@ -223,7 +250,14 @@ async fn read<R: AsyncRead>(
         }
         begun = true;
         match with_worker(|worker| hand_over(shared, stream, &mut reader, worker)) {
-            Ok(true) => stream.outbox().last_message = Instant::now(),
+            Ok(true) => {
+                let now = Instant::now();
+                let mut outbox = stream.outbox();
+                outbox.last_message = now;
+                let standing = outbox.standing;
+                drop(outbox);
+                place.note(standing, now);
+            }
             Ok(false) => {}
             Err(end) => return Ok(end),
         }
@@ -260,18 +294,24 @@ pub(super) async fn serve<S>(
     local: SocketAddr,
     client: SocketAddr,
     transport: Transport,
-    _place: Place,
+    place: Place,
 ) where
     S: AsyncRead + AsyncWrite,
 {
     let tuple = FiveTuple::stream(transport, local, client, shared.next_stream());
-    let open = Open::new(shared, Arc::new(Stream::new(tuple)));
+    let account = shared.budget.open(Some(client_network(client.ip())));
+    let Ok(held) = account.hold(Holder::TurnStreams, STREAM_BYTES) else {
+        return shared.counters.streams_evicted.add_one();
+    };
+    let open = Open::new(shared, Arc::new(Stream::new(tuple, held)));
     let (read_half, write_half) = tokio::io::split(stream);
     let end = tokio::select! {
-        end = read(shared, &open.stream, read_half, prefix) => end,
+        end = read(shared, &open.stream, &place, read_half, prefix) => end,
         end = open.stream.write(write_half) => end,
         end = open.stream.watch(shared.limits.idle_timeout) => Ok(end),
         () = open.stream.overrun.notified() => Ok(End::Stalled),
+        () = place.lost() => Ok(End::MadeWay),
+        () = account.evicted() => Ok(End::Evicted),
         () = shared.closing() => Ok(End::Closed),
     };
     // A broken connection is an ordinary end.
@@ -280,6 +320,8 @@ pub(super) async fn serve<S>(
         End::Idle => shared.counters.streams_idle.add_one(),
         End::Stalled => shared.counters.streams_stalled.add_one(),
         End::Garbage => shared.counters.streams_garbage.add_one(),
+        End::MadeWay => shared.counters.streams_made_way.add_one(),
+        End::Evicted => shared.counters.streams_evicted.add_one(),
     }
 }
 

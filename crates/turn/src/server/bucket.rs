@@ -116,6 +116,11 @@ impl<K: Hash + Eq + Clone> Accounts<K> {
         self.forget_idle(now);
     }
 
+    /// The key of an account.
+    pub(super) fn key_of(&self, id: AccountId) -> Option<&K> {
+        self.entries.get(id.0 as usize)?.as_ref().map(|(key, _)| key)
+    }
+
     pub(super) fn get(&self, id: AccountId) -> Option<&Account> {
         self.entries.get(id.0 as usize)?.as_ref().map(|(_, account)| account)
     }

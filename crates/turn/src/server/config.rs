@@ -62,8 +62,9 @@ pub struct Config {
     /// Peer addresses that are allowed although the policy refuses their kind (loopback, private,
     /// ...). Default none.
     ///
-    /// Opens nothing of the server's own: [`own_addresses`](Self::own_addresses) stay reachable in
-    /// process only. An entry that contains loopback addresses opens those to sockets, except to
+    /// Metadata services of clouds are opened only by an entry for the very address. Opens nothing
+    /// of the server's own: [`own_addresses`](Self::own_addresses) stay reachable in process only.
+    /// An entry that contains loopback addresses opens those to sockets, except to
     /// [`listeners`](Self::listeners).
     pub allow_peers: Vec<IpNet>,
     /// Peer addresses that are refused although the policy would allow them; stronger than
@@ -78,6 +79,17 @@ pub struct Config {
     /// a datagram to one of them goes to a live allocation, in process, or nowhere: never to a
     /// socket.
     pub own_addresses: Vec<IpAddr>,
+    /// Networks every address of which is this host's: ranges that are routed to it as local,
+    /// broadcast and anycast addresses. They are treated as
+    /// [`own_addresses`](Self::own_addresses). Default none.
+    pub own_networks: Vec<IpNet>,
+    /// Ports of this host's own addresses to which data may leave by a socket, for a media server
+    /// on the same machine. [`listeners`](Self::listeners) stay closed. Default none.
+    pub own_ports: Vec<u16>,
+    /// Ports to which no datagram goes at any address, because this program listens there on all of
+    /// its own: a NAT in front of the host may lead from addresses that it does not know as its own
+    /// back to it. Default none.
+    pub closed_ports: Vec<u16>,
     /// The addresses at which this server (the whole program) listens. No datagram goes there,
     /// whatever [`allow_peers`](Self::allow_peers) says. An unspecified address stands for every
     /// address of that port that is loopback or own. Default none.
@@ -89,8 +101,10 @@ pub struct Config {
     /// Allocations per credential (the whole username); over it 486. Default 10: a browser makes
     /// one for each TURN URL, interface and peer connection.
     pub max_allocations_per_credential: u32,
-    /// Allocations per client address (an IPv4 address, an IPv6 /64); over it 486. Default 60,
-    /// because offices and carriers put many people behind one address.
+    /// Allocations per client address (an IPv4 address, an IPv6 /64); over it 486. A /56 may have
+    /// four times, an IPv4 /24 and an IPv6 /48 sixteen times as many, and these never more than
+    /// twice as many as are free, so that no network can take the last. Default 60, because offices
+    /// and carriers put many people behind one address.
     pub max_allocations_per_address: u32,
     /// Permissions per allocation; over it 508. Default 128.
     pub max_permissions: usize,
@@ -120,27 +134,51 @@ pub struct Rate {
 }
 
 /// The limit on answers over UDP to sources that are not authenticated (Binding responses and
-/// errors), for each source prefix (IPv4 /24, IPv6 /56).
+/// errors).
 ///
-/// An attacker who forges the source of requests makes the server send answers to a victim. An
-/// answer must fit two buckets: one filled by time alone, and one filled by
-/// [`share`](Self::share_percent) of the bytes that came in from the prefix plus a small constant.
-/// So under a sustained flood less goes out than comes in, and never more than
-/// [`bytes_per_second`](Self::bytes_per_second). A request that authenticates refills its prefix,
-/// since a forged source could not have received the nonce. Streams are not limited: their source
-/// is proven by the handshake.
+/// An attacker who forges the source of requests makes the server send answers to a victim. So an
+/// answer must fit two pairs of buckets, one for the source's prefix (IPv4 /24, IPv6 /56) and one
+/// for all sources together. In each pair one bucket is filled by time alone, and one by
+/// [`share`](Self::share_percent) of the bytes that came in plus a small constant: so under a
+/// sustained flood less goes out than comes in, from one prefix and from all of them.
+///
+/// When the pair for all runs empty, requests that are sent again after the pause that a client
+/// makes go first, and the rest is answered by random share. Sources that are known do not depend
+/// on it at all: an address from which a nonce came back (within ten minutes), at which a client
+/// has an allocation, or from which a [connection](super::Server::note_connection) is open has a
+/// bucket of its own. Streams are not limited: their source is proven by the handshake.
+///
+/// The defaults suit the /24 of a carrier with 10,000 phones that never become known: if each asks
+/// for its address every ten seconds while in a call, that is 1,000 × 44 bytes, and if each begins
+/// a call every three minutes, 56 × (44 + 104) bytes: 52 kB a second. When all come at once they are
+/// answered within the seven times that RFC 8489 has them send. Phones that use TURN or signaling
+/// are known by their 256 addresses after the first answers, and each address has
+/// [room](Self::familiar_bytes_per_second) for more than 300 answers a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimit {
-    /// The most that a prefix is answered in the long run, in bytes per second. Default 4,000.
-    pub bytes_per_second: u32,
-    /// The most that a prefix is answered at once after a pause, in bytes. Default 8,000, some 80
-    /// clients.
+    /// The most that a prefix is answered in the long run, in bytes per second; `None` for no limit
+    /// for each prefix. Default 64,000.
+    pub bytes_per_second: Option<u32>,
+    /// The most of that at once after a pause, in bytes. Default 128,000.
     pub burst: u32,
-    /// The share of the bytes from a prefix that may go back to it, in percent. Default 50.
+    /// The share of the bytes that come in that may go out, in percent. Default 70.
     pub share_percent: u32,
+    /// The most of the share of a prefix at once, in bytes. Default 8,000, some 80 clients.
+    pub share_burst: u32,
     /// The rate at which a prefix is answered in any case in the long run, in bytes per second.
-    /// Default 400, twelve Binding responses.
+    /// Default 100, three Binding responses.
     pub floor_bytes_per_second: u32,
+    /// The most that all sources together are answered in the long run, in bytes per second; `None`
+    /// for no limit for all. Default 4,000,000.
+    pub total_bytes_per_second: Option<u32>,
+    /// The rate at which all sources together are answered in any case in the long run, in bytes
+    /// per second; ten seconds of it at once. Default 16,000, some 500 Binding responses: unknown
+    /// sources that send less are all answered, and from 2,700 requests a second on less goes out
+    /// than comes in.
+    pub total_floor_bytes_per_second: u32,
+    /// The most that a known address (an IPv6 /64) is answered without authentication in the long
+    /// run, in bytes per second; twice as much at once. Default 16,000.
+    pub familiar_bytes_per_second: u32,
     /// The number of prefixes that are told apart; memory is 24 bytes each, taken at construction.
     /// Prefixes are spread over them by a keyed hash. Default 16,384.
     pub slots: usize,
@@ -170,6 +208,9 @@ impl Default for Config {
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
             own_addresses: Vec::new(),
+            own_networks: Vec::new(),
+            own_ports: Vec::new(),
+            closed_ports: Vec::new(),
             listeners: Vec::new(),
             max_allocations: 4000,
             max_allocations_per_credential: 10,
@@ -208,10 +249,14 @@ impl Rate {
 impl Default for AnswerLimit {
     fn default() -> Self {
         Self {
-            bytes_per_second: 4000,
-            burst: 8000,
-            share_percent: 50,
-            floor_bytes_per_second: 400,
+            bytes_per_second: Some(64_000),
+            burst: 128_000,
+            share_percent: 70,
+            share_burst: 8000,
+            floor_bytes_per_second: 100,
+            total_bytes_per_second: Some(4_000_000),
+            total_floor_bytes_per_second: 16_000,
+            familiar_bytes_per_second: 16_000,
             slots: 16_384,
         }
     }

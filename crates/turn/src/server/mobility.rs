@@ -15,7 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use columba_stun::TransactionId;
 
 use super::Server;
-use super::answers::prefix;
 use super::bucket::AccountId;
 use super::deadlines::Deadline;
 use super::hash::Keyed;
@@ -140,7 +139,7 @@ impl Server {
             self.addresses.close(now, voided.address);
         }
         if is_new {
-            let address = self.addresses.open(now, prefix(tuple.client().ip(), 32, 64));
+            let address = self.addresses.open(now, tuple.client().ip());
             self.table.link(tuple, slot);
             if let Some(mobility) = self.table.get_mut(slot).and_then(|a| a.mobility.as_mut()) {
                 mobility.next = Some(Next { tuple, address });

@@ -1,15 +1,18 @@
 //! The STUN and TURN server as a sans-IO state machine.
 
+mod addresses;
 mod answers;
 mod bucket;
 mod config;
 mod credentials;
 mod deadlines;
+mod familiar;
 mod hash;
 mod mobility;
 mod nonce;
 mod path;
 mod policy;
+mod pool;
 mod relays;
 mod requests;
 mod route;
@@ -33,8 +36,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rand_core::CryptoRng;
 
+use addresses::Addresses;
 use answers::Answers;
 use bucket::{Accounts, Bucket};
 use deadlines::Deadlines;
@@ -126,9 +131,11 @@ pub struct Server {
     relays: HashMap<RelayId, Holder, Keyed>,
     /// The allocation that has a relayed address.
     by_address: HashMap<SocketAddr, Slot, Keyed>,
+    /// The number of those with each address.
+    relayed_ips: BTreeMap<IpAddr, usize>,
     reservations: BTreeMap<Token, Reservation>,
     credentials: Accounts<Arc<str>>,
-    addresses: Accounts<(bool, u128)>,
+    addresses: Addresses,
     total_up: Bucket,
     total_down: Bucket,
     deadlines: Deadlines,
@@ -171,9 +178,10 @@ impl Server {
             table: Table::new(keyed()),
             relays: HashMap::with_hasher(keyed()),
             by_address: HashMap::with_hasher(keyed()),
+            relayed_ips: BTreeMap::new(),
             reservations: BTreeMap::new(),
             credentials: Accounts::new(keyed(), max_idle),
-            addresses: Accounts::new(keyed(), max_idle),
+            addresses: Addresses::new(keyed(), &config),
             total_up: Bucket::full(now),
             total_down: Bucket::full(now),
             deadlines: Deadlines::default(),
@@ -251,12 +259,30 @@ impl Server {
         self.config.secrets = secrets;
     }
 
-    /// From now on these are the host's addresses, beside those of granted relays: call it when an
-    /// interface comes or goes.
-    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>) {
+    /// From now on these are the host's addresses and networks, beside the addresses of granted
+    /// relays: call it when one comes or goes.
+    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>, networks: Vec<IpNet>) {
         self.config.own_addresses = addresses;
+        self.config.own_networks = networks;
         self.policy = Policy::new(&self.config);
         self.by_address.keys().for_each(|relayed| self.policy.learn(relayed.ip()));
+    }
+
+    /// A connection of a client at this address has been opened (signaling for example): answers to
+    /// it go before those to unknown sources, until it is closed.
+    pub fn note_connection(&mut self, client: IpAddr) {
+        self.answers.familiar.connect(columba_stun::canonical_ip(client));
+    }
+
+    /// A connection that was noted has been closed.
+    pub fn forget_connection(&mut self, client: IpAddr) {
+        self.answers.familiar.disconnect(columba_stun::canonical_ip(client));
+    }
+
+    /// A client at this address has proven that it is there, by a request over a connection for
+    /// example: answers to it go before those to unknown sources for some minutes.
+    pub fn note_client(&mut self, now: Instant, client: IpAddr) {
+        self.answers.proven(now, columba_stun::canonical_ip(client));
     }
 
     /// Sets the wall clock by which new credentials are judged: call it with the time read live

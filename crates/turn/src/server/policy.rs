@@ -14,9 +14,9 @@ use super::config::Config;
 pub(super) enum Verdict {
     /// Data may leave for it by a relay port.
     Socket,
-    /// It is an address of this server: data may go to a live allocation there, within this
-    /// process.
-    InProcess,
+    /// It is an address of this host: data may go to a live allocation there, within this process,
+    /// or to a port that the operator has opened.
+    Own,
     /// 403.
     Forbidden,
 }
@@ -27,7 +27,51 @@ pub(super) struct Policy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     own: BTreeSet<IpAddr>,
+    /// Wider than one address.
+    own_networks: Vec<IpNet>,
+    open_ports: Vec<u16>,
     listeners: Vec<SocketAddr>,
+    closed_ports: Vec<u16>,
+}
+
+/// Where clouds tell a machine its credentials and its users' data, and where they serve its time
+/// and names: a client that reaches one through the machine may become the machine.
+const METADATA: [IpAddr; 17] = [
+    // Amazon, Google, Microsoft, Oracle, DigitalOcean, OpenStack and most others.
+    v4(169, 254, 169, 254),
+    // Amazon: tasks, pods, time, names.
+    v4(169, 254, 170, 2),
+    v4(169, 254, 170, 23),
+    v4(169, 254, 169, 123),
+    v4(169, 254, 169, 253),
+    // Microsoft.
+    v4(168, 63, 129, 16),
+    // Oracle.
+    v4(192, 0, 0, 192),
+    // Alibaba, with its names.
+    v4(100, 100, 100, 200),
+    v4(100, 100, 2, 136),
+    v4(100, 100, 2, 138),
+    // Tencent.
+    v4(169, 254, 0, 23),
+    // Scaleway.
+    v4(169, 254, 42, 42),
+    v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42]),
+    // Amazon over IPv6, and its pods.
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]),
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23]),
+    // Google over IPv6.
+    v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]),
+    // OpenStack over IPv6.
+    v6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe]),
+];
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8]) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h))
 }
 
 impl Policy {
@@ -36,10 +80,14 @@ impl Policy {
             allow: config.allow_peers.clone(),
             deny: config.deny_peers.clone(),
             own: BTreeSet::new(),
+            own_networks: Vec::new(),
+            open_ports: config.own_ports.clone(),
+            closed_ports: config.closed_ports.clone(),
             listeners: config.listeners.iter().map(|addr| columba_stun::canonical(*addr)).collect(),
         };
         let listening = config.listeners.iter().map(SocketAddr::ip);
         config.own_addresses.iter().copied().chain(listening).for_each(|ip| policy.learn(ip));
+        config.own_networks.iter().for_each(|network| policy.learn_network(*network));
         policy
     }
 
@@ -51,14 +99,23 @@ impl Policy {
         }
     }
 
+    /// From now on all of `network` is this host's, unless it is within what every host has.
+    fn learn_network(&mut self, network: IpNet) {
+        if network.prefix_len() == network.max_prefix_len() {
+            self.learn(network.addr());
+        } else if !network.network().is_loopback() {
+            self.own_networks.push(network);
+        }
+    }
+
     /// Returns whether a client may have a permission for `ip`, which must be canonical.
     pub(super) fn judge(&self, ip: IpAddr) -> Verdict {
         // Sent to the unspecified address, a datagram reaches this very host: nothing opens that.
-        if ip.is_unspecified() || contains(&self.deny, ip) {
+        if ip.is_unspecified() || contains(&self.deny, ip) || self.is_closed_metadata(ip) {
             return Verdict::Forbidden;
         }
         if self.is_own(ip) {
-            return Verdict::InProcess;
+            return Verdict::Own;
         }
         let literal = contains(&self.allow, ip);
         let open = match ip {
@@ -75,12 +132,33 @@ impl Policy {
 
     /// Returns whether data for `addr`, whose address has a permission, must not leave by a socket.
     pub(super) fn is_closed(&self, addr: SocketAddr) -> bool {
-        self.is_own(addr.ip()) || (addr.ip().is_loopback() && self.is_listener(addr))
+        if self.closed_ports.contains(&addr.port()) {
+            return true;
+        }
+        let is_own = self.is_own(addr.ip());
+        (is_own && !self.open_ports.contains(&addr.port()))
+            || ((is_own || addr.ip().is_loopback()) && self.is_listener(addr))
     }
 
-    /// Returns whether `ip` is an address of this server.
+    /// Returns whether `ip` is an address of this host.
     pub(super) fn is_own(&self, ip: IpAddr) -> bool {
-        self.own.contains(&ip)
+        self.own.contains(&ip) || (!self.own_networks.is_empty() && self.is_in_own_network(ip))
+    }
+
+    fn is_in_own_network(&self, ip: IpAddr) -> bool {
+        !ip.is_loopback() && contains(&self.own_networks, ip)
+    }
+
+    /// Returns whether some port of the host's is open to peers.
+    pub(super) fn has_open_ports(&self) -> bool {
+        !self.open_ports.is_empty()
+    }
+
+    /// Returns whether `ip` is a cloud's metadata service that is not allowed by an entry for it
+    /// alone.
+    fn is_closed_metadata(&self, ip: IpAddr) -> bool {
+        let names_it = |net: &IpNet| net.prefix_len() == net.max_prefix_len() && net.addr() == ip;
+        METADATA.contains(&ip) && !self.allow.iter().any(names_it)
     }
 
     fn is_listener(&self, addr: SocketAddr) -> bool {
@@ -93,6 +171,7 @@ impl Policy {
         let ip = IpAddr::V4(v4);
         !self.is_own(ip)
             && !contains(&self.deny, ip)
+            && !self.is_closed_metadata(ip)
             && !v4.is_unspecified()
             && (literal || contains(&self.allow, ip) || !is_special_v4(v4))
     }
@@ -272,7 +351,7 @@ mod tests {
         let mut policy =
             with(&["0.0.0.0/0", "::/0"], &["5.5.5.5/32"], &["5.0.0.1", "10.0.0.9", "127.0.0.1"], &[]);
         for ip in ["5.0.0.1", "10.0.0.9", "::ffff:5.0.0.1"] {
-            assert_eq!(judge(&policy, ip), Verdict::InProcess, "{ip}");
+            assert_eq!(judge(&policy, ip), Verdict::Own, "{ip}");
             assert!(policy.is_closed(SocketAddr::new(canonical_ip(ip.parse().unwrap()), 9)));
         }
         for detour in ["64:ff9b::500:1", "2002:500:1::", "::5.0.0.1"] {
@@ -282,8 +361,77 @@ mod tests {
         assert_eq!(judge(&policy, "2a00::5"), Verdict::Socket);
         policy.learn("2a00::5".parse().unwrap());
         policy.learn("5.5.5.5".parse().unwrap());
-        assert_eq!(judge(&policy, "2a00::5"), Verdict::InProcess);
+        assert_eq!(judge(&policy, "2a00::5"), Verdict::Own);
         assert_eq!(judge(&policy, "5.5.5.5"), Verdict::Forbidden, "a denial is stronger");
+    }
+
+    #[test]
+    fn own_networks_are_own_as_a_whole() {
+        // What the kernel's table of local routes may hold: ranges, broadcast and anycast.
+        let networks =
+            ["203.0.115.0/24", "2a0f:1:2:3::/128", "203.0.114.255/32", "127.0.0.0/8", "2a0f:9::/32"];
+        let policy = Policy::new(&Config {
+            own_networks: networks.iter().map(|s| s.parse().unwrap()).collect(),
+            allow_peers: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+            ..Config::default()
+        });
+        for ip in ["203.0.115.9", "203.0.114.255", "2a0f:1:2:3::", "2a0f:9:0:1::7", "::ffff:203.0.115.1"] {
+            assert_eq!(judge(&policy, ip), Verdict::Own, "{ip}");
+            assert!(policy.is_closed(SocketAddr::new(canonical_ip(ip.parse().unwrap()), 9)), "{ip}");
+        }
+        for ip in ["203.0.116.1", "2a0f:1:2:3::1", "127.0.0.1"] {
+            assert_eq!(judge(&policy, ip), Verdict::Socket, "{ip}");
+        }
+        assert_eq!(judge(&policy, "64:ff9b::203.0.115.1"), Verdict::Forbidden, "by a detour");
+    }
+
+    #[test]
+    fn metadata_services_are_closed_unless_they_are_named() {
+        let wide =
+            ["0.0.0.0/0", "169.254.0.0/16", "168.63.129.0/24", "100.64.0.0/10", "::/0", "64:ff9b::/96"];
+        let closed = [
+            "169.254.169.254",
+            "169.254.170.2",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fe80::a9fe:a9fe",
+            "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "2002:a83f:8110::1",
+        ];
+        let policy = with(&wide, &[], &[], &[]);
+        for ip in closed {
+            assert_eq!(judge(&policy, ip), Verdict::Forbidden, "{ip}");
+        }
+        assert_eq!(judge(&policy, "169.254.1.1"), Verdict::Socket);
+        let nothing = with(&[], &[], &[], &[]);
+        assert_eq!(judge(&nothing, "168.63.129.16"), Verdict::Forbidden, "though it is a public address");
+        let named = with(&["169.254.169.254/32", "fd00:ec2::254/128"], &[], &[], &[]);
+        assert_eq!(judge(&named, "169.254.169.254"), Verdict::Socket);
+        assert_eq!(judge(&named, "fd00:ec2::254"), Verdict::Socket);
+        assert_eq!(judge(&named, "169.254.170.2"), Verdict::Forbidden);
+        let denied = with(&["169.254.169.254/32"], &["169.254.0.0/16"], &[], &[]);
+        assert_eq!(judge(&denied, "169.254.169.254"), Verdict::Forbidden, "a denial is stronger");
+    }
+
+    #[test]
+    fn own_ports_are_open_where_the_program_does_not_listen() {
+        let policy = Policy::new(&Config {
+            own_addresses: vec!["5.0.0.1".parse().unwrap()],
+            listeners: vec!["[::]:8080".parse().unwrap()],
+            own_ports: vec![7882, 8080],
+            closed_ports: vec![3478],
+            ..Config::default()
+        });
+        let closed = |addr: &str| policy.is_closed(addr.parse().unwrap());
+        assert!(!closed("5.0.0.1:7882"));
+        assert!(closed("5.0.0.1:7883") && closed("5.0.0.1:8080"));
+        // A hairpin of a NAT leads from any address to the listening socket.
+        assert!(closed("6.0.0.1:3478") && closed("5.0.0.1:3478") && closed("[2a00::7]:3478"));
+        assert!(!closed("6.0.0.1:7883"));
     }
 
     #[test]

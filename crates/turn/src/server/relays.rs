@@ -137,9 +137,9 @@ impl Server {
         };
         let relay = RelayPort { id: next, addr: (below.addr.ip(), port).into() };
         let username = Arc::clone(&allocation.username);
-        let address = super::answers::prefix(allocation.tuple.client().ip(), 32, 64);
+        let client = allocation.tuple.client().ip();
         let credential = self.credentials.open(now, Arc::clone(&username));
-        let address = self.addresses.open(now, address);
+        let address = self.addresses.open(now, client);
         let expires = now + RESERVATION_LIFETIME;
         let token = self.secret_number().to_be_bytes();
         self.reservations.insert(token, Reservation { relay, username, credential, address, expires });
@@ -152,7 +152,9 @@ impl Server {
     pub(super) fn go_live(&mut self, slot: Slot, relays: Vec<RelayPort>, expires: Instant) {
         for relay in &relays {
             self.relays.insert(relay.id, Holder::Allocation(slot));
-            self.by_address.insert(relay.addr, slot);
+            if self.by_address.insert(relay.addr, slot).is_none() {
+                *self.relayed_ips.entry(relay.addr.ip()).or_default() += 1;
+            }
         }
         if let Some(allocation) = self.table.get_mut(slot) {
             allocation.relays = relays;
@@ -189,7 +191,14 @@ impl Server {
     /// Closes a relay port that was in use.
     pub(super) fn release_relay(&mut self, relay: RelayPort) {
         self.relays.remove(&relay.id);
-        self.by_address.remove(&relay.addr);
+        if self.by_address.remove(&relay.addr).is_some()
+            && let Some(count) = self.relayed_ips.get_mut(&relay.addr.ip())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.relayed_ips.remove(&relay.addr.ip());
+            }
+        }
         self.push_event(Event::RelayReleased { id: relay.id });
     }
 

@@ -143,9 +143,8 @@ impl Server {
         if peer.port() == 0 {
             return Err(DropReason::PeerForbidden);
         }
-        let ours = peer.ip().is_loopback() || self.policy.is_own(peer.ip());
-        let target = if ours { self.by_address.get(&peer).copied() } else { None };
-        if target.is_none() && ours && self.policy.is_closed(peer) {
+        let target = self.allocation_at(peer);
+        if target.is_none() && self.policy.is_closed(peer) {
             return Err(DropReason::OwnAddress);
         }
         let bytes = data.len() as u64;
@@ -161,6 +160,17 @@ impl Server {
         self.stats.datagrams_to_peers += 1;
         self.stats.bytes_to_peers += bytes;
         Ok(forward)
+    }
+
+    /// Returns whether data for `peer`, whose address may have a permission, can go anywhere.
+    pub(super) fn can_reach(&self, peer: SocketAddr) -> bool {
+        self.allocation_at(peer).is_some() || !self.policy.is_closed(peer)
+    }
+
+    /// The allocation that has this relayed address.
+    fn allocation_at(&self, peer: SocketAddr) -> Option<Slot> {
+        let ours = peer.ip().is_loopback() || self.policy.is_own(peer.ip());
+        if ours { self.by_address.get(&peer).copied() } else { None }
     }
 
     fn route_from_peer(

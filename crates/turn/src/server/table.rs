@@ -41,6 +41,9 @@ pub(super) struct Allocation {
     /// At most one of each family; empty while asking.
     pub(super) relays: Vec<RelayPort>,
     pub(super) peers: Peers,
+    /// The end of its credential and of the time for which that may still keep it going, whatever
+    /// the wall clock shows meanwhile.
+    pub(super) good_until: Instant,
     /// If the client has asked for it.
     pub(super) mobility: Option<Box<Mobility>>,
 }

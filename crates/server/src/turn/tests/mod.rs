@@ -1,10 +1,12 @@
-//! The whole service over real sockets of the loopback interface: free ports, and waits that have an
-//! end.
+//! The whole service over real sockets of the loopback interface: free ports, and waits that have
+//! an end.
 
 mod client;
 mod datagrams;
+mod health;
 mod isolation;
 mod mobility;
+mod own_addresses;
 mod relaying;
 mod streams;
 
@@ -19,6 +21,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use super::Service;
 use super::config::{StreamLimits, TurnConfig};
 use super::listener::Bound;
+use crate::memory::Budget;
 use crate::supervision::Supervisor;
 
 /// The secret behind the credentials.
@@ -57,7 +60,7 @@ fn start_at(address: &str, config: TurnConfig) -> Running {
     let bind = |transport| Bound::new(address.parse().unwrap(), transport).unwrap();
     let bound = vec![bind(Transport::Udp), bind(Transport::Tcp), bind(Transport::Tls)];
     let (tls, certificate) = tls_config();
-    let service = Service::start(config, bound, Some(tls), Supervisor::new()).unwrap();
+    let service = Service::start(config, bound, Some(tls), Supervisor::new(), Budget::new(1 << 30)).unwrap();
     let address = |index: usize| service.listening()[index].address;
     let (udp, tcp, tls) = (address(0), address(1), address(2));
     Running { udp, tcp, tls, service, certificate }

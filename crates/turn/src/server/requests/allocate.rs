@@ -11,7 +11,6 @@ use columba_stun::{
     AddressFamily, AttributeType, BuildError, Class, ErrorCode, MessageBuilder, Method, TransactionId,
 };
 
-use super::super::answers::prefix;
 use super::super::deadlines::Deadline;
 use super::super::mobility::{Mobility, Ticket};
 use super::super::path::{Event, FiveTuple, PortRequirement};
@@ -161,17 +160,14 @@ impl Server {
     fn has_quota(&self, request: &Authentic<'_>, count: u32) -> Result<(), ErrorCode> {
         let config = &self.config;
         let username = Arc::from(request.username);
-        let address = prefix(request.tuple.client().ip(), 32, 64);
-        if self.credentials.open_of(&username) + count > config.max_allocations_per_credential
-            || self.addresses.open_of(&address) + count > config.max_allocations_per_address
-        {
+        if self.credentials.open_of(&username) + count > config.max_allocations_per_credential {
             return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
         }
         let held = self.table.len() + self.reservations.len() + self.withdrawn;
         if held + count as usize > config.max_allocations || self.events.len() >= MAX_EVENTS {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
-        Ok(())
+        self.addresses.check(request.tuple.client().ip(), count)
     }
 
     fn ask_for_ports(
@@ -243,7 +239,7 @@ impl Server {
     fn enter(&mut self, now: Instant, request: &Authentic<'_>, stage: Stage, mobile: bool) -> Slot {
         let username: Arc<str> = Arc::from(request.username);
         let credential = self.credentials.open(now, Arc::clone(&username));
-        let address = self.addresses.open(now, prefix(request.tuple.client().ip(), 32, 64));
+        let address = self.addresses.open(now, request.tuple.client().ip());
         self.table.insert(Allocation {
             tuple: request.tuple,
             username,
@@ -253,6 +249,7 @@ impl Server {
             stage,
             relays: Vec::new(),
             peers: Peers::default(),
+            good_until: request.good_until,
             mobility: mobile.then(|| Box::new(Mobility::default())),
         })
     }

@@ -1,6 +1,6 @@
 //! The long-term credential mechanism, the server's side (RFC 8489 §9.2.4).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use columba_stun::attributes::{
     MobilityTicket, Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Username,
@@ -11,10 +11,13 @@ use columba_stun::{
 
 use super::super::credentials;
 use super::super::nonce::NonceCheck;
-use super::super::path::FiveTuple;
+use super::super::path::{FiveTuple, Transport};
 use super::super::table::Stage;
 use super::super::{Config, Server};
 use super::{Authentic, bad};
+
+/// The longest time for which a credential counts: ten years stand for ever.
+const FAR_AWAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 const UNAUTHENTICATED: Refusal = Refusal::Challenge(ErrorCode::UNAUTHENTICATED);
 
@@ -51,7 +54,7 @@ pub(super) enum Refusal {
 
 impl Server {
     pub(super) fn authenticate<'a>(
-        &self,
+        &mut self,
         now: Instant,
         tuple: FiveTuple,
         message: Message<'a>,
@@ -63,22 +66,30 @@ impl Server {
         if self.nonces.check(now, &tuple, nonce) != NonceCheck::Good {
             return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
         }
+        if tuple.transport() == Transport::Udp {
+            self.answers.proven(now, tuple.client().ip());
+        }
         let algorithm = algorithm(&message).map_err(Refusal::Plain)?;
         let expiry = credentials::expiry(username).ok_or(UNAUTHENTICATED)?;
         let signer = self.signer(&message, username, algorithm).ok_or(UNAUTHENTICATED)?;
 
-        let wall = self.wall(now);
-        if wall > expiry.0 {
-            let within_grace = wall <= expiry.0.saturating_add(self.config.expired_grace);
-            if !(within_grace && self.keeps(&tuple, username, &message)) {
-                return Err(UNAUTHENTICATED);
-            }
+        // What lives is measured by the time that has passed, so that a step of the wall clock
+        // changes nothing for it; everything new by the wall clock.
+        let left = expiry.0.checked_sub(self.wall(now));
+        let is_good = match self.kept_until(&tuple, username, &message) {
+            Some(until) => now <= until,
+            None => left.is_some(),
+        };
+        if !is_good {
+            return Err(UNAUTHENTICATED);
         }
         let is_new = message.method() == Method::ALLOCATE && self.table.find(&tuple).is_none();
         if is_new && !self.config.admission.admits(username) {
             return Err(UNAUTHENTICATED);
         }
-        Ok(Authentic { tuple, message, username, signer })
+        let grace = left.unwrap_or_default().min(FAR_AWAY).saturating_add(self.config.expired_grace);
+        let good_until = now.checked_add(grace).unwrap_or(now + FAR_AWAY);
+        Ok(Authentic { tuple, message, username, signer, good_until })
     }
 
     /// Finds the secret under which the request's integrity holds.
@@ -95,13 +106,14 @@ impl Server {
         })
     }
 
-    /// Returns whether the request keeps a live allocation of this very user going.
-    fn keeps(&self, tuple: &FiveTuple, username: &str, message: &Message<'_>) -> bool {
+    /// If the request is about a live allocation of this very user: the time until which the
+    /// credential may keep it going.
+    fn kept_until(&self, tuple: &FiveTuple, username: &str, message: &Message<'_>) -> Option<Instant> {
         let ticket = || message.get::<MobilityTicket<'_>>().ok().flatten();
         let slot = self.table.find(tuple).or_else(|| self.tickets.holder(ticket()?.0));
         let allocation = slot.and_then(|slot| self.table.get(slot));
-        message.method() != Method::ALLOCATE
-            && allocation.is_some_and(|a| *a.username == *username && matches!(a.stage, Stage::Live(_)))
+        let kept = allocation.filter(|a| *a.username == *username && matches!(a.stage, Stage::Live(_)));
+        kept.filter(|_| message.method() != Method::ALLOCATE).map(|allocation| allocation.good_until)
     }
 }
 

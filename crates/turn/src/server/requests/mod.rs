@@ -35,6 +35,8 @@ struct Authentic<'a> {
     message: Message<'a>,
     username: &'a str,
     signer: Signer,
+    /// The time until which an allocation that this request makes may be kept going.
+    good_until: Instant,
 }
 
 impl Server {
@@ -74,8 +76,10 @@ impl Server {
             _ => return self.stats.count_drop(DropReason::Unexpected),
         };
         *counter += 1;
-        let is_answerable = tuple.transport() != Transport::Udp
-            || self.answers.note(now, tuple.client().ip(), message.as_bytes().len(), reply::SHORTEST);
+        let is_answerable = tuple.transport() != Transport::Udp || {
+            let request = self.stranger(&tuple, message.as_bytes());
+            self.answers.note(now, request, reply::SHORTEST)
+        };
         if !is_answerable && (method == Method::BINDING || !message.has_integrity()) {
             // The answer would be withheld anyway, so it is not even made.
             self.stats.answers_withheld += 1;
@@ -85,15 +89,16 @@ impl Server {
             return self.handle_binding(now, tuple, message);
         }
         match self.authenticate(now, tuple, message) {
-            Ok(request) => {
-                if tuple.transport() == Transport::Udp {
-                    self.answers.proven(now, tuple.client().ip());
-                }
-                self.handle_authentic(now, request);
-            }
+            Ok(request) => self.handle_authentic(now, request),
+            Err(_) if !is_answerable && !self.is_familiar(now, &tuple) => self.stats.answers_withheld += 1,
             Err(Refusal::Challenge(code)) => self.challenge(now, tuple, message, code),
             Err(Refusal::Plain(code)) => self.refuse_stranger(now, tuple, message, code),
         }
+    }
+
+    fn is_familiar(&mut self, now: Instant, tuple: &FiveTuple) -> bool {
+        let stranger = self.stranger(tuple, &[]);
+        self.answers.is_familiar(now, stranger)
     }
 
     fn handle_authentic(&mut self, now: Instant, request: Authentic<'_>) {

@@ -57,6 +57,9 @@ impl Server {
             request.message.get::<XorPeerAddress>().map_err(bad)?.ok_or(ErrorCode::BAD_REQUEST)?;
         let (slot, _) = self.allocation_of(now, request)?;
         self.admit_peer(slot, peer.ip())?;
+        if !self.can_reach(peer) {
+            return Err(ErrorCode::FORBIDDEN);
+        }
         self.bind_channel(now, request, number, peer)?;
         self.schedule_sweep(now, slot);
         self.accept(request, |_| Ok(()));
@@ -96,7 +99,11 @@ impl Server {
         }
         match self.policy.judge(ip) {
             Verdict::Forbidden => Err(ErrorCode::FORBIDDEN),
-            Verdict::Socket | Verdict::InProcess => Ok(()),
+            Verdict::Socket => Ok(()),
+            // The port of a permission does not matter (RFC 8656 §9.2), so it is enough that there
+            // is one that data can go to.
+            Verdict::Own if self.relayed_ips.contains_key(&ip) || self.policy.has_open_ports() => Ok(()),
+            Verdict::Own => Err(ErrorCode::FORBIDDEN),
         }
     }
 

@@ -89,11 +89,8 @@ impl Server {
         }
         let of = |tuple: &FiveTuple| prefix(tuple.client().ip(), 32, 64);
         let (before, after) = (of(&allocation.tuple), of(&request.tuple));
-        if here.is_none()
-            && before != after
-            && self.addresses.open_of(&after) >= self.config.max_allocations_per_address
-        {
-            return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
+        if here.is_none() && before != after {
+            self.addresses.check(request.tuple.client().ip(), 1)?;
         }
         Ok(slot)
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use columba_stun::attributes::{Nonce, PasswordAlgorithms, Realm, UnknownAttributes};
 use columba_stun::{AttributeType, BuildError, ErrorCode, HEADER_LEN, Message, MessageBuilder};
 
+use super::super::answers::Stranger;
 use super::super::path::{FiveTuple, Transport};
 use super::super::stats::DropReason;
 use super::super::{MAX_ANSWER, Server};
@@ -79,12 +80,21 @@ impl Server {
         code: Option<ErrorCode>,
     ) {
         let Ok(len) = built else { return self.stats.count_drop(DropReason::NoRoom) };
-        if tuple.transport() == Transport::Udp && !self.answers.take(now, tuple.client().ip(), len) {
-            self.stats.answers_withheld += 1;
-            return;
+        if tuple.transport() == Transport::Udp {
+            let answer = self.stranger(&tuple, &buf[..len]);
+            if !self.answers.take(now, answer) {
+                self.stats.answers_withheld += 1;
+                return;
+            }
         }
         self.count_answer(code);
         self.enqueue(tuple, &buf[..len]);
+    }
+
+    /// A message of a source that has not authenticated, or to it, for the limit on answers.
+    pub(super) fn stranger<'a>(&self, tuple: &FiveTuple, message: &'a [u8]) -> Stranger<'a> {
+        let source = tuple.client();
+        Stranger { source, message, is_client: self.addresses.has_client(source.ip()) }
     }
 
     /// The error answer to an authentic request.

@@ -245,6 +245,52 @@ fn an_expired_credential_opens_nothing_but_keeps_what_it_opened() {
     assert_eq!(client.refresh(&mut lab, 600).code, 401, "the grace is over");
 }
 
+/// The wall clock is wrong at the start and put right later: new credentials are judged by what it
+/// shows now, in both directions.
+#[test]
+fn new_credentials_are_judged_by_the_clock_as_it_is_now() {
+    for (wrong_by, minted, code) in [
+        // Thirteen hours ahead at the start: credentials made after the correction are good.
+        (13 * 3600, 0, 0),
+        // Thirty days behind at the start: what expired two hours ago is refused.
+        (-30 * 86_400, -2 * 3600 - 60, 401),
+    ] {
+        let mut lab = Lab::new(config());
+        let moved = |by: i64| UnixTime(Duration::from_secs(WALL.0.as_secs().checked_add_signed(by).unwrap()));
+        lab.server.set_wall_time(lab.now, moved(wrong_by));
+        lab.advance(Duration::from_secs(60));
+        lab.server.set_wall_time(lab.now, moved(60));
+        let mut client = Client::new("9.0.0.1:5000");
+        let made = Credentials::mint(SECRET, moved(minted + 60), Duration::from_secs(60), "ada");
+        (client.username, client.password) = (made.username, made.password);
+        assert_eq!(client.allocate(&mut lab).code, code, "{wrong_by}");
+    }
+}
+
+#[test]
+fn a_step_of_the_clock_changes_nothing_for_live_allocations() {
+    let day = 86_400;
+    for step in [3 * day, 300 * day, -3 * day, -300 * day] {
+        let grace = Duration::from_secs(1000);
+        let mut lab = Lab::new(Config { expired_grace: grace, ..config() });
+        let mut client = Client::new("9.0.0.1:5000");
+        let short = Credentials::mint(SECRET, WALL, Duration::from_secs(60), "ada");
+        (client.username, client.password) = (short.username, short.password);
+        assert_eq!(client.allocate(&mut lab).code, 0);
+        let stepped = WALL.0.as_secs().checked_add_signed(step).unwrap();
+        lab.server.set_wall_time(lab.now, UnixTime(Duration::from_secs(stepped)));
+        for _ in 0..3 {
+            lab.advance(Duration::from_secs(300));
+            assert_eq!(client.refresh(&mut lab, 600).code, 0, "{step}");
+            assert_eq!(client.bind(&mut lab, 0x4000, "8.8.8.8:1"), 0, "{step}");
+        }
+        let up = channel_data(0x4000, b"x");
+        assert!(matches!(lab.data(client.tuple, &up), Routed::ToPeer { .. }), "{step}");
+        lab.advance(Duration::from_secs(161));
+        assert_eq!(client.refresh(&mut lab, 600).code, 401, "{step}: the grace is over");
+    }
+}
+
 #[test]
 fn owner_decides_who_gets_another_allocation() {
     let present = Arc::new(AtomicBool::new(true));

@@ -51,6 +51,29 @@ fn the_server_has_so_many_allocations() {
     assert_eq!(Client::new("9.0.3.1:5000").allocate(&mut lab).code, 508);
 }
 
+/// 21 /64s of one /48 took all 4,000 allocations.
+#[test]
+fn one_network_leaves_allocations_for_others() {
+    for network in ["2a0f:9:0:{}00::1", "9.0.0.{}"] {
+        let mut lab = Lab::new(Config { max_allocations: 60, max_allocations_per_address: 4, ..config() });
+        let mut codes = BTreeMap::new();
+        for host in 1..40 {
+            for port in 1..5 {
+                let ip = network.replace("{}", &host.to_string());
+                let at = SocketAddr::new(ip.parse().unwrap(), port);
+                let mut client = Client::named(&at.to_string(), &format!("{host}"));
+                *codes.entry(client.allocate(&mut lab).code).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(codes.keys().copied().collect::<Vec<_>>(), [0, 486], "{network}");
+        assert_eq!(codes[&0], 40, "two thirds");
+        assert_eq!(Client::named("8.0.0.1:5000", "bystander").allocate(&mut lab).code, 0);
+        // What is given back is free again.
+        lab.advance(Duration::from_secs(4000));
+        assert_eq!(Client::named("9.0.0.1:5000", "again").allocate(&mut lab).code, 0);
+    }
+}
+
 #[test]
 fn unanswered_requests_for_ports_are_bounded() {
     let mut lab = Lab::new(Config { max_allocations: 5, ..config() });

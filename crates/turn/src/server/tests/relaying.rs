@@ -256,12 +256,58 @@ fn an_interface_that_comes_later_is_own_from_then_on() {
     assert_eq!(ada.permit(&mut lab, &["10.0.0.9:22"]), 0);
     let send = ada.send("10.0.0.9:22", b"x");
     assert!(matches!(lab.data(ada.tuple, &send), Routed::ToPeer { .. }), "not own so far");
-    lab.server.set_own_addresses(vec!["10.0.0.9".parse().unwrap()]);
+    lab.server.set_own_addresses(vec!["10.0.0.9".parse().unwrap()], vec![]);
     assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
     let beside = SocketAddr::new(relayed.ip(), 22).to_string();
     assert_eq!(ada.permit(&mut lab, &[&beside]), 0, "the relay's address is still known");
     let send = ada.send(&beside, b"x");
     assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
+}
+
+/// What an entry of the allowed peers names but cannot be served is refused, not granted and then
+/// dropped.
+#[test]
+fn own_addresses_that_are_allowed_are_refused_unless_their_port_is_open() {
+    let allow = || vec!["10.0.0.0/8".parse().unwrap(), "5.0.0.1/32".parse().unwrap()];
+    let own = || vec!["5.0.0.1".parse().unwrap(), "10.0.0.9".parse().unwrap()];
+    let mut lab = Lab::new(Config { allow_peers: allow(), own_addresses: own(), ..config() });
+    let mut ada = Client::new("9.0.0.1:5000");
+    let (_, relayed) = allocated(&mut lab, &mut ada);
+    assert_eq!(ada.permit(&mut lab, &["10.0.0.9:40000"]), 403, "no relay is there");
+    assert_eq!(ada.bind(&mut lab, 0x4000, "10.0.0.9:40000"), 403);
+    assert_eq!(ada.permit(&mut lab, &["5.0.0.1:40000"]), 0, "relays are there");
+    assert_eq!(ada.bind(&mut lab, 0x4000, "5.0.0.1:40000"), 403, "but not at this port");
+    let send = ada.send("5.0.0.1:40000", b"x");
+    assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
+    assert_eq!(lab.server.stats().dropped(DropReason::OwnAddress), 1);
+    assert_eq!(ada.bind(&mut lab, 0x4000, &relayed.to_string()), 0);
+    assert_eq!(ada.permit(&mut lab, &["10.0.0.8:1"]), 0, "another host");
+
+    let config = Config { own_addresses: own(), own_ports: vec![40_000, 3478], ..config() };
+    let mut lab = Lab::new(config);
+    allocated(&mut lab, &mut ada);
+    for open in ["5.0.0.1:40000", "10.0.0.9:40000"] {
+        assert_eq!(ada.permit(&mut lab, &[open]), 0);
+        let send = ada.send(open, b"x");
+        assert!(matches!(lab.data(ada.tuple, &send), Routed::ToPeer { .. }), "{open}");
+    }
+    assert_eq!(ada.bind(&mut lab, 0x4001, "10.0.0.9:40000"), 0);
+    assert_eq!(ada.bind(&mut lab, 0x4002, "10.0.0.9:40001"), 403);
+    assert_eq!(ada.bind(&mut lab, 0x4002, "5.0.0.1:3478"), 403, "where the server itself listens");
+}
+
+/// Where the server listens on all its addresses, no address leads there: a NAT may turn one that
+/// the server does not know back to it.
+#[test]
+fn listening_ports_are_closed_at_every_address() {
+    let mut lab = Lab::new(Config { closed_ports: vec![3478], ..config() });
+    let mut ada = Client::new("9.0.0.1:5000");
+    allocated(&mut lab, &mut ada);
+    assert_eq!(ada.permit(&mut lab, &["8.8.8.8:3478"]), 0);
+    let send = ada.send("8.8.8.8:3478", b"x");
+    assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
+    assert_eq!(ada.bind(&mut lab, 0x4000, "8.8.8.8:3478"), 403);
+    assert_eq!(ada.bind(&mut lab, 0x4000, "8.8.8.8:3479"), 0);
 }
 
 #[test]
