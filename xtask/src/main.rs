@@ -1,6 +1,7 @@
 //! The project's chores, such as `cargo xtask test`.
 
 mod api;
+mod attack;
 mod bench;
 mod e2e;
 mod fuzz;
@@ -18,15 +19,19 @@ const USAGE: &str = "\
 cargo xtask CHORE
 
   test [PART...]      install what the tests need and run everything, or only the named parts:
-                      style fmt locks clippy features doc rust fuzz-targets web e2e
+                      style fmt locks clippy features doc rust fuzz-targets web attack e2e
   install             only install what the tests need (Debian packages, npm packages)
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones
+  attack [NAME...]    attacks on the server in a network and 256 MB of its own, all or the named ones, with a table
+                      of the bystanders' loss and delay, memory, and amplification
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
+  soak serve [MINUTES]
+                      clients of all kinds come and go at a server (30 minutes by default), and then nothing is left
   soak e2e [SUITE...] [ROUNDS]
                       the end-to-end suites, all or the named ones, again and again (5 rounds by default), alone and
                       with every core loaded; a table says which tests failed how often, and where the output is
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         _ if api::is_rustdoc() => api::rustdoc(&arguments),
         Some("test") => test::run(rest),
+        Some("attack") => attack::run(rest),
         Some("install") => install::everything().map_err(|error| error.to_string()),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{e2e, install, step};
+use crate::{attack, e2e, install, step};
 
 /// Rounds of each suite under each load by default.
 const ROUNDS: u32 = 5;
@@ -23,7 +23,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.split_first() {
         Some((name, peers)) if name == "sctp" => sctp(peers),
         Some((name, rest)) if name == "e2e" => e2e(rest),
-        _ => Err("the soaks are sctp and e2e".to_owned()),
+        Some((name, rest)) if name == "serve" => attack::soak(rest),
+        _ => Err("the soaks are sctp, e2e and serve".to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::step::{self, Count};
-use crate::{e2e, install, packages, style};
+use crate::{attack, e2e, install, packages, style};
 
 /// One part of the tests, by the name that `cargo xtask test NAME` takes.
 struct Part {
@@ -24,6 +24,7 @@ const PARTS: &[Part] = &[
     },
     Part { name: "fuzz-targets", run: fuzz_targets },
     Part { name: "web", run: web },
+    Part { name: "attack", run: attack::short },
     Part { name: "e2e", run: e2e::run },
 ];
 
