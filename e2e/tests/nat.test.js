@@ -19,6 +19,9 @@ const skip = await labMissing(...BROWSER_PROGRAMS);
 /** The measured rows. @type {import('../scenarios/nat-matrix.js').Row[]} */
 const measured = [];
 
+/** As on a public address: the first member gets TURN credentials when the second one comes. */
+const IN_COMPANY = ['--turn-credentials', 'peers'];
+
 /** @param {boolean} direct */
 const routeOf = (direct) => (direct ? 'direct' : 'relayed');
 
@@ -61,7 +64,7 @@ describe('figure 1: both peers and the server in one private network', { skip, t
 describe('figure 2: p1 behind a router, p2 public', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
-    scene = await Scene.set(await figure2({ r1: { kind: 'cone' } }), PUBLIC_HOST, { browsers: ['firefox', 'chromium'] });
+    scene = await Scene.set(await figure2({ r1: { kind: 'cone' } }), PUBLIC_HOST, { browsers: ['firefox', 'chromium'], args: IN_COMPANY });
   });
   after(() => scene?.strike());
 
@@ -78,7 +81,7 @@ describe('figure 3: each peer behind a router of its own', { skip, timeout: SUIT
   /** @type {Scene} */ let scene;
   before(async () => {
     const lab = await figure3({ r1: { kind: 'cone' }, r2: { kind: 'cone' } });
-    scene = await Scene.set(lab, PUBLIC_HOST, { browsers: ['chromium', 'firefox'] });
+    scene = await Scene.set(lab, PUBLIC_HOST, { browsers: ['chromium', 'firefox'], args: IN_COMPANY });
   });
   after(() => scene?.strike());
 

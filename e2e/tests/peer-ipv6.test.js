@@ -41,7 +41,8 @@ const CASES = {
 describe('where there is IPv6', { skip, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Scene} */ let scene;
   before(async () => {
-    const args = ['--allow-peer', IPV6_NETWORK];
+    // The pages and peers of a talk gather before the other side is there.
+    const args = ['--allow-peer', IPV6_NETWORK, '--turn-credentials', 'open'];
     scene = await Scene.set(await dualStack(), PUBLIC_HOST, { browsers: [...BROWSERS], listen: '[::]', args });
   });
   after(() => scene?.strike());
