@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use columba_peer::{Configuration, DtlsCache, Peer, UnixTime};
+use columba_peer::{Certificate, Configuration, DtlsCache, Peer, TransportPolicy, UnixTime};
 use tokio::runtime::Handle as Runtime;
 
 use crate::connection::PeerConnection;
@@ -46,6 +46,20 @@ impl PeerConnectionBuilder {
     /// Sets the W3C configuration and the limits beside it. Default: no ICE servers.
     pub fn configuration(mut self, configuration: Configuration) -> Self {
         self.configuration = configuration;
+        self
+    }
+
+    /// Sets the certificate, in place of one that is generated: peers can recognize it in several
+    /// connections.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.configuration.certificates = vec![certificate];
+        self
+    }
+
+    /// Sets the candidates that may be used: with [`TransportPolicy::Relay`] the other side does
+    /// not learn an address of this one.
+    pub fn ice_transport_policy(mut self, policy: TransportPolicy) -> Self {
+        self.configuration.ice_transport_policy = policy;
         self
     }
 

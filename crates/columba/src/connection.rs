@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use columba_peer::report::StatsReport;
 use columba_peer::{
-    Configuration, DataChannelInit, IceCandidateInit, IceConnectionState, IceGatheringState, OfferOptions,
-    Peer, PeerConnectionState, SessionDescription, SignalingState, Stats, Track, TrackKind, TransceiverId,
-    TransceiverInit,
+    Configuration, DataChannelInit, DtlsTransport, IceCandidateInit, IceConnectionState, IceGatheringState,
+    IceTransport, OfferOptions, Peer, PeerConnectionState, SctpTransport, SessionDescription, SignalingState,
+    Stats, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
 };
 
 use crate::builder::PeerConnectionBuilder;
@@ -20,6 +20,10 @@ use crate::transceiver::Transceiver;
 
 /// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are
 /// handles to the same connection.
+///
+/// The W3C's chain of operations is the order in which these methods are first polled: each does
+/// its whole work at once, so that calls of several tasks never mix, and none is under way when an
+/// event comes.
 ///
 /// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels
 /// is dropped.
@@ -71,7 +75,8 @@ impl PeerConnection {
     }
 
     /// `setLocalDescription`; without a description, one that fits the signaling state is created.
-    /// Returns the description that was set.
+    /// Returns the description that was set, with the candidates known so far: to be sent to the
+    /// other side.
     ///
     /// # Errors
     /// The connection is closed, or the description is not the one that was created last.
@@ -189,6 +194,67 @@ impl PeerConnection {
     #[must_use]
     pub fn remote_description(&self) -> Option<SessionDescription> {
         self.handle.shared.lock().peer.remote_description()
+    }
+
+    /// `currentLocalDescription`: the one that was agreed last.
+    #[must_use]
+    pub fn current_local_description(&self) -> Option<SessionDescription> {
+        self.handle.shared.lock().peer.current_local_description()
+    }
+
+    /// `pendingLocalDescription`: the one that is being negotiated.
+    #[must_use]
+    pub fn pending_local_description(&self) -> Option<SessionDescription> {
+        self.handle.shared.lock().peer.pending_local_description()
+    }
+
+    /// `currentRemoteDescription`: the one that was agreed last.
+    #[must_use]
+    pub fn current_remote_description(&self) -> Option<SessionDescription> {
+        self.handle.shared.lock().peer.current_remote_description()
+    }
+
+    /// `pendingRemoteDescription`: the one that is being negotiated.
+    #[must_use]
+    pub fn pending_remote_description(&self) -> Option<SessionDescription> {
+        self.handle.shared.lock().peer.pending_remote_description()
+    }
+
+    /// `canTrickleIceCandidates`: whether the other side takes candidates that come later; `None`
+    /// without a description of its.
+    #[must_use]
+    pub fn can_trickle_ice_candidates(&self) -> Option<bool> {
+        self.handle.shared.lock().peer.can_trickle_ice_candidates()
+    }
+
+    /// Returns true if an offer is to be made now: the W3C's "check if negotiation is needed".
+    #[must_use]
+    pub fn is_negotiation_needed(&self) -> bool {
+        self.handle.shared.lock().peer.is_negotiation_needed()
+    }
+
+    /// Returns the transports that sections of the descriptions use.
+    #[must_use]
+    pub fn transports(&self) -> Vec<TransportId> {
+        self.handle.shared.lock().peer.transports()
+    }
+
+    /// Returns a transport's `RTCIceTransport`, as it is now.
+    #[must_use]
+    pub fn ice_transport(&self, id: TransportId) -> Option<IceTransport> {
+        self.handle.shared.lock().peer.ice_transport(id)
+    }
+
+    /// Returns a transport's `RTCDtlsTransport`, as it is now.
+    #[must_use]
+    pub fn dtls_transport(&self, id: TransportId) -> Option<DtlsTransport> {
+        self.handle.shared.lock().peer.dtls_transport(id)
+    }
+
+    /// `sctp`, as it is now; `None` as long as no section for data is agreed.
+    #[must_use]
+    pub fn sctp(&self) -> Option<SctpTransport> {
+        self.handle.shared.lock().peer.sctp_transport()
     }
 
     /// `signalingState`.

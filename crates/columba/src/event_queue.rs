@@ -3,47 +3,82 @@
 use std::collections::VecDeque;
 use std::mem::discriminant;
 
-use columba_peer::Event;
-use tracing::debug;
+use columba_peer::{CandidateStanding, ChannelId, Event, Peer};
 
-/// Candidates, their errors and data channels that wait, at most: the other side and the ICE
-/// servers can cause any number of them.
-const MAX_EVENTS: usize = 1024;
+/// Data channels that wait to be taken, at most: beyond it the other side's data is not read any
+/// more, so that there come no others. Everything else that is no state is bounded by what this
+/// host, its ICE servers and its application do.
+const MAX_CHANNELS: usize = 1024;
 
-/// State changes of one kind that wait, at most. One more replaces the oldest, so that the
-/// application always learns the last state.
+/// State changes of one kind that wait, at most. One more takes the place of the oldest, so that
+/// the application always learns the last state.
 const MAX_STATES: usize = 64;
 
-/// A queue with a bound for each kind of event, so that none uses up the room of another.
+/// The queue of events, of which none is dropped: state changes of one kind coalesce.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
     events: VecDeque<Event>,
-    /// The number of events in it that are no state changes.
-    counted: usize,
+    /// The number of data channels in it.
+    channels: usize,
 }
 
 impl EventQueue {
-    /// Appends an event. False if it was dropped, because the application leaves too many unread.
-    pub(crate) fn push(&mut self, event: Event) -> bool {
+    pub(crate) fn push(&mut self, event: Event) {
         if is_state(&event) {
             self.make_room_for_state(&event);
-        } else if self.counted < MAX_EVENTS {
-            self.counted += 1;
-        } else {
-            debug!("an event is dropped: the application does not read them");
-            return false;
         }
+        self.channels += usize::from(matches!(event, Event::DataChannel(_)));
         self.events.push_back(event);
-        true
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
+    /// Returns true if no more data is to be read until the application has taken some events.
+    pub(crate) fn is_full(&self) -> bool {
+        self.channels >= MAX_CHANNELS
+    }
+
+    /// Returns the next event that still holds: a negotiation is needed only if it is when the
+    /// event fires (W3C "update the negotiation-needed flag"), and a candidate is sent only while
+    /// its description stands. One whose description may come back by rollback stays.
+    pub(crate) fn pop(&mut self, peer: &Peer) -> Option<Event> {
+        let mut index = 0;
+        while let Some(event) = self.events.get(index) {
+            let holds = match event {
+                Event::NegotiationNeeded => Some(peer.is_negotiation_needed()),
+                Event::IceCandidate(Some(candidate)) => match peer.candidate_standing(&candidate.init) {
+                    CandidateStanding::Current => Some(true),
+                    CandidateStanding::Replaced => None,
+                    CandidateStanding::Obsolete => Some(false),
+                },
+                _ => Some(true),
+            };
+            match holds {
+                None => index += 1,
+                Some(holds) => {
+                    let event = self.remove(index);
+                    if holds {
+                        return event;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Returns the data channels that wait: the application will never take them.
+    pub(crate) fn into_channels(self) -> impl Iterator<Item = ChannelId> {
+        self.events.into_iter().filter_map(|event| match event {
+            Event::DataChannel(id) => Some(id),
+            _ => None,
+        })
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Event> {
+        let event = self.events.remove(index);
         if self.events.is_empty() {
             // An idle connection keeps no memory for events.
             self.events = VecDeque::new();
         }
-        self.counted -= usize::from(event.as_ref().is_some_and(|event| !is_state(event)));
+        self.channels -= usize::from(matches!(event, Some(Event::DataChannel(_))));
         event
     }
 
@@ -89,51 +124,103 @@ fn is_state(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use columba_peer::{IceConnectionState, PeerConnectionState};
+    use std::time::{Duration, Instant};
+
+    use columba_peer::{
+        Configuration, DataChannelInit, IceCandidate, IceConnectionState, Input, PeerConnectionState,
+        Request, UnixTime,
+    };
 
     use super::*;
 
     const CONNECTED: Event = Event::ConnectionState(PeerConnectionState::Connected);
 
-    #[test]
-    fn unread_candidates_leave_room_for_state_changes() {
-        let mut queue = EventQueue::default();
-        for _ in 0..MAX_EVENTS {
-            assert!(queue.push(Event::IceCandidate(None)));
+    fn peer() -> Peer {
+        let wall = UnixTime(Duration::from_secs(1_790_000_000));
+        Peer::new(Configuration::default(), Instant::now(), wall, [1; 32]).unwrap()
+    }
+
+    /// Everything that waits.
+    fn all(queue: &mut EventQueue, peer: &Peer) -> Vec<Event> {
+        std::iter::from_fn(|| queue.pop(peer)).collect()
+    }
+
+    /// The candidates of an offer.
+    fn candidates(peer: &mut Peer) -> Vec<IceCandidate> {
+        let now = Instant::now();
+        let mut found = Vec::new();
+        loop {
+            if let Some((transport, request)) = peer.poll_request() {
+                if let Request::BindUdp { id, address } = request {
+                    let local = (address, 4000).into();
+                    peer.handle_input(now, transport, Input::Bound { id, local });
+                }
+            } else if let Some(event) = peer.poll_event() {
+                found.extend(match event {
+                    Event::IceCandidate(Some(candidate)) => Some(candidate),
+                    _ => None,
+                });
+            } else {
+                return found;
+            }
         }
-        assert!(!queue.push(Event::IceCandidate(None)));
-        assert!(queue.push(Event::IceRestartWanted) && queue.push(CONNECTED));
-        assert_eq!(queue.pop(), Some(Event::IceCandidate(None)));
-        assert!(queue.push(Event::IceCandidate(None)), "there is room for one again");
-        let rest: Vec<Event> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(rest.len(), MAX_EVENTS + 2);
-        assert_eq!(rest[MAX_EVENTS - 1..], [Event::IceRestartWanted, CONNECTED, Event::IceCandidate(None)]);
     }
 
     #[test]
-    fn unread_state_changes_are_bounded_and_the_last_is_kept() {
-        let mut queue = EventQueue::default();
-        assert!(queue.push(Event::IceCandidate(None)) && queue.push(CONNECTED));
+    fn unread_events_are_never_dropped() {
+        let (mut queue, peer) = (EventQueue::default(), peer());
+        for _ in 0..3 * MAX_CHANNELS {
+            queue.push(Event::IceCandidate(None));
+        }
+        queue.push(CONNECTED);
+        assert!(!queue.is_full());
+        assert_eq!(all(&mut queue, &peer).len(), 3 * MAX_CHANNELS + 1);
+        assert_eq!(queue.events.capacity(), 0, "an empty queue gives its memory back");
+    }
+
+    #[test]
+    fn unread_state_changes_coalesce_and_the_last_is_kept() {
+        let (mut queue, peer) = (EventQueue::default(), peer());
+        queue.push(Event::IceCandidate(None));
+        queue.push(CONNECTED);
         for _ in 0..1000 {
             for state in [IceConnectionState::Disconnected, IceConnectionState::Connected] {
-                assert!(queue.push(Event::IceConnectionState(state)));
+                queue.push(Event::IceConnectionState(state));
             }
         }
-        assert!(queue.push(Event::IceConnectionState(IceConnectionState::Failed)));
-        let all: Vec<Event> = std::iter::from_fn(|| queue.pop()).collect();
+        queue.push(Event::IceConnectionState(IceConnectionState::Failed));
+        let all = all(&mut queue, &peer);
         assert_eq!(all.len(), 2 + MAX_STATES);
         assert_eq!(all[..2], [Event::IceCandidate(None), CONNECTED]);
         assert_eq!(all.last(), Some(&Event::IceConnectionState(IceConnectionState::Failed)));
-        assert_eq!(queue.counted, 0);
     }
 
     #[test]
-    fn empty_queue_gives_its_memory_back() {
-        let mut queue = EventQueue::default();
-        for _ in 0..100 {
-            queue.push(Event::IceCandidate(None));
-        }
-        while queue.pop().is_some() {}
-        assert_eq!(queue.events.capacity(), 0);
+    fn negotiation_needed_fires_only_if_it_still_is() {
+        let (mut queue, mut peer) = (EventQueue::default(), peer());
+        let now = Instant::now();
+        peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
+        queue.push(Event::NegotiationNeeded);
+        queue.push(Event::NegotiationNeeded);
+        assert_eq!(queue.pop(&peer), Some(Event::NegotiationNeeded));
+        peer.set_local_description(now, None).unwrap();
+        assert_eq!(queue.pop(&peer), None);
+    }
+
+    #[test]
+    fn candidates_of_a_description_that_was_rolled_back_are_not_given_out() {
+        let (mut queue, mut peer) = (EventQueue::default(), peer());
+        let now = Instant::now();
+        peer.handle_network_change(now, &[std::net::IpAddr::from([10, 0, 0, 1]).into()]);
+        peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
+        let offer = peer.set_local_description(now, None).unwrap();
+        let found = candidates(&mut peer);
+        assert!(!found.is_empty());
+        found.iter().for_each(|one| queue.push(Event::IceCandidate(Some(one.clone()))));
+        assert!(queue.pop(&peer).is_some());
+        let rollback = columba_peer::SessionDescription::rollback();
+        peer.set_local_description(now, Some(rollback)).unwrap();
+        assert_eq!(queue.pop(&peer), None);
+        drop(offer);
     }
 }

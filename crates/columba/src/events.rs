@@ -70,10 +70,11 @@ pub enum Event {
 
 /// The receiver of a [`PeerConnection`](crate::PeerConnection)'s events, in order.
 ///
-/// An application that leaves 1,024 candidates, errors of candidates and data channels unread loses
-/// those that come then, and data channels among them are closed. State changes have room of their
-/// own: of each kind the last 64 are kept. An application that wants no events can drop the
-/// receiver; then the other side cannot create data channels.
+/// None is ever dropped. State changes that are not read coalesce: of each kind the last 64 are
+/// kept. While 1,024 data channels of the other side's wait, its data is not read any more (ICE and
+/// DTLS go on). A negotiation that is not needed any more, and candidates of a description that was
+/// rolled back, are passed over. An application that wants no events can drop the receiver; then
+/// the other side cannot create data channels.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -103,7 +104,7 @@ impl Events {
     /// Returns the next event of the peer, if one waits; `None` after the last.
     fn take(&self) -> Option<Option<columba_peer::Event>> {
         let mut state = self.shared.lock();
-        let event = state.events.as_mut().and_then(|events| events.pop());
+        let event = state.take_event();
         if event.is_none() && state.is_over { None } else { Some(event) }
     }
 
@@ -155,13 +156,11 @@ impl Drop for Events {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let now = Instant::now();
-        let mut unread = state.events.take().unwrap_or_default();
-        while let Some(event) = unread.pop() {
-            if let columba_peer::Event::DataChannel(id) = event {
-                // It may be closed already, which is as good.
-                let _ = state.peer.close_channel(now, id);
-            }
+        for id in state.events.take().unwrap_or_default().into_channels() {
+            // It may be closed already, which is as good.
+            let _ = state.peer.close_channel(now, id);
         }
+        state.peer.hold_data(false);
         state.wake_driver();
     }
 }

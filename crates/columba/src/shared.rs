@@ -97,9 +97,26 @@ impl State {
         self.channels.entry(channel).or_default().clone()
     }
 
-    /// Keeps an event for the application. False if the application will never see it.
+    /// Keeps an event for the application. False if the application will never see it. While too
+    /// many data channels wait, the other side's data is not read.
     pub(crate) fn keep_event(&mut self, event: columba_peer::Event) -> bool {
-        self.events.as_mut().is_some_and(|events| events.push(event))
+        let Some(events) = &mut self.events else { return false };
+        events.push(event);
+        if events.is_full() {
+            self.peer.hold_data(true);
+        }
+        true
+    }
+
+    /// Takes the next event for the application.
+    pub(crate) fn take_event(&mut self) -> Option<columba_peer::Event> {
+        let events = self.events.as_mut()?;
+        let was_full = events.is_full();
+        let event = events.pop(&self.peer);
+        if was_full && !events.is_full() {
+            self.peer.hold_data(false);
+        }
+        event
     }
 
     pub(crate) fn close_channels(&mut self) {

@@ -136,6 +136,7 @@ pub use media::{
     Sender, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
 };
 pub use peer::Peer;
+pub use peer::candidates::CandidateStanding;
 pub use peer::transports::{DtlsTransport, IceTransport, SctpTransport};
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,

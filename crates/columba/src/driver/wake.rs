@@ -42,7 +42,7 @@ impl Wakeups {
             }
             Event::DataChannel(channel) => {
                 if !state.keep_event(Event::DataChannel(channel)) {
-                    debug!("a data channel of the other side is refused: its event is not read");
+                    debug!("a data channel of the other side is refused: there is no receiver of events");
                     // The channel may be closed already, which is as good.
                     let _ = state.peer.close_channel(Instant::now(), channel);
                 }

@@ -58,8 +58,7 @@ impl Agent {
                 let address = canonical(SocketAddr::new(ip, candidate.port));
                 self.add_remote_address(now, candidate, address);
             }
-            // The question for a name would show this host's address, or what it is about to do (W3C:
-            // administratively prohibited).
+            // The question would show this host's address (W3C: administratively prohibited).
             CandidateAddress::Name(_) if self.config.is_relay_only() => self.counters.dropped += 1,
             CandidateAddress::Name(host) if room => self.resolve_candidate(candidate, host),
             CandidateAddress::Name(_) => self.counters.dropped += 1,

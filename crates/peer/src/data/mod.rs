@@ -37,6 +37,8 @@ pub(crate) struct Data {
     /// The transport below, once both sides have agreed on a section for data.
     transport: Option<TransportId>,
     has_begun: bool,
+    /// Packets are dropped on arrival: see [`hold`](Self::hold).
+    is_held: bool,
     /// The section for data is gone: a new channel needs a new one.
     has_ended: bool,
     state: SctpTransportState,
@@ -79,6 +81,7 @@ impl Data {
             config,
             transport: None,
             has_begun: false,
+            is_held: false,
             has_ended: false,
             state: SctpTransportState::Connecting,
             packet_size,
@@ -139,7 +142,15 @@ impl Data {
         self.has_begun
     }
 
+    /// Stops the input, or lets it go on: the other side repeats what was dropped meanwhile.
+    pub(crate) fn hold(&mut self, hold: bool) {
+        self.is_held = hold;
+    }
+
     pub(crate) fn handle_packet(&mut self, now: Instant, ecn: Ecn, packet: &[u8]) {
+        if self.is_held {
+            return;
+        }
         let ecn = match ecn {
             Ecn::Ce => columba_sctp::Ecn::CongestionExperienced,
             Ecn::NotEct | Ecn::Ect0 | Ecn::Ect1 => columba_sctp::Ecn::NotMarked,

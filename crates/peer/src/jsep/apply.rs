@@ -101,8 +101,8 @@ impl RemoteTransport {
     }
 }
 
-/// Returns the changes that follow from an answer for DTLS and data. `local` are the local sections,
-/// and `answers` is true if the local side has answered.
+/// Returns the changes that follow from an answer for DTLS and data. `local` are the local
+/// sections, and `answers` is true if the local side has answered.
 pub(super) fn answer_changes(
     local: &[Section],
     tags: &[Tag],

@@ -21,8 +21,8 @@ pub(crate) struct LocalParameters {
 #[derive(Clone, Debug)]
 pub(crate) struct LocalTransport {
     pub(crate) id: TransportId,
-    /// With new credentials and a new `a=tls-id`, which are used if ICE restarts or DTLS is new, and without `a=setup`, which depends
-    /// on the kind of the description.
+    /// With new credentials and a new `a=tls-id`, which are used if ICE restarts or DTLS is new,
+    /// and without `a=setup`, which depends on the kind of the description.
     pub(crate) description: TransportDescription,
     /// The role in DTLS, if it is settled.
     pub(crate) role: Option<DtlsRole>,

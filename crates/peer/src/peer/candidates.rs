@@ -11,6 +11,17 @@ use crate::jsep::candidate::to_sdp;
 use crate::states::IceGatheringState;
 use crate::transport::{Transport, TransportId};
 
+/// The standing of a local candidate: see [`Peer::candidate_standing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CandidateStanding {
+    /// It belongs to the local description, and is to be sent.
+    Current,
+    /// An ICE restart has been offered since: it is to be sent only if that is rolled back.
+    Replaced,
+    /// Its description was rolled back or replaced for good.
+    Obsolete,
+}
+
 impl Peer {
     /// `addIceCandidate`. `None` says that no more come, an empty candidate that no more come for
     /// its section. Candidates of an unknown kind, and of sections whose transport is not used, are
@@ -30,6 +41,20 @@ impl Peer {
         self.execute(now, changes);
         self.progress(now);
         Ok(())
+    }
+
+    /// Returns how an announced candidate stands now, for an owner that has kept its event: the
+    /// other side knows only candidates of descriptions that are set.
+    #[must_use]
+    pub fn candidate_standing(&self, candidate: &IceCandidateInit) -> CandidateStanding {
+        let Some(ufrag) = candidate.username_fragment.as_deref() else { return CandidateStanding::Obsolete };
+        if self.transports.iter().any(|one| *one.credentials().ufrag == *ufrag) {
+            CandidateStanding::Current
+        } else if self.transports.iter().any(|one| one.is_running(ufrag)) {
+            CandidateStanding::Replaced
+        } else {
+            CandidateStanding::Obsolete
+        }
     }
 
     pub(super) fn announce_candidate(&mut self, transport: TransportId, candidate: columba_ice::Candidate) {

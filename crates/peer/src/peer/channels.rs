@@ -27,6 +27,14 @@ impl Peer {
         Ok(id)
     }
 
+    /// Stops the input of data, or lets it go on, for an owner that cannot take more events: no
+    /// channel is opened and no message arrives meanwhile, and the other side repeats what it has
+    /// sent. ICE, DTLS and all timers go on. Not for long: the other side gives up SCTP after some
+    /// minutes without an answer.
+    pub fn hold_data(&mut self, hold: bool) {
+        self.data.hold(hold);
+    }
+
     /// Sends a message. Returns the channel's buffered amount in bytes.
     ///
     /// # Errors

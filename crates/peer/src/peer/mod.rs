@@ -1,6 +1,6 @@
 //! The peer connection: its five methods as a machine.
 
-mod candidates;
+pub(crate) mod candidates;
 mod changes;
 mod channels;
 mod descriptions;

@@ -53,8 +53,8 @@ impl Peer {
             }
             TransportEvent::RestartWanted => {}
             TransportEvent::DtlsConnected => self.begin_data(now),
-            // The close notification of the other side is the end of the channels, and no failure of
-            // the connection.
+            // The close notification of the other side ends the channels, and is no failure of the
+            // connection.
             TransportEvent::DtlsClosed => {
                 if self.carries_data(id) {
                     self.data.close_remotely(now);

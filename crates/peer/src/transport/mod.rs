@@ -372,6 +372,11 @@ impl Transport {
         &mut self.agent
     }
 
+    /// Returns true if the session that runs has this user name fragment.
+    pub(crate) fn is_running(&self, ufrag: &str) -> bool {
+        *self.agent.running_credentials().ufrag == *ufrag
+    }
+
     pub(crate) fn credentials(&self) -> &Credentials {
         self.agent.local_credentials()
     }

@@ -101,3 +101,20 @@ fn path_slow_for_minutes_is_kept() {
         }
     }
 }
+
+/// An owner that takes no more events holds data: nothing is lost, and the connection lives on.
+#[test]
+fn held_data_arrives_once_it_is_let_go_on() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 11);
+    let first = lab.open(ALICE, "first", DataChannelInit::default());
+    assert!(lab.run_until(SECOND * 5, |lab| lab.both(|host| host.open.len() == 1)));
+    lab.with(BOB, |host, _| host.peer.hold_data(true));
+    lab.open(ALICE, "second", DataChannelInit::default());
+    lab.with(ALICE, |host, now| host.peer.send(now, first, Message::from("later")).unwrap());
+    lab.run_for(SECOND * 20);
+    assert!(lab.connected() && lab.peer(BOB).open.len() == 1 && lab.peer(BOB).all_received().is_empty());
+    lab.with(BOB, |host, _| host.peer.hold_data(false));
+    assert!(lab.run_until(SECOND * 40, |lab| lab.peer(BOB).open.len() == 2));
+    assert!(lab.run_until(SECOND, |lab| lab.peer(BOB).all_received() == [Message::from("later")]));
+    assert!(lab.both(|host| host.errors.is_empty()));
+}

@@ -231,8 +231,8 @@ impl DataChannels {
         self.association.connect(now);
     }
 
-    /// Sets the DTLS role, if it is known before [`start`](Self::start): channels get their streams.
-    /// The first one counts.
+    /// Sets the DTLS role, if it is known before [`start`](Self::start): channels get their
+    /// streams. The first one counts.
     pub fn set_role(&mut self, now: Instant, role: Role) {
         if self.role.is_some() {
             return;

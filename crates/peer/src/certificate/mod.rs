@@ -1,5 +1,7 @@
 //! Certificates: the identity of a peer (RFC 8827 §6.5).
 
+mod pem;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,10 @@ use crate::time::UnixTime;
 /// The validity of a certificate: 30 days, the default of the W3C's `generateCertificate` and of
 /// Chromium.
 const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
+
+/// The labels of the blocks of PEM (RFC 7468 §5, §10).
+const CERTIFICATE: &str = "CERTIFICATE";
+const PRIVATE_KEY: &str = "PRIVATE KEY";
 
 /// The time by which a certificate is dated back, because the other side's clock may be late.
 const BACKDATED: Duration = Duration::from_secs(86_400);
@@ -64,6 +70,29 @@ impl Certificate {
             return Err(failed("an ECDSA key on P-256 or P-384 in PKCS #8 is needed"));
         }
         Ok(Self(Arc::new(Parts { der: certificate, key, expires })))
+    }
+
+    /// Reads a certificate and its ECDSA key (P-256 or P-384) from PEM: the blocks `CERTIFICATE`
+    /// and `PRIVATE KEY` (PKCS #8), in any order, as [`to_pem`](Self::to_pem) and other programs
+    /// write them. Of several certificates the first counts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCertificate`] if a block is missing or malformed, or the key is of another
+    /// kind.
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        let certificate = pem::read(text, CERTIFICATE)
+            .ok_or_else(|| failed("a block CERTIFICATE of PEM is missing or malformed"))?;
+        let key = pem::read(text, PRIVATE_KEY)
+            .ok_or_else(|| failed("a block PRIVATE KEY (PKCS #8) of PEM is missing or malformed"))?;
+        let expires = pem::expiry(&certificate)
+            .ok_or_else(|| failed("the certificate does not say when it expires"))?;
+        Self::from_der(certificate, key, expires)
+    }
+
+    /// Returns the certificate and its key as PEM, to be kept for later connections. Secret.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem::write(CERTIFICATE, &self.0.der) + &pem::write(PRIVATE_KEY, &self.0.key)
     }
 
     /// Returns the certificate, DER.
@@ -201,6 +230,22 @@ mod tests {
         assert!(!matches(&[], certificate.der()));
         let broken = of(HashFunction::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY);
         assert!(!matches(&[broken], certificate.der()), "SHA-1 proves nothing");
+    }
+
+    #[test]
+    fn pem_keeps_certificate_key_and_expiry() {
+        let own = generate(4);
+        let text = own.to_pem();
+        let again = Certificate::from_pem(&text).unwrap();
+        assert_eq!(again.fingerprint(), own.fingerprint());
+        assert_eq!(again.private_key_der(), own.private_key_der());
+        assert_eq!(again.expires(), own.expires());
+        let (certificate, key) = text.split_at(text.find("-----BEGIN PRIVATE KEY").unwrap());
+        let turned = Certificate::from_pem(&(key.to_owned() + certificate)).unwrap();
+        assert_eq!(turned.fingerprint(), own.fingerprint());
+        for missing in [certificate, key, ""] {
+            assert!(matches!(Certificate::from_pem(missing), Err(Error::InvalidCertificate { .. })));
+        }
     }
 
     #[test]
