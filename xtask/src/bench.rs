@@ -22,6 +22,7 @@ const NAMED: &[(&str, Run)] = &[
         step::run("cargo", &[["run"].as_slice(), &manifest, &["--bin=links"]].concat())
     }),
     ("sctp-sim", simulate),
+    ("turn", turn),
 ];
 
 /// The folder of the sources that are changed before they are measured.
@@ -59,6 +60,16 @@ fn signaling() -> Result<(), String> {
     let mut measure = step::command("sh", &["-c", script, "sh", &program.to_string_lossy()]);
     measure.current_dir(&folder);
     step::finish(measure)
+}
+
+/// Measures our TURN server beside coturn and a bare forwarder: the servers on the first core, the
+/// load on the second.
+fn turn() -> Result<(), String> {
+    let packages = ["--package", "columba-server", "--package", "columba-bench-turn"];
+    step::run("cargo", &[["build", "--release"].as_slice(), &packages].concat())?;
+    let built = step::top().join("target/release");
+    let (bench, program) = (built.join("columba-bench-turn"), built.join("columba"));
+    step::run("taskset", &["-c", "1", &bench.to_string_lossy(), &program.to_string_lossy()])
 }
 
 /// Measures our SCTP in memory beside other engines, and then alone.

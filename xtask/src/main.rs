@@ -24,7 +24,8 @@ cargo xtask CHORE
   bench [NAME...]     the benchmarks in bench/, all or the named ones; 'peers' sets ours beside other stacks,
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
                       holds SCTP to its goals over simulated paths,
-                      'sctp-loss' sets it beside other engines over lossy ones
+                      'sctp-loss' sets it beside other engines over lossy ones,
+                      'turn' sets our TURN server beside coturn and a bare forwarder
   attack [NAME...]    attacks on the server in a network and 256 MB of its own, all or the named ones, with a table
                       of the bystanders' loss and delay, memory, and amplification
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
