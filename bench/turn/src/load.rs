@@ -226,7 +226,7 @@ pub(crate) fn allocations(server: &Server) -> Result<f64, String> {
 
 /// Memory for each allocation, in kB.
 pub(crate) fn memory(server: &Server) -> Result<f64, String> {
-    // What is there once and for all, whoever allocates, is not counted.
+    // What is there once and for all clients is not counted.
     let first: Vec<Client> =
         (0..CLIENTS).map(|_| Client::allocate(server.address)).collect::<Result<_, _>>()?;
     let before = server.memory();

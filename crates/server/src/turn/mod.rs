@@ -17,8 +17,9 @@
 //! deadlines. Each thread has a worker: an arena in which messages lie, ingress (jobs for the
 //! server), egress (messages to be sent), and grants (relay ports to be bound or closed). The
 //! workers share one `Server` behind a lock that is held for some tens of microseconds, never while
-//! waiting and never during a system call. Everything that is sent over UDP is sent now or lost; what goes
-//! to a stream waits in that stream's own queue, so that a slow client is slow for itself.
+//! waiting and never during a system call. Everything that is sent over UDP is sent now or lost;
+//! what goes to a stream waits in that stream's own queue, so that a slow client is slow for
+//! itself.
 //!
 //! What is not done: DSCP bits are not carried over from a received datagram to the sent one (RFC
 //! 8656 §14 asks for it); ECN bits are.

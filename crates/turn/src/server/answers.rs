@@ -154,8 +154,8 @@ impl Answers {
         self.familiar.knows(now, ip)
     }
 
-    /// Draws the sources that are answered when the bucket for all runs empty. While it is half full
-    /// all are; below that requests that are sent again go first, as the last quarter is kept
+    /// Draws the sources that are answered when the bucket for all runs empty. While it is half
+    /// full all are; below that requests that are sent again go first, as the last quarter is kept
     /// for them, and the others have a chance that goes down with the level.
     fn draw(&mut self, ms: u64, request: Stranger<'_>) -> bool {
         /// The full level.

@@ -150,9 +150,9 @@ pub struct Rate {
 ///
 /// The defaults suit the /24 of a carrier with 10,000 phones that never become known: if each asks
 /// for its address every ten seconds while in a call, that is 1,000 × 44 bytes, and if each begins
-/// a call every three minutes, 56 × (44 + 104) bytes: 52 kB a second. When all come at once they are
-/// answered within the seven times that RFC 8489 has them send. Phones that use TURN or signaling
-/// are known by their 256 addresses after the first answers, and each address has
+/// a call every three minutes, 56 × (44 + 104) bytes: 52 kB a second. When all come at once they
+/// are answered within the seven times that RFC 8489 has them send. Phones that use TURN or
+/// signaling are known by their 256 addresses after the first answers, and each address has
 /// [room](Self::familiar_bytes_per_second) for more than 300 answers a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimit {

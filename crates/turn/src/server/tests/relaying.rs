@@ -264,8 +264,7 @@ fn an_interface_that_comes_later_is_own_from_then_on() {
     assert_eq!(lab.data(ada.tuple, &send), Routed::Drop(DropReason::OwnAddress));
 }
 
-/// What an entry of the allowed peers names but cannot be served is refused, not granted and then
-/// dropped.
+/// An address that is allowed but cannot be served is refused, not granted and then dropped.
 #[test]
 fn own_addresses_that_are_allowed_are_refused_unless_their_port_is_open() {
     let allow = || vec!["10.0.0.0/8".parse().unwrap(), "5.0.0.1/32".parse().unwrap()];
