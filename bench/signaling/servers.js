@@ -93,8 +93,10 @@ export const columba = {
     from.socket.send(`{"type":"send","seq":${from.sent},"to":"${to.id}","data":"${payload}"}`);
   },
 
-  /** The payload of what has come; none if it is no message of the other's. An event is acknowledged
-   * as the protocol asks. */
+  /**
+   * The text of a message of the other's; null for anything else. Events are acknowledged as the
+   * protocol asks.
+   */
   receive(at, text) {
     if (!text.startsWith('{"type":"message"')) return null;
     at.received += 1;
