@@ -25,7 +25,7 @@ const PIECE: usize = 8 * 1024;
 pub(super) const IN_FLIGHT: usize = 16 * 1024;
 
 /// The bytes that a request counts for while it is answered: its head, and the state of a stream.
-pub(super) const REQUEST_BYTES: usize = 4 * 1024;
+pub(super) const REQUEST_BYTES: usize = 16 * 1024;
 
 /// The answers of one connection that wait for the client to take more.
 #[derive(Debug, Default)]

@@ -42,8 +42,12 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// The bytes that a TLS session counts for: its state, keys and buffers.
 const TLS_BYTES: usize = 16 * 1024;
 
-/// The bytes that an HTTP connection counts for: its state, and the head of a request.
-const HTTP_BYTES: usize = 16 * 1024;
+/// The bytes that a connection counts for before it is known what it is for: its task and socket.
+const TCP_BYTES: usize = 4 * 1024;
+
+/// The bytes that an HTTP connection counts for: its state, and the buffers of one that has had a
+/// request.
+const HTTP_BYTES: usize = 24 * 1024;
 
 /// The pause of the accept loop when the system has no more file descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
@@ -141,6 +145,7 @@ async fn connection(
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let connection = Connection { peer, local: stream.local_addr()?, tls: false };
     let account = shared.open_account(peer);
+    let _held = account.hold(Holder::Http, TCP_BYTES).map_err(io::Error::other)?;
     // Not so for a proxy, of which STUN's clients know nothing.
     let turn = shared.relay.as_ref().filter(|_| !contains(&shared.trust_proxy, peer.ip().to_canonical()));
     let known = turn.map(|turn| turn.connected(peer.ip()));
@@ -162,7 +167,7 @@ async fn converse(
 ) -> io::Result<()> {
     let stream = timeout(shared.patience, Peeked::new(stream)).await??;
     let Some(tls) = &shared.tls else {
-        return dispatch(stream, place, connection, account, router, shared).await;
+        return Box::pin(dispatch(stream, place, connection, account, router, shared)).await;
     };
     /// The first byte of a TLS handshake record.
     const HANDSHAKE: u8 = 0x16;
@@ -172,11 +177,11 @@ async fn converse(
         let accepting = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
         let stream = timeout(shared.patience, accepting).await??;
         let stream = timeout(shared.patience, Peeked::new(stream)).await??.holding(held);
-        dispatch(stream, place, connection, account, router, shared).await
+        Box::pin(dispatch(stream, place, connection, account, router, shared)).await
     } else if stream.is_stun() {
-        dispatch(stream, place, connection, account, router, shared).await
+        Box::pin(dispatch(stream, place, connection, account, router, shared)).await
     } else {
-        redirect(stream, connection, shared).await
+        Box::pin(redirect(stream, connection, shared)).await
     }
 }
 
