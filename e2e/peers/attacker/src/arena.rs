@@ -1,6 +1,7 @@
 //! A network of two namespaces: this process with every address of 9.0.0.0/8 and 2a00:9::/32 on one
 //! side, a fresh server in a memory cgroup on the other.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -28,7 +29,9 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Network {
     namespace: String,
-    cgroup: Option<Cgroup>,
+    /// The number of servers that were started, each in a cgroup of its own: the kernel's buffers
+    /// of the one before are charged for a while after its end.
+    servers: Cell<u32>,
 }
 
 /// A memory cgroup of either version.
@@ -44,6 +47,7 @@ struct Cgroup {
 pub(crate) struct Server<'a> {
     child: Child,
     network: &'a Network,
+    cgroup: Option<Cgroup>,
     /// Before anything happened.
     files: usize,
 }
@@ -76,23 +80,19 @@ impl Network {
         }
         // Connections that were closed here leave their ports at once.
         let _ = fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1");
-        let cgroup = Cgroup::new(&namespace);
-        if cgroup.is_none() {
+        if Cgroup::new(&namespace).is_none() {
             println!(
                 "NO MEMORY CGROUP can be made here: the server is NOT limited to 256 MB, and the peak is the largest \
                  resident set, without the kernel's buffers."
             );
         }
-        Ok(Self { namespace, cgroup })
+        Ok(Self { namespace, servers: Cell::new(0) })
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
         let _ = ip(&["netns", "del", &self.namespace]);
-        if let Some(cgroup) = &self.cgroup {
-            let _ = fs::remove_dir(&cgroup.path);
-        }
     }
 }
 
@@ -114,13 +114,9 @@ impl Cgroup {
         Some(Self { path, peak, kills })
     }
 
-    /// The largest use since [`forget`](Self::forget), kernel buffers included.
+    /// The largest use, kernel buffers included.
     fn peak(&self) -> Option<u64> {
         fs::read_to_string(self.path.join(self.peak)).ok()?.trim().parse().ok()
-    }
-
-    fn forget(&self) {
-        let _ = fs::write(self.path.join(self.peak), "0");
     }
 
     fn kills(&self) -> u64 {
@@ -130,16 +126,22 @@ impl Cgroup {
     }
 }
 
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Of a server that is gone: nothing is left in it.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
 impl<'a> Server<'a> {
     /// Starts `columba serve` with these options, and waits until it is ready.
     pub(crate) fn start(network: &'a Network, program: &Path, options: &[&str]) -> Result<Self, String> {
         let path = std::env::temp_dir().join("columba-attack.log");
         let log = File::create(&path).map_err(|error| error.to_string())?;
-        let enter = match &network.cgroup {
-            Some(cgroup) => {
-                cgroup.forget();
-                format!("echo $$ > {}/cgroup.procs && ", cgroup.path.display())
-            }
+        network.servers.set(network.servers.get() + 1);
+        let cgroup = Cgroup::new(&format!("{}-{}", network.namespace, network.servers.get()));
+        let enter = match &cgroup {
+            Some(cgroup) => format!("echo $$ > {}/cgroup.procs && ", cgroup.path.display()),
             None => String::new(),
         };
         let mut command = Command::new("/bin/sh");
@@ -158,7 +160,7 @@ impl<'a> Server<'a> {
             .stderr(log)
             .spawn()
             .map_err(|error| format!("the server cannot be started: {error}"))?;
-        let mut server = Self { child, network, files: 0 };
+        let mut server = Self { child, network, cgroup, files: 0 };
         let deadline = Instant::now() + START;
         while server.metrics().is_err() {
             if Instant::now() > deadline || !server.is_alive() {
@@ -224,12 +226,12 @@ impl<'a> Server<'a> {
 
     /// The largest use of memory: of the cgroup with the kernel's buffers, or of the process alone.
     pub(crate) fn peak(&self) -> u64 {
-        self.network.cgroup.as_ref().and_then(Cgroup::peak).unwrap_or_else(|| self.status("VmHWM"))
+        self.cgroup.as_ref().and_then(Cgroup::peak).unwrap_or_else(|| self.status("VmHWM"))
     }
 
     /// The number of processes of the cgroup that the kernel has killed for want of memory.
     pub(crate) fn kills(&self) -> u64 {
-        self.network.cgroup.as_ref().map_or(0, Cgroup::kills)
+        self.cgroup.as_ref().map_or(0, Cgroup::kills)
     }
 
     pub(crate) fn open_files(&self) -> usize {

@@ -154,7 +154,9 @@ fn spoofed(server: &Server<'_>, method: Method) -> Result<Report, String> {
         thread::sleep(FLOOD / 3);
         let mut client = Turn::udp(attacker(60_000, 200), stun, "newcomer")?;
         let allocated = client.allocate()?;
-        Ok::<_, std::io::Error>((allocated, client.transmissions))
+        let transmissions = client.transmissions;
+        let _ = client.release();
+        Ok::<_, std::io::Error>((allocated, transmissions))
     });
     let (bytes_in, bytes_out) = flood(stun, |number| unauthenticated(method, number))?;
     let mut report = Report { bytes_in, bytes_out, ..Report::default() };
