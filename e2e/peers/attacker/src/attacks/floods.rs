@@ -38,7 +38,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: |server| spoofed(server, Method::BINDING),
         promise: Promise { amplification: 1.0, ..Promise::SERVED },
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "spoofed-allocate",

@@ -21,7 +21,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: silent_streams,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "forwarded",
@@ -53,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: own_sockets,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
 ];
 

@@ -27,7 +27,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: bodies,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "websockets",
