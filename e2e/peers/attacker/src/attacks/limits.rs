@@ -177,8 +177,9 @@ fn allocations(server: &Server<'_>) -> Result<Report, String> {
         }
     }
     report.promise(held.len() <= 192, format!("one address has {} allocations", held.len()));
-    let other = Turn::udp(attacker(LATECOMER, 1), server.stun(), "latecomer");
-    let allocated = other.and_then(|mut client| client.allocate());
+    let mut other = Turn::udp(attacker(LATECOMER, 1), server.stun(), "latecomer")
+        .map_err(|error| format!("there is no client from elsewhere: {error}"))?;
+    let allocated = other.allocate();
     report.promise(
         matches!(allocated, Ok(Ok(_))),
         format!("a client from elsewhere is kept out: {allocated:?}"),
@@ -196,7 +197,7 @@ fn allocations(server: &Server<'_>) -> Result<Report, String> {
         reach(server, client, 0x4003, listener, &mut report)?;
     }
     // They end with their lifetime, which is longer than this test; released here.
-    for client in &mut held {
+    for client in held.iter_mut().chain([&mut other]) {
         let _ = client.release();
     }
     Ok(report)
