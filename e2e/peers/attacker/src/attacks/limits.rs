@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: forwarded,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "ipv6-connections",
@@ -37,7 +37,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: ipv6_connections,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "allocations",

@@ -19,7 +19,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         bystander: Watched::Member,
         run: polls,
         promise: Promise::SERVED,
-        is_short: false,
+        is_short: true,
     },
     Attack {
         name: "bodies",
