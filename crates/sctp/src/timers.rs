@@ -83,10 +83,8 @@ impl Timers {
         self.0.iter().flatten().min().copied()
     }
 
-    /// Takes a deadline that has come.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let timer = ALL.into_iter().find(|timer| self.0[*timer as usize].is_some_and(|at| at <= now))?;
-        self.stop(timer);
-        Some(timer)
+    /// Takes a deadline that has come, with its time.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(Timer, Instant)> {
+        ALL.into_iter().find_map(|timer| Some((timer, self.0[timer as usize].take_if(|at| *at <= now)?)))
     }
 }

@@ -446,13 +446,13 @@ impl Association {
         if self.held_since.is_some() {
             return;
         }
-        while let Some(timer) = self.timers.expire(now) {
+        while let Some((timer, at)) = self.timers.expire(now) {
             tracing::trace!(?timer, "expired");
-            self.on_timer(now, timer);
+            self.on_timer(now, timer, at);
         }
     }
 
-    fn on_timer(&mut self, now: Instant, timer: Timer) {
+    fn on_timer(&mut self, now: Instant, timer: Timer, at: Instant) {
         match timer {
             Timer::Handshake => self.on_handshake_timeout(),
             Timer::Shutdown => self.on_shutdown_timeout(now),
@@ -471,8 +471,9 @@ impl Association {
             Timer::Reconfig => self.on_reconfig_timeout(now),
             Timer::HalfClosed => self.on_half_closed_timeout(now),
             Timer::PathMtu => self.on_path_mtu_timeout(now),
+            Timer::Pacing => self.sender.on_pacing_timeout(now.saturating_duration_since(at)),
             // `poll_transmit` is called after this, and that is all.
-            Timer::Pacing | Timer::Budget => {}
+            Timer::Budget => {}
         }
     }
 

@@ -329,6 +329,11 @@ impl Sender {
         }
     }
 
+    /// The pacer's wait is over; the owner comes `late`.
+    pub(crate) fn on_pacing_timeout(&mut self, late: Duration) {
+        self.pacer.woken(late);
+    }
+
     fn arm_probe(&self, now: Instant, timers: &mut Timers) {
         timers.stop(Timer::TailLossProbe);
         let Some(smoothed) = self.round_trip.smoothed() else { return };
