@@ -86,10 +86,10 @@ mod transceiver;
 pub use builder::PeerConnectionBuilder;
 pub use columba_peer::report;
 pub use columba_peer::{
-    AddressPolicy, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
-    CandidateStats, CandidateTransport, Certificate, ChannelId, Configuration, DataChannelInit,
-    DataChannelState, DataChannelStats, DataConfiguration, Dropped, DtlsCache, DtlsRole, DtlsStats,
-    DtlsTransport, DtlsTransportState, DtlsVersions, Error as PeerError, ErrorKind, Fingerprint,
+    AddressPolicy, BundlePolicy, Candidate, CandidateAddress, CandidateError, CandidateKind,
+    CandidatePairStats, CandidateStats, CandidateTransport, Certificate, ChannelId, Configuration,
+    DataChannelInit, DataChannelState, DataChannelStats, DataConfiguration, Dropped, DtlsCache, DtlsRole,
+    DtlsStats, DtlsTransport, DtlsTransportState, DtlsVersions, Error as PeerError, ErrorKind, Fingerprint,
     HashFunction, Host, IceCandidate, IceCandidateInit, IceConfig, IceConnectionState, IceGatheringState,
     IceParameters, IceRole, IceServer, IceServerConfig, IceStats, IceTimings, IceTransport,
     IceTransportStats, MdnsMode, MediaConfiguration, Message, OfferOptions, PairCounters, PairState, Path,

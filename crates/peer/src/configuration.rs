@@ -13,6 +13,9 @@ pub struct Configuration {
     pub ice_servers: Vec<IceServer>,
     /// The candidates that may be used. Default all.
     pub ice_transport_policy: columba_ice::TransportPolicy,
+    /// The transports that offers name, for other sides that cannot bundle. Default
+    /// [`BundlePolicy::Balanced`].
+    pub bundle_policy: BundlePolicy,
     /// The transports for which candidates are gathered before a local description needs them (RFC
     /// 9429 §3.5.4). More than 1 counts as 1. Cannot be changed once a local description was set.
     /// Default 0.
@@ -66,6 +69,23 @@ pub struct DataConfiguration {
     pub receive_buffer: usize,
 }
 
+/// The W3C's `RTCBundlePolicy`: which sections have a transport of their own until the other side
+/// has agreed to bundle them (RFC 9429 §4.1.1), and which sections of an offer that bundles none
+/// are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BundlePolicy {
+    /// The first section of audio, of video and of data.
+    #[default]
+    Balanced,
+    /// Each section.
+    MaxCompat,
+    /// None but the first; the others are offered as if the bundle were agreed already, as browsers
+    /// have it.
+    MaxBundle,
+    /// None but the first; the others are marked as bundle-only: RFC 9429's `must-bundle`.
+    MustBundle,
+}
+
 /// The versions of DTLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DtlsVersions {
@@ -101,6 +121,7 @@ impl Default for Configuration {
         Self {
             ice_servers: Vec::new(),
             ice_transport_policy: columba_ice::TransportPolicy::All,
+            bundle_policy: BundlePolicy::default(),
             ice_candidate_pool_size: 0,
             certificates: Vec::new(),
             ice: columba_ice::Config::default(),

@@ -189,30 +189,30 @@ fn candidates_of_a_section_that_is_not_used_are_harmless() {
         transport("AUDI")
     );
     let elsewhere = "candidate:1 1 udp 2130706431 10.0.0.98 5000 typ host";
-    // Without a bundle data runs; in the bundle the tagged section does.
-    for (bundle, used, unused) in
-        [("", ("d", "DATA"), ("a", "AUDI")), ("a=group:BUNDLE a d\r\n", ("a", "AUDI"), ("d", "DATA"))]
-    {
-        let offer = offer(bundle, &audio, &format!("a=mid:d\r\n{}", transport("DATA")));
-        let (mut world, answer) = World::answered(offer);
-        assert_eq!(answer.sdp.contains("m=audio 0"), bundle.is_empty(), "{}", answer.sdp);
-        let (mid, ufrag) = unused;
-        let with_ufrag = format!("{elsewhere} generation 0 ufrag {ufrag}");
-        for candidate in [
-            init(elsewhere, Some(mid), None, Some(ufrag)),
-            init(&with_ufrag, Some(mid), None, None),
-            init(elsewhere, Some(mid), None, None),
-            init("", Some(mid), None, Some(ufrag)),
-        ] {
-            assert_eq!(world.add(candidate.clone()), Ok(()), "{bundle} {candidate:?}");
-        }
-        let (mid, ufrag) = used;
-        assert_eq!(world.add(init(HOST, Some(mid), None, Some(ufrag))), Ok(()), "{bundle}");
-        assert!(world.checks(THERE), "{bundle}");
-        assert!(!world.checks("10.0.0.98:5000"), "{bundle}");
-        let remote = world.sides[0].peer.remote_description().unwrap().sdp;
-        assert!(!remote.contains("end-of-candidates"), "{bundle}");
+    let offered = |bundle: &str| offer(bundle, &audio, &format!("a=mid:d\r\n{}", transport("DATA")));
+    // In the bundle the tagged section's transport runs.
+    let (mut world, _) = World::answered(offered("a=group:BUNDLE a d\r\n"));
+    let with_ufrag = format!("{elsewhere} generation 0 ufrag DATA");
+    for candidate in [
+        init(elsewhere, Some("d"), None, Some("DATA")),
+        init(&with_ufrag, Some("d"), None, None),
+        init(elsewhere, Some("d"), None, None),
+        init("", Some("d"), None, Some("DATA")),
+    ] {
+        assert_eq!(world.add(candidate.clone()), Ok(()), "{candidate:?}");
     }
+    assert_eq!(world.add(init(HOST, Some("a"), None, Some("AUDI"))), Ok(()));
+    assert!(world.checks(THERE) && !world.checks("10.0.0.98:5000"));
+    let remote = world.sides[0].peer.remote_description().unwrap().sdp;
+    assert!(!remote.contains("end-of-candidates"));
+    // Without a bundle each has its own.
+    let (mut world, answer) = World::answered(offered(""));
+    assert!(!answer.sdp.contains("m=audio 0") && !answer.sdp.contains("a=group"), "{}", answer.sdp);
+    assert_eq!(world.add(init(elsewhere, Some("d"), None, Some("DATA"))), Ok(()));
+    assert!(world.add(init(HOST, Some("a"), None, Some("DATA"))).is_err(), "it is the other one's");
+    assert_eq!(world.add(init(HOST, Some("a"), None, Some("AUDI"))), Ok(()));
+    assert!(world.checks(THERE));
+    assert!(world.checks("10.0.0.98:5000"));
 }
 
 #[test]

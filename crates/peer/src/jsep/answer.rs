@@ -1,22 +1,30 @@
 //! The sections of answers (RFC 9429 §5.3).
 
+use columba_sdp::MediaKind;
 use columba_sdp::attributes::Setup;
 
 use super::remote::{RemoteDescription, RemoteTransport};
 use super::rtp::{self, Numbers, RtpSection};
 use super::section::{Kind, Section};
 use super::write::{LocalParameters, Tag};
+use crate::configuration::BundlePolicy;
 use crate::media::Transceivers;
+use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
 
 /// Returns the sections of the answer to an offer.
 pub(super) fn sections(
     offer: &RemoteDescription,
     max_message_size: u64,
+    policy: BundlePolicy,
     media: &Transceivers,
     numbers: &mut Numbers,
 ) -> Vec<Section> {
-    let answer = |section: &Section| {
+    let mut bundling = Bundling { policy, first: Vec::new() };
+    let mut answer = |section: &Section| {
+        if !bundling.allows(section) {
+            return section.rejected();
+        }
         let kind = match &section.kind {
             Kind::Application(data) => Kind::Application(data.answer(max_message_size)),
             Kind::Rtp(offered) => {
@@ -29,7 +37,33 @@ pub(super) fn sections(
         };
         Section { kind, ..section.clone() }
     };
-    offer.sections.iter().map(answer).collect()
+    offer.sections.iter().map(&mut answer).collect()
+}
+
+/// The transports that the policy allows (RFC 9429 §5.3.1).
+struct Bundling {
+    policy: BundlePolicy,
+    /// The transport of the first section, or of the first of each kind.
+    first: Vec<(MediaKind, TransportId)>,
+}
+
+impl Bundling {
+    /// Returns true if a section may be accepted: its transport is that of the first section, or of
+    /// the first one of its kind.
+    fn allows(&mut self, section: &Section) -> bool {
+        let Some(transport) = section.transport else { return true };
+        let kind = section.media_kind();
+        let first = match self.policy {
+            BundlePolicy::MaxCompat => return true,
+            BundlePolicy::Balanced => self.first.iter().find(|(of, _)| of == kind),
+            BundlePolicy::MaxBundle | BundlePolicy::MustBundle => self.first.first(),
+        };
+        let is_allowed = first.is_none_or(|(_, first)| *first == transport);
+        if first.is_none() {
+            self.first.push((kind.clone(), transport));
+        }
+        is_allowed
+    }
 }
 
 /// Returns the answer to a section of audio or video; `None` to reject it.
@@ -50,22 +84,21 @@ fn media_section(
 
 /// Returns the tagged sections of the answer: those of the offer, if they are accepted, else the
 /// first one that is (RFC 9143 §7.3.1). Their credentials and `a=tls-id` are new.
-pub(super) fn tags(offer: &RemoteDescription, sections: &[Section], local: &LocalParameters) -> Vec<Tag> {
+pub(super) fn tags(
+    offer: &RemoteDescription,
+    sections: &[Section],
+    local: &mut LocalParameters<'_>,
+) -> Vec<Tag> {
     let carries = |index: usize, id| sections.get(index).is_some_and(|one| one.transport == Some(id));
-    let tag = |transport: &RemoteTransport| {
+    let mut tag = |transport: &RemoteTransport| {
         let id = transport.id;
-        let own = local.transport(id)?;
         let first = || (0..sections.len()).find(|index| carries(*index, id));
-        Some(Tag {
-            transport: id,
-            index: Some(transport.tag).filter(|index| carries(*index, id)).or_else(first)?,
-            setup: setup(own.role.filter(|_| !transport.is_renewed), transport.description.setup),
-            credentials: own.description.ice.credentials.clone(),
-            tls_id: own.description.tls_id.clone(),
-            is_bundle: transport.is_bundle,
-        })
+        let index = Some(transport.tag).filter(|index| carries(*index, id)).or_else(first)?;
+        let (credentials, tls_id) = (local.draw)();
+        let setup = setup(local.role(id).filter(|_| !transport.is_renewed), transport.description.setup);
+        Some(Tag { transport: id, index, setup, credentials, tls_id })
     };
-    offer.transports.iter().filter_map(tag).collect()
+    offer.transports.iter().filter_map(&mut tag).collect()
 }
 
 /// Returns `a=setup` of an answer. If it may choose, the answerer is the client: its ClientHello

@@ -19,7 +19,8 @@ pub(crate) enum Change {
     SignalingState(SignalingState),
     /// A transport has this role in ICE.
     IceRole(TransportId, Role),
-    /// A transport has these local credentials in its description: it restarts if it has others.
+    /// A transport has these local credentials in its description: it is new, or restarts if it has
+    /// others.
     LocalIce(TransportId, Credentials),
     /// The local description of a transport was taken back.
     RollBack(TransportId),
@@ -53,7 +54,7 @@ pub(crate) enum Change {
     },
     /// A transport needs a new DTLS association.
     RenewDtls(TransportId),
-    /// No section uses a transport any more.
+    /// No section uses a transport any more: it ends, but for the first, which waits for another.
     Unused(TransportId),
     /// A transceiver has changed.
     Media(Event),

@@ -48,11 +48,6 @@ pub(super) fn partition(description: &SessionDescription, mids: &[String], usabl
     bundles
 }
 
-/// Returns the transport that runs: the one with the first of these sections.
-pub(super) fn running<'a>(bundles: &'a [Bundle], preference: &[usize]) -> Option<&'a Bundle> {
-    preference.iter().find_map(|index| bundles.iter().find(|bundle| bundle.members.contains(index)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -115,7 +115,7 @@ impl RemoteDescription {
     /// Returns the transport to which candidates of a section belong. In an offer each section of a
     /// bundle may have a transport of its own until the bundle is agreed, and only the tagged one's
     /// is used.
-    fn transport_of(&self, index: usize) -> Option<TransportId> {
+    pub(super) fn transport_of(&self, index: usize) -> Option<TransportId> {
         let id = self.sections.get(index)?.transport?;
         let transport = self.transport(id)?;
         (transport.tag == index || transport.is_agreed).then_some(id)

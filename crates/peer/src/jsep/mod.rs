@@ -21,9 +21,10 @@ mod set;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod transports;
 mod write;
 
 pub(crate) use apply::Change;
 pub(crate) use session::{Jsep, Stage, Wanted};
 pub(crate) use transport::TransportDescription;
-pub(crate) use write::{LocalParameters, LocalTransport};
+pub(crate) use write::LocalParameters;

@@ -2,25 +2,41 @@
 
 use std::collections::BTreeSet;
 
+use columba_sdp::MediaKind;
 use columba_sdp::attributes::Setup;
 
 use super::application::ApplicationSection;
 use super::rtp::{self, Numbers};
 use super::section::{Kind, Section, free_mid};
 use super::session::Wanted;
+use super::transports::TransportIds;
 use super::write::{LocalParameters, Tag};
+use crate::configuration::BundlePolicy;
 use crate::media::{Transceiver, Transceivers};
 use crate::transport::TransportId;
 
-/// Returns the sections of an offer: those of `current` in their order, and what is wanted besides.
-/// A new section takes the place of a rejected one, if there is one (RFC 9429 §5.2.2).
+/// The descriptions that an offer continues.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// The sections that were agreed.
+    pub(super) current: &'a [Section],
+    /// Those of an offer that waits for its answer.
+    pub(super) pending: &'a [Section],
+    /// The name of the next transport.
+    pub(super) next_transport: u32,
+}
+
+/// Returns the sections of an offer: those that were agreed in their order, and what is wanted
+/// besides. A new section takes the place of a rejected one, if there is one (RFC 9429 §5.2.2).
 pub(super) fn sections(
-    current: &[Section],
+    known: Known<'_>,
     wanted: Wanted,
     max_message_size: u64,
+    policy: BundlePolicy,
     media: &Transceivers,
     numbers: &mut Numbers,
 ) -> Vec<Section> {
+    let current = known.current;
     let mut sections: Vec<Section> =
         current.iter().map(|section| offered_again(section, media, numbers)).collect();
     let mut taken: BTreeSet<String> = current.iter().map(|section| section.mid.clone()).collect();
@@ -28,25 +44,28 @@ pub(super) fn sections(
         |one: &&Transceiver| !one.is_stopping && one.mid.as_ref().is_none_or(|mid| !taken.contains(mid));
     let new: Vec<&Transceiver> = media.iter().filter(is_new).collect();
     taken.extend(new.iter().filter_map(|one| one.mid.clone()));
-    // Only what is rejected already can become another section.
-    let mut free = (0..current.len()).filter(|index| current[*index].is_rejected());
-    let mut place = |section: Section| match free.next() {
-        Some(index) => sections[index] = section,
-        None => sections.push(section),
-    };
     let mut name = |mid: Option<String>| {
         let mid = mid.unwrap_or_else(|| free_mid(0, |mid| taken.contains(mid)));
         taken.insert(mid.clone());
         mid
     };
+    let mut added: Vec<(String, Kind)> = Vec::new();
     for transceiver in new {
         let section = rtp::offer(transceiver, &media.configuration, numbers, None);
-        let mid = name(transceiver.mid.clone());
-        place(Section { mid, kind: Kind::Rtp(section), transport: Some(TransportId::FIRST) });
+        added.push((name(transceiver.mid.clone()), Kind::Rtp(section)));
     }
     if wanted.data && !current.iter().any(|section| section.application().is_some()) {
-        let kind = Kind::Application(ApplicationSection::offer(max_message_size));
-        place(Section { mid: name(None), kind, transport: Some(TransportId::FIRST) });
+        added.push((name(None), Kind::Application(ApplicationSection::offer(max_message_size))));
+    }
+    let mut added: Vec<Section> = added.into_iter().map(|(mid, kind)| Section::new(mid, kind)).collect();
+    give_transports(known, policy, &mut added);
+    // Only what is rejected already can become another section.
+    let mut free = (0..current.len()).filter(|index| current[*index].is_rejected());
+    for section in added {
+        match free.next() {
+            Some(index) => sections[index] = section,
+            None => sections.push(section),
+        }
     }
     sections
 }
@@ -63,14 +82,63 @@ fn offered_again(section: &Section, media: &Transceivers, numbers: &mut Numbers)
     Section { kind: Kind::Rtp(kind), ..section.clone() }
 }
 
+/// Gives new sections their transports. Those of a bundle that both sides have agreed on join it,
+/// with its address, as browsers have it. Else the policy decides which have one of their own (RFC
+/// 9429 §5.2.1); an offer that waits for its answer has named them.
+fn give_transports(known: Known<'_>, policy: BundlePolicy, added: &mut [Section]) {
+    let is_bundled = |section: &&Section| section.bundle.is_some() && section.transport.is_some();
+    if let Some(agreed) = known.current.iter().find(is_bundled) {
+        for section in added {
+            (section.transport, section.bundle) = (agreed.transport, agreed.bundle);
+        }
+        return;
+    }
+    let mut kinds: Vec<MediaKind> = Vec::new();
+    let running = known.current.iter().filter(|section| section.transport.is_some());
+    kinds.extend(running.clone().map(|section| section.media_kind().clone()));
+    let named = |section: &Section| {
+        let mut pending = known.pending.iter();
+        let same = pending.find(|one| one.mid == section.mid && one.media_kind() == section.media_kind());
+        same.filter(|one| !one.is_bundle_only)?.transport
+    };
+    let used = running.map(|section| section.transport).chain(added.iter().map(named));
+    let mut ids = TransportIds::new(known.next_transport, used);
+    // The transport of sections that have none of their own.
+    let mut shared: Option<TransportId> = None;
+    let mut given: Vec<TransportId> = Vec::new();
+    for section in added {
+        let has_own = match policy {
+            BundlePolicy::MaxCompat => true,
+            BundlePolicy::Balanced => !kinds.contains(section.media_kind()),
+            BundlePolicy::MaxBundle | BundlePolicy::MustBundle => false,
+        };
+        kinds.push(section.media_kind().clone());
+        section.bundle = Some(0);
+        if let Some(shared) = shared.filter(|_| !has_own) {
+            section.transport = Some(shared);
+            section.is_bundle_only = policy != BundlePolicy::MaxBundle;
+            continue;
+        }
+        let id = named(section).filter(|id| !given.contains(id)).unwrap_or_else(|| ids.take());
+        given.push(id);
+        section.transport = Some(id);
+        shared.get_or_insert(id);
+    }
+}
+
 /// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if
 /// the section is still in use, else it is the first one. Their credentials and `a=tls-id` are
-/// new.
-pub(super) fn tags(sections: &[Section], current: &[Tag], local: &LocalParameters) -> Vec<Tag> {
+/// those of `used`, unless `is_replaced` says that the credentials are to be new.
+pub(super) fn tags<'a>(
+    sections: &[Section],
+    current: &[Tag],
+    used: impl Fn(TransportId) -> Option<&'a Tag>,
+    is_replaced: impl Fn(&Tag) -> bool,
+    local: &mut LocalParameters<'_>,
+) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for (index, section) in sections.iter().enumerate() {
-        let Some(transport) = section.transport else { continue };
-        let Some(description) = local.transport(transport).map(|one| &one.description) else { continue };
+        let Some(transport) = section.transport.filter(|_| !section.is_bundle_only) else { continue };
         if tags.iter().any(|tag| tag.transport == transport) {
             continue;
         }
@@ -79,14 +147,14 @@ pub(super) fn tags(sections: &[Section], current: &[Tag], local: &LocalParameter
                 && sections.get(tag.index).is_some_and(|section| section.transport == Some(transport))
         };
         let index = current.iter().find(is_in_use).map_or(index, |tag| tag.index);
-        tags.push(Tag {
-            transport,
-            index,
-            setup: Setup::ActPass,
-            credentials: description.ice.credentials.clone(),
-            tls_id: description.tls_id.clone(),
-            is_bundle: true,
-        });
+        let (mut credentials, mut tls_id) = (local.draw)();
+        if let Some(used) = used(transport) {
+            tls_id = used.tls_id.clone();
+            if !is_replaced(used) {
+                credentials = used.credentials.clone();
+            }
+        }
+        tags.push(Tag { transport, index, setup: Setup::ActPass, credentials, tls_id });
     }
     tags
 }

@@ -11,6 +11,7 @@ use super::bundle::{self, Bundle};
 use super::rtp::RtpSection;
 use super::section::{Kind, RejectedSection, Section, free_mid};
 use super::transport::TransportDescription;
+use super::transports::{self, TransportIds};
 use crate::description::SdpType;
 use crate::error::Error;
 use crate::transport::TransportId;
@@ -33,8 +34,6 @@ pub(super) struct RemoteTransport {
     /// The index of the tagged section (RFC 9143 §7.2), whose attributes and candidates count for
     /// all.
     pub(super) tag: usize,
-    /// True if the description has a bundle for it.
-    pub(super) is_bundle: bool,
     /// True if both sides have agreed on the bundle: it is an answer's, or it continues one.
     pub(super) is_agreed: bool,
     /// True if it needs a new DTLS association: the other side is another one, or has begun anew.
@@ -45,33 +44,43 @@ pub(super) struct RemoteTransport {
 }
 
 impl RemoteDescription {
-    /// Reads a description. `known` are the sections that it continues: their names count for
-    /// sections without `a=mid`, and their transport is kept.
-    pub(super) fn read(kind: SdpType, text: &str, known: &[Section]) -> Result<Self, Error> {
+    /// Reads a description. `known` are the sections that it continues or answers: their names
+    /// count for sections without `a=mid`, and their transports are kept. Other transports have
+    /// names of `ids`.
+    pub(super) fn read(
+        kind: SdpType,
+        text: &str,
+        known: &[Section],
+        ids: TransportIds,
+    ) -> Result<Self, Error> {
         let description: SessionDescription = text.parse().map_err(|error| malformed(kind, &error, None))?;
         let mids = names(kind, &description, known)?;
         let reader = Reader { kind, description: &description, mids: &mids };
         let usable = reader.usable_sections();
         let bundles = bundle::partition(&description, &mids, &usable);
-        let running = bundle::running(&bundles, &reader.preference(&usable, known));
         reader.require_rtcp_mux(&usable, &bundles)?;
-        let mut sections = Vec::with_capacity(mids.len());
-        for index in 0..mids.len() {
-            let is_carried = running.is_some_and(|bundle| bundle.members.contains(&index));
-            sections.push(reader.section(index, is_carried)?);
-        }
-        let transports = match running {
-            Some(bundle) => vec![RemoteTransport {
-                id: TransportId::FIRST,
+        let ids = match kind {
+            SdpType::Offer => transports::of_offer(&bundles, known, ids),
+            _ => transports::of_answer(kind, &bundles, known, &mids, ids)?,
+        };
+        let mut places = vec![None; mids.len()];
+        let mut transports = Vec::with_capacity(bundles.len());
+        for (number, (bundle, id)) in bundles.iter().zip(ids).enumerate() {
+            for index in &bundle.members {
+                places[*index] = Some((id, bundle.is_group.then_some(number)));
+            }
+            transports.push(RemoteTransport {
+                id,
                 tag: bundle.members[0],
-                is_bundle: bundle.is_group,
                 is_agreed: kind != SdpType::Offer || runs(known, bundle.members[0]),
                 is_renewed: false,
                 is_applied: false,
                 description: TransportDescription::read(&reader, &bundle.members)?,
-            }],
-            None => Vec::new(),
-        };
+            });
+        }
+        let sections = places.into_iter().enumerate();
+        let sections = sections.map(|(index, place)| reader.section(index, place));
+        let sections = sections.collect::<Result<_, Error>>()?;
         Ok(Self { kind, description, sections, transports })
     }
 
@@ -81,9 +90,9 @@ impl RemoteDescription {
 
     /// Returns the candidates of a transport that came with the description and since.
     pub(super) fn candidates(&self, id: TransportId) -> Vec<Candidate> {
-        let sections = self.description.media.iter().zip(&self.sections);
-        let carried = sections.filter(|(_, section)| section.transport == Some(id));
-        let lines = carried.map(|(media, _)| &media.lines).chain([&self.description.lines]);
+        let sections = self.description.media.iter().enumerate();
+        let carried = sections.filter(|(index, _)| self.transport_of(*index) == Some(id));
+        let lines = carried.map(|(_, media)| &media.lines).chain([&self.description.lines]);
         lines.flat_map(|lines| lines.all().flatten()).collect()
     }
 
@@ -171,15 +180,6 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// Returns the sections by how much they decide which transport runs: those that run already,
-    /// then data, then the others.
-    fn preference(&self, usable: &[bool], known: &[Section]) -> Vec<usize> {
-        let is_data = |index: usize| self.description.media[index].head().kind == MediaKind::Application;
-        let mut indices: Vec<usize> = (0..usable.len()).filter(|index| usable[*index]).collect();
-        indices.sort_by_key(|index| (!runs(known, *index), !is_data(*index)));
-        indices
-    }
-
     /// Refuses RTP whose RTCP has a transport of its own (RFC 9429 §4.1.1: policy "require"). In a
     /// bundle it is enough that one section has the attribute: it is the same for all (RFC 8859:
     /// category IDENTICAL).
@@ -200,17 +200,17 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn section(&self, index: usize, is_carried: bool) -> Result<Section, Error> {
+    /// Reads a section. `place` is its transport and its bundle, if it is not rejected.
+    fn section(&self, index: usize, place: Option<(TransportId, Option<usize>)>) -> Result<Section, Error> {
         let section = &self.description.media[index];
         let mid = self.mids[index].clone();
         let kind = match section.head().kind {
-            _ if !is_carried => None,
-            MediaKind::Application => Some(Kind::Application(ApplicationSection::read(self, index)?)),
-            _ => Some(Kind::Rtp(RtpSection::read(self, index)?)),
+            _ if place.is_none() => Kind::Rejected(RejectedSection::of(section)),
+            MediaKind::Application => Kind::Application(ApplicationSection::read(self, index)?),
+            _ => Kind::Rtp(RtpSection::read(self, index)?),
         };
-        let transport = kind.as_ref().map(|_| TransportId::FIRST);
-        let kind = kind.unwrap_or_else(|| Kind::Rejected(RejectedSection::of(section)));
-        Ok(Section { mid, kind, transport })
+        let (transport, bundle) = place.unzip();
+        Ok(Section { mid, kind, transport, bundle: bundle.flatten(), is_bundle_only: false })
     }
 }
 

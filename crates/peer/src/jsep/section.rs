@@ -1,6 +1,6 @@
 //! Media sections: their order is their identity on the wire, their names are in the API.
 
-use columba_sdp::attributes::{Direction, Mid, RtpMap};
+use columba_sdp::attributes::{BundleOnly, Direction, Mid, RtpMap};
 use columba_sdp::{Lines, MediaKind, MediaLine, MediaSection};
 
 use super::application::ApplicationSection;
@@ -14,6 +14,11 @@ pub(super) struct Section {
     pub(super) kind: Kind,
     /// The transport that carries it; `None` if it is rejected.
     pub(super) transport: Option<TransportId>,
+    /// The bundle of the description that it is in: sections of one bundle have the same number.
+    pub(super) bundle: Option<usize>,
+    /// It is offered for the case that the other side bundles, and has no transport of its own
+    /// (RFC 9143 §6).
+    pub(super) is_bundle_only: bool,
 }
 
 /// The content of a section.
@@ -34,6 +39,11 @@ pub(super) struct RejectedSection {
 }
 
 impl Section {
+    /// A section without a transport.
+    pub(super) fn new(mid: String, kind: Kind) -> Self {
+        Self { mid, kind, transport: None, bundle: None, is_bundle_only: false }
+    }
+
     /// Returns the section for data and its transport, if this is it.
     pub(super) fn application(&self) -> Option<(&ApplicationSection, TransportId)> {
         match (&self.kind, self.transport) {
@@ -74,7 +84,7 @@ impl Section {
             Kind::Application(_) | Kind::Rejected(_) => None,
         };
         let kind = Kind::Rejected(RejectedSection::new(head, rtpmap));
-        Self { mid: self.mid.clone(), kind, transport: None }
+        Self::new(self.mid.clone(), kind)
     }
 
     /// Writes the `m=` line and the lines of the section but for those of its transport, which
@@ -89,6 +99,9 @@ impl Section {
             Kind::Rejected(section) => section.head.clone(),
         };
         let mut written = MediaSection::new(head)?;
+        if self.is_bundle_only {
+            written.set_port(0);
+        }
         let lines = &mut written.lines;
         lines.add(&columba_sdp::attributes::Connection::UNSPECIFIED)?;
         if let Kind::Rejected(section) = &self.kind {
@@ -98,7 +111,11 @@ impl Section {
             lines.add(&Direction::Inactive)?;
         }
         lines.add(&Mid(self.mid.clone()))?;
-        write_transport(lines)?;
+        if self.is_bundle_only {
+            lines.add(&BundleOnly)?;
+        } else {
+            write_transport(lines)?;
+        }
         match &self.kind {
             Kind::Application(section) => section.write(lines)?,
             Kind::Rtp(section) => section.write(lines)?,

@@ -1,7 +1,7 @@
 //! The state machine of offers and answers (RFC 9429 §3.2, §4.1): its state, and the making of
 //! descriptions. They are set in `set.rs`.
 
-use columba_ice::Credentials;
+use columba_ice::{Credentials, Role};
 use columba_sdp::Candidate;
 use columba_sdp::attributes::{EndOfCandidates, IceOptions, Origin};
 
@@ -10,6 +10,7 @@ use super::remote::{self, RemoteDescription};
 use super::rtp::Numbers;
 use super::section::Section;
 use super::transport::TransportDescription;
+use super::transports::TransportIds;
 use super::write::{self, LocalParameters, Tag};
 use super::{answer, default_candidate, offer};
 use crate::description::{OfferOptions, SdpType, SessionDescription};
@@ -31,8 +32,11 @@ pub(crate) struct Jsep {
     pub(super) created_answer: Option<Created>,
     pub(super) current: Agreement,
     pub(super) pending: Agreement,
-    /// The roles in ICE are settled: the first answer was set.
-    pub(super) has_roles: bool,
+    /// The role in ICE, once the first answer was set: the side that makes the first offer controls
+    /// (RFC 8445 §6.1.1).
+    pub(super) role: Option<Role>,
+    /// The name of the next transport but the first, which every connection has.
+    pub(super) next_transport: u32,
     /// User name fragments that the next offer replaces: the W3C's
     /// `[[LocalIceCredentialsToReplace]]`.
     pub(super) to_replace: Vec<String>,
@@ -105,7 +109,8 @@ impl Jsep {
             created_answer: None,
             current: Agreement::default(),
             pending: Agreement::default(),
-            has_roles: false,
+            role: None,
+            next_transport: 1,
             to_replace: Vec::new(),
             outdated: Vec::new(),
             was_described: false,
@@ -149,9 +154,40 @@ impl Jsep {
         }
     }
 
-    fn offered_sections(&self, local: &LocalParameters, wanted: Wanted) -> Vec<Section> {
+    fn offered_sections(&self, local: &LocalParameters<'_>, wanted: Wanted) -> Vec<Section> {
         let (size, mut numbers) = (local.max_message_size, self.numbers.clone());
-        offer::sections(&self.current.sections, wanted, size, &self.media, &mut numbers)
+        let known = offer::Known {
+            current: &self.current.sections,
+            pending: &self.pending.sections,
+            next_transport: self.next_transport,
+        };
+        offer::sections(known, wanted, size, local.bundle_policy, &self.media, &mut numbers)
+    }
+
+    /// Returns the source of names for transports, of which none of the sections in use has one.
+    pub(super) fn transport_ids(&self) -> TransportIds {
+        let used = self.current.sections.iter().map(|section| section.transport);
+        TransportIds::new(self.next_transport, used)
+    }
+
+    /// These names are given.
+    pub(super) fn note_transports(&mut self, ids: impl Iterator<Item = TransportId>) {
+        let next = ids.map(|id| id.0.wrapping_add(1)).max();
+        self.next_transport = next.map_or(self.next_transport, |next| next.max(self.next_transport));
+    }
+
+    /// Returns the transport of a section, as the local descriptions and the answers that were set
+    /// have it: the W3C's `[[SenderTransport]]`.
+    pub(crate) fn section_transport(&self, mid: &str) -> Option<TransportId> {
+        let of = |sections: &[Section], answered: Option<&RemoteDescription>| {
+            let index = sections.iter().position(|section| section.mid == mid)?;
+            let answered = answered.and_then(|remote| remote.sections.get(index));
+            answered.unwrap_or(&sections[index]).transport
+        };
+        match &self.pending.local {
+            Some(_) => of(&self.pending.sections, self.pending.remote.as_ref()),
+            None => of(&self.current.sections, None),
+        }
     }
 
     pub(crate) fn state(&self) -> SignalingState {
@@ -245,7 +281,7 @@ impl Jsep {
 
     /// Returns true if roles in ICE are settled, or this side has offered first.
     pub(crate) fn has_ice_role(&self) -> bool {
-        self.has_roles || self.pending.local.is_some()
+        self.role.is_some() || self.pending.local.is_some()
     }
 
     /// Returns name and index of the section to which the candidates of a transport belong.
@@ -297,7 +333,7 @@ impl Jsep {
     /// those of `local`; no transport has them before the offer is set.
     pub(crate) fn create_offer(
         &mut self,
-        local: &LocalParameters,
+        local: &mut LocalParameters<'_>,
         wanted: Wanted,
         options: OfferOptions,
     ) -> Result<SessionDescription, Error> {
@@ -305,16 +341,12 @@ impl Jsep {
         self.require("create_offer", &[State::Stable, State::HaveLocalOffer])?;
         let sections = self.offered_sections(local, wanted);
         let known = self.current.local.as_ref().map(|local| local.tags.as_slice()).unwrap_or_default();
-        let mut tags = offer::tags(&sections, known, local);
-        for tag in &mut tags {
-            let Some(used) = self.local().and_then(|local| local.tag(tag.transport)) else { continue };
-            let ufrag = &*used.credentials.ufrag;
-            let replaced = self.to_replace.iter().chain(&self.outdated).any(|one| one == ufrag);
-            if !options.ice_restart && !replaced {
-                tag.credentials = used.credentials.clone();
-            }
-            tag.tls_id.clone_from(&used.tls_id);
-        }
+        let used = |id| self.local().and_then(|local| local.tag(id));
+        let is_replaced = |used: &Tag| {
+            let mut replaced = self.to_replace.iter().chain(&self.outdated);
+            options.ice_restart || replaced.any(|one| *one == *used.credentials.ufrag)
+        };
+        let tags = offer::tags(&sections, known, used, is_replaced, local);
         let created = self.create(SdpType::Offer, sections, tags, local)?;
         let text = created.text.clone();
         self.created_offer = Some(created);
@@ -323,7 +355,11 @@ impl Jsep {
 
     /// Returns the offer that `setLocalDescription` without one sets: the one that was created
     /// last, as long as it was not set, and nothing has changed since.
-    pub(crate) fn last_offer(&self, local: &LocalParameters, wanted: Wanted) -> Option<SessionDescription> {
+    pub(crate) fn last_offer(
+        &self,
+        local: &LocalParameters<'_>,
+        wanted: Wanted,
+    ) -> Option<SessionDescription> {
         let created = self.created_offer.as_ref().filter(|created| !created.was_set)?;
         let sections = self.offered_sections(local, wanted);
         let is_replaced = |tag: &Tag| {
@@ -335,14 +371,18 @@ impl Jsep {
     }
 
     /// RFC 9429 §5.3. Credentials are new for a transport that the offer restarts.
-    pub(crate) fn create_answer(&mut self, local: &LocalParameters) -> Result<SessionDescription, Error> {
+    pub(crate) fn create_answer(
+        &mut self,
+        local: &mut LocalParameters<'_>,
+    ) -> Result<SessionDescription, Error> {
         use SignalingState as State;
         let state = self.state;
         self.require("create_answer", &[State::HaveRemoteOffer, State::HaveLocalPrAnswer])?;
         let offer = self.pending.remote.as_ref();
         let offer = offer.ok_or(Error::InvalidState { operation: "create_answer", state })?;
         let mut numbers = self.numbers.clone();
-        let sections = answer::sections(offer, local.max_message_size, &self.media, &mut numbers);
+        let (size, policy) = (local.max_message_size, local.bundle_policy);
+        let sections = answer::sections(offer, size, policy, &self.media, &mut numbers);
         let mut tags = answer::tags(offer, &sections, local);
         for tag in &mut tags {
             let provisional = self.pending.local.as_ref();
@@ -374,7 +414,7 @@ impl Jsep {
         kind: SdpType,
         sections: Vec<Section>,
         tags: Vec<Tag>,
-        local: &LocalParameters,
+        local: &LocalParameters<'_>,
     ) -> Result<Created, Error> {
         let origin = Origin::new(self.session_id, self.version);
         // Only a name of the other side's could be unprintable, and those were read.

@@ -44,7 +44,9 @@ impl Jsep {
         let created = created.clone();
         let before = self.state;
         let local = LocalDescription { kind, ..created.local };
+        self.note_transports(local.tags.iter().map(|tag| tag.transport));
         let mut changes: Vec<_> = local.tags.iter().map(apply::local_ice).collect();
+        changes.extend(self.replaced_transports(&local));
         let gathering: Vec<_> = local.tags.iter().map(|tag| Change::Gather(tag.transport)).collect();
         self.version += 1;
         self.was_described = true;
@@ -93,9 +95,14 @@ impl Jsep {
             }
         }
         let known = if is_offer { &self.current.sections } else { &self.pending.sections };
-        let mut remote = RemoteDescription::read(kind, &description.sdp, known)?;
+        let mut remote = RemoteDescription::read(kind, &description.sdp, known, self.transport_ids())?;
         check_order(&remote, known, !is_offer)?;
-        rtp::check_bundle(kind, &remote.sections)?;
+        for transport in &remote.transports {
+            rtp::check_bundle(
+                kind,
+                remote.sections.iter().filter(|one| one.transport == Some(transport.id)),
+            )?;
+        }
         if !is_offer {
             media::check_answer(kind, known, &remote.sections)?;
         }
@@ -136,7 +143,9 @@ impl Jsep {
                 };
                 return Err(remote::wrong(remote.kind, mid, reason));
             }
-            let is_renewed = self.has_roles && (known.is_none() || is_other_id || !accepted);
+            // Only the first transport exists before a description names it.
+            let was_unused = known.is_none() && id == TransportId::FIRST;
+            let is_renewed = self.role.is_some() && (was_unused || is_other_id || !accepted);
             let conflict = matches!(
                 (role(id).filter(|_| !is_renewed), &description.setup),
                 (Some(DtlsRole::Client), Some(Setup::Active))
@@ -158,6 +167,7 @@ impl Jsep {
             changes = self.take_back();
         }
         let before = self.state;
+        self.note_transports(remote.transports.iter().map(|transport| transport.id));
         let own = self.pending.sections.as_slice();
         let mut tracks = media::set_remote(&mut self.media, kind, &remote.sections, own);
         if kind == SdpType::Offer {
@@ -212,14 +222,19 @@ impl Jsep {
         let role = if own { Role::Controlled } else { Role::Controlling };
         // The local side may have rejected all sections of a transport.
         let is_used = |id: TransportId| local.tags.iter().any(|tag| tag.transport == id);
+        let known = [provisional.as_ref(), self.current.remote.as_ref()];
+        let role = self.role.unwrap_or(role);
         for transport in remote.transports.iter_mut().filter(|transport| is_used(transport.id)) {
-            if !self.has_roles {
+            let mut known = known.into_iter().flatten();
+            if !transport.is_applied && !known.any(|known| known.transport(transport.id).is_some()) {
                 changes.push(Change::IceRole(transport.id, role));
             }
             changes.push(Change::RemoteIce(transport.id, transport.description.ice.clone()));
             transport.apply_candidates(provisional.as_ref().or(self.current.remote.as_ref()), &mut changes);
         }
-        self.has_roles |= remote.transports.iter().any(|transport| is_used(transport.id));
+        if remote.transports.iter().any(|transport| is_used(transport.id)) {
+            self.role = Some(role);
+        }
         changes.extend(apply::answer_changes(sections, &local.tags, remote, own));
         let kind = if own { local.kind } else { remote.kind };
         if kind == SdpType::Answer {
@@ -233,6 +248,7 @@ impl Jsep {
             let before = self.current.local.iter().flat_map(|local| &local.tags);
             let mut unused: Vec<_> = before.chain(&local.tags).map(|tag| tag.transport).collect();
             unused.retain(|id| remote.transport(*id).is_none() || !is_used(*id));
+            unused.sort_unstable();
             unused.dedup();
             local.tags.retain(|tag| !unused.contains(&tag.transport));
             changes.extend(unused.into_iter().map(Change::Unused));
@@ -277,9 +293,23 @@ impl Jsep {
         self.created_answer = None;
         let before = std::mem::replace(&mut self.state, SignalingState::Stable);
         let tags = pending.local.into_iter().flat_map(|local| local.tags);
-        let mut changes: Vec<_> = tags.map(|tag| Change::RollBack(tag.transport)).collect();
+        let is_new = |id| id != TransportId::FIRST && !self.is_agreed(id);
+        let change = |id| if is_new(id) { Change::Unused(id) } else { Change::RollBack(id) };
+        let mut changes: Vec<_> = tags.map(|tag| change(tag.transport)).collect();
         self.add_state_change(before, &mut changes);
         changes
+    }
+
+    /// Returns true if the current descriptions use a transport.
+    fn is_agreed(&self, id: TransportId) -> bool {
+        self.current.local.as_ref().is_some_and(|local| local.tag(id).is_some())
+    }
+
+    /// Returns the ends of transports of a pending offer that another offer replaces without them.
+    fn replaced_transports(&self, offer: &LocalDescription) -> Vec<Change> {
+        let replaced = self.pending.local.iter().filter(|_| offer.kind == SdpType::Offer);
+        let ids = replaced.flat_map(|local| &local.tags).map(|tag| tag.transport);
+        ids.filter(|id| offer.tag(*id).is_none() && !self.is_agreed(*id)).map(Change::Unused).collect()
     }
 
     /// The pending descriptions become the current ones: both sides agree on the sections that
@@ -292,6 +322,9 @@ impl Jsep {
             for (section, answered) in agreed.sections.iter_mut().zip(&remote.sections) {
                 if answered.is_rejected() {
                     *section = section.rejected();
+                } else if !section.is_rejected() {
+                    (section.transport, section.bundle) = (answered.transport, answered.bundle);
+                    section.is_bundle_only = false;
                 }
             }
         }

@@ -6,6 +6,7 @@ use super::codec::RtpCodec;
 use super::direction::TransceiverDirection;
 use super::encodings::RtpEncodingParameters;
 use super::track::{Track, TrackKind};
+use crate::transport::TransportId;
 
 /// Identifies a transceiver in one peer connection, also after it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,8 @@ pub struct TransceiverInfo {
     pub direction: TransceiverDirection,
     /// The direction that was negotiated.
     pub current_direction: Option<TransceiverDirection>,
+    /// The transport of both, once a description has settled it: `RTCRtpSender.transport`.
+    pub transport: Option<TransportId>,
     /// Its sender.
     pub sender: Sender,
     /// Its receiver.
@@ -158,7 +161,7 @@ impl Transceiver {
         transceiver
     }
 
-    pub(super) fn info(&self) -> TransceiverInfo {
+    pub(super) fn info(&self, transport: Option<TransportId>) -> TransceiverInfo {
         let stopped = Some(TransceiverDirection::Stopped);
         TransceiverInfo {
             id: self.id,
@@ -168,6 +171,7 @@ impl Transceiver {
             current_direction: stopped
                 .filter(|_| self.is_stopped)
                 .or_else(|| self.current_direction.map(TransceiverDirection::from)),
+            transport,
             sender: self.sender.clone(),
             receiver: self.receiver.clone(),
         }

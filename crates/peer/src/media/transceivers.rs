@@ -12,6 +12,7 @@ use super::parameters::RtpSendParameters;
 use super::track::{Track, TrackKind};
 use super::transceiver::{Transceiver, TransceiverId, TransceiverInfo, TransceiverInit};
 use crate::error::Error;
+use crate::transport::TransportId;
 
 /// The increment and the multipliers of SplitMix64.
 const SPLIT_MIX: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
@@ -53,13 +54,18 @@ impl Transceivers {
         self.list.iter().find(|one| one.mid.as_deref() == Some(mid))
     }
 
-    /// `getTransceivers`.
-    pub(crate) fn infos(&self) -> Vec<TransceiverInfo> {
-        self.list.iter().map(Transceiver::info).collect()
+    /// `getTransceivers`. `transport` returns that of a section.
+    pub(crate) fn infos(&self, transport: impl Fn(&str) -> Option<TransportId>) -> Vec<TransceiverInfo> {
+        let info = |one: &Transceiver| one.info(one.mid.as_deref().and_then(&transport));
+        self.list.iter().map(info).collect()
     }
 
-    pub(crate) fn info(&self, id: TransceiverId) -> Option<TransceiverInfo> {
-        self.find(id).ok().map(Transceiver::info)
+    pub(crate) fn info(
+        &self,
+        id: TransceiverId,
+        transport: impl Fn(&str) -> Option<TransportId>,
+    ) -> Option<TransceiverInfo> {
+        self.find(id).ok().map(|one| one.info(one.mid.as_deref().and_then(transport)))
     }
 
     pub(crate) fn find(&self, id: TransceiverId) -> Result<&Transceiver, Error> {

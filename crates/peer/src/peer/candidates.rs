@@ -48,9 +48,10 @@ impl Peer {
     #[must_use]
     pub fn candidate_standing(&self, candidate: &IceCandidateInit) -> CandidateStanding {
         let Some(ufrag) = candidate.username_fragment.as_deref() else { return CandidateStanding::Obsolete };
-        if self.transports.iter().any(|one| *one.credentials().ufrag == *ufrag) {
+        let mut running = self.transports.iter().filter(|one| !one.has_ended());
+        if running.clone().any(|one| *one.credentials().ufrag == *ufrag) {
             CandidateStanding::Current
-        } else if self.transports.iter().any(|one| one.is_running(ufrag)) {
+        } else if running.any(|one| one.is_running(ufrag)) {
             CandidateStanding::Replaced
         } else {
             CandidateStanding::Obsolete
@@ -69,6 +70,11 @@ impl Peer {
             let init = self.candidate_init(transport, String::new());
             self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
         }
+        self.announce_gathering_state();
+    }
+
+    /// Announces the state of all transports together, and its end.
+    pub(super) fn announce_gathering_state(&mut self) {
         if self.update_gathering() && self.states.gathering == IceGatheringState::Complete {
             self.events.push_back(Event::IceCandidate(None));
         }

@@ -9,7 +9,7 @@ use super::{Peer, ice_configuration};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Change;
-use crate::transport::TransportId;
+use crate::transport::{TransportId, is_direct};
 
 impl Peer {
     pub(super) fn execute(&mut self, now: Instant, changes: Vec<Change>) {
@@ -72,24 +72,38 @@ impl Peer {
                 self.data.end(now, Some(error).filter(|_| refused));
             }
             Change::RenewDtls(id) => self.renew_dtls(now, id),
-            Change::Unused(id) => {
-                self.roll_back(now, id);
-                if let Some(transport) = self.transport_mut(id) {
-                    transport.set_used(false);
-                }
-                self.announce_ice(None);
-                self.update_gathering();
-            }
+            Change::Unused(id) => self.end_transport(now, id),
         }
     }
 
     /// Both sides have agreed on data over this transport.
     fn agree_on_data(&mut self, now: Instant, id: TransportId) {
+        let is_other = self.data.transport() != Some(id);
         self.data.set_transport(id);
-        let role = self.transport_mut(id).and_then(|transport| transport.dtls_role());
-        if let Some(role) = role {
+        let Some(transport) = self.transports.iter().find(|one| one.id() == id) else { return };
+        if let Some(role) = transport.dtls_role() {
             self.data.set_role(now, role);
         }
+        // It may have run for long.
+        if let Some(pair) = transport.current_pair().filter(|_| is_other) {
+            self.data.set_direct(is_direct(&pair));
+            self.data.handle_path_change(now, transport.largest_packet(&pair));
+        }
+    }
+
+    /// No section uses a transport any more. The first waits for another section.
+    fn end_transport(&mut self, now: Instant, id: TransportId) {
+        self.roll_back(now, id);
+        let Some(transport) = self.transport_mut(id) else { return };
+        if id == TransportId::FIRST {
+            transport.set_used(false);
+        } else {
+            transport.end(now);
+            let ufrag = transport.credentials().ufrag.clone();
+            self.events.retain(|event| !is_candidate_of(event, &ufrag));
+        }
+        self.announce_ice(None);
+        self.announce_gathering_state();
     }
 
     /// The other side of a transport is another one, or has begun anew: so do DTLS and SCTP here
@@ -111,6 +125,9 @@ impl Peer {
         // Servers and policy of a configuration that was set since are used from now on. They were
         // valid then.
         let config = ice_configuration(&self.configuration).ok();
+        if self.transport_mut(id).is_none() {
+            self.add_transport(now, id);
+        }
         let Some(transport) = self.transport_mut(id) else { return };
         let (is_first, ufrag) = (transport.is_unanswered(), transport.credentials().ufrag.clone());
         if !transport.set_local_ice(now, credentials, config.filter(|_| !is_first)) {

@@ -8,7 +8,7 @@ use columba_sdp::attributes::TlsId;
 use super::Peer;
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
-use crate::jsep::{LocalParameters, LocalTransport, Stage, TransportDescription, Wanted};
+use crate::jsep::{Jsep, LocalParameters, Stage, TransportDescription, Wanted};
 use crate::transport::Transport;
 
 impl Peer {
@@ -25,18 +25,19 @@ impl Peer {
         options: OfferOptions,
     ) -> Result<SessionDescription, Error> {
         self.require_open()?;
-        let local = self.local_parameters();
-        self.jsep.create_offer(&local, self.wanted(), options)
+        let wanted = self.wanted();
+        let (mut local, jsep) = self.local_parameters();
+        jsep.create_offer(&mut local, wanted, options)
     }
 
     /// `createAnswer`. Sections of audio and video that the application has not asked for are
-    /// accepted without media in either direction, if they share the transport.
+    /// accepted without media in either direction.
     ///
     /// # Errors
     /// [`Error::InvalidState`] without an offer of the other side's, [`Error::Closed`].
     pub fn create_answer(&mut self, _now: Instant) -> Result<SessionDescription, Error> {
-        let local = self.local_parameters();
-        self.jsep.create_answer(&local)
+        let (mut local, jsep) = self.local_parameters();
+        jsep.create_answer(&mut local)
     }
 
     /// `setLocalDescription`: sets the description that was created last. Without a description, or
@@ -160,8 +161,11 @@ impl Peer {
     fn create(&mut self, now: Instant, kind: SdpType) -> Result<SessionDescription, Error> {
         match kind {
             SdpType::Offer => {
-                let local = self.local_parameters();
-                match self.jsep.last_offer(&local, self.wanted()) {
+                let wanted = self.wanted();
+                let (local, jsep) = self.local_parameters();
+                let last = jsep.last_offer(&local, wanted);
+                drop(local);
+                match last {
                     Some(offer) => Ok(offer),
                     None => self.create_offer(now, OfferOptions::default()),
                 }
@@ -175,43 +179,37 @@ impl Peer {
         Wanted { data: self.data.is_wanted() }
     }
 
-    fn local_parameters(&mut self) -> LocalParameters {
-        let new = self.transports.iter().map(|_| {
-            let [one, other] = [Credentials::random(&mut self.rng), Credentials::random(&mut self.rng)];
-            // RFC 8842 §4: at least 120 bits of randomness.
-            (one, TlsId(other.pwd.to_string()))
-        });
-        let new: Vec<_> = new.collect();
-        let transports = self.transports.iter().zip(new);
-        let transports =
-            transports.map(|(one, (credentials, tls_id))| self.local_transport(one, credentials, tls_id));
-        LocalParameters {
-            transports: transports.collect(),
-            max_message_size: self.configuration.data.max_message_size.into(),
-        }
-    }
-
-    fn local_transport(
-        &self,
-        transport: &Transport,
-        credentials: Credentials,
-        tls_id: TlsId,
-    ) -> LocalTransport {
+    /// Returns the parameters that descriptions are made of, and what makes them.
+    fn local_parameters(&mut self) -> (LocalParameters<'_>, &mut Jsep) {
+        let Self { configuration, certificate, rng, jsep, transports, .. } = self;
         let ice = RemoteParameters {
-            credentials,
-            lite: transport.is_lite(),
+            // Each transport has its own.
+            credentials: Credentials { ufrag: "".into(), pwd: "".into() },
+            lite: configuration.ice.lite,
             trickle: true,
-            renomination: self.configuration.ice.renomination,
-            pacing: Some(self.configuration.ice.timings.pacing),
+            renomination: configuration.ice.renomination,
+            pacing: Some(configuration.ice.timings.pacing),
         };
-        let description = TransportDescription {
+        let transport = TransportDescription {
             ice,
-            fingerprints: vec![self.certificate.fingerprint()],
+            fingerprints: vec![certificate.fingerprint()],
             setup: None,
-            tls_id: Some(tls_id),
+            tls_id: None,
             candidates: Vec::new(),
             end_of_candidates: false,
         };
-        LocalTransport { id: transport.id(), description, role: transport.dtls_role() }
+        let roles = transports.iter().filter_map(|one| Some((one.id(), one.dtls_role()?)));
+        let local = LocalParameters {
+            transport,
+            roles: roles.collect(),
+            draw: Box::new(move || {
+                let [credentials, other] = [Credentials::random(rng), Credentials::random(rng)];
+                // RFC 8842 §4: at least 120 bits of randomness.
+                (credentials, TlsId(other.pwd.to_string()))
+            }),
+            max_message_size: configuration.data.max_message_size.into(),
+            bundle_policy: configuration.bundle_policy,
+        };
+        (local, jsep)
     }
 }

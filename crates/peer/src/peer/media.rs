@@ -184,13 +184,13 @@ impl Peer {
     /// `getTransceivers`, in the order in which they were added.
     #[must_use]
     pub fn transceivers(&self) -> Vec<TransceiverInfo> {
-        self.jsep.media().infos()
+        self.jsep.media().infos(|mid| self.jsep.section_transport(mid))
     }
 
     /// Returns a transceiver; `None` once it has stopped and its section is rejected.
     #[must_use]
     pub fn transceiver(&self, id: TransceiverId) -> Option<TransceiverInfo> {
-        self.jsep.media().info(id)
+        self.jsep.media().info(id, |mid| self.jsep.section_transport(mid))
     }
 
     fn change_media<R>(

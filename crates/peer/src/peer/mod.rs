@@ -65,8 +65,13 @@ pub struct Peer {
     /// The source of what is drawn after the connection was created.
     rng: Box<ChaCha12Rng>,
     jsep: Jsep,
-    /// In the order of their identifiers; there is at least the first.
+    /// In the order in which they came; the first is always there. Those that have ended stay until
+    /// they have nothing left to say.
     transports: Vec<Transport>,
+    /// The host's addresses, for transports that come later.
+    addresses: Vec<LocalAddress>,
+    /// Requests to close what was opened for a transport that is gone.
+    orphans: VecDeque<(TransportId, Request)>,
     data: Data,
     /// The time of an automatic ICE restart, unless the path comes back or the other side restarts
     /// before.
@@ -131,6 +136,8 @@ impl Peer {
             rng: Box::new(rng),
             jsep,
             transports: vec![transport],
+            addresses: Vec::new(),
+            orphans: VecDeque::new(),
             data,
             restart_at: None,
             is_restarting: false,
@@ -218,7 +225,7 @@ impl Peer {
             timestamp: self.wall.at(now),
             data_channels_opened: self.data.opened(),
             data_channels_closed: self.data.closed(),
-            transports: self.transports.iter().map(Transport::stats).collect(),
+            transports: self.transports.iter().filter(|one| !one.has_ended()).map(Transport::stats).collect(),
             sctp: self.data.stats(),
             channels: self.data.channel_stats(),
             dropped,
@@ -234,6 +241,7 @@ impl Peer {
     /// Handles a change of the host's addresses; to be called before the first local description is
     /// set, and after each change.
     pub fn handle_network_change(&mut self, now: Instant, addresses: &[LocalAddress]) {
+        self.addresses = addresses.to_vec();
         for transport in &mut self.transports {
             transport.handle_network_change(now, addresses);
         }
@@ -243,10 +251,11 @@ impl Peer {
     /// Handles the answer to a request of this transport, and what else happens to its sockets and
     /// connections.
     pub fn handle_input(&mut self, now: Instant, transport: TransportId, input: Input) {
-        if let Some(transport) = self.transport_mut(transport) {
-            transport.handle_input(now, input);
-            self.progress(now);
+        match self.transport_mut(transport) {
+            Some(transport) => transport.handle_input(now, input),
+            None => self.orphans.extend(undone(input).map(|request| (transport, request))),
         }
+        self.progress(now);
     }
 
     /// Handles a datagram of a socket, or a frame of a connection, of this transport. It is
@@ -302,7 +311,15 @@ impl Peer {
     /// Returns the next action that a transport needs of its owner. Most are answered by
     /// [`handle_input`](Self::handle_input).
     pub fn poll_request(&mut self) -> Option<(TransportId, Request)> {
-        self.transports.iter_mut().find_map(|transport| Some((transport.id(), transport.poll_request()?)))
+        if let Some(orphan) = self.orphans.pop_front() {
+            return Some(orphan);
+        }
+        let mut transports = self.transports.iter_mut();
+        let request = transports.find_map(|one| Some((one.id(), one.poll_request()?)));
+        if request.is_none() {
+            self.transports.retain(|one| !one.has_ended() || !one.is_drained());
+        }
+        request
     }
 
     /// Returns the next event for the application. [`Event::NegotiationNeeded`] comes when there is
@@ -333,7 +350,7 @@ impl Peer {
         }
         self.jsep.close();
         self.restart_at = None;
-        for transport in &mut self.transports {
+        for transport in self.transports.iter_mut().filter(|one| !one.has_ended()) {
             let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
             transport.close(now, data);
         }
@@ -356,6 +373,18 @@ impl Peer {
         self.transports.iter_mut().find(|transport| transport.id() == id)
     }
 
+    /// Adds the transport that a description has named first. The candidate pool belongs to the
+    /// first one.
+    fn add_transport(&mut self, now: Instant, id: TransportId) {
+        // Servers that cannot be used were refused with the configuration.
+        let Ok(ice) = ice_configuration(&self.configuration) else { return };
+        let ice = columba_ice::Config { candidate_pool: false, ..ice };
+        let config = transport_config(&self.configuration, ice, self.certificate.clone(), &mut self.rng);
+        let mut transport = Transport::new(id, config, &mut self.rng);
+        transport.handle_network_change(now, &self.addresses);
+        self.transports.push(transport);
+    }
+
     /// Handles the contents of DTLS records: the packets of data.
     fn handle_records(&mut self, now: Instant, index: usize, ecn: Ecn, records: &mut [u8]) {
         self.begin_data(now);
@@ -375,6 +404,16 @@ impl Peer {
         self.dropped.media += 1;
         self.dropped.media_bytes += packet.len() as u64;
         self.dropped.last_media = Some(self.wall.at(received_at));
+    }
+}
+
+/// Returns the request that takes back what an input reports.
+fn undone(input: Input) -> Option<Request> {
+    match input {
+        Input::Bound { local, .. } => Some(Request::CloseUdp { local }),
+        Input::Listening { local, .. } => Some(Request::CloseListener { local }),
+        Input::Connected { path, .. } | Input::Accepted { path } => Some(Request::CloseStream { path }),
+        _ => None,
     }
 }
 

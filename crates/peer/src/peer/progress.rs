@@ -15,7 +15,9 @@ impl Peer {
         for index in 0..self.transports.len() {
             while let Some(event) = self.transports[index].poll_event(now) {
                 let id = self.transports[index].id();
-                self.handle_transport_event(now, index, id, event);
+                if !self.transports[index].has_ended() {
+                    self.handle_transport_event(now, index, id, event);
+                }
             }
         }
         if let Some(error) = self.data.poll_events(&mut self.events) {
@@ -81,9 +83,9 @@ impl Peer {
         }
     }
 
-    /// Returns true if data runs over this transport, or will once it is agreed.
+    /// Returns true if data runs over this transport.
     fn carries_data(&self, id: TransportId) -> bool {
-        self.data.transport().is_none_or(|transport| transport == id)
+        self.data.transport() == Some(id)
     }
 
     /// W3C "update the ICE connection state".
@@ -107,7 +109,7 @@ impl Peer {
     }
 
     fn announce_dtls(&mut self) {
-        for transport in &mut self.transports {
+        for transport in self.transports.iter_mut().filter(|one| !one.has_ended()) {
             if let Some(state) = transport.poll_dtls_state()
                 && !self.jsep.is_closed()
             {

@@ -46,7 +46,7 @@ pub struct TransportId(pub(crate) u32);
 
 impl TransportId {
     /// The transport that exists from the beginning, so that it can gather a candidate pool. The
-    /// first bundle uses it.
+    /// first bundle or section uses it.
     pub const FIRST: Self = Self(0);
 }
 
@@ -69,6 +69,8 @@ pub(crate) struct Transport {
     sizes: DatagramSizes,
     /// A section of a description uses it.
     is_used: bool,
+    /// No section will use it again.
+    has_ended: bool,
     /// The local candidates of the credentials that are announced.
     candidates: LocalCandidates,
     /// Those of the session that runs while the other side has not answered a restart.
@@ -162,6 +164,7 @@ impl Transport {
             budget: config.budget,
             sizes: config.sizes,
             is_used: false,
+            has_ended: false,
             candidates: LocalCandidates::default(),
             former: None,
             ice_state: IceConnectionState::New,
@@ -355,6 +358,16 @@ impl Transport {
         self.is_used = is_used;
     }
 
+    /// Closes it for good.
+    pub(crate) fn end(&mut self, now: Instant) {
+        (self.is_used, self.has_ended) = (false, true);
+        self.close(now, None);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     /// Begins a new DTLS association, with the next role that is set.
     pub(crate) fn renew_dtls(&mut self) {
         self.dtls.renew();
@@ -379,10 +392,6 @@ impl Transport {
 
     pub(crate) fn credentials(&self) -> &Credentials {
         self.agent.local_credentials()
-    }
-
-    pub(crate) fn is_lite(&self) -> bool {
-        self.agent.is_lite()
     }
 
     /// Returns the candidates that were announced under these credentials.

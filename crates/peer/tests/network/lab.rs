@@ -251,6 +251,8 @@ pub(crate) struct Lab {
     signals: VecDeque<(Instant, usize, Signal)>,
     /// Changes descriptions on the way.
     pub(crate) forge: Forge,
+    /// The section whose candidates get lost.
+    pub(crate) drops_candidates_of: Option<String>,
     /// True if signals reach the other side.
     pub(crate) carries_signals: bool,
     /// The time that signals take.
@@ -279,6 +281,7 @@ impl Lab {
             interfaces: Vec::new(),
             signals: VecDeque::new(),
             forge: |description| description,
+            drops_candidates_of: None,
             carries_signals: true,
             signaling: SIGNALING,
             answer_delay: None,
@@ -411,7 +414,15 @@ impl Lab {
         let now = self.network.now();
         for index in [ALICE, BOB] {
             let signals = self.with(index, |host, _| std::mem::take(&mut host.signals));
-            for signal in signals.into_iter().filter(|_| self.carries_signals) {
+            let dropped = self.drops_candidates_of.clone();
+            let is_carried = |signal: &Signal| match signal {
+                Signal::Candidate(Some(init)) if !init.candidate.is_empty() => {
+                    dropped.is_none() || init.sdp_mid != dropped
+                }
+                _ => true,
+            };
+            let signals = signals.into_iter().filter(is_carried);
+            for signal in signals.filter(|_| self.carries_signals) {
                 let signal = match signal {
                     Signal::Description(description) => Signal::Description((self.forge)(description)),
                     candidate => candidate,

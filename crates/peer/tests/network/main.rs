@@ -1,6 +1,7 @@
 //! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine
 //! in it.
 
+mod bundles;
 mod clogging;
 mod failing;
 mod glare;

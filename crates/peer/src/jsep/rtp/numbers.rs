@@ -119,7 +119,10 @@ pub(super) fn repairs(fmtp: Option<&Fmtp>) -> Option<u8> {
 
 /// Refuses a description in which a number has two meanings in one bundle (RFC 9143 §10.1.2,
 /// RFC 8285 §7).
-pub(in crate::jsep) fn check_bundle(kind: SdpType, sections: &[Section]) -> Result<(), Error> {
+pub(in crate::jsep) fn check_bundle<'a>(
+    kind: SdpType,
+    sections: impl Iterator<Item = &'a Section>,
+) -> Result<(), Error> {
     let mut codecs: [Option<(&Codec, &str)>; 128] = [None; 128];
     let mut extensions: [Option<(&ExtMap, &str)>; 256] = [None; 256];
     for section in sections {
