@@ -5,9 +5,12 @@ use columba_rtp::extension::{
     AbsCaptureTime, AbsSendTime, AudioLevel, CsrcAudioLevels, DependencyDescriptor, HeaderExtension, Mid,
     PlayoutDelay, VideoLayersAllocation, VideoOrientation,
 };
+use columba_rtp::payload::telephone_event::TelephoneEvent;
+use columba_rtp::payload::ulpfec::UlpfecDecoder;
+use columba_rtp::payload::{Assembler, Format, Packetizer, opus, red, rtx};
 use columba_rtp::rtcp::{Compound, RtcpPacket};
 use columba_rtp::srtp::{MasterKey, Profile, SrtpReceiver};
-use columba_rtp::{Header, Packet, PacketMut, Ssrc};
+use columba_rtp::{Header, Packet, PacketMut, PayloadType, Ssrc};
 
 /// Reads a packet and all that it may hold.
 pub(crate) fn rtp(data: &[u8]) {
@@ -90,4 +93,62 @@ pub(crate) fn srtp(data: &[u8]) {
         assert!(receiver.unprotect(&mut data.to_vec()).is_err());
         assert!(receiver.unprotect_rtcp(&mut data.to_vec()).is_err());
     }
+}
+
+/// Reads packets of a stream, each with two bytes of length in front, as payloads of all formats.
+pub(crate) fn payloads(data: &[u8]) {
+    let formats =
+        [Format::Whole, Format::Vp8, Format::Vp9, Format::H264 { non_interleaved: true }, Format::Av1];
+    for format in formats {
+        let (mut assembler, mut frame) = (Assembler::new(format), Vec::new());
+        for payload in split(data) {
+            let inspected = Assembler::inspect(format, payload);
+            if assembler.push(payload, &mut frame).is_err() {
+                assembler.reset();
+                frame.clear();
+            } else {
+                assert!(inspected.is_ok());
+            }
+        }
+        assert!(frame.len() <= 5 * data.len());
+        packetize(format, data);
+    }
+    let (mut decoder, mut out) = (UlpfecDecoder::new(Ssrc(7), &[1]), Vec::new());
+    for payload in split(data) {
+        if let Ok(blocks) = red::blocks(payload) {
+            assert!(blocks.map(|block| block.data.len()).sum::<usize>() <= payload.len());
+        }
+        decoder.add_media(payload);
+        let _ = decoder.add_correction(payload);
+        while decoder.restore(&mut out) {}
+        let mut copy = payload.to_vec();
+        let _ = rtx::unwrap(&mut copy, Ssrc(1), PayloadType::new(96).expect("7 bits"));
+        let _ = (TelephoneEvent::read(payload), opus::duration(payload));
+    }
+}
+
+/// A frame that can be cut comes back, as far as it is a frame.
+fn packetize(format: Format, frame: &[u8]) {
+    let mut packetizer = Packetizer::new(format);
+    let Ok(count) = packetizer.begin(frame, 40) else { return };
+    let (mut assembler, mut received, mut out) = (Assembler::new(format), Vec::new(), [0; 40]);
+    let mut parts = 0;
+    while let Some(part) = packetizer.next(frame, &mut out).expect("there is room") {
+        parts += 1;
+        assert_eq!(part.last, parts == count);
+        if !matches!(format, Format::Av1) {
+            assembler.push(&out[..part.len], &mut received).expect("it was written by us");
+        }
+    }
+    assert_eq!(parts, count);
+}
+
+fn split(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = data.split_at_checked(2)?;
+        let len = usize::from(u16::from_be_bytes([len[0], len[1]])).min(rest.len());
+        let payload;
+        (payload, data) = rest.split_at(len);
+        Some(payload)
+    })
 }

@@ -27,6 +27,7 @@
 //!
 //! - [`Packet`] is a view of a packet, [`PacketMut`] rewrites its header in place, [`PacketWriter`]
 //!   writes one into a buffer. [`extension`] has the header extensions.
+//! - [`payload`] cuts frames of codecs into packets and puts them together again.
 //! - [`rtcp`] has reports and feedback, [`srtp`] protects packets in place.
 //!
 //! Everything that comes from the network is checked, and no input panics.
@@ -37,6 +38,7 @@ mod error;
 pub mod extension;
 mod numbers;
 mod packet;
+pub mod payload;
 pub mod rtcp;
 pub mod srtp;
 

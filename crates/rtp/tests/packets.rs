@@ -239,6 +239,7 @@ proptest! {
         bodies::rtp(&input);
         bodies::rtcp(&input);
         bodies::srtp(&input);
+        bodies::payloads(&input);
     }
 
     /// A good head in front makes the parsers look at the rest.
@@ -291,4 +292,20 @@ fn full_buffers_are_left_alone() {
     // Of three gaps far apart, one has room.
     let far = [0, 100, 200].map(SequenceNumber);
     assert_eq!(writer.nack(Ssrc(1), Ssrc(2), &far), Ok(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn nonsense_as_payloads_passes(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20),
+    ) {
+        let mut input = Vec::new();
+        for payload in payloads {
+            input.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+            input.extend_from_slice(&payload);
+        }
+        bodies::payloads(&input);
+    }
 }
