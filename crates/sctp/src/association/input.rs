@@ -124,6 +124,9 @@ impl Association {
 
     fn on_chunk(&mut self, now: Instant, header: &Header, chunk: &Chunk<'_>) -> Next {
         match chunk.kind {
+            // What the peer repeats until it is taken.
+            chunk_type::FORWARD_TSN | chunk_type::I_FORWARD_TSN | chunk_type::RECONFIG
+                if self.receiver.is_held() => {}
             chunk_type::DATA | chunk_type::I_DATA => return self.on_data(now, chunk),
             chunk_type::SACK => self.on_sack(now, chunk),
             chunk_type::INIT => {

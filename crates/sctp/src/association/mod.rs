@@ -432,6 +432,12 @@ impl Association {
     }
 
     /// Returns whether an acknowledgement, or word of more room, is to go out at once.
+    /// Stops the input of data, or lets it go on: the window is closed meanwhile, and no stream is
+    /// reset. Acknowledgements of what this side sends, heartbeats and timers go on.
+    pub fn hold_input(&mut self, hold: bool) {
+        self.receiver.hold(hold);
+    }
+
     pub(crate) fn is_sack_due(&self) -> bool {
         self.receiver.is_sack_due()
     }

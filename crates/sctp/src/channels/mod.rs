@@ -541,6 +541,11 @@ impl DataChannels {
         Ok(())
     }
 
+    /// See [`Association::hold_input`].
+    pub fn hold_input(&mut self, hold: bool) {
+        self.association.hold_input(hold);
+    }
+
     /// See [`Association::hold_output`].
     pub fn hold_output(&mut self, now: Instant) {
         self.association.hold_output(now);

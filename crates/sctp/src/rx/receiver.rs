@@ -17,6 +17,8 @@ pub(crate) struct Receiver {
     ack: AckState,
     sack_delay: Duration,
     interleaved: bool,
+    /// Nothing is taken, and the window is closed.
+    is_held: bool,
 }
 
 /// The urgency of the next SACK.
@@ -37,6 +39,7 @@ impl Receiver {
             ack: AckState::Idle,
             sack_delay: config.sack_delay,
             interleaved: false,
+            is_held: false,
         }
     }
 
@@ -58,6 +61,17 @@ impl Receiver {
         self.window.limit()
     }
 
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Closes the window and takes nothing, or opens it again, which the peer is told at once.
+    pub(crate) fn hold(&mut self, hold: bool) {
+        if std::mem::replace(&mut self.is_held, hold) && !hold {
+            self.ack = AckState::Due;
+        }
+    }
+
     /// Takes a fragment, unless it is a duplicate, too far ahead, or more than there is memory for.
     pub(crate) fn on_data(&mut self, data: &Data<'_>) -> Option<Notice> {
         match self.tracker.classify(data.tsn) {
@@ -70,7 +84,8 @@ impl Receiver {
             Arrival::TooFar => return None,
         }
         // Beyond the window only what fills a hole is taken: it lets what is held behind it go.
-        if self.reassembly.held() >= self.window.limit() && !self.tracker.fills_hole(data.tsn) {
+        if self.is_held || self.reassembly.held() >= self.window.limit() && !self.tracker.fills_hole(data.tsn)
+        {
             self.ack = AckState::Due;
             return None;
         }
@@ -141,6 +156,7 @@ impl Receiver {
     ) {
         let window =
             self.window.advertise(now, self.reassembly.held(), self.reassembly.readable(), round_trip);
+        let window = if self.is_held { 0 } else { window };
         if self.tracker.write_sack(writer, window) {
             self.ack = AckState::Idle;
             timers.stop(Timer::Sack);

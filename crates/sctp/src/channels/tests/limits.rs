@@ -187,3 +187,46 @@ fn openings_for_streams_that_the_peer_does_not_take_are_not_sent() {
     assert_eq!(pair.ends[0].association.total_buffered_amount(), 0);
     assert_eq!(pair.ends[1].association.stats().messages_received, 2, "and no others");
 }
+
+/// Ten minutes in which one end takes no data: it hears no event, what it sends arrives, and
+/// neither gives up. Then everything comes, once and in order.
+#[test]
+fn held_input_stops_the_other_side_and_nothing_else() {
+    let mut pair = Pair::started(Config::default());
+    let now = pair.now;
+    let old = pair.ends[0].open(now, "old", ChannelInit::default()).unwrap();
+    pair.run();
+    let [_, ChannelEvent::Incoming(theirs)] = pair.events(1)[..] else { panic!("no channel") };
+    pair.events(0);
+    pair.ends[1].hold_input(true);
+    let new = pair.ends[0].open(now, "new", ChannelInit::default()).unwrap();
+    for number in 0..500_u16 {
+        pair.ends[0].send(now, old, Payload::Binary(number.to_be_bytes().to_vec().into())).unwrap();
+    }
+    pair.ends[0].close(now, old);
+    for minute in 0..10 {
+        pair.ends[1].send(pair.now, theirs, Payload::Text(format!("minute {minute}").into())).unwrap();
+        let end = pair.now + Duration::from_secs(60);
+        while pair.now < end {
+            pair.run();
+            pair.pass();
+        }
+        assert!(pair.ends[0].receive(pair.now, old).is_some(), "minute {minute}");
+        // Its own message has gone.
+        assert_eq!(pair.events(1), [ChannelEvent::BufferedAmountLow(theirs)]);
+        assert!(pair.ends[0].end().is_none() && pair.ends[1].end().is_none(), "minute {minute}");
+    }
+    pair.ends[1].hold_input(false);
+    for _ in 0..100 {
+        pair.run();
+        pair.pass();
+    }
+    for number in 0..500_u16 {
+        let message = pair.ends[1].receive(pair.now, theirs);
+        assert_eq!(message, Some(Payload::Binary(number.to_be_bytes().to_vec().into())));
+    }
+    let events = pair.events(1);
+    assert!(events.contains(&ChannelEvent::Closed(theirs)), "{events:?}");
+    assert!(events.iter().any(|event| matches!(event, ChannelEvent::Incoming(_))), "{events:?}");
+    assert_eq!(pair.ends[0].channel(new).unwrap().state, ChannelState::Open);
+}
