@@ -125,8 +125,16 @@ impl Data {
         self.channels.channel(id).map(|info| state_of(info.state))
     }
 
+    /// Forgets what a channel was whose arrival the owner has taken.
+    pub(crate) fn forget_arrival(&mut self, id: ChannelId) {
+        self.arrived.remove(&id);
+    }
+
     pub(crate) fn info(&self, id: ChannelId) -> Option<ChannelInfo> {
-        let info = self.channels.channel(id)?;
+        let Some(info) = self.channels.channel(id) else {
+            let info = self.arrived.get(&id)?.clone();
+            return Some(ChannelInfo { state: DataChannelState::Closed, ..info });
+        };
         let (mut max_packet_life_time, mut max_retransmits) = (None, None);
         match info.reliability {
             Reliability::Reliable => {}

@@ -37,7 +37,7 @@ pub(crate) struct Data {
     /// The transport below, once both sides have agreed on a section for data.
     transport: Option<TransportId>,
     has_begun: bool,
-    /// Packets are dropped on arrival: see [`hold`](Self::hold).
+    /// No data is taken: see [`hold`](Self::hold).
     is_held: bool,
     /// The section for data is gone: a new channel needs a new one.
     has_ended: bool,
@@ -51,6 +51,9 @@ pub(crate) struct Data {
     failure: Option<Error>,
     /// One for each channel that is not closed.
     counters: BTreeMap<ChannelId, Counters>,
+    /// Channels of the other side's whose arrival the owner has not taken yet: they may be closed
+    /// and gone before.
+    arrived: BTreeMap<ChannelId, ChannelInfo>,
     /// Channels that this side has created.
     created: u64,
     opened: u32,
@@ -89,6 +92,7 @@ impl Data {
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             failure: None,
             counters: BTreeMap::new(),
+            arrived: BTreeMap::new(),
             created: 0,
             opened: 0,
             closed: 0,
@@ -142,15 +146,13 @@ impl Data {
         self.has_begun
     }
 
-    /// Stops the input, or lets it go on: the other side repeats what was dropped meanwhile.
+    /// Stops the input of data, or lets it go on.
     pub(crate) fn hold(&mut self, hold: bool) {
         self.is_held = hold;
+        self.channels.hold_input(hold);
     }
 
     pub(crate) fn handle_packet(&mut self, now: Instant, ecn: Ecn, packet: &[u8]) {
-        if self.is_held {
-            return;
-        }
         let ecn = match ecn {
             Ecn::Ce => columba_sctp::Ecn::CongestionExperienced,
             Ecn::NotEct | Ecn::Ect0 | Ecn::Ect1 => columba_sctp::Ecn::NotMarked,
@@ -218,6 +220,7 @@ impl Data {
     /// remains but messages of closed channels that were not read.
     pub(crate) fn renew(&mut self, now: Instant, rng: &mut impl CryptoRng) {
         self.channels.renew(self.config.clone(), now, rng);
+        self.channels.hold_input(self.is_held);
         (self.has_begun, self.has_ended, self.transport) = (false, false, None);
         (self.state, self.failure, self.created) = (SctpTransportState::Connecting, None, 0);
         self.max_message_size = DEFAULT_MAX_MESSAGE_SIZE;
@@ -236,6 +239,7 @@ impl Data {
 
     /// Ends everything because one side wants it.
     pub(crate) fn close(&mut self, now: Instant) {
+        self.arrived.clear();
         self.channels.abort(now);
     }
 
@@ -251,6 +255,7 @@ impl Data {
                 }
                 ChannelEvent::Incoming(id) => {
                     self.count_open(id);
+                    self.arrived.extend(self.info(id).map(|info| (id, info)));
                     events.push_back(Event::DataChannel(id));
                 }
                 ChannelEvent::Opened(id) => {

@@ -28,9 +28,9 @@ impl Peer {
     }
 
     /// Stops the input of data, or lets it go on, for an owner that cannot take more events: no
-    /// channel is opened and no message arrives meanwhile, and the other side repeats what it has
-    /// sent. ICE, DTLS and all timers go on. Not for long: the other side gives up SCTP after some
-    /// minutes without an answer.
+    /// channel is opened or closed by the other side and no message arrives meanwhile; it is told
+    /// that there is no room. What this side sends goes out, and ICE, consent, DTLS and all timers
+    /// go on.
     pub fn hold_data(&mut self, hold: bool) {
         self.data.hold(hold);
     }
@@ -102,7 +102,8 @@ impl Peer {
     }
 
     /// Returns parameters and state of a channel; `None` once it is closed and everything was
-    /// received.
+    /// received. A channel that [`Event::DataChannel`](crate::Event::DataChannel) announces is there
+    /// at least until the next event is taken.
     #[must_use]
     pub fn channel(&self, channel: ChannelId) -> Option<ChannelInfo> {
         self.data.info(channel)

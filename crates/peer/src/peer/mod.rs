@@ -20,7 +20,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::certificate::Certificate;
 use crate::configuration::Configuration;
-use crate::data::Data;
+use crate::data::{ChannelId, Data};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Jsep;
@@ -83,6 +83,8 @@ pub struct Peer {
     states: States,
     /// Events that the owner has not taken yet: as many as happen between two polls.
     events: VecDeque<Event>,
+    /// The channel of the event that was taken last: the owner may ask for it until the next one.
+    taken_arrival: Option<ChannelId>,
     /// Candidates that the owner has not taken before their description was replaced: they come if
     /// that is rolled back.
     withheld: Vec<Event>,
@@ -143,6 +145,7 @@ impl Peer {
             is_restarting: false,
             states: States::default(),
             events: VecDeque::new(),
+            taken_arrival: None,
             withheld: Vec::new(),
             dropped: Dropped::default(),
         })
@@ -325,7 +328,13 @@ impl Peer {
     /// Returns the next event for the application. [`Event::NegotiationNeeded`] comes when there is
     /// no other, and only if a negotiation is needed then.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(id) = self.taken_arrival.take() {
+            self.data.forget_arrival(id);
+        }
         let event = self.events.pop_front().or_else(|| self.announce_negotiation());
+        if let Some(Event::DataChannel(id)) = event {
+            self.taken_arrival = Some(id);
+        }
         if event.is_none() && self.events.capacity() > IDLE_EVENTS {
             self.events.shrink_to(IDLE_EVENTS);
         }
