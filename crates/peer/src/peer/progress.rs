@@ -134,10 +134,8 @@ impl Peer {
 
     /// W3C "update the negotiation-needed flag", whose last check is made when the event fires.
     pub(super) fn announce_negotiation(&mut self) -> Option<Event> {
-        if self.states.negotiation_needed || !self.jsep.needs_negotiation(self.wanted()) {
-            return None;
-        }
-        self.states.negotiation_needed = true;
-        Some(Event::NegotiationNeeded)
+        let is_needed = self.jsep.needs_negotiation(self.wanted());
+        let was_needed = std::mem::replace(&mut self.states.negotiation_needed, is_needed);
+        (is_needed && !was_needed).then_some(Event::NegotiationNeeded)
     }
 }
