@@ -59,15 +59,19 @@ impl Peer {
     }
 
     pub(super) fn announce_candidate(&mut self, transport: TransportId, candidate: columba_ice::Candidate) {
-        let init = self.candidate_init(transport, to_sdp(&candidate).to_string());
-        self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: Some(candidate) })));
+        // A transport that no section uses any more may go on to find some.
+        if let Some(init) = self.candidate_init(transport, to_sdp(&candidate).to_string()) {
+            let event = IceCandidate { init, candidate: Some(candidate) };
+            self.events.push_back(Event::IceCandidate(Some(event)));
+        }
     }
 
     /// W3C "update the ICE gathering state": the end of a transport's candidates comes first, then
     /// the state, then `null`.
     pub(super) fn announce_gathering(&mut self, transport: TransportId, changed: IceGatheringState) {
-        if changed == IceGatheringState::Complete {
-            let init = self.candidate_init(transport, String::new());
+        if changed == IceGatheringState::Complete
+            && let Some(init) = self.candidate_init(transport, String::new())
+        {
             self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
         }
         self.announce_gathering_state();
@@ -93,14 +97,15 @@ impl Peer {
         changed
     }
 
-    fn candidate_init(&self, transport: TransportId, candidate: String) -> IceCandidateInit {
-        let section = self.jsep.candidate_section(transport);
-        let one = self.transports.iter().find(|one| one.id() == transport);
-        IceCandidateInit {
+    /// `None` if the transport has no section in the local description.
+    fn candidate_init(&self, transport: TransportId, candidate: String) -> Option<IceCandidateInit> {
+        let (mid, index) = self.jsep.candidate_section(transport)?;
+        let one = self.transports.iter().find(|one| one.id() == transport)?;
+        Some(IceCandidateInit {
             candidate,
-            sdp_mid: section.map(|(mid, _)| mid.to_owned()),
-            sdp_m_line_index: section.and_then(|(_, index)| index.try_into().ok()),
-            username_fragment: one.map(|one| one.credentials().ufrag.to_string()),
-        }
+            sdp_mid: Some(mid.to_owned()),
+            sdp_m_line_index: index.try_into().ok(),
+            username_fragment: Some(one.credentials().ufrag.to_string()),
+        })
     }
 }
