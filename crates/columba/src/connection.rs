@@ -16,14 +16,40 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::features;
 use crate::handle::Handle;
+use crate::operation::Operation;
 use crate::transceiver::Transceiver;
 
 /// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are
 /// handles to the same connection.
 ///
-/// The W3C's chain of operations is the order in which these methods are first polled: each does
-/// its whole work at once, so that calls of several tasks never mix, and none is under way when an
-/// event comes.
+/// # The chain of operations
+///
+/// As in a browser, `createOffer`, `createAnswer`, `setLocalDescription`, `setRemoteDescription` and
+/// `addIceCandidate` are executed one after the other, in the order in which they are *called*,
+/// whatever tasks call them, and whether and in which order their [`Operation`]s are awaited. Each
+/// does its whole work before the next begins, and the events that follow from it are in the queue
+/// when it returns; so none is under way when [`Event::NegotiationNeeded`](crate::Event) is looked
+/// at, and that comes only if a negotiation is needed then. After [`close`](Self::close) each fails
+/// with an `InvalidStateError` (`Deviation:` the W3C's promises stay pending for ever).
+///
+/// ```
+/// use columba::{Configuration, DataChannelInit, Error, PeerConnection};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), Error> {
+///     let (caller, _events) = PeerConnection::new(Configuration::default())?;
+///     let (callee, _events) = PeerConnection::new(Configuration::default())?;
+///     caller.create_data_channel("chat", DataChannelInit::default())?;
+///     let offer = caller.set_local_description(None).await?;
+///
+///     // Both are called, one after the other; nothing can come between them.
+///     let set = callee.set_remote_description(offer);
+///     let answer = callee.set_local_description(None);
+///     set.await?;
+///     caller.set_remote_description(answer.await?).await?;
+///     Ok(())
+/// }
+/// ```
 ///
 /// It is closed by [`close`](Self::close), and when the last handle to it and to its data channels
 /// is dropped.
@@ -58,20 +84,29 @@ impl PeerConnection {
         Ok(self.handle.shared.with_peer(change)?)
     }
 
+    /// W3C "chain an operation". The machine answers at once, so that the chain is empty again when
+    /// this returns; calls of other threads wait for the lock meanwhile.
+    fn chain<T>(
+        &self,
+        operation: impl FnOnce(&mut Peer, Instant) -> Result<T, columba_peer::Error>,
+    ) -> Operation<T> {
+        Operation::new(self.with_peer(operation))
+    }
+
     /// `createOffer`.
     ///
     /// # Errors
     /// The connection is closed, or an offer does not fit the signaling state.
-    pub async fn create_offer(&self, options: OfferOptions) -> Result<SessionDescription, Error> {
-        self.with_peer(|peer, now| peer.create_offer(now, options))
+    pub fn create_offer(&self, options: OfferOptions) -> Operation<SessionDescription> {
+        self.chain(|peer, now| peer.create_offer(now, options))
     }
 
     /// `createAnswer`.
     ///
     /// # Errors
     /// The connection is closed, or there is no offer to answer.
-    pub async fn create_answer(&self) -> Result<SessionDescription, Error> {
-        self.with_peer(Peer::create_answer)
+    pub fn create_answer(&self) -> Operation<SessionDescription> {
+        self.chain(Peer::create_answer)
     }
 
     /// `setLocalDescription`; without a description, one that fits the signaling state is created.
@@ -80,32 +115,29 @@ impl PeerConnection {
     ///
     /// # Errors
     /// The connection is closed, or the description is not the one that was created last.
-    pub async fn set_local_description(
+    pub fn set_local_description(
         &self,
         description: impl Into<Option<SessionDescription>>,
-    ) -> Result<SessionDescription, Error> {
+    ) -> Operation<SessionDescription> {
         let description = description.into();
-        self.with_peer(|peer, now| peer.set_local_description(now, description))
+        self.chain(|peer, now| peer.set_local_description(now, description))
     }
 
     /// `setRemoteDescription`.
     ///
     /// # Errors
     /// The connection is closed, or the description cannot be used; the error says where and why.
-    pub async fn set_remote_description(&self, description: SessionDescription) -> Result<(), Error> {
-        self.with_peer(|peer, now| peer.set_remote_description(now, description))
+    pub fn set_remote_description(&self, description: SessionDescription) -> Operation<()> {
+        self.chain(|peer, now| peer.set_remote_description(now, description))
     }
 
     /// `addIceCandidate`; `None` and an empty candidate mean the end of the candidates.
     ///
     /// # Errors
     /// The candidate is malformed, or there is no remote description that it belongs to.
-    pub async fn add_ice_candidate(
-        &self,
-        candidate: impl Into<Option<IceCandidateInit>>,
-    ) -> Result<(), Error> {
+    pub fn add_ice_candidate(&self, candidate: impl Into<Option<IceCandidateInit>>) -> Operation<()> {
         let candidate = candidate.into();
-        self.with_peer(|peer, now| peer.add_ice_candidate(now, candidate))
+        self.chain(|peer, now| peer.add_ice_candidate(now, candidate))
     }
 
     /// `createDataChannel`. The channel opens when the connection is up; [`DataChannel::send`]
@@ -118,8 +150,11 @@ impl PeerConnection {
     /// # Errors
     /// The connection is closed, or the label or the options cannot be used.
     pub fn create_data_channel(&self, label: &str, init: DataChannelInit) -> Result<DataChannel, Error> {
-        let id = self.with_peer(|peer, now| peer.create_data_channel(now, label, init))?;
-        DataChannel::new(self.handle.clone(), id).ok_or(Error::Peer(columba_peer::Error::NoSuchChannel))
+        let channel = self.handle.shared.with_state(|state, now| {
+            let id = state.peer.create_data_channel(now, label, init)?;
+            state.channel(id).ok_or(columba_peer::Error::NoSuchChannel)
+        })?;
+        Ok(DataChannel::new(self.handle.clone(), channel))
     }
 
     /// `addTransceiver`, with a kind.

@@ -1,5 +1,7 @@
 //! The error of the library.
 
+use columba_peer::ErrorKind;
+
 /// Why a call was refused, or why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -27,4 +29,38 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+}
+
+impl Error {
+    /// Returns the class of the error, as the W3C classes them.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Peer(error) => error.kind(),
+            Self::NoRuntime => ErrorKind::InvalidStateError,
+            Self::NoRandomness => ErrorKind::OperationError,
+            Self::MissingFeature { .. } => ErrorKind::NotSupportedError,
+            Self::InvalidCertificates { .. } => ErrorKind::InvalidAccessError,
+        }
+    }
+
+    /// Returns the line of a description that does not follow the grammar, counted from 1: the
+    /// W3C's `sdpLineNumber`.
+    #[must_use]
+    pub fn sdp_line_number(&self) -> Option<u32> {
+        self.peer().and_then(columba_peer::Error::sdp_line_number)
+    }
+
+    /// Returns the cause that the other side gave when it aborted SCTP: the W3C's `sctpCauseCode`.
+    #[must_use]
+    pub fn sctp_cause_code(&self) -> Option<u16> {
+        self.peer().and_then(columba_peer::Error::sctp_cause_code)
+    }
+
+    fn peer(&self) -> Option<&columba_peer::Error> {
+        match self {
+            Self::Peer(error) => Some(error),
+            _ => None,
+        }
+    }
 }

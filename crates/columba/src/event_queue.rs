@@ -2,54 +2,112 @@
 
 use std::collections::VecDeque;
 use std::mem::discriminant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use columba_peer::{CandidateStanding, ChannelId, Event, Peer};
+use columba_peer::{CandidateStanding, ChannelId, Error, Event, Peer};
 
-/// Data channels that wait to be taken, at most: beyond it the other side's data is not read any
-/// more, so that there come no others. Everything else that is no state is bounded by what this
-/// host, its ICE servers and its application do.
-const MAX_CHANNELS: usize = 1024;
+use crate::channel::Channel;
+
+/// Events of data channels that wait to be taken, at most: beyond it the other side's data is not
+/// read any more, so that there come no others. Everything else that is no state is bounded by what
+/// this host, its ICE servers and its application do.
+const MAX_CHANNEL_EVENTS: usize = 1024;
 
 /// State changes of one kind that wait, at most. One more takes the place of the oldest, so that
 /// the application always learns the last state.
 const MAX_STATES: usize = 64;
 
+/// Candidates that wait before those that nobody needs any more are taken out.
+const MANY_CANDIDATES: usize = 256;
+
+/// Events that the empty queue keeps memory for.
+const IDLE_EVENTS: usize = 4;
+
+/// An event that waits.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    /// One of the connection, and none of its channels.
+    Connection(Event),
+    /// One of a data channel.
+    Channel(Arc<Channel>, Change),
+}
+
+/// The event of a data channel.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The other side has created it.
+    Arrived,
+    /// It is open.
+    Open,
+    /// Messages wait.
+    Readable,
+    /// The buffered amount has fallen to the threshold.
+    BufferedAmountLow,
+    /// The other side has begun to close it.
+    Closing,
+    /// The reason why it closes.
+    Failed(Error),
+    /// It is closed.
+    Closed,
+}
+
 /// The queue of events, of which none is dropped: state changes of one kind coalesce.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
-    events: VecDeque<Event>,
-    /// The number of data channels in it.
-    channels: usize,
+    events: VecDeque<Queued>,
+    /// The number of events of data channels in it.
+    channel_events: usize,
+    /// The number of candidates in it.
+    candidates: usize,
+    /// The number beyond which those that nobody needs are taken out; [`MANY_CANDIDATES`] at least.
+    too_many: usize,
 }
 
 impl EventQueue {
-    pub(crate) fn push(&mut self, event: Event) {
-        if is_state(&event) {
-            self.make_room_for_state(&event);
+    pub(crate) fn push(&mut self, event: Queued, peer: &Peer) {
+        match &event {
+            Queued::Connection(state) if is_state(state) => self.make_room_for_state(state),
+            Queued::Connection(Event::IceCandidate(_)) => {
+                if self.candidates >= self.too_many.max(MANY_CANDIDATES) {
+                    self.forget_obsolete_candidates(peer);
+                    self.too_many = 2 * self.candidates;
+                }
+                self.candidates += 1;
+            }
+            Queued::Connection(_) => {}
+            Queued::Channel(channel, change) => {
+                // That there are messages, or that there is room, is said once.
+                if repeated(channel, change).is_some_and(|flag| flag.swap(true, Ordering::Relaxed)) {
+                    return;
+                }
+                self.channel_events += 1;
+            }
         }
-        self.channels += usize::from(matches!(event, Event::DataChannel(_)));
         self.events.push_back(event);
     }
 
     /// Returns true if no more data is to be read until the application has taken some events.
     pub(crate) fn is_full(&self) -> bool {
-        self.channels >= MAX_CHANNELS
+        self.channel_events >= MAX_CHANNEL_EVENTS
     }
 
     /// Returns the next event that still holds: a negotiation is needed only if it is when the
     /// event fires (W3C "update the negotiation-needed flag"), and a candidate is sent only while
     /// its description stands. One whose description may come back by rollback stays.
-    pub(crate) fn pop(&mut self, peer: &Peer) -> Option<Event> {
+    pub(crate) fn pop(&mut self, peer: &Peer) -> Option<Queued> {
         let mut index = 0;
         while let Some(event) = self.events.get(index) {
             let holds = match event {
-                Event::NegotiationNeeded => Some(peer.is_negotiation_needed()),
-                Event::IceCandidate(Some(candidate)) => match peer.candidate_standing(&candidate.init) {
-                    CandidateStanding::Current => Some(true),
-                    CandidateStanding::Replaced => None,
-                    CandidateStanding::Obsolete => Some(false),
-                },
-                _ => Some(true),
+                Queued::Connection(Event::NegotiationNeeded) => Some(peer.is_negotiation_needed()),
+                Queued::Connection(Event::IceCandidate(Some(candidate))) => {
+                    match peer.candidate_standing(&candidate.init) {
+                        CandidateStanding::Current => Some(true),
+                        CandidateStanding::Replaced => None,
+                        CandidateStanding::Obsolete => Some(false),
+                    }
+                }
+                Queued::Connection(_) | Queued::Channel(..) => Some(true),
             };
             match holds {
                 None => index += 1,
@@ -67,29 +125,85 @@ impl EventQueue {
     /// Returns the data channels that wait: the application will never take them.
     pub(crate) fn into_channels(self) -> impl Iterator<Item = ChannelId> {
         self.events.into_iter().filter_map(|event| match event {
-            Event::DataChannel(id) => Some(id),
+            Queued::Channel(channel, Change::Arrived) => Some(channel.id),
             _ => None,
         })
     }
 
-    fn remove(&mut self, index: usize) -> Option<Event> {
-        let event = self.events.remove(index);
-        if self.events.is_empty() {
-            // An idle connection keeps no memory for events.
-            self.events = VecDeque::new();
+    fn remove(&mut self, index: usize) -> Option<Queued> {
+        let event = self.events.remove(index)?;
+        if self.events.is_empty() && self.events.capacity() > IDLE_EVENTS {
+            // An idle connection keeps little memory for events.
+            self.events.shrink_to(IDLE_EVENTS);
         }
-        self.channels -= usize::from(matches!(event, Some(Event::DataChannel(_))));
-        event
+        match &event {
+            Queued::Connection(event) => {
+                self.candidates -= usize::from(matches!(event, Event::IceCandidate(_)));
+            }
+            Queued::Channel(channel, change) => {
+                self.channel_events -= 1;
+                if let Some(flag) = repeated(channel, change) {
+                    flag.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+        Some(event)
     }
 
     fn make_room_for_state(&mut self, event: &Event) {
-        let is_same = |other: &Event| discriminant(other) == discriminant(event);
+        let is_same = |other: &Queued| match other {
+            Queued::Connection(other) => {
+                discriminant(other) == discriminant(event) && transceiver_of(other) == transceiver_of(event)
+            }
+            Queued::Channel(..) => false,
+        };
         if self.events.len() >= MAX_STATES
             && self.events.iter().filter(|other| is_same(other)).count() >= MAX_STATES
             && let Some(oldest) = self.events.iter().position(is_same)
         {
             self.events.remove(oldest);
         }
+    }
+
+    /// The network of a host may change for years while an application reads nothing: candidates of
+    /// descriptions that are gone go, and of equal ones the last stays.
+    fn forget_obsolete_candidates(&mut self, peer: &Peer) {
+        let mut seen = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.events.len());
+        while let Some(event) = self.events.pop_back() {
+            if let Queued::Connection(Event::IceCandidate(candidate)) = &event {
+                let init = candidate.as_ref().map(|candidate| &candidate.init);
+                let is_obsolete =
+                    init.is_some_and(|init| peer.candidate_standing(init) == CandidateStanding::Obsolete);
+                if is_obsolete || seen.contains(&init.cloned()) {
+                    self.candidates -= 1;
+                    continue;
+                }
+                seen.push(init.cloned());
+            }
+            kept.push_front(event);
+        }
+        self.events = kept;
+    }
+}
+
+/// Returns the mark of a change that waits only once.
+fn repeated<'a>(channel: &'a Channel, change: &Change) -> Option<&'a AtomicBool> {
+    match change {
+        Change::Readable => Some(&channel.is_readable_queued),
+        Change::BufferedAmountLow => Some(&channel.is_low_queued),
+        Change::Arrived | Change::Open | Change::Closing | Change::Failed(_) | Change::Closed => None,
+    }
+}
+
+/// Returns the transceiver to whose track an event has happened.
+fn transceiver_of(event: &Event) -> Option<columba_peer::TransceiverId> {
+    match event {
+        Event::Track { transceiver, .. }
+        | Event::TrackMuted(transceiver, _)
+        | Event::TrackRemoved(transceiver, ..)
+        | Event::TrackEnded(transceiver, _) => Some(*transceiver),
+        _ => None,
     }
 }
 
@@ -105,13 +219,13 @@ fn is_state(event: &Event) -> bool {
         | Event::SctpState(_)
         | Event::SelectedCandidatePair(..)
         | Event::IceRestartWanted
-        | Event::Error(_) => true,
-        Event::IceCandidate(_)
         | Event::IceCandidateError(_)
         | Event::Track { .. }
         | Event::TrackMuted(..)
         | Event::TrackRemoved(..)
         | Event::TrackEnded(..)
+        | Event::Error(_) => true,
+        Event::IceCandidate(_)
         | Event::DataChannel(_)
         | Event::ChannelOpen(_)
         | Event::ChannelReadable(_)
@@ -140,9 +254,37 @@ mod tests {
         Peer::new(Configuration::default(), Instant::now(), wall, [1; 32]).unwrap()
     }
 
+    /// The next event that waits.
+    fn next(queue: &mut EventQueue, peer: &Peer) -> Option<Event> {
+        queue.pop(peer).map(|event| match event {
+            Queued::Connection(event) => event,
+            Queued::Channel(channel, change) => panic!("{channel:?}: {change:?}"),
+        })
+    }
+
     /// Everything that waits.
     fn all(queue: &mut EventQueue, peer: &Peer) -> Vec<Event> {
-        std::iter::from_fn(|| queue.pop(peer)).collect()
+        std::iter::from_fn(|| next(queue, peer)).collect()
+    }
+
+    fn channel(peer: &mut Peer) -> Arc<Channel> {
+        let id = peer.create_data_channel(Instant::now(), "chat", DataChannelInit::default()).unwrap();
+        Channel::new(id, peer.channel(id).unwrap())
+    }
+
+    /// A peer whose description is set, and an event of a candidate that it could have found.
+    fn described() -> (Peer, impl Fn(u16) -> Event) {
+        let (mut peer, now) = (peer(), Instant::now());
+        peer.handle_network_change(now, &[std::net::IpAddr::from([10, 0, 0, 1]).into()]);
+        peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
+        peer.set_local_description(now, None).unwrap();
+        let found = candidates(&mut peer).remove(0);
+        let numbered = move |port: u16| {
+            let mut one = found.clone();
+            one.init.candidate = one.init.candidate.replace("4000", &port.to_string());
+            Event::IceCandidate(Some(one))
+        };
+        (peer, numbered)
     }
 
     /// The candidates of an offer.
@@ -168,27 +310,79 @@ mod tests {
 
     #[test]
     fn unread_events_are_never_dropped() {
-        let (mut queue, peer) = (EventQueue::default(), peer());
-        for _ in 0..3 * MAX_CHANNELS {
-            queue.push(Event::IceCandidate(None));
+        let (peer, numbered) = described();
+        let mut queue = EventQueue::default();
+        for port in 0..2000 {
+            queue.push(Queued::Connection(numbered(port)), &peer);
         }
-        queue.push(CONNECTED);
+        queue.push(Queued::Connection(CONNECTED), &peer);
         assert!(!queue.is_full());
-        assert_eq!(all(&mut queue, &peer).len(), 3 * MAX_CHANNELS + 1);
-        assert_eq!(queue.events.capacity(), 0, "an empty queue gives its memory back");
+        let all = all(&mut queue, &peer);
+        assert_eq!((all.len(), &all[1999], &all[2000]), (2001, &numbered(1999), &CONNECTED));
+        assert!(queue.events.capacity() <= IDLE_EVENTS, "an empty queue gives its memory back");
+        assert_eq!(queue.candidates, 0);
+    }
+
+    #[test]
+    fn candidates_that_nobody_needs_do_not_pile_up() {
+        let (mut peer, numbered) = described();
+        let mut queue = EventQueue::default();
+        for port in (0..100_000_u32).map(|number| 1000 + (number % 100) as u16) {
+            queue.push(Queued::Connection(numbered(port)), &peer);
+            assert!(queue.events.len() <= MANY_CANDIDATES + 1);
+        }
+        let rollback = columba_peer::SessionDescription::rollback();
+        peer.set_local_description(Instant::now(), Some(rollback)).unwrap();
+        for _ in 0..=MANY_CANDIDATES {
+            queue.push(Queued::Connection(Event::IceCandidate(None)), &peer);
+        }
+        assert!(queue.events.len() <= MANY_CANDIDATES + 1);
+        assert!(all(&mut queue, &peer).iter().all(|event| *event == Event::IceCandidate(None)));
+    }
+
+    #[test]
+    fn channel_says_once_that_messages_wait_and_everything_else_each_time() {
+        let mut peer = peer();
+        let channels = [channel(&mut peer), channel(&mut peer)];
+        let mut queue = EventQueue::default();
+        for _ in 0..2 {
+            for channel in &channels {
+                for _ in 0..1000 {
+                    queue.push(Queued::Channel(channel.clone(), Change::Readable), &peer);
+                    queue.push(Queued::Channel(channel.clone(), Change::BufferedAmountLow), &peer);
+                }
+                queue.push(Queued::Channel(channel.clone(), Change::Closed), &peer);
+            }
+            assert_eq!(queue.channel_events, 6);
+            for channel in &channels {
+                let changes: Vec<_> = (0..3).filter_map(|_| queue.pop(&peer)).collect();
+                assert!(
+                    matches!(&changes[0], Queued::Channel(one, Change::Readable) if one.id == channel.id)
+                );
+                assert!(matches!(&changes[1], Queued::Channel(_, Change::BufferedAmountLow)));
+                assert!(matches!(&changes[2], Queued::Channel(_, Change::Closed)));
+            }
+            assert!(queue.pop(&peer).is_none() && queue.channel_events == 0);
+        }
+        for number in 0..MAX_CHANNEL_EVENTS {
+            assert!(!queue.is_full(), "{number}");
+            queue.push(Queued::Channel(channels[0].clone(), Change::Arrived), &peer);
+        }
+        assert!(queue.is_full());
+        assert_eq!(queue.into_channels().count(), MAX_CHANNEL_EVENTS);
     }
 
     #[test]
     fn unread_state_changes_coalesce_and_the_last_is_kept() {
         let (mut queue, peer) = (EventQueue::default(), peer());
-        queue.push(Event::IceCandidate(None));
-        queue.push(CONNECTED);
+        queue.push(Queued::Connection(Event::IceCandidate(None)), &peer);
+        queue.push(Queued::Connection(CONNECTED), &peer);
         for _ in 0..1000 {
             for state in [IceConnectionState::Disconnected, IceConnectionState::Connected] {
-                queue.push(Event::IceConnectionState(state));
+                queue.push(Queued::Connection(Event::IceConnectionState(state)), &peer);
             }
         }
-        queue.push(Event::IceConnectionState(IceConnectionState::Failed));
+        queue.push(Queued::Connection(Event::IceConnectionState(IceConnectionState::Failed)), &peer);
         let all = all(&mut queue, &peer);
         assert_eq!(all.len(), 2 + MAX_STATES);
         assert_eq!(all[..2], [Event::IceCandidate(None), CONNECTED]);
@@ -200,27 +394,21 @@ mod tests {
         let (mut queue, mut peer) = (EventQueue::default(), peer());
         let now = Instant::now();
         peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
-        queue.push(Event::NegotiationNeeded);
-        queue.push(Event::NegotiationNeeded);
-        assert_eq!(queue.pop(&peer), Some(Event::NegotiationNeeded));
+        queue.push(Queued::Connection(Event::NegotiationNeeded), &peer);
+        queue.push(Queued::Connection(Event::NegotiationNeeded), &peer);
+        assert_eq!(next(&mut queue, &peer), Some(Event::NegotiationNeeded));
         peer.set_local_description(now, None).unwrap();
-        assert_eq!(queue.pop(&peer), None);
+        assert_eq!(next(&mut queue, &peer), None);
     }
 
     #[test]
     fn candidates_of_a_description_that_was_rolled_back_are_not_given_out() {
-        let (mut queue, mut peer) = (EventQueue::default(), peer());
-        let now = Instant::now();
-        peer.handle_network_change(now, &[std::net::IpAddr::from([10, 0, 0, 1]).into()]);
-        peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
-        let offer = peer.set_local_description(now, None).unwrap();
-        let found = candidates(&mut peer);
-        assert!(!found.is_empty());
-        found.iter().for_each(|one| queue.push(Event::IceCandidate(Some(one.clone()))));
+        let (mut peer, numbered) = described();
+        let mut queue = EventQueue::default();
+        (1..4).for_each(|port| queue.push(Queued::Connection(numbered(port)), &peer));
         assert!(queue.pop(&peer).is_some());
         let rollback = columba_peer::SessionDescription::rollback();
-        peer.set_local_description(now, Some(rollback)).unwrap();
-        assert_eq!(queue.pop(&peer), None);
-        drop(offer);
+        peer.set_local_description(Instant::now(), Some(rollback)).unwrap();
+        assert_eq!(next(&mut queue, &peer), None);
     }
 }

@@ -10,12 +10,16 @@ use columba_peer::{
 };
 
 use crate::data_channel::DataChannel;
+use crate::event_queue::{Change, Queued};
 use crate::handle::Handle;
 use crate::shared::Shared;
 use crate::transceiver::{TrackEvent, Transceiver};
 
-/// An event: one of the W3C's of `RTCPeerConnection` and its transports. It carries the state that
-/// it announces. The events of data channels are awaited on the [`DataChannel`].
+/// An event: one of the W3C's of `RTCPeerConnection`, its transports and its data channels, in the
+/// order in which they happened. It carries the state that it announces.
+///
+/// What happens to a data channel can also be awaited on the [`DataChannel`]; a program that does
+/// can pass over the events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -64,6 +68,25 @@ pub enum Event {
     /// channel says `open` there, may fall back to `connecting`, and what is sent in between can
     /// vanish. Let the side that creates a channel send first, or use negotiated channels.
     DataChannel(DataChannel),
+    /// `open` of a data channel that this side has created.
+    ChannelOpen(DataChannel),
+    /// `message` of a data channel: messages wait, and no task waits for them in
+    /// [`DataChannel::recv`]. Take them by [`DataChannel::try_recv`] until there is none. Comes once
+    /// for all that wait.
+    ChannelReadable(DataChannel),
+    /// `bufferedamountlow` of a data channel: so much was sent that the buffered amount has fallen
+    /// to [`DataChannel::buffered_amount_low_threshold`].
+    ///
+    /// Comes after [`DataChannel::try_send`], and for all messages once a threshold was set.
+    /// `Deviation:` not after [`DataChannel::send`] alone, which waits for room by itself.
+    BufferedAmountLow(DataChannel),
+    /// `closing` of a data channel: the other side has begun to close it.
+    ChannelClosing(DataChannel),
+    /// `error` of a data channel: why it closes, if neither side has closed it by itself.
+    /// [`ChannelClosed`](Self::ChannelClosed) follows.
+    ChannelError(DataChannel, columba_peer::Error),
+    /// `close` of a data channel. Messages that arrived before can still be received.
+    ChannelClosed(DataChannel),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(columba_peer::Error),
 }
@@ -71,10 +94,14 @@ pub enum Event {
 /// The receiver of a [`PeerConnection`](crate::PeerConnection)'s events, in order.
 ///
 /// None is ever dropped. State changes that are not read coalesce: of each kind the last 64 are
-/// kept. While 1,024 data channels of the other side's wait, its data is not read any more (ICE and
-/// DTLS go on). A negotiation that is not needed any more, and candidates of a description that was
-/// rolled back, are passed over. An application that wants no events can drop the receiver; then
+/// kept, and a data channel says once that messages wait, or that there is room. While 1,024 events
+/// of data channels wait, the other side's data is not read any more (ICE, consent, DTLS and all
+/// timers go on). A negotiation that is not needed any more, and candidates of a description that
+/// was rolled back, are passed over. An application that wants no events drops the receiver; then
 /// the other side cannot create data channels.
+///
+/// The events that follow from a call of the application come before those that follow from its
+/// next one, and are there when the call returns.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -101,15 +128,46 @@ impl Events {
         }
     }
 
-    /// Returns the next event of the peer, if one waits; `None` after the last.
-    fn take(&self) -> Option<Option<columba_peer::Event>> {
+    /// Returns the next event, if one waits.
+    #[must_use]
+    pub fn try_recv(&mut self) -> Option<Event> {
+        while let Some(event) = self.take()? {
+            if let Some(event) = self.translate(event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Returns the next event that waits, if any; `None` after the last.
+    fn take(&self) -> Option<Option<Queued>> {
         let mut state = self.shared.lock();
         let event = state.take_event();
         if event.is_none() && state.is_over { None } else { Some(event) }
     }
 
     /// Returns the application's view of an event; `None` if it has none.
-    fn translate(&self, event: columba_peer::Event) -> Option<Event> {
+    fn translate(&self, event: Queued) -> Option<Event> {
+        let event = match event {
+            Queued::Connection(event) => event,
+            Queued::Channel(channel, change) => {
+                // Without handles the connection is being closed, and its channels with it.
+                let channel = DataChannel::new(self.connection.upgrade()?, channel);
+                return Some(match change {
+                    Change::Arrived => Event::DataChannel(channel),
+                    Change::Open => Event::ChannelOpen(channel),
+                    Change::Readable => Event::ChannelReadable(channel),
+                    Change::BufferedAmountLow => Event::BufferedAmountLow(channel),
+                    Change::Closing => Event::ChannelClosing(channel),
+                    Change::Failed(error) => Event::ChannelError(channel, error),
+                    Change::Closed => Event::ChannelClosed(channel),
+                });
+            }
+        };
+        self.translate_connection(event)
+    }
+
+    fn translate_connection(&self, event: columba_peer::Event) -> Option<Event> {
         use columba_peer::Event as Peer;
         Some(match event {
             Peer::NegotiationNeeded => Event::NegotiationNeeded,
@@ -131,13 +189,9 @@ impl Events {
             Peer::TrackMuted(id, kind) => Event::TrackMuted(self.transceiver(id, kind)?),
             Peer::TrackRemoved(id, kind, stream) => Event::TrackRemoved(self.transceiver(id, kind)?, stream),
             Peer::TrackEnded(id, kind) => Event::TrackEnded(self.transceiver(id, kind)?),
-            Peer::DataChannel(id) => {
-                // Without handles the connection is being closed, and its channels with it.
-                let connection = self.connection.upgrade()?;
-                Event::DataChannel(DataChannel::new(connection, id)?)
-            }
-            // Delivered to the waiters of the channel by the driver, and never queued.
-            Peer::ChannelOpen(_)
+            // Delivered as events of their channel.
+            Peer::DataChannel(_)
+            | Peer::ChannelOpen(_)
             | Peer::ChannelReadable(_)
             | Peer::BufferedAmountLow(_)
             | Peer::ChannelWritable(_)

@@ -44,8 +44,8 @@
 //! `signaling`.
 //!
 //! - [`PeerConnection::new`] returns a handle, cheap to clone, and the receiver of its [`Events`].
-//!   An event carries the state that it announces. [`PeerConnection::builder`] takes a runtime and
-//!   TLS settings, too.
+//!   All events of a connection and of its data channels come in one order, and each carries the
+//!   state that it announces. [`PeerConnection::builder`] takes a runtime and TLS settings, too.
 //! - [`DataChannel::send`] waits while too much is waiting to be sent, and messages that are not
 //!   received by [`DataChannel::recv`] hold the other side back. Nothing is lost, and no queue
 //!   grows without bound.
@@ -67,6 +67,7 @@
 //! - `tls`: TURN over TLS (`turns:`), and the module `tls`.
 
 mod builder;
+mod channel;
 mod connection;
 mod data_channel;
 mod driver;
@@ -76,6 +77,7 @@ mod events;
 mod features;
 mod handle;
 mod network;
+mod operation;
 mod shared;
 #[cfg(feature = "signaling")]
 pub mod signaling;
@@ -104,6 +106,7 @@ pub use connection::PeerConnection;
 pub use data_channel::DataChannel;
 pub use error::Error;
 pub use events::{Event, Events};
+pub use operation::Operation;
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use transceiver::{TrackEvent, Transceiver};

@@ -1,16 +1,17 @@
 //! The state that the handles and the driver of one connection share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, Path, Peer};
+use columba_peer::{ChannelId, Error, Path, Peer};
 use tokio::sync::Notify;
 
+use crate::channel::Channel;
 use crate::driver::tcp::Outgoing;
-use crate::event_queue::EventQueue;
+use crate::driver::wake::Wakeups;
+use crate::event_queue::{Change, EventQueue, Queued};
 
 /// The state machine behind a lock.
 #[derive(Debug)]
@@ -27,26 +28,13 @@ pub(crate) struct State {
     /// The events for the application; `None` once it has dropped the receiver.
     pub(crate) events: Option<EventQueue>,
     /// The channels that are not closed yet.
-    pub(crate) channels: BTreeMap<ChannelId, Arc<ChannelSignals>>,
+    pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
     /// The TCP connections that are open.
     pub(crate) streams: BTreeMap<Path, Arc<Outgoing>>,
     /// Wakes the driver; taken by the first handle that does, put back when the driver runs.
     pub(crate) driver: Option<Waker>,
     /// The driver has ended: everything is closed, and all that could be sent is.
     pub(crate) is_over: bool,
-}
-
-/// The waiters of a data channel.
-#[derive(Debug, Default)]
-pub(crate) struct ChannelSignals {
-    /// Messages wait, or the channel is closed.
-    pub(crate) readable: Notify,
-    /// There is room, or the channel's state has changed.
-    pub(crate) changed: Notify,
-    /// The threshold in bytes that was set last in the peer; changed under the lock.
-    pub(crate) low_threshold: AtomicUsize,
-    /// Set once the channel is closed, with the error that was the reason, if any.
-    pub(crate) closed: OnceLock<Option<columba_peer::Error>>,
 }
 
 impl Shared {
@@ -68,11 +56,21 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the peer, and wakes the driver for the consequences.
+    /// Changes the peer, and wakes the driver for the consequences. What the application is to be
+    /// told of them is in the queue of events when this returns.
     pub(crate) fn with_peer<T>(&self, change: impl FnOnce(&mut Peer, Instant) -> T) -> T {
+        self.with_state(|state, now| change(&mut state.peer, now))
+    }
+
+    /// As [`with_peer`](Self::with_peer), for changes beside the peer.
+    pub(crate) fn with_state<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
-        let result = change(&mut state.peer, Instant::now());
+        let result = change(&mut state, Instant::now());
+        let mut wakeups = Wakeups::default();
+        wakeups.deliver_all(&mut state);
         state.wake_driver();
+        drop(state);
+        wakeups.wake_waiters(self);
         result
     }
 
@@ -92,51 +90,62 @@ impl State {
         }
     }
 
-    /// Returns the waiters of a channel that exists.
-    pub(crate) fn signals(&mut self, channel: ChannelId) -> Arc<ChannelSignals> {
-        self.channels.entry(channel).or_default().clone()
+    /// Returns a channel that exists.
+    pub(crate) fn channel(&mut self, id: ChannelId) -> Option<Arc<Channel>> {
+        if let Some(channel) = self.channels.get(&id) {
+            return Some(channel.clone());
+        }
+        let channel = Channel::new(id, self.peer.channel(id)?);
+        self.channels.insert(id, channel.clone());
+        Some(channel)
     }
 
     /// Keeps an event for the application. False if the application will never see it. While too
-    /// many data channels wait, the other side's data is not read.
-    pub(crate) fn keep_event(&mut self, event: columba_peer::Event) -> bool {
+    /// many events of data channels wait, the other side's data is not read.
+    pub(crate) fn keep_event(&mut self, event: Queued) -> bool {
         let Some(events) = &mut self.events else { return false };
-        events.push(event);
+        events.push(event, &self.peer);
         if events.is_full() {
             self.peer.hold_data(true);
         }
         true
     }
 
+    /// Keeps an event of a channel for the application.
+    pub(crate) fn keep_change(&mut self, channel: &Arc<Channel>, change: Change) -> bool {
+        self.keep_event(Queued::Channel(channel.clone(), change))
+    }
+
     /// Takes the next event for the application.
-    pub(crate) fn take_event(&mut self) -> Option<columba_peer::Event> {
+    pub(crate) fn take_event(&mut self) -> Option<Queued> {
         let events = self.events.as_mut()?;
         let was_full = events.is_full();
         let event = events.pop(&self.peer);
         if was_full && !events.is_full() {
             self.peer.hold_data(false);
+            // The other side is to be told at once that there is room.
+            self.wake_driver();
         }
         event
     }
 
+    /// Closes all channels, without an event: the W3C's `close` fires none.
     pub(crate) fn close_channels(&mut self) {
-        for channel in self.channels.keys().copied().collect::<Vec<_>>() {
-            self.channel_closed(channel, None);
+        for channel in std::mem::take(&mut self.channels).into_values() {
+            channel.close(None);
         }
     }
 
-    pub(crate) fn channel_closed(&mut self, channel: ChannelId, error: Option<columba_peer::Error>) {
-        if let Some(signals) = self.channels.remove(&channel) {
-            signals.close(error);
+    /// A channel is closed, because of an error or because one side wanted it.
+    pub(crate) fn channel_closed(&mut self, id: ChannelId, error: Option<Error>) {
+        let Some(channel) = self.channels.remove(&id) else { return };
+        // A side that closes its connection closes the channel by it: `error` to the W3C, but no
+        // failure.
+        let is_failure = |error: &Error| !matches!(error, Error::ClosedRemotely { .. });
+        channel.close(error.clone().filter(is_failure));
+        if let Some(error) = error {
+            self.keep_change(&channel, Change::Failed(error));
         }
-    }
-}
-
-impl ChannelSignals {
-    fn close(&self, error: Option<columba_peer::Error>) {
-        // Only the first reason counts.
-        let _ = self.closed.set(error);
-        self.readable.notify_waiters();
-        self.changed.notify_waiters();
+        self.keep_change(&channel, Change::Closed);
     }
 }

@@ -11,7 +11,7 @@ mod names;
 mod requests;
 mod sockets;
 pub(crate) mod tcp;
-mod wake;
+pub(crate) mod wake;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -185,9 +185,7 @@ impl Driver {
     /// Delivers the peer's events, and wakes their waiters.
     fn deliver_events(&mut self) {
         let mut state = self.shared.lock();
-        while let Some(event) = state.peer.poll_event() {
-            self.wakeups.deliver(&mut state, event);
-        }
+        self.wakeups.deliver_all(&mut state);
         drop(state);
         self.wakeups.wake_waiters(&self.shared);
     }

@@ -1,18 +1,20 @@
-//! Delivery of the peer's events: connection events to the queue of the application, channel events
-//! to the tasks that wait on the channel.
+//! Delivery of the peer's events: all to the queue of the application, those of channels to the
+//! tasks that wait on the channel, too.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, Error, Event};
+use columba_peer::{ChannelId, Event};
 use tracing::debug;
 
-use crate::shared::{ChannelSignals, Shared, State};
+use crate::channel::Channel;
+use crate::event_queue::{Change, Queued};
+use crate::shared::{Shared, State};
 
 /// The waiters that are to be woken once the lock is released: a woken task takes the lock at once.
 #[derive(Debug, Default)]
-pub(super) struct Wakeups {
-    channels: Vec<(Wakeup, Arc<ChannelSignals>)>,
+pub(crate) struct Wakeups {
+    channels: Vec<(Wakeup, Arc<Channel>)>,
     /// The application's queue of events has grown.
     has_events: bool,
 }
@@ -27,24 +29,35 @@ enum Wakeup {
 }
 
 impl Wakeups {
-    /// Delivers an event; its waiters are woken by [`wake_waiters`](Self::wake_waiters).
-    pub(super) fn deliver(&mut self, state: &mut State, event: Event) {
+    /// Delivers all events of the peer; their waiters are woken by
+    /// [`wake_waiters`](Self::wake_waiters).
+    pub(crate) fn deliver_all(&mut self, state: &mut State) {
+        while let Some(event) = state.peer.poll_event() {
+            self.deliver(state, event);
+        }
+    }
+
+    fn deliver(&mut self, state: &mut State, event: Event) {
         match event {
-            Event::ChannelReadable(channel) => self.add(state, channel, Wakeup::Readable),
-            Event::ChannelOpen(channel)
-            | Event::BufferedAmountLow(channel)
-            | Event::ChannelWritable(channel)
-            | Event::ChannelClosing(channel) => self.add(state, channel, Wakeup::Changed),
-            Event::ChannelClosed(channel, error) => {
-                // A side that closes its connection closes the channel by it.
-                let is_failure = |error: &Error| !matches!(error, Error::ClosedRemotely { .. });
-                state.channel_closed(channel, error.filter(is_failure));
+            Event::ChannelReadable(id) => self.deliver_readable(state, id),
+            Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),
+            Event::ChannelClosing(id) => self.deliver_change(state, id, Some(Change::Closing)),
+            Event::ChannelWritable(id) => self.deliver_change(state, id, None),
+            Event::BufferedAmountLow(id) => {
+                let Some(channel) = state.channels.get(&id) else { return };
+                let change = channel.is_low(&mut state.peer).then_some(Change::BufferedAmountLow);
+                self.deliver_change(state, id, change);
             }
-            Event::DataChannel(channel) => {
-                if !state.keep_event(Event::DataChannel(channel)) {
+            Event::ChannelClosed(id, error) => {
+                state.channel_closed(id, error);
+                self.has_events = true;
+            }
+            Event::DataChannel(id) => {
+                let Some(channel) = state.channel(id) else { return };
+                if !state.keep_change(&channel, Change::Arrived) {
                     debug!("a data channel of the other side is refused: there is no receiver of events");
                     // The channel may be closed already, which is as good.
-                    let _ = state.peer.close_channel(Instant::now(), channel);
+                    let _ = state.peer.close_channel(Instant::now(), id);
                 }
                 self.has_events = true;
             }
@@ -64,14 +77,31 @@ impl Wakeups {
             | Event::TrackRemoved(..)
             | Event::TrackEnded(..)
             | Event::Error(_)) => {
-                state.keep_event(event);
+                state.keep_event(Queued::Connection(event));
                 self.has_events = true;
             }
         }
     }
 
+    /// Messages wait. They belong to a task that waits for one; without any, they are an event.
+    fn deliver_readable(&mut self, state: &mut State, id: ChannelId) {
+        let Some(channel) = state.channels.get(&id).cloned() else { return };
+        if !channel.has_readers() {
+            self.has_events |= state.keep_change(&channel, Change::Readable);
+        }
+        self.channels.push((Wakeup::Readable, channel));
+    }
+
+    fn deliver_change(&mut self, state: &mut State, id: ChannelId, change: Option<Change>) {
+        let Some(channel) = state.channels.get(&id).cloned() else { return };
+        if let Some(change) = change {
+            self.has_events |= state.keep_change(&channel, change);
+        }
+        self.channels.push((Wakeup::Changed, channel));
+    }
+
     /// Wakes all waiters of what was delivered. The lock must not be held.
-    pub(super) fn wake_waiters(&mut self, shared: &Shared) {
+    pub(crate) fn wake_waiters(&mut self, shared: &Shared) {
         for (wakeup, signals) in self.channels.drain(..) {
             match wakeup {
                 Wakeup::Readable => signals.readable.notify_waiters(),
@@ -81,9 +111,5 @@ impl Wakeups {
         if std::mem::take(&mut self.has_events) {
             shared.changed.notify_waiters();
         }
-    }
-
-    fn add(&mut self, state: &State, channel: ChannelId, wakeup: Wakeup) {
-        self.channels.extend(state.channels.get(&channel).map(|signals| (wakeup, signals.clone())));
     }
 }
