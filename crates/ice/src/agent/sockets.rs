@@ -103,7 +103,7 @@ impl Agent {
         match socket.purpose {
             Purpose::Host => self.open_tcp(now, socket.address),
             Purpose::Relay(relay) => {
-                self.with_relays(now, |relays, context| relays.handle_bind_failed(context, relay));
+                self.with_relays(now, |relays, context| relays.handle_bind_failed(now, context, relay));
             }
         }
     }

@@ -166,7 +166,7 @@ impl Agent {
 
     pub(super) fn handle_connect_failed(&mut self, now: Instant, id: ConnectId) {
         if !self.handle_stream_refused(now, id) {
-            self.with_relays(now, |relays, context| relays.handle_connect_failed(context, id));
+            self.with_relays(now, |relays, context| relays.handle_connect_failed(now, context, id));
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct AgentHost {
     pub(crate) received: Vec<Vec<u8>>,
     /// The port at which nothing arrives.
     pub(crate) muted_port: Option<u16>,
+    /// Addresses without a route: no socket can be bound and no connection opened.
+    pub(crate) unroutable: BTreeSet<IpAddr>,
     pub(crate) unsent: usize,
     /// Until when the host does nothing, and what has arrived meanwhile: its timers are late then,
     /// and come before what waits.
@@ -92,6 +94,7 @@ impl AgentHost {
             embedded: Vec::new(),
             received: Vec::new(),
             muted_port: None,
+            unroutable: BTreeSet::new(),
             unsent: 0,
             stalled_until: None,
             waiting: Vec::new(),
@@ -170,7 +173,8 @@ impl AgentHost {
         match request {
             Request::BindUdp { id, address } => {
                 self.bound.insert(address);
-                let input = if self.addresses.iter().any(|one| one.address == address) {
+                let is_there = self.addresses.iter().any(|one| one.address == address);
+                let input = if is_there && !self.unroutable.contains(&address) {
                     self.next_port += 1;
                     self.sockets += 1;
                     Input::Bound { id, local: SocketAddr::new(address, self.next_port) }
@@ -199,6 +203,9 @@ impl AgentHost {
             }
             Request::Connect { id, local, remote, tls, framing } => {
                 self.bound.insert(local.ip());
+                if self.unroutable.contains(&local.ip()) {
+                    return self.agent.handle_input(now, Input::ConnectFailed { id });
+                }
                 self.next_stream += 1;
                 self.next_port += 1;
                 let stream = StreamId(self.next_stream);

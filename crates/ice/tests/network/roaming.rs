@@ -160,6 +160,56 @@ fn allocation_survives_a_time_without_network() {
     }
 }
 
+/// A new network's address is there before its route is: neither sockets nor connections can be
+/// opened at first.
+#[test]
+fn allocation_comes_along_although_the_route_comes_late() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        for millis in [100, 700, 3000, 9000, 20_000] {
+            let (mut lab, second) = world(relayed(transport), millis);
+            lab.with(ALICE, |host, _| host.unroutable.insert(ip(ELSEWHERE)));
+            lab.network.set_up(lab.interfaces[ALICE], false);
+            lab.network.set_up(second, true);
+            assert_eq!(silence(&mut lab, Duration::from_millis(millis)), None);
+            lab.with(ALICE, |host, _| host.unroutable.clear());
+            let took = silence(&mut lab, SECOND * 6);
+            assert!(took.is_some_and(|took| took < SECOND * 5), "{transport:?}, {millis} ms: {took:?}");
+            let stats = lab.turn().server.stats();
+            assert_eq!((stats.allocations_total, stats.allocations_moved), (1, 1), "{transport:?}, {millis}");
+        }
+    }
+}
+
+/// The best of two new addresses leads nowhere.
+#[test]
+fn moving_allocation_tries_the_other_address_too() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (mut lab, second) = world(relayed(transport), 8);
+        let (host, zone) = (lab.peers[ALICE], lab.network.add_zone());
+        let third = lab.network.attach(host, zone, ip("10.10.0.9"), Link::default());
+        lab.network.set_up(third, true);
+        lab.run_for(SECOND);
+        lab.with(ALICE, |host, _| host.unroutable.insert(ip("10.10.0.9")));
+        lab.network.set_up(lab.interfaces[ALICE], false);
+        lab.network.set_up(second, true);
+        let took = silence(&mut lab, SECOND * 3);
+        assert!(took.is_some(), "{transport:?} {}", lab.network.trace());
+        assert_eq!(lab.turn().server.stats().allocations_moved, 1, "{transport:?}");
+    }
+}
+
+/// The server cannot be reached any more: another allocation is tried for in the end, and no timer
+/// stays.
+#[test]
+fn moving_allocation_is_given_up_after_a_minute() {
+    let (mut lab, second) = world(relayed(Transport::Tcp), 9);
+    lab.with(ALICE, |host, _| host.unroutable.insert(ip(ELSEWHERE)));
+    lab.network.set_up(lab.interfaces[ALICE], false);
+    lab.network.set_up(second, true);
+    lab.run_for(SECOND * 100);
+    assert!(!lab.peer(ALICE).errors.is_empty(), "{}", lab.network.trace());
+}
+
 /// The same without tickets.
 #[test]
 fn path_is_lost_without_tickets() {

@@ -244,8 +244,8 @@ impl Relays {
         self.open_leg(now, context, id, path);
     }
 
-    pub(super) fn handle_bind_failed(&mut self, context: &mut Context<'_>, id: RelayId) {
-        self.fail_leg(context, id, "no socket could be bound");
+    pub(super) fn handle_bind_failed(&mut self, now: Instant, context: &mut Context<'_>, id: RelayId) {
+        self.fail_leg(now, context, id, "no socket could be bound");
     }
 
     /// A connection to a server is open. Returns false if it is not a relay's.
@@ -261,9 +261,9 @@ impl Relays {
         true
     }
 
-    pub(super) fn handle_connect_failed(&mut self, context: &mut Context<'_>, id: ConnectId) {
+    pub(super) fn handle_connect_failed(&mut self, now: Instant, context: &mut Context<'_>, id: ConnectId) {
         if let Some(relay) = self.connecting(id) {
-            self.fail_leg(context, relay, "the connection to the server could not be opened");
+            self.fail_leg(now, context, relay, "the connection to the server could not be opened");
         }
     }
 
@@ -287,10 +287,15 @@ impl Relays {
         self.relays.iter().find(|(_, relay)| relay.waits_for(id)).map(|(id, _)| *id)
     }
 
-    /// The server cannot be reached.
-    fn fail_leg(&mut self, context: &mut Context<'_>, id: RelayId, text: &str) {
-        match self.relays.get(&id).map(|relay| &relay.leg) {
-            Some(Leg::Moving { .. }) => self.lose(context, id),
+    /// The server cannot be reached. An allocation that moves is still there: it is tried again, for
+    /// a while.
+    fn fail_leg(&mut self, now: Instant, context: &mut Context<'_>, id: RelayId, text: &str) {
+        let Some(relay) = self.relays.get_mut(&id) else { return };
+        if relay.retry_later(now) {
+            return;
+        }
+        match relay.leg {
+            Leg::Moving { .. } => self.lose(context, id),
             _ => self.fail(id, None, text),
         }
     }
@@ -321,6 +326,13 @@ impl Relays {
                 client.handle_timeout(now);
             }
             self.drain(context, id);
+        }
+        if self
+            .relays
+            .values()
+            .any(|relay| relay.is_homeless() && relay.poll_timeout().is_some_and(|at| at <= now))
+        {
+            self.settle(context);
         }
     }
 
@@ -433,15 +445,12 @@ impl Relays {
     pub(super) fn retire_unusable(&mut self, context: &mut Context<'_>) {
         let usable = context.addresses.usable(context.config);
         for relay in self.relays.values_mut() {
-            let (is_moving, is_homeless) = match relay.leg {
-                Leg::Moving { waits_for, .. } => (true, waits_for.is_none()),
-                _ => (false, false),
-            };
-            if is_moving && relay.retired {
+            if matches!(relay.leg, Leg::Moving { .. }) && relay.retired {
                 // It moves only to be released.
                 continue;
             }
-            let is_usable = is_homeless || usable.iter().any(|one| one.address == relay.attempt.local);
+            let is_usable =
+                relay.is_homeless() || usable.iter().any(|one| one.address == relay.attempt.local);
             relay.retired = !is_usable || context.servers.find(&relay.attempt.server).is_none();
         }
     }

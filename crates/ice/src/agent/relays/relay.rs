@@ -1,7 +1,7 @@
 //! One allocation, from the first socket to the last message.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use columba_turn::client::{Client, Families};
 
@@ -10,6 +10,17 @@ use crate::event::ConnectId;
 use crate::path::Path;
 
 use super::super::ids::SessionId;
+
+/// The wait after the first failure of a moving relay to reach its server; doubled after each
+/// further one.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// The longest of these waits.
+const LONGEST_RETRY: Duration = Duration::from_secs(4);
+
+/// Failures after which a moving allocation is given up: a minute in all. That is how long servers
+/// like ours keep it without its connection.
+const MAX_SETBACKS: u8 = 18;
 
 /// An allocation, or the attempt at one.
 #[derive(Debug)]
@@ -22,6 +33,8 @@ pub(in crate::agent) struct Relay {
     pub(super) probed_in: Option<SessionId>,
     /// The configuration no longer has the server: the relay is released with its last pair.
     pub(super) retired: bool,
+    /// Failures to reach the server since the relay is moving.
+    pub(super) setbacks: u8,
 }
 
 /// Where and how an allocation is asked for.
@@ -63,16 +76,19 @@ pub(super) enum Leg {
 pub(super) enum WaitsFor {
     Socket,
     Connection(ConnectId),
+    /// The time of the next try: a new address may be there before the route to it is.
+    Retry(Instant),
 }
 
 impl Relay {
     pub(super) fn new(attempt: Attempt, leg: Leg) -> Self {
-        Self { attempt, leg, bridged: false, probed_in: None, retired: false }
+        Self { attempt, leg, bridged: false, probed_in: None, retired: false, setbacks: 0 }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.leg {
             Leg::Open { client, .. } => client.poll_timeout(),
+            Leg::Moving { waits_for: Some(WaitsFor::Retry(at)), .. } => Some(*at),
             _ => None,
         }
     }
@@ -129,11 +145,30 @@ impl Relay {
         };
     }
 
+    /// Returns whether the relay is moving and has no way to its server, nor is one being opened.
+    pub(super) fn is_homeless(&self) -> bool {
+        matches!(self.leg, Leg::Moving { waits_for: None | Some(WaitsFor::Retry(_)), .. })
+    }
+
+    /// The server could not be reached. Returns false if the relay is not moving, or is to be given
+    /// up.
+    pub(super) fn retry_later(&mut self, now: Instant) -> bool {
+        let Leg::Moving { waits_for, .. } = &mut self.leg else { return false };
+        if self.retired || self.setbacks >= MAX_SETBACKS {
+            return false;
+        }
+        let wait = FIRST_RETRY * (1 << self.setbacks.min(8));
+        self.setbacks += 1;
+        *waits_for = Some(WaitsFor::Retry(now + wait.min(LONGEST_RETRY)));
+        true
+    }
+
     /// Goes on with a moving allocation over a new path. Returns false if the relay is not moving.
     pub(super) fn resume(&mut self, now: Instant, path: Path) -> bool {
         match std::mem::replace(&mut self.leg, Leg::Binding) {
             Leg::Moving { mut client, .. } => {
                 client.change_address(now);
+                self.setbacks = 0;
                 self.leg = Leg::Open { path, client };
                 true
             }

@@ -74,17 +74,16 @@ impl Relays {
         }
     }
 
-    /// Looks for a new local address for moving relays. Those that find none wait for the next
-    /// change of the network.
+    /// Looks for a new local address for moving relays, also for those that wait for their next try.
+    /// Those that find none wait for the next change of the network.
     pub(super) fn settle(&mut self, context: &mut Context<'_>) {
-        let homeless = self
-            .relays
-            .iter()
-            .filter(|(_, relay)| matches!(relay.leg, Leg::Moving { waits_for: None, .. }))
-            .map(|(id, _)| *id);
+        let homeless = self.relays.iter().filter(|(_, relay)| relay.is_homeless()).map(|(id, _)| *id);
         for id in homeless.collect::<Vec<_>>() {
             let Some(relay) = self.relays.get_mut(&id) else { continue };
-            let Some((local, address)) = relay.attempt.new_ends(context) else { continue };
+            let Some((local, address)) = relay.attempt.new_ends(context, relay.setbacks) else {
+                relay.detach();
+                continue;
+            };
             (relay.attempt.local, relay.attempt.address) = (local, address);
             let attempt = relay.attempt.clone();
             let chosen = match attempt.server.transport {
@@ -102,16 +101,18 @@ impl Relays {
 }
 
 impl Attempt {
-    /// The best local address from which the server can be reached, and the server's address in
-    /// that family.
-    fn new_ends(&self, context: &Context<'_>) -> Option<(IpAddr, SocketAddr)> {
+    /// A local address from which the server can be reached, and the server's address in that
+    /// family: the best one, and after each setback the next.
+    fn new_ends(&self, context: &Context<'_>, setbacks: u8) -> Option<(IpAddr, SocketAddr)> {
         // After a redirection only that server's one address is known.
         let server = context.servers.find(&self.server).filter(|_| self.visited.is_empty());
         let known = server.map_or(&[][..], |server| server.addresses());
-        context.addresses.usable(context.config).into_iter().find_map(|one| {
+        let usable = context.addresses.usable(context.config).into_iter().filter_map(|one| {
             let is_same = |ip: &IpAddr| ip.is_ipv4() == one.address.is_ipv4();
             let ip = Some(self.address.ip()).filter(is_same).or_else(|| known.iter().copied().find(is_same));
             Some((one.address, SocketAddr::new(ip?, self.address.port())))
-        })
+        });
+        let ends: Vec<_> = usable.collect();
+        ends.get(usize::from(setbacks) % ends.len().max(1)).copied()
     }
 }
