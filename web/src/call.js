@@ -1,5 +1,15 @@
-import { CallChatEvent, CallErrorEvent, CallPeerEvent, CallStateEvent, CallTrackEvent } from './call/events.js';
+import {
+  CallChannelEvent,
+  CallChatEvent,
+  CallConnectedEvent,
+  CallErrorEvent,
+  CallPeerEvent,
+  CallSignalEvent,
+  CallStateEvent,
+  CallTrackEvent,
+} from './call/events.js';
 import { CALL_TIMING, CallPeer, MAX_CHAT } from './call/peer.js';
+import { VERSION } from './call/post.js';
 import { SignalingChannel } from './signaling-channel.js';
 import { HandlerTarget, senderOf } from './signaling/events.js';
 
@@ -20,6 +30,9 @@ import { HandlerTarget, senderOf } from './signaling/events.js';
  *   if the call makes it
  * @property {Partial<import('./call/peer.js').CallTiming>} [timing] other durations than the usual
  *   ones
+ * @property {'automatic' | 'on-request'} [admission] whether a connection to everybody is made, or
+ *   only to those for whom `connect` was called
+ * @property {import('./call/post.js').Seal} [seal] seals what goes through the signaling server
  */
 
 /**
@@ -29,6 +42,9 @@ import { HandlerTarget, senderOf } from './signaling/events.js';
  * @property {CallPeerEvent} peer
  * @property {CallTrackEvent} track
  * @property {CallTrackEvent} stream
+ * @property {CallConnectedEvent} connected
+ * @property {CallChannelEvent} channel
+ * @property {CallSignalEvent} signal
  * @property {CallChatEvent} chat
  * @property {CallStateEvent} state
  * @property {CallErrorEvent} error
@@ -64,7 +80,8 @@ const CLOSE_DELAY = 100;
  * Once a connection to a peer is up, the call does not need the signaling server: losing it, or its
  * restart, disturbs no connection.
  *
- * Events: `peer`, `track`, `stream`, `chat`, `state`, `error` (see `call/events.js`).
+ * Events: `peer`, `track`, `stream`, `connected`, `channel`, `signal`, `chat`, `state`, `error` (see
+ * `call/events.js`).
  */
 export class Call extends HandlerTarget {
   #channel;
@@ -92,6 +109,7 @@ export class Call extends HandlerTarget {
     super();
     this.#channel = typeof channel === 'string' ? new SignalingChannel(channel, options.signaling) : channel;
     this.#options = options;
+    this.#host.seal = options.seal;
     Object.assign(this.#host.timing, options.timing);
     this.#name = options.name ?? '';
     this.#localStream = new MediaStream();
@@ -176,9 +194,10 @@ export class Call extends HandlerTarget {
     if (this.#state === 'ended') return;
     this.#watching.abort();
     clearTimeout(this.#renewTimer);
-    if (this.#channel.state === 'open') {
+    // What is sealed takes a moment; the others learn it from the server, too.
+    if (this.#channel.state === 'open' && this.#options.seal === undefined) {
       try {
-        this.#channel.send({ call: { bye: true } });
+        this.#channel.send({ call: { version: VERSION, bye: true } });
       } catch {
         // A full queue keeps `bye` from being sent this way; the connections send it as well.
       }
@@ -190,6 +209,25 @@ export class Call extends HandlerTarget {
     this.#peers.clear();
     this.#setState('ended');
     for (const peer of peers) this.dispatchEvent(new CallPeerEvent(peer, 'left'));
+  }
+
+  /**
+   * Makes a connection to this peer, where the call does not to everybody (`admission`).
+   *
+   * @param {string} id its peer id
+   */
+  connect(id) {
+    this.#peers.get(id)?.start();
+  }
+
+  /**
+   * Sends a message through the signaling server, which can read it; it comes as `signal`.
+   *
+   * @param {string} id the receiver's peer id
+   * @param {unknown} data anything that has JSON text; an object has no field `call`
+   */
+  signal(id, data) {
+    this.#channel.send(data, id);
   }
 
   /**
@@ -271,6 +309,15 @@ export class Call extends HandlerTarget {
   /** @type {((event: CallEvents['stream']) => unknown) | null} */
   get onstream() { return this._handler('stream'); }
   set onstream(handler) { this._setHandler('stream', handler); }
+  /** @type {((event: CallEvents['connected']) => unknown) | null} */
+  get onconnected() { return this._handler('connected'); }
+  set onconnected(handler) { this._setHandler('connected', handler); }
+  /** @type {((event: CallEvents['channel']) => unknown) | null} */
+  get onchannel() { return this._handler('channel'); }
+  set onchannel(handler) { this._setHandler('channel', handler); }
+  /** @type {((event: CallEvents['signal']) => unknown) | null} */
+  get onsignal() { return this._handler('signal'); }
+  set onsignal(handler) { this._setHandler('signal', handler); }
   /** @type {((event: CallEvents['chat']) => unknown) | null} */
   get onchat() { return this._handler('chat'); }
   set onchat(handler) { this._setHandler('chat', handler); }
@@ -320,6 +367,7 @@ export class Call extends HandlerTarget {
    */
   #received(data, from) {
     const message = data?.call;
+    if (message === undefined) return void this.dispatchEvent(new CallSignalEvent(from, data));
     if (typeof message !== 'object' || message === null) return;
     // One that has left on this channel may be calling again.
     const isNew = !this.#peers.has(from) && message.bye !== true && this.#channel.peers.has(from);
@@ -352,11 +400,12 @@ export class Call extends HandlerTarget {
    * @param {string} [clientId]
    */
   #addPeer(id, clientId) {
+    this.#host.id = this.#channel.peerId ?? '';
     const peer = new CallPeer(this.#host, id, { polite: (this.#channel.peerId ?? '') < id, clientId });
     this.#peers.set(id, peer);
     this.#updateState();
     this.dispatchEvent(new CallPeerEvent(peer, 'joined'));
-    peer.start();
+    if (this.#options.admission !== 'on-request') peer.start();
   }
 
   /** @param {CallPeer} peer */
@@ -371,6 +420,8 @@ export class Call extends HandlerTarget {
 
   /** @type {import('./call/peer.js').PeerHost} */
   #host = {
+    id: '',
+    seal: undefined,
     timing: { ...CALL_TIMING },
     connect: () => this.#connect(),
     freshConfiguration: () => this.#freshConfiguration(),
@@ -382,6 +433,8 @@ export class Call extends HandlerTarget {
     send: (peer, message) => this.#signal(peer, message),
     changed: (peer) => this.#peers.get(peer.id) === peer && this.dispatchEvent(new CallPeerEvent(peer, 'changed')),
     track: (peer, track, first) => this.#trackArrived(peer, track, first),
+    connected: (peer) => this.dispatchEvent(new CallConnectedEvent(peer)),
+    channel: (peer, channel) => this.dispatchEvent(new CallChannelEvent(peer, channel)),
     chat: (peer, text) => this.dispatchEvent(new CallChatEvent(peer, text)),
     gone: (peer) => this.#removePeer(peer),
     error: (peer, code, message) => this.#dispatchError(code, message, { peer }),
@@ -394,7 +447,7 @@ export class Call extends HandlerTarget {
   #signal(peer, message) {
     if (this.#channel.state === 'closed') return;
     try {
-      this.#channel.send({ call: message }, peer.id);
+      this.#channel.send(message, peer.id);
     } catch {
       // The queue is full; offers are sent again when they are not answered.
     }

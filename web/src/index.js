@@ -14,7 +14,16 @@
  * @module
  */
 export { Call } from './call.js';
-export { CallChatEvent, CallErrorEvent, CallPeerEvent, CallStateEvent, CallTrackEvent } from './call/events.js';
+export {
+  CallChannelEvent,
+  CallChatEvent,
+  CallConnectedEvent,
+  CallErrorEvent,
+  CallPeerEvent,
+  CallSignalEvent,
+  CallStateEvent,
+  CallTrackEvent,
+} from './call/events.js';
 export { CallPeer } from './call/peer.js';
 export { SignalingChannel } from './signaling-channel.js';
 export {

@@ -67,6 +67,8 @@
 //! - `tls`: TURN over TLS (`turns:`), and the module `tls`.
 
 mod builder;
+#[cfg(feature = "signaling")]
+pub mod call;
 mod channel;
 mod connection;
 mod data_channel;

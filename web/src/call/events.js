@@ -32,6 +32,41 @@ export class CallTrackEvent extends Event {
   }
 }
 
+/** A new connection to a peer is up, and channels can be opened on it. */
+export class CallConnectedEvent extends Event {
+  /** @param {CallPeer} peer */
+  constructor(peer) {
+    super('connected');
+    this.peer = peer;
+  }
+}
+
+/** A peer has opened a data channel. */
+export class CallChannelEvent extends Event {
+  /**
+   * @param {CallPeer} peer
+   * @param {RTCDataChannel} channel
+   */
+  constructor(peer, channel) {
+    super('channel');
+    this.peer = peer;
+    this.channel = channel;
+  }
+}
+
+/** A message came through the signaling server that is not the call's own. */
+export class CallSignalEvent extends Event {
+  /**
+   * @param {string} peer the sender's peer id
+   * @param {any} data
+   */
+  constructor(peer, data) {
+    super('signal');
+    this.peer = peer;
+    this.data = data;
+  }
+}
+
 /** A peer said something. */
 export class CallChatEvent extends Event {
   /**
@@ -58,7 +93,8 @@ export class CallStateEvent extends Event {
 /** Something went wrong; `fatal` means that the call is over. */
 export class CallErrorEvent extends Event {
   /**
-   * @param {string} code a code of the signaling channel, or `negotiation-failed`
+   * @param {string} code a code of the signaling channel, `negotiation-failed`, or
+   *   `seal-refused`: a message was dropped, because it was not sealed as it must be
    * @param {string} message a sentence for a person
    * @param {{ peer?: CallPeer, fatal?: boolean, retryAfter?: number }} [details]
    */

@@ -4,12 +4,13 @@
  * one takes its own back.
  *
  * Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a
- * message which was lost can be sent again and one that comes twice does no harm; and candidates
- * wait until the description that they belong to has been applied.
+ * message which was lost can be sent again and one that comes twice or late does no harm; and
+ * candidates wait until the description that they belong to has been applied.
  *
  * @typedef {object} NegotiationMessage
  * @property {{ type: string, sdp: string }} [description]
  * @property {number} [offer] the number of this offer, or of the offer that this answers
+ * @property {number} [withdrawn] the sender has withdrawn its offers up to this one
  * @property {RTCIceCandidateInit} [candidate]
  */
 
@@ -17,8 +18,8 @@
 const MAX_HELD = 256;
 
 /**
- * Local candidates kept for sending again; a machine with more has enough of them in the first
- * ones.
+ * Local candidates of one generation kept for sending again; a machine with more has enough of them
+ * in the first ones.
  */
 const MAX_LOCAL = 64;
 
@@ -30,13 +31,15 @@ export class Negotiation {
   #makingOffer = false;
   /** The number of the last own offer. */
   #offer = 0;
-  /** The number of the last offer of the other side that was applied. */
+  /** The highest own offer that was taken back. */
+  #withdrawn = 0;
+  /** The number of the last offer of the other side that was applied, or taken back by it. */
   #remoteOffer = 0;
   /** @type {NegotiationMessage | null} the answer to it */
   #answer = null;
   /** @type {RTCIceCandidateInit[]} */
   #held = [];
-  /** @type {RTCIceCandidateInit[]} */
+  /** @type {RTCIceCandidateInit[]} of the descriptions that are in force or pending */
   #local = [];
   #work = Promise.resolve();
 
@@ -76,14 +79,15 @@ export class Negotiation {
 
   /**
    * Sends again what may have been lost on the way: an offer that was not answered, with the
-   * candidates in it, or else the candidates.
+   * candidates in it, or else the candidates of the description in force.
    */
   sendAgain() {
     const { signalingState, localDescription } = this.#connection;
     if (signalingState === 'have-local-offer' && localDescription !== null && this.#offer > 0) {
       this.#send({ description: plain(localDescription), offer: this.#offer });
     } else {
-      for (const candidate of this.#local) this.#send({ candidate });
+      const own = ownFragments(this.#connection);
+      for (const candidate of this.#local) if (isOf(own, candidate)) this.#send({ candidate });
     }
   }
 
@@ -112,8 +116,13 @@ export class Negotiation {
   }
 
   /** @param {NegotiationMessage} message */
-  async #process({ description, offer = 0, candidate }) {
+  async #process({ description, offer = 0, withdrawn = 0, candidate }) {
     if (this.#isClosed()) return;
+    if (withdrawn > this.#remoteOffer) {
+      // An offer that its sender has taken back means nothing when it comes late.
+      this.#remoteOffer = withdrawn;
+      this.#answer = null;
+    }
     if (description?.type === 'offer') await this.#takeOffer(description.sdp, offer);
     else if (description?.type === 'answer') await this.#takeAnswer(description.sdp, offer);
     if (candidate !== undefined && candidate !== null) await this.#takeCandidate(candidate);
@@ -132,12 +141,14 @@ export class Negotiation {
     const collision = this.#makingOffer || this.#connection.signalingState !== 'stable';
     if (collision && !this.#polite) return;
     await this.#connection.setRemoteDescription({ type: 'offer', sdp });
+    if (collision) this.#withdrawn = this.#offer;
     this.#remoteOffer = offer;
     this.#answer = null;
     await this.#connection.setLocalDescription();
     const { localDescription } = this.#connection;
     if (localDescription === null) return;
     this.#answer = { description: plain(localDescription), offer };
+    if (this.#withdrawn > 0) this.#answer.withdrawn = this.#withdrawn;
     this.#send(this.#answer);
     await this.#takeHeld();
   }
@@ -169,28 +180,68 @@ export class Negotiation {
   }
 
   /**
-   * Returns whether the description that this candidate belongs to is in force: the fragment of the
-   * user name shows it.
+   * Returns whether the description that this candidate belongs to is in force or pending.
    *
    * @param {RTCIceCandidateInit} candidate
    */
   #belongs(candidate) {
-    const remote = this.#connection.remoteDescription;
-    if (remote === null) return false;
-    const fragment = candidate.usernameFragment ?? / ufrag (\S+)/.exec(candidate.candidate ?? '')?.[1];
-    if (fragment === undefined || fragment === null) return true;
-    return [...remote.sdp.matchAll(/^a=ice-ufrag:(\S+)/gm)].some((match) => match[1] === fragment);
+    const { currentRemoteDescription, pendingRemoteDescription, remoteDescription } = this.#connection;
+    if (remoteDescription === null) return false;
+    return isOf(fragments(currentRemoteDescription, pendingRemoteDescription, remoteDescription), candidate);
   }
 
   /** @param {RTCIceCandidate | null} candidate */
   #candidate(candidate) {
-    if (candidate === null || candidate.candidate === '') return;
-    const init = candidate.toJSON();
-    const isOfOlder = (/** @type {RTCIceCandidateInit} */ each) => each.usernameFragment !== init.usernameFragment;
-    if (this.#local.some(isOfOlder)) this.#local = [];
-    if (this.#local.length < MAX_LOCAL) this.#local.push(init);
+    const init = candidate === null ? this.#endOfCandidates() : candidate.toJSON();
+    if (init === null) return;
+    const isSame = (/** @type {RTCIceCandidateInit} */ each) => each.usernameFragment === init.usernameFragment;
+    if (!this.#local.some(isSame)) {
+      const own = ownFragments(this.#connection);
+      this.#local = this.#local.filter((each) => isOf(own, each));
+    }
+    // Some browsers say themselves that a generation has ended, before they say that all have.
+    if (init.candidate === '' && this.#local.some((each) => each.candidate === '' && isSame(each))) return;
+    if (this.#local.filter(isSame).length < MAX_LOCAL) this.#local.push(init);
     this.#send({ candidate: init });
   }
+
+  /**
+   * The notice that no more candidates of the present generation come.
+   *
+   * @returns {RTCIceCandidateInit | null}
+   */
+  #endOfCandidates() {
+    const sdp = this.#connection.localDescription?.sdp ?? '';
+    const usernameFragment = /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1];
+    if (usernameFragment === undefined) return null;
+    return { candidate: '', sdpMid: /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0', sdpMLineIndex: 0, usernameFragment };
+  }
+}
+
+/** @param {RTCPeerConnection} connection */
+function ownFragments({ currentLocalDescription, pendingLocalDescription, localDescription }) {
+  return fragments(currentLocalDescription, pendingLocalDescription, localDescription);
+}
+
+/**
+ * The fragments of user names in these descriptions.
+ *
+ * @param {...(RTCSessionDescription | null | undefined)} descriptions
+ */
+function fragments(...descriptions) {
+  const lines = descriptions.flatMap((each) => [...(each?.sdp ?? '').matchAll(/^a=ice-ufrag:(\S+)/gm)]);
+  return new Set(lines.map((match) => match[1]));
+}
+
+/**
+ * Returns whether a candidate is of a description with these fragments; one without belongs to any.
+ *
+ * @param {Set<string>} own
+ * @param {RTCIceCandidateInit} candidate
+ */
+function isOf(own, candidate) {
+  const fragment = candidate.usernameFragment || / ufrag (\S+)/.exec(candidate.candidate ?? '')?.[1];
+  return !fragment || own.has(fragment);
 }
 
 /**

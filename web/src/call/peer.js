@@ -1,4 +1,5 @@
 import { Negotiation } from './negotiation.js';
+import { Post } from './post.js';
 import { selectedRoute } from './route.js';
 
 /**
@@ -15,6 +16,7 @@ import { selectedRoute } from './route.js';
  * @property {number} sendAgain how long an offer waits for its answer before it is sent again
  * @property {number} absent how long a peer that neither the server nor a connection reaches is
  *   kept
+ * @property {number} close how long a connection may outlive the goodbye of its other side
  * @property {number} route how often the route is looked up
  */
 
@@ -26,6 +28,7 @@ export const CALL_TIMING = Object.freeze({
   retry: 12000,
   sendAgain: 5000,
   absent: 15000,
+  close: 2000,
   route: 3000,
 });
 
@@ -43,7 +46,11 @@ export const CALL_TIMING = Object.freeze({
  * @property {() => Map<string, MediaStreamTrack>} tracks the own tracks, by kind
  * @property {() => MediaStream} localStream
  * @property {() => object} status the own status: name, microphone, camera
- * @property {(peer: CallPeer, message: object) => void} send
+ * @property {string} id the own peer id
+ * @property {import('./post.js').Seal | undefined} seal
+ * @property {(peer: CallPeer, message: object) => void} send sends through the signaling server
+ * @property {(peer: CallPeer) => void} connected a new connection is up
+ * @property {(peer: CallPeer, channel: RTCDataChannel) => void} channel the peer has opened a channel
  * @property {(peer: CallPeer) => void} changed
  * @property {(peer: CallPeer, track: MediaStreamTrack, first: boolean) => void} track
  * @property {(peer: CallPeer, text: string) => void} chat
@@ -61,6 +68,9 @@ const MAX_WAITING_CHAT = 50;
 export const MAX_CHAT = 4000;
 
 const MAX_NAME = 40;
+
+/** Messages that wait until the call connects to the peer; the oldest is dropped first. */
+const MAX_HELD = 64;
 
 /**
  * Another participant of a {@link import('../call.js').Call}, and the connection to it.
@@ -86,6 +96,10 @@ export class CallPeer {
 
   #host;
   #polite;
+  #post;
+  #started = false;
+  /** @type {any[]} */
+  #held = [];
   /** The number of the present connection; 0 before the first. */
   #attempt = 0;
   /** @type {RTCPeerConnection | null} */
@@ -117,6 +131,11 @@ export class CallPeer {
     this.#polite = polite;
     this.id = id;
     this.clientId = clientId;
+    this.#post = new Post(host.seal, host.id, id, {
+      send: (message) => host.send(this, message),
+      receive: (message) => this.#take(message),
+      refused: (error) => host.error(this, 'seal-refused', error.message),
+    });
   }
 
   /** The browser's own connection to this peer; another one after it had to be made anew. */
@@ -143,8 +162,27 @@ export class CallPeer {
 
   /** Opens the connection, or waits for the other side to do it. */
   start() {
+    if (this.#started) return;
+    this.#started = true;
     this.#renew();
     this.#watch();
+    for (const message of this.#held.splice(0)) this.receive(message);
+  }
+
+  /**
+   * Opens a data channel on the present connection. Labels that begin with `columba` are the call's
+   * own. When the connection has to be made anew, its channels are closed.
+   *
+   * @param {string} label
+   * @param {RTCDataChannelInit} [init]
+   * @returns {RTCDataChannel}
+   * @throws {DOMException} `InvalidStateError` while there is no connection
+   */
+  openChannel(label, init) {
+    if (this.#connection === null || this.#data?.readyState !== 'open') {
+      throw new DOMException('There is no connection to this peer now.', 'InvalidStateError');
+    }
+    return this.#connection.createDataChannel(label, init);
   }
 
   /**
@@ -153,17 +191,31 @@ export class CallPeer {
    * @param {any} message
    */
   receive(message) {
-    if (message.bye === true) return this.#host.gone(this);
+    if (this.#started) return this.#post.receive(message);
+    this.#held.push(message);
+    if (this.#held.length > MAX_HELD) this.#held.shift();
+  }
+
+  /** @param {any} message */
+  #take(message) {
+    if (message.bye === true) return this.#saidGoodbye();
     if (Number.isSafeInteger(message.renew)) return this.#renewalAsked(message.renew);
     if (!this.#accepts(message.attempt)) return;
-    const { description, offer, candidate } = message;
+    const { description, offer, withdrawn, candidate } = message;
     const isDescription = typeof description?.sdp === 'string' && typeof description.type === 'string';
     this.#negotiation?.receive({
       description: isDescription ? description : undefined,
       offer: Number.isSafeInteger(offer) ? offer : 0,
+      withdrawn: Number.isSafeInteger(withdrawn) ? withdrawn : 0,
       candidate: typeof candidate === 'object' && candidate !== null ? candidate : undefined,
     });
     if (isDescription) this.#watch();
+  }
+
+  /** What was sent before on the connection comes first, and then its end. */
+  #saidGoodbye() {
+    if (this.#data?.readyState !== 'open') return this.#host.gone(this);
+    this.#after('goodbye', this.#host.timing.close, () => this.#host.gone(this));
   }
 
   /** Signaling reaches the peer (again); `anew` means that messages may have been lost. */
@@ -250,27 +302,34 @@ export class CallPeer {
   #renew() {
     // It grows over calls on the same channel as well, because the clock does.
     if (!this.#polite) this.#open(Math.max(this.#attempt + 1, Date.now()));
-    else if (this.#connection !== null) this.#host.send(this, { renew: this.#attempt });
+    else if (this.#connection !== null) this.#post.send({ renew: this.#attempt });
     else this.#after('ask', this.#host.timing.patience, () => this.#ask());
   }
 
   /** Asks for the first offer, until it comes. */
   #ask() {
     if (this.#connection !== null) return;
-    if (this.#host.isReachable(this)) this.#host.send(this, { renew: 0 });
+    if (this.#host.isReachable(this)) this.#post.send({ renew: 0 });
     this.#after('ask', this.#host.timing.sendAgain, () => this.#ask());
   }
 
   /**
-   * The polite side needs a new connection, or does not know the present one.
+   * The polite side needs a new connection, or knows none. Such a message may be late, or come
+   * twice: one that the present connection contradicts is only answered with what may have been
+   * lost.
    *
-   * @param {number} attempt the last that it knows
+   * @param {number} attempt the last that it knows; 0 for none
    */
   #renewalAsked(attempt) {
     if (this.#polite) return;
-    const isNew = this.#connection?.remoteDescription === null;
-    if (attempt === this.#attempt || (attempt === 0 && !isNew)) this.#renew();
+    if (attempt === this.#attempt || (attempt === 0 && !this.#isInUse())) this.#renew();
     else this.#negotiation?.sendAgain();
+  }
+
+  /** Returns whether the connection is being made, or is up. */
+  #isInUse() {
+    const isAlive = ['new', 'connecting', 'connected'].includes(this.connectionState);
+    return this.#connection !== null && isAlive && !this.#dataWasClosed;
   }
 
   /** @param {number} attempt */
@@ -283,11 +342,13 @@ export class CallPeer {
     this.#connection = connection;
     this.#negotiation = new Negotiation(connection, {
       polite: this.#polite,
-      send: (message) => this.#host.send(this, { attempt: this.#attempt, ...message }),
+      // The number is that of this connection, however late the message is made.
+      send: (message) => this.#post.send({ attempt, ...message }),
       failed: (error) => this.#negotiationFailed(error),
     });
     connection.onconnectionstatechange = () => this.#stateChanged();
     connection.ontrack = ({ track, transceiver }) => this.#trackArrived(track, transceiver);
+    connection.ondatachannel = ({ channel }) => this.#host.channel(this, channel);
     this.#openData(connection);
     if (!this.#polite) this.#offerMedia(connection);
     this.#watch();
@@ -314,6 +375,7 @@ export class CallPeer {
       this.sendStatus();
       for (const text of this.#waitingChat.splice(0)) this.#sendData({ type: 'chat', text });
       this.#host.changed(this);
+      this.#host.connected(this);
     };
     data.onmessage = ({ data: text }) => this.#receiveData(text);
     data.onclose = () => this.#dataClosed();
@@ -357,6 +419,7 @@ export class CallPeer {
   /** The other side closed its connection, because it leaves or because it makes a new one. */
   #dataClosed() {
     this.#dataWasClosed = true;
+    if (this.#timers.has('goodbye')) return this.#host.gone(this);
     this.#host.changed(this);
     this.#checkAbsence();
     this.#after('renew', this.#host.timing.disconnected, () => this.#host.isReachable(this) && this.#renew());

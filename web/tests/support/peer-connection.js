@@ -150,6 +150,14 @@ export class FakePeerConnection extends EventTarget {
     });
   }
 
+  get currentLocalDescription() {
+    return this.#current.local;
+  }
+
+  get pendingLocalDescription() {
+    return this.signalingState === 'have-local-offer' ? this.localDescription : null;
+  }
+
   async getStats() {
     return new Map();
   }

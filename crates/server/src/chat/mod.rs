@@ -2,8 +2,6 @@
 
 mod link;
 mod message;
-mod negotiation;
-mod remote_peer;
 mod screen;
 
 use std::collections::BTreeMap;
@@ -11,20 +9,13 @@ use std::io::BufRead as _;
 use std::time::Duration;
 
 use clap::Args;
-use columba::signaling::{
-    ErrorCode, PeerId, SignalingChannel, SignalingError, SignalingEvent, SignalingEvents, SignalingOptions,
-};
+use columba::call::{Call, CallEvent, CallEvents, CallOptions, PeerEnd};
+use columba::signaling::{ErrorCode, PeerId, SignalingChannel, SignalingError, SignalingOptions};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use self::link::SessionLink;
-use self::message::CallMessage;
-use self::remote_peer::{Gone, PeerCommand, RemotePeer};
+use self::message::DataMessage;
 use crate::failure::Failure;
-
-/// The most commands that wait for a remote peer; more are dropped, and a sender that needs an
-/// answer repeats itself.
-const MAX_COMMANDS: usize = 256;
 
 /// Lines that are read ahead.
 const MAX_LINES: usize = 16;
@@ -90,9 +81,9 @@ async fn chat(options: &ChatOptions, link: SessionLink) -> Result<(), Failure> {
         screen::note("You are the first one here.");
     }
     let name = options.name.trim().to_owned();
-    Conversation { channel, events, name, guests: 0, peers: BTreeMap::new(), tasks: JoinSet::new() }
-        .hold()
-        .await
+    let (call, events) =
+        Call::over(channel, events, CallOptions::default()).map_err(|error| failure(&error))?;
+    Conversation { call, events, name, guests: 0, peers: BTreeMap::new() }.hold().await
 }
 
 /// The error as a sentence.
@@ -115,101 +106,103 @@ fn failure(error: &SignalingError) -> Failure {
 
 /// The participants of the session.
 struct Conversation {
-    channel: SignalingChannel,
-    events: SignalingEvents,
+    call: Call,
+    events: CallEvents,
     name: String,
     /// The number of peers so far, to name those without a name.
     guests: u32,
-    peers: BTreeMap<PeerId, mpsc::Sender<PeerCommand>>,
-    tasks: JoinSet<(PeerId, Gone)>,
+    peers: BTreeMap<PeerId, Participant>,
+}
+
+/// Another participant.
+struct Participant {
+    /// The name that is shown for it.
+    name: String,
+    /// A connection to it was made.
+    was_connected: bool,
+    /// It has said who it is.
+    was_announced: bool,
 }
 
 impl Conversation {
     async fn hold(mut self) -> Result<(), Failure> {
         let mut lines = read_lines();
         let mut interrupt = std::pin::pin!(interrupted());
-        let mut end_of_signaling = None;
+        let mut end_of_signaling = SignalingError::Closed;
         loop {
-            if let Some(end) = end_of_signaling.take_if(|_| self.peers.is_empty()) {
-                return Err(end);
-            }
             // Lines that are typed before a peer has come wait in the input.
             let has_company = self.guests > 0;
             tokio::select! {
-                event = self.events.recv(), if end_of_signaling.is_none() => match event {
-                    Some(SignalingEvent::Closed(error)) => end_of_signaling = Some(failure(&error)),
+                event = self.events.recv() => match event {
+                    Some(CallEvent::SignalingClosed(error)) => end_of_signaling = error,
                     Some(event) => self.handle_event(event),
-                    None => end_of_signaling = Some(failure(&SignalingError::Closed)),
+                    None => return Err(failure(&end_of_signaling)),
                 },
                 line = lines.recv(), if has_company => match line {
                     Some(line) => self.send_line(&line),
                     None => return self.leave(LAST_LINES).await,
                 },
-                Some(ended) = self.tasks.join_next() => {
-                    if let Ok((peer, _)) = ended {
-                        self.peers.remove(&peer);
-                    }
-                }
                 () = &mut interrupt => return self.leave(Duration::ZERO).await,
             }
         }
     }
 
-    fn handle_event(&mut self, event: SignalingEvent) {
+    fn handle_event(&mut self, event: CallEvent) {
         match event {
-            SignalingEvent::PeerJoined { peer, .. } => {
-                if self.peers.contains_key(&peer) {
-                    // It is the same peer as before, whatever happened to the server meanwhile.
-                    self.command(peer, PeerCommand::Reachable { anew: true });
-                } else {
-                    self.add(peer);
+            CallEvent::PeerJoined { peer, .. } => self.joined(peer),
+            CallEvent::SignalingRefused(refusal) => screen::note(&refusal.message),
+            CallEvent::PeerLeft { peer, end } => {
+                if let Some(participant) = self.peers.remove(&peer) {
+                    participant.left(end);
                 }
             }
-            SignalingEvent::PeerLeft { peer, reason } => self.command(peer, PeerCommand::Unreachable(reason)),
-            SignalingEvent::Message { from, data } => {
-                let Some(message) = CallMessage::read(&data) else { return };
-                // One that has left on this channel may be calling again.
-                let is_here = self.peers.contains_key(&from);
-                if !is_here && message.bye != Some(true) && self.channel.is_reachable(from) {
-                    self.add(from);
-                }
-                self.command(from, PeerCommand::Signal(message));
-            }
-            SignalingEvent::IceServers => self.share_ice_servers(),
-            SignalingEvent::Open { rejoined } => {
-                self.share_ice_servers();
-                let peers: Vec<PeerId> = self.peers.keys().copied().collect();
-                for peer in peers.into_iter().filter(|peer| self.channel.is_reachable(*peer)) {
-                    self.command(peer, PeerCommand::Reachable { anew: rejoined });
+            CallEvent::PeerConnected { peer, .. } => {
+                if let Some(participant) = self.peers.get_mut(&peer)
+                    && std::mem::replace(&mut participant.was_connected, true)
+                {
+                    if participant.was_announced {
+                        screen::note(&format!("The connection to {} is back.", participant.name));
+                    }
+                    self.send(peer, &DataMessage::status(&self.name));
                 }
             }
-            SignalingEvent::Refused(refusal) if refusal.code != ErrorCode::NoSuchPeer => {
-                screen::note(&refusal.message);
+            CallEvent::PeerInterrupted { peer } => {
+                self.note(peer, |name| format!("The connection to {name} is interrupted."))
             }
+            CallEvent::PeerRestored { peer } => {
+                self.note(peer, |name| format!("The connection to {name} is back."))
+            }
+            CallEvent::PeerFailed { peer, error } => {
+                if let Some(participant) = self.peers.get(&peer) {
+                    screen::note(&format!("The connection to {} has failed: {error}.", participant.name));
+                }
+            }
+            CallEvent::Message { peer, text } => self.handle_message(peer, &text),
             _ => {}
         }
     }
 
-    /// Gives every connection the credentials that the server has sent.
-    fn share_ice_servers(&self) {
-        for peer in self.peers.keys() {
-            self.command(*peer, PeerCommand::IceServers);
+    fn joined(&mut self, peer: PeerId) {
+        self.guests += 1;
+        let name = format!("Guest {}", self.guests);
+        self.peers.insert(peer, Participant { name, was_connected: false, was_announced: false });
+        // It goes first, so that the other side knows whose lines follow.
+        self.send(peer, &DataMessage::status(&self.name));
+    }
+
+    /// Shows a note about a participant that is known.
+    fn note(&self, peer: PeerId, sentence: impl Fn(&str) -> String) {
+        if let Some(participant) = self.peers.get(&peer).filter(|participant| participant.was_announced) {
+            screen::note(&sentence(&participant.name));
         }
     }
 
-    fn add(&mut self, peer: PeerId) {
-        self.guests += 1;
-        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
-        let guest = format!("Guest {}", self.guests);
-        let remote = RemotePeer::new(self.channel.clone(), peer, &self.name, guest);
-        self.tasks.spawn(remote.run(commands));
-        self.peers.insert(peer, sender);
-    }
-
-    fn command(&self, peer: PeerId, command: PeerCommand) {
-        if let Some(remote) = self.peers.get(&peer) {
-            // A peer that missed a message asks again.
-            let _ = remote.try_send(command);
+    fn handle_message(&mut self, peer: PeerId, text: &str) {
+        let Some(participant) = self.peers.get_mut(&peer) else { return };
+        match DataMessage::read(text) {
+            Some(DataMessage::Chat { text }) => screen::chat(&participant.name, &text),
+            Some(DataMessage::Status { name, .. }) => participant.status(name),
+            None => {}
         }
     }
 
@@ -220,39 +213,66 @@ impl Conversation {
         if self.peers.is_empty() {
             screen::note("There is no one here to read it.");
         }
-        for remote in self.peers.values() {
-            if remote.try_send(PeerCommand::Chat(line.to_owned())).is_err() {
+        for peer in self.peers.keys() {
+            if !self.send(*peer, &DataMessage::chat(line)) {
                 screen::note("A participant does not keep up, and misses this line.");
             }
         }
     }
 
+    /// Returns whether the call took the message.
+    fn send(&self, peer: PeerId, message: &DataMessage) -> bool {
+        self.call.send(peer, message.to_json()).is_ok()
+    }
+
     /// Leaves, after the waiting lines have been sent, for which there is so much time.
     async fn leave(mut self, patience: Duration) -> Result<(), Failure> {
-        for remote in self.peers.values() {
-            let _ = remote.send(PeerCommand::Leave(patience)).await;
-        }
-        let mut unsent_lines = 0;
-        while !self.tasks.is_empty() {
+        let call = self.call.clone();
+        let mut leaving = std::pin::pin!(call.leave(patience));
+        let unsent = loop {
             tokio::select! {
-                // The last lines may still need a connection.
-                Some(event) = self.events.recv() => if let SignalingEvent::Message { from, data } = event {
-                    CallMessage::read(&data).into_iter().for_each(|message| self.command(from, PeerCommand::Signal(message)));
-                },
-                Some(ended) = self.tasks.join_next() => if let Ok((_, Gone::Parted { unsent })) = ended {
-                    unsent_lines += unsent;
+                unsent = &mut leaving => break unsent,
+                Some(event) = self.events.recv() => match event {
+                    CallEvent::PeerConnected { .. } | CallEvent::Message { .. } => self.handle_event(event),
+                    _ => {}
                 },
             }
-        }
-        // For those to whom no connection was made.
-        let _ = self.channel.send(None, &CallMessage::bye().envelope());
-        self.channel.close().await;
-        if unsent_lines > 0 && !patience.is_zero() {
+        };
+        // For those to whom no connection was made, the status was not sent either, and is no line.
+        let statuses = self.peers.values().filter(|participant| !participant.was_connected).count();
+        if unsent > statuses && !patience.is_zero() {
             return Err(Failure::new(
                 "Not every participant got your last lines: no connection came up in time.",
             ));
         }
         Ok(())
+    }
+}
+
+impl Participant {
+    fn status(&mut self, name: String) {
+        let is_new = !name.is_empty() && name != self.name;
+        if !std::mem::replace(&mut self.was_announced, true) {
+            if is_new {
+                self.name = name;
+            }
+            screen::note(&format!("{} is here.", self.name));
+        } else if is_new {
+            screen::note(&format!("{} is now called {name}.", self.name));
+            self.name = name;
+        }
+    }
+
+    fn left(&self, end: PeerEnd) {
+        let name = &self.name;
+        match end {
+            PeerEnd::Left if self.was_announced => screen::note(&format!("{name} has left.")),
+            PeerEnd::Vanished if self.was_announced => {
+                screen::note(&format!("{name} has vanished: neither the server nor a connection reaches it."))
+            }
+            PeerEnd::Vanished => screen::note(&format!("{name} went away before a connection was made.")),
+            _ => {}
+        }
     }
 }
 

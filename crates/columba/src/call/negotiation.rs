@@ -3,33 +3,38 @@
 //! one takes its own back.
 //!
 //! Beyond the pattern: offers are numbered and answers name the offer that they answer, so that a
-//! message which was lost can be sent again and one that comes twice does no harm; and candidates
-//! wait until the description that they belong to has been applied.
+//! message which was lost can be sent again and one that comes twice or late does no harm; and
+//! candidates wait until the description that they belong to has been applied.
 
 use std::collections::VecDeque;
 
-use columba::{Error, IceCandidateInit, PeerConnection, SdpType, SessionDescription, SignalingState};
+use columba_peer::{IceCandidateInit, SdpType, SessionDescription, SignalingState};
 
 use super::message::CallMessage;
+use crate::connection::PeerConnection;
+use crate::error::Error;
 
 /// Candidates that wait for their description; the oldest is dropped first.
 const MAX_HELD: usize = 256;
 
-/// Own candidates kept for sending again.
+/// Own candidates of one generation kept for sending again.
 const MAX_LOCAL: usize = 64;
 
-/// Where the exchange of descriptions for one connection stands.
+/// The state of the exchange of descriptions for one connection.
 #[derive(Debug, Default)]
 pub(super) struct Negotiation {
     /// True if this side gives way.
     is_polite: bool,
     /// The number of the last own offer.
     offer: u64,
-    /// The number of the last offer of the other side's that was applied.
+    /// The highest own offer that was taken back.
+    withdrawn: u64,
+    /// The number of the last offer of the other side's that was applied, or taken back by it.
     remote_offer: u64,
     /// The answer to it.
     answer: Option<CallMessage>,
     held: VecDeque<IceCandidateInit>,
+    /// Own candidates of the descriptions that are in force or pending.
     local: Vec<IceCandidateInit>,
 }
 
@@ -50,41 +55,40 @@ impl Negotiation {
         Ok(Some(described(&description, self.offer)))
     }
 
-    /// An own candidate was found.
-    pub(super) fn found(&mut self, candidate: IceCandidateInit) -> Option<CallMessage> {
-        if candidate.candidate.is_empty() {
-            return None;
+    /// An own candidate was found, or the end of a generation's.
+    pub(super) fn found(&mut self, connection: &PeerConnection, candidate: IceCandidateInit) -> CallMessage {
+        let fragment = candidate.username_fragment.as_deref();
+        let is_same = |each: &IceCandidateInit| each.username_fragment.as_deref() == fragment;
+        if !self.local.iter().any(is_same) {
+            let own = own_descriptions(connection);
+            self.local.retain(|each| is_of(&own, each));
         }
-        if self.local.iter().any(|each| each.username_fragment != candidate.username_fragment) {
-            self.local.clear();
-        }
-        if self.local.len() < MAX_LOCAL {
+        if self.local.iter().filter(|each| is_same(each)).count() < MAX_LOCAL {
             self.local.push(candidate.clone());
         }
-        Some(CallMessage { candidate: Some(candidate), ..CallMessage::default() })
+        CallMessage::candidate(candidate)
     }
 
     /// The messages that may have been lost on the way: an offer that was not answered, with the
-    /// candidates in it, or else the candidates.
+    /// candidates in it, or else the candidates of the description in force.
     pub(super) fn messages_again(&self, connection: &PeerConnection) -> Vec<CallMessage> {
         if connection.signaling_state() == SignalingState::HaveLocalOffer && self.offer > 0 {
             let offer = connection.local_description();
             return offer.iter().map(|offer| described(offer, self.offer)).collect();
         }
-        let message = |candidate: &IceCandidateInit| CallMessage {
-            candidate: Some(candidate.clone()),
-            ..CallMessage::default()
-        };
-        self.local.iter().map(message).collect()
+        let own = own_descriptions(connection);
+        let in_force = self.local.iter().filter(|each| is_of(&own, each));
+        in_force.cloned().map(CallMessage::candidate).collect()
     }
 
-    /// Takes a message of the other side's; what is to be answered comes back.
+    /// Takes a message of the other side's; returns the answer.
     pub(super) async fn take(
         &mut self,
         connection: &PeerConnection,
         message: CallMessage,
     ) -> Result<Option<CallMessage>, Error> {
         let offer = message.offer.unwrap_or_default();
+        self.take_withdrawal(message.withdrawn.unwrap_or_default());
         let mut answer = None;
         if let Some(description) = message.description {
             match description.kind {
@@ -97,6 +101,14 @@ impl Negotiation {
             self.take_candidate(connection, candidate).await;
         }
         Ok(answer)
+    }
+
+    /// The other side has taken its offers up to this one back: one that comes late means nothing.
+    fn take_withdrawal(&mut self, withdrawn: u64) {
+        if withdrawn > self.remote_offer {
+            self.remote_offer = withdrawn;
+            self.answer = None;
+        }
     }
 
     async fn take_offer(
@@ -114,10 +126,14 @@ impl Negotiation {
             return Ok(None);
         }
         connection.set_remote_description(description).await?;
+        if collides {
+            self.withdrawn = self.offer;
+        }
         self.remote_offer = offer;
         self.answer = None;
         let description = connection.set_local_description(None).await?;
-        self.answer = Some(described(&description, offer));
+        let withdrawn = Some(self.withdrawn).filter(|number| *number > 0);
+        self.answer = Some(CallMessage { withdrawn, ..described(&description, offer) });
         self.take_held(connection).await;
         Ok(self.answer.clone())
     }
@@ -137,7 +153,8 @@ impl Negotiation {
     }
 
     async fn take_candidate(&mut self, connection: &PeerConnection, candidate: IceCandidateInit) {
-        if !belongs(connection, &candidate) {
+        let remote = [connection.current_remote_description(), connection.pending_remote_description()];
+        if !belongs(&remote, &candidate) {
             self.held.push_back(candidate);
             if self.held.len() > MAX_HELD {
                 self.held.pop_front();
@@ -155,16 +172,25 @@ impl Negotiation {
     }
 }
 
-/// Returns whether the description that this candidate belongs to is in force: the fragment of the
-/// user name shows it.
-fn belongs(connection: &PeerConnection, candidate: &IceCandidateInit) -> bool {
-    let Some(remote) = connection.remote_description() else { return false };
+fn own_descriptions(connection: &PeerConnection) -> [Option<SessionDescription>; 2] {
+    [connection.current_local_description(), connection.pending_local_description()]
+}
+
+/// Returns whether the description that this candidate belongs to is in force or pending.
+fn belongs(descriptions: &[Option<SessionDescription>; 2], candidate: &IceCandidateInit) -> bool {
+    descriptions.iter().any(Option::is_some) && is_of(descriptions, candidate)
+}
+
+/// Returns whether a candidate is of one of these descriptions: the fragment of the user name shows
+/// it, and one without belongs to any.
+fn is_of(descriptions: &[Option<SessionDescription>; 2], candidate: &IceCandidateInit) -> bool {
     let in_text = || candidate.candidate.split_once(" ufrag ").and_then(|(_, rest)| rest.split(' ').next());
     let named = candidate.username_fragment.as_deref().filter(|fragment| !fragment.is_empty());
     let Some(fragment) = named.or_else(in_text) else { return true };
-    remote
-        .sdp
-        .lines()
+    descriptions
+        .iter()
+        .flatten()
+        .flat_map(|description| description.sdp.lines())
         .filter_map(|line| line.strip_prefix("a=ice-ufrag:"))
         .any(|each| each.trim() == fragment)
 }

@@ -1,0 +1,248 @@
+//! The task of a call: it gives what comes from the signaling server to the tasks of the peers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use columba_signal::{ClientId, ErrorCode, PeerId};
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Source;
+use super::events::{CallEvent, PeerEnd};
+use super::message::Received;
+use super::options::{Admission, CallOptions};
+use super::post::Post;
+use super::remote::{Means, PeerCommand, RemotePeer};
+use super::signaling::Signaling;
+use super::state::{Shared, Wish};
+use crate::signaling::{SignalingError, SignalingEvent};
+
+/// The most commands that wait for a remote peer; more are dropped, and a sender that needs an
+/// answer repeats itself.
+const MAX_COMMANDS: usize = 256;
+
+/// Messages of a peer that wait until the application connects to it; the oldest is dropped first.
+const MAX_HELD: usize = 64;
+
+/// A peer of the session.
+enum Peer {
+    /// Nothing is done before the application wants it.
+    Waiting(VecDeque<Received>),
+    /// It has a task.
+    Connecting(mpsc::Sender<PeerCommand>),
+}
+
+pub(super) struct Hub {
+    shared: Arc<Shared>,
+    signaling: Arc<dyn Signaling>,
+    own: PeerId,
+    options: CallOptions,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Peers that are not listened to until they leave the session.
+    dismissed: BTreeSet<PeerId>,
+    tasks: JoinSet<(PeerId, Option<PeerEnd>)>,
+}
+
+impl Hub {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        signaling: Arc<dyn Signaling>,
+        own: PeerId,
+        options: CallOptions,
+    ) -> Self {
+        let (peers, dismissed, tasks) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
+        Self { shared, signaling, own, options, peers, dismissed, tasks }
+    }
+
+    pub(super) async fn run(mut self, mut source: Source) {
+        let mut signaling_is_over = false;
+        while !signaling_is_over || !self.peers.is_empty() {
+            let has_room = self.shared.has_room();
+            tokio::select! {
+                event = source.next(), if has_room && !signaling_is_over => {
+                    signaling_is_over = matches!(event, None | Some(SignalingEvent::Closed(_)));
+                    self.handle_event(event.unwrap_or(SignalingEvent::Closed(SignalingError::Closed)));
+                }
+                () = self.shared.room(), if !has_room => {}
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok((peer, end)) = ended {
+                        self.ended(peer, end.unwrap_or(PeerEnd::Dismissed));
+                    }
+                }
+                (peer, wish) = self.shared.next_wish() => self.fulfil(peer, wish).await,
+                patience = self.shared.leaving() => {
+                    self.leave(patience, &mut source).await;
+                    break;
+                }
+            }
+        }
+        self.signaling.close().await;
+        self.shared.end();
+    }
+
+    fn handle_event(&mut self, event: SignalingEvent) {
+        match event {
+            SignalingEvent::PeerJoined { peer, id } => {
+                self.dismissed.remove(&peer);
+                self.reachable(peer, true);
+                if self.peers.contains_key(&peer) {
+                    // It is the same peer as before, whatever happened to the server meanwhile.
+                    self.command(peer, PeerCommand::Reachable { anew: true });
+                } else {
+                    self.add(peer, id);
+                }
+            }
+            SignalingEvent::PeerLeft { peer, reason } => {
+                self.reachable(peer, false);
+                self.dismissed.remove(&peer);
+                if matches!(self.peers.get(&peer), Some(Peer::Waiting(_))) {
+                    self.ended(peer, PeerEnd::Left);
+                }
+                self.command(peer, PeerCommand::Unreachable(reason));
+            }
+            SignalingEvent::Message { from, data } => match Received::read(&data) {
+                Received::Other => self.shared.emit(CallEvent::Signal { peer: from, data }),
+                received => self.received(from, received),
+            },
+            SignalingEvent::IceServers => self.command_all(|| PeerCommand::IceServers),
+            SignalingEvent::Open { rejoined } => {
+                self.shared.emit(CallEvent::SignalingOpen { rejoined });
+                self.command_all(|| PeerCommand::IceServers);
+                let signaling = &self.signaling;
+                let is_here = |peer: &PeerId| signaling.is_reachable(*peer);
+                let here: Vec<PeerId> = self.peers.keys().copied().filter(is_here).collect();
+                for peer in here {
+                    self.command(peer, PeerCommand::Reachable { anew: rejoined });
+                }
+            }
+            SignalingEvent::Reconnecting => self.shared.emit(CallEvent::SignalingInterrupted),
+            SignalingEvent::Refused(refusal) => {
+                if refusal.code != ErrorCode::NoSuchPeer {
+                    self.shared.emit(CallEvent::SignalingRefused(refusal));
+                }
+            }
+            SignalingEvent::Closed(error) => self.shared.emit(CallEvent::SignalingClosed(error)),
+        }
+    }
+
+    fn reachable(&self, peer: PeerId, reachable: bool) {
+        if self.peers.contains_key(&peer) {
+            self.shared.emit(CallEvent::PeerReachable { peer, reachable });
+        }
+    }
+
+    fn received(&mut self, from: PeerId, received: Received) {
+        if self.dismissed.contains(&from) {
+            return;
+        }
+        // One that has left on this channel may be calling again.
+        let is_goodbye = matches!(&received, Received::Clear(message) if message.bye == Some(true));
+        if !self.peers.contains_key(&from) && !is_goodbye && self.signaling.is_reachable(from) {
+            self.add(from, None);
+        }
+        self.command(from, PeerCommand::Signal(received));
+    }
+
+    fn add(&mut self, peer: PeerId, client_id: Option<ClientId>) {
+        self.peers.insert(peer, Peer::Waiting(VecDeque::new()));
+        self.shared.add_peer(peer);
+        self.shared.emit(CallEvent::PeerJoined { peer, client_id });
+        if self.options.admission == Admission::Automatic {
+            self.connect(peer);
+        }
+    }
+
+    /// Begins to connect to a peer, unless that is so already.
+    fn connect(&mut self, peer: PeerId) {
+        let Some(Peer::Waiting(held)) = self.peers.get_mut(&peer) else { return };
+        let held = std::mem::take(held);
+        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
+        let post = Post::new(self.signaling.clone(), self.options.seal.clone(), self.own, peer);
+        let remote = RemotePeer::new(Means {
+            shared: self.shared.clone(),
+            signaling: self.signaling.clone(),
+            configuration: self.options.configuration.clone(),
+            timing: self.options.timing.clone(),
+            post,
+            own: self.own,
+            peer,
+        });
+        self.tasks.spawn(remote.run(commands));
+        self.peers.insert(peer, Peer::Connecting(sender));
+        for received in held {
+            self.command(peer, PeerCommand::Signal(received));
+        }
+    }
+
+    fn command_all(&mut self, command: impl Fn() -> PeerCommand) {
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.command(peer, command());
+        }
+    }
+
+    fn command(&mut self, peer: PeerId, command: PeerCommand) {
+        match self.peers.get_mut(&peer) {
+            // A peer that missed a message asks again.
+            Some(Peer::Connecting(commands)) => {
+                let _ = commands.try_send(command);
+            }
+            Some(Peer::Waiting(held)) => {
+                if let PeerCommand::Signal(received) = command {
+                    held.push_back(received);
+                    if held.len() > MAX_HELD {
+                        held.pop_front();
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    async fn fulfil(&mut self, peer: PeerId, wish: Wish) {
+        match (wish, self.peers.get(&peer)) {
+            (Wish::Connect, _) => self.connect(peer),
+            (Wish::Dismiss, Some(Peer::Connecting(commands))) => {
+                self.dismissed.insert(peer);
+                // The task ends, and its end ends the peer.
+                let _ = commands.send(PeerCommand::Leave(Duration::ZERO)).await;
+            }
+            (Wish::Dismiss, Some(Peer::Waiting(_))) => {
+                self.dismissed.insert(peer);
+                self.ended(peer, PeerEnd::Dismissed);
+            }
+            (Wish::Dismiss, None) => {}
+        }
+    }
+
+    fn ended(&mut self, peer: PeerId, end: PeerEnd) {
+        if self.peers.remove(&peer).is_some() {
+            self.shared.remove_peer(peer);
+            self.shared.emit(CallEvent::PeerLeft { peer, end });
+        }
+    }
+
+    async fn leave(&mut self, patience: Duration, source: &mut Source) {
+        for peer in self.peers.values() {
+            if let Peer::Connecting(commands) = peer {
+                let _ = commands.send(PeerCommand::Leave(patience)).await;
+            }
+        }
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                // The last texts may still need a connection.
+                Some(event) = source.next() => if let SignalingEvent::Message { from, data } = event {
+                    let received = Received::read(&data);
+                    if !matches!(received, Received::Other) {
+                        self.command(from, PeerCommand::Signal(received));
+                    }
+                },
+                Some(ended) = self.tasks.join_next() => if let Ok((peer, _)) = ended {
+                    self.ended(peer, PeerEnd::Dismissed);
+                },
+            }
+        }
+    }
+}

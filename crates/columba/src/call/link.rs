@@ -1,0 +1,79 @@
+//! One connection to a peer, with the call's own channel.
+
+use columba_peer::{Configuration, DataChannelInit, Message};
+
+use super::negotiation::Negotiation;
+use crate::connection::PeerConnection;
+use crate::data_channel::DataChannel;
+use crate::error::Error;
+use crate::events::{Event, Events};
+
+/// The label of the call's own channel.
+const LABEL: &str = "columba";
+
+/// A connection to a peer. Of two peers the impolite one numbers them.
+pub(super) struct Link {
+    pub(super) connection: PeerConnection,
+    events: Events,
+    pub(super) data: DataChannel,
+    pub(super) negotiation: Negotiation,
+    data_is_open: bool,
+    data_is_over: bool,
+    is_over: bool,
+}
+
+/// The events of a connection.
+pub(super) enum LinkEvent {
+    Event(Event),
+    DataOpen,
+    Data(Message),
+    /// The own channel is closed: the other side leaves, or makes a new connection.
+    DataOver,
+}
+
+impl Link {
+    pub(super) fn new(configuration: Configuration, is_polite: bool) -> Result<Self, Error> {
+        let (connection, events) = PeerConnection::new(configuration)?;
+        let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
+        let data = connection.create_data_channel(LABEL, init)?;
+        let negotiation = Negotiation::new(is_polite);
+        let (data_is_open, data_is_over, is_over) = (false, false, false);
+        Ok(Self { connection, events, data, negotiation, data_is_open, data_is_over, is_over })
+    }
+
+    /// The own channel, while it is open.
+    pub(super) fn open_data(&self) -> Option<&DataChannel> {
+        (self.data_is_open && !self.data_is_over).then_some(&self.data)
+    }
+
+    /// Waits for the next event. Cancelling loses nothing.
+    pub(super) async fn next(&mut self) -> LinkEvent {
+        let Self { events, data, data_is_open, data_is_over, is_over, .. } = self;
+        loop {
+            tokio::select! {
+                event = events.recv(), if !*is_over => match event {
+                    Some(event) => return LinkEvent::Event(event),
+                    None => *is_over = true,
+                },
+                Ok(()) = data.opened(), if !*data_is_open && !*data_is_over => {
+                    *data_is_open = true;
+                    return LinkEvent::DataOpen;
+                }
+                // Also what came on a channel that was closed again at once.
+                message = data.recv(), if !*data_is_over => {
+                    *data_is_over = message.is_none();
+                    return message.map_or(LinkEvent::DataOver, LinkEvent::Data);
+                }
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// The next event of the connection, if there is one.
+pub(super) async fn next_event(link: &mut Option<Link>) -> LinkEvent {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
+}
