@@ -60,6 +60,11 @@ export class WebPeer {
       return;
     }
     if (what === 'open') return this.#attend(this.#create(command));
+    if (what === 'media') {
+      for (const kind of command.kinds) this.connection.addTransceiver(kind);
+      return;
+    }
+    if (what === 'transports') return this.#reportTransports();
     if (what === 'end') return this.connection.close();
     if (what === 'closeAll') {
       for (const label of command.labels) this.#channels.get(label)?.channel.close();
@@ -73,6 +78,14 @@ export class WebPeer {
       this.#reportReceived(attended);
     }
     if (what === 'close') attended.channel.close();
+  }
+
+  #reportTransports() {
+    const { connection } = this;
+    const carriers = [...connection.getTransceivers().map(({ sender }) => sender), connection.sctp];
+    const transports = new Set(carriers.map((carrier) => carrier?.transport));
+    const states = [...transports].flatMap((transport) => transport?.state ?? []);
+    this.report({ event: 'transports', states });
   }
 
   /** @param {Open} open */

@@ -11,7 +11,8 @@ pub(super) fn write(description: &mut SessionDescription, credentials: &Credenti
     let Some((candidate, ip)) = choose(found) else { return };
     for section in &mut description.media {
         let ufrag = section.lines.get::<IceUfrag>().ok().flatten();
-        if section.is_rejected() || ufrag.is_none_or(|ufrag| *ufrag.0 != *credentials.ufrag) {
+        // Port 0 of a bundle-only section stays.
+        if section.head().port == 0 || ufrag.is_none_or(|ufrag| *ufrag.0 != *credentials.ufrag) {
             continue;
         }
         section.set_port(candidate.port);

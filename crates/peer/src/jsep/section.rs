@@ -113,9 +113,8 @@ impl Section {
         lines.add(&Mid(self.mid.clone()))?;
         if self.is_bundle_only {
             lines.add(&BundleOnly)?;
-        } else {
-            write_transport(lines)?;
         }
+        write_transport(lines)?;
         match &self.kind {
             Kind::Application(section) => section.write(lines)?,
             Kind::Rtp(section) => section.write(lines)?,

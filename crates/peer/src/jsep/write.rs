@@ -51,8 +51,8 @@ pub(super) fn write(
     local.transport.write_session(&mut description.lines)?;
     for section in sections {
         let tag = tags.iter().find(|tag| Some(tag.transport) == section.transport);
-        // RFC 9143 wants the attributes of the transport in the tagged section only. Browsers write
-        // them in all, and Firefox (153 ESR) crashes without those of DTLS in the section for data.
+        // Deviation: RFC 9143 §7.1.3 wants the attributes of the transport in the tagged section
+        // only. Browsers write them in all, and Firefox (153 ESR) crashes without those of DTLS.
         description.media.push(section.write(|lines| match tag {
             Some(tag) => local.describe(tag).write(lines),
             None => Ok(()),

@@ -75,19 +75,21 @@ fn policy_decides_which_sections_have_a_transport_of_their_own() {
     use BundlePolicy::{Balanced, MaxBundle, MaxCompat, MustBundle};
     let all = [Some(0), Some(1), Some(2), Some(3)];
     for (policy, expected) in [
-        (Balanced, [Some(0), Some(1), None, Some(2)]),
+        (Balanced, [Some(0), Some(1), Some(0), Some(2)]),
         (MaxCompat, all),
-        (MustBundle, [Some(0), None, None, None]),
+        (MustBundle, [Some(0); 4]),
         (MaxBundle, [Some(0); 4]),
     ] {
         let mut world = world([policy; 2]);
         let offer = parse(&world.describe(ALICE));
         assert_eq!(transports(&offer), expected, "{policy:?}");
         assert_eq!(group(&offer), ["0", "1", "2", "3"], "{policy:?}: one bundle in any case");
+        let bundle_only = |section: &MediaSection| section.lines.has::<BundleOnly>();
+        let marked: Vec<_> = offer.media.iter().map(bundle_only).collect();
+        let shares = |index: usize| expected[..index].contains(&expected[index]) && policy != MaxBundle;
+        assert_eq!(marked, (0..4).map(shares).collect::<Vec<_>>(), "{policy:?}");
         for section in &offer.media {
-            let has_own = ufrag(section).is_some();
-            let is_bundle_only = section.lines.has::<BundleOnly>();
-            assert_eq!((section.head().port == 0, is_bundle_only), (!has_own, !has_own), "{policy:?}");
+            assert_eq!(section.head().port == 0, bundle_only(section), "{policy:?}");
         }
         let number = transports(&offer).into_iter().flatten().max().unwrap() + 1;
         let ids = world.peers[ALICE].transports();
@@ -100,6 +102,10 @@ fn policy_decides_which_sections_have_a_transport_of_their_own() {
         assert_eq!(mids.len(), number, "{policy:?}: {mids:?}");
         let ends = events.iter().filter(|event| **event == Event::IceCandidate(None));
         assert_eq!(ends.count(), 1, "{policy:?}: all have gathered");
+        // Their addresses are in the sections, but for those that have none.
+        let gathered = parse(&world.peers[ALICE].local_description().unwrap());
+        let ports = gathered.media.iter().map(|section| section.head().port == 0);
+        assert_eq!(ports.collect::<Vec<_>>(), marked, "{policy:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use columba::{
     Configuration, DataChannel, DataChannelInit, DataConfiguration, DtlsRole, Event, PeerConnection,
-    Priority, SdpType, SessionDescription,
+    Priority, SdpType, SessionDescription, TrackKind, TransceiverInit,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -39,6 +39,10 @@ enum Command {
     Expect { label: String, messages: u64 },
     /// Close a channel.
     Close { label: String },
+    /// Add transceivers of these kinds.
+    Media { kinds: Vec<Kind> },
+    /// Report the states of DTLS of all transports.
+    Transports,
     /// Report the statistics of the association.
     Stats,
     /// Close the connection.
@@ -58,6 +62,14 @@ struct Open {
     /// Set if both sides open it.
     id: Option<u16>,
     priority: Option<Level>,
+}
+
+/// The kind of a track.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Audio,
+    Video,
 }
 
 /// `RTCPriorityType`.
@@ -148,6 +160,16 @@ impl Commanded {
             Command::Send { label, order } => self.channel(&label)?.orders.send(order).await?,
             Command::Expect { label, messages } => self.channel(&label)?.inbox.expect(messages),
             Command::Close { label } => self.channel(&label)?.channel.close(),
+            Command::Media { kinds } => {
+                for kind in kinds {
+                    let kind = match kind {
+                        Kind::Audio => TrackKind::Audio,
+                        Kind::Video => TrackKind::Video,
+                    };
+                    self.connection.add_transceiver(kind, TransceiverInit::default())?;
+                }
+            }
+            Command::Transports => self.report_transports(),
             Command::Stats => self.report_stats(),
             Command::End => self.connection.close().await,
         }
@@ -182,6 +204,13 @@ impl Commanded {
         tokio::spawn(messages::send(channel.clone(), given));
         tokio::spawn(messages::receive(channel.clone(), inbox.clone()));
         self.channels.insert(label, Channel { channel, orders, inbox });
+    }
+
+    fn report_transports(&self) {
+        let transports = self.connection.transports().into_iter();
+        let states = transports.filter_map(|id| self.connection.dtls_transport(id));
+        let states: Vec<_> = states.map(|one| format!("{:?}", one.state).to_lowercase()).collect();
+        report(&json!({ "event": "transports", "states": states }));
     }
 
     fn report_stats(&self) {
