@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use columba_rtp::extension::{ExtensionForm, Mid};
-//! use columba_rtp::{FixedHeader, Packet, PacketWriter, PayloadType, RtpTimestamp, SequenceNumber, Ssrc};
+//! use columba_rtp::{FixedHeader, Packet, PacketWriter, PayloadType};
+//! use columba_rtp::{RtpTimestamp, SequenceNumber, Ssrc};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let header = FixedHeader {
@@ -28,12 +29,15 @@
 //! - [`Packet`] is a view of a packet, [`PacketMut`] rewrites its header in place, [`PacketWriter`]
 //!   writes one into a buffer. [`extension`] has the header extensions.
 //! - [`payload`] cuts frames of codecs into packets and puts them together again.
+//! - [`stream`] has the state of senders and receivers, and the buffers in front of a decoder.
+//! - [`congestion`] has the estimate of the path, and the pacer.
 //! - [`rtcp`] has reports and feedback, [`srtp`] protects packets in place.
 //!
 //! Everything that comes from the network is checked, and no input panics.
 
 mod bits;
 mod bytes_at;
+pub mod congestion;
 mod error;
 pub mod extension;
 mod numbers;
@@ -41,7 +45,15 @@ mod packet;
 pub mod payload;
 pub mod rtcp;
 pub mod srtp;
+pub mod stream;
 
 pub use error::{ParseError, WriteError};
 pub use numbers::{CompactNtp, NtpTime, PayloadType, RtpTimestamp, SequenceNumber, Ssrc};
 pub use packet::{FIXED_HEADER_LEN, FixedHeader, Header, Packet, PacketMut, PacketWriter, is_rtcp};
+
+/// A time for tests; which one does not matter.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs some time to begin with")]
+fn test_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

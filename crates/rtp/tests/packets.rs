@@ -1,4 +1,4 @@
-//! What was written is read again, for any values; and no input panics.
+//! Packets are read as they were written, for any values; and no input panics.
 
 use std::time::Duration;
 

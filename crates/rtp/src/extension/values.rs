@@ -248,8 +248,8 @@ impl HeaderExtension<'_> for VideoOrientation {
     }
 }
 
-/// The delay from capture to rendering that the sender wants (libwebrtc's `playout-delay`), in steps
-/// of 10 ms up to 40.95 s.
+/// The delay from capture to rendering that the sender wants (libwebrtc's `playout-delay`), in
+/// steps of 10 ms up to 40.95 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlayoutDelay {
     /// The least delay.

@@ -183,14 +183,14 @@ impl Depacketizer {
 /// Cuts a temporal unit into payloads.
 #[derive(Debug, Default)]
 pub(super) struct Packetizer {
-    /// What is sent of the unit.
+    /// The OBUs of the unit that are sent.
     obus: Vec<Obu>,
     place: Place,
     /// The bytes of each payload but the last.
     size: usize,
 }
 
-/// How far a temporal unit is written.
+/// A place in a temporal unit: all before it is written.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     obu: usize,

@@ -15,8 +15,8 @@ pub struct Part {
     pub last: bool,
 }
 
-/// Cuts frames into payloads. A frame is begun, and then given out part by part, so that a pacer can
-/// take its time; the frame stays with the caller.
+/// Cuts frames into payloads. A frame is begun, and then given out part by part, so that a pacer
+/// can take its time; the frame stays with the caller.
 ///
 /// The packets of one frame have at most two sizes, the first ones all the same; only an H.264
 /// frame of several slices, or of more than 250 packets, may have more.

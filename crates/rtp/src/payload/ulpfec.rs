@@ -158,6 +158,8 @@ pub struct UlpfecDecoder {
     packets: Vec<Option<SequenceNumber>>,
     bytes: Vec<Vec<u8>>,
     corrections: VecDeque<Correction>,
+    /// Memory of corrections that are done.
+    spare: Vec<Vec<u8>>,
     newest: Option<SequenceNumber>,
     sum: Sum,
     scratch: Vec<u8>,
@@ -174,6 +176,7 @@ impl UlpfecDecoder {
             packets: vec![None; KEPT_PACKETS],
             bytes: vec![Vec::new(); KEPT_PACKETS],
             corrections: VecDeque::with_capacity(KEPT_CORRECTIONS),
+            spare: Vec::with_capacity(KEPT_CORRECTIONS),
             newest: None,
             sum: Sum::default(),
             scratch: Vec::new(),
@@ -220,12 +223,14 @@ impl UlpfecDecoder {
         if mask == 0 {
             return Err(ParseError::invalid("ULPFEC mask", HEADER + 2));
         }
-        let full = self.corrections.len() == KEPT_CORRECTIONS;
-        let oldest = if full { self.corrections.pop_front() } else { None };
-        let mut correction = oldest.unwrap_or_default();
-        correction.payload.clear();
-        correction.payload.extend_from_slice(&payload[..body + protected]);
-        (correction.base, correction.mask, correction.body) = (SequenceNumber(be16(payload, 2)), mask, body);
+        if self.corrections.len() == KEPT_CORRECTIONS {
+            self.remove(0);
+        }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(&payload[..body + protected]);
+        let base = SequenceNumber(be16(payload, 2));
+        let correction = Correction { base, mask, payload: bytes, body };
         self.corrections.push_back(correction);
         Ok(())
     }
@@ -241,7 +246,7 @@ impl UlpfecDecoder {
                 (Some(number), None) => {
                     drop(missing);
                     let good = self.restore_one(index, number, out);
-                    self.corrections.remove(index);
+                    self.remove(index);
                     if good {
                         self.restored += 1;
                         self.add_media(out);
@@ -250,12 +255,18 @@ impl UlpfecDecoder {
                 }
                 (None, _) => {
                     drop(missing);
-                    self.corrections.remove(index);
+                    self.remove(index);
                 }
                 _ => index += 1,
             }
         }
         false
+    }
+
+    fn remove(&mut self, index: usize) {
+        if let Some(correction) = self.corrections.remove(index) {
+            self.spare.push(correction.payload);
+        }
     }
 
     fn has(&self, number: SequenceNumber) -> bool {

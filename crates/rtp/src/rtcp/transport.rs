@@ -17,8 +17,8 @@ const REFERENCE_WRAP: i64 = 1 << 24;
 pub struct TransportStatus {
     /// Its transport-wide number.
     pub number: SequenceNumber,
-    /// The time of its arrival in ticks of 250 µs, by the receiver's clock modulo 2^32 ticks; `None`
-    /// if it has not arrived.
+    /// The time of its arrival in ticks of 250 µs, by the receiver's clock modulo 2^32 ticks;
+    /// `None` if it has not arrived.
     pub arrival: Option<i64>,
 }
 

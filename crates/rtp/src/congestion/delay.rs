@@ -1,0 +1,140 @@
+//! The standing queue on a path: how much later packets arrive than the fastest ones did.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The time for which the least delay holds. Clocks drift by less than a millisecond in it.
+const BASE_WINDOW: Duration = Duration::from_secs(10);
+/// The parts into which it is cut.
+const BASE_PARTS: u32 = 10;
+/// The time in which a queue that stands does not empty once.
+const STANDING_WINDOW: Duration = Duration::from_millis(120);
+/// Packets in that time at most.
+const MAX_RECENT: usize = 1024;
+
+/// Delays of one clock, in seconds, each but for the same unknown constant.
+#[derive(Debug, Default)]
+pub(super) struct DelayTracker {
+    /// The least delay in each part of the window, the newest last.
+    parts: VecDeque<(Instant, f64)>,
+    /// Delays of the last while, ascending: those that a later smaller one has made pointless are
+    /// gone.
+    recent: VecDeque<(Instant, f64)>,
+}
+
+impl DelayTracker {
+    /// Takes the delay of a packet that was reported now.
+    pub(super) fn handle(&mut self, now: Instant, delay: f64) {
+        let part = BASE_WINDOW / BASE_PARTS;
+        match self.parts.back_mut() {
+            Some((since, least)) if now.saturating_duration_since(*since) < part => *least = least.min(delay),
+            _ => {
+                self.parts.push_back((now, delay));
+                if self.parts.len() > BASE_PARTS as usize {
+                    self.parts.pop_front();
+                }
+            }
+        }
+        while self.recent.back().is_some_and(|(_, other)| *other >= delay) {
+            self.recent.pop_back();
+        }
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, delay));
+        while self.recent.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > STANDING_WINDOW)
+        {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Returns the delay that the queue adds to every packet, in seconds.
+    pub(super) fn standing(&self) -> f64 {
+        let base = self.parts.iter().map(|(_, least)| *least).fold(f64::INFINITY, f64::min);
+        self.recent.front().map_or(0.0, |(_, delay)| (delay - base).max(0.0))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.parts.clear();
+        self.recent.clear();
+    }
+}
+
+/// Bytes that arrived, by the time of arrival, of one clock.
+#[derive(Debug, Default)]
+pub(super) struct DeliveryRate {
+    arrivals: VecDeque<(Duration, usize)>,
+    bytes: usize,
+}
+
+impl DeliveryRate {
+    /// The time over which it is measured, and the packets in it at most.
+    const WINDOW: Duration = Duration::from_millis(300);
+    const MAX_PACKETS: usize = 8192;
+
+    pub(super) fn handle(&mut self, arrival: Duration, bytes: usize) {
+        self.arrivals.push_back((arrival, bytes));
+        self.bytes += bytes;
+        while let Some((first, bytes)) = self.arrivals.front().copied().filter(|(first, _)| {
+            arrival.saturating_sub(*first) > Self::WINDOW || self.arrivals.len() > Self::MAX_PACKETS
+        }) {
+            let _ = first;
+            self.bytes -= bytes;
+            self.arrivals.pop_front();
+        }
+    }
+
+    /// Returns bits per second; `None` while too little has arrived to tell.
+    pub(super) fn bits_per_second(&self) -> Option<f64> {
+        let (first, last) = (self.arrivals.front()?, self.arrivals.back()?);
+        let passed = last.0.saturating_sub(first.0);
+        if passed < Self::WINDOW / 4 || self.arrivals.len() < 4 {
+            return None;
+        }
+        // The first packet begins the time that is measured.
+        Some(8.0 * (self.bytes - first.1) as f64 / passed.as_secs_f64())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.arrivals.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_no_queue_and_a_queue_is() {
+        let start = crate::test_time();
+        let mut tracker = DelayTracker::default();
+        let at = |index: u64| start + Duration::from_millis(10 * index);
+        for index in 0..1000 {
+            let jitter = (index * 7919 % 30) as f64 / 1000.0;
+            tracker.handle(at(index), 100.0 + jitter);
+            assert!(index < 50 || tracker.standing() < 0.02);
+        }
+        for index in 1000..1100 {
+            let jitter = (index * 7919 % 30) as f64 / 1000.0;
+            tracker.handle(at(index), 100.05 + jitter);
+        }
+        assert!((0.049..0.07).contains(&tracker.standing()));
+        // A longer way is the base after a while.
+        for index in 1100..2300 {
+            tracker.handle(at(index), 100.05);
+        }
+        assert!(tracker.standing() < 0.001);
+    }
+
+    #[test]
+    fn rates_are_measured_by_arrivals() {
+        let mut rate = DeliveryRate::default();
+        assert_eq!(rate.bits_per_second(), None);
+        for index in 0..1000 {
+            rate.handle(Duration::from_millis(10 * index), 1250);
+        }
+        let measured = rate.bits_per_second().unwrap();
+        assert!((measured - 1e6).abs() < 1.0, "{measured}");
+    }
+}
