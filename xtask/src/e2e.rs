@@ -1,7 +1,11 @@
 //! `cargo xtask test e2e`: real browsers, NATs and other implementations against our programs.
 
 use std::fs;
+use std::iter;
+use std::panic;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use crate::step::{self, Count};
 
@@ -11,14 +15,18 @@ const ENDING: &str = ".test.js";
 /// The counts of a run, and an error if something failed.
 type Outcome = (Count, Result<(), String>);
 
-/// Builds the programs, checks the types of the tests, and runs one suite after the other.
+/// How many suites run at once. Each waits for other processes most of its time, and has network
+/// namespaces of its own.
+const AT_ONCE: usize = 2;
+
+/// Builds the programs, checks the types of the tests, and runs the suites.
 pub(crate) fn run() -> Outcome {
     let folder = folder();
     match build(&folder).and_then(|()| suites(&folder)) {
         Ok(suites) => each(&suites, |suite| {
             let mut tests = step::command("node", &["--test", &path(suite)]);
             tests.current_dir(&folder);
-            step::counted(tests)
+            step::counted_in_one_piece(tests)
         }),
         Err(sentence) => (Count { failed: 1, ..Count::default() }, Err(sentence)),
     }
@@ -54,16 +62,26 @@ pub(crate) fn suites(folder: &Path) -> Result<Vec<String>, String> {
     Ok(suites)
 }
 
-/// Runs every suite once, after a failure the others all the same.
-fn each(suites: &[String], mut run: impl FnMut(&str) -> Outcome) -> Outcome {
+/// Runs every suite once, [`AT_ONCE`] at a time, after a failure the others all the same.
+fn each(suites: &[String], run: impl Fn(&str) -> Outcome + Sync) -> Outcome {
+    let waiting = Mutex::new(suites.iter());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
+    let work = || -> Vec<_> { iter::from_fn(next).map(|suite| (suite.as_str(), run(suite))).collect() };
+    let mut outcomes: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+            .collect()
+    });
+    outcomes.sort_by_key(|(suite, _)| *suite);
     let (mut total, mut failed) = (Count::default(), Vec::new());
-    for suite in suites {
-        let (count, outcome) = run(suite);
+    for (suite, (count, outcome)) in outcomes {
         total.add(count);
         if let Err(sentence) = outcome {
             total.failed += u64::from(count.failed == 0);
             eprintln!("{sentence}");
-            failed.push(suite.as_str());
+            failed.push(suite);
         }
     }
     let outcome =
@@ -78,15 +96,17 @@ mod tests {
     /// Runs the suites a, b and c of two tests each; in those named in `failing` one fails.
     fn outcome_of(failing: &[&str], failed: u64) -> (Vec<String>, Outcome) {
         let suites = ["a", "b", "c"].map(str::to_owned);
-        let mut runs = Vec::new();
+        let runs = Mutex::new(Vec::new());
         let outcome = each(&suites, |suite| {
-            runs.push(suite.to_owned());
+            runs.lock().expect("no worker panics").push(suite.to_owned());
             if failing.contains(&suite) {
                 (Count { passed: 1, failed, ..Count::default() }, Err("ended with 1".to_owned()))
             } else {
                 (Count { passed: 2, ..Count::default() }, Ok(()))
             }
         });
+        let mut runs = runs.into_inner().expect("no worker panics");
+        runs.sort();
         (runs, outcome)
     }
 

@@ -87,21 +87,33 @@ pub(crate) fn finish(mut command: Command) -> Result<(), String> {
 }
 
 /// Runs a test runner: passes its output on, and reads the counts that it prints at its end.
-pub(crate) fn counted(mut command: Command) -> (Count, Result<(), String>) {
+pub(crate) fn counted(command: Command) -> (Count, Result<(), String>) {
+    counted_into(command, &mut std::io::stdout().lock())
+}
+
+/// Runs a test runner as [`counted`] does, but passes its output on in one piece at its end, so that
+/// several can run at once.
+pub(crate) fn counted_in_one_piece(command: Command) -> (Count, Result<(), String>) {
+    let mut output = Vec::new();
+    let counted = counted_into(command, &mut output);
+    // The reader of our output may have gone away; the tests go on all the same.
+    let _ = std::io::stdout().lock().write_all(&output);
+    counted
+}
+
+fn counted_into(mut command: Command, into: &mut dyn Write) -> (Count, Result<(), String>) {
     let shown = show(&command);
-    println!("$ {shown}");
+    let _ = writeln!(into, "$ {shown}");
     let mut count = Count::default();
     let mut child = match command.stdout(Stdio::piped()).spawn() {
         Ok(child) => child,
         Err(error) => return (count, Err(format!("'{shown}' could not be started: {error}"))),
     };
     if let Some(output) = child.stdout.take() {
-        let mut own = std::io::stdout().lock();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             count.take(&line);
-            // The reader of our output may have gone away; the tests go on all the same.
-            let _ = writeln!(own, "{line}");
+            let _ = writeln!(into, "{line}");
         }
     }
     match child.wait() {
