@@ -46,9 +46,9 @@ impl Agent {
                 Output::CloseSocket(relay) => self.close_relay_socket(relay),
                 Output::Connect { id, local, remote, tls } => {
                     let framing = Framing::Stun;
-                    self.requests.push_back(Request::Connect { id, local, remote, tls, framing });
+                    self.outputs.request(Request::Connect { id, local, remote, tls, framing });
                 }
-                Output::CloseStream(path) => self.requests.push_back(Request::CloseStream { path }),
+                Output::CloseStream(path) => self.outputs.request(Request::CloseStream { path }),
                 Output::Allocated { relay, relayed, mapped } => {
                     for address in relayed {
                         self.add_relayed(now, relay, address, mapped);
@@ -107,7 +107,7 @@ impl Agent {
         let local_preference = self.addresses.local_preference(&self.config, local).saturating_sub(penalty);
         let kind = CandidateKind::Relayed;
         let candidate = Candidate {
-            foundation: self.foundations.of(FoundationKey {
+            foundation: self.locals.foundation(FoundationKey {
                 kind,
                 base: address.ip(),
                 server: Some(server_address.ip()),
@@ -129,13 +129,13 @@ impl Agent {
     /// Where the other side has IPv6 and this side has none, not even at a relay that was asked for
     /// both families, servers are asked for IPv6 alone: there may be no other path.
     pub(super) fn bridge_families(&mut self, now: Instant) {
-        let session = self.session().id;
-        let theirs = self.remotes.values().any(|one| one.session == session && is_wide_ipv6(&one.address));
+        let session = self.sessions.current().id;
+        let theirs = self.remotes.of(session).any(|(_, one)| is_wide_ipv6(&one.address));
         if !theirs || self.locals.values().any(|local| is_wide_ipv6(&local.address)) {
             return;
         }
         let asked = self.with_relays(now, |relays, context| relays.bridge_families(context));
-        if asked && self.gathering == GatheringState::Complete {
+        if asked && self.gathering.state == GatheringState::Complete {
             self.set_gathering(now, GatheringState::Gathering);
         }
     }
@@ -152,13 +152,13 @@ impl Agent {
     /// A check was answered: if it is the first one by another path to the server, round-trip times
     /// and windows are to be learned anew.
     pub(super) fn note_route(&mut self, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         if std::mem::take(&mut pair.rerouted)
-            && self.active == Some(id)
+            && self.pairs.active == Some(id)
             && let Some(selected) = self.selected_pair(id, true)
         {
             self.counters.path_changes += 1;
-            self.events.push_back(Event::Selected(selected));
+            self.outputs.emit(Event::Selected(selected));
         }
     }
 
@@ -168,7 +168,7 @@ impl Agent {
     pub(super) fn doubt_relay(&mut self, now: Instant, id: RelayId) {
         let works = self.pairs.values().any(|pair| pair.base == Base::Relay(id) && pair.is_valid());
         if !works {
-            let session = self.session().id;
+            let session = self.sessions.current().id;
             self.relays.probe_once(now, id, session);
         }
     }

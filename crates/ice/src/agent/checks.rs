@@ -49,14 +49,14 @@ const MAX_CHECK: usize = 1900;
 impl Agent {
     /// Lets checks go out: triggered ones at once, others at their pace.
     pub(super) fn run_checks(&mut self, now: Instant) {
-        if self.config.lite || self.session().remote.is_none() || self.session().failed {
+        if self.config.lite || self.sessions.current().remote.is_none() || self.sessions.current().failed {
             (self.timers.pace, self.timers.spacing) = (None, None);
             return;
         }
-        self.asked.retain(|_, at| now < *at + MIN_PACING);
-        for id in std::mem::take(&mut self.triggered) {
-            match self.pairs.get(&id).filter(|pair| !pair.is_valid()) {
-                Some(pair) if self.asked.contains_key(&pair.address.ip()) => self.triggered.push_back(id),
+        self.checks.release_asked(now);
+        for id in self.checks.take_triggered() {
+            match self.pairs.get(id).filter(|pair| !pair.is_valid()) {
+                Some(pair) if self.checks.is_asked(pair.address.ip()) => self.checks.trigger(id),
                 Some(_) => {
                     self.start_listed_check(now, id);
                     // It takes the turn of the next one of the list (RFC 8445 §6.1.4.2).
@@ -69,7 +69,7 @@ impl Agent {
         }
         loop {
             let due = self.timers.pace.is_none_or(|at| at <= now);
-            if !due && self.burst == 0 {
+            if !due && self.checks.burst == 0 {
                 break;
             }
             let Some(id) = self.next_pair(due) else {
@@ -82,24 +82,23 @@ impl Agent {
             if due {
                 self.timers.pace = Some(now + self.pacing());
             } else {
-                self.burst -= 1;
+                self.checks.burst -= 1;
             }
         }
-        self.timers.spacing =
-            self.asked.values().min().filter(|_| self.is_held_up()).map(|at| *at + MIN_PACING);
+        self.timers.spacing = self.checks.next_release().filter(|_| self.is_held_up());
     }
 
     /// A check of the check list, triggered or not.
     fn start_listed_check(&mut self, now: Instant, id: PairId) {
-        if let Some(pair) = self.pairs.get(&id) {
-            self.asked.insert(pair.address.ip(), now);
+        if let Some(pair) = self.pairs.get(id) {
+            self.checks.note_asked(now, pair.address.ip());
             self.start_check(now, id, false);
         }
     }
 
     /// Ta: the longer of the two sides' (RFC 8839 §5.5).
     fn pacing(&self) -> Duration {
-        let remote = self.session().remote.as_ref().and_then(|remote| remote.parameters.pacing);
+        let remote = self.sessions.current().remote.as_ref().and_then(|remote| remote.parameters.pacing);
         self.config.timings.pacing.max(remote.unwrap_or(DEFAULT_PACING)).max(MIN_PACING)
     }
 
@@ -109,7 +108,7 @@ impl Agent {
     fn next_pair(&self, paced: bool) -> Option<PairId> {
         let best = |state: PairState| {
             self.unchecked()
-                .filter(|pair| pair.state == state && !self.asked.contains_key(&pair.address.ip()))
+                .filter(|pair| pair.state == state && !self.checks.is_asked(pair.address.ip()))
                 .filter(|pair| !pair.base.is_tcp() || (paced && !self.has_datagrams()))
                 .max_by_key(|pair| pair.priority)
                 .map(|pair| pair.id)
@@ -119,16 +118,15 @@ impl Agent {
 
     /// Returns whether a check waits only because its address was asked just now.
     fn is_held_up(&self) -> bool {
-        let may = self.burst > 0 || self.timers.pace.is_none();
-        let is_asked = |pair: &Pair| self.asked.contains_key(&pair.address.ip());
-        !self.triggered.is_empty() || (may && self.unchecked().any(is_asked))
+        let may = self.checks.burst > 0 || self.timers.pace.is_none();
+        let is_asked = |pair: &Pair| self.checks.is_asked(pair.address.ip());
+        self.checks.has_triggered() || (may && self.unchecked().any(is_asked))
     }
 
     /// Pairs that have not been checked, and may be.
     fn unchecked(&self) -> impl Iterator<Item = &Pair> {
-        let current = self.session().id;
-        let is_new = |pair: &Pair| matches!(pair.state, PairState::Waiting | PairState::Frozen);
-        let pairs = self.pairs.values().filter(move |pair| pair.session == current && is_new(pair));
+        let is_new = |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::Frozen);
+        let pairs = self.pairs.of(self.sessions.current().id).filter(is_new);
         pairs.filter(|pair| self.is_permitted(pair.base, pair.address.ip()))
     }
 
@@ -139,24 +137,18 @@ impl Agent {
             // again.
             return (round_trip + round_trip / 2).clamp(MIN_RTO, MAX_KNOWN_RTO);
         }
-        let current = self.session().id;
-        let active = self
-            .pairs
-            .values()
-            .filter(|pair| {
-                // Over a connection nothing is repeated.
-                pair.session == current
-                    && !pair.base.is_tcp()
-                    && matches!(pair.state, PairState::Waiting | PairState::InProgress)
-            })
-            .count();
+        // Over a connection nothing is repeated.
+        let is_active = |pair: &&Pair| {
+            !pair.base.is_tcp() && matches!(pair.state, PairState::Waiting | PairState::InProgress)
+        };
+        let active = self.pairs.of(self.sessions.current().id).filter(is_active).count();
         let active = u32::try_from(active).unwrap_or(u32::MAX);
         self.config.timings.check_rto.max(self.pacing().saturating_mul(active))
     }
 
     /// Sends a check on a pair; one under way is forgotten.
     pub(super) fn start_check(&mut self, now: Instant, id: PairId, nominate: bool) {
-        let Some(pair) = self.pairs.get(&id) else { return };
+        let Some(pair) = self.pairs.get(id) else { return };
         let rto = self.check_rto(pair.round_trip.smooth);
         let (base, remote, old) = (pair.base, pair.address, pair.check);
         let is_tcp = base.is_tcp();
@@ -167,28 +159,28 @@ impl Agent {
             Some(_) => ANOTHER_TIMEOUT,
             None => self.config.timings.check_timeout,
         };
-        let kind = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
+        let kind = self.remotes.kind(pair.remote);
         let to_relay = kind == Some(CandidateKind::Relayed) && !pair.is_valid() && !is_tcp;
         // TCP repeats by itself (RFC 6544 §7.1).
         let rto = if is_tcp { timeout } else { rto };
         let priority = self.discovered_priority(pair.local);
         if nominate {
-            self.session_mut().nomination += 1;
+            self.sessions.current_mut().nomination += 1;
         }
         let transaction_id = self.new_transaction_id();
         let carries = self.may_carry(id);
         let Some(bytes) = self.build_check(id, transaction_id, priority, nominate, carries) else { return };
         if let Some(old) = old {
-            self.transactions.remove(&old.transaction);
+            self.transactions.remove(old.transaction);
         }
         let deadline = now + timeout;
-        let kind = Kind::Check { pair: id, role: self.role, priority, nominate };
+        let kind = Kind::Check { pair: id, role: self.roles.role, priority, nominate };
         self.send(base, remote, bytes.clone());
         let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline)
             .with_quick_repetitions(self.config.timings.quick_repetitions)
             .with_first_repetition(to_relay.then(|| now + RELAY_REPETITION));
         self.transactions.insert(transaction_id, transaction);
-        if let Some(pair) = self.pairs.get_mut(&id) {
+        if let Some(pair) = self.pairs.get_mut(id) {
             pair.note_check(Check { transaction: transaction_id, nominates: nominate });
         }
     }
@@ -197,30 +189,30 @@ impl Agent {
     /// few times to one that was signalled. A check to an address that is only known from an
     /// incoming check is no larger than that one was.
     fn may_carry(&mut self, id: PairId) -> bool {
-        let Some(pair) = self.pairs.get(&id).filter(|_| self.embedded.is_some()) else { return false };
+        let Some(pair) = self.pairs.get(id).filter(|_| self.checks.embedded.is_some()) else { return false };
         if pair.consent.answered.is_some() {
             return true;
         }
-        let remote = self.remotes.get(&pair.remote);
+        let remote = self.remotes.get(pair.remote);
         let is_named = remote.is_some_and(|remote| remote.candidate.kind != CandidateKind::PeerReflexive);
-        if !is_named || self.session().carried >= MAX_CARRIED {
+        if !is_named || self.sessions.current().carried >= MAX_CARRIED {
             return false;
         }
-        self.session_mut().carried += 1;
+        self.sessions.current_mut().carried += 1;
         true
     }
 
     /// Sends a consent check on a valid pair: never repeated.
     pub(super) fn send_consent_check(&mut self, now: Instant, id: PairId, timeout: Duration) {
-        let Some(pair) = self.pairs.get(&id) else { return };
+        let Some(pair) = self.pairs.get(id) else { return };
         let (base, remote, priority) = (pair.base, pair.address, self.discovered_priority(pair.local));
         let transaction_id = self.new_transaction_id();
         let Some(bytes) = self.build_check(id, transaction_id, priority, false, true) else { return };
-        let kind = Kind::Consent { pair: id, role: self.role };
+        let kind = Kind::Consent { pair: id, role: self.roles.role };
         self.send(base, remote, bytes);
         let transaction = Transaction::new(kind, base, remote, Box::default(), now, timeout, now + timeout);
         self.transactions.insert(transaction_id, transaction);
-        if let Some(pair) = self.pairs.get_mut(&id) {
+        if let Some(pair) = self.pairs.get_mut(id) {
             pair.consent.asked = Some(now);
             pair.counters.consent_requests_sent += 1;
         }
@@ -228,7 +220,7 @@ impl Agent {
 
     /// The priority that a candidate discovered by a check from here would have (RFC 8445 §7.1.1).
     fn discovered_priority(&self, local: LocalId) -> u32 {
-        let Some(local) = self.locals.get(&local) else { return 1 };
+        let Some(local) = self.locals.get(local) else { return 1 };
         let candidate = &local.candidate;
         if candidate.kind == CandidateKind::Relayed {
             return candidate.priority;
@@ -247,16 +239,16 @@ impl Agent {
         nominate: bool,
         carries: bool,
     ) -> Option<Box<[u8]>> {
-        let session = self.session_with(self.pairs.get(&id)?.session)?;
+        let session = self.sessions.get(self.pairs.get(id)?.session)?;
         let remote = session.remote.as_ref()?;
         let username = format!("{}:{}", remote.parameters.credentials.ufrag, session.local.ufrag);
         let mut buffer = [0; MAX_CHECK];
         let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::new(buffer, Class::Request, Method::BINDING, transaction)?;
             builder.push(&Username(&username))?.push(&Priority(priority))?;
-            match self.role {
-                Role::Controlling => builder.push(&IceControlling(self.tie_breaker))?,
-                Role::Controlled => builder.push(&IceControlled(self.tie_breaker))?,
+            match self.roles.role {
+                Role::Controlling => builder.push(&IceControlling(self.roles.tie_breaker))?,
+                Role::Controlled => builder.push(&IceControlled(self.roles.tie_breaker))?,
             };
             if nominate {
                 builder.push(&UseCandidate)?;
@@ -264,7 +256,7 @@ impl Agent {
                     builder.push_raw(NOMINATION, &session.nomination.to_be_bytes())?;
                 }
             }
-            if let Some(embedded) = self.embedded.as_ref().filter(|_| carries) {
+            if let Some(embedded) = self.checks.embedded.as_ref().filter(|_| carries) {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
             builder.integrity(&remote.key)?.fingerprint()?;
@@ -284,20 +276,20 @@ impl Agent {
         answer: &Message<'_>,
     ) {
         let id = answer.transaction_id();
-        let Some(transaction) = self.transactions.get(&id) else { return };
+        let Some(transaction) = self.transactions.get(id) else { return };
         if transaction.base != base || transaction.remote != remote {
             self.counters.dropped += 1;
             return;
         }
         if let Some(pair) = transaction.pair() {
-            let session = self.pairs.get(&pair).and_then(|pair| self.session_with(pair.session));
+            let session = self.pairs.get(pair).and_then(|pair| self.sessions.get(pair.session));
             let key = session.and_then(|session| session.remote.as_ref()).map(|remote| &remote.key);
             if key.is_none_or(|key| answer.verify_integrity(key).is_err()) {
                 self.counters.dropped += 1;
                 return;
             }
         }
-        let Some(transaction) = self.transactions.remove(&id) else { return };
+        let Some(transaction) = self.transactions.remove(id) else { return };
         match transaction.kind {
             Kind::Server { server, first } => {
                 self.handle_server_response(now, &transaction, server, first, answer);
@@ -320,12 +312,12 @@ impl Agent {
     }
 
     fn note_answer(&mut self, now: Instant, id: PairId, transaction: &Transaction, answer: &Message<'_>) {
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         let time = now.saturating_duration_since(transaction.first);
         let once = (transaction.sent == 1).then_some(time);
         pair.note_answer(now, answer.transaction_id(), once, time);
         if let Some(raw) = answer.raw(EMBEDDED) {
-            self.events.push_back(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
+            self.outputs.emit(Event::Embedded(bytes::Bytes::copy_from_slice(raw.value)));
         }
         if answer.class() == Class::SuccessResponse {
             self.note_route(id);
@@ -342,29 +334,22 @@ impl Agent {
     ) {
         let Ok(Some(XorMappedAddress(mapped))) = answer.get() else { return self.handle_check_silence(id) };
         let seen_as = self.seen_as(id, mapped, priority);
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         let was_valid = pair.is_valid();
         let claimed = pair.succeed(now, seen_as);
         let (current, foundation) = (pair.session, pair.foundation.clone());
         if !was_valid {
-            for other in self.pairs.values_mut() {
-                if other.session == current
-                    && other.state == PairState::Frozen
-                    && other.foundation == foundation
-                {
-                    other.state = PairState::Waiting;
-                }
-            }
-            if current == self.session().id && self.session().valid_since.is_none() {
-                self.session_mut().valid_since = Some(now);
-                self.events.push_back(Event::Writable);
+            self.pairs.thaw(current, &foundation);
+            if current == self.sessions.current().id && self.sessions.current().valid_since.is_none() {
+                self.sessions.current_mut().valid_since = Some(now);
+                self.outputs.emit(Event::Writable);
             }
         }
         self.schedule_consent(now, id);
         if !was_valid {
             self.doubt_selected(now, id);
         }
-        if nominate && self.role == Role::Controlling {
+        if nominate && self.roles.role == Role::Controlling {
             self.select(now, id);
         } else if claimed {
             self.accept_nomination(now, id);
@@ -374,20 +359,19 @@ impl Agent {
     /// The local candidate that the peer has seen; discovered if it was not known (RFC 8445
     /// §7.2.5.3.1).
     fn seen_as(&mut self, id: PairId, mapped: SocketAddr, priority: u32) -> Option<LocalId> {
-        let base = self.pairs.get(&id)?.base;
-        let of_base = self.locals.iter().filter(|(_, local)| local.base == base);
-        if let Some((local, _)) = of_base.clone().find(|(_, local)| local.address == mapped) {
-            return Some(*local);
+        let base = self.pairs.get(id)?.base;
+        if let Some(local) = self.locals.find(base, mapped) {
+            return Some(local);
         }
         let discovered: Vec<LocalId> =
-            of_base.filter(|(_, local)| local.is_discovered()).map(|(id, _)| *id).collect();
+            self.locals.of(base).filter(|(_, local)| local.is_discovered()).map(|(id, _)| id).collect();
         if discovered.len() >= MAX_DISCOVERED {
             // NATs forget and map anew: one that no pair is seen as any more makes room.
             let in_use = |id: &LocalId| self.pairs.values().any(|pair| pair.seen_as == Some(*id));
             let unused = discovered.into_iter().find(|id| !in_use(id))?;
-            self.locals.remove(&unused);
+            self.locals.remove(unused);
         }
-        let own = self.locals.get(&self.pairs.get(&id)?.local)?;
+        let own = self.locals.get(self.pairs.get(id)?.local)?;
         let related = own.address;
         // From the host's own address, but another port: a connection. What hides the address hides
         // it here, too.
@@ -409,12 +393,12 @@ impl Agent {
         let code = answer.get().ok().flatten().map(|info: ErrorInfo<'_>| info.code);
         if code == Some(ErrorCode::ROLE_CONFLICT) {
             // An older request's 487 would make the roles flap (RFC 8445 §7.2.5.1).
-            if sent_as == self.role {
+            if sent_as == self.roles.role {
                 self.switch_role();
             }
-            if let Some(pair) = self.pairs.get_mut(&id).filter(|pair| !pair.is_valid()) {
+            if let Some(pair) = self.pairs.get_mut(id).filter(|pair| !pair.is_valid()) {
                 pair.state = PairState::Waiting;
-                self.triggered.push_back(id);
+                self.checks.trigger(id);
             }
         } else {
             self.handle_check_silence(id);
@@ -423,14 +407,14 @@ impl Agent {
 
     /// A check has failed.
     pub(super) fn handle_check_silence(&mut self, id: PairId) {
-        if let Some(pair) = self.pairs.get_mut(&id) {
+        if let Some(pair) = self.pairs.get_mut(id) {
             pair.fail();
         }
     }
 
     pub(super) fn switch_role(&mut self) {
-        self.role = self.role.opposite();
+        self.roles.role = self.roles.role.opposite();
         self.reprioritize();
-        self.events.push_back(Event::RoleChanged(self.role));
+        self.outputs.emit(Event::RoleChanged(self.roles.role));
     }
 }

@@ -67,7 +67,7 @@ impl Agent {
             self.config.timings.keepalive
         };
         let reserve = in_use || self.is_in_reserve(id);
-        if let Some(pair) = self.pairs.get_mut(&id).filter(|pair| pair.is_valid()) {
+        if let Some(pair) = self.pairs.get_mut(id).filter(|pair| pair.is_valid()) {
             let at = now + interval;
             let sooner = pair.consent.next.filter(|known| *known > now && *known < at);
             pair.consent.next = reserve.then_some(sooner.unwrap_or(at));
@@ -75,11 +75,11 @@ impl Agent {
     }
 
     pub(super) fn is_in_use(&self, id: PairId) -> bool {
-        self.active == Some(id) || self.session().selected == Some(id)
+        self.pairs.active == Some(id) || self.sessions.current().selected == Some(id)
     }
 
     fn is_in_reserve(&self, id: PairId) -> bool {
-        let Some(pair) = self.pairs.get(&id) else { return false };
+        let Some(pair) = self.pairs.get(id) else { return false };
         let better = self.pairs.values().filter(|other| other.is_valid() && other.priority > pair.priority);
         better.count() <= RESERVE
     }
@@ -100,7 +100,7 @@ impl Agent {
             .map(|pair| pair.id)
             .collect();
         for id in due {
-            let Some(pair) = self.pairs.get_mut(&id) else { continue };
+            let Some(pair) = self.pairs.get_mut(id) else { continue };
             pair.consent.next = None;
             if pair.is_valid() {
                 self.ask_in_turn(now, id);
@@ -120,7 +120,7 @@ impl Agent {
         self.schedule_consent(now, id);
         let (timeout, in_use) = (self.consent_rto(id), self.is_in_use(id));
         if timeout * MISSED > INQUIRY
-            && let Some(pair) = self.pairs.get_mut(&id)
+            && let Some(pair) = self.pairs.get_mut(id)
             && pair.consent.questions > 0
         {
             let first = pair.consent.questions == MISSED - 1;
@@ -136,7 +136,7 @@ impl Agent {
     }
 
     fn consent_rto(&self, id: PairId) -> Duration {
-        let Some(pair) = self.pairs.get(&id) else { return CONSENT_RTO };
+        let Some(pair) = self.pairs.get(id) else { return CONSENT_RTO };
         let Some(round_trip) = pair.round_trip.smooth else { return CONSENT_RTO };
         let is_alternative = |other: &Pair| {
             other.session == pair.session && other.id != id && other.is_valid() && other.consent.missed() == 0
@@ -159,8 +159,8 @@ impl Agent {
     /// The pair in use seems dead, or is gone: the best pairs that might stand in for it are
     /// checked now, those that have failed before once more. Pairs from another base come first.
     pub(super) fn try_others(&mut self, now: Instant, dead: Option<PairId>) {
-        let current = self.session().id;
-        let dead = dead.and_then(|id| self.pairs.get(&id)).map(|pair| pair.base);
+        let current = self.sessions.current().id;
+        let dead = dead.and_then(|id| self.pairs.get(id)).map(|pair| pair.base);
         let may_stand_in = |pair: &&Pair| match pair.state {
             // Connections have a time of their own.
             _ if pair.base.is_tcp() => false,
@@ -168,12 +168,11 @@ impl Agent {
             PairState::Failed => pair.setbacks.allow_retrial(now),
             PairState::Succeeded => false,
         };
-        let is_current = |pair: &&Pair| pair.session == current;
-        let mut others: Vec<&Pair> = self.pairs.values().filter(is_current).filter(may_stand_in).collect();
+        let mut others: Vec<&Pair> = self.pairs.of(current).filter(may_stand_in).collect();
         others.sort_unstable_by_key(|pair| Reverse((dead != Some(pair.base), pair.priority)));
         let others: Vec<PairId> = others.into_iter().take(STAND_INS).map(|pair| pair.id).collect();
         for id in others {
-            let Some(pair) = self.pairs.get_mut(&id) else { continue };
+            let Some(pair) = self.pairs.get_mut(id) else { continue };
             if pair.state == PairState::InProgress {
                 self.repeat_now(now, id);
                 continue;
@@ -183,8 +182,8 @@ impl Agent {
             }
             pair.state = PairState::Waiting;
             let (base, peer) = (pair.base, pair.address.ip());
-            if self.is_permitted(base, peer) && !self.triggered.contains(&id) {
-                self.triggered.push_back(id);
+            if self.is_permitted(base, peer) {
+                self.checks.trigger_once(id);
             }
         }
         self.timers.pace.get_or_insert(now + MIN_PACING);
@@ -194,13 +193,13 @@ impl Agent {
     /// pairs that have failed are checked again now and then: the other side may get this side's
     /// description minutes from now, and NATs have to let its checks in then.
     pub(super) fn check_slowly(&mut self, now: Instant) {
-        let session = self.session();
+        let session = self.sessions.current();
         let (current, searches) = (session.id, session.started.is_some() && !session.failed);
         let is_failed =
             |pair: &Pair| pair.session == current && pair.state == PairState::Failed && !pair.base.is_tcp();
         if !searches
             || self.config.lite
-            || self.pairs.values().any(|pair| pair.session == current && pair.is_valid())
+            || self.pairs.valid(current).next().is_some()
             || !self.pairs.values().any(is_failed)
         {
             self.timers.slow = None;
@@ -219,16 +218,15 @@ impl Agent {
 
     /// Returns whether a check is under way, or due, that may yet find another path.
     pub(super) fn is_trying(&self) -> bool {
-        let current = self.session().id;
-        self.pairs.values().any(|pair| pair.session == current && pair.is_pending() && !pair.base.is_tcp())
+        self.pairs.of(self.sessions.current().id).any(|pair| pair.is_pending() && !pair.base.is_tcp())
     }
 
     /// A consent check was answered.
     pub(super) fn handle_consent(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         let claimed = pair.renew_consent(now);
         self.schedule_consent(now, id);
-        if claimed && self.role == Role::Controlled {
+        if claimed && self.roles.role == Role::Controlled {
             self.accept_nomination(now, id);
         }
     }
@@ -236,9 +234,9 @@ impl Agent {
     /// A pair has become valid: the one in use is checked, unless something has just arrived over
     /// it.
     pub(super) fn doubt_selected(&mut self, now: Instant, id: PairId) {
-        let Some(current) = self.pairs.get(&id).map(|pair| pair.session) else { return };
-        let selected = self.session_with(current).and_then(|session| session.selected);
-        let Some(pair) = selected.filter(|other| *other != id).and_then(|id| self.pairs.get_mut(&id)) else {
+        let Some(current) = self.pairs.get(id).map(|pair| pair.session) else { return };
+        let selected = self.sessions.get(current).and_then(|session| session.selected);
+        let Some(pair) = selected.filter(|other| *other != id).and_then(|id| self.pairs.get_mut(id)) else {
             return;
         };
         if pair.is_silent_for(now, DOUBT) {
@@ -251,12 +249,12 @@ impl Agent {
     pub(super) fn handle_consent_silence(&mut self, now: Instant, id: PairId, sent: Instant) {
         let in_use = self.is_in_use(id);
         let consent = self.config.timings.consent_timeout;
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         if pair.consent.answered.is_some_and(|at| at >= sent) {
             return;
         }
         // What was asked before the host stood still is no proof by itself.
-        let most = if self.woke.is_some_and(|woke| sent < woke) { MISSED - 1 } else { u32::MAX };
+        let most = if self.transactions.woke.is_some_and(|woke| sent < woke) { MISSED - 1 } else { u32::MAX };
         pair.miss(sent, most);
         if pair.consent.answered.is_none_or(|at| now.saturating_duration_since(at) >= consent) {
             pair.expire();
@@ -264,7 +262,7 @@ impl Agent {
                 // What time the silence has had already counts.
                 let lost =
                     pair.consent.silent_since().unwrap_or(now) + self.config.timings.disconnected_timeout;
-                self.session_mut().lost_since.get_or_insert(lost);
+                self.sessions.current_mut().lost_since.get_or_insert(lost);
             }
             return;
         }
@@ -275,11 +273,10 @@ impl Agent {
         {
             self.relays.probe(now, relay);
         }
-        let is_silent = |pair: &Pair| pair.consent.missed() > 0;
-        let is_needed = in_use || (missed < MISSED && self.active_pair().is_some_and(is_silent));
+        let is_needed = in_use || (missed < MISSED && self.pairs.is_active_silent());
         if is_needed
             && is_latest
-            && let Some(pair) = self.pairs.get_mut(&id)
+            && let Some(pair) = self.pairs.get_mut(id)
         {
             pair.consent.next = Some(now);
         }
@@ -291,12 +288,8 @@ impl Agent {
 
     /// The alternatives to a dead pair.
     pub(super) fn fallback(&self, dead: &Pair, now: Instant) -> Fallback {
-        let current = self.session().id;
-        let others = self
-            .pairs
-            .values()
-            .filter(|pair| pair.id != dead.id && pair.session == current && pair.is_valid());
-        let fewest = others.map(|pair| pair.consent.missed()).min();
+        let current = self.sessions.current().id;
+        let fewest = self.pairs.fewest_missed(current, dead.id);
         let is_open = fewest.is_some_and(|missed| missed < MISSED) || self.is_trying();
         match dead.consent.silent_since().map(|since| since + INQUIRY).filter(|until| *until > now) {
             _ if fewest == Some(0) => Fallback::Other,
@@ -307,10 +300,10 @@ impl Agent {
 
     /// The pair in use is dead, and no other may be taken without a restart.
     pub(super) fn request_restart(&mut self) {
-        let session = self.session_mut();
+        let session = self.sessions.current_mut();
         if !session.restart_requested {
             session.restart_requested = true;
-            self.events.push_back(Event::RestartWanted);
+            self.outputs.emit(Event::RestartWanted);
         }
     }
 }

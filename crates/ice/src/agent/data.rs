@@ -8,9 +8,10 @@ use columba_stun::{canonical, is_stun};
 use columba_turn::client;
 
 use super::ids::Base;
+use super::outputs::Outgoing;
 use super::pair::Pair;
 use super::socket::Purpose;
-use super::{Agent, HEADROOM, Outgoing, TAILROOM, pop};
+use super::{Agent, HEADROOM, TAILROOM};
 use crate::event::{Received, State};
 use crate::framing;
 use crate::path::{Ecn, Path, Transmit};
@@ -76,27 +77,26 @@ impl Agent {
     /// Counts data from a known place; returns false if it is not known.
     fn note_data(&mut self, now: Instant, base: Base, remote: SocketAddr, length: usize) -> bool {
         let is_here = |pair: &Pair| pair.base == base && pair.address == remote;
-        let active = self.active.filter(|id| self.pairs.get(id).is_some_and(is_here));
+        let active = self.pairs.active.filter(|id| self.pairs.get(*id).is_some_and(is_here));
         let found = active.or_else(|| {
             let mut pairs = self.pairs.values();
             pairs.find(|pair| is_here(pair) && pair.consent.heard.is_some()).map(|pair| pair.id)
         });
-        if let Some(pair) = found.and_then(|id| self.pairs.get_mut(&id)) {
+        if let Some(pair) = found.and_then(|id| self.pairs.get_mut(id)) {
             pair.counters.packets_received += 1;
             pair.counters.bytes_received += length as u64;
             pair.counters.last_packet_received = Some(now);
             return true;
         }
         // The other side may send as soon as it has our answer, before we have its description.
-        self.early.iter().any(|early| early.base == base && early.remote == remote)
-            && self.locals.values().any(|local| local.base == base)
+        self.sessions.early.is_from(base, remote) && self.locals.of(base).next().is_some()
     }
 
     /// The base at which something arrives, and where it comes from.
     fn base_of(&self, path: &Path) -> Option<(Base, SocketAddr)> {
         let remote = canonical(path.remote);
         if path.transport.is_stream() {
-            if let Some((base, remote)) = self.stream_at(path) {
+            if let Some((base, remote)) = self.tcp.at(path) {
                 return Some((Base::Tcp(base), remote));
             }
             return self.relays.at(&path.canonical()).map(|relay| (Base::Relay(relay), remote));
@@ -124,8 +124,8 @@ impl Agent {
         range: Range<usize>,
         segment_size: Option<usize>,
     ) -> Option<Transmit> {
-        let id = self.active?;
-        let (length, pair) = (range.len(), self.pairs.get(&id)?);
+        let id = self.pairs.active?;
+        let (length, pair) = (range.len(), self.pairs.get(id)?);
         let consent = self.config.timings.consent_timeout;
         if pair.consent.answered.is_some_and(|at| now.saturating_duration_since(at) >= consent) {
             // A path long in reserve: not a byte before it has answered anew (RFC 7675 §5.1).
@@ -153,7 +153,7 @@ impl Agent {
                 Transmit { path, ecn: Ecn::NotEct, range, segment_size: None }
             }
         };
-        if let Some(pair) = self.pairs.get_mut(&id) {
+        if let Some(pair) = self.pairs.get_mut(id) {
             pair.counters.packets_sent += packets;
             pair.counters.bytes_sent += length as u64;
             pair.counters.last_packet_sent = Some(now);
@@ -168,7 +168,7 @@ impl Agent {
     /// relayed pairs, and not over TCP.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
-        self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
+        self.pairs.active().is_some_and(|pair| matches!(pair.base, Base::Socket(_)))
     }
 
     /// Returns whether data should wait: its path is a connection, to a peer or to a relay's
@@ -176,36 +176,31 @@ impl Agent {
     /// [`prepare`](Self::prepare) does its work all the same.
     #[must_use]
     pub fn is_clogged(&self) -> bool {
-        if self.clogged.is_empty() {
+        if !self.tcp.is_any_clogged() {
             return false;
         }
-        self.active_pair()
-            .and_then(|pair| self.path_of(pair.base, pair.address))
-            .is_some_and(|path| self.clogged.contains(&path))
+        let path = self.pairs.active().and_then(|pair| self.path_of(pair.base, pair.address));
+        path.is_some_and(|path| self.tcp.is_clogged(&path))
     }
 
     pub(super) fn handle_clogged(&mut self, path: Path) {
-        let path = path.canonical();
-        let mut clogged = std::mem::take(&mut self.clogged);
-        clogged.insert(path);
-        clogged.retain(|path| self.stream_at(path).is_some() || self.relays.at(path).is_some());
-        self.clogged = clogged;
+        self.tcp.clog(path.canonical(), |path| self.relays.at(path).is_some());
     }
 
     pub(super) fn handle_drained(&mut self, path: Path) {
-        self.clogged.remove(&path.canonical());
+        self.tcp.unclog(&path.canonical());
     }
 
     /// Returns whether there is a path to send data over.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.active.is_some()
+        self.pairs.active.is_some()
     }
 
     /// Writes the next message of the agent's own into `buf`, which should have 2,000 bytes: longer
     /// messages are dropped.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        while let Some(outgoing) = pop(&mut self.outbox) {
+        while let Some(outgoing) = self.outputs.poll_message() {
             if let Some(transmit) = self.write(buf, &outgoing) {
                 return Some(transmit);
             }
@@ -227,7 +222,7 @@ impl Agent {
                 buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
                 (self.path_of(outgoing.base, outgoing.remote)?, 0..length)
             }
-            Base::Tcp(base) if self.is_server_stream(base, outgoing.remote) => {
+            Base::Tcp(base) if self.tcp.is_to_server(base, outgoing.remote) => {
                 // STUN says its length itself.
                 buf.get_mut(..length)?.copy_from_slice(&outgoing.bytes);
                 (self.path_of(outgoing.base, outgoing.remote)?, 0..length)

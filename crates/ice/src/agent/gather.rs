@@ -9,9 +9,9 @@ use columba_stun::attributes::ErrorInfo;
 use columba_stun::{Class, HEADER_LEN, Message, MessageBuilder, Method};
 
 use super::Agent;
-use super::ids::{Base, LocalId, ServerIndex, TcpBaseId};
+use super::ids::{Base, ServerIndex, TcpBaseId};
 use super::local::{FoundationKey, Local};
-use super::stream::{Stream, TcpBase};
+use super::stream::TcpBase;
 use super::transaction::{Kind, Transaction};
 use crate::candidate::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, TcpType, priority, tcp_local_preference,
@@ -30,7 +30,7 @@ const MAX_TCP_SERVERS: usize = 2;
 impl Agent {
     /// Begins to gather, or to gather again after a restart: what is still good is announced again.
     pub fn gather(&mut self, now: Instant) {
-        if self.state == State::Closed || self.gathering == GatheringState::Gathering {
+        if self.state == State::Closed || self.gathering.state == GatheringState::Gathering {
             return;
         }
         let was_pooled = self.announce_pool();
@@ -38,8 +38,7 @@ impl Agent {
         self.add_servers();
         self.retire_relays(now);
         self.retire_sockets();
-        let known: Vec<LocalId> = self.locals.keys().copied().collect();
-        for id in known {
+        for id in self.locals.ids() {
             if self.is_local_current(id) {
                 self.announce(id);
             }
@@ -68,13 +67,15 @@ impl Agent {
         if self.servers.is_empty() && !self.config.lite {
             for config in self.config.servers.iter().take(Config::MAX_SERVERS) {
                 let request = self.servers.add(config.clone(), || self.ids.resolve());
-                self.requests.extend(request.map(|(id, host)| Request::Resolve { id, host }));
+                if let Some((id, host)) = request {
+                    self.outputs.request(Request::Resolve { id, host });
+                }
             }
         }
     }
 
     pub(super) fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
-        if self.names.contains_key(&id) {
+        if self.remotes.has_name(id) {
             return self.handle_candidate_resolved(now, id, addresses);
         }
         let waiting = self.servers.waiting_for(id);
@@ -106,12 +107,7 @@ impl Agent {
     pub(super) fn query_servers(&mut self, now: Instant, id: BindId) {
         let Some(socket) = self.sockets.get(&id) else { return };
         let Some(local) = socket.local.filter(|_| socket.is_host()) else { return };
-        let mut asked: Vec<SocketAddr> = self
-            .transactions
-            .values()
-            .filter(|one| one.base == Base::Socket(id) && matches!(one.kind, Kind::Server { .. }))
-            .map(|one| one.remote)
-            .collect();
+        let mut asked = self.transactions.servers_asked(Base::Socket(id));
         let mut wanted = Vec::new();
         for (index, server) in self.servers.indexed() {
             if server.config.transport != Transport::Udp {
@@ -131,7 +127,7 @@ impl Agent {
     /// Opens connections to the servers that are asked for the reflexive address of
     /// simultaneous-open candidates (RFC 6544 §5.2).
     pub(super) fn connect_to_servers(&mut self, now: Instant, id: TcpBaseId) {
-        let Some(local) = self.tcp_bases.get(&id).and_then(TcpBase::simultaneous) else { return };
+        let Some(local) = self.tcp.bases.get(&id).and_then(TcpBase::simultaneous) else { return };
         let mut wanted: Vec<(SocketAddr, ServerIndex)> = Vec::new();
         for (index, server) in self.servers.indexed() {
             if server.config.transport == Transport::Tls {
@@ -155,7 +151,7 @@ impl Agent {
 
     /// The same for all of them.
     pub(super) fn connect_all_to_servers(&mut self, now: Instant) {
-        for id in self.tcp_bases.keys().copied().collect::<Vec<_>>() {
+        for id in self.tcp.bases.keys().copied().collect::<Vec<_>>() {
             self.connect_to_servers(now, id);
         }
     }
@@ -236,7 +232,7 @@ impl Agent {
     fn mapped_end(&self, base: Base) -> Option<SocketAddr> {
         match base {
             Base::Socket(id) => self.sockets.get(&id).and_then(|one| one.local),
-            Base::Tcp(id) => self.tcp_bases.get(&id).and_then(TcpBase::simultaneous),
+            Base::Tcp(id) => self.tcp.bases.get(&id).and_then(TcpBase::simultaneous),
             Base::Relay(_) => None,
         }
     }
@@ -246,10 +242,8 @@ impl Agent {
         // A NAT may have mapped anew: as long as the pool is not announced, only the latest
         // candidate from a server is of use.
         let kind = CandidateKind::ServerReflexive;
-        if self.is_pooling() {
-            self.locals.retain(|_, one| {
-                one.base != base || one.candidate.kind != kind || one.candidate.url.as_ref() != Some(&url)
-            });
+        if self.gathering.is_pooling() {
+            self.locals.forget_reflexive(base, &url);
         }
         let of_address = self.addresses.local_preference(&self.config, local.ip());
         let (transport, protocol, type_preference, local_preference) = match base {
@@ -262,7 +256,7 @@ impl Agent {
             _ => (CandidateTransport::Udp, Transport::Udp, kind.preference(), of_address),
         };
         let candidate = Candidate {
-            foundation: self.foundations.of(FoundationKey {
+            foundation: self.locals.foundation(FoundationKey {
                 kind,
                 base: local.ip(),
                 server: Some(server),
@@ -289,24 +283,23 @@ impl Agent {
     pub(super) fn is_gathering_pending(&self) -> bool {
         self.sockets.values().any(|socket| socket.local.is_none())
             || self.servers.is_pending()
-            || self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
+            || self.transactions.is_gathering()
             || self.relays.is_pending()
-            || self.tcp_bases.values().any(TcpBase::is_pending)
-            || self.streams.values().any(Stream::is_server_pending)
+            || self.tcp.is_pending()
     }
 
     pub(super) fn update_gathering(&mut self, now: Instant) {
-        if self.gathering == GatheringState::Gathering && !self.is_gathering_pending() {
+        if self.gathering.state == GatheringState::Gathering && !self.is_gathering_pending() {
             self.set_gathering(now, GatheringState::Complete);
         }
     }
 
     pub(super) fn set_gathering(&mut self, now: Instant, state: GatheringState) {
-        self.gathering = state;
+        self.gathering.state = state;
         self.timers.gather =
             (state == GatheringState::Gathering).then(|| now + self.config.timings.gather_timeout);
         self.keep_bindings(now);
-        self.events.push_back(Event::GatheringState(state));
+        self.outputs.emit(Event::GatheringState(state));
     }
 
     /// Begins to refresh the bindings of NATs.
@@ -333,13 +326,13 @@ impl Agent {
         }
         self.with_relays(now, |relays, _| relays.give_up_pending(now));
         self.sockets.retain(|_, socket| socket.local.is_some());
-        self.give_up_listeners();
+        self.tcp.give_up_listeners();
     }
 
     /// Keeps the NATs' bindings of reflexive candidates open while the other side may still learn
     /// of them; once pairs are nominated, their own checks do it.
     fn refresh_bindings(&mut self, now: Instant) {
-        let is_settled = self.session().selected.is_some() && self.prospect.is_none();
+        let is_settled = self.sessions.current().selected.is_some() && !self.sessions.is_restarting();
         if is_settled || self.config.is_relay_only() {
             return;
         }

@@ -3,12 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::ids::{Base, SessionId};
+use super::ids::{Base, LocalId, SessionId};
+use super::map::Map;
 use crate::candidate::{Candidate, CandidateAddress, CandidateKind};
 use crate::path::Transport;
 
 /// Foundations that are remembered, at most; later candidates share the last.
 const MAX_FOUNDATIONS: usize = 1000;
+
+/// The local candidates, signalled or not.
+#[derive(Debug, Default)]
+pub(super) struct Locals {
+    locals: Map<LocalId, Local>,
+    foundations: Foundations,
+}
 
 /// A local candidate.
 #[derive(Debug)]
@@ -36,7 +44,91 @@ pub(super) struct FoundationKey {
 
 /// The foundations of an agent's candidates; the position is the foundation.
 #[derive(Debug, Default)]
-pub(super) struct Foundations(Vec<FoundationKey>);
+struct Foundations(Vec<FoundationKey>);
+
+impl Locals {
+    pub(super) fn get(&self, id: LocalId) -> Option<&Local> {
+        self.locals.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: LocalId) -> Option<&mut Local> {
+        self.locals.get_mut(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LocalId, &Local)> + Clone {
+        self.locals.iter().map(|(id, local)| (*id, local))
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Local> + Clone {
+        self.locals.values()
+    }
+
+    pub(super) fn ids(&self) -> Vec<LocalId> {
+        self.locals.keys().copied().collect()
+    }
+
+    pub(super) fn insert(&mut self, id: LocalId, local: Local) {
+        self.locals.insert(id, local);
+    }
+
+    pub(super) fn remove(&mut self, id: LocalId) {
+        self.locals.remove(&id);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.locals.clear();
+    }
+
+    /// The candidates of a base.
+    pub(super) fn of(&self, base: Base) -> impl Iterator<Item = (LocalId, &Local)> + Clone {
+        self.iter().filter(move |(_, local)| local.base == base)
+    }
+
+    /// The candidate of a base with this address.
+    pub(super) fn find(&self, base: Base, address: SocketAddr) -> Option<LocalId> {
+        self.of(base).find(|(_, local)| local.address == address).map(|(id, _)| id)
+    }
+
+    /// The host or relayed candidate behind a base, of the family that the other side has.
+    pub(super) fn behind(&self, base: Base, remote: SocketAddr) -> Option<LocalId> {
+        let is_fit = |local: &Local| local.is_base() && local.address.is_ipv4() == remote.is_ipv4();
+        self.of(base).find(|(_, local)| is_fit(local)).map(|(id, _)| id)
+    }
+
+    /// Forgets the candidates of a base that is gone.
+    pub(super) fn forget(&mut self, base: Base) {
+        self.locals.retain(|_, local| local.base != base);
+    }
+
+    /// Forgets the reflexive candidates of a base from one server.
+    pub(super) fn forget_reflexive(&mut self, base: Base, url: &Arc<str>) {
+        self.locals.retain(|_, one| {
+            one.base != base
+                || one.candidate.kind != CandidateKind::ServerReflexive
+                || one.candidate.url.as_ref() != Some(url)
+        });
+    }
+
+    /// A session in which candidates may have been signalled is rolled back.
+    pub(super) fn take_back(&mut self, session: SessionId, ufrag: &Arc<str>) {
+        self.locals.values_mut().for_each(|local| local.take_back(session, ufrag));
+    }
+
+    /// The name that hides an address, if it has one.
+    pub(super) fn name_of(&self, ip: IpAddr) -> Option<Arc<str>> {
+        self.values().filter(|local| local.candidate.kind == CandidateKind::Host).find_map(|local| {
+            match &local.candidate.address {
+                CandidateAddress::Name(name) if local.address.ip() == ip => Some(name.clone()),
+                _ => None,
+            }
+        })
+    }
+
+    /// The foundation of candidates with these properties.
+    pub(super) fn foundation(&mut self, key: FoundationKey) -> Arc<str> {
+        self.foundations.of(key)
+    }
+}
 
 impl Local {
     pub(super) fn new(base: Base, address: SocketAddr, candidate: Candidate) -> Self {
@@ -100,7 +192,7 @@ impl Local {
 }
 
 impl Foundations {
-    pub(super) fn of(&mut self, key: FoundationKey) -> Arc<str> {
+    fn of(&mut self, key: FoundationKey) -> Arc<str> {
         let index = self.0.iter().position(|known| *known == key).unwrap_or_else(|| {
             if self.0.len() < MAX_FOUNDATIONS {
                 self.0.push(key);

@@ -18,9 +18,9 @@ use crate::path::Transport;
 
 impl Agent {
     pub(super) fn remove_locals(&mut self, base: Base) {
-        self.locals.retain(|_, local| local.base != base);
+        self.locals.forget(base);
         self.remove_pairs(|pair| pair.base == base);
-        self.outbox.retain(|outgoing| outgoing.base != base);
+        self.outputs.forget_messages(base, None);
     }
 
     /// Adds the candidate of a host's own address.
@@ -47,7 +47,7 @@ impl Agent {
             ),
         };
         let candidate = Candidate {
-            foundation: self.foundations.of(FoundationKey {
+            foundation: self.locals.foundation(FoundationKey {
                 kind: CandidateKind::Host,
                 base: ip,
                 server: None,
@@ -68,28 +68,20 @@ impl Agent {
 
     /// The mDNS name that hides an address: one for all candidates of it.
     fn name_of(&mut self, ip: IpAddr) -> Arc<str> {
-        let mut hosts = self.locals.values().filter(|local| local.candidate.kind == CandidateKind::Host);
-        let known = hosts.find_map(|local| match &local.candidate.address {
-            CandidateAddress::Name(name) if local.address.ip() == ip => Some(name.clone()),
-            _ => None,
-        });
-        known.unwrap_or_else(|| {
+        self.locals.name_of(ip).unwrap_or_else(|| {
             let host = mdns_name(&mut self.rng);
-            self.requests.push_back(Request::PublishMdns { host: host.clone(), address: ip });
+            self.outputs.request(Request::PublishMdns { host: host.clone(), address: ip });
             host
         })
     }
 
     /// Adds a candidate unless it is redundant, announces and pairs it.
     pub(super) fn add_local(&mut self, now: Instant, local: Local) {
-        let known =
-            self.locals.iter_mut().find(|(_, one)| one.base == local.base && one.address == local.address);
-        if let Some((id, known)) = known {
-            if known.is_discovered() {
-                // A check was quicker than the server; in a later session it has not been
-                // discovered yet.
-                *known = local;
-                let id = *id;
+        if let Some(id) = self.locals.find(local.base, local.address) {
+            // A check was quicker than the server; in a later session it has not been discovered
+            // yet.
+            if self.locals.get(id).is_some_and(Local::is_discovered) {
+                self.locals.insert(id, local);
                 self.announce(id);
             }
             return;
@@ -102,13 +94,15 @@ impl Agent {
 
     /// Signals a candidate, once in each session, and not before gathering was asked for.
     pub(super) fn announce(&mut self, id: LocalId) {
-        if self.gathering == GatheringState::New {
+        if self.gathering.state == GatheringState::New {
             return;
         }
-        let session = self.announced_session();
+        let session = self.sessions.announced();
         let (session, ufrag) = (session.id, session.local.ufrag.clone());
-        let candidate = self.locals.get_mut(&id).and_then(|local| local.announce(session, &ufrag));
-        self.events.extend(candidate.map(Event::LocalCandidate));
+        let candidate = self.locals.get_mut(id).and_then(|local| local.announce(session, &ufrag));
+        if let Some(candidate) = candidate {
+            self.outputs.emit(Event::LocalCandidate(candidate));
+        }
     }
 
     /// The related address of another candidate, as far as it may be shown.

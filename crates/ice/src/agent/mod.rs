@@ -2,15 +2,19 @@
 
 mod addresses;
 mod allocations;
+mod check_list;
 mod checks;
+mod claim;
 mod consent;
 mod data;
+mod forming;
 mod gather;
 mod ids;
 mod local;
 mod locals;
 mod map;
 mod nominate;
+mod outputs;
 mod pair;
 mod pairs;
 mod pool;
@@ -18,6 +22,7 @@ mod relays;
 mod remote;
 mod remotes;
 mod requests;
+mod role;
 mod servers;
 mod session;
 mod sessions;
@@ -30,8 +35,7 @@ mod streams;
 mod transaction;
 mod transactions;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,25 +43,25 @@ use columba_stun::TransactionId;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, Rng, SeedableRng};
 
-use crate::candidate::Candidate;
 use crate::config::Config;
 use crate::credentials::Credentials;
-use crate::event::{BindId, Event, GatheringState, Input, Request, ResolveId, Role, State};
-use crate::path::Path;
+use crate::event::{BindId, Event, GatheringState, Input, Request, Role, State};
 use addresses::Addresses;
-use ids::{Base, Ids, LocalId, PairId, RemoteId, SessionId, TcpBaseId};
-use local::{Foundations, Local};
+use check_list::CheckList;
+use ids::{Base, Ids, SessionId};
+use local::Locals;
 use map::Map;
-use pair::Pair;
-use pool::Pool;
+use outputs::Outputs;
+use pairs::Pairs;
+use pool::Gathering;
 use relays::Relays;
-use remote::Remote;
-use requests::Early;
+use remote::Remotes;
+use role::Roles;
 use servers::Servers;
-use session::{Prospect, Session};
+use session::{Session, Sessions};
 use socket::Socket;
-use stream::{Stream, StreamKey, TcpBase};
-use transaction::Transaction;
+use stream::Tcp;
+use transaction::Transactions;
 
 pub use columba_turn::client::{HEADROOM, TAILROOM};
 pub use requests::EMBEDDED;
@@ -94,69 +98,24 @@ pub use requests::EMBEDDED;
 pub struct Agent {
     config: Config,
     rng: Box<ChaCha12Rng>,
-    role: Role,
-    tie_breaker: u64,
-    /// The current session is the last one; the one before stays until the current one has its
-    /// pair.
-    sessions: Vec<Session>,
-    /// The session that a restart has begun, until the other side's description comes.
-    prospect: Option<Box<Prospect>>,
+    ids: Ids,
+    roles: Roles,
+    state: State,
+    sessions: Sessions,
     addresses: Addresses,
     sockets: Map<BindId, Socket>,
+    tcp: Tcp,
     servers: Servers,
-    /// The local ends of TCP connections: an active and a passive one for each address.
-    tcp_bases: Map<TcpBaseId, TcpBase>,
-    /// The connections to peers; bounded with the pairs, but for unproven ones.
-    streams: Map<StreamKey, Stream>,
-    /// Connections, to peers and to servers, whose send buffers are full.
-    clogged: BTreeSet<Path>,
     relays: Relays,
-    /// Names of remote candidates under resolution; bounded with the candidates.
-    names: Map<ResolveId, Candidate>,
-    locals: Map<LocalId, Local>,
-    remotes: Map<RemoteId, Remote>,
-    pairs: Map<PairId, Pair>,
-    /// One for each pair under check, and one for each socket and server.
-    transactions: Map<TransactionId, Transaction>,
-    /// Messages to send, at most [`MAX_OUTBOX`]; more are dropped, as the network might.
-    outbox: VecDeque<Outgoing>,
-    events: VecDeque<Event>,
-    requests: VecDeque<Request>,
-    /// Pairs to be checked at once.
-    triggered: VecDeque<PairId>,
-    /// IP addresses that were sent a check of the check list within the last
-    /// [`crate::config::MIN_PACING`].
-    asked: Map<IpAddr, Instant>,
-    /// Authentic requests that came before the remote credentials; at most [`requests::MAX_EARLY`],
-    /// then the oldest goes.
-    early: VecDeque<Early>,
-    /// Remote candidates of credentials not yet known, which may be those of a restart to come;
-    /// bounded as remote candidates are, then the oldest goes.
-    held: Vec<Candidate>,
-    foundations: Foundations,
-    embedded: Option<Bytes>,
-    gathering: GatheringState,
-    pool: Pool,
-    state: State,
-    /// The data path: the nominated pair, else the best valid one, else the old session's.
-    active: Option<PairId>,
+    gathering: Gathering,
+    locals: Locals,
+    remotes: Remotes,
+    pairs: Pairs,
+    checks: CheckList,
+    transactions: Transactions,
     timers: Timers,
-    /// When the host last went on after a standstill: misses of checks from before prove little.
-    woke: Option<Instant>,
-    burst: u32,
-    ids: Ids,
+    outputs: Outputs,
     counters: Counters,
-}
-
-/// Messages that wait to be sent, at most.
-const MAX_OUTBOX: usize = 512;
-
-/// A message of the agent's own.
-#[derive(Debug)]
-struct Outgoing {
-    base: Base,
-    remote: SocketAddr,
-    bytes: Box<[u8]>,
 }
 
 /// The counters of the agent as a whole.
@@ -205,39 +164,23 @@ impl Agent {
         let mut rng = Box::new(ChaCha12Rng::from_rng(rng));
         let session = Session::new(SessionId::FIRST, Credentials::random(&mut rng));
         Self {
-            role: Role::Controlling,
-            tie_breaker: rng.next_u64(),
-            sessions: vec![session],
-            prospect: None,
+            ids: Ids::default(),
+            roles: Roles::new(rng.next_u64()),
+            state: State::New,
+            sessions: Sessions::new(session),
             addresses: Addresses::default(),
             sockets: Map::default(),
+            tcp: Tcp::default(),
             servers: Servers::default(),
-            tcp_bases: Map::default(),
-            streams: Map::default(),
-            clogged: BTreeSet::new(),
             relays: Relays::default(),
-            names: Map::default(),
-            locals: Map::default(),
-            remotes: Map::default(),
-            pairs: Map::default(),
-            transactions: Map::default(),
-            outbox: VecDeque::new(),
-            events: VecDeque::new(),
-            requests: VecDeque::new(),
-            triggered: VecDeque::new(),
-            asked: Map::default(),
-            early: VecDeque::new(),
-            held: Vec::new(),
-            foundations: Foundations::default(),
-            embedded: None,
-            gathering: GatheringState::New,
-            pool: Pool::Untouched,
-            state: State::New,
-            active: None,
+            gathering: Gathering::new(),
+            locals: Locals::default(),
+            remotes: Remotes::default(),
+            pairs: Pairs::default(),
+            checks: CheckList::new(config.timings.burst),
+            transactions: Transactions::default(),
             timers: Timers::default(),
-            woke: None,
-            burst: config.timings.burst,
-            ids: Ids::default(),
+            outputs: Outputs::default(),
             counters: Counters::default(),
             config,
             rng,
@@ -248,20 +191,20 @@ impl Agent {
     /// there is one, else those of the current session.
     #[must_use]
     pub fn local_credentials(&self) -> &Credentials {
-        &self.announced_session().local
+        &self.sessions.announced().local
     }
 
     /// Returns the local credentials of the session that runs: others than the
     /// [local ones](Self::local_credentials) as long as a restart is not answered.
     #[must_use]
     pub fn running_credentials(&self) -> &Credentials {
-        &self.session().local
+        &self.sessions.current().local
     }
 
     /// Returns true if there was a remote description.
     #[must_use]
     pub fn has_remote(&self) -> bool {
-        self.session().remote.is_some()
+        self.sessions.current().remote.is_some()
     }
 
     /// Returns new credentials for a restart, from the agent's generator.
@@ -278,7 +221,7 @@ impl Agent {
     /// Returns the role.
     #[must_use]
     pub fn role(&self) -> Role {
-        self.role
+        self.roles.role
     }
 
     /// Returns the state.
@@ -290,14 +233,14 @@ impl Agent {
     /// Returns the state of gathering.
     #[must_use]
     pub fn gathering_state(&self) -> GatheringState {
-        self.gathering
+        self.gathering.state
     }
 
     /// Sets the role: controlling for the offerer of the first offer (RFC 8445 §6.1.1). A full
     /// agent that meets a lite one becomes controlling by itself.
     pub fn set_role(&mut self, role: Role) {
-        if self.role != role {
-            self.role = role;
+        if self.roles.role != role {
+            self.roles.role = role;
             self.reprioritize();
         }
     }
@@ -319,7 +262,7 @@ impl Agent {
     /// ICE does not negotiate the attribute. Its type is comprehension-optional, so that receivers
     /// skip it (RFC 8489 §14); set a value only where the other side is known to expect it.
     pub fn set_embedded(&mut self, value: Option<Bytes>) {
-        self.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
+        self.checks.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
     }
 
     /// Takes in the answer to a request, or news of a connection.
@@ -353,12 +296,12 @@ impl Agent {
 
     /// Returns the next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        pop(&mut self.events)
+        self.outputs.poll_event()
     }
 
     /// Returns the next action that the agent needs of its owner.
     pub fn poll_request(&mut self) -> Option<Request> {
-        pop(&mut self.requests)
+        self.outputs.poll_request()
     }
 
     /// Returns the time to call [`handle_timeout`](Self::handle_timeout).
@@ -367,15 +310,17 @@ impl Agent {
         if self.state == State::Closed {
             return self.relays.poll_timeout();
         }
-        let transactions = self.transactions.values().map(|transaction| transaction.next);
-        let pairs = self.pairs.values().filter_map(|pair| pair.consent.next);
-        let streams = self.streams.values().filter_map(|stream| stream.deadline);
-        transactions
-            .chain(pairs)
-            .chain(self.relays.poll_timeout())
-            .chain(streams)
-            .chain(self.timers.next())
-            .min()
+        let pairs = self.pairs.values().filter_map(|pair| pair.consent.next).min();
+        [
+            self.transactions.poll_timeout(),
+            pairs,
+            self.relays.poll_timeout(),
+            self.tcp.poll_timeout(),
+            self.timers.next(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Closes everything. Go on polling: allocations at servers are still to be released.
@@ -383,16 +328,13 @@ impl Agent {
         if self.state == State::Closed {
             return;
         }
-        self.prospect = None;
+        self.sessions.prospect = None;
+        self.sessions.early.clear();
         self.transactions.clear();
         self.pairs.clear();
         self.remotes.clear();
-        self.triggered.clear();
-        self.early.clear();
-        self.held.clear();
-        self.names.clear();
-        self.outbox.clear();
-        self.active = None;
+        self.checks.forget_triggered();
+        self.outputs.clear_messages();
         self.timers = Timers::default();
         self.relays.retire_all();
         self.close_hosts(now);
@@ -415,33 +357,9 @@ impl Agent {
         self.sweep_sockets();
     }
 
-    fn session(&self) -> &Session {
-        // There is always one: the constructor makes it, and `restart` adds before it removes.
-        &self.sessions[self.sessions.len() - 1]
-    }
-
-    fn session_mut(&mut self) -> &mut Session {
-        let last = self.sessions.len() - 1;
-        &mut self.sessions[last]
-    }
-
-    /// The session whose credentials and candidates are announced now.
-    fn announced_session(&self) -> &Session {
-        self.prospect.as_ref().map_or_else(|| self.session(), |prospect| &prospect.session)
-    }
-
-    /// All sessions whose checks are answered.
-    fn all_sessions(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.iter().chain(self.prospect.as_ref().map(|prospect| &prospect.session))
-    }
-
-    fn session_with(&self, id: SessionId) -> Option<&Session> {
-        self.all_sessions().find(|session| session.id == id)
-    }
-
     /// The state of gathering of the running session.
     fn running_gathering(&self) -> GatheringState {
-        self.prospect.as_ref().map_or(self.gathering, |prospect| prospect.gathering)
+        self.sessions.prospect.as_ref().map_or(self.gathering.state, |prospect| prospect.gathering)
     }
 
     fn new_transaction_id(&mut self) -> TransactionId {
@@ -456,19 +374,8 @@ impl Agent {
     }
 
     fn send(&mut self, base: Base, remote: SocketAddr, bytes: Box<[u8]>) {
-        if self.outbox.len() < MAX_OUTBOX {
-            self.outbox.push_back(Outgoing { base, remote, bytes });
-        } else {
+        if !self.outputs.send(base, remote, bytes) {
             self.counters.dropped += 1;
         }
     }
-}
-
-/// Takes the first element of a queue that is seldom filled; an empty one gives its memory back.
-fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let first = queue.pop_front();
-    if first.is_none() {
-        *queue = VecDeque::new();
-    }
-    first
 }

@@ -18,7 +18,7 @@ impl Agent {
     /// patience.
     pub(super) fn update_nomination(&mut self, now: Instant) {
         self.timers.nominate = None;
-        if self.role != Role::Controlling || self.config.lite || self.session().failed {
+        if self.roles.role != Role::Controlling || self.config.lite || self.sessions.current().failed {
             return;
         }
         if let Some(id) = self.choose(now) {
@@ -27,13 +27,12 @@ impl Agent {
     }
 
     fn choose(&mut self, now: Instant) -> Option<PairId> {
-        let session = self.session();
+        let session = self.sessions.current();
         let current = session.id;
-        let is_current = |pair: &&Pair| pair.session == current;
-        if self.pairs.values().filter(is_current).any(Pair::is_nominating) {
+        if self.pairs.of(current).any(Pair::is_nominating) {
             return None;
         }
-        let selected = session.selected.and_then(|id| self.pairs.get(&id));
+        let selected = session.selected.and_then(|id| self.pairs.get(id));
         // Where one path has died, another must have answered since: the whole host may be
         // gone, or slow.
         let silent_since =
@@ -41,11 +40,7 @@ impl Agent {
         let is_proven = |pair: &Pair| {
             silent_since.is_none_or(|since| pair.consent.answered.is_some_and(|at| at >= since))
         };
-        let working = self
-            .pairs
-            .values()
-            .filter(is_current)
-            .filter(|pair| pair.is_valid() && pair.consent.missed() == 0);
+        let working = self.pairs.valid(current).filter(|pair| pair.consent.missed() == 0);
         let best = working.clone().max_by_key(|pair| (is_proven(pair), pair.priority))?;
         if !is_proven(best) && working.clone().any(|pair| pair.consent.is_asked()) {
             return None;
@@ -64,11 +59,8 @@ impl Agent {
         if selected.is_some_and(Pair::is_valid) {
             return Some(best.id);
         }
-        let better_may_come = self
-            .pairs
-            .values()
-            .filter(is_current)
-            .any(|pair| pair.is_pending() && pair.priority > best.priority);
+        let is_better = |pair: &Pair| pair.is_pending() && pair.priority > best.priority;
+        let better_may_come = self.pairs.of(current).any(is_better);
         let at = session.valid_since? + self.patience(best);
         if better_may_come && now < at {
             self.timers.nominate = Some(at);
@@ -83,7 +75,7 @@ impl Agent {
     /// stays where it was, and ignores further nominations with the same number. The check that
     /// ours makes it send comes right behind its answer.
     fn unchecked_until(&self, pair: &Pair) -> Option<Instant> {
-        let session = self.session();
+        let session = self.sessions.current();
         let is_lite = session.remote.as_ref().is_some_and(|remote| remote.parameters.lite);
         let is_alone = pair.counters.requests_received == 0;
         (session.was_selected && is_alone && !is_lite)
@@ -103,8 +95,8 @@ impl Agent {
     /// The rank of a kind of path: relayed, over TCP, through NATs, direct. A path that works is
     /// left only for one of a better kind.
     fn rank(&self, pair: &Pair) -> u8 {
-        let remote = self.remotes.get(&pair.remote).map(|remote| remote.candidate.kind);
-        let seen = pair.seen_as.and_then(|id| self.locals.get(&id)).map(|local| local.candidate.kind);
+        let remote = self.remotes.kind(pair.remote);
+        let seen = pair.seen_as.and_then(|id| self.locals.get(id)).map(|local| local.candidate.kind);
         if matches!(pair.base, Base::Relay(_)) || remote == Some(CandidateKind::Relayed) {
             0
         } else if pair.base.is_tcp() {
@@ -123,8 +115,8 @@ impl Agent {
 
     /// The controlling side has nominated a pair.
     pub(super) fn handle_nomination(&mut self, now: Instant, id: PairId, nomination: Option<u32>) {
-        let Some(current) = self.pairs.get(&id).map(|pair| pair.session) else { return };
-        let Some(session) = self.sessions.iter_mut().find(|session| session.id == current) else { return };
+        let Some(current) = self.pairs.get(id).map(|pair| pair.session) else { return };
+        let Some(session) = self.sessions.get_mut(current) else { return };
         if let Some(nomination) = nomination {
             // The latest counts, however the network has ordered them.
             if nomination < session.nomination {
@@ -132,7 +124,7 @@ impl Agent {
             }
             session.nomination = nomination;
         }
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         // With numbers, the order of nominations is the other side's word.
         pair.nomination.claimed = nomination.is_none().then_some(now);
         if pair.is_valid() {
@@ -147,10 +139,10 @@ impl Agent {
     /// better one is silent, or has not been nominated for a while: Chromium nominates a path that
     /// it has changed to again and again.
     pub(super) fn accept_nomination(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.nomination.accepted = true;
         let (current, priority) = (pair.session, pair.priority);
-        let session = self.sessions.iter().find(|session| session.id == current);
+        let session = self.sessions.get(current);
         let numbered = session.is_some_and(|session| session.nomination > 0);
         let selected = session.and_then(|session| session.selected);
         let keeps = |other: &Pair| {
@@ -159,17 +151,17 @@ impl Agent {
                 && other.priority > priority
                 && other.is_claimed(now)
         };
-        if numbered || !selected.and_then(|other| self.pairs.get(&other)).is_some_and(keeps) {
+        if numbered || !selected.and_then(|other| self.pairs.get(other)).is_some_and(keeps) {
             self.select(now, id);
         }
     }
 
     /// This pair is the one from now on.
     pub(super) fn select(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.nomination.accepted = true;
         let (current, base, remote) = (pair.session, pair.base, pair.address);
-        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == current) {
+        if let Some(session) = self.sessions.get_mut(current) {
             session.selected = Some(id);
             session.was_selected = true;
         }
@@ -181,12 +173,12 @@ impl Agent {
 
     /// Finds the pair that carries the data, and reports when it is another one.
     pub(super) fn update_active(&mut self, now: Instant) {
-        let (before, next) = (self.active, self.best_path());
-        self.active = next;
+        let (before, next) = (self.pairs.active, self.best_path());
+        self.pairs.active = next;
         if let Some(id) = next.filter(|_| next != before) {
             if let Some(pair) = self.selected_pair(id, before.is_some() || self.counters.path_changes > 0) {
                 self.counters.path_changes += 1;
-                self.events.push_back(Event::Selected(pair));
+                self.outputs.emit(Event::Selected(pair));
             }
             self.schedule_consent(now, id);
             self.inherit_silence(now, before, id);
@@ -199,9 +191,9 @@ impl Agent {
     /// inherited until this pair answers.
     fn inherit_silence(&mut self, now: Instant, before: Option<PairId>, id: PairId) {
         let silent_since =
-            before.and_then(|id| self.pairs.get(&id)).and_then(|pair| pair.consent.silent_since());
+            before.and_then(|id| self.pairs.get(id)).and_then(|pair| pair.consent.silent_since());
         let Some(since) = silent_since else { return };
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         if pair.consent.answered.is_none_or(|at| at < since) {
             pair.consent.inherit(since);
             self.ask(now, id);
@@ -213,7 +205,7 @@ impl Agent {
     fn prove_anew(&mut self, now: Instant, id: PairId) {
         let keepalive = self.config.timings.keepalive;
         let is_old = |at: Instant| now.saturating_duration_since(at) > keepalive;
-        let pair = self.pairs.get(&id).filter(|pair| pair.consent.answered.is_some_and(is_old));
+        let pair = self.pairs.get(id).filter(|pair| pair.consent.answered.is_some_and(is_old));
         if pair.is_some_and(|pair| pair.check.is_none()) && !self.config.lite {
             self.start_check(now, id, false);
         }
@@ -222,15 +214,14 @@ impl Agent {
     /// The nominated pair; until there is one, after a restart the old path, else the best valid
     /// pair.
     fn best_path(&self) -> Option<PairId> {
-        let session = self.session();
-        let is_valid = |id: &PairId| self.pairs.get(id).is_some_and(Pair::is_valid);
+        let session = self.sessions.current();
+        let is_valid = |id: &PairId| self.pairs.get(*id).is_some_and(Pair::is_valid);
         let selected = session.selected.filter(is_valid);
-        let is_old = |id: &PairId| self.pairs.get(id).is_some_and(|pair| pair.session != session.id);
-        let old = || self.active.filter(is_valid).filter(is_old);
+        let is_old = |id: &PairId| self.pairs.get(*id).is_some_and(|pair| pair.session != session.id);
+        let old = || self.pairs.active.filter(is_valid).filter(is_old);
         let best = || {
             self.pairs
-                .values()
-                .filter(|pair| pair.session == session.id && pair.is_valid())
+                .valid(session.id)
                 .max_by_key(|pair| (pair.nomination.accepted, pair.consent.missed() == 0, pair.priority))
                 .map(|pair| pair.id)
         };
@@ -240,13 +231,13 @@ impl Agent {
     /// Returns the pair over which data goes now.
     #[must_use]
     pub fn current_pair(&self) -> Option<SelectedPair> {
-        self.selected_pair(self.active?, false)
+        self.selected_pair(self.pairs.active?, false)
     }
 
     pub(super) fn selected_pair(&self, id: PairId, changed: bool) -> Option<SelectedPair> {
-        let pair = self.pairs.get(&id)?;
-        let local = self.locals.get(&pair.seen_as.unwrap_or(pair.local))?;
-        let remote = self.remotes.get(&pair.remote)?;
+        let pair = self.pairs.get(id)?;
+        let local = self.locals.get(pair.seen_as.unwrap_or(pair.local))?;
+        let remote = self.remotes.get(pair.remote)?;
         Some(SelectedPair {
             path: self.path_of(pair.base, pair.address)?,
             local: local.shown_candidate(),
@@ -260,7 +251,7 @@ impl Agent {
         match base {
             Base::Socket(id) => Some(Path::udp(self.sockets.get(&id)?.local?, remote)),
             Base::Relay(id) => self.relays.path(id),
-            Base::Tcp(id) => self.stream_path(id, remote),
+            Base::Tcp(id) => self.tcp.path(id, remote),
         }
     }
 }

@@ -1,164 +1,132 @@
-//! Pairs: formed, ordered, pruned and bounded (RFC 8445 §6.1.2).
+//! The pairs of all sessions, and the one that carries the data.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::Agent;
-use super::ids::{Base, LocalId, PairId, RemoteId, SessionId};
+use super::ids::{Base, PairId, RemoteId, SessionId};
+use super::map::Map;
 use super::pair::Pair;
-use crate::candidate::{CandidateKind, may_connect, pair_priority};
-use crate::event::Role;
 use crate::stats::PairState;
 
-impl Agent {
-    /// Pairs a new local candidate with all remote ones of the current session.
-    pub(super) fn pair_local(&mut self, now: Instant, local: LocalId) {
-        let session = self.session().id;
-        let remotes: Vec<RemoteId> =
-            self.remotes.iter().filter(|(_, remote)| remote.session == session).map(|(id, _)| *id).collect();
-        for remote in remotes {
-            self.pair(now, local, remote);
-        }
+/// The pairs.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    pairs: Map<PairId, Pair>,
+    /// The data path: the nominated pair, else the best valid one, else the old session's.
+    pub(super) active: Option<PairId>,
+}
+
+impl Pairs {
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
     }
 
-    /// Pairs a new remote candidate with all local ones.
-    pub(super) fn pair_remote(&mut self, now: Instant, remote: RemoteId) {
-        let locals: Vec<LocalId> = self.locals.keys().copied().collect();
-        for local in locals {
-            self.pair(now, local, remote);
-        }
+    pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.get(&id)
     }
 
-    /// Forms one pair, if the two fit. Reflexive local candidates are left out: they send from
-    /// their base, whose pair is the same (RFC 8445 §6.1.2.4).
-    fn pair(&mut self, now: Instant, local: LocalId, remote: RemoteId) {
-        let (Some(one), Some(other)) = (self.locals.get(&local), self.remotes.get(&remote)) else { return };
-        // A pool sends nothing to the other side: a check would show this side's address.
-        if self.config.lite
-            || self.is_pooling()
-            || !self.is_local_current(local)
-            || !one.is_base()
-            || !one.candidate.transport.reaches(other.candidate.transport)
-            || (one.candidate.transport.is_tcp() && (self.is_tcp_needless() || !may_connect(other.address)))
-            // TCP would connect a port to itself.
-            || (one.candidate.transport.is_tcp() && one.address == other.address)
-            || !can_reach(one.candidate.kind, one.address.ip(), other.address.ip())
-        {
-            return;
-        }
-        let (session, base, address) = (other.session, one.base, other.address);
-        if self.find_pair(session, base, address).is_some() || self.is_refused(base, address.ip()) {
-            return;
-        }
-        if let Some(id) = self.insert_pair(session, local, remote)
-            && let Some(pair) = self.pairs.get(&id)
-        {
-            let (foundation, address) = (pair.foundation.clone(), pair.address);
-            self.thaw_if_first(session, id, &foundation);
-            if let Base::Relay(relay) = base {
-                self.relays.permit(now, relay, address.ip());
-            }
-        }
+    pub(super) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
+        self.pairs.get_mut(&id)
     }
 
-    /// Adds a pair, frozen; `None` if there are too many better ones.
-    pub(super) fn insert_pair(
-        &mut self,
-        session: SessionId,
-        local: LocalId,
-        remote: RemoteId,
-    ) -> Option<PairId> {
-        let (one, other) = (self.locals.get(&local)?, self.remotes.get(&remote)?);
-        let priority = self.priority_of(one.candidate.priority, other.candidate.priority);
-        if self.pairs.len() >= self.config.max_pairs.max(1) {
-            let worst = self
-                .pairs
-                .values()
-                .filter(|pair| !pair.is_valid() && pair.consent.heard.is_none())
-                .min_by_key(|pair| (pair.state != PairState::Failed, pair.priority))?;
-            if worst.state != PairState::Failed && worst.priority >= priority {
-                return None;
-            }
-            let worst = worst.id;
-            self.remove_pairs(|pair| pair.id == worst);
-        }
-        let (one, other) = (self.locals.get(&local)?, self.remotes.get(&remote)?);
-        let id = self.ids.pair();
-        let pair = Pair::new(id, session, (local, one), (remote, other), priority);
-        self.pairs.insert(id, pair);
-        Some(id)
+    pub(super) fn values(&self) -> impl Iterator<Item = &Pair> + Clone {
+        self.pairs.values()
     }
 
-    /// A new pair waits rather than freezes unless another of its foundation is on its way (RFC
-    /// 8445 §6.1.2.6, RFC 8838 §12).
-    fn thaw_if_first(&mut self, session: SessionId, id: PairId, foundation: &(Arc<str>, Arc<str>)) {
-        let blocked = self.pairs.values().any(|pair| {
-            pair.id != id
-                && pair.session == session
-                && pair.foundation == *foundation
-                && matches!(pair.state, PairState::Waiting | PairState::InProgress)
-        });
-        if !blocked && let Some(pair) = self.pairs.get_mut(&id) {
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Pair> {
+        self.pairs.values_mut()
+    }
+
+    pub(super) fn insert(&mut self, pair: Pair) {
+        self.pairs.insert(pair.id, pair);
+    }
+
+    pub(super) fn remove(&mut self, id: PairId) -> Option<Pair> {
+        self.pairs.remove(&id)
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.pairs, self.active) = (Map::default(), None);
+    }
+
+    /// The pair that carries the data.
+    pub(super) fn active(&self) -> Option<&Pair> {
+        self.get(self.active?)
+    }
+
+    /// The pairs of a session.
+    pub(super) fn of(&self, session: SessionId) -> impl Iterator<Item = &Pair> + Clone {
+        self.values().filter(move |pair| pair.session == session)
+    }
+
+    /// The valid pairs of a session.
+    pub(super) fn valid(&self, session: SessionId) -> impl Iterator<Item = &Pair> + Clone {
+        self.of(session).filter(|pair| pair.is_valid())
+    }
+
+    /// Returns whether a pair of this session may yet become valid.
+    pub(super) fn is_pending(&self, session: SessionId) -> bool {
+        self.of(session).any(Pair::is_pending)
+    }
+
+    pub(super) fn find(&self, session: SessionId, base: Base, address: SocketAddr) -> Option<PairId> {
+        self.of(session).find(|pair| pair.base == base && pair.address == address).map(|pair| pair.id)
+    }
+
+    /// The pairs of all sessions that send from this base.
+    pub(super) fn at(&self, base: Base) -> impl Iterator<Item = &Pair> {
+        self.values().filter(move |pair| pair.base == base)
+    }
+
+    /// The names of the pairs between this base and this address.
+    pub(super) fn between(&self, base: Base, address: SocketAddr) -> Vec<PairId> {
+        self.at(base).filter(|pair| pair.address == address).map(|pair| pair.id).collect()
+    }
+
+    /// The remote candidates that pairs are made of.
+    pub(super) fn remotes(&self) -> Vec<RemoteId> {
+        self.values().map(|pair| pair.remote).collect()
+    }
+
+    /// The pair with the least right to its place: one that has failed, else the one with the
+    /// lowest priority, unless it has shown that it works or the other side has checked it.
+    pub(super) fn worst(&self) -> Option<&Pair> {
+        let is_unproven = |pair: &&Pair| !pair.is_valid() && pair.consent.heard.is_none();
+        self.values().filter(is_unproven).min_by_key(|pair| (pair.state != PairState::Failed, pair.priority))
+    }
+
+    /// Lets the other pairs of a foundation be checked whose first pair is valid (RFC 8445
+    /// §7.2.5.3.3).
+    pub(super) fn thaw(&mut self, session: SessionId, foundation: &(Arc<str>, Arc<str>)) {
+        let is_like = |pair: &&mut Pair| pair.session == session && pair.foundation == *foundation;
+        for pair in self.values_mut().filter(is_like).filter(|pair| pair.state == PairState::Frozen) {
             pair.state = PairState::Waiting;
         }
     }
 
-    pub(super) fn find_pair(&self, session: SessionId, base: Base, address: SocketAddr) -> Option<PairId> {
-        self.pairs
-            .values()
-            .find(|pair| pair.session == session && pair.base == base && pair.address == address)
-            .map(|pair| pair.id)
-    }
-
-    fn priority_of(&self, local: u32, remote: u32) -> u64 {
-        match self.role {
-            Role::Controlling => pair_priority(local, remote),
-            Role::Controlled => pair_priority(remote, local),
+    /// A new pair waits rather than freezes unless another of its foundation is on its way (RFC
+    /// 8445 §6.1.2.6, RFC 8838 §12).
+    pub(super) fn thaw_if_first(&mut self, id: PairId) {
+        let Some(pair) = self.get(id) else { return };
+        let is_on_way = |other: &Pair| {
+            other.id != id
+                && other.foundation == pair.foundation
+                && matches!(other.state, PairState::Waiting | PairState::InProgress)
+        };
+        if !self.of(pair.session).any(is_on_way)
+            && let Some(pair) = self.get_mut(id)
+        {
+            pair.state = PairState::Waiting;
         }
     }
 
-    /// Computes all pairs' priorities anew: the role or a candidate has changed.
-    pub(super) fn reprioritize(&mut self) {
-        let mut pairs = std::mem::take(&mut self.pairs);
-        for pair in pairs.values_mut() {
-            if let (Some(local), Some(remote)) =
-                (self.locals.get(&pair.local), self.remotes.get(&pair.remote))
-            {
-                pair.priority = self.priority_of(local.candidate.priority, remote.candidate.priority);
-            }
-        }
-        self.pairs = pairs;
+    /// Returns whether the active pair has missed an answer.
+    pub(super) fn is_active_silent(&self) -> bool {
+        self.active().is_some_and(|pair| pair.consent.missed() > 0)
     }
 
-    /// Removes pairs with all that hangs on them.
-    pub(super) fn remove_pairs(&mut self, doomed: impl Fn(&Pair) -> bool) {
-        let gone: Vec<PairId> = self.pairs.values().filter(|pair| doomed(pair)).map(|pair| pair.id).collect();
-        for id in gone {
-            if let Some(pair) = self.pairs.remove(&id)
-                && let Some(check) = pair.check
-            {
-                self.transactions.remove(&check.transaction);
-            }
-            self.transactions.retain(|_, transaction| transaction.pair() != Some(id));
-            self.triggered.retain(|one| *one != id);
-            for session in &mut self.sessions {
-                session.forget(id);
-            }
-        }
+    /// The fewest answers that another valid pair of the session has missed.
+    pub(super) fn fewest_missed(&self, session: SessionId, without: PairId) -> Option<u32> {
+        self.valid(session).filter(|pair| pair.id != without).map(|pair| pair.consent.missed()).min()
     }
-}
-
-/// Returns whether packets can go from one address to the other: of one family, and of one scope
-/// (RFC 8445 §6.1.2.2, RFC 8421). A relay sends from its own network.
-fn can_reach(kind: CandidateKind, local: IpAddr, remote: IpAddr) -> bool {
-    let same_family = local.is_ipv4() == remote.is_ipv4();
-    same_family
-        && is_link_local(local) == is_link_local(remote)
-        && (kind == CandidateKind::Relayed || local.is_loopback() == remote.is_loopback())
-}
-
-/// Only IPv6: link-local IPv4 addresses are ordinary ones where they are used at all.
-fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }

@@ -4,7 +4,14 @@ use std::time::Instant;
 
 use super::Agent;
 use crate::config::{Config, IceServer};
-use crate::event::{CandidateError, Event, State};
+use crate::event::{CandidateError, Event, GatheringState, State};
+
+/// How far gathering has come.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    pub(super) state: GatheringState,
+    pub(super) pool: Pool,
+}
 
 /// The state of the pool.
 #[derive(Debug)]
@@ -21,14 +28,25 @@ pub(super) enum Pool {
 /// Errors that are kept, at most: one for each server at some addresses.
 const MAX_ERRORS: usize = 64;
 
+impl Gathering {
+    pub(super) fn new() -> Self {
+        Self { state: GatheringState::New, pool: Pool::Untouched }
+    }
+
+    /// Returns whether candidates are gathered and not announced.
+    pub(super) fn is_pooling(&self) -> bool {
+        matches!(self.pool, Pool::Filled(_))
+    }
+}
+
 impl Agent {
     /// Begins to gather ahead, where that is asked for and possible.
     pub(super) fn fill_pool(&mut self, now: Instant) {
-        let is_due = matches!(self.pool, Pool::Untouched) && self.state != State::Closed;
+        let is_due = matches!(self.gathering.pool, Pool::Untouched) && self.state != State::Closed;
         if !is_due || !self.config.candidate_pool || self.addresses.usable(&self.config).is_empty() {
             return;
         }
-        self.pool = Pool::Filled(Vec::new());
+        self.gathering.pool = Pool::Filled(Vec::new());
         self.timers.gather = Some(now + self.config.timings.gather_timeout);
         self.keep_bindings(now);
         self.add_servers();
@@ -38,9 +56,9 @@ impl Agent {
 
     /// Announces the pool. Returns whether there was one.
     pub(super) fn announce_pool(&mut self) -> bool {
-        match std::mem::replace(&mut self.pool, Pool::Announced) {
+        match std::mem::replace(&mut self.gathering.pool, Pool::Announced) {
             Pool::Filled(errors) => {
-                self.events.extend(errors.into_iter().map(Event::CandidateError));
+                errors.into_iter().for_each(|error| self.outputs.emit(Event::CandidateError(error)));
                 true
             }
             Pool::Untouched | Pool::Announced => false,
@@ -49,21 +67,17 @@ impl Agent {
 
     /// Reports an error, or keeps it as long as the pool is not announced.
     pub(super) fn report_error(&mut self, error: CandidateError) {
-        match &mut self.pool {
+        match &mut self.gathering.pool {
             Pool::Filled(errors) if errors.len() < MAX_ERRORS => errors.push(error),
             Pool::Filled(_) => self.counters.dropped += 1,
-            Pool::Untouched | Pool::Announced => self.events.push_back(Event::CandidateError(error)),
+            Pool::Untouched | Pool::Announced => self.outputs.emit(Event::CandidateError(error)),
         }
-    }
-
-    pub(super) fn is_pooling(&self) -> bool {
-        matches!(self.pool, Pool::Filled(_))
     }
 
     /// The configuration was another one: what was gathered by it goes, unless the new one would
     /// have led to the same.
     pub(super) fn refill_pool(&mut self, now: Instant, before: &Config) {
-        if self.is_pooling() {
+        if self.gathering.is_pooling() {
             let servers = |config: &Config| -> Vec<IceServer> {
                 config.servers.iter().take(Config::MAX_SERVERS).cloned().collect()
             };
@@ -86,7 +100,7 @@ impl Agent {
     }
 
     fn empty_pool(&mut self, now: Instant) {
-        self.pool = Pool::Untouched;
+        self.gathering.pool = Pool::Untouched;
         self.timers.gather = None;
         self.servers.clear();
         self.transactions.clear();

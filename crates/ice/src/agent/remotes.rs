@@ -32,25 +32,16 @@ impl Agent {
         // The URL is of no use here, and may be of any length. An empty fragment names no session.
         let ufrag = candidate.ufrag.filter(|ufrag| !ufrag.is_empty());
         let candidate = Candidate { url: None, ufrag, ..candidate };
-        let room = self.held.len() + self.names.len() < self.config.max_remote_candidates;
-        let belongs = match (&self.session().remote, &candidate.ufrag) {
+        let most = self.config.max_remote_candidates;
+        let room = self.remotes.waiting() < most;
+        let belongs = match (&self.sessions.current().remote, &candidate.ufrag) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(remote), Some(ufrag)) => *remote.parameters.credentials.ufrag == **ufrag,
         };
         if !belongs {
-            let old = self.sessions.iter().rev().skip(1).any(|session| {
-                session.remote_ufrag().is_some_and(|known| candidate.ufrag.as_deref() == Some(known))
-            });
-            if old || (!room && self.held.is_empty()) {
-                self.counters.dropped += 1;
-                return;
-            }
-            if !room {
-                self.held.remove(0);
-                self.counters.dropped += 1;
-            }
-            self.held.push(candidate);
+            let is_old = candidate.ufrag.as_ref().is_some_and(|ufrag| self.sessions.is_former_ufrag(ufrag));
+            self.counters.dropped += if is_old { 1 } else { self.remotes.hold(candidate, most) };
             return;
         }
         match candidate.address.clone() {
@@ -67,7 +58,7 @@ impl Agent {
 
     /// No more candidates of the other side's follow (RFC 8838 §8.2).
     pub fn end_of_remote_candidates(&mut self, now: Instant) {
-        self.session_mut().ended = true;
+        self.sessions.current_mut().ended = true;
         self.update(now);
     }
 
@@ -91,8 +82,8 @@ impl Agent {
         if is_mdns && self.config.mdns == MdnsMode::Off {
             return;
         }
-        self.names.insert(id, candidate);
-        self.requests.push_back(if is_mdns {
+        self.remotes.add_name(id, candidate);
+        self.outputs.request(if is_mdns {
             Request::ResolveMdns { id, host }
         } else {
             Request::Resolve { id, host }
@@ -102,7 +93,7 @@ impl Agent {
     /// A name of a candidate has its address. mDNS names stand for exactly one; of others the first
     /// is taken (RFC 8839 §5.1), as long as it is one that can be used.
     pub(super) fn handle_candidate_resolved(&mut self, now: Instant, id: ResolveId, addresses: &[IpAddr]) {
-        let Some(candidate) = self.names.remove(&id) else { return };
+        let Some(candidate) = self.remotes.take_name(id) else { return };
         if let Some(ip) = addresses.iter().find(|ip| !ip.is_unspecified() && !ip.is_multicast()) {
             let address = canonical(SocketAddr::new(*ip, candidate.port));
             self.add_remote_address(now, candidate, address);
@@ -114,8 +105,8 @@ impl Agent {
         if ip.is_unspecified() || ip.is_multicast() {
             return;
         }
-        let session = self.session().id;
-        if let Some((id, known)) = self.find_remote(session, candidate.transport, address) {
+        let session = self.sessions.current().id;
+        if let Some((id, known)) = self.remotes.find(session, candidate.transport, address) {
             if known.is_discovered() {
                 // RFC 8838 §11.4: the discovered one becomes the signalled one; its pairs go on as
                 // they are. A discovered one has pairs only with those local candidates where its
@@ -123,7 +114,7 @@ impl Agent {
                 for pair in self.pairs.values_mut().filter(|pair| pair.remote == id) {
                     pair.foundation.1 = candidate.foundation.clone();
                 }
-                if let Some(known) = self.remotes.get_mut(&id) {
+                if let Some(known) = self.remotes.get_mut(id) {
                     known.candidate = candidate;
                 }
                 self.reprioritize();
@@ -146,7 +137,7 @@ impl Agent {
         address: SocketAddr,
         priority: u32,
     ) -> Option<RemoteId> {
-        if let Some((id, _)) = self.find_remote(session, transport, address) {
+        if let Some((id, _)) = self.remotes.find(session, transport, address) {
             return Some(id);
         }
         let candidate = Candidate {
@@ -162,22 +153,6 @@ impl Agent {
             url: None,
         };
         self.insert_remote(Remote { session, address, candidate })
-    }
-
-    fn find_remote(
-        &self,
-        session: SessionId,
-        transport: CandidateTransport,
-        address: SocketAddr,
-    ) -> Option<(RemoteId, &Remote)> {
-        self.remotes
-            .iter()
-            .find(|(_, remote)| {
-                remote.session == session
-                    && remote.address == address
-                    && remote.candidate.transport == transport
-            })
-            .map(|(id, remote)| (*id, remote))
     }
 
     fn insert_remote(&mut self, remote: Remote) -> Option<RemoteId> {

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use columba_stun::attributes::{
-    IceControlled, IceControlling, Priority, UseCandidate, Username, XorMappedAddress,
-};
+use columba_stun::attributes::{Priority, UseCandidate, Username, XorMappedAddress};
 use columba_stun::{AttributeType, BuildError, Class, ErrorCode, Message, MessageBuilder, Method};
 
 use super::Agent;
-use super::ids::{Base, LocalId, RemoteId, SessionId};
+use super::claim::{Claim, Early};
+use super::ids::{Base, RemoteId, SessionId};
 use super::remote::Remote;
+use super::role::Conflict;
 use crate::event::{Event, Role};
 use crate::stats::PairState;
 
@@ -33,9 +33,6 @@ const MAX_CHASED: usize = 5;
 /// time.
 const REVIVAL: Duration = Duration::from_secs(60);
 
-/// Early requests that are remembered, at most.
-pub(super) const MAX_EARLY: usize = 100;
-
 /// The longest response.
 const MAX_RESPONSE: usize = 1300;
 
@@ -46,25 +43,6 @@ const KNOWN: [AttributeType; 4] = [
     AttributeType::USE_CANDIDATE,
     AttributeType::XOR_MAPPED_ADDRESS,
 ];
-
-/// An authentic request that came before the other side's credentials were known.
-#[derive(Debug)]
-pub(super) struct Early {
-    pub(super) session: SessionId,
-    pub(super) base: Base,
-    pub(super) remote: SocketAddr,
-    pub(super) claim: Claim,
-}
-
-/// The contents of a request that concern its pair.
-#[derive(Clone, Debug)]
-pub(super) struct Claim {
-    priority: u32,
-    nominated: bool,
-    nomination: Option<u32>,
-    remote_ufrag: Box<str>,
-    embedded: Option<Bytes>,
-}
 
 impl Agent {
     /// STUN from a peer or a server.
@@ -100,7 +78,7 @@ impl Agent {
         request.verify_fingerprint().ok()?;
         let Username(username) = request.get().ok()??;
         let (local_ufrag, remote_ufrag) = username.split_once(':')?;
-        let session = self.all_sessions().find(|session| *session.local.ufrag == *local_ufrag)?;
+        let session = self.sessions.answered().find(|session| *session.local.ufrag == *local_ufrag)?;
         request.verify_integrity(&session.local_key).ok()?;
         let session_id = session.id;
         if session.remote_ufrag().is_some_and(|known| known != remote_ufrag) || session.failed {
@@ -113,9 +91,13 @@ impl Agent {
             });
             return Some(());
         }
-        if self.has_role_conflict(request)? {
-            self.refuse(base, remote, request, session_id, ErrorCode::ROLE_CONFLICT, |_| Ok(()));
-            return Some(());
+        match self.roles.conflict(request, self.config.lite)? {
+            Conflict::None => {}
+            Conflict::Ours => self.switch_role(),
+            Conflict::Theirs => {
+                self.refuse(base, remote, request, session_id, ErrorCode::ROLE_CONFLICT, |_| Ok(()));
+                return Some(());
+            }
         }
         let nomination = request.raw(NOMINATION).and_then(|raw| raw.value.try_into().ok());
         let claim = Claim {
@@ -125,52 +107,20 @@ impl Agent {
             remote_ufrag: remote_ufrag.into(),
             embedded: request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value)),
         };
-        self.prove_stream(base, remote);
+        self.tcp.prove(base, remote);
         self.respond(base, remote, request, session_id);
-        if self.session_with(session_id).is_none_or(|session| session.remote.is_none()) {
+        if self.sessions.get(session_id).is_none_or(|session| session.remote.is_none()) {
             // The answer needs no remote credentials; what the check brings about does.
-            if self.early.len() >= MAX_EARLY {
-                self.early.pop_front();
-            }
-            let same = |one: &Early| one.base == base && one.remote == remote && !one.claim.nominated;
-            self.early.retain(|one| !same(one));
-            self.early.push_back(Early { session: session_id, base, remote, claim });
+            self.sessions.early.push(Early { session: session_id, base, remote, claim });
         } else {
             self.handle_claim(now, session_id, base, remote, &claim);
         }
         Some(())
     }
 
-    /// Returns whether the request is to be refused because both sides claim one role and the other
-    /// side is to change it; changes the own role where that solves the conflict (RFC 8445
-    /// §7.3.1.1). `None` if the request has no role.
-    fn has_role_conflict(&mut self, request: &Message<'_>) -> Option<bool> {
-        let controlling = request.get::<IceControlling>().ok()?.map(|IceControlling(theirs)| theirs);
-        let controlled = request.get::<IceControlled>().ok()?.map(|IceControlled(theirs)| theirs);
-        match (self.role, controlling, controlled) {
-            (_, None, None) => None,
-            (Role::Controlling, Some(theirs), _) => {
-                // A lite agent never controls a full one.
-                if self.tie_breaker >= theirs && !self.config.lite {
-                    return Some(true);
-                }
-                self.switch_role();
-                Some(false)
-            }
-            (Role::Controlled, _, Some(theirs)) => {
-                if self.tie_breaker < theirs || self.config.lite {
-                    return Some(true);
-                }
-                self.switch_role();
-                Some(false)
-            }
-            _ => Some(false),
-        }
-    }
-
     fn respond(&mut self, base: Base, remote: SocketAddr, request: &Message<'_>, session_id: SessionId) {
-        let Some(session) = self.session_with(session_id) else { return };
-        let pair = self.find_pair(session_id, base, remote).and_then(|id| self.pairs.get(&id));
+        let Some(session) = self.sessions.get(session_id) else { return };
+        let pair = self.pairs.find(session_id, base, remote).and_then(|id| self.pairs.get(id));
         // A lite agent gets no answers, and so no proof.
         let is_proven = pair.is_some_and(|pair| pair.consent.answered.is_some()) && !self.config.lite;
         let mut buffer = [0; MAX_RESPONSE];
@@ -185,7 +135,8 @@ impl Agent {
         };
         // An unproven address gets no more bytes than came from there.
         let fits = |length: &usize| is_proven || *length <= request.as_bytes().len();
-        let carrying = self.embedded.as_ref().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
+        let carrying =
+            self.checks.embedded.as_ref().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
         let built = carrying.filter(fits).or_else(|| build(&mut buffer, None).ok());
         if let Some(length) = built.filter(fits) {
             self.send(base, remote, buffer[..length].into());
@@ -201,7 +152,7 @@ impl Agent {
         code: ErrorCode,
         more: impl FnOnce(&mut MessageBuilder<'_>) -> Result<(), BuildError>,
     ) {
-        let Some(session) = self.session_with(session_id) else { return };
+        let Some(session) = self.sessions.get(session_id) else { return };
         let mut buffer = [0; MAX_RESPONSE];
         let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::error(buffer, request, code)?;
@@ -226,18 +177,18 @@ impl Agent {
         address: SocketAddr,
         claim: &Claim,
     ) {
-        let Some(session) = self.session_with(session_id) else { return };
+        let Some(session) = self.sessions.get(session_id) else { return };
         if session.remote_ufrag() != Some(&*claim.remote_ufrag) {
             return;
         }
-        let Some(local) = self.local_of(base, address) else { return };
-        let id = match self.find_pair(session_id, base, address) {
+        let Some(local) = self.locals.behind(base, address) else { return };
+        let id = match self.pairs.find(session_id, base, address) {
             Some(id) => id,
             None => {
                 if self.is_chased(session_id, base, address.ip()) {
                     return;
                 }
-                let transport = self.remote_transport(base);
+                let transport = self.tcp.remote_transport(base);
                 let remote = self.remote_for(session_id, transport, address, claim.priority);
                 let Some(id) = remote.and_then(|remote| self.insert_pair(session_id, local, remote)) else {
                     return;
@@ -249,10 +200,10 @@ impl Agent {
             self.relays.permit(now, relay, address.ip());
         }
         if let Some(embedded) = &claim.embedded {
-            self.events.push_back(Event::Embedded(embedded.clone()));
+            self.outputs.emit(Event::Embedded(embedded.clone()));
         }
         let lite = self.config.lite;
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.consent.heard = Some(now);
         pair.counters.requests_received += 1;
         pair.counters.responses_sent += 1;
@@ -260,7 +211,7 @@ impl Agent {
             pair.accept_check(now);
             self.note_lite_valid(now, session_id);
         }
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         match pair.state {
             PairState::Succeeded => {}
             PairState::InProgress => self.answer_prompt(now, id),
@@ -268,10 +219,10 @@ impl Agent {
                 if pair.setbacks.one_way.is_some_and(|at| now.saturating_duration_since(at) < REVIVAL) => {}
             PairState::Frozen | PairState::Waiting | PairState::Failed => {
                 pair.state = PairState::Waiting;
-                self.triggered.push_back(id);
+                self.checks.trigger(id);
             }
         }
-        if claim.nominated && self.role == Role::Controlled {
+        if claim.nominated && self.roles.role == Role::Controlled {
             self.handle_nomination(now, id, claim.nomination);
         }
     }
@@ -280,29 +231,21 @@ impl Agent {
     /// that map each port by itself and let all in make each side answer every new port of the
     /// other's from a new port of its own, without end.
     fn is_chased(&self, session_id: SessionId, base: Base, ip: IpAddr) -> bool {
-        let is_discovered = |id: &RemoteId| self.remotes.get(id).is_some_and(Remote::is_discovered);
+        let is_discovered = |id: RemoteId| self.remotes.get(id).is_some_and(Remote::is_discovered);
         let silent = self.pairs.values().filter(|pair| {
             pair.session == session_id
                 && pair.base == base
                 && pair.address.ip() == ip
                 && pair.consent.answered.is_none()
-                && is_discovered(&pair.remote)
+                && is_discovered(pair.remote)
         });
         silent.count() >= MAX_CHASED
     }
 
     fn note_lite_valid(&mut self, now: Instant, session_id: SessionId) {
-        if session_id == self.session().id && self.session().valid_since.is_none() {
-            self.session_mut().valid_since = Some(now);
-            self.events.push_back(Event::Writable);
+        if session_id == self.sessions.current().id && self.sessions.current().valid_since.is_none() {
+            self.sessions.current_mut().valid_since = Some(now);
+            self.outputs.emit(Event::Writable);
         }
-    }
-
-    /// The host or relayed candidate behind a base, of the family that the other side has.
-    fn local_of(&self, base: Base, remote: SocketAddr) -> Option<LocalId> {
-        let found = self.locals.iter().find(|(_, local)| {
-            local.base == base && local.is_base() && local.address.is_ipv4() == remote.is_ipv4()
-        });
-        found.map(|(id, _)| *id)
     }
 }

@@ -1,14 +1,26 @@
-//! A session: the credentials of both sides, and the state that a restart begins anew (RFC 8445
-//! §9); and the session that a restart prepares.
+//! Sessions: the credentials of both sides, and the state that a restart begins anew (RFC 8445 §9);
+//! and the session that a restart prepares.
 
 use std::time::Instant;
 
 use columba_stun::IntegrityKey;
 
+use super::claim::EarlyRequests;
 use super::ids::{PairId, SessionId};
 use super::servers::Servers;
 use crate::credentials::{Credentials, RemoteParameters};
 use crate::event::GatheringState;
+
+/// The sessions of an agent.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// The running session is the last one; the one before stays until the running one has its
+    /// pair.
+    list: Vec<Session>,
+    /// The session that a restart has begun, until the other side's description comes.
+    pub(super) prospect: Option<Box<Prospect>>,
+    pub(super) early: EarlyRequests,
+}
 
 /// A session.
 #[derive(Debug)]
@@ -60,6 +72,74 @@ pub(super) struct Prospect {
 pub(super) struct RemoteSide {
     pub(super) parameters: RemoteParameters,
     pub(super) key: IntegrityKey,
+}
+
+impl Sessions {
+    pub(super) fn new(first: Session) -> Self {
+        Self { list: vec![first], prospect: None, early: EarlyRequests::default() }
+    }
+
+    /// The session that runs.
+    pub(super) fn current(&self) -> &Session {
+        // There is always one: the constructor takes it, and `begin` adds before anything is gone.
+        &self.list[self.list.len() - 1]
+    }
+
+    pub(super) fn current_mut(&mut self) -> &mut Session {
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// The session whose credentials and candidates are announced now.
+    pub(super) fn announced(&self) -> &Session {
+        self.prospect.as_ref().map_or_else(|| self.current(), |prospect| &prospect.session)
+    }
+
+    /// Returns whether a restart waits for the other side's answer.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.prospect.is_some()
+    }
+
+    /// All sessions whose checks are answered.
+    pub(super) fn answered(&self) -> impl Iterator<Item = &Session> {
+        self.list.iter().chain(self.prospect.as_ref().map(|prospect| &prospect.session))
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.answered().find(|session| session.id == id)
+    }
+
+    /// The same, but not the one that a restart prepares.
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.list.iter_mut().find(|session| session.id == id)
+    }
+
+    /// Returns whether the other side has had this user name fragment before the running session.
+    pub(super) fn is_former_ufrag(&self, ufrag: &str) -> bool {
+        self.list.iter().rev().skip(1).any(|session| session.remote_ufrag() == Some(ufrag))
+    }
+
+    /// This session is the running one from now on. Of those before, `kept` stays.
+    pub(super) fn begin(&mut self, session: Session, kept: Option<SessionId>) {
+        self.list.retain(|one| Some(one.id) == kept);
+        let id = session.id;
+        self.list.push(session);
+        self.early.retain_sessions(|one| one == id);
+    }
+
+    /// Forgets the session before, if the running one has its pair. Returns true if it was there.
+    pub(super) fn retire_former(&mut self) -> bool {
+        let retires = self.list.len() > 1 && self.current().selected.is_some();
+        if retires {
+            self.list.drain(..self.list.len() - 1);
+        }
+        retires
+    }
+
+    /// A pair is gone.
+    pub(super) fn forget_pair(&mut self, pair: PairId) {
+        self.list.iter_mut().for_each(|session| session.forget(pair));
+    }
 }
 
 impl Session {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use columba_stun::IntegrityKey;
 
 use super::Agent;
-use super::ids::{LocalId, RemoteId};
 use super::session::{Prospect, RemoteSide, Session};
 use crate::config::Config;
 use crate::credentials::{Credentials, RemoteParameters};
@@ -18,39 +17,37 @@ impl Agent {
         if self.state == State::Closed {
             return;
         }
-        if let Some(known) = &mut self.session_mut().remote
+        if let Some(known) = &mut self.sessions.current_mut().remote
             && known.parameters.credentials == remote.credentials
         {
             known.parameters = remote;
             return;
         }
-        if let Some(prospect) = self.prospect.take() {
+        if let Some(prospect) = self.sessions.prospect.take() {
             self.settle(now, *prospect);
         }
-        if self.session().remote.is_some() {
-            let id = self.session().id;
+        if self.sessions.current().remote.is_some() {
+            let id = self.sessions.current().id;
             self.remove_pairs(|pair| pair.session == id);
             self.remotes.retain(|_, remote| remote.session != id);
         }
-        if remote.lite && !self.config.lite && self.role == Role::Controlled {
-            self.role = Role::Controlling;
-            self.events.push_back(Event::RoleChanged(self.role));
+        if remote.lite && !self.config.lite && self.roles.role == Role::Controlled {
+            self.roles.role = Role::Controlling;
+            self.outputs.emit(Event::RoleChanged(self.roles.role));
         }
         let key = IntegrityKey::short_term(&remote.credentials.pwd);
         let trickles = remote.trickle;
-        let session = self.session_mut();
+        let session = self.sessions.current_mut();
         session.remote = Some(RemoteSide { parameters: remote, key });
         session.started = Some(now);
         // Who does not trickle has said all there is.
         session.ended |= !trickles;
-        for candidate in std::mem::take(&mut self.held) {
+        for candidate in self.remotes.take_held() {
             self.take_remote_candidate(now, candidate);
         }
-        let id = self.session().id;
-        for early in std::mem::take(&mut self.early) {
-            if early.session == id {
-                self.handle_claim(now, id, early.base, early.remote, &early.claim);
-            }
+        let id = self.sessions.current().id;
+        for early in self.sessions.early.take(id) {
+            self.handle_claim(now, id, early.base, early.remote, &early.claim);
         }
         self.update(now);
     }
@@ -70,25 +67,25 @@ impl Agent {
         if self.state == State::Closed {
             return;
         }
-        let (gathering, mut servers) = match self.prospect.take() {
+        let (gathering, mut servers) = match self.sessions.prospect.take() {
             Some(replaced) => {
                 self.forget_prospect(&replaced.session);
                 (replaced.gathering, replaced.servers)
             }
-            None => (self.gathering, None),
+            None => (self.gathering.state, None),
         };
         if let Some(config) = config {
             self.set_config(now, config);
-            if !self.is_pooling() {
+            if !self.gathering.is_pooling() {
                 let before = std::mem::take(&mut self.servers);
                 servers.get_or_insert(before);
-                self.transactions.retain(|_, one| one.pair().is_some());
+                self.transactions.forget_servers();
             }
         }
         let session = Session::new(self.ids.session(), credentials);
-        self.prospect = Some(Box::new(Prospect { session, gathering, servers }));
-        self.gathering = GatheringState::New;
-        self.timers.gather = self.timers.gather.filter(|_| self.is_pooling());
+        self.sessions.prospect = Some(Box::new(Prospect { session, gathering, servers }));
+        self.gathering.state = GatheringState::New;
+        self.timers.gather = self.timers.gather.filter(|_| self.gathering.is_pooling());
         self.update(now);
     }
 
@@ -96,20 +93,21 @@ impl Agent {
     /// state of gathering are those of the running session again, without an event. Candidates that
     /// were found meanwhile are announced for it, unless it never gathered.
     pub fn roll_back(&mut self, now: Instant) {
-        let Some(prospect) = self.prospect.take() else { return };
+        let Some(prospect) = self.sessions.prospect.take() else { return };
         self.forget_prospect(&prospect.session);
         if let Some(servers) = prospect.servers {
             self.servers = servers;
-            self.transactions.retain(|_, one| one.pair().is_some());
+            self.transactions.forget_servers();
         }
-        self.gathering = prospect.gathering;
-        let is_gathering = self.gathering == GatheringState::Gathering;
+        self.gathering.state = prospect.gathering;
+        let is_gathering = self.gathering.state == GatheringState::Gathering;
         self.timers.gather = is_gathering.then(|| now + self.config.timings.gather_timeout);
-        if self.gathering != GatheringState::New {
+        if self.gathering.state != GatheringState::New {
             self.retire_relays(now);
-            let known: Vec<LocalId> = self.locals.keys().copied().collect();
-            for id in known.into_iter().filter(|id| self.is_local_current(*id)).collect::<Vec<_>>() {
-                self.announce(id);
+            for id in self.locals.ids() {
+                if self.is_local_current(id) {
+                    self.announce(id);
+                }
             }
         }
         if is_gathering {
@@ -120,11 +118,11 @@ impl Agent {
 
     /// Forgets what was announced and heard of a session that never began.
     fn forget_prospect(&mut self, prospect: &Session) {
-        let ufrag = self.session().local.ufrag.clone();
-        self.locals.iter_mut().for_each(|(_, local)| local.take_back(prospect.id, &ufrag));
-        self.early.retain(|early| early.session != prospect.id);
+        let ufrag = self.sessions.current().local.ufrag.clone();
+        self.locals.take_back(prospect.id, &ufrag);
+        self.sessions.early.retain_sessions(|session| session != prospect.id);
         let theirs = prospect.local.ufrag.clone();
-        self.events.retain(|event| match event {
+        self.outputs.retain_events(|event| match event {
             Event::LocalCandidate(candidate) => candidate.ufrag.as_ref() != Some(&theirs),
             Event::GatheringState(_) => false,
             _ => true,
@@ -135,27 +133,23 @@ impl Agent {
     /// only what carries data stays; of those before that one nothing, unless it never came so far.
     /// A connection that is silent would carry the new session's checks into the same silence.
     fn settle(&mut self, now: Instant, prospect: Prospect) {
-        let keep = self.active.filter(|id| {
-            let pair = self.pairs.get(id);
+        let keep = self.pairs.active.filter(|id| {
+            let pair = self.pairs.get(*id);
             !pair.is_some_and(|pair| pair.base.is_tcp() && pair.is_dead(now))
         });
-        let kept_session = keep.and_then(|id| self.pairs.get(&id)).map(|pair| pair.session);
+        let kept_session = keep.and_then(|id| self.pairs.get(id)).map(|pair| pair.session);
         self.remove_pairs(|pair| keep != Some(pair.id));
-        let in_use: Vec<RemoteId> = self.pairs.values().map(|pair| pair.remote).collect();
-        self.remotes.retain(|remote, _| in_use.contains(remote));
-        self.sessions.retain(|session| Some(session.id) == kept_session);
-        let id = prospect.session.id;
-        self.sessions.push(prospect.session);
-        self.early.retain(|early| early.session == id);
-        self.names.clear();
-        self.burst = self.config.timings.burst;
+        let in_use = self.pairs.remotes();
+        self.remotes.retain(|remote, _| in_use.contains(&remote));
+        self.sessions.begin(prospect.session, kept_session);
+        self.remotes.forget_names();
+        self.checks.burst = self.config.timings.burst;
     }
 
     /// The new session has its pairs: the old one goes.
     pub(super) fn retire_old_sessions(&mut self) {
-        if self.sessions.len() > 1 && self.session().selected.is_some() {
-            let id = self.session().id;
-            self.sessions.retain(|session| session.id == id);
+        if self.sessions.retire_former() {
+            let id = self.sessions.current().id;
             self.remove_pairs(|pair| pair.session != id);
             self.remotes.retain(|_, remote| remote.session == id);
         }

@@ -22,7 +22,7 @@ impl Agent {
         if self.state == State::Closed {
             return;
         }
-        if matches!(self.pool, Pool::Untouched) {
+        if matches!(self.gathering.pool, Pool::Untouched) {
             return self.fill_pool(now);
         }
         // The same address in another network is another one: what NATs and servers know of it is
@@ -43,7 +43,7 @@ impl Agent {
         }
         self.close_tcp_except(&kept);
         // After a restart `gather` opens new ones.
-        if self.is_pooling() || self.gathering != GatheringState::New {
+        if self.gathering.is_pooling() || self.gathering.state != GatheringState::New {
             self.open_sockets(now);
         }
         self.update(now);
@@ -65,7 +65,7 @@ impl Agent {
         if !self.config.lite {
             self.open_relays(now);
         }
-        if self.gathering == GatheringState::Complete && self.is_gathering_pending() {
+        if self.gathering.state == GatheringState::Complete && self.is_gathering_pending() {
             self.set_gathering(now, GatheringState::Gathering);
         }
     }
@@ -73,7 +73,7 @@ impl Agent {
     pub(super) fn open_socket(&mut self, address: IpAddr, purpose: Purpose) -> BindId {
         let id = self.ids.bind();
         self.sockets.insert(id, Socket::new(address, purpose));
-        self.requests.push_back(Request::BindUdp { id, address });
+        self.outputs.request(Request::BindUdp { id, address });
         id
     }
 
@@ -81,7 +81,7 @@ impl Agent {
         let local = canonical(local);
         let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.local.is_none()) else {
             // Not wanted any more, or never.
-            self.requests.push_back(Request::CloseUdp { local });
+            self.outputs.request(Request::CloseUdp { local });
             return;
         };
         socket.local = Some(local);
@@ -112,9 +112,9 @@ impl Agent {
     pub(super) fn close_socket(&mut self, id: BindId) {
         let Some(socket) = self.sockets.remove(&id) else { return };
         if let Some(local) = socket.local {
-            self.requests.push_back(Request::CloseUdp { local });
+            self.outputs.request(Request::CloseUdp { local });
         }
-        self.transactions.retain(|_, transaction| transaction.base != Base::Socket(id));
+        self.transactions.forget(Base::Socket(id), None);
         self.remove_locals(Base::Socket(id));
     }
 
@@ -141,10 +141,10 @@ impl Agent {
 
     /// Returns whether a candidate may be used and announced in a new session.
     pub(super) fn is_local_current(&self, id: LocalId) -> bool {
-        match self.locals.get(&id).map(|local| local.base) {
+        match self.locals.get(id).map(|local| local.base) {
             Some(Base::Relay(relay)) => self.relays.is_current(relay),
             Some(Base::Socket(socket)) => self.sockets.get(&socket).is_some_and(|socket| !socket.retired),
-            Some(Base::Tcp(base)) => self.is_tcp_current(base),
+            Some(Base::Tcp(base)) => self.tcp.is_current(base),
             None => false,
         }
     }
@@ -155,7 +155,7 @@ impl Agent {
         let sockets = self.sockets.iter().filter(|(_, socket)| socket.purpose == purpose);
         for id in sockets.map(|(id, _)| *id).collect::<Vec<_>>() {
             if let Some(local) = self.sockets.remove(&id).and_then(|socket| socket.local) {
-                self.requests.push_back(Request::CloseUdp { local });
+                self.outputs.request(Request::CloseUdp { local });
             }
         }
     }

@@ -15,7 +15,7 @@ impl Agent {
     pub(super) fn set_state(&mut self, state: State) {
         if self.state != state {
             self.state = state;
-            self.events.push_back(Event::State(state));
+            self.outputs.emit(Event::State(state));
         }
     }
 
@@ -25,14 +25,14 @@ impl Agent {
         self.timers.state = until.filter(|at| *at > now);
         if state == State::Failed && self.state != State::Failed {
             // Disconnected always comes before failed.
-            if self.session().connected {
+            if self.sessions.current().connected {
                 self.set_state(State::Disconnected);
             }
             self.request_restart();
-            self.session_mut().failed = true;
+            self.sessions.current_mut().failed = true;
             self.remove_pairs(|_| true);
-            self.triggered.clear();
-            self.active = None;
+            self.checks.forget_triggered();
+            self.pairs.active = None;
         }
         self.set_state(state);
         self.look_for_dead_path(now);
@@ -41,20 +41,20 @@ impl Agent {
     /// The state now, and when it changes by itself.
     fn compute_state(&mut self, now: Instant) -> (State, Option<Instant>) {
         let timings = self.config.timings.clone();
-        if self.session().failed {
+        if self.sessions.current().failed {
             return (State::Failed, None);
         }
-        if !self.session().connected && self.session().valid_since.is_some() {
-            self.session_mut().connected = self.has_valid_pair();
+        if !self.sessions.current().connected && self.sessions.current().valid_since.is_some() {
+            self.sessions.current_mut().connected = self.has_valid_pair();
         }
-        if self.active.is_some() {
-            self.session_mut().lost_since = None;
+        if self.pairs.active.is_some() {
+            self.sessions.current_mut().lost_since = None;
             let silent = if self.config.lite {
                 // A lite agent asks nothing; it knows the other side by its checks.
-                let heard = self.active_pair().and_then(|pair| pair.consent.heard);
+                let heard = self.pairs.active().and_then(|pair| pair.consent.heard);
                 heard.map(|at| at + timings.consent_interval)
             } else {
-                self.active_pair().and_then(|pair| pair.consent.silent_since())
+                self.pairs.active().and_then(|pair| pair.consent.silent_since())
             };
             let Some(since) = silent else { return (self.connected_state(), None) };
             let disconnected = since + timings.disconnected_timeout;
@@ -67,11 +67,11 @@ impl Agent {
                 (self.connected_state(), Some(disconnected))
             };
         }
-        let session = self.session();
+        let session = self.sessions.current();
         let current = session.id;
-        let pending = self.pairs.values().any(|pair| pair.session == current && pair.is_pending());
+        let pending = self.pairs.is_pending(current);
         if session.connected {
-            let lost = self.session().lost_since.unwrap_or_else(|| self.lose_path(now));
+            let lost = self.sessions.current().lost_since.unwrap_or_else(|| self.lose_path(now));
             let failed = lost + timings.failed_timeout;
             return if now >= failed { (State::Failed, None) } else { (State::Disconnected, Some(failed)) };
         }
@@ -86,8 +86,7 @@ impl Agent {
         if gathered && session.ended && !pending && now >= patience && !self.config.lite {
             return (State::Failed, None);
         }
-        let begun = self.pairs.values().any(|pair| pair.session == current)
-            || self.remotes.values().any(|remote| remote.session == current);
+        let begun = self.pairs.of(current).next().is_some() || self.remotes.of(current).next().is_some();
         let state = match self.state {
             State::New if !begun => State::New,
             _ => State::Checking,
@@ -97,22 +96,21 @@ impl Agent {
 
     /// No pair works any more, all at once: the best others are checked now.
     fn lose_path(&mut self, now: Instant) -> Instant {
-        self.session_mut().lost_since = Some(now);
+        self.sessions.current_mut().lost_since = Some(now);
         self.try_others(now, None);
         now
     }
 
     /// Returns whether there is a path of this session.
     fn has_valid_pair(&self) -> bool {
-        let current = self.session().id;
-        self.pairs.values().any(|pair| pair.session == current && pair.is_valid())
+        self.pairs.valid(self.sessions.current().id).next().is_some()
     }
 
     fn connected_state(&self) -> State {
-        let session = self.session();
+        let session = self.sessions.current();
         // To try once more what has failed is nothing that was left to be done.
         let is_pending = |pair: &Pair| pair.is_pending() && pair.setbacks.retried.is_none();
-        let pending = self.pairs.values().any(|pair| pair.session == session.id && is_pending(pair));
+        let pending = self.pairs.of(session.id).any(is_pending);
         let complete = session.selected.is_some()
             && session.ended
             && !pending
@@ -120,20 +118,16 @@ impl Agent {
         if complete { State::Completed } else { State::Connected }
     }
 
-    pub(super) fn active_pair(&self) -> Option<&Pair> {
-        self.active.and_then(|id| self.pairs.get(&id))
-    }
-
     /// A dead path is left by renomination; where that was not negotiated, or no other path works,
     /// a restart is requested.
     fn look_for_dead_path(&mut self, now: Instant) {
-        let lost = self.session().lost_since;
-        let renomination = self.config.renomination && self.session().renomination();
-        let reconnecting = self.session().reconnecting_until.filter(|until| *until > now);
+        let lost = self.sessions.current().lost_since;
+        let renomination = self.config.renomination && self.sessions.current().renomination();
+        let reconnecting = self.sessions.current().reconnecting_until.filter(|until| *until > now);
         let trying = lost.map(|at| at + TRIAL).filter(|until| *until > now);
-        let trying = trying.filter(|_| self.active.is_some() || self.is_trying());
+        let trying = trying.filter(|_| self.pairs.active.is_some() || self.is_trying());
         let (mut hopeless, mut open) = (false, None);
-        if let Some(dead) = self.active_pair().filter(|pair| pair.is_dead(now)) {
+        if let Some(dead) = self.pairs.active().filter(|pair| pair.is_dead(now)) {
             match self.fallback(dead, now) {
                 Fallback::Other if renomination => {}
                 Fallback::Until(until) if renomination => open = Some(until),

@@ -14,10 +14,10 @@ impl Agent {
             packets_received: counters.packets_received,
             bytes_sent: counters.bytes_sent,
             bytes_received: counters.bytes_received,
-            role: self.role,
-            local_username_fragment: self.session().local.ufrag.to_string(),
+            role: self.roles.role,
+            local_username_fragment: self.sessions.current().local.ufrag.to_string(),
             state: self.state,
-            selected_pair: self.active.map(|id| id.0),
+            selected_pair: self.pairs.active.map(|id| id.0),
             selected_pair_changes: counters.path_changes,
             dropped: counters.dropped,
         };
@@ -52,6 +52,6 @@ impl Agent {
     /// Returns whether data goes through a relay of this side now.
     #[must_use]
     pub fn is_relayed(&self) -> bool {
-        self.active_pair().is_some_and(|pair| matches!(pair.base, Base::Relay(_)))
+        self.pairs.active().is_some_and(|pair| matches!(pair.base, Base::Relay(_)))
     }
 }

@@ -12,8 +12,6 @@ use columba_stun::canonical;
 
 use super::Agent;
 use super::ids::{Base, PairId, ServerIndex, TcpBaseId};
-use super::local::Local;
-use super::pair::Pair;
 use super::stream::{End, Leg, Stream, StreamKey, TcpBase};
 use crate::candidate::{CandidateTransport, TcpType};
 use crate::config::{AddressPolicy, LocalAddress, MIN_PACING, TcpMode};
@@ -38,10 +36,6 @@ const ANOTHER_TRY: Duration = Duration::from_millis(500);
 /// The time in which a check must show which pair an accepted connection belongs to.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 
-/// Accepted connections without a check, at most. Then the oldest is closed, so that strangers who
-/// connect and send nothing do not keep out the peer, whose check comes along with its connection.
-const MAX_UNPROVEN: usize = 16;
-
 /// The time after nomination at which unused connections and listeners are closed (RFC 8445 §8.3).
 const CONCLUSION: Duration = Duration::from_secs(3);
 
@@ -59,24 +53,24 @@ impl Agent {
         if self.config.is_relay_only() || mode == TcpMode::Off || self.is_tcp_needless() {
             return;
         }
-        if !self.config.lite && !self.has_tcp_base(address, |end| end == End::Active) {
+        if !self.config.lite && !self.tcp.has_base(address, |end| end == End::Active) {
             let id = self.add_tcp_base(address, End::Active);
             let local = SocketAddr::new(address, DISCARD);
             self.add_host(now, Base::Tcp(id), local, CandidateTransport::Tcp(TcpType::Active));
         }
         // No connection comes to an address that is not announced.
         let shown = self.config.address_policy != AddressPolicy::DefaultRouteHidden;
-        if mode.listens() && shown && !self.has_tcp_base(address, |end| matches!(end, End::Passive(_))) {
+        if mode.listens() && shown && !self.tcp.has_base(address, |end| matches!(end, End::Passive(_))) {
             let id = self.add_tcp_base(address, End::Passive(None));
-            self.requests.push_back(Request::Listen { id: id.listener(), address, opens: false });
+            self.outputs.request(Request::Listen { id: id.listener(), address, opens: false });
         }
         if mode == TcpMode::SimultaneousOpen
             && shown
             && !self.config.lite
-            && !self.has_tcp_base(address, End::is_simultaneous)
+            && !self.tcp.has_base(address, End::is_simultaneous)
         {
             let id = self.add_tcp_base(address, End::Simultaneous(None));
-            self.requests.push_back(Request::Listen { id: id.listener(), address, opens: true });
+            self.outputs.request(Request::Listen { id: id.listener(), address, opens: true });
         }
     }
 
@@ -89,14 +83,9 @@ impl Agent {
         }
     }
 
-    fn has_tcp_base(&self, address: IpAddr, is: impl Fn(End) -> bool) -> bool {
-        let mut bases = self.tcp_bases.values();
-        bases.any(|base| base.address == address && is(base.end))
-    }
-
     fn add_tcp_base(&mut self, address: IpAddr, end: End) -> TcpBaseId {
         let id = self.ids.tcp_base();
-        self.tcp_bases.insert(id, TcpBase { address, end, retired: false });
+        self.tcp.bases.insert(id, TcpBase { address, end, retired: false });
         id
     }
 
@@ -104,7 +93,7 @@ impl Agent {
         let local = canonical(local);
         let Some((id, base)) = self.listener(id).filter(|(_, base)| base.is_pending()) else {
             // Not wanted any more, or never.
-            self.requests.push_back(Request::CloseListener { local });
+            self.outputs.request(Request::CloseListener { local });
             return;
         };
         let (end, tcp_type) = match base.end.is_simultaneous() {
@@ -118,36 +107,30 @@ impl Agent {
 
     pub(super) fn handle_listen_failed(&mut self, id: ListenId) {
         if let Some((id, _)) = self.listener(id).filter(|(_, base)| base.is_pending()) {
-            self.tcp_bases.remove(&id);
+            self.tcp.bases.remove(&id);
         }
     }
 
     fn listener(&mut self, id: ListenId) -> Option<(TcpBaseId, &mut TcpBase)> {
         let id = TcpBaseId::of_listener(id)?;
-        self.tcp_bases.get_mut(&id).map(|base| (id, base))
-    }
-
-    /// Gathering goes on without listeners that are not there by now.
-    pub(super) fn give_up_listeners(&mut self) {
-        self.tcp_bases.retain(|_, base| !base.is_pending());
+        self.tcp.bases.get_mut(&id).map(|base| (id, base))
     }
 
     /// A listener has accepted a connection.
     pub(super) fn handle_accepted(&mut self, now: Instant, path: Path) {
         let path = path.canonical();
-        self.clogged.remove(&path);
-        let here = |(_, base): &(&TcpBaseId, &TcpBase)| base.end.listens_at() == Some(path.local);
-        let Some(id) = self.tcp_bases.iter().find(here).map(|(id, _)| *id) else {
-            self.requests.push_back(Request::CloseStream { path });
+        self.tcp.unclog(&path);
+        let Some(id) = self.tcp.listening_at(path.local) else {
+            self.outputs.request(Request::CloseStream { path });
             return;
         };
-        if let Some(oldest) = self.surplus_stream() {
+        if let Some(oldest) = self.tcp.surplus() {
             self.close_stream(oldest);
             self.counters.dropped += 1;
         }
         let key = (id, path.remote);
         let deadline = Some(now + INTRODUCTION);
-        self.streams.insert(key, Stream { leg: Leg::Open(path), server: None, deadline, opened: now });
+        self.tcp.streams.insert(key, Stream { leg: Leg::Open(path), server: None, deadline, opened: now });
         // Where both open at once, the other side's attempt may come first: it is the same
         // connection.
         self.start_checks_on(now, key);
@@ -156,11 +139,11 @@ impl Agent {
     /// A connection is open: a relay's, or one of the streams.
     pub(super) fn handle_connected(&mut self, now: Instant, id: ConnectId, path: Path) {
         let path = path.canonical();
-        self.clogged.remove(&path);
+        self.tcp.unclog(&path);
         let is_relay =
             self.with_relays(now, |relays, context| relays.handle_connected(now, context, id, path));
         if !is_relay && !self.handle_stream_connected(now, id, path) {
-            self.requests.push_back(Request::CloseStream { path });
+            self.outputs.request(Request::CloseStream { path });
         }
     }
 
@@ -178,22 +161,14 @@ impl Agent {
         }
     }
 
-    /// The oldest unproven connection, if there is no room for another one.
-    fn surplus_stream(&self) -> Option<StreamKey> {
-        let unproven = self.streams.iter().filter(|(_, stream)| stream.is_unproven());
-        let is_full = unproven.clone().count() >= MAX_UNPROVEN;
-        let oldest = unproven.min_by_key(|(_, stream)| stream.deadline);
-        oldest.filter(|_| is_full).map(|(key, _)| *key)
-    }
-
     /// Opens the connection that a pair needs; its check follows.
     pub(super) fn connect(&mut self, now: Instant, pair: PairId) {
-        let Some((base, remote)) = self.pairs.get(&pair).map(|pair| (pair.base, pair.address)) else {
+        let Some((base, remote)) = self.pairs.get(pair).map(|pair| (pair.base, pair.address)) else {
             return;
         };
         let Base::Tcp(id) = base else { return };
-        let known = self.streams.get(&(id, remote));
-        let opens = self.tcp_bases.get(&id).is_some_and(|base| base.opens_from().is_some());
+        let known = self.tcp.streams.get(&(id, remote));
+        let opens = self.tcp.opens(id);
         if !opens || known.is_some_and(|stream| stream.server.is_some()) {
             // Only the other side can open it; or a server is there, and no peer.
             return self.handle_check_silence(pair);
@@ -201,7 +176,7 @@ impl Agent {
         if known.is_none() {
             self.open_stream((id, remote), now, now + CONNECT, None);
         }
-        if let Some(pair) = self.pairs.get_mut(&pair) {
+        if let Some(pair) = self.pairs.get_mut(pair) {
             pair.state = PairState::InProgress;
         }
     }
@@ -214,12 +189,12 @@ impl Agent {
         deadline: Instant,
         server: Option<ServerIndex>,
     ) {
-        let Some(local) = self.tcp_bases.get(&base).and_then(TcpBase::opens_from) else { return };
+        let Some(local) = self.tcp.bases.get(&base).and_then(TcpBase::opens_from) else { return };
         let id = self.ids.connect();
         let framing = if server.is_some() { Framing::Stun } else { Framing::Rfc4571 };
-        self.requests.push_back(Request::Connect { id, local, remote, tls: None, framing });
+        self.outputs.request(Request::Connect { id, local, remote, tls: None, framing });
         let stream = Stream { leg: Leg::Connecting(id), server, deadline: Some(deadline), opened };
-        self.streams.insert((base, remote), stream);
+        self.tcp.streams.insert((base, remote), stream);
     }
 
     /// Asks for a connection to a STUN server, unless one is there.
@@ -230,16 +205,16 @@ impl Agent {
         remote: SocketAddr,
         server: ServerIndex,
     ) {
-        if !self.streams.contains_key(&(base, remote)) {
+        if !self.tcp.streams.contains_key(&(base, remote)) {
             self.open_stream((base, remote), now, now + CONNECT_TO_SERVER, Some(server));
         }
     }
 
     /// A connection to a peer or a STUN server is open. Returns false if it is neither's.
     pub(super) fn handle_stream_connected(&mut self, now: Instant, id: ConnectId, path: Path) -> bool {
-        let Some(key) = self.stream_connecting(id) else { return false };
-        let server = self.streams.get(&key).and_then(|stream| stream.server);
-        self.streams.insert(key, Stream { leg: Leg::Open(path), server, deadline: None, opened: now });
+        let Some(key) = self.tcp.connecting(id) else { return false };
+        let server = self.tcp.streams.get(&key).and_then(|stream| stream.server);
+        self.tcp.streams.insert(key, Stream { leg: Leg::Open(path), server, deadline: None, opened: now });
         match server {
             Some(server) => self.query(now, Base::Tcp(key.0), server, key.1, true),
             None => self.start_checks_on(now, key),
@@ -249,8 +224,8 @@ impl Agent {
 
     /// The checks that have waited for a connection.
     fn start_checks_on(&mut self, now: Instant, key: StreamKey) {
-        for pair in self.pairs_on(key) {
-            if self.pairs.get(&pair).is_some_and(|pair| pair.state == PairState::InProgress) {
+        for pair in self.pairs.between(Base::Tcp(key.0), key.1) {
+            if self.pairs.get(pair).is_some_and(|pair| pair.state == PairState::InProgress) {
                 self.start_check(now, pair, false);
             }
         }
@@ -259,9 +234,10 @@ impl Agent {
     /// A connection to a peer or a STUN server could not be opened. Returns false if it is
     /// neither's.
     pub(super) fn handle_stream_refused(&mut self, now: Instant, id: ConnectId) -> bool {
-        let Some(key) = self.stream_connecting(id) else { return false };
-        let both_open = self.tcp_bases.get(&key.0).is_some_and(|base| base.end.is_simultaneous());
-        if let Some(stream) = self.streams.get_mut(&key).filter(|stream| both_open && stream.server.is_none())
+        let Some(key) = self.tcp.connecting(id) else { return false };
+        let both_open = self.tcp.bases.get(&key.0).is_some_and(|base| base.end.is_simultaneous());
+        if let Some(stream) =
+            self.tcp.streams.get_mut(&key).filter(|stream| both_open && stream.server.is_none())
         {
             // A NAT or a host may refuse what comes before its own side has opened (RFC 5382
             // REQ-4). An unwilling host gets no more than a silent one: each wait is as long as all
@@ -272,25 +248,20 @@ impl Agent {
                 return true;
             }
         }
-        self.streams.remove(&key);
-        for pair in self.pairs_on(key) {
+        self.tcp.streams.remove(&key);
+        for pair in self.pairs.between(Base::Tcp(key.0), key.1) {
             self.handle_check_silence(pair);
         }
         true
     }
 
-    fn stream_connecting(&self, id: ConnectId) -> Option<StreamKey> {
-        let found = self.streams.iter().find(|(_, stream)| stream.leg == Leg::Connecting(id));
-        found.map(|(key, _)| *key)
-    }
-
     /// A connection to a peer is gone. Returns false if it is not a peer's.
     pub(super) fn handle_stream_closed(&mut self, now: Instant, path: &Path) -> bool {
-        let Some(key) = self.stream_at(path) else { return false };
-        let Some(stream) = self.streams.remove(&key) else { return false };
+        let Some(key) = self.tcp.at(path) else { return false };
+        let Some(stream) = self.tcp.streams.remove(&key) else { return false };
         let lasted = now.saturating_duration_since(stream.opened) >= LASTING;
         self.forget_messages(key);
-        for pair in self.pairs_on(key) {
+        for pair in self.pairs.between(Base::Tcp(key.0), key.1) {
             self.lose_connection(now, pair, lasted);
         }
         true
@@ -299,154 +270,109 @@ impl Agent {
     /// A pair's connection is gone: it is not valid any more. One that was in use is opened again
     /// by who opened it.
     fn lose_connection(&mut self, now: Instant, id: PairId, lasted: bool) {
-        let again = lasted && self.active == Some(id);
-        let Some(pair) = self.pairs.get_mut(&id) else { return };
+        let again = lasted && self.pairs.active == Some(id);
+        let Some(pair) = self.pairs.get_mut(id) else { return };
         pair.disconnect();
         let (current, base) = (pair.session, pair.base);
-        for session in &mut self.sessions {
-            session.forget(id);
-        }
-        if !again || current != self.session().id {
+        self.sessions.forget_pair(id);
+        if !again || current != self.sessions.current().id {
             return;
         }
-        self.session_mut().reconnecting_until = Some(now + RECONNECTION);
+        self.sessions.current_mut().reconnecting_until = Some(now + RECONNECTION);
         let Base::Tcp(base) = base else { return };
-        if self.tcp_bases.get(&base).is_some_and(|base| base.opens_from().is_some())
-            && let Some(pair) = self.pairs.get_mut(&id)
+        if self.tcp.opens(base)
+            && let Some(pair) = self.pairs.get_mut(id)
         {
             pair.state = PairState::Waiting;
-            self.triggered.push_back(id);
+            self.checks.trigger(id);
         }
     }
 
     /// Connections that did not open, or did not show whose they are.
     pub(super) fn expire_streams(&mut self, now: Instant) {
-        let due = |(_, stream): &(&_, &Stream)| stream.deadline.is_some_and(|at| at <= now);
-        let due: Vec<_> = self.streams.iter().filter(due).map(|(key, _)| *key).collect();
-        for key in due {
-            if let Some(stream) = self.streams.get(&key).filter(|stream| stream.leg == Leg::Refused) {
+        for key in self.tcp.due(now) {
+            if let Some(stream) = self.tcp.streams.get(&key).filter(|stream| stream.leg == Leg::Refused) {
                 let opened = stream.opened;
                 self.open_stream(key, opened, opened + CONNECT, None);
                 continue;
             }
             self.close_stream(key);
-            for pair in self.pairs_on(key) {
+            for pair in self.pairs.between(Base::Tcp(key.0), key.1) {
                 self.handle_check_silence(pair);
             }
-        }
-    }
-
-    /// The connection's end and its remote address, by its path.
-    pub(super) fn stream_at(&self, path: &Path) -> Option<StreamKey> {
-        let path = path.canonical();
-        self.streams.iter().find(|(_, stream)| stream.leg == Leg::Open(path)).map(|(key, _)| *key)
-    }
-
-    /// Returns whether a connection goes to a server.
-    pub(super) fn is_server_stream(&self, base: TcpBaseId, remote: SocketAddr) -> bool {
-        self.streams.get(&(base, remote)).is_some_and(|stream| stream.server.is_some())
-    }
-
-    /// Where a connection goes, if it is open.
-    pub(super) fn stream_path(&self, base: TcpBaseId, remote: SocketAddr) -> Option<Path> {
-        self.streams.get(&(base, remote))?.path()
-    }
-
-    /// An authentic check has come over it.
-    pub(super) fn prove_stream(&mut self, base: Base, remote: SocketAddr) {
-        if let Base::Tcp(base) = base
-            && let Some(stream) = self.streams.get_mut(&(base, remote)).filter(|stream| stream.is_unproven())
-        {
-            stream.deadline = None;
         }
     }
 
     /// Something has come over it that no peer would begin with.
     pub(super) fn distrust_stream(&mut self, base: Base, remote: SocketAddr) {
         if let Base::Tcp(base) = base
-            && self.streams.get(&(base, remote)).is_some_and(Stream::is_unproven)
+            && self.tcp.streams.get(&(base, remote)).is_some_and(Stream::is_unproven)
         {
             self.close_stream((base, remote));
         }
     }
 
-    /// The transport of the remote candidate at the other end of a base.
-    pub(super) fn remote_transport(&self, base: Base) -> CandidateTransport {
-        match base {
-            Base::Socket(_) | Base::Relay(_) => CandidateTransport::Udp,
-            Base::Tcp(id) => CandidateTransport::Tcp(match self.tcp_bases.get(&id).map(|base| base.end) {
-                Some(End::Active) => TcpType::Passive,
-                Some(End::Simultaneous(_)) => TcpType::SimultaneousOpen,
-                Some(End::Passive(_)) | None => TcpType::Active,
-            }),
-        }
-    }
-
-    fn pairs_on(&self, (base, remote): StreamKey) -> Vec<PairId> {
-        let here = |pair: &&Pair| pair.base == Base::Tcp(base) && pair.address == remote;
-        self.pairs.values().filter(here).map(|pair| pair.id).collect()
-    }
-
     /// Closes a connection; what hangs on it is its caller's business.
     fn close_stream(&mut self, key: StreamKey) {
-        if let Some(path) = self.streams.remove(&key).and_then(|stream| stream.path()) {
-            self.requests.push_back(Request::CloseStream { path });
+        if let Some(path) = self.tcp.streams.remove(&key).and_then(|stream| stream.path()) {
+            self.outputs.request(Request::CloseStream { path });
         }
         self.forget_messages(key);
     }
 
     fn forget_messages(&mut self, (base, remote): StreamKey) {
         let base = Base::Tcp(base);
-        self.outbox.retain(|one| one.base != base || one.remote != remote);
-        self.early.retain(|one| one.base != base || one.remote != remote);
-        self.transactions.retain(|_, one| one.base != base || one.remote != remote);
+        self.outputs.forget_messages(base, Some(remote));
+        self.sessions.early.forget(base, remote);
+        self.transactions.forget(base, Some(remote));
     }
 
     /// Closes connections whose pairs have failed or gone, and after the nomination all that are
     /// not used.
     pub(super) fn sweep_streams(&mut self, now: Instant) {
         self.timers.conclude = None;
-        if !self.tcp_bases.is_empty() {
+        if !self.tcp.bases.is_empty() {
             self.conclude(now);
         }
-        let used = |id: &TcpBaseId| self.pairs.values().any(|pair| pair.base == Base::Tcp(*id));
-        let retired = self.tcp_bases.iter().filter(|(id, base)| base.retired && !used(id));
-        for id in retired.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let is_used = |id: TcpBaseId| self.pairs.at(Base::Tcp(id)).next().is_some();
+        for id in self.tcp.bases_that(|id, base| base.retired && !is_used(id)) {
             self.close_tcp_base(id);
         }
-        let session = self.session();
-        let mapped_in_vain = (session.failed || session.concluded.is_some()) && self.prospect.is_none();
+        let session = self.sessions.current();
+        let mapped_in_vain =
+            (session.failed || session.concluded.is_some()) && !self.sessions.is_restarting();
         let is_needed = |(base, remote): &StreamKey, stream: &Stream| {
             let base = Base::Tcp(*base);
             // As long as a server's connection is there, a NAT keeps its port.
             (stream.server.is_some() && !mapped_in_vain)
                 || stream.is_unproven()
-                || self.early.iter().any(|one| one.base == base && one.remote == *remote)
-                || self.pairs.values().any(|pair| {
-                    pair.base == base && pair.address == *remote && (pair.is_valid() || pair.is_pending())
-                })
+                || self.sessions.early.is_from(base, *remote)
+                || self
+                    .pairs
+                    .at(base)
+                    .any(|pair| pair.address == *remote && (pair.is_valid() || pair.is_pending()))
         };
-        let unused = self.streams.iter().filter(|(key, stream)| !is_needed(key, stream));
+        let unused = self.tcp.streams.iter().filter(|(key, stream)| !is_needed(key, stream));
         for key in unused.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.close_stream(key);
         }
     }
 
     fn conclude(&mut self, now: Instant) {
-        let session = self.session();
+        let session = self.sessions.current();
         let current = session.id;
-        let selected = session.selected.and_then(|id| self.pairs.get(&id)).filter(|pair| pair.is_valid());
+        let selected = session.selected.and_then(|id| self.pairs.get(id)).filter(|pair| pair.is_valid());
         let Some(selected) = selected.filter(|pair| self.is_direct(pair)) else {
             // None yet, or over a relay: a connection would be better.
-            if self.session_mut().concluded.take().is_some() {
+            if self.sessions.current_mut().concluded.take().is_some() {
                 self.pair_tcp(now);
             }
             return;
         };
         let needless = !selected.base.is_tcp();
-        let concluded = *self.session_mut().concluded.get_or_insert(now) + CONCLUSION;
+        let concluded = *self.sessions.current_mut().concluded.get_or_insert(now) + CONCLUSION;
         if needless {
-            let open: Vec<_> = self.streams.keys().copied().collect();
+            let open: Vec<_> = self.tcp.streams.keys().copied().collect();
             self.remove_pairs(|pair| match pair.base {
                 Base::Tcp(base) => pair.session == current && !open.contains(&(base, pair.address)),
                 _ => false,
@@ -456,12 +382,11 @@ impl Agent {
             self.timers.conclude = Some(concluded);
             return;
         }
-        let used = self.active;
+        let used = self.pairs.active;
         self.remove_pairs(|pair| pair.base.is_tcp() && pair.session == current && used != Some(pair.id));
         // A restart that is under way has announced them.
-        if needless && self.prospect.is_none() {
-            let listeners = self.tcp_bases.iter().filter(|(_, base)| base.end != End::Active);
-            for id in listeners.map(|(id, _)| *id).collect::<Vec<_>>() {
+        if needless && !self.sessions.is_restarting() {
+            for id in self.tcp.bases_that(|_, base| base.end != End::Active) {
                 self.close_tcp_base(id);
             }
         }
@@ -470,9 +395,8 @@ impl Agent {
     /// Makes the pairs of connections again: what seemed to be direct has turned out to be a relay,
     /// or is gone.
     fn pair_tcp(&mut self, now: Instant) {
-        let is_tcp = |local: &Local| local.base.is_tcp();
-        let locals = self.locals.iter().filter(|(_, local)| is_tcp(local));
-        for id in locals.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let locals = self.locals.iter().filter(|(_, local)| local.base.is_tcp());
+        for id in locals.map(|(id, _)| id).collect::<Vec<_>>() {
             self.pair_local(now, id);
         }
         self.timers.pace.get_or_insert(now + MIN_PACING);
@@ -481,17 +405,16 @@ impl Agent {
     /// Returns whether a direct pair for datagrams is selected, and no restart looks for others:
     /// then connections are of no use.
     pub(super) fn is_tcp_needless(&self) -> bool {
-        let selected = self.session().selected.and_then(|id| self.pairs.get(&id));
-        let is_restarting = self.prospect.is_some();
+        let selected = self.sessions.current().selected.and_then(|id| self.pairs.get(id));
+        let is_restarting = self.sessions.is_restarting();
         !is_restarting
             && selected.is_some_and(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
     }
 
     /// Returns whether a direct pair for datagrams is valid, nominated or not.
     pub(super) fn has_datagrams(&self) -> bool {
-        let current = self.session().id;
-        let mut pairs = self.pairs.values().filter(|pair| pair.session == current);
-        pairs.any(|pair| pair.is_valid() && self.is_direct(pair) && !pair.base.is_tcp())
+        let mut pairs = self.pairs.valid(self.sessions.current().id);
+        pairs.any(|pair| self.is_direct(pair) && !pair.base.is_tcp())
     }
 
     /// Retires the bases that the configuration does not allow any more, and takes back those that
@@ -500,7 +423,7 @@ impl Agent {
         let none = self.config.is_relay_only() || self.config.tcp == TcpMode::Off;
         let mode = self.config.tcp;
         let no_listeners = !mode.listens() || self.config.address_policy == AddressPolicy::DefaultRouteHidden;
-        for base in self.tcp_bases.values_mut() {
+        for base in self.tcp.bases.values_mut() {
             base.retired = none
                 || (no_listeners && base.end != End::Active)
                 || (mode != TcpMode::SimultaneousOpen && base.end.is_simultaneous())
@@ -508,26 +431,19 @@ impl Agent {
         }
     }
 
-    pub(super) fn is_tcp_current(&self, id: TcpBaseId) -> bool {
-        self.tcp_bases.get(&id).is_some_and(|base| !base.retired)
-    }
-
     /// Closes what belongs to addresses that are gone.
     pub(super) fn close_tcp_except(&mut self, kept: &[IpAddr]) {
-        let gone = |base: &TcpBase| !kept.contains(&base.address);
-        let gone: Vec<_> = self.tcp_bases.iter().filter(|(_, base)| gone(base)).map(|(id, _)| *id).collect();
-        for id in gone {
+        for id in self.tcp.bases_that(|_, base| !kept.contains(&base.address)) {
             self.close_tcp_base(id);
         }
     }
 
     fn close_tcp_base(&mut self, id: TcpBaseId) {
-        let Some(base) = self.tcp_bases.remove(&id) else { return };
+        let Some(base) = self.tcp.bases.remove(&id) else { return };
         if let Some(local) = base.end.listens_at() {
-            self.requests.push_back(Request::CloseListener { local });
+            self.outputs.request(Request::CloseListener { local });
         }
-        let streams: Vec<_> = self.streams.keys().copied().filter(|(base, _)| *base == id).collect();
-        for key in streams {
+        for key in self.tcp.streams_of(id) {
             self.close_stream(key);
         }
         self.remove_locals(Base::Tcp(id));

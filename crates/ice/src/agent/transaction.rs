@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use columba_stun::TransactionId;
+
 use super::ids::{Base, PairId, ServerIndex};
+use super::map::Map;
 use crate::event::Role;
 
 /// The longest time between two repetitions.
@@ -26,6 +29,15 @@ const RECENT: Duration = Duration::from_millis(20);
 /// Repetitions of one check that the other side's checks bring about, at most: where no answer ever
 /// comes, each side's would bring about the other's for ever.
 pub(super) const MAX_PROMPTS: u32 = 3;
+
+/// The requests that wait for their answers: one for each pair under check, and one for each socket
+/// and server.
+#[derive(Debug, Default)]
+pub(super) struct Transactions {
+    transactions: Map<TransactionId, Transaction>,
+    /// When the host last went on after a standstill: misses of checks from before prove little.
+    pub(super) woke: Option<Instant>,
+}
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -68,6 +80,65 @@ pub(super) enum Kind {
     Consent { pair: PairId, role: Role },
     /// A request for the reflexive address. `first`: gathering waits for it.
     Server { server: ServerIndex, first: bool },
+}
+
+impl Transactions {
+    pub(super) fn get(&self, id: TransactionId) -> Option<&Transaction> {
+        self.transactions.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TransactionId) -> Option<&mut Transaction> {
+        self.transactions.get_mut(&id)
+    }
+
+    pub(super) fn insert(&mut self, id: TransactionId, transaction: Transaction) {
+        self.transactions.insert(id, transaction);
+    }
+
+    pub(super) fn remove(&mut self, id: TransactionId) -> Option<Transaction> {
+        self.transactions.remove(&id)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.transactions.clear();
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.transactions.values().map(|transaction| transaction.next).min()
+    }
+
+    /// The requests whose time has come.
+    pub(super) fn due(&self, now: Instant) -> Vec<TransactionId> {
+        self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns whether gathering waits for a server's answer.
+    pub(super) fn is_gathering(&self) -> bool {
+        self.transactions.values().any(|one| matches!(one.kind, Kind::Server { first: true, .. }))
+    }
+
+    /// The servers that are being asked from a base.
+    pub(super) fn servers_asked(&self, base: Base) -> Vec<SocketAddr> {
+        let is_asked = |one: &&Transaction| one.base == base && matches!(one.kind, Kind::Server { .. });
+        self.transactions.values().filter(is_asked).map(|one| one.remote).collect()
+    }
+
+    /// Forgets the requests to servers.
+    pub(super) fn forget_servers(&mut self) {
+        self.transactions.retain(|_, one| one.pair().is_some());
+    }
+
+    /// Forgets the checks of a pair.
+    pub(super) fn forget_pair(&mut self, id: PairId) {
+        self.transactions.retain(|_, one| one.pair() != Some(id));
+    }
+
+    /// Forgets what was sent from this base, to this address or to any.
+    pub(super) fn forget(&mut self, base: Base, remote: Option<SocketAddr>) {
+        let is_kept =
+            |one: &Transaction| one.base != base || remote.is_some_and(|remote| one.remote != remote);
+        self.transactions.retain(|_, one| is_kept(one));
+    }
 }
 
 impl Transaction {

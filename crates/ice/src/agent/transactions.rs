@@ -9,12 +9,10 @@ use super::transaction::{DOUBTFUL, Kind, MAX_PROMPTS};
 impl Agent {
     /// Repeats what is due, and gives up what had its time.
     pub(super) fn expire_transactions(&mut self, now: Instant) {
-        let due: Vec<_> =
-            self.transactions.iter().filter(|(_, one)| one.next <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            let Some(transaction) = self.transactions.get_mut(&id) else { continue };
+        for id in self.transactions.due(now) {
+            let Some(transaction) = self.transactions.get_mut(id) else { continue };
             if transaction.is_reprieved(now) {
-                self.woke = Some(now);
+                self.transactions.woke = Some(now);
                 continue;
             }
             if let (Kind::Consent { pair, .. }, false) = (transaction.kind, transaction.late) {
@@ -33,16 +31,16 @@ impl Agent {
                 {
                     self.doubt_relay(now, relay);
                 }
-                if let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(&pair)) {
+                if let Some(pair) = pair.and_then(|pair| self.pairs.get_mut(pair)) {
                     pair.counters.retransmissions_sent += 1;
                 }
                 self.send(base, remote, bytes);
                 continue;
             }
-            let Some(transaction) = self.transactions.remove(&id) else { continue };
+            let Some(transaction) = self.transactions.remove(id) else { continue };
             match transaction.kind {
                 Kind::Check { pair, .. } => {
-                    if let Some(pair) = self.pairs.get_mut(&pair)
+                    if let Some(pair) = self.pairs.get_mut(pair)
                         && pair.consent.heard.is_some_and(|at| at >= transaction.first)
                     {
                         pair.setbacks.one_way = Some(now);
@@ -57,8 +55,8 @@ impl Agent {
 
     /// The other side's check has come through: what kept this side's out may be gone.
     pub(super) fn answer_prompt(&mut self, now: Instant, pair: PairId) {
-        let check = self.pairs.get(&pair).and_then(|pair| pair.check).map(|check| check.transaction);
-        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
+        let check = self.pairs.get(pair).and_then(|pair| pair.check).map(|check| check.transaction);
+        let transaction = check.and_then(|id| self.transactions.get_mut(id));
         if let Some(transaction) = transaction.filter(|one| one.prompts < MAX_PROMPTS) {
             transaction.prompts += u32::from(transaction.may_be_repeated(now));
             self.repeat_now(now, pair);
@@ -68,14 +66,14 @@ impl Agent {
     /// Repeats the check under way, and does so again as in its beginning: repetitions are worth
     /// while now.
     pub(super) fn repeat_now(&mut self, now: Instant, pair: PairId) {
-        let check = self.pairs.get(&pair).and_then(|pair| pair.check).map(|check| check.transaction);
+        let check = self.pairs.get(pair).and_then(|pair| pair.check).map(|check| check.transaction);
         let (rto, quick) = (self.config.timings.check_rto, self.config.timings.quick_repetitions);
-        let transaction = check.and_then(|id| self.transactions.get_mut(&id));
+        let transaction = check.and_then(|id| self.transactions.get_mut(id));
         let Some(transaction) = transaction.filter(|one| one.may_be_repeated(now)) else { return };
         (transaction.rto, transaction.quick) = (rto, quick);
         let bytes = transaction.repeat(now);
         let (base, remote) = (transaction.base, transaction.remote);
-        if let Some(pair) = self.pairs.get_mut(&pair) {
+        if let Some(pair) = self.pairs.get_mut(pair) {
             pair.counters.retransmissions_sent += 1;
         }
         self.send(base, remote, bytes);

@@ -85,7 +85,7 @@ pub(super) struct RelayFacts<'a> {
 
 impl Relays {
     pub(super) fn poll_output(&mut self) -> Option<Output> {
-        super::pop(&mut self.outputs)
+        super::outputs::pop(&mut self.outputs)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
