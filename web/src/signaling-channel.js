@@ -104,7 +104,7 @@ export class SignalingChannel extends HandlerTarget {
   #options;
   #timing;
   #url;
-  #instance = randomText(24);
+  #instance;
   #clientId;
   /** @type {any} the message that enters the session */
   #entry;
@@ -162,6 +162,7 @@ export class SignalingChannel extends HandlerTarget {
     this.#timing = { ...TIMING, ...options.timing };
     this.#url = signalingUrl(options.url);
     this.#clientId = options.clientId ?? randomText(12);
+    this.#instance = takeInstance(options.clientId, this.#url) ?? randomText(24);
     this.#entry = entryFor(remoteClientId ?? '', options, this.#clientId, this.#instance);
     this.#outbox = new Outbox(this.#timing.hold);
     if (typeof globalThis.addEventListener === 'function') {
@@ -389,7 +390,7 @@ export class SignalingChannel extends HandlerTarget {
     }
     // If HTTP fares no better, the transport was not the reason.
     if (failure.kind === 'unreachable' && transport === 'http') this.#webSocketShutUntil = 0;
-    if (FINAL.has(failure.code)) {
+    if (isFinal(failure)) {
       this.dispatchEvent(new SignalingErrorEvent({ ...failure, fatal: true }));
       return this.#close(failure.code, failure.message);
     }
@@ -695,11 +696,66 @@ export class SignalingChannel extends HandlerTarget {
       case 'pagehide':
         // The others learn at once that this page is gone, instead of after half a minute.
         if (kept) break;
+        // Loaded again, it is the same client: what has the server's memory of it still is its own.
+        if (this.#state !== 'closed') keepInstance(this.#options.clientId, this.#url, this.#instance);
         if (this.#membership !== null && this.transport !== 'http') leaveInPassing(this.#url, this.#membership);
         this.#close('closed', 'The page was left.');
         break;
     }
   };
+}
+
+/**
+ * Returns whether trying again would not change anything. A client id that is taken may be free
+ * again when the membership of its holder ends, which the server says.
+ *
+ * @param {Failure} failure
+ */
+function isFinal({ code, retryAfter }) {
+  return FINAL.has(code) && !(code === 'id-taken' && retryAfter !== undefined);
+}
+
+/**
+ * The instance of the page before this one, if that had the same client id. Only one page takes it:
+ * in a duplicate of the tab it is gone.
+ *
+ * @param {string | undefined} clientId
+ * @param {URL} url
+ * @returns {string | null}
+ */
+function takeInstance(clientId, url) {
+  if (clientId === undefined) return null;
+  try {
+    const key = instanceKey(clientId, url);
+    const instance = globalThis.sessionStorage.getItem(key);
+    globalThis.sessionStorage.removeItem(key);
+    return instance !== null && /^[\w-]{22,64}$/.test(instance) ? instance : null;
+  } catch {
+    // Without a store each page is a client of its own.
+    return null;
+  }
+}
+
+/**
+ * @param {string | undefined} clientId
+ * @param {URL} url
+ * @param {string} instance
+ */
+function keepInstance(clientId, url, instance) {
+  if (clientId === undefined) return;
+  try {
+    globalThis.sessionStorage.setItem(instanceKey(clientId, url), instance);
+  } catch {
+    // Without a store each page is a client of its own.
+  }
+}
+
+/**
+ * @param {string} clientId
+ * @param {URL} url
+ */
+function instanceKey(clientId, url) {
+  return `columba instance ${clientId} ${url}`;
 }
 
 /** Events of the page that concern the connection. */

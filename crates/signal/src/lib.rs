@@ -1,11 +1,11 @@
-//! The signaling protocol of Columba: its messages, and the session relay as a sans-IO state
-//! machine.
+//! The signaling protocol of Columba: its messages, and the session relay and its client as sans-IO
+//! state machines.
 //!
 //! Two programs that want to talk directly must first exchange a few messages. The [`SessionRelay`]
 //! knows who is in which session and forwards their messages to each other byte for byte, without
 //! looking into them. It has two transports, WebSocket and HTTP, and owns neither sockets nor a
 //! clock: its owner hands in what arrived and when, and pulls what is to go out. The protocol is
-//! described in `docs/signaling.md`; [`ClientMessage`] and [`ServerMessage`] are its messages, for
+//! described in `docs/signaling.md`; [`Client`] is the other end, and [`ClientMessage`] and [`ServerMessage`] are its messages, for
 //! both ends.
 //!
 //! ```
@@ -37,6 +37,7 @@
 //! assert!(text.ends_with(r#""data":{"answer" : 4.2e1}}"#));
 //! ```
 
+mod client;
 mod client_message;
 mod config;
 mod error;
@@ -48,6 +49,7 @@ mod stats;
 #[cfg(test)]
 mod test_clock;
 
+pub use client::{Client, ClientEvent, ClientInput, ClientRequest, SendError, Timing};
 pub use client_message::{ClientMessage, Recipient};
 pub use config::{Config, Limits};
 pub use error::{ErrorCode, Refusal};

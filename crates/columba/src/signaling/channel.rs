@@ -1,30 +1,28 @@
 //! The handle that an application holds, and the task that keeps a connection to the server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use columba_peer::LocalAddress;
-use columba_signal::{ClientId, Instance, LeaveReason, PeerId, Refusal, ServerMessage, SessionToken};
+use columba_signal::{
+    Client, ClientEvent, ClientId, ClientInput, ClientRequest, Instance, LeaveReason, PeerId, Refusal,
+    SessionToken,
+};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tracing::debug;
 
 use super::error::SignalingError;
 use super::ice_servers::IceServers;
-use super::options::{SignalingOptions, SignalingTiming};
-use super::session::{Ended, Next, Session};
+use super::options::SignalingOptions;
 use super::websocket::{Address, Received, Socket};
 use crate::network;
 
-/// The most events that wait for the application: then nothing more is read from the server, which
-/// in the end removes a client that is too slow.
-const MAX_EVENTS: usize = 256;
-
-/// The time in which the last messages must be sent when the channel is closed.
+/// The time for the WebSocket's goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time after which a write that is not finished shows a dead connection.
@@ -32,9 +30,6 @@ const WRITE: Duration = Duration::from_secs(15);
 
 /// The time in which fresh ICE servers must arrive.
 const REFRESH: Duration = Duration::from_secs(5);
-
-/// JSON around the data of a `send`, at most, in bytes.
-const AROUND: usize = 128;
 
 /// Carries messages between peers that cannot reach each other yet. Cheap to clone.
 ///
@@ -114,8 +109,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    session: Session,
-    closing: bool,
+    client: Client,
     /// The task has ended.
     ended: bool,
 }
@@ -129,21 +123,17 @@ impl SignalingChannel {
     pub async fn open(options: SignalingOptions) -> Result<(Self, SignalingEvents), SignalingError> {
         let address = Address::parse(&options.url)?;
         let greeting = options.greeting(Instance::random(&mut UnwrapErr(SysRng)));
-        let session = Session::new(Instant::now(), greeting, options.timing.clone());
-        let state = State { session, closing: false, ended: false };
+        let unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let timing = options.timing.client();
+        let client = Client::new(Instant::now(), unix_time, greeting, timing, UnwrapErr(SysRng));
+        let state = State { client, ended: false };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), wake: Notify::new(), changed: Notify::new() });
-        let mut socket = Socket::open(&address, &options).await?;
-        match enter(&shared, &mut socket, &options.timing).await {
-            Ok(()) => {}
-            Err(Ended::Refused(refusal)) => return Err(SignalingError::Refused(refusal)),
-            Err(_) => {
-                let reason = "it closes the connection without an answer".to_owned();
-                return Err(SignalingError::NotASignalingServer { server: address.server(), reason });
-            }
-        }
+        let socket = Socket::open(&address, &options).await?;
         let network = network::watch();
-        tokio::spawn(Task { shared: shared.clone(), address, options, network }.run(socket));
+        let mut task = Task { shared: shared.clone(), address, options, network, home: None };
+        let socket = task.enter(socket).await?;
+        tokio::spawn(task.run(socket));
         let inner = Arc::new(Handle { shared: shared.clone() });
         Ok((Self { inner }, SignalingEvents { shared }))
     }
@@ -159,16 +149,7 @@ impl SignalingChannel {
         let data = serde_json::value::to_raw_value(data)
             .map_err(|error| SignalingError::NotJson { reason: error.to_string() })?;
         let mut state = self.inner.shared.lock();
-        if state.closing || state.ended {
-            return Err(SignalingError::Closed);
-        }
-        let size = data.get().len() + AROUND;
-        if let Some(limit) = state.session.message_bytes().filter(|limit| size > *limit) {
-            return Err(SignalingError::TooLarge { size, limit });
-        }
-        if !state.session.outbox.add(Instant::now(), to, data.into()) {
-            return Err(SignalingError::Full);
-        }
+        state.client.send(Instant::now(), to, data.into())?;
         drop(state);
         self.inner.shared.wake.notify_one();
         Ok(())
@@ -177,45 +158,43 @@ impl SignalingChannel {
     /// The own peer id. `None` for a moment while the channel joins anew.
     #[must_use]
     pub fn peer_id(&self) -> Option<PeerId> {
-        self.inner.shared.lock().session.peer_id()
+        self.inner.shared.lock().client.peer_id()
     }
 
     /// The session's token; `None` if clients meet by id.
     #[must_use]
     pub fn session(&self) -> Option<SessionToken> {
-        self.inner.shared.lock().session.session.clone()
+        self.inner.shared.lock().client.session().cloned()
     }
 
     /// The peers that can be reached through the server.
     #[must_use]
     pub fn peers(&self) -> Vec<(PeerId, Option<ClientId>)> {
-        self.inner.shared.lock().session.peers.iter().map(|(peer, id)| (*peer, id.clone())).collect()
+        self.inner.shared.lock().client.peers().map(|(peer, id)| (peer, id.cloned())).collect()
     }
 
     /// Returns whether this peer can be reached through the server now.
     #[must_use]
     pub fn is_reachable(&self, peer: PeerId) -> bool {
-        let state = self.inner.shared.lock();
-        state.session.is_open && state.session.peers.contains_key(&peer)
+        self.inner.shared.lock().client.is_reachable(peer)
     }
 
     /// Returns whether the server is connected now.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.inner.shared.lock().session.is_open
+        self.inner.shared.lock().client.is_open()
     }
 
     /// Returns whether the channel has come to its end.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        let state = self.inner.shared.lock();
-        state.closing || state.ended
+        self.inner.shared.lock().client.is_closed()
     }
 
     /// The STUN and TURN servers that the server offers.
     #[must_use]
     pub fn ice_servers(&self) -> IceServers {
-        self.inner.shared.lock().session.ice_servers.clone().into()
+        self.inner.shared.lock().client.ice_servers().clone().into()
     }
 
     /// Asks for fresh TURN credentials.
@@ -227,15 +206,16 @@ impl SignalingChannel {
         let shared = &self.inner.shared;
         let before = {
             let mut state = shared.lock();
-            state.session.want_ice_servers();
-            state.session.ice_servers_version
+            state.client.want_ice_servers();
+            state.client.ice_servers_version()
         };
         shared.wake.notify_one();
         let fresh = shared.wait_until(|state| {
-            if state.closing || state.ended {
+            if state.client.is_closed() {
                 return Some(Err(SignalingError::Closed));
             }
-            (state.session.ice_servers_version > before).then(|| Ok(state.session.ice_servers.clone().into()))
+            let is_fresh = state.client.ice_servers_version() > before;
+            is_fresh.then(|| Ok(state.client.ice_servers().clone().into()))
         });
         timeout(REFRESH, fresh).await.unwrap_or(Err(SignalingError::TimedOut))
     }
@@ -252,8 +232,8 @@ impl SignalingEvents {
     pub async fn recv(&mut self) -> Option<SignalingEvent> {
         let event = self
             .shared
-            .wait_until(|state| match state.session.events.pop_front() {
-                Some(event) => Some(Some(event)),
+            .wait_until(|state| match state.client.poll_event() {
+                Some(event) => Some(Some(event.into())),
                 None => state.ended.then_some(None),
             })
             .await;
@@ -276,7 +256,7 @@ impl Shared {
     }
 
     fn close(&self) {
-        self.lock().closing = true;
+        self.lock().client.close(Instant::now());
         self.wake.notify_one();
         self.changed.notify_waiters();
     }
@@ -294,224 +274,216 @@ impl Shared {
     }
 }
 
-/// Keeps a connection to the server until the channel is closed.
+impl From<ClientEvent> for SignalingEvent {
+    fn from(event: ClientEvent) -> Self {
+        match event {
+            ClientEvent::Open { rejoined } => Self::Open { rejoined },
+            ClientEvent::Reconnecting => Self::Reconnecting,
+            ClientEvent::PeerJoined { peer, id } => Self::PeerJoined { peer, id },
+            ClientEvent::PeerLeft { peer, reason } => Self::PeerLeft { peer, reason },
+            ClientEvent::Message { from, data } => Self::Message { from, data },
+            ClientEvent::IceServers => Self::IceServers,
+            ClientEvent::Refused(refusal) => Self::Refused(refusal),
+            ClientEvent::Closed(Some(refusal)) => Self::Closed(SignalingError::Refused(refusal)),
+            ClientEvent::Closed(None) => Self::Closed(SignalingError::Closed),
+        }
+    }
+}
+
+/// Does what the client wants until the channel is closed: the only place with sockets.
 struct Task {
     shared: Arc<Shared>,
     address: Address,
     options: SignalingOptions,
     /// The host's addresses: when they change, the connection may be gone without notice.
     network: watch::Receiver<Arc<[LocalAddress]>>,
+    /// The address that the connection was made from, and its network.
+    home: Option<LocalAddress>,
 }
 
+/// The connection to the server.
+enum Link {
+    None,
+    Opening(Opening),
+    Open(Box<Socket>),
+}
+
+type Opening = std::pin::Pin<Box<dyn Future<Output = Result<Box<Socket>, SignalingError>> + Send>>;
+
 impl Task {
-    async fn run(mut self, mut socket: Socket) {
-        let end = loop {
-            let Some(ended) = self.converse(&mut socket).await else {
-                let _ = timeout(CLOSE_TIMEOUT, socket.close()).await;
-                break SignalingError::Closed;
-            };
-            drop(socket);
-            match self.reconnect(ended).await {
-                Ok(next) => socket = next,
-                Err(end) => break end,
+    /// Enters the session for the first time, on this connection: a failure is the caller's to see.
+    async fn enter(&mut self, socket: Socket) -> Result<Link, SignalingError> {
+        // The connection that the client asks for first is there already.
+        self.take_request();
+        let mut link = Link::Open(Box::new(socket));
+        self.input(ClientInput::Opened);
+        loop {
+            if self.shared.lock().client.is_open() {
+                self.find_home(&link);
+                return Ok(link);
             }
-        };
-        let mut state = self.shared.lock();
-        state.ended = true;
-        state.session.is_open = false;
-        state.session.peers.clear();
-        state.session.events.push_back(SignalingEvent::Closed(end));
-        drop(state);
+            if let Some(request) = self.take_request() {
+                debug!(?request, "the session cannot be entered");
+                let refusal = self.shared.lock().client.refusal().cloned();
+                return Err(refusal.map_or_else(|| self.not_a_server(), SignalingError::Refused));
+            }
+            self.step(&mut link).await;
+        }
+    }
+
+    fn not_a_server(&self) -> SignalingError {
+        let reason = "it closes the connection without an answer".to_owned();
+        SignalingError::NotASignalingServer { server: self.address.server(), reason }
+    }
+
+    async fn run(mut self, mut link: Link) {
+        loop {
+            while let Some(request) = self.take_request() {
+                self.fulfil(request, &mut link).await;
+            }
+            let is_over = {
+                let state = self.shared.lock();
+                state.client.is_closed() && state.client.poll_timeout().is_none()
+            };
+            if is_over {
+                break;
+            }
+            self.step(&mut link).await;
+        }
+        self.shared.lock().ended = true;
         self.shared.changed.notify_waiters();
     }
 
-    /// Carries messages both ways until the connection ends; `None` if the application closed it.
-    async fn converse(&mut self, socket: &mut Socket) -> Option<Ended> {
-        let mut close_until = None;
-        let home = self.home(socket);
-        loop {
-            if let Err(ended) = self.transmit(socket).await {
-                return Some(ended);
+    fn take_request(&self) -> Option<ClientRequest> {
+        self.shared.lock().client.poll_request()
+    }
+
+    async fn fulfil(&mut self, request: ClientRequest, link: &mut Link) {
+        match (request, std::mem::replace(link, Link::None)) {
+            (ClientRequest::Open, _) => {
+                let (address, options) = (self.address.clone(), self.options.clone());
+                *link =
+                    Link::Opening(Box::pin(
+                        async move { Socket::open(&address, &options).await.map(Box::new) },
+                    ));
             }
-            let Some((deadline, has_room)) = self.outlook(&mut close_until) else {
-                return self.leave(socket).await;
-            };
-            let ended = tokio::select! {
-                received = socket.next(), if has_room => match received {
-                    Some(received) => self.handle_received(received),
-                    None => Some(Ended::Lost),
-                },
-                () = self.shared.wake.notified() => None,
-                Ok(()) = self.network.changed() => self.doubt(home.as_ref()),
-                () = sleep_until(deadline.into()) => {
-                    let now = Instant::now();
-                    let mut state = self.shared.lock();
-                    // While nothing is read from the server, its silence says nothing.
-                    if !has_room {
-                        state.session.note_activity(now);
-                    }
-                    state.session.handle_timeout(now)
-                }
-            };
-            self.shared.changed.notify_waiters();
-            if ended.is_some() {
-                return ended;
+            (ClientRequest::Close, Link::Open(socket)) if self.shared.lock().client.is_closed() => {
+                let _ = timeout(CLOSE_TIMEOUT, socket.close()).await;
+            }
+            (ClientRequest::Close, _) => {}
+        }
+    }
+
+    fn input(&self, input: ClientInput<'_>) {
+        self.shared.lock().client.handle_input(Instant::now(), input);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Sends what there is, waits for something, and gives it to the client.
+    async fn step(&mut self, link: &mut Link) {
+        if let Link::Open(socket) = link
+            && self.transmit(socket).await.is_err()
+        {
+            *link = Link::None;
+            return self.input(ClientInput::Ended);
+        }
+        let (deadline, is_full, is_over) = {
+            let state = self.shared.lock();
+            // A goodbye that was just sent comes with a request.
+            let is_over = state.client.is_closed() && state.client.poll_timeout().is_none();
+            (state.client.poll_timeout(), state.client.is_full(), is_over)
+        };
+        if is_over {
+            return;
+        }
+        tokio::select! {
+            happened = next(link), if !is_full => self.happened(happened, link),
+            () = self.shared.wake.notified() => {}
+            Ok(()) = self.network.changed() => {
+                let lost = self.has_lost_home();
+                self.input(ClientInput::NetworkChanged { lost });
+            }
+            () = until(deadline) => {
+                self.shared.lock().client.handle_timeout(Instant::now());
+                self.shared.changed.notify_waiters();
             }
         }
     }
 
-    /// The address that the connection was made from, and its network.
-    fn home(&mut self, socket: &Socket) -> Option<LocalAddress> {
-        let addresses = self.network.borrow_and_update();
-        addresses.iter().find(|one| Some(one.address) == socket.home()).cloned()
+    fn happened(&mut self, happened: Happened, link: &mut Link) {
+        match happened {
+            Happened::Opened(socket) => {
+                *link = Link::Open(socket);
+                self.find_home(link);
+                self.input(ClientInput::Opened);
+            }
+            Happened::Received(Received::Text(text)) => self.input(ClientInput::Text(&text)),
+            Happened::Received(Received::Activity) => self.input(ClientInput::Activity),
+            Happened::Ended(error) => {
+                if let Some(error) = error {
+                    debug!(%error, "the signaling server is away");
+                }
+                *link = Link::None;
+                self.input(ClientInput::Ended);
+            }
+        }
     }
 
-    /// The network has changed: without its address, or in another network, the connection is dead,
-    /// and else it may be.
-    fn doubt(&mut self, home: Option<&LocalAddress>) -> Option<Ended> {
+    /// Notes the address that the connection was made from.
+    fn find_home(&mut self, link: &Link) {
+        let Link::Open(socket) = link else { return };
+        let addresses = self.network.borrow_and_update();
+        self.home = addresses.iter().find(|one| Some(one.address) == socket.home()).cloned();
+    }
+
+    /// Without its address, or in another network, a connection is dead.
+    fn has_lost_home(&mut self) -> bool {
         let addresses = self.network.borrow_and_update();
         let is_home = |one: &LocalAddress, home: &LocalAddress| {
             one.address == home.address && one.network == home.network
         };
-        if home.is_some_and(|home| !addresses.iter().any(|one| is_home(one, home))) {
-            debug!("the connection to the signaling server has lost its address");
-            return Some(Ended::Renew);
-        }
-        self.shared.lock().session.probe(Instant::now());
-        None
-    }
-
-    /// Until when to wait, and whether to read; `None` if it is time to leave.
-    fn outlook(&self, close_until: &mut Option<Instant>) -> Option<(Instant, bool)> {
-        let state = self.shared.lock();
-        let deadline = state.session.poll_timeout();
-        if !state.closing {
-            return Some((deadline, state.session.events.len() < MAX_EVENTS));
-        }
-        let now = Instant::now();
-        let until = *close_until.get_or_insert(now + CLOSE_TIMEOUT);
-        let leaves = state.session.outbox.is_settled() || until <= now;
-        (!leaves).then(|| (deadline.min(until), true))
-    }
-
-    fn handle_received(&self, received: Received) -> Option<Ended> {
-        let now = Instant::now();
-        let mut state = self.shared.lock();
-        match received {
-            Received::Text(text) => match ServerMessage::parse(&text) {
-                Ok(message) => state.session.handle_message(now, message),
-                Err(_) => {
-                    // A later version may know more.
-                    debug!("a message that cannot be understood");
-                    state.session.note_activity(now);
-                    None
-                }
-            },
-            Received::Activity => {
-                state.session.note_activity(now);
-                None
-            }
-        }
+        self.home.as_ref().is_some_and(|home| !addresses.iter().any(|one| is_home(one, home)))
     }
 
     /// Sends what there is to be sent.
-    async fn transmit(&self, socket: &mut Socket) -> Result<(), Ended> {
+    async fn transmit(&self, socket: &mut Socket) -> Result<(), ()> {
         let mut fed = false;
         loop {
-            let next = self.shared.lock().session.poll_transmit(Instant::now());
+            let next = self.shared.lock().client.poll_transmit(Instant::now());
             let Some(message) = next else { break };
             write(socket.feed(message.to_json())).await?;
             fed = true;
         }
         if fed { write(socket.flush()).await } else { Ok(()) }
     }
+}
 
-    async fn leave(&self, socket: &mut Socket) -> Option<Ended> {
-        let leave = async {
-            socket.feed(columba_signal::ClientMessage::Leave.to_json()).await?;
-            socket.flush().await
-        };
-        let _ = timeout(CLOSE_TIMEOUT, leave).await;
-        None
-    }
+/// Something that happened to a connection.
+enum Happened {
+    Opened(Box<Socket>),
+    Received(Received),
+    /// It has ended, or could not be opened.
+    Ended(Option<SignalingError>),
+}
 
-    /// Connects and enters again, however long it takes.
-    async fn reconnect(&mut self, mut ended: Ended) -> Result<Socket, SignalingError> {
-        let timing = self.options.timing.clone();
-        let mut pause = timing.backoff;
-        let mut attempts = 0u32;
-        loop {
-            let next = self.shared.lock().session.handle_ended(ended);
-            self.shared.changed.notify_waiters();
-            let (least, wait) = match next {
-                Next::Never(refusal) => return Err(SignalingError::Refused(refusal)),
-                Next::Now if attempts == 0 => (Duration::ZERO, Duration::ZERO),
-                Next::Now => (Duration::ZERO, jittered(pause)),
-                Next::After(least) => (least, jittered(pause).saturating_sub(least)),
-            };
-            attempts += 1;
-            pause = (pause * 2).min(timing.backoff_max);
-            let Self { shared, address, options, network } = &mut *self;
-            let closing = shared.wait_until(|state| state.closing.then_some(()));
-            let attempt = async {
-                sleep(least).await;
-                // A new network is worth an attempt of its own.
-                let _ = timeout(wait, network.changed()).await;
-                attempt(shared, address, options).await
-            };
-            match tokio::select! { () = closing => return Err(SignalingError::Closed), tried = attempt => tried }
-            {
-                Ok(socket) => return Ok(socket),
-                Err(again) => ended = again,
-            }
-        }
+async fn next(link: &mut Link) -> Happened {
+    match link {
+        Link::None => std::future::pending().await,
+        Link::Opening(opening) => match opening.await {
+            Ok(socket) => Happened::Opened(socket),
+            Err(error) => Happened::Ended(Some(error)),
+        },
+        Link::Open(socket) => socket.next().await.map_or(Happened::Ended(None), Happened::Received),
     }
 }
 
-async fn attempt(shared: &Shared, address: &Address, options: &SignalingOptions) -> Result<Socket, Ended> {
-    let mut socket = Socket::open(address, options).await.map_err(|error| {
-        debug!(%error, "the signaling server is away");
-        Ended::Lost
-    })?;
-    enter(shared, &mut socket, &options.timing).await?;
-    Ok(socket)
-}
-
-/// Says the first message of a connection and waits for the answer.
-async fn enter(shared: &Shared, socket: &mut Socket, timing: &SignalingTiming) -> Result<(), Ended> {
-    let first = shared.lock().session.first_message(Instant::now());
-    write(socket.feed(first.to_json())).await?;
-    write(socket.flush()).await?;
-    let answer = async {
-        loop {
-            let Some(received) = socket.next().await else { return Err(Ended::Lost) };
-            let Received::Text(text) = received else { continue };
-            let Ok(message) = ServerMessage::parse(&text) else { continue };
-            let mut state = shared.lock();
-            if let Some(ended) = state.session.handle_message(Instant::now(), message) {
-                return Err(ended);
-            }
-            if state.session.is_open {
-                return Ok(());
-            }
-        }
-    };
-    let entered = timeout(timing.answer, answer).await.unwrap_or(Err(Ended::Lost));
-    shared.changed.notify_waiters();
-    entered
-}
-
-async fn write(writing: impl Future<Output = Result<(), ()>>) -> Result<(), Ended> {
-    match timeout(WRITE, writing).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Ended::Lost),
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
-/// Between half of it and the whole, so that a thousand clients do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    let mut random = [0; 1];
-    // Without randomness the pause is a little less polite, and nothing else.
-    let _ = getrandom::fill(&mut random);
-    pause.mul_f64(0.5 + f64::from(random[0]) / 512.0)
+async fn write(writing: impl Future<Output = Result<(), ()>>) -> Result<(), ()> {
+    timeout(WRITE, writing).await.unwrap_or(Err(()))
 }

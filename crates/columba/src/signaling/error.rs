@@ -1,6 +1,6 @@
 //! The errors of signaling.
 
-use columba_signal::Refusal;
+use columba_signal::{Refusal, SendError};
 
 /// The reason for which a signaling channel cannot be opened, cannot take a message, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,4 +56,14 @@ pub enum SignalingError {
     /// The channel was closed.
     #[error("the signaling channel is closed")]
     Closed,
+}
+
+impl From<SendError> for SignalingError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Closed => Self::Closed,
+            SendError::TooLarge { size, limit } => Self::TooLarge { size, limit },
+            SendError::Full => Self::Full,
+        }
+    }
 }

@@ -23,8 +23,6 @@ mod dial;
 mod error;
 mod ice_servers;
 mod options;
-mod outbox;
-mod session;
 mod websocket;
 
 pub use channel::{SignalingChannel, SignalingEvent, SignalingEvents};

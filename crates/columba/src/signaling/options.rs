@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_signal::{ClientId, ClientMessage, Instance, JoinKey, SessionToken};
+use columba_signal::{ClientId, ClientMessage, Instance, JoinKey, SessionToken, Timing};
 
 /// The server, the session, and the own name.
 #[derive(Clone, Debug)]
@@ -92,6 +92,15 @@ impl SignalingOptions {
             Entry::Create => ClientMessage::Create { instance, id, key },
             Entry::Meet { id, with } => ClientMessage::Meet { id, with, instance, key },
         }
+    }
+}
+
+impl SignalingTiming {
+    /// Those of the machine below.
+    pub(super) fn client(&self) -> Timing {
+        let Self { open: _, answer, silence, probe, acknowledge, backoff, backoff_max, hold } = self.clone();
+        let close = Timing::default().close;
+        Timing { answer, silence, probe, acknowledge, backoff, backoff_max, hold, close }
     }
 }
 

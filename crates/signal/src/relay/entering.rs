@@ -22,7 +22,7 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 /// A request to enter a session.
 struct Entrance {
     peer: PeerId,
-    /// The membership that the same instance has already.
+    /// The membership that the same instance has already, or an absent client with the same id.
     before: Option<MemberKey>,
     id: Option<ClientId>,
     place: Place,
@@ -102,11 +102,12 @@ impl SessionRelay {
         }
         self.take_join(now, address)?;
         self.check_key(message.join_key())?;
-        let entrance = self.entrance(message);
+        let entrance = self.entrance(now, message);
         self.check_room(&entrance)?;
         if let Some(before) = entrance.before {
             self.stats.replacements += 1;
-            self.remove(now, before, LeaveReason::Replaced);
+            let is_same = self.by_peer.get(&entrance.peer) == Some(&before);
+            self.remove(now, before, if is_same { LeaveReason::Replaced } else { LeaveReason::Timeout });
         }
         Ok(self.admit(now, entrance))
     }
@@ -132,7 +133,7 @@ impl SessionRelay {
         })
     }
 
-    fn entrance(&mut self, message: ClientMessage) -> Entrance {
+    fn entrance(&mut self, now: Instant, message: ClientMessage) -> Entrance {
         let (instance, id, token, place) = match message {
             ClientMessage::Meet { id, with, instance, .. } => {
                 (instance, Some(id.clone()), None, Place::Meeting { id, with })
@@ -152,7 +153,11 @@ impl SessionRelay {
                 PeerId::derive("session", token.as_ref().map_or("", SessionToken::as_str), &instance)
             }
         };
-        Entrance { peer, before: self.by_peer.get(&peer).copied(), id, place, token }
+        let absent = match &place {
+            Place::Meeting { id, .. } => self.absent_holder(now, id),
+            Place::Session(_) => None,
+        };
+        Entrance { peer, before: self.by_peer.get(&peer).copied().or(absent), id, place, token }
     }
 
     fn created(
@@ -205,6 +210,7 @@ impl SessionRelay {
             place,
             sees,
             presence: Presence::Away { until: now },
+            polls: true,
             accepted: 0,
             asked_to_go_back: false,
             ice_servers_owed: false,
@@ -332,6 +338,8 @@ impl SessionRelay {
         member.asked_to_go_back = false;
         let (first, last) = (member.log.first(), member.log.last());
         if let Some(state) = self.connections.get_mut(&connection) {
+            // Those of WebSockets have the client's address.
+            member.polls = state.address.is_none();
             state.stage = Stage::Member(key);
             state.next_event = first;
         }

@@ -5,12 +5,19 @@
 //! for, so that it is found when that client comes or has room.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::entering::session_full;
-use super::member::{MemberEvent, Place};
+use super::member::{MemberEvent, Place, Presence};
 use super::{MemberKey, SessionRelay};
 use crate::error::{ErrorCode, Refusal};
 use crate::names::ClientId;
+
+/// When to ask for an id again that another client has.
+const RETRY_WHEN_TAKEN: Duration = Duration::from_secs(2);
+
+/// The longest pause between two requests of a client over HTTP.
+const BETWEEN_POLLS: Duration = Duration::from_secs(3);
 
 /// The clients that can be met.
 #[derive(Debug, Default)]
@@ -56,7 +63,8 @@ impl SessionRelay {
             ));
         }
         if self.meeting.reachable.get(id).is_some_and(|holder| Some(*holder) != before) {
-            return Err(Refusal::new(ErrorCode::IdTaken, "Another client is reachable under this id."));
+            let text = "Another client is reachable under this id.";
+            return Err(Refusal::new(ErrorCode::IdTaken, text).with_retry_after(RETRY_WHEN_TAKEN));
         }
         if let Some(target) = with.and_then(|with| self.willing(with, id))
             && let Some(target) = self.members.get(&target)
@@ -67,6 +75,18 @@ impl SessionRelay {
             }
         }
         Ok(())
+    }
+
+    /// The client that is reachable under `id`, if its connection is gone: another may take its
+    /// place, for it may be the same one, started anew. Where polls come and go, only the absence
+    /// for a while shows it.
+    pub(super) fn absent_holder(&self, now: Instant, id: &ClientId) -> Option<MemberKey> {
+        let key = *self.meeting.reachable.get(id)?;
+        let member = self.members.get(&key)?;
+        let Presence::Away { until } = member.presence else { return None };
+        let since = until.checked_sub(self.config.resume_within)?;
+        let grace = if member.polls { BETWEEN_POLLS } else { Duration::ZERO };
+        (since + grace <= now).then_some(key)
     }
 
     /// Makes a client reachable, and returns the members that it sees at once.

@@ -21,6 +21,8 @@ pub(super) struct Member {
     /// Whom it may talk to; at most one less than the peers of a session.
     pub(super) sees: BTreeSet<MemberKey>,
     pub(super) presence: Presence,
+    /// Its client takes events over HTTP, where connections come and go.
+    pub(super) polls: bool,
     /// The last `send` that was accepted.
     pub(super) accepted: u64,
     /// The client has been asked to send again from some number on: what it sent before that is

@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use columba_signal::{ClientMessage, PeerId};
 use serde_json::value::RawValue;
+
+use crate::client_message::ClientMessage;
+use crate::names::PeerId;
 
 /// The most messages, held and in flight together.
 const MAX_MESSAGES: usize = 1024;
@@ -178,6 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_clock::start;
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap().into()
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn numbers_stay_until_acknowledged_and_restart_with_a_membership() {
-        let now = Instant::now();
+        let now = start();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         for text in ["1", "2", "3"] {
             assert!(outbox.add(now, None, json(text)));
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn messages_without_receiver_are_held_and_dropped_after_a_while() {
-        let now = Instant::now();
+        let now = start();
         let peer: PeerId = "abcdefghijklmnop".parse().unwrap();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         assert!(outbox.add(now, Some(peer), json("\"to one\"")) && outbox.add(now, None, json("\"to all\"")));
@@ -220,7 +223,7 @@ mod tests {
 
     #[test]
     fn refused_message_is_held_and_gets_a_new_number() {
-        let now = Instant::now();
+        let now = start();
         let peer: PeerId = "abcdefghijklmnop".parse().unwrap();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         outbox.add(now, Some(peer), json("1"));
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn outbox_is_bounded_in_messages_and_bytes() {
-        let now = Instant::now();
+        let now = start();
         let mut outbox = Outbox::new(Duration::from_secs(60));
         assert!((0..MAX_MESSAGES).all(|_| outbox.add(now, None, json("1"))));
         assert!(!outbox.add(now, None, json("1")));
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn refused_messages_keep_their_order_for_every_order_of_refusals() {
-        let now = Instant::now();
+        let now = start();
         for refusals in arrangements(&[1, 2, 3, 4]) {
             let sent: Vec<u64> =
                 numbers(&mut refused(now, &refusals), now, |_| true).iter().map(|(data, _)| *data).collect();
@@ -327,7 +330,7 @@ mod tests {
         fn messages_to_each_receiver_leave_in_the_order_of_adding(
             steps in prop::collection::vec(step(), 0..60),
         ) {
-            let now = Instant::now();
+            let now = start();
             let mut outbox = Outbox::new(Duration::from_secs(60));
             let mut next = 0;
             // Receiver, number and sequence number of what is in flight; what waits for each
