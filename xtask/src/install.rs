@@ -11,6 +11,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("conntrack", "/usr/sbin/conntrack"),
     ("coturn", "/usr/bin/turnutils_uclient"),
     ("curl", "/usr/bin/curl"),
+    ("ffmpeg", "/usr/bin/ffprobe"),
     ("firefox-esr", "/usr/bin/firefox-esr"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
     ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
