@@ -28,6 +28,7 @@
 //!
 //! - [`Packet`] is a view of a packet, [`PacketMut`] rewrites its header in place, [`PacketWriter`]
 //!   writes one into a buffer. [`extension`] has the header extensions.
+//! - [`Demultiplexer`] finds the media section of a packet.
 //! - [`payload`] cuts frames of codecs into packets and puts them together again.
 //! - [`stream`] has the state of senders and receivers, and the buffers in front of a decoder.
 //! - [`congestion`] has the estimate of the path, and the pacer.
@@ -38,6 +39,7 @@
 mod bits;
 mod bytes_at;
 pub mod congestion;
+mod demux;
 mod error;
 pub mod extension;
 mod numbers;
@@ -47,6 +49,7 @@ pub mod rtcp;
 pub mod srtp;
 pub mod stream;
 
+pub use demux::{Demultiplexer, DemuxSection, Route};
 pub use error::{ParseError, WriteError};
 pub use numbers::{CompactNtp, NtpTime, PayloadType, RtpTimestamp, SequenceNumber, Ssrc};
 pub use packet::{FIXED_HEADER_LEN, FixedHeader, Header, Packet, PacketMut, PacketWriter, is_rtcp};
