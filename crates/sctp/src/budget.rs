@@ -1,12 +1,13 @@
 //! A path's allowance, where several senders share the path.
 
+use std::fmt::Debug;
 use std::time::Instant;
 
 /// A path's allowance, asked before each packet, so that one estimator can serve data and media
 /// alike.
 ///
 /// The association has a congestion controller of its own; a budget can only make it slower.
-pub trait Budget {
+pub trait Budget: Debug {
     /// Returns how many bytes may go out now. A packet with user data is only started if the budget
     /// is not used up; what keeps the association alive (acknowledgements, handshake, heartbeats)
     /// is sent in any case.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use columba_ice::Ecn;
 use columba_sctp::channels::{ChannelEvent, DataChannels, Role};
-use columba_sctp::{Budget, CloseReason, Config};
+use columba_sctp::{CloseReason, Config};
 use rand_core::CryptoRng;
 
 pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
@@ -32,7 +32,7 @@ const DEFAULT_MAX_MESSAGE_SIZE: u64 = 65_536;
 /// The SCTP transport. There is one in a peer connection, over one of its transports.
 #[derive(Debug)]
 pub(crate) struct Data {
-    channels: DataChannels,
+    pub(crate) channels: DataChannels,
     config: Config,
     /// The transport below, once both sides have agreed on a section for data.
     transport: Option<TransportId>,
@@ -175,7 +175,7 @@ impl Data {
 
     /// Returns the size of the largest packet that the path is known to carry, in bytes.
     pub(crate) fn packet_size(&self) -> usize {
-        self.channels.association().stats().mtu
+        self.channels.association().mtu()
     }
 
     /// Sets whether the path is without a relay, which may lose the marks of packets.
@@ -191,15 +191,6 @@ impl Data {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.channels.poll_timeout()
-    }
-
-    pub(crate) fn poll_transmit(
-        &mut self,
-        now: Instant,
-        budget: &mut dyn Budget,
-        buf: &mut [u8],
-    ) -> Option<usize> {
-        self.channels.poll_transmit(now, budget, buf)
     }
 
     /// Ends everything because of a failure.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{Ecn, Input, LocalAddress, Path, Request, Transmit};
+use columba_sctp::Unlimited;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -30,9 +31,7 @@ use crate::stats::report::StatsReport;
 use crate::stats::{Dropped, Stats};
 use crate::time::{UnixTime, WallClock};
 use crate::transport::dtls::DtlsTransportConfig;
-use crate::transport::{
-    DatagramSizes, PathBudget, Received, Transport, TransportConfig, TransportId, packet_size,
-};
+use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportId, packet_size};
 
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
 const SMALLEST_DATAGRAM: usize = 508;
@@ -276,10 +275,9 @@ impl Peer {
             self.dropped.unknown += 1;
             return;
         };
-        match self.transports[index].handle_datagram(now, path, ecn, datagram) {
-            Received::Consumed => {}
-            Received::Dtls(range) => self.handle_records(now, index, ecn, &mut datagram[range]),
-            Received::Media(range) => self.handle_media(received_at.unwrap_or(now), &datagram[range]),
+        let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport));
+        if let Some(range) = self.transports[index].handle_datagram(now, path, ecn, datagram, data) {
+            self.handle_media(received_at.unwrap_or(now), &datagram[range]);
         }
         self.progress(now);
     }
@@ -394,20 +392,6 @@ impl Peer {
         self.transports.push(transport);
     }
 
-    /// Handles the contents of DTLS records: the packets of data.
-    fn handle_records(&mut self, now: Instant, index: usize, ecn: Ecn, records: &mut [u8]) {
-        self.begin_data(now);
-        let (transport, data) = (&mut self.transports[index], &mut self.data);
-        let carries_data = data.transport() == Some(transport.id()) && data.has_begun();
-        while let Some(range) = transport.read(records) {
-            if carries_data {
-                data.handle_packet(now, ecn, &records[range]);
-            } else {
-                self.dropped.unknown += 1;
-            }
-        }
-    }
-
     /// Counts an RTP or RTCP packet: audio and video are negotiated, their packets are dropped.
     fn handle_media(&mut self, received_at: Instant, packet: &[u8]) {
         self.dropped.media += 1;
@@ -447,5 +431,5 @@ fn transport_config(
         seed: configuration.simulated.then(|| rng.next_u64()),
         cache: configuration.dtls_cache.clone().unwrap_or_default(),
     };
-    TransportConfig { ice, dtls, budget: PathBudget::default(), sizes }
+    TransportConfig { ice, dtls, budget: Box::new(Unlimited), sizes }
 }

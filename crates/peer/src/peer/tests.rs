@@ -18,9 +18,7 @@ use crate::event::Event;
 use crate::states::PeerConnectionState;
 use crate::time::UnixTime;
 use crate::transport::dtls::{DtlsCache, DtlsRole, DtlsTransportConfig};
-use crate::transport::{
-    DatagramSizes, PathBudget, Received, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
-};
+use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportEvent, TransportId, packet_size};
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 const STEP: Duration = Duration::from_millis(5);
@@ -56,7 +54,7 @@ impl World {
                 seed: Some(9),
                 cache: DtlsCache::default(),
             },
-            budget: PathBudget::default(),
+            budget: Box::new(columba_sctp::Unlimited),
             sizes: DatagramSizes { safe: 1200, probed: 1200 },
         };
         let mut browser = Transport::new(TransportId::FIRST, config, &mut rng);
@@ -146,13 +144,7 @@ impl World {
             let path = Path::udp(transmit.path.remote, transmit.path.local);
             let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len()).max(1);
             for datagram in buf[transmit.range].chunks_mut(size) {
-                if let Received::Dtls(range) = self.browser.handle_datagram(now, path, Ecn::NotEct, datagram)
-                {
-                    let records = &mut datagram[range];
-                    while let Some(range) = self.browser.read(records) {
-                        self.data.handle_packet(now, Ecn::NotEct, &records[range]);
-                    }
-                }
+                self.browser.handle_datagram(now, path, Ecn::NotEct, datagram, Some(&mut self.data));
             }
         }
     }

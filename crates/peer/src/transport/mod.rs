@@ -4,8 +4,6 @@
 //! A transport knows nothing of media sections and of other transports. Its identifiers of sockets,
 //! connections and names are unique together with its [`TransportId`].
 
-mod budget;
-mod demux;
 pub(crate) mod dtls;
 #[cfg(test)]
 mod tests;
@@ -22,15 +20,15 @@ use columba_ice::{
     LocalAddress, Path, Received as IceReceived, RemoteParameters, Request, Role, SelectedPair, State,
     Transmit,
 };
+use columba_sctp::Budget;
 use columba_sdp::Candidate;
 use columba_sdp::attributes::Fingerprint;
 use rand_core::CryptoRng;
 
-pub(crate) use budget::PathBudget;
-use demux::{Protocol, protocol_of};
 use dtls::{DtlsRole, DtlsTransport, DtlsTransportConfig, DtlsTransportEvent, SrtpKeys};
 pub(crate) use transmit::{is_direct, packet_size};
 
+use crate::data::Data;
 use crate::error::Error;
 use crate::jsep::candidate;
 use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
@@ -65,7 +63,7 @@ pub(crate) struct Transport {
     /// The keys of SRTP, once DTLS is connected, if both sides want SRTP (RFC 5764).
     srtp: Option<SrtpKeys>,
     /// The allowance of the path, shared by all packets that leave on it.
-    budget: PathBudget,
+    budget: Box<dyn Budget + Send>,
     sizes: DatagramSizes,
     /// A section of a description uses it.
     is_used: bool,
@@ -91,7 +89,9 @@ pub(crate) struct Transport {
 pub(crate) struct TransportConfig {
     pub(crate) ice: IceConfig,
     pub(crate) dtls: DtlsTransportConfig,
-    pub(crate) budget: PathBudget,
+    /// The allowance of the path. SCTP asks it before each packet with user data, and keeps its
+    /// next opening among its own deadlines.
+    pub(crate) budget: Box<dyn Budget + Send>,
     pub(crate) sizes: DatagramSizes,
 }
 
@@ -143,15 +143,24 @@ pub(crate) enum TransportEvent {
     Failed(Error),
 }
 
-/// The kind of an arrived datagram that is not ICE's.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Received {
-    /// Nothing is left of it.
-    Consumed,
-    /// DTLS records, which may hold packets of data: [`Transport::read`] returns them.
-    Dtls(Range<usize>),
-    /// An RTP or RTCP packet.
-    Media(Range<usize>),
+/// The protocol of a datagram that is not ICE's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// DTLS. The range includes the unified header of version 1.3 (RFC 9147 §4).
+    Dtls,
+    /// RTP or RTCP.
+    Media,
+    /// ZRTP, QUIC, TURN channel data that is not a relay's, or noise.
+    Unknown,
+}
+
+/// Returns the protocol of a datagram, by its first byte (RFC 7983, RFC 9443).
+fn protocol_of(datagram: &[u8]) -> Protocol {
+    match datagram.first() {
+        Some(20..=63) => Protocol::Dtls,
+        Some(128..=191) => Protocol::Media,
+        _ => Protocol::Unknown,
+    }
 }
 
 impl Transport {
@@ -181,34 +190,45 @@ impl Transport {
     }
 
     /// Handles a datagram, or a frame of a connection. Relay headers are removed where they stand.
+    /// `data` takes the packets of data, if it runs over this transport; it begins with the first
+    /// records after the handshake. Returns the place of an RTP or RTCP packet.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
         path: Path,
         ecn: Ecn,
         datagram: &mut [u8],
-    ) -> Received {
+        data: Option<&mut Data>,
+    ) -> Option<Range<usize>> {
         let IceReceived::Data { range } = self.agent.handle_datagram(now, path, ecn, datagram) else {
-            return Received::Consumed;
+            return None;
         };
-        let payload = &datagram[range.clone()];
+        let payload = &mut datagram[range.clone()];
         match protocol_of(payload) {
             Protocol::Dtls => {
                 self.dtls.open(now, payload);
-                Received::Dtls(range)
+                self.read_packets(now, ecn, payload, data);
             }
-            Protocol::Media => Received::Media(range),
-            Protocol::Unknown => {
-                self.counters.unknown += 1;
-                Received::Consumed
-            }
+            Protocol::Media => return Some(range),
+            Protocol::Unknown => self.counters.unknown += 1,
         }
+        None
     }
 
-    /// Writes the next packet of data of the datagram that has just been handled to the front of
-    /// `buf`.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
-        self.dtls.read(buf)
+    /// Gives the packets of the records that have just been opened to `data`. They are written to
+    /// where the records were.
+    fn read_packets(&mut self, now: Instant, ecn: Ecn, records: &mut [u8], mut data: Option<&mut Data>) {
+        if let Some(data) = &mut data
+            && let Some(role) = self.connected_role()
+        {
+            data.begin(now, role);
+        }
+        while let Some(range) = self.dtls.read(records) {
+            match &mut data {
+                Some(data) if data.has_begun() => data.handle_packet(now, ecn, &records[range]),
+                _ => self.counters.unknown += 1,
+            }
+        }
     }
 
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {

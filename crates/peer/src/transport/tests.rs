@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_ice::{Config, Ecn, Input, Path, RemoteParameters, Request, Role};
-use columba_sctp::Budget;
+use columba_sctp::{Budget, Unlimited};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
 use super::dtls::{DtlsCache, DtlsRole, DtlsTransportConfig};
 use super::{
-    DatagramSizes, PathBudget, Received, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
+    DatagramSizes, Protocol, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
+    protocol_of,
 };
 use crate::certificate::Certificate;
 use crate::configuration::{Configuration, DtlsVersions};
@@ -40,7 +41,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(count: u32, number: u8, budget: Option<PathBudget>) -> Self {
+    fn new(count: u32, number: u8, budget: Option<Box<dyn Budget + Send>>) -> Self {
         let mut rng = ChaCha12Rng::from_seed([number; 32]);
         let wall = UnixTime(Duration::from_secs(1_790_000_000));
         let certificate = Certificate::generate(&mut rng, wall).unwrap();
@@ -55,7 +56,7 @@ impl Host {
                     seed: Some(u64::from(id)),
                     cache: DtlsCache::default(),
                 },
-                budget: budget.take().unwrap_or_default(),
+                budget: budget.take().unwrap_or_else(|| Box::new(Unlimited)),
                 sizes: DatagramSizes { safe: 1200, probed: 1200 },
             };
             Transport::new(TransportId(id), config, &mut rng)
@@ -98,14 +99,8 @@ impl Host {
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         let id = self.sockets[&path.local];
         let transport = self.transports.iter_mut().find(|transport| transport.id() == id).unwrap();
-        if let Received::Dtls(range) = transport.handle_datagram(now, path, Ecn::NotEct, datagram) {
-            let records = &mut datagram[range];
-            while let Some(range) = transport.read(records) {
-                if let Some(data) = &mut self.data {
-                    data.handle_packet(now, Ecn::NotEct, &records[range]);
-                }
-            }
-        }
+        let data = self.data.as_mut().filter(|_| id == TransportId(0));
+        transport.handle_datagram(now, path, Ecn::NotEct, datagram, data);
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<columba_ice::Transmit> {
@@ -126,7 +121,7 @@ struct World {
 }
 
 impl World {
-    fn new(count: u32, now: Instant, budget: Option<PathBudget>) -> Self {
+    fn new(count: u32, now: Instant, budget: Option<Box<dyn Budget + Send>>) -> Self {
         let mut hosts = [Host::new(count, 1, budget), Host::new(count, 2, None)];
         for index in 0..2 {
             let fingerprint = hosts[1 - index].certificate.fingerprint();
@@ -232,6 +227,7 @@ fn both_sides_export_the_same_srtp_keys() {
 }
 
 /// Lets nothing out before a time, and then a few packets at a time.
+#[derive(Debug)]
 struct Gate {
     opens: Instant,
     left: usize,
@@ -258,7 +254,7 @@ impl Budget for Gate {
 fn budget_of_the_transport_holds_data_back_until_it_opens() {
     let now = start();
     let opens = now + Duration::from_secs(10);
-    let mut world = World::new(1, now, Some(PathBudget::new(Gate { opens, left: 3000 })));
+    let mut world = World::new(1, now, Some(Box::new(Gate { opens, left: 3000 })));
     let mut channels = Vec::new();
     for (index, host) in world.hosts.iter_mut().enumerate() {
         let mut rng = ChaCha12Rng::from_seed([7 + index as u8; 32]);
@@ -297,4 +293,20 @@ fn budget_of_the_transport_holds_data_back_until_it_opens() {
     world.run(Duration::from_secs(1));
     let now = world.now;
     assert_eq!(world.hosts[1].data.as_mut().unwrap().receive(now, channels[1]), Some(message));
+}
+
+#[test]
+fn first_byte_names_the_protocol() {
+    for (range, protocol) in [
+        (0..=19, Protocol::Unknown),
+        (20..=63, Protocol::Dtls),
+        (64..=127, Protocol::Unknown),
+        (128..=191, Protocol::Media),
+        (192..=255, Protocol::Unknown),
+    ] {
+        for byte in range {
+            assert_eq!(protocol_of(&[byte]), protocol, "{byte}");
+        }
+    }
+    assert_eq!(protocol_of(&[]), Protocol::Unknown);
 }

@@ -122,7 +122,7 @@ impl Transport {
         let size = size.min(buf.len().checked_sub(start + BACK + TAILROOM)?);
         loop {
             let packet = buf.get_mut(start..start + size)?;
-            let length = data.poll_transmit(now, &mut self.budget, packet)?;
+            let length = data.channels.poll_transmit(now, &mut *self.budget, packet)?;
             if let Some(record) = self.dtls.seal(now, buf, start..start + length) {
                 return Some((length, record));
             }

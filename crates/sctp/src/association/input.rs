@@ -197,7 +197,7 @@ impl Association {
             return Next::Stop;
         }
         if let Some(notice) = self.receiver.on_data(&data) {
-            self.note(notice);
+            self.notices.push_back(notice);
         }
         Next::Continue
     }

@@ -483,6 +483,11 @@ impl Association {
         }
     }
 
+    /// Returns the size of the largest packet that the path is known to carry, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.sender.mtu()
+    }
+
     /// Returns the counters, and the present view of the path.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -529,10 +534,6 @@ impl Association {
         self.state = State::Closed;
         self.timers.stop_all();
         self.events.push_back(Event::Closed(reason));
-    }
-
-    fn note(&mut self, notice: Notice) {
-        self.notices.push_back(notice);
     }
 
     fn note_incoming_reset(&mut self, stream: StreamId) {

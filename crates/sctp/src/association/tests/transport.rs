@@ -83,6 +83,7 @@ fn a_heartbeat_that_does_not_fit_into_an_answer_keeps_no_other_waiting() {
 }
 
 /// A budget of so many bytes, which is filled again at a time.
+#[derive(Debug)]
 struct Paced {
     left: usize,
     opens: Option<Instant>,
@@ -128,6 +129,7 @@ fn a_budget_that_opens_again_is_a_deadline() {
 
 #[test]
 fn a_budget_that_is_used_up_and_opens_at_once_does_not_keep_its_owner_busy() {
+    #[derive(Debug)]
     struct Broken;
     impl crate::Budget for Broken {
         fn available(&mut self, _now: Instant) -> usize {
