@@ -13,10 +13,16 @@ use crate::session::SessionDescription;
 #[non_exhaustive]
 pub struct Limits {
     /// The length of the text in bytes; 1 MiB by default, which is a hundred times a browser's
-    /// offer of sound and pictures.
+    /// offer of sound and pictures. Each media section adds [`media_bytes`](Self::media_bytes).
     pub bytes: usize,
-    /// The number of lines, empty ones included; 20,000 by default.
+    /// The bytes that each media section adds to the bound; 8 KiB by default, which is twice a
+    /// section of pictures with all codecs.
+    pub media_bytes: usize,
+    /// The number of lines, empty ones included; 20,000 by default. Each media section adds
+    /// [`media_lines`](Self::media_lines).
     pub lines: usize,
+    /// The lines that each media section adds to the bound; 128 by default.
+    pub media_lines: usize,
     /// The length of one line in bytes, without its end; 16 KiB by default.
     pub line_bytes: usize,
     /// The number of media sections; 1,024 by default.
@@ -25,15 +31,35 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 1 << 20, lines: 20_000, line_bytes: 16 << 10, media: 1024 }
+        Self {
+            bytes: 1 << 20,
+            media_bytes: 8 << 10,
+            lines: 20_000,
+            media_lines: 128,
+            line_bytes: 16 << 10,
+            media: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the bytes that a text may have. Its sections are counted if they matter.
+    fn bytes_of(&self, text: &str) -> usize {
+        let most = self.bytes + self.media_bytes * self.media;
+        if text.len() <= self.bytes || text.len() > most {
+            return self.bytes;
+        }
+        let sections = text.split('\n').filter(|line| line.starts_with("m=")).take(self.media).count();
+        self.bytes + self.media_bytes * sections
     }
 }
 
 /// Parses a description. Lenient in its form: lines may end with CRLF or LF, the last one with
 /// neither; empty lines are passed over; within the session section the order is free after `v=`.
 pub(crate) fn parse(text: &str, limits: &Limits) -> Result<SessionDescription, Error> {
-    if text.len() > limits.bytes {
-        return Err(Error::TooLong { found: text.len(), limit: limits.bytes });
+    let most = limits.bytes_of(text);
+    if text.len() > most {
+        return Err(Error::TooLong { found: text.len(), limit: most });
     }
     let mut parser = Parser::new(limits);
     let mut number = 0;
@@ -41,8 +67,9 @@ pub(crate) fn parse(text: &str, limits: &Limits) -> Result<SessionDescription, E
         let line = line.trim_end_matches('\r');
         // The piece behind the last line feed is no line if it is empty.
         number += 1;
-        if number as usize > limits.lines && !line.is_empty() {
-            return Err(Error::TooManyLines { limit: limits.lines });
+        let most = limits.lines + limits.media_lines * parser.media.len();
+        if number as usize > most && !line.is_empty() {
+            return Err(Error::TooManyLines { limit: most });
         }
         parser.line(line, number)?;
     }
@@ -198,7 +225,8 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let limits = Limits { bytes: 200, lines: 6, line_bytes: 40, media: 1 };
+        let limits =
+            Limits { bytes: 200, media_bytes: 30, lines: 6, media_lines: 1, line_bytes: 40, media: 1 };
         let parse = |tail: &str| parse(&format!("{HEAD}{tail}"), &limits);
         assert!(parse("a=1\r\na=2\r\n").is_ok());
         assert_eq!(parse("a=1\r\na=2\r\na=3\r\n"), Err(Error::TooManyLines { limit: 6 }));
@@ -207,5 +235,17 @@ mod tests {
         let two = "m=audio 9 RTP/AVP 0\r\n".repeat(2);
         assert_eq!(parse(&two), Err(Error::TooManyMedia { line: 6, limit: 1 }));
         assert!(matches!(parse(&"a".repeat(200)), Err(Error::TooLong { limit: 200, .. })));
+        // A section has more.
+        let section = "m=audio 9 RTP/AVP 0\r\n";
+        assert!(parse(&format!("{section}a=1\r\na=2\r\n")).is_ok());
+        let lines = format!("{section}a=1\r\na=2\r\na=3\r\n");
+        assert_eq!(parse(&lines), Err(Error::TooManyLines { limit: 7 }));
+        let filled = |length: usize| {
+            let head = format!("{section}a={}\r\na={}\r\n", "b".repeat(38), "c".repeat(38));
+            let rest = length - HEAD.len() - head.len();
+            parse(&format!("{head}{}", "\n".repeat(rest)))
+        };
+        assert!(filled(230).is_ok());
+        assert_eq!(filled(231), Err(Error::TooLong { found: 231, limit: 200 }));
     }
 }

@@ -32,6 +32,7 @@ fn a_hundred_thousand_candidates() {
     assert!(matches!(parse(&section(100_000)), Err(Error::TooLong { .. })));
     let short = "a=candidate\n".repeat(80_000);
     assert!(matches!(parse(&short), Err(Error::TooManyLines { limit: 20_000 })));
+    assert!(matches!(parse(&section(21_000)), Err(Error::TooManyLines { limit: 20_128 })));
     let description = parse(&section(19_000)).unwrap();
     assert_eq!(description.media[0].lines.all::<Candidate>().flatten().count(), 19_000);
 }
