@@ -100,9 +100,9 @@ pub use columba_peer::{
     PeerConnectionState, Priority, Receiver, RtcErrorDetail, RtcpFeedback, RtcpParameters, RtpCodec,
     RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters,
     RtpSendParameters, SctpAssociationStats, SctpStats, SctpTransport, SctpTransportState, SdpType,
-    SelectedPair, Sender, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats, TcpMode,
-    TcpType, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
-    Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
+    SelectedPair, SendLimits, Sender, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats,
+    TcpMode, TcpType, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo,
+    TransceiverInit, Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

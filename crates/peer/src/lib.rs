@@ -133,7 +133,8 @@ pub use event::Event;
 pub use media::{
     MediaConfiguration, Receiver, RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability,
     RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters,
-    Sender, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
+    SendLimits, Sender, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo,
+    TransceiverInit,
 };
 pub use peer::Peer;
 pub use peer::candidates::CandidateStanding;

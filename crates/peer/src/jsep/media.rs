@@ -11,8 +11,8 @@ use crate::description::SdpType;
 use crate::error::Error;
 use crate::event::Event;
 use crate::media::{
-    LocalSection, RemoteSection, RtpCodec, RtpCodecParameters, RtpHeaderExtension, TrackKind, Transceiver,
-    Transceivers,
+    LocalSection, RemoteSection, RtpCodec, RtpCodecParameters, RtpHeaderExtension, SendLimits, TrackKind,
+    Transceiver, Transceivers,
 };
 
 /// Associates transceivers with the sections of a local description.
@@ -182,6 +182,8 @@ pub(crate) struct Negotiated {
     pub(crate) codecs: Vec<RtpCodecParameters>,
     pub(crate) header_extensions: Vec<RtpHeaderExtension>,
     pub(crate) reduced_size: bool,
+    /// The limits of the first section.
+    pub(crate) limits: SendLimits,
     /// The canonical name of the other side.
     pub(crate) cname: Option<String>,
 }
@@ -219,6 +221,7 @@ pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option
     Negotiated {
         codecs: media.codecs.iter().filter(has).map(codec).collect(),
         header_extensions: media.extensions.iter().filter(both).map(extension).collect(),
+        limits: media.limits,
         reduced_size: media.reduced_size && other.is_none_or(|other| other.reduced_size),
         cname,
     }

@@ -22,6 +22,7 @@ pub use direction::TransceiverDirection;
 pub use encodings::RtpEncodingParameters;
 pub use parameters::{
     RtcpParameters, RtpCodecParameters, RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters,
+    SendLimits,
 };
 pub(crate) use remote::RemoteSection;
 pub use track::{Track, TrackKind};

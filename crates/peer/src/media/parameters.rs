@@ -30,6 +30,17 @@ pub struct RtcpParameters {
     pub reduced_size: bool,
 }
 
+/// What the other side's description allows a sender (RFC 9429 §5.11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendLimits {
+    /// Bits per second at most, of RTP without headers of lower layers (`b=TIAS`, else `b=AS`).
+    pub max_bitrate: Option<u64>,
+    /// The preferred length of the media in a packet, in milliseconds (`a=ptime`).
+    pub packet_time: Option<u32>,
+    /// The greatest length of the media in a packet, in milliseconds (`a=maxptime`).
+    pub max_packet_time: Option<u32>,
+}
+
 /// The W3C's `RTCRtpSendParameters`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RtpSendParameters {

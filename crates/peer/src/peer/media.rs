@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::Peer;
 use crate::error::Error;
 use crate::media::{
-    RtpCodec, RtpReceiveParameters, RtpSendParameters, Track, TrackKind, TransceiverDirection, TransceiverId,
-    TransceiverInfo, TransceiverInit, Transceivers,
+    RtpCodec, RtpReceiveParameters, RtpSendParameters, SendLimits, Track, TrackKind, TransceiverDirection,
+    TransceiverId, TransceiverInfo, TransceiverInit, Transceivers,
 };
 
 impl Peer {
@@ -148,6 +148,16 @@ impl Peer {
         rtcp.reduced_size = negotiated.reduced_size;
         let (codecs, header_extensions) = (negotiated.codecs, negotiated.header_extensions);
         Ok(RtpSendParameters { codecs, header_extensions, rtcp, ..parameters })
+    }
+
+    /// Returns what the other side allows a sender in bitrate and length of packets; nothing as long
+    /// as its section is not negotiated.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTransceiver`].
+    pub fn send_limits(&self, id: TransceiverId) -> Result<SendLimits, Error> {
+        let mid = self.jsep.media().find(id)?.mid.as_deref();
+        Ok(mid.map(|mid| self.jsep.negotiated(mid, true).limits).unwrap_or_default())
     }
 
     /// `RTCRtpSender.setParameters`: changes the encodings of

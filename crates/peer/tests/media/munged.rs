@@ -2,7 +2,7 @@
 //! with the section or the line where not.
 
 use columba_peer::{Error, SessionDescription, Track, TrackKind, TransceiverDirection as Way};
-use columba_sdp::attributes::Bandwidth;
+use columba_sdp::attributes::{Bandwidth, MaxPtime};
 
 use crate::common::*;
 
@@ -144,10 +144,53 @@ fn harmless_changes_of_an_offer_are_answered() {
     assert!(!parse(&two.describe()).media[1].lines.has::<Bandwidth>());
 }
 
+/// Of a section's bandwidths `TIAS` counts first; the limits hold for the sender towards the side
+/// that wrote them, as long as its description does.
+#[test]
+fn bandwidths_and_packet_times_limit_the_sender() {
+    for (lines, max_bitrate, packet_time, max_packet_time) in [
+        ("b=AS:300", Some(269_000), None, None),
+        ("b=AS:300\r\nb=TIAS:256000", Some(256_000), None, None),
+        ("b=TIAS:64000\r\na=ptime:40\r\na=maxptime:60", Some(64_000), Some(40), Some(60)),
+        ("b=AS:1", Some(0), None, None),
+        ("b=CT:500\r\nb=RR:0\r\nb=X-YZ:1\r\na=ptime:20", None, Some(20), None),
+    ] {
+        let (mut one, _, answer) = exchange();
+        let limited = edit(&answer, |line| match line {
+            "a=maxptime:120" => None,
+            "a=mid:0" => Some(format!("{lines}\r\n{line}")),
+            _ => keep(line),
+        });
+        one.take(limited);
+        let limits = |side: &Side, index: usize| {
+            let id = side.peer.transceivers()[index].id;
+            side.peer.send_limits(id).unwrap()
+        };
+        let found = limits(&one, 0);
+        assert_eq!(
+            (found.max_bitrate, found.packet_time, found.max_packet_time),
+            (max_bitrate, packet_time, max_packet_time),
+            "{lines}"
+        );
+        assert_eq!(limits(&one, 1), columba_peer::SendLimits::default(), "{lines}: video has none");
+        // The next answer says nothing of them, and ours never does.
+        let mut two = Side::new(2);
+        let offer = one.describe();
+        assert!(!offer.sdp.contains("b=") && !offer.sdp.contains("a=ptime"), "{}", offer.sdp);
+        two.take(SessionDescription::offer(offer.sdp));
+    }
+    // Audio says how long its packets may be.
+    let (_, offer, answer) = exchange();
+    for description in [parse(&offer), parse(&answer)] {
+        let times: Vec<_> = description.media.iter().map(|section| section.lines.get::<MaxPtime>()).collect();
+        assert_eq!(times, [Ok(Some(MaxPtime(120))), Ok(None)]);
+    }
+}
+
 #[test]
 fn harmful_changes_are_refused_with_their_place() {
     type Case = (&'static str, fn(&str) -> Option<String>, Option<&'static str>, &'static str);
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         ("no rtcp-mux", |line| (line != "a=rtcp-mux").then(|| line.to_owned()), Some("0"), "a=rtcp-mux"),
         (
             "other codecs",
@@ -166,6 +209,13 @@ fn harmful_changes_are_refused_with_their_place() {
             Some("1"),
             "send or recv",
         ),
+        (
+            "broken bandwidth",
+            |line| Some(line.replace("a=mid:1", "b=AS:fast\r\na=mid:1")),
+            Some("1"),
+            "decimal digits",
+        ),
+        ("broken ptime", |line| Some(line.replace("a=mid:0", "a=ptime:x\r\na=mid:0")), Some("0"), "a=ptime"),
         ("other kind", |line| Some(line.replace("m=audio", "m=video")), Some("0"), "stands where"),
         (
             "further section",

@@ -6,7 +6,7 @@ use columba_sdp::formats::{FormatParameters, RedParameters, RtxParameters};
 
 use super::numbers::repairs;
 use super::offer::{msids, preferred};
-use super::{MAX_EXTENSION, Numbers, RtpSection, reversed, simulcast};
+use super::{MAX_EXTENSION, Numbers, RtpSection, own_limits, reversed, simulcast};
 use crate::media::{MediaConfiguration, RtpCodecCapability, Transceiver, read_h264};
 
 /// Returns the local section that answers an offered one; `None` if the two sides have no codec in
@@ -36,6 +36,7 @@ pub(in crate::jsep) fn answer(
         msids: if direction.sends() { msids(transceiver) } else { Vec::new() },
         rids,
         simulcast,
+        limits: own_limits(transceiver.kind),
         cname: None,
         transceiver: Some(transceiver.id),
     })

@@ -6,7 +6,8 @@ mod offer;
 mod simulcast;
 
 use columba_sdp::attributes::{
-    Direction, ExtMap, ExtMapAllowMixed, Msid, Rid, RtcpMux, RtcpMuxOnly, RtcpRsize, RtpMap, Simulcast, Ssrc,
+    Bandwidth, Direction, ExtMap, ExtMapAllowMixed, MaxPtime, Msid, Ptime, Rid, RtcpMux, RtcpMuxOnly,
+    RtcpRsize, RtpMap, Simulcast, Ssrc,
 };
 use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
 
@@ -16,7 +17,7 @@ pub(super) use offer::offer;
 
 use super::remote::Reader;
 use crate::error::Error;
-use crate::media::{TrackKind, TransceiverId};
+use crate::media::{SendLimits, TrackKind, TransceiverId};
 
 /// The header extension of sections that an application has not asked for: the name of the section,
 /// which every bundled section needs (RFC 9143 §15).
@@ -25,6 +26,9 @@ const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 /// The largest number of a header extension in an answer: larger ones stand for "any" in offers
 /// (RFC 8285 §6).
 const MAX_EXTENSION: u16 = 255;
+
+/// Milliseconds of audio in a packet at most.
+const LONGEST_PACKET: u32 = 120;
 
 /// Streams that a section names at most; a track is seldom in more than one.
 const MAX_STREAMS: usize = 16;
@@ -49,6 +53,8 @@ pub(super) struct RtpSection {
     pub(super) msids: Vec<Msid>,
     rids: Vec<Rid>,
     simulcast: Option<Simulcast>,
+    /// What the side that describes it takes.
+    pub(super) limits: SendLimits,
     /// The canonical name of the side that describes it, if it has written it (RFC 5576 §6.1).
     pub(super) cname: Option<String>,
     /// The transceiver from which a local section was made.
@@ -73,6 +79,7 @@ impl RtpSection {
             msids: msids(lines),
             rids: lines.all::<Rid>().flatten().collect(),
             simulcast: lines.get::<Simulcast>().map_err(all)?,
+            limits: limits(lines).map_err(all)?,
             cname: lines
                 .all::<Ssrc>()
                 .flatten()
@@ -94,6 +101,7 @@ impl RtpSection {
             msids: Vec::new(),
             rids: Vec::new(),
             simulcast: None,
+            limits: SendLimits::default(),
             cname: None,
             ..self.clone()
         }
@@ -154,11 +162,35 @@ impl RtpSection {
                 lines.add(parameters)?;
             }
         }
+        if let Some(time) = self.limits.max_packet_time {
+            lines.add(&MaxPtime(time))?;
+        }
         for rid in &self.rids {
             lines.add(rid)?;
         }
         self.simulcast.as_ref().map_or(Ok(()), |simulcast| lines.add(simulcast))
     }
+}
+
+/// Returns the limits of a section (RFC 9429 §5.11): of the bandwidth types `TIAS` counts before
+/// `AS`, from which an estimate of headers is subtracted.
+fn limits(lines: &Lines) -> Result<SendLimits, columba_sdp::Error> {
+    let bandwidths = lines.all::<Bandwidth>().collect::<Result<Vec<_>, _>>()?;
+    let value = |kind: &str| bandwidths.iter().find(|one| one.kind == kind).map(|one| one.value);
+    // 5 % are RTCP's; 50 packets a second have headers of 40 bytes.
+    let of_session = |kilobits: u64| kilobits.saturating_mul(950).saturating_sub(50 * 40 * 8);
+    Ok(SendLimits {
+        max_bitrate: value("TIAS").or_else(|| value("AS").map(of_session)),
+        packet_time: lines.get::<Ptime>()?.map(|time| time.0),
+        max_packet_time: lines.get::<MaxPtime>()?.map(|time| time.0),
+    })
+}
+
+/// Returns the limits of a local section: packets of audio are as long as Opus can have them (RFC
+/// 6716 §2.1.4).
+fn own_limits(kind: TrackKind) -> SendLimits {
+    let max_packet_time = (kind == TrackKind::Audio).then_some(LONGEST_PACKET);
+    SendLimits { max_packet_time, ..SendLimits::default() }
 }
 
 /// Returns the streams that a section names. Descriptions older than RFC 8830 name them with their

@@ -5,7 +5,7 @@ use columba_sdp::formats::{FormatParameters, RtxParameters};
 use columba_sdp::{Codec, Protocol};
 
 use super::numbers::Use;
-use super::{Numbers, RtpSection, simulcast};
+use super::{Numbers, RtpSection, own_limits, simulcast};
 use crate::media::{MediaConfiguration, RtpCodecCapability, Transceiver};
 
 /// Returns the section that offers a transceiver. `known` is its local section, if it has one.
@@ -33,6 +33,7 @@ pub(in crate::jsep) fn offer(
         msids: msids(transceiver),
         rids,
         simulcast,
+        limits: own_limits(kind),
         cname: None,
         transceiver: Some(transceiver.id),
     }
