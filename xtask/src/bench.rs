@@ -22,6 +22,7 @@ const NAMED: &[(&str, Run)] = &[
         step::run("cargo", &[["run"].as_slice(), &manifest, &["--bin=links"]].concat())
     }),
     ("sctp-sim", simulate),
+    ("negotiation", negotiation),
     ("turn", turn),
 ];
 
@@ -60,6 +61,13 @@ fn signaling() -> Result<(), String> {
     let mut measure = step::command("sh", &["-c", script, "sh", &program.to_string_lossy()]);
     measure.current_dir(&folder);
     step::finish(measure)
+}
+
+/// Measures offers and answers, and whole connections in memory, on one core.
+fn negotiation() -> Result<(), String> {
+    step::run("cargo", &["build", "--release", "--package", "columba-bench-negotiation"])?;
+    let program = step::top().join("target/release/columba-bench-negotiation");
+    step::run("taskset", &["-c", "1", &program.to_string_lossy()])
 }
 
 /// Measures our TURN server beside coturn and a bare forwarder: the servers on the first core, the

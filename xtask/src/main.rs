@@ -25,7 +25,8 @@ cargo xtask CHORE
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones,
-                      'turn' sets our TURN server beside coturn and a bare forwarder
+                      'turn' sets our TURN server beside coturn and a bare forwarder,
+                      'negotiation' measures offers and answers, and whole connections in memory
   attack [NAME...]    attacks on the server in a network and 256 MB of its own, all or the named ones, with a table
                       of the bystanders' loss and delay, memory, and amplification
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
@@ -36,7 +37,9 @@ cargo xtask CHORE
   soak e2e [SUITE...] [ROUNDS]
                       the end-to-end suites, all or the named ones, again and again (5 rounds by default), alone and
                       with every core loaded; a table says which tests failed how often, and where the output is
-  scenarios [COUNT]   two ICE agents in so many random worlds where things go wrong (10,000 by default)
+  scenarios [peers] [COUNT]
+                      two ICE agents, or two peers in storms of negotiation, in so many random worlds where things
+                      go wrong (10,000 by default)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
   options             write the table of options in README.md anew
