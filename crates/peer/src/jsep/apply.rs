@@ -54,7 +54,7 @@ pub(crate) enum Change {
     },
     /// A transport needs a new DTLS association.
     RenewDtls(TransportId),
-    /// No section uses a transport any more: it ends, but for the first, which waits for another.
+    /// No section uses a transport any more: it ends.
     Unused(TransportId),
     /// A transceiver has changed.
     Media(Event),

@@ -22,8 +22,8 @@ pub(super) struct Known<'a> {
     pub(super) current: &'a [Section],
     /// Those of an offer that waits for its answer.
     pub(super) pending: &'a [Section],
-    /// The name of the next transport.
-    pub(super) next_transport: u32,
+    /// The names of further transports.
+    pub(super) transport_ids: &'a TransportIds,
 }
 
 /// Returns the sections of an offer: those that were agreed in their order, and what is wanted
@@ -102,7 +102,7 @@ fn give_transports(known: Known<'_>, policy: BundlePolicy, added: &mut [Section]
         same.filter(|one| !one.is_bundle_only)?.transport
     };
     let used = running.map(|section| section.transport).chain(added.iter().map(named));
-    let mut ids = TransportIds::new(known.next_transport, used);
+    let mut ids = known.transport_ids.without(used);
     // The transport of sections that have none of their own.
     let mut shared: Option<TransportId> = None;
     let mut given: Vec<TransportId> = Vec::new();

@@ -35,8 +35,8 @@ pub(crate) struct Jsep {
     /// The role in ICE, once the first answer was set: the side that makes the first offer controls
     /// (RFC 8445 §6.1.1).
     pub(super) role: Option<Role>,
-    /// The name of the next transport but the first, which every connection has.
-    pub(super) next_transport: u32,
+    /// The names of further transports.
+    pub(super) transport_ids: TransportIds,
     /// User name fragments that the next offer replaces: the W3C's
     /// `[[LocalIceCredentialsToReplace]]`.
     pub(super) to_replace: Vec<String>,
@@ -110,7 +110,7 @@ impl Jsep {
             current: Agreement::default(),
             pending: Agreement::default(),
             role: None,
-            next_transport: 1,
+            transport_ids: TransportIds::new(),
             to_replace: Vec::new(),
             outdated: Vec::new(),
             was_described: false,
@@ -159,21 +159,9 @@ impl Jsep {
         let known = offer::Known {
             current: &self.current.sections,
             pending: &self.pending.sections,
-            next_transport: self.next_transport,
+            transport_ids: &self.transport_ids,
         };
         offer::sections(known, wanted, size, local.bundle_policy, &self.media, &mut numbers)
-    }
-
-    /// Returns the source of names for transports, of which none of the sections in use has one.
-    pub(super) fn transport_ids(&self) -> TransportIds {
-        let used = self.current.sections.iter().map(|section| section.transport);
-        TransportIds::new(self.next_transport, used)
-    }
-
-    /// These names are given.
-    pub(super) fn note_transports(&mut self, ids: impl Iterator<Item = TransportId>) {
-        let next = ids.map(|id| id.0.wrapping_add(1)).max();
-        self.next_transport = next.map_or(self.next_transport, |next| next.max(self.next_transport));
     }
 
     /// Returns the transport of a section, as the local descriptions and the answers that were set

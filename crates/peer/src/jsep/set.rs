@@ -44,7 +44,7 @@ impl Jsep {
         let created = created.clone();
         let before = self.state;
         let local = LocalDescription { kind, ..created.local };
-        self.note_transports(local.tags.iter().map(|tag| tag.transport));
+        local.tags.iter().for_each(|tag| self.transport_ids.given(tag.transport));
         let mut changes: Vec<_> = local.tags.iter().map(apply::local_ice).collect();
         changes.extend(self.replaced_transports(&local));
         let gathering: Vec<_> = local.tags.iter().map(|tag| Change::Gather(tag.transport)).collect();
@@ -95,7 +95,9 @@ impl Jsep {
             }
         }
         let known = if is_offer { &self.current.sections } else { &self.pending.sections };
-        let mut remote = RemoteDescription::read(kind, &description.sdp, known, self.transport_ids())?;
+        let used = self.current.sections.iter().map(|section| section.transport);
+        let ids = self.transport_ids.without(used);
+        let mut remote = RemoteDescription::read(kind, &description.sdp, known, ids)?;
         check_order(&remote, known, !is_offer)?;
         for transport in &remote.transports {
             rtp::check_bundle(
@@ -114,8 +116,8 @@ impl Jsep {
     }
 
     /// Finds the transports that need a new DTLS association (RFC 8842 §4): where the other side
-    /// shows another certificate or another `a=tls-id` together with an ICE restart, and where the
-    /// transport was not used meanwhile. Without a restart either is an error.
+    /// shows another certificate or another `a=tls-id` together with an ICE restart. Without a
+    /// restart it is an error.
     fn check_identity(
         &self,
         remote: &mut RemoteDescription,
@@ -143,9 +145,7 @@ impl Jsep {
                 };
                 return Err(remote::wrong(remote.kind, mid, reason));
             }
-            // Only the first transport exists before a description names it.
-            let was_unused = known.is_none() && id == TransportId::FIRST;
-            let is_renewed = self.role.is_some() && (was_unused || is_other_id || !accepted);
+            let is_renewed = is_other_id || !accepted;
             let conflict = matches!(
                 (role(id).filter(|_| !is_renewed), &description.setup),
                 (Some(DtlsRole::Client), Some(Setup::Active))
@@ -167,7 +167,7 @@ impl Jsep {
             changes = self.take_back();
         }
         let before = self.state;
-        self.note_transports(remote.transports.iter().map(|transport| transport.id));
+        remote.transports.iter().for_each(|transport| self.transport_ids.given(transport.id));
         let own = self.pending.sections.as_slice();
         let mut tracks = media::set_remote(&mut self.media, kind, &remote.sections, own);
         if kind == SdpType::Offer {
@@ -251,6 +251,7 @@ impl Jsep {
             unused.sort_unstable();
             unused.dedup();
             local.tags.retain(|tag| !unused.contains(&tag.transport));
+            unused.iter().for_each(|id| self.transport_ids.ended(*id));
             changes.extend(unused.into_iter().map(Change::Unused));
         }
         changes
@@ -293,6 +294,7 @@ impl Jsep {
         self.created_answer = None;
         let before = std::mem::replace(&mut self.state, SignalingState::Stable);
         let tags = pending.local.into_iter().flat_map(|local| local.tags);
+        // The first one waits for another section, with its candidate pool.
         let is_new = |id| id != TransportId::FIRST && !self.is_agreed(id);
         let change = |id| if is_new(id) { Change::Unused(id) } else { Change::RollBack(id) };
         let mut changes: Vec<_> = tags.map(|tag| change(tag.transport)).collect();

@@ -81,7 +81,7 @@ fn with_role(role: DtlsRole) -> LocalParameters<'static> {
 
 /// Reads a description that continues nothing.
 fn read(kind: SdpType, text: &str) -> Result<RemoteDescription, Error> {
-    RemoteDescription::read(kind, text, &[], TransportIds::new(1, []))
+    RemoteDescription::read(kind, text, &[], TransportIds::new())
 }
 
 fn set_remote(jsep: &mut Jsep, description: SessionDescription) -> Result<Vec<Change>, Error> {

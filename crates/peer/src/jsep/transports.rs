@@ -1,5 +1,5 @@
 //! The names of the transports that sections use: kept as long as a transport is, and never given
-//! to another one, but for the first.
+//! to another one.
 
 use super::bundle::Bundle;
 use super::remote;
@@ -12,14 +12,29 @@ use crate::transport::TransportId;
 #[derive(Clone, Debug)]
 pub(super) struct TransportIds {
     next: u32,
-    /// No section uses the first transport, which is there from the beginning.
+    /// The first transport, which is there from the beginning, waits for its section.
     has_first: bool,
 }
 
 impl TransportIds {
-    /// Names from `next` on, and the first one if none of these has it.
-    pub(super) fn new(next: u32, used: impl IntoIterator<Item = Option<TransportId>>) -> Self {
-        Self { next, has_first: used.into_iter().all(|id| id != Some(TransportId::FIRST)) }
+    pub(super) fn new() -> Self {
+        Self { next: 1, has_first: true }
+    }
+
+    /// Returns the same without the names that sections have.
+    pub(super) fn without(&self, used: impl IntoIterator<Item = Option<TransportId>>) -> Self {
+        let is_free = used.into_iter().all(|id| id != Some(TransportId::FIRST));
+        Self { next: self.next, has_first: self.has_first && is_free }
+    }
+
+    /// A transport has this name: the next ones are others.
+    pub(super) fn given(&mut self, id: TransportId) {
+        self.next = self.next.max(id.0.wrapping_add(1));
+    }
+
+    /// A transport has ended.
+    pub(super) fn ended(&mut self, id: TransportId) {
+        self.has_first &= id != TransportId::FIRST;
     }
 
     /// Returns a name that no section has.

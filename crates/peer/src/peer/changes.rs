@@ -91,17 +91,13 @@ impl Peer {
         }
     }
 
-    /// No section uses a transport any more. The first waits for another section.
+    /// No section uses a transport any more.
     fn end_transport(&mut self, now: Instant, id: TransportId) {
         self.roll_back(now, id);
         let Some(transport) = self.transport_mut(id) else { return };
-        if id == TransportId::FIRST {
-            transport.set_used(false);
-        } else {
-            transport.end(now);
-            let ufrag = transport.credentials().ufrag.clone();
-            self.events.retain(|event| !is_candidate_of(event, &ufrag));
-        }
+        transport.end(now);
+        let ufrag = transport.credentials().ufrag.clone();
+        self.events.retain(|event| !is_candidate_of(event, &ufrag));
         self.announce_ice(None);
         self.announce_gathering_state();
     }

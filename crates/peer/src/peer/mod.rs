@@ -64,8 +64,8 @@ pub struct Peer {
     /// The source of what is drawn after the connection was created.
     rng: Box<ChaCha12Rng>,
     jsep: Jsep,
-    /// In the order in which they came; the first is always there. Those that have ended stay until
-    /// they have nothing left to say.
+    /// In the order in which they came. Those that have ended stay until they have nothing left to
+    /// say.
     transports: Vec<Transport>,
     /// The host's addresses, for transports that come later.
     addresses: Vec<LocalAddress>,

@@ -44,7 +44,7 @@ pub struct TransportId(pub(crate) u32);
 
 impl TransportId {
     /// The transport that exists from the beginning, so that it can gather a candidate pool. The
-    /// first bundle or section uses it.
+    /// first bundle or section uses it, and it ends when none does any more.
     pub const FIRST: Self = Self(0);
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Transport {
     /// The allowance of the path, shared by all packets that leave on it.
     budget: Box<dyn Budget + Send>,
     sizes: DatagramSizes,
-    /// A section of a description uses it.
+    /// A section of a description uses it. Its states count only as long as one does.
     is_used: bool,
     /// No section will use it again.
     has_ended: bool,
@@ -241,11 +241,14 @@ impl Transport {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
-        self.dtls.handle_timeout(now);
+        if !self.has_ended {
+            self.dtls.handle_timeout(now);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.agent.poll_timeout(), self.dtls.poll_timeout()].into_iter().flatten().min()
+        let dtls = self.dtls.poll_timeout().filter(|_| !self.has_ended);
+        [self.agent.poll_timeout(), dtls].into_iter().flatten().min()
     }
 
     pub(crate) fn poll_request(&mut self) -> Option<Request> {
@@ -373,15 +376,10 @@ impl Transport {
         self.is_used
     }
 
-    /// Sets whether a section of a description uses it. Its states count only as long as one does.
-    pub(crate) fn set_used(&mut self, is_used: bool) {
-        self.is_used = is_used;
-    }
-
-    /// Closes it for good.
+    /// Ends it without a word: both sides know by their descriptions.
     pub(crate) fn end(&mut self, now: Instant) {
-        (self.is_used, self.has_ended) = (false, true);
-        self.close(now, None);
+        (self.is_used, self.has_ended, self.is_writable) = (false, true, false);
+        self.agent.close(now);
     }
 
     pub(crate) fn has_ended(&self) -> bool {

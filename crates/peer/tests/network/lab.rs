@@ -255,6 +255,8 @@ pub(crate) struct Lab {
     pub(crate) drops_candidates_of: Option<String>,
     /// True if signals reach the other side.
     pub(crate) carries_signals: bool,
+    /// The time between two looks at what is to be signaled.
+    pub(crate) step: Duration,
     /// The time that signals take.
     pub(crate) signaling: Duration,
     /// The time that answers take, if it is another.
@@ -283,6 +285,7 @@ impl Lab {
             forge: |description| description,
             drops_candidates_of: None,
             carries_signals: true,
+            step: Duration::from_millis(5),
             signaling: SIGNALING,
             answer_delay: None,
         }
@@ -392,7 +395,7 @@ impl Lab {
             }
             let next = self.signals.front().map_or(deadline, |(at, ..)| *at).min(deadline);
             // A signal that is made meanwhile has to be posted in its time: hence in small steps.
-            let step = (self.network.now() + Duration::from_millis(5)).min(next);
+            let step = (self.network.now() + self.step).min(next);
             self.network.run_until(step);
             while self.signals.front().is_some_and(|(at, ..)| *at <= self.network.now()) {
                 if let Some((_, to, signal)) = self.signals.pop_front() {
@@ -404,6 +407,11 @@ impl Lab {
                 return done(self);
             }
         }
+    }
+
+    /// Returns true if no signal is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.signals.is_empty() && self.both(|host| host.signals.is_empty())
     }
 
     pub(crate) fn run_for(&mut self, duration: Duration) {

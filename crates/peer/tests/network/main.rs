@@ -11,5 +11,6 @@ mod patience;
 mod renewing;
 mod server;
 mod stalling;
+mod storms;
 mod streams;
 mod talking;
