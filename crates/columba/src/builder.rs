@@ -3,12 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use columba_peer::{Certificate, Configuration, DtlsCache, Peer, TransportPolicy, UnixTime};
+use columba_peer::{AddressPolicy, Certificate, Configuration, DtlsCache, Peer, TransportPolicy, UnixTime};
 use tokio::runtime::Handle as Runtime;
 
 use crate::connection::PeerConnection;
 use crate::driver::Driver;
 use crate::driver::tcp::ServerTls;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::events::Events;
 use crate::features;
@@ -40,6 +41,7 @@ pub struct PeerConnectionBuilder {
     configuration: Configuration,
     runtime: Option<Runtime>,
     tls: ServerTls,
+    endpoint: Option<Endpoint>,
 }
 
 impl PeerConnectionBuilder {
@@ -78,6 +80,13 @@ impl PeerConnectionBuilder {
         self
     }
 
+    /// Sets the endpoint whose UDP socket the connection shares with others. Default: sockets of its
+    /// own.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(endpoint);
+        self
+    }
+
     /// Builds the connection, and the receiver of its events.
     ///
     /// # Errors
@@ -99,14 +108,18 @@ impl PeerConnectionBuilder {
         let now = Instant::now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut configuration = self.configuration;
+        // What goes over relays alone has no socket to share.
+        let shares = configuration.ice_transport_policy != TransportPolicy::Relay
+            && configuration.ice.address_policy != AddressPolicy::RelayOnly;
+        let endpoint = self.endpoint.filter(|_| shares);
         configuration.dtls_cache.get_or_insert_with(|| DTLS_CACHE.get_or_init(DtlsCache::default).clone());
         let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
-        let mut addresses = network::watch();
+        let mut addresses = endpoint.as_ref().map_or_else(network::watch, Endpoint::addresses);
         peer.handle_network_change(now, &addresses.borrow_and_update());
         let shared = Arc::new(Shared::new(peer));
         let driver = {
             let _entered = runtime.enter();
-            Driver::new(shared.clone(), addresses, self.tls)
+            Driver::new(shared.clone(), addresses, self.tls, endpoint)
         };
         runtime.spawn(driver.run());
         let handle = Arc::new(Handle { shared: shared.clone() });

@@ -73,6 +73,7 @@ mod channel;
 mod connection;
 mod data_channel;
 mod driver;
+mod endpoint;
 mod error;
 mod event_queue;
 mod events;
@@ -106,6 +107,7 @@ pub use columba_peer::{
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;
+pub use endpoint::Endpoint;
 pub use error::Error;
 pub use events::{Event, Events};
 pub use operation::Operation;

@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// The driver has ended: everything is closed, and all that could be sent is.
     pub(crate) is_over: bool,
+    /// Counts the changes of the signaling state.
+    pub(crate) negotiations: u64,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             streams: BTreeMap::new(),
             driver: None,
             is_over: false,
+            negotiations: 0,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }

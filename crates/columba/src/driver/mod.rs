@@ -25,7 +25,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::endpoint::Endpoint;
 use crate::shared::{Shared, State};
+pub(crate) use sockets::udp;
+
 use requests::Requests;
 use sockets::Sockets;
 use tcp::{Connections, Pushed, ServerTls};
@@ -67,12 +70,14 @@ impl Driver {
         shared: Arc<Shared>,
         addresses: watch::Receiver<Arc<[LocalAddress]>>,
         tls: ServerTls,
+        endpoint: Option<Endpoint>,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(report_addresses(Arc::downgrade(&shared), addresses));
+        let sockets = Sockets::new(endpoint, &shared);
         Self {
             shared,
-            sockets: Sockets::default(),
+            sockets,
             connections: Connections::new(tls),
             timer: Box::pin(sleep_until(Instant::now().into())),
             give_up: None,
@@ -186,6 +191,9 @@ impl Driver {
     fn deliver_events(&mut self) {
         let mut state = self.shared.lock();
         self.wakeups.deliver_all(&mut state);
+        if let Some(seat) = self.sockets.seat() {
+            seat.follow(&state.peer, state.negotiations);
+        }
         drop(state);
         self.wakeups.wake_waiters(&self.shared);
     }

@@ -38,6 +38,7 @@ impl Wakeups {
     }
 
     fn deliver(&mut self, state: &mut State, event: Event) {
+        state.negotiations += u64::from(matches!(event, Event::SignalingState(_)));
         match event {
             Event::ChannelReadable(id) => self.deliver_readable(state, id),
             Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),

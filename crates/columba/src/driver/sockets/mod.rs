@@ -1,13 +1,15 @@
 //! The UDP sockets of a peer.
 
-mod udp;
+pub(crate) mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::task::Context;
 
 use columba_peer::{Transmit, TransportId};
 
+use crate::endpoint::{Endpoint, Port, Seat};
 use crate::shared::Shared;
 use udp::{Received, Socket};
 
@@ -18,6 +20,10 @@ const BATCHES_PER_TURN: usize = 4;
 #[derive(Default)]
 pub(super) struct Sockets {
     sockets: Vec<Socket>,
+    /// The place at the endpoint that shares its socket with this connection.
+    seat: Option<Seat>,
+    /// The parts in that socket, one for each address.
+    ports: Vec<Port>,
     /// Sockets to be closed, once what is to be sent has gone.
     closing: Vec<SocketAddr>,
     /// Datagrams that a socket did not take; nothing else is sent before them.
@@ -25,12 +31,31 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// None yet; the first that is asked for at each address is the endpoint's.
+    pub(super) fn new(endpoint: Option<Endpoint>, shared: &Arc<Shared>) -> Self {
+        let seat = endpoint.map(|endpoint| Seat::new(endpoint, Arc::downgrade(shared)));
+        Self { seat, ..Self::default() }
+    }
+
+    /// The place at the endpoint.
+    pub(super) fn seat(&mut self) -> Option<&mut Seat> {
+        self.seat.as_mut()
+    }
+
     /// Binds a socket of this transport to this address and any port; returns the address with the
     /// port.
     ///
     /// # Errors
     /// The system refuses.
     pub(super) fn bind(&mut self, transport: TransportId, address: IpAddr) -> io::Result<SocketAddr> {
+        // The first of each address is that of the host candidate; allocations come after it.
+        if !self.ports.iter().any(|port| port.local.ip() == address)
+            && let Some(port) = self.seat.as_ref().and_then(|seat| seat.port(transport, address))
+        {
+            let local = port.local;
+            self.ports.push(port);
+            return Ok(local);
+        }
         let socket = Socket::bind(transport, address)?;
         let local = socket.local;
         // There are few, and they live as long as the connection.
@@ -42,7 +67,8 @@ impl Sockets {
     /// Gives the peer what has arrived. True if more may wait.
     pub(super) fn receive(&self, cx: &mut Context<'_>, shared: &Shared) -> bool {
         let mut is_more = false;
-        for socket in &self.sockets {
+        let beside = self.ports.iter().filter_map(|port| port.own.as_ref());
+        for socket in self.sockets.iter().chain(beside) {
             let mut batches = 0;
             loop {
                 match socket.poll_receive(cx, shared) {
@@ -61,8 +87,14 @@ impl Sockets {
     /// Sends datagrams, or keeps those that the socket has no room for.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, buffer: &[u8], transmit: Transmit) {
         let local = transmit.path.local;
-        let Some(socket) = self.sockets.iter().find(|socket| socket.local == local) else { return };
-        if let Some(rest) = socket.poll_send(cx, buffer, transmit) {
+        let rest = match self.ports.iter_mut().find(|port| port.local == local) {
+            Some(port) => port.poll_send(cx, buffer, transmit),
+            None => {
+                let Some(socket) = self.sockets.iter().find(|socket| socket.local == local) else { return };
+                socket.poll_send(cx, buffer, transmit)
+            }
+        };
+        if let Some(rest) = rest {
             let bytes = buffer[rest.range.clone()].to_vec();
             self.blocked = Some((Transmit { range: 0..bytes.len(), ..rest }, bytes));
         }
@@ -90,5 +122,6 @@ impl Sockets {
     pub(super) fn close_marked(&mut self) {
         let closing = std::mem::take(&mut self.closing);
         self.sockets.retain(|socket| !closing.contains(&socket.local));
+        self.ports.retain(|port| !closing.contains(&port.local));
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::{Duration, Instant, SystemTime};
 
 use columba_peer::{Ecn, Path, Transmit, TransportId};
@@ -31,18 +31,18 @@ thread_local! {
     static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH_SIZE * RECEIVE_SLOT]);
 }
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
     /// The transport of the peer that it belongs to.
     transport: TransportId,
     /// Its address, which is the local one of its paths.
-    pub(super) local: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 /// The result of a receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub(crate) enum Received {
     /// Nothing waited; the task is woken when a datagram arrives.
     Nothing,
     /// A batch was given to the peer.
@@ -51,14 +51,15 @@ pub(super) enum Received {
 
 impl Socket {
     /// Binds to this address and any port.
-    pub(super) fn bind(transport: TransportId, address: IpAddr) -> io::Result<Self> {
-        let raw = RawSocket::new(
-            Domain::for_address(SocketAddr::new(address, 0)),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
+    pub(crate) fn bind(transport: TransportId, address: IpAddr) -> io::Result<Self> {
+        Self::bind_to(transport, SocketAddr::new(address, 0))
+    }
+
+    /// Binds to this address and port.
+    pub(crate) fn bind_to(transport: TransportId, address: SocketAddr) -> io::Result<Self> {
+        let raw = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         raw.set_nonblocking(true)?;
-        raw.bind(&SocketAddr::new(address, 0).into())?;
+        raw.bind(&address.into())?;
         let io = UdpSocket::from_std(raw.into())?;
         let state = UdpSocketState::new((&io).into())?;
         // With less, a system is a little slower under load, and nothing else.
@@ -70,6 +71,15 @@ impl Socket {
 
     /// Receives a batch and gives it to the peer.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>, shared: &Shared) -> Received {
+        self.poll_batch(cx, |incoming, batch| self.deliver(shared, incoming, batch))
+    }
+
+    /// Receives a batch, and gives it to `deliver`.
+    pub(crate) fn poll_batch(
+        &self,
+        cx: &mut Context<'_>,
+        mut deliver: impl FnMut(&mut [u8], &[RecvMeta]),
+    ) -> Received {
         for _ in 0..FAULTS_PER_TURN {
             if self.io.poll_recv_ready(cx).is_pending() {
                 return Received::Nothing;
@@ -83,7 +93,7 @@ impl Socket {
                     let receive = || self.state.recv(UdpSockRef::from(&self.io), &mut slots, &mut meta);
                     self.io.try_io(Interest::READABLE, receive)?
                 };
-                self.deliver(shared, incoming, &meta[..count]);
+                deliver(incoming, &meta[..count]);
                 io::Result::Ok(())
             });
             match received {
@@ -101,13 +111,10 @@ impl Socket {
     fn deliver(&self, shared: &Shared, incoming: &mut [u8], batch: &[RecvMeta]) {
         let (now, wall) = (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
         let mut state = shared.lock();
-        for (meta, slot) in batch.iter().zip(incoming.chunks_exact_mut(RECEIVE_SLOT)) {
-            if meta.stride == 0 {
-                continue;
-            }
+        for (meta, datagrams) in slots(incoming, batch) {
             let path = Path::udp(self.local, meta.addr);
             let received_at = arrival(now, wall.as_ref().ok(), meta.timestamp);
-            for datagram in slot[..meta.len.min(RECEIVE_SLOT)].chunks_mut(meta.stride) {
+            for datagram in datagrams.chunks_mut(meta.stride) {
                 let ecn = ecn_of(meta.ecn);
                 state.peer.handle_datagram(now, self.transport, path, ecn, received_at, datagram);
             }
@@ -116,34 +123,41 @@ impl Socket {
 
     /// Sends one or several datagrams. Those that the socket has no room for are returned, and the
     /// task is woken when there is room.
-    pub(super) fn poll_send(
+    pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         buffer: &[u8],
         mut transmit: Transmit,
     ) -> Option<Transmit> {
+        while self.try_send(buffer, &mut transmit, None) {
+            if self.io.poll_send_ready(cx).is_pending() {
+                return Some(transmit);
+            }
+        }
+        None
+    }
+
+    /// Sends one or several datagrams, from this address if there are several. True if the socket
+    /// has no room for the rest.
+    pub(crate) fn try_send(&self, buffer: &[u8], transmit: &mut Transmit, source: Option<IpAddr>) -> bool {
         while !transmit.range.is_empty() {
             // Without segmentation (GSO), datagrams are sent one by one.
             let most = self.state.max_gso_segments().max(1);
             let segment =
                 transmit.segment_size.filter(|size| *size > 0).unwrap_or_else(|| transmit.range.len());
             let end = transmit.range.end.min(transmit.range.start + segment * most);
+            let Some(contents) = buffer.get(transmit.range.start..end) else { return false };
             let piece = quinn_udp::Transmit {
                 destination: transmit.path.remote,
                 ecn: codepoint(transmit.ecn),
-                contents: buffer.get(transmit.range.start..end)?,
+                contents,
                 segment_size: transmit.segment_size,
-                src_ip: None,
+                src_ip: source,
             };
             let send = || self.state.try_send(UdpSockRef::from(&self.io), &piece);
             match self.io.try_io(Interest::WRITABLE, send) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.io.poll_send_ready(cx) {
-                        Poll::Pending => return Some(transmit),
-                        Poll::Ready(_) => continue,
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 // Segmentation does not work here: again, in smaller pieces.
                 Err(_) if self.state.max_gso_segments() < most => continue,
                 // A lost datagram; the protocols above send again.
@@ -151,18 +165,35 @@ impl Socket {
             }
             transmit.range.start = end;
         }
-        None
+        false
+    }
+
+    /// Waits for room to send.
+    pub(crate) async fn writable(&self) {
+        // A socket that fails has room for errors.
+        let _ = self.io.writable().await;
     }
 }
 
+/// The parts of a batch: what is known of it, and its datagrams, each as long as the stride.
+pub(crate) fn slots<'a>(
+    incoming: &'a mut [u8],
+    batch: &'a [RecvMeta],
+) -> impl Iterator<Item = (&'a RecvMeta, &'a mut [u8])> {
+    let slots = batch.iter().zip(incoming.chunks_exact_mut(RECEIVE_SLOT));
+    slots
+        .filter(|(meta, _)| meta.stride > 0)
+        .map(|(meta, slot)| (meta, &mut slot[..meta.len.min(RECEIVE_SLOT)]))
+}
+
 /// The time at which the kernel received a datagram, on the monotonic clock.
-fn arrival(now: Instant, wall: Option<&Duration>, timestamp: Option<Duration>) -> Option<Instant> {
+pub(crate) fn arrival(now: Instant, wall: Option<&Duration>, timestamp: Option<Duration>) -> Option<Instant> {
     let age = wall?.checked_sub(timestamp?)?;
     // The wall clock may have been set meanwhile.
     (age < Duration::from_secs(1)).then(|| now.checked_sub(age)).flatten()
 }
 
-fn ecn_of(codepoint: Option<EcnCodepoint>) -> Ecn {
+pub(crate) fn ecn_of(codepoint: Option<EcnCodepoint>) -> Ecn {
     match codepoint {
         None => Ecn::NotEct,
         Some(EcnCodepoint::Ect0) => Ecn::Ect0,
