@@ -31,10 +31,10 @@ struct Process {
     association: Option<Association>,
     local: SocketAddr,
     remote: SocketAddr,
-    /// What has arrived and waits.
+    /// Datagrams that have arrived and wait.
     socket: VecDeque<(SocketAddr, Vec<u8>)>,
     waiting: usize,
-    /// Of a relay: what goes out.
+    /// Datagrams that a relay passes on.
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     ends: [SocketAddr; 2],
     load: Load,

@@ -87,7 +87,7 @@ impl Agent {
         let in_use = self.pairs.values().filter(|pair| self.is_in_use(pair.id)).map(|pair| pair.base);
         let in_use: Vec<Base> = in_use.collect();
         self.with_relays(now, |relays, context| {
-            relays.leave(context, kept, there, |id| in_use.contains(&Base::Relay(id)));
+            relays.leave(now, context, kept, there, |id| in_use.contains(&Base::Relay(id)));
         });
     }
 

@@ -6,7 +6,7 @@ use super::Agent;
 use crate::config::{Config, IceServer};
 use crate::event::{CandidateError, Event, GatheringState, State};
 
-/// How far gathering has come.
+/// The progress of gathering.
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub(super) state: GatheringState,

@@ -157,7 +157,7 @@ impl Agent {
     pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
         let path = path.canonical();
         if !self.handle_stream_closed(now, &path) {
-            self.with_relays(now, |relays, context| relays.handle_closed(context, &path));
+            self.with_relays(now, |relays, context| relays.handle_closed(now, context, &path));
         }
     }
 

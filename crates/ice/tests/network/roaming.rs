@@ -198,6 +198,21 @@ fn moving_allocation_tries_the_other_address_too() {
     }
 }
 
+/// Connections from the best of two new addresses are never answered.
+#[test]
+fn moving_allocation_gives_up_a_connection_that_does_not_open() {
+    let (mut lab, second) = world(relayed(Transport::Tcp), 10);
+    let (host, zone) = (lab.peers[ALICE], lab.network.add_zone());
+    let third = lab.network.attach(host, zone, ip("10.10.0.9"), Link::default());
+    lab.network.set_up(third, true);
+    lab.run_for(SECOND);
+    lab.network.set_up(lab.interfaces[ALICE], false);
+    lab.network.set_up(second, true);
+    lab.run_for(SECOND * 12);
+    assert!(lab.exchanges_data(), "{}", lab.network.trace());
+    assert_eq!(lab.turn().server.stats().allocations_moved, 1, "{}", lab.network.trace());
+}
+
 /// The server cannot be reached any more: another allocation is tried for in the end, and no timer
 /// stays.
 #[test]

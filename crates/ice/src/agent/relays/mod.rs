@@ -268,7 +268,7 @@ impl Relays {
     }
 
     /// A connection is gone.
-    pub(super) fn handle_closed(&mut self, context: &mut Context<'_>, path: &Path) {
+    pub(super) fn handle_closed(&mut self, now: Instant, context: &mut Context<'_>, path: &Path) {
         let Some(id) = self.at(path) else { return };
         match self.relays.get_mut(&id) {
             // The connection is gone, but not the allocation.
@@ -277,7 +277,7 @@ impl Relays {
             {
                 relay.attempt.retries += 1;
                 self.detach(id);
-                self.settle(context);
+                self.settle(now, context);
             }
             _ => self.lose(context, id),
         }
@@ -287,8 +287,8 @@ impl Relays {
         self.relays.iter().find(|(_, relay)| relay.waits_for(id)).map(|(id, _)| *id)
     }
 
-    /// The server cannot be reached. An allocation that moves is still there: it is tried again, for
-    /// a while.
+    /// The server cannot be reached. An allocation that moves is still there: it is tried again,
+    /// for a while.
     fn fail_leg(&mut self, now: Instant, context: &mut Context<'_>, id: RelayId, text: &str) {
         let Some(relay) = self.relays.get_mut(&id) else { return };
         if relay.retry_later(now) {
@@ -327,12 +327,13 @@ impl Relays {
             }
             self.drain(context, id);
         }
-        if self
-            .relays
-            .values()
-            .any(|relay| relay.is_homeless() && relay.poll_timeout().is_some_and(|at| at <= now))
-        {
-            self.settle(context);
+        let overdue = self.relays.iter().filter(|(_, relay)| relay.is_connecting_until(now));
+        for id in overdue.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.fail_leg(now, context, id, "the connection to the server could not be opened");
+        }
+        let is_due = |relay: &Relay| relay.is_homeless() && relay.poll_timeout().is_some_and(|at| at <= now);
+        if self.relays.values().any(is_due) {
+            self.settle(now, context);
         }
     }
 

@@ -18,6 +18,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// The longest of these waits.
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
 
+/// The time in which a connection of a moving relay must open, TLS included.
+pub(super) const MOVING_CONNECT: Duration = Duration::from_secs(6);
+
 /// Failures after which a moving allocation is given up: a minute in all. That is how long servers
 /// like ours keep it without its connection.
 const MAX_SETBACKS: u8 = 18;
@@ -75,7 +78,11 @@ pub(super) enum Leg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
     Socket,
-    Connection(ConnectId),
+    Connection {
+        id: ConnectId,
+        /// When it is given up: a system goes on for minutes with one that began on a bad route.
+        until: Instant,
+    },
     /// The time of the next try: a new address may be there before the route to it is.
     Retry(Instant),
 }
@@ -88,7 +95,10 @@ impl Relay {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.leg {
             Leg::Open { client, .. } => client.poll_timeout(),
-            Leg::Moving { waits_for: Some(WaitsFor::Retry(at)), .. } => Some(*at),
+            Leg::Moving {
+                waits_for: Some(WaitsFor::Retry(at) | WaitsFor::Connection { until: at, .. }),
+                ..
+            } => Some(*at),
             _ => None,
         }
     }
@@ -132,7 +142,7 @@ impl Relay {
     pub(super) fn waits_for(&self, id: ConnectId) -> bool {
         match self.leg {
             Leg::Connecting(one) => one == id,
-            Leg::Moving { waits_for, .. } => waits_for == Some(WaitsFor::Connection(id)),
+            Leg::Moving { waits_for: Some(WaitsFor::Connection { id: one, .. }), .. } => one == id,
             _ => false,
         }
     }
@@ -148,6 +158,11 @@ impl Relay {
     /// Returns whether the relay is moving and has no way to its server, nor is one being opened.
     pub(super) fn is_homeless(&self) -> bool {
         matches!(self.leg, Leg::Moving { waits_for: None | Some(WaitsFor::Retry(_)), .. })
+    }
+
+    /// Returns whether it is moving, and its connection has had until now to open.
+    pub(super) fn is_connecting_until(&self, now: Instant) -> bool {
+        matches!(self.leg, Leg::Moving { waits_for: Some(WaitsFor::Connection { until, .. }), .. } if until <= now)
     }
 
     /// The server could not be reached. Returns false if the relay is not moving, or is to be given

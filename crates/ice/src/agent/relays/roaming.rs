@@ -2,12 +2,13 @@
 //! with it the pairs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use columba_stun::canonical_ip;
 use columba_turn::client::Client;
 
 use super::super::ids::RelayId;
-use super::relay::{Attempt, Leg, Relay, WaitsFor};
+use super::relay::{Attempt, Leg, MOVING_CONNECT, Relay, WaitsFor};
 use super::{Context, Output, Relays};
 use crate::config::LocalAddress;
 use crate::path::Transport;
@@ -17,6 +18,7 @@ impl Relays {
     /// still exist, although they may not be used any more: from there allocations can be released.
     pub(in crate::agent) fn leave(
         &mut self,
+        now: Instant,
         context: &mut Context<'_>,
         kept: &[IpAddr],
         there: &[LocalAddress],
@@ -47,7 +49,7 @@ impl Relays {
                 self.discard(id);
             }
         }
-        self.settle(context);
+        self.settle(now, context);
     }
 
     /// Only an allocation with a ticket can move. One without traffic need not, if the server can
@@ -74,9 +76,9 @@ impl Relays {
         }
     }
 
-    /// Looks for a new local address for moving relays, also for those that wait for their next try.
-    /// Those that find none wait for the next change of the network.
-    pub(super) fn settle(&mut self, context: &mut Context<'_>) {
+    /// Looks for a new local address for moving relays, also for those that wait for their next
+    /// try. Those that find none wait for the next change of the network.
+    pub(super) fn settle(&mut self, now: Instant, context: &mut Context<'_>) {
         let homeless = self.relays.iter().filter(|(_, relay)| relay.is_homeless()).map(|(id, _)| *id);
         for id in homeless.collect::<Vec<_>>() {
             let Some(relay) = self.relays.get_mut(&id) else { continue };
@@ -91,7 +93,10 @@ impl Relays {
                     self.outputs.push_back(Output::Bind { relay: id, local });
                     WaitsFor::Socket
                 }
-                Transport::Tcp | Transport::Tls => WaitsFor::Connection(self.connect(context, &attempt)),
+                Transport::Tcp | Transport::Tls => {
+                    let id = self.connect(context, &attempt);
+                    WaitsFor::Connection { id, until: now + MOVING_CONNECT }
+                }
             };
             if let Some(Relay { leg: Leg::Moving { waits_for, .. }, .. }) = self.relays.get_mut(&id) {
                 *waits_for = Some(chosen);
