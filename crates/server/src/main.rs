@@ -13,11 +13,14 @@ mod logging;
 mod memory;
 mod metrics;
 mod places;
+mod receive;
+mod send;
 mod serve;
 mod signal;
 mod supervision;
 mod terminal;
 mod tls;
+mod transfer;
 mod turn;
 
 use std::process::ExitCode;

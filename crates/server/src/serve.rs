@@ -9,6 +9,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, Signal as Signals, SignalKind};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -32,13 +33,18 @@ pub(crate) fn run(config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("The system gives no threads ({error}).")))?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, None));
     // Owners that have not let go by now are not waited for.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+/// Serves until a signal stops it. With `ready` nothing is announced but the addresses of the web
+/// port, through it.
+pub(crate) async fn serve(
+    config: Config,
+    ready: Option<oneshot::Sender<Vec<SocketAddr>>>,
+) -> Result<(), Failure> {
     let options = &config.options;
     let mut warnings = config.warnings.clone();
     warnings.extend(too_few_files(options));
@@ -89,7 +95,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
             }),
         );
     }
-    Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_deref(), warnings }.make();
+    match ready {
+        // The one who asked may be gone.
+        Some(ready) => drop(ready.send(web.clone())),
+        None => {
+            Announcement { options, web: &web, endpoints: &endpoints, tls: tls.as_deref(), warnings }.make()
+        }
+    }
 
     let reload = || reload(options, tls.as_deref(), relay.as_deref(), &signal);
     tokio::select! {

@@ -10,7 +10,10 @@ use clap::{ArgMatches, Args as _, ColorChoice, Command, FromArgMatches as _};
 use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
+use crate::receive::ReceiveOptions;
+use crate::send::SendOptions;
 use crate::terminal::one_line;
+use crate::transfer::end::Stop;
 
 /// The exit code for a command line that cannot be followed, and for anything that keeps the server
 /// from starting.
@@ -24,15 +27,24 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             arguments.split_off(usize::from(arguments.first().is_some_and(|argument| argument == "serve")));
         return serve(&rest, &environment);
     }
-    let begins_with_chat = arguments.first().is_some_and(|argument| argument == "chat");
+    let known = |name: &&str| program(&environment).find_subcommand(name).is_some();
+    let command = arguments.first().and_then(|argument| argument.to_str()).filter(known).map(str::to_owned);
     let arguments = std::iter::once(OsString::from("columba")).chain(arguments);
     match program(&environment).try_get_matches_from(arguments) {
         Ok(matches) => match matches.subcommand() {
             Some(("chat", matches)) => chat(matches),
+            Some(("send", matches)) => {
+                exchange(SendOptions::from_arg_matches(matches), crate::send::run, "send")
+            }
+            Some(("receive", matches)) => {
+                exchange(ReceiveOptions::from_arg_matches(matches), crate::receive::run, "receive")
+            }
             _ => ExitCode::SUCCESS,
         },
-        Err(error) if begins_with_chat => complain(&error, "columba chat"),
-        Err(error) => complain(&error, "columba"),
+        Err(error) => match command {
+            Some(command) => complain(&error, &format!("columba {command}")),
+            None => complain(&error, "columba"),
+        },
     }
 }
 
@@ -51,6 +63,8 @@ fn program(environment: &Environment) -> Command {
         .about("Two machines that have never met find each other and talk directly. Without a command: serve")
         .subcommand_required(true)
         .subcommand(config::command(environment).name("serve"))
+        .subcommand(SendOptions::augment_args(Command::new("send")))
+        .subcommand(ReceiveOptions::augment_args(Command::new("receive")))
         .subcommand(ChatOptions::augment_args(Command::new("chat")))
         .color(ColorChoice::Never)
 }
@@ -78,6 +92,18 @@ fn chat(matches: &ArgMatches) -> ExitCode {
             Err(failure) => refuse(&failure),
         },
         Err(error) => complain(&error, "columba chat"),
+    }
+}
+
+/// Runs a command of two sides, whose ends have exit codes of their own.
+fn exchange<T>(options: Result<T, clap::Error>, run: fn(&T) -> Result<(), Stop>, command: &str) -> ExitCode {
+    match options.map(|options| run(&options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(stop)) => {
+            eprintln!("columba: {}", one_line(&stop.to_string()));
+            ExitCode::from(stop.exit_code())
+        }
+        Err(error) => complain(&error, &format!("columba {command}")),
     }
 }
 

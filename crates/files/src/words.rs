@@ -1,0 +1,31 @@
+//! The words of codes: short, easy to say and to tell apart, own list.
+
+/// So many that one word is eight bits.
+pub(crate) const WORDS: [&str; 256] = [
+    "acorn", "actor", "album", "amber", "anchor", "angle", "ankle", "apple", "apron", "arena", "arrow",
+    "attic", "autumn", "avenue", "badge", "bagel", "balcony", "bamboo", "banana", "banjo", "barley",
+    "barrel", "basil", "basket", "beacon", "beaver", "bishop", "blanket", "blossom", "border", "bottle",
+    "branch", "breeze", "brick", "bridge", "bronze", "bubble", "bucket", "buffalo", "butter", "button",
+    "cabin", "cable", "cactus", "camel", "camera", "candle", "canoe", "canvas", "canyon", "captain",
+    "carbon", "carpet", "carrot", "castle", "cedar", "cello", "cement", "chalk", "cherry", "chimney",
+    "circle", "circus", "clover", "cobalt", "coffee", "comet", "compass", "copper", "coral", "cotton",
+    "cousin", "crater", "crayon", "cricket", "crystal", "curtain", "daisy", "dancer", "desert", "diamond",
+    "dinner", "dolphin", "domino", "donkey", "dragon", "drummer", "eagle", "easel", "echo", "eclipse",
+    "elbow", "ember", "emerald", "engine", "envelope", "fabric", "falcon", "farmer", "feather", "fiddle",
+    "finger", "flamingo", "flute", "forest", "fossil", "fountain", "galaxy", "garden", "garlic", "gazelle",
+    "geyser", "ginger", "giraffe", "glacier", "globe", "goblet", "granite", "guitar", "hammer", "hamster",
+    "harbor", "harvest", "hazel", "helmet", "hermit", "hickory", "honey", "horizon", "iceberg", "igloo",
+    "indigo", "island", "ivory", "jacket", "jaguar", "jasmine", "jigsaw", "jungle", "kayak", "kettle",
+    "kitchen", "kitten", "koala", "ladder", "lagoon", "lantern", "laurel", "lemon", "leopard", "library",
+    "lilac", "linen", "lizard", "lobster", "locket", "lotus", "magnet", "mango", "maple", "marble", "meadow",
+    "melody", "meteor", "mirror", "mosaic", "motor", "muffin", "museum", "napkin", "nectar", "needle",
+    "nickel", "nutmeg", "oasis", "ocean", "octopus", "olive", "onion", "orbit", "orchid", "otter", "oyster",
+    "paddle", "panda", "paper", "parrot", "pasta", "peanut", "pebble", "pelican", "pencil", "pepper",
+    "piano", "pigeon", "pillow", "pirate", "planet", "pocket", "poplar", "potato", "prairie", "pumpkin",
+    "puzzle", "pyramid", "quartz", "quiver", "rabbit", "radish", "raft", "ranger", "raven", "ribbon",
+    "river", "rocket", "saddle", "salmon", "sapphire", "saturn", "scarf", "shadow", "shelter", "silver",
+    "sketch", "spider", "spiral", "squirrel", "stadium", "sunset", "swallow", "tablet", "tango", "teapot",
+    "temple", "thunder", "ticket", "tiger", "tomato", "tractor", "trumpet", "tulip", "tunnel", "turtle",
+    "umbrella", "valley", "vanilla", "velvet", "violin", "volcano", "walnut", "willow", "window", "winter",
+    "yogurt", "zebra", "zeppelin",
+];

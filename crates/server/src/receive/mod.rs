@@ -1,0 +1,175 @@
+//! `columba receive CODE|LINK`: takes what a sender offers.
+
+mod conversation;
+mod target;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use clap::Args;
+use columba::call::CallEvent;
+use columba::signaling::PeerId;
+use columba_files::{Code, LABEL, Secret};
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use self::conversation::{Conversation, Outcome};
+use self::target::Saved;
+use crate::transfer::end::{EXIT_CODES, Stop, StopKind};
+use crate::transfer::lines::Lines;
+use crate::transfer::link::{Invitation, Place};
+use crate::transfer::session::{RouteOptions, way};
+use crate::transfer::show::Show;
+use crate::transfer::{self, meeting, server};
+
+/// The time for which a receiver waits for the sender to come, or to come back.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The command's options.
+#[derive(Clone, Debug, Args)]
+#[command(about = "Receive what another terminal sends, by its code or link", after_help = EXIT_CODES)]
+pub(crate) struct ReceiveOptions {
+    /// The code, such as 7-copper-violin, or the link that the sender shows
+    #[arg(required = true, value_name = "CODE|LINK", num_args = 1..=3)]
+    invitation: Vec<String>,
+    /// The folder to which the files go; - writes a single file to standard output
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    out: PathBuf,
+    /// Take the files without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// Replace files that are there already
+    #[arg(long)]
+    overwrite: bool,
+    /// Print events as JSON lines on standard output
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    route: RouteOptions,
+}
+
+/// Receives until everything is there.
+pub(crate) fn run(options: &ReceiveOptions) -> Result<(), Stop> {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    if !options.yes && !is_terminal {
+        return Err(Stop::refused(
+            "There is no terminal to ask at: say --yes to take the files without a question.",
+        ));
+    }
+    if options.json && options.out.as_os_str() == "-" {
+        return Err(Stop::refused("Standard output is either the file's (--out -) or for events (--json)."));
+    }
+    transfer::run(receive(options))
+}
+
+async fn receive(options: &ReceiveOptions) -> Result<(), Stop> {
+    let show = RefCell::new(Show::new(options.json));
+    let key = options.route.join_key.as_deref();
+    let text = options.invitation.join(" ");
+    let (place, secret, code) = match Invitation::parse(&text, key)? {
+        Invitation::Link(place, secret) => (place, secret, None),
+        Invitation::Code(code) => by_code(options, &code, &show).await?,
+    };
+    let saved = Saved::new(code, place.page.clone(), secret.reveal());
+    let mut lines = Lines::new();
+    lines.join(&place, &secret, &options.route).await?;
+    let outcome = wait(options, &mut lines, &saved, &show).await;
+    lines.leave().await;
+    outcome
+}
+
+/// The secret that belongs to a code: agreed on now, or when the transfer began.
+async fn by_code(
+    options: &ReceiveOptions,
+    code: &Code,
+    show: &RefCell<Show>,
+) -> Result<(Place, Secret, Option<String>), Stop> {
+    let key = options.route.join_key.as_deref();
+    let hash = hash_of(code);
+    let former = Saved::all(&options.out).into_iter().find(|saved| saved.code.as_ref() == Some(&hash));
+    if let Some(former) = former
+        && let Ok(secret) = former.secret.parse()
+    {
+        show.borrow().note("This goes on with the transfer that was interrupted.");
+        return Ok((Place::parse(&former.page, key)?, secret, Some(hash)));
+    }
+    let Some(place) = server::find(options.route.server.as_deref(), key).await? else {
+        return Err(Stop::refused(
+            "No server is known: name the sender's with --server or COLUMBA_SERVER, or use the sender's link in place of the code.",
+        ));
+    };
+    let secret = meeting::meet(&place, code).await?;
+    Ok((place, secret, Some(hash)))
+}
+
+fn hash_of(code: &Code) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, code.to_string().as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A conversation with the sender.
+struct Active<'a> {
+    peer: PeerId,
+    future: Pin<Box<dyn Future<Output = Result<Outcome, Stop>> + 'a>>,
+}
+
+async fn wait(
+    options: &ReceiveOptions,
+    lines: &mut Lines,
+    saved: &Saved,
+    show: &RefCell<Show>,
+) -> Result<(), Stop> {
+    let mut active: Option<Active<'_>> = None;
+    let mut deadline = Instant::now() + A_DAY;
+    let mut was_accepted = false;
+    loop {
+        tokio::select! {
+            (_, event) = lines.next() => match event {
+                CallEvent::PeerConnected { connection, .. } => {
+                    show.borrow().note(&format!("Connected to the sender, {}.", way(&connection)));
+                    show.borrow().event("connected", json!({ "way": way(&connection).to_string() }));
+                }
+                // A sender that was started again is a new peer, and takes the place of the former.
+                CallEvent::ChannelOpened { peer, channel } if channel.label() == LABEL => {
+                    drop(active.take());
+                    show.borrow_mut().pause();
+                    let conversation = Conversation { channel, options, saved, show, is_accepted: was_accepted };
+                    active = Some(Active { peer, future: Box::pin(conversation.hold()) });
+                }
+                CallEvent::PeerLeft { peer, .. } if active.as_ref().is_some_and(|active| active.peer == peer) => {
+                    drop(active.take());
+                    show.borrow_mut().pause();
+                    show.borrow().note("The sender is gone; waiting for it to come back.");
+                }
+                CallEvent::PeerInterrupted { .. } => show.borrow().note("The connection is interrupted; it is being mended."),
+                CallEvent::PeerRestored { .. } => show.borrow().note("The connection is back."),
+                CallEvent::SealRefused { .. } => show.borrow().note("A message without the right seal was dropped."),
+                CallEvent::SignalingClosed(error) if active.is_none() => return Err(meeting::sentence(&error)),
+                _ => {}
+            },
+            result = finish(&mut active) => {
+                active = None;
+                deadline = Instant::now() + A_DAY;
+                match result? {
+                    Outcome::Finished => return Ok(()),
+                    Outcome::Broken { accepted } => {
+                        was_accepted |= accepted;
+                        show.borrow().note("The sender is gone; waiting for it to come back.");
+                    }
+                }
+            }
+            () = sleep_until(deadline), if active.is_none() => {
+                return Err(Stop::new(StopKind::Lost, "The sender did not come within a day."));
+            }
+        }
+    }
+}
+
+async fn finish(active: &mut Option<Active<'_>>) -> Result<Outcome, Stop> {
+    match active {
+        Some(active) => (&mut active.future).await,
+        None => std::future::pending().await,
+    }
+}
