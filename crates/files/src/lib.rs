@@ -57,7 +57,7 @@ pub use chain::Chain;
 pub use code::{Code, CodeError, MAX_NUMBER, session_of};
 pub use message::{
     CancelCode, Entry, EntryKind, LABEL, MAX_BYTES, MAX_ENTRIES, MAX_EXTENTS, MAX_TEXT, MAX_TOP, Message,
-    Offer, PIECE_HEADER, PROTOCOL, Piece, Position, ReadError, TopName, VERSION,
+    Offer, PIECE_HEADER, PROTOCOL, Piece, Position, ReadError, TopName, VERSION, WINDOW,
 };
 pub use names::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, System, link_stays_inside, safe_names};
 pub use pake::{Exchange, ExchangeError, PROOF_LEN, Role, SHARE_LEN, Unproven};

@@ -28,6 +28,10 @@ pub const MAX_EXTENTS: usize = 2048;
 /// The names at the top that an offer lists.
 pub const MAX_TOP: usize = 32;
 
+/// The bytes that a sender may be ahead of what the receiver has written: a browser cannot stop
+/// what arrives.
+pub const WINDOW: u64 = 64 * 1024 * 1024;
+
 /// The bytes before the content of a piece.
 pub const PIECE_HEADER: usize = 48;
 
@@ -71,6 +75,8 @@ pub enum Message {
         entry: u64,
         /// The offset in its content.
         offset: u64,
+        /// The bytes of all files before it.
+        bytes: u64,
     },
     /// Sender: that was all.
     Done {

@@ -183,7 +183,7 @@ impl Receiving {
             Some(file) => (file.n, file.offset),
             None => (self.next, 0),
         };
-        Message::Have { entry, offset }.to_text()
+        Message::Have { entry, offset, bytes: self.bytes }.to_text()
     }
 
     /// The message that everything is in its place.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::chain::Chain;
 use crate::message::{
-    CancelCode, Entry, MAX_BYTES, MAX_ENTRIES, Message, Offer, PIECE_HEADER, Piece, Position,
+    CancelCode, Entry, MAX_BYTES, MAX_ENTRIES, Message, Offer, PIECE_HEADER, Piece, Position, WINDOW,
 };
 use crate::tree::{Hash, PIECE, Tree, piece_hash};
 
@@ -26,6 +26,8 @@ pub struct Sending {
     next: u64,
     /// The bytes of all files so far, those that were not sent again included.
     bytes: u64,
+    /// Those that the receiver has written.
+    written: u64,
     file: Option<File>,
     events: VecDeque<SendingEvent>,
 }
@@ -84,6 +86,7 @@ impl Sending {
             chain: Chain::EMPTY,
             next: 0,
             bytes: 0,
+            written: 0,
             file: None,
             events: VecDeque::new(),
         }
@@ -106,7 +109,8 @@ impl Sending {
                 self.state = State::Accepted;
                 SendingEvent::Accepted(at)
             }
-            (Message::Have { entry, offset }, State::Sending | State::Done) => {
+            (Message::Have { entry, offset, bytes }, State::Sending | State::Done) => {
+                self.written = self.written.max(bytes.min(self.bytes));
                 SendingEvent::Have { entry, offset }
             }
             (Message::Finished, State::Done) => {
@@ -138,7 +142,8 @@ impl Sending {
     #[must_use]
     pub fn start(&mut self, entry: u64, before: Chain, offset: u64, skipped: u64) -> String {
         self.state = State::Sending;
-        (self.next, self.chain, self.bytes) = (entry, before, skipped);
+        (self.next, self.chain) = (entry, before);
+        (self.bytes, self.written) = (skipped, skipped);
         Message::Start { entry, offset }.to_text()
     }
 
@@ -200,6 +205,12 @@ impl Sending {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns whether another piece may be sent: the receiver is not too far behind.
+    #[must_use]
+    pub const fn may_send(&self) -> bool {
+        self.bytes - self.written < WINDOW
     }
 
     /// The chain of the entries so far.

@@ -116,6 +116,13 @@ impl Config {
         f64::from(self.message_burst.max(1)) * f64::from(EFFORT_PER_MESSAGE)
     }
 
+    /// The beginning of the tokens of sessions that are named by the number of a code for files,
+    /// such as `send-code-7`.
+    pub const CODE_SESSION: &str = "send-code-";
+
+    /// The joins of such sessions from one network (a /24, or in IPv6 a /48), a minute and at once.
+    pub const CODE_JOINS_PER_MINUTE: u32 = 30;
+
     /// The effort of an HTTP request, whatever its body costs.
     pub const REQUEST_EFFORT: f64 = 10.0;
 

@@ -134,6 +134,8 @@ pub struct SessionRelay {
     meeting: Meeting,
     buffers: Buffers,
     joins: JoinLimiter,
+    /// Joins of sessions with short names, by the network around an address.
+    code_joins: JoinLimiter,
     deadlines: Deadlines,
     /// At most one `Writable` and one `Close` for each connection, one `Left` for each membership.
     events: VecDeque<Event>,
@@ -155,6 +157,7 @@ impl SessionRelay {
     pub fn new(config: Config, rng: impl CryptoRng + Send + 'static) -> Self {
         Self {
             joins: JoinLimiter::new(config.joins_per_minute, config.counted_addresses),
+            code_joins: JoinLimiter::new(Config::CODE_JOINS_PER_MINUTE, config.counted_addresses),
             config,
             rng: Box::new(rng),
             connections: BTreeMap::new(),

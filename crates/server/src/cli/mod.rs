@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args as _, ColorChoice, Command, FromArgMatches as _};
+use clap::{Arg, ArgMatches, Args as _, ColorChoice, Command, FromArgMatches as _, value_parser};
+use clap_complete::Shell;
 
 use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
@@ -39,6 +40,8 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             Some(("receive", matches)) => {
                 exchange(ReceiveOptions::from_arg_matches(matches), crate::receive::run, "receive")
             }
+            Some(("completions", matches)) => completions(matches, program(&environment)),
+            Some(("man", _)) => manual(&program(&environment)),
             _ => ExitCode::SUCCESS,
         },
         Err(error) => match command {
@@ -66,7 +69,38 @@ fn program(environment: &Environment) -> Command {
         .subcommand(SendOptions::augment_args(Command::new("send")))
         .subcommand(ReceiveOptions::augment_args(Command::new("receive")))
         .subcommand(ChatOptions::augment_args(Command::new("chat")))
+        .subcommand(
+            Command::new("completions")
+                .about("Print completions for a shell, such as: columba completions bash")
+                .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell))),
+        )
+        .subcommand(Command::new("man").about("Print the manual page of all commands"))
         .color(ColorChoice::Never)
+}
+
+fn completions(matches: &ArgMatches, mut program: Command) -> ExitCode {
+    let Some(shell) = matches.get_one::<Shell>("shell") else { return ExitCode::from(EXIT_REFUSED) };
+    let mut text = Vec::new();
+    clap_complete::generate(*shell, &mut program, "columba", &mut text);
+    print(&text)
+}
+
+/// Prints the page of the program, and behind it those of its commands.
+fn manual(program: &Command) -> ExitCode {
+    let mut text = Vec::new();
+    // A vector takes everything.
+    let _ = clap_mangen::Man::new(program.clone()).render(&mut text);
+    for command in program.get_subcommands() {
+        let name = format!("columba-{}", command.get_name());
+        let _ = clap_mangen::Man::new(command.clone().name(name)).render(&mut text);
+    }
+    print(&text)
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    // A reader that has seen enough, such as head, is no error.
+    let _ = std::io::stdout().write_all(text);
+    ExitCode::SUCCESS
 }
 
 fn serve(arguments: &[OsString], environment: &Environment) -> ExitCode {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use clap::Args;
 use columba::call::CallEvent;
-use columba::signaling::PeerId;
 use columba_files::{Code, LABEL, Secret};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
@@ -109,11 +108,8 @@ fn hash_of(code: &Code) -> String {
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A conversation with the sender.
-struct Active<'a> {
-    peer: PeerId,
-    future: Pin<Box<dyn Future<Output = Result<Outcome, Stop>> + 'a>>,
-}
+/// A conversation with the sender. Its channel closes when the sender goes.
+type Conversing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Stop>> + 'a>>;
 
 async fn wait(
     options: &ReceiveOptions,
@@ -121,27 +117,23 @@ async fn wait(
     saved: &Saved,
     show: &RefCell<Show>,
 ) -> Result<(), Stop> {
-    let mut active: Option<Active<'_>> = None;
+    let mut active: Option<Conversing<'_>> = None;
     let mut deadline = Instant::now() + A_DAY;
     let mut was_accepted = false;
     loop {
         tokio::select! {
             (_, event) = lines.next() => match event {
                 CallEvent::PeerConnected { connection, .. } => {
+                    way(&connection).check(&options.route)?;
                     show.borrow().note(&format!("Connected to the sender, {}.", way(&connection)));
                     show.borrow().event("connected", json!({ "way": way(&connection).to_string() }));
                 }
                 // A sender that was started again is a new peer, and takes the place of the former.
-                CallEvent::ChannelOpened { peer, channel } if channel.label() == LABEL => {
+                CallEvent::ChannelOpened { channel, .. } if channel.label() == LABEL => {
                     drop(active.take());
                     show.borrow_mut().pause();
                     let conversation = Conversation { channel, options, saved, show, is_accepted: was_accepted };
-                    active = Some(Active { peer, future: Box::pin(conversation.hold()) });
-                }
-                CallEvent::PeerLeft { peer, .. } if active.as_ref().is_some_and(|active| active.peer == peer) => {
-                    drop(active.take());
-                    show.borrow_mut().pause();
-                    show.borrow().note("The sender is gone; waiting for it to come back.");
+                    active = Some(Box::pin(conversation.hold()));
                 }
                 CallEvent::PeerInterrupted { .. } => show.borrow().note("The connection is interrupted; it is being mended."),
                 CallEvent::PeerRestored { .. } => show.borrow().note("The connection is back."),
@@ -167,9 +159,9 @@ async fn wait(
     }
 }
 
-async fn finish(active: &mut Option<Active<'_>>) -> Result<Outcome, Stop> {
+async fn finish(active: &mut Option<Conversing<'_>>) -> Result<Outcome, Stop> {
     match active {
-        Some(active) => (&mut active.future).await,
+        Some(active) => active.await,
         None => std::future::pending().await,
     }
 }

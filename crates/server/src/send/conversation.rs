@@ -165,6 +165,11 @@ impl Conversation<'_> {
                 }
                 Part::Entry(entry, tree) => sending.entry(*entry, tree).into(),
                 Part::Piece(mut piece) => {
+                    while !sending.may_send() {
+                        if self.hear(sending).await?.is_none() {
+                            return Ok(false);
+                        }
+                    }
                     pace.wait(piece.len()).await;
                     sending.piece(&mut piece);
                     Bytes::from(piece).into()

@@ -207,6 +207,7 @@ impl<'a> Sender<'a> {
             tokio::select! {
                 (line, event) = self.lines.next() => match event {
                     CallEvent::PeerConnected { peer, connection } => {
+                        way(&connection).check(&self.options.route)?;
                         others.retain(|other| *other != (line, peer));
                         let is_new = active.take_if(|active| (active.line, active.peer) == (line, peer)).is_none();
                         if active.is_some() {

@@ -1,6 +1,6 @@
 //! The meeting at a code: both sides prove that they have the same code, and get a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -168,34 +168,32 @@ async fn prove(channel: &SignalingChannel, mut events: SignalingEvents, code: &C
         let _ = channel.send(Some(peer), &Envelope { send: Body { share, ..Body::default() } });
         exchanges.insert(peer, exchange);
     };
-    for (peer, _) in channel.peers() {
-        greet(peer, &mut exchanges);
-    }
     // Each stranger at this number gets one guess, so only a few are spoken to.
-    let mut spoken = exchanges.len();
+    let mut spoken = BTreeSet::new();
     loop {
         match events.recv().await {
-            Some(SignalingEvent::PeerJoined { peer, .. }) if spoken < MAX_TRIES as usize => {
-                greet(peer, &mut exchanges);
-                spoken += 1;
+            Some(SignalingEvent::PeerJoined { peer, .. }) => {
+                if spoken.len() < MAX_TRIES as usize && spoken.insert(peer) {
+                    greet(peer, &mut exchanges);
+                }
             }
             Some(SignalingEvent::Message { from, data }) => {
                 let Ok(Envelope { send: body }) = serde_json::from_str(data.get()) else { continue };
                 if body.wrong && unproven.remove(&from).is_some() {
                     return Err(wrong_code());
                 }
-                let share = body.share.as_deref().and_then(|share| BASE64.decode(share).ok());
-                if let Some((exchange, share)) = exchanges.remove(&from).zip(share) {
-                    if let Ok(keys) = exchange.finish(&share) {
-                        let proof = Some(BASE64.encode(keys.proof()));
-                        let _ =
-                            channel.send(Some(from), &Envelope { send: Body { proof, ..Body::default() } });
-                        unproven.insert(from, keys);
-                    }
-                    continue;
-                }
-                let proof = body.proof.as_deref().and_then(|proof| BASE64.decode(proof).ok());
-                if let Some((keys, proof)) = unproven.remove(&from).zip(proof) {
+                let decoded =
+                    |text: &Option<String>| text.as_deref().and_then(|text| BASE64.decode(text).ok());
+                if let Some(share) = decoded(&body.share)
+                    && let Some(exchange) = exchanges.remove(&from)
+                    && let Ok(keys) = exchange.finish(&share)
+                {
+                    let proof = Some(BASE64.encode(keys.proof()));
+                    let _ = channel.send(Some(from), &Envelope { send: Body { proof, ..Body::default() } });
+                    unproven.insert(from, keys);
+                } else if let Some(proof) = decoded(&body.proof)
+                    && let Some(keys) = unproven.remove(&from)
+                {
                     return keys.check(&proof).map_err(|_| wrong_code());
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -52,18 +52,15 @@ pub(crate) async fn open_own() -> Result<Place, Stop> {
     })?;
     let (ready, opened) = oneshot::channel();
     let serving = tokio::spawn(crate::serve::serve(config, Some(ready)));
-    let addresses = match timeout(OPENING, opened).await {
-        Ok(Ok(addresses)) => addresses,
-        _ => {
-            let reason = match serving.await {
-                Ok(Err(failure)) => failure.to_string(),
-                _ => "It did not answer.".to_owned(),
-            };
-            return Err(Stop::refused(format!("No server can be opened here: {reason}")));
-        }
+    let Ok(Ok(addresses)) = timeout(OPENING, opened).await else {
+        let reason = match serving.await {
+            Ok(Err(failure)) => failure.to_string(),
+            _ => "It did not answer.".to_owned(),
+        };
+        return Err(Stop::refused(format!("No server can be opened here: {reason}")));
     };
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let ip = local_addresses().into_iter().next().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let ip = local_addresses().into_iter().next().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Place::parse(&url(SocketAddr::new(ip, port)), None)
 }
 

@@ -1,5 +1,6 @@
 //! The session of a transfer: a call in which everything that passes the server is sealed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use columba::signaling::PeerId;
 use columba::{CandidateKind, CandidateTransport, Configuration, PeerConnection, TransportPolicy};
 use columba_files::{Sealer, Secret};
 
-use super::end::Stop;
+use super::end::{Stop, StopKind};
 use super::link::Place;
 use super::meeting;
 
@@ -79,11 +80,22 @@ pub(crate) fn way(connection: &PeerConnection) -> Way {
         .transports()
         .into_iter()
         .find_map(|transport| connection.ice_transport(transport)?.selected_pair);
-    let is_relayed = pair.as_ref().is_some_and(|pair| {
-        [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed)
-    });
+    let is_relayed = pair
+        .as_ref()
+        .is_some_and(|pair| [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed));
     let is_tcp = pair.is_some_and(|pair| pair.local.transport != CandidateTransport::Udp);
     Way { is_relayed, is_tcp }
+}
+
+impl Way {
+    /// Refuses a relay where it is not wanted.
+    pub(crate) fn check(self, route: &RouteOptions) -> Result<(), Stop> {
+        if self.is_relayed && route.no_relay {
+            let sentence = "Only the relay reaches the other side; go without --no-relay, or connect both to one network.";
+            return Err(Stop::new(StopKind::Lost, sentence));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Way {

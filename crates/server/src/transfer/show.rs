@@ -128,7 +128,10 @@ impl Show {
         if let Some(progress) = self.progress.take() {
             let took = progress.began.elapsed();
             let sent = progress.bytes - progress.before.min(progress.bytes);
-            self.event("done", json!({ "bytes": progress.bytes, "seconds": took.as_secs_f64() }));
+            self.event(
+                "done",
+                json!({ "bytes": progress.bytes, "sent": sent, "seconds": took.as_secs_f64() }),
+            );
             self.text(&format!(
                 "{} in {:.1} s, {}/s.",
                 HumanBytes(sent),
@@ -205,8 +208,8 @@ mod tests {
         let width = rows[0].len();
         let is_light = |x: usize, y: usize| match rows[y / 2][x] {
             '█' => true,
-            '▀' => y % 2 == 0,
-            '▄' => y % 2 == 1,
+            '▀' => y.is_multiple_of(2),
+            '▄' => !y.is_multiple_of(2),
             _ => false,
         };
         const SCALE: usize = 4;

@@ -10,6 +10,7 @@ use super::leaving::replaced;
 use super::member::{EventLog, Member, MemberEvent, Place, Presence};
 use super::{ConnectionId, IceServersFor, MemberKey, SessionKey, SessionRelay};
 use crate::client_message::ClientMessage;
+use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
 use crate::names::{ClientId, Instance, JoinKey, PeerId, Secret, SessionToken};
 use crate::rates::{Faults, TokenBucket};
@@ -101,6 +102,7 @@ impl SessionRelay {
             return Err(Refusal::new(ErrorCode::Draining, text).with_retry_after(wait));
         }
         self.take_join(now, address)?;
+        self.take_code_join(now, address, &message)?;
         self.check_key(message.join_key())?;
         let entrance = self.entrance(now, message);
         self.check_room(&entrance)?;
@@ -129,6 +131,24 @@ impl SessionRelay {
     fn take_join(&mut self, now: Instant, address: IpAddr) -> Result<(), Refusal> {
         self.joins.take(now, address).map_err(|wait| {
             let text = "Too many joins have come from your network address; try again later.";
+            Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(wait)
+        })
+    }
+
+    /// Counts an entrance to a session that is named by the number of a code for files: numbers are
+    /// few, so that a stranger could try each.
+    fn take_code_join(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        message: &ClientMessage,
+    ) -> Result<(), Refusal> {
+        let ClientMessage::Join { session, .. } = message else { return Ok(()) };
+        if !session.as_str().starts_with(Config::CODE_SESSION) {
+            return Ok(());
+        }
+        self.code_joins.take(now, around(address)).map_err(|wait| {
+            let text = "Too many codes have been tried from your network; try again later, or use the link.";
             Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(wait)
         })
     }
@@ -395,4 +415,12 @@ fn session_key(token: &SessionToken) -> SessionKey {
     // SHA-256 has 32 bytes.
     key.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     key
+}
+
+/// The first address of the network around an address: a /24, or in IPv6 a /48.
+fn around(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & !0xff).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
+    }
 }

@@ -156,6 +156,29 @@ fn a_thousand_joins_from_one_address_are_too_many() {
 }
 
 #[test]
+fn a_network_tries_few_codes() {
+    let mut house = House::new();
+    let refused = |house: &mut House, address: &str, token: &str| {
+        let connection = house.connect_from(address.parse().unwrap());
+        house.send_json(connection, &json!({"type": "join", "session": token}));
+        let received = house.receive_one(connection);
+        house.disconnect(connection);
+        received["code"] == "too-many-joins"
+    };
+    // Each address of a /24 has its own joins, but they guess together.
+    let guesses = (0..100).map(|n| refused(&mut house, &format!("203.0.113.{n}"), &format!("send-code-{n}")));
+    assert_eq!(guesses.filter(|refused| *refused).count(), 70);
+    assert!(!refused(&mut house, "203.0.114.1", "send-code-7"));
+    assert!(!refused(&mut house, "203.0.113.1", "another-session"));
+    let guesses = (0..100).map(|n| refused(&mut house, &format!("2001:db8:1:{n:x}::1"), "send-code-7"));
+    assert_eq!(guesses.filter(|refused| *refused).count(), 70);
+    assert!(!refused(&mut house, "2001:db8:2::1", "send-code-7"));
+    house.pass(2 * SECOND);
+    assert!(!refused(&mut house, "203.0.113.200", "send-code-7"));
+    assert!(refused(&mut house, "203.0.113.201", "send-code-7"));
+}
+
+#[test]
 fn sessions_and_peers_of_the_server_are_bounded() {
     let full = |change: fn(&mut Config)| {
         let mut house = House::limited(change);
