@@ -4,6 +4,7 @@ import { byId, initials, setIcon } from './dom.js';
 import { setAlone, setLink } from './invite.js';
 import { openDevices } from './media.js';
 import { dismiss, notify } from './notices.js';
+import { startTransfers } from './transfers.js';
 import { nameOf, removeAll, removePeer, showPeer, showStream } from './tiles.js';
 
 /** @typedef {import('./media.js').Kind} Kind */
@@ -68,6 +69,7 @@ export class CallScreen {
     byId('camera-button').addEventListener('click', () => void this.#toggle('video'), { signal });
     byId('hangup-button').addEventListener('click', () => this.hangUp(), { signal });
     document.addEventListener('visibilitychange', () => void this.#stayAwake(), { signal });
+    startTransfers(call, signal);
     clearChat();
     removeAll();
     setLink(this.token, this.#options.linkKey);

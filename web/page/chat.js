@@ -70,6 +70,17 @@ export function addRemark(text) {
   append(remark);
 }
 
+/**
+ * Shows something other than text in the log, such as files.
+ *
+ * @param {HTMLElement} entry
+ * @param {boolean} isNews true if it counts as unread
+ */
+export function addEntry(entry, isNews) {
+  append(entry);
+  if (isNews && byId('chat').hidden) setUnread(unread + 1);
+}
+
 export function clearChat() {
   byId('chat-log').replaceChildren();
   setUnread(0);

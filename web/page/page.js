@@ -3,9 +3,11 @@ import { fragmentOf, readFragment } from './address.js';
 import { startChat, clearChat } from './chat.js';
 import { CallScreen } from './call-screen.js';
 import { byId } from './dom.js';
+import { FilesScreen, readSendFragment } from './files.js';
 import { startInvite } from './invite.js';
 import { openDevices, isAllowed } from './media.js';
 import { dismissAll, notify } from './notices.js';
+import { SendScreen } from './send-files.js';
 import { showStream } from './tiles.js';
 import { wordsFor } from './words.js';
 
@@ -21,6 +23,9 @@ const ABOUT_KEY = ['key-required', 'wrong-key'];
 
 /** @type {CallScreen | null} */
 let screen = null;
+
+/** @type {FilesScreen | SendScreen | null} */
+let files = null;
 
 /** The page is being left or reloaded, which hangs up but is not to be forgotten. */
 let unloading = false;
@@ -52,6 +57,12 @@ function start() {
     event.preventDefault();
     joinByCode();
   });
+  const sendFiles = /** @type {HTMLInputElement} */ (byId('send-files'));
+  byId('send-files-button').addEventListener('click', () => sendFiles.click());
+  sendFiles.addEventListener('change', () => {
+    offerFiles([...(sendFiles.files ?? [])]);
+    sendFiles.value = '';
+  });
   byId('rejoin-button').addEventListener('click', () => enter(tokenInAddress() ?? SignalingChannel.newToken()));
   byId('new-call-button').addEventListener('click', () => {
     history.replaceState(null, '', location.pathname);
@@ -64,6 +75,7 @@ function start() {
     unloading = true;
   });
   globalThis.addEventListener('pageshow', (event) => event.persisted && location.reload());
+  if (showFiles()) return;
   const token = tokenInAddress();
   if (token !== null && recall(sessionStorage, IN_CALL) === token) enter(token);
   else showLobby();
@@ -74,7 +86,37 @@ function tokenInAddress() {
   return readFragment(location.hash.slice(1)).token;
 }
 
+/** Shows the files that the address offers. False: it offers none. */
+function showFiles() {
+  files?.leave();
+  files = null;
+  const link = readSendFragment(location.hash.slice(1));
+  if (link === null) return false;
+  view('files');
+  if (link.secret === null) {
+    byId('files-title').textContent = 'This link is not complete';
+    byId('files-text').textContent = 'Copy all of it, to its last letter.';
+    return true;
+  }
+  files = new FilesScreen(link.secret, link.key, setStatus);
+  /** @type {any} */ (globalThis).columba = { call: files.call, channel: files.call.channel, files };
+  files.start();
+  return true;
+}
+
+/** @param {File[]} chosen */
+function offerFiles(chosen) {
+  if (chosen.length === 0) return;
+  stopPreview();
+  view('files');
+  const own = chosen.map((file) => ({ path: file.name, file }));
+  files = new SendScreen(own, nameInput.value.trim(), joinKey.value.trim(), setStatus);
+  /** @type {any} */ (globalThis).columba = { call: files.call, channel: files.call.channel, files };
+  files.start();
+}
+
 function addressChanged() {
+  if (screen === null && showFiles()) return;
   if (screen !== null && tokenInAddress() === screen.token) return;
   screen?.hangUp();
   screen = null;
@@ -195,12 +237,13 @@ function askForKey(code) {
   joinKey.focus();
 }
 
-/** @param {'lobby' | 'call' | 'ended'} name */
+/** @param {'lobby' | 'call' | 'ended' | 'files'} name */
 function view(name) {
   document.body.dataset.view = name;
   byId('lobby').hidden = name !== 'lobby';
   byId('stage').hidden = name !== 'call';
   byId('ended').hidden = name !== 'ended';
+  byId('files').hidden = name !== 'files';
   byId('share-button').hidden = name !== 'call';
 }
 

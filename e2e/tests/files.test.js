@@ -1,0 +1,168 @@
+// Files between terminals and browsers, through the real server, all on this machine.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { CallPage } from '../browser/call-page.js';
+import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { programsMissing } from '../lab/available.js';
+import { Server, program } from '../lab/server.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
+
+/** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
+
+const skip = await programsMissing(...BROWSER_PROGRAMS);
+
+/** @type {BrowserName[]} */
+const NAMES = ['chromium', 'firefox'];
+
+/** @param {Uint8Array} content */
+const digest = (content) => createHash('sha256').update(content).digest('hex');
+
+describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
+  /** @type {Server} */ let server;
+  /** @type {Record<BrowserName, import('../browser/launch.js').Running>} */ let browsers;
+  /** @type {string} */ let folder;
+  /** @type {Record<string, Uint8Array>} */
+  const contents = { 'empty': new Uint8Array(0), 'one byte': Uint8Array.of(7), 'файл 日本 🙂.bin': randomBytes(3_000_001) };
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'columba-files-'));
+    for (const [name, content] of Object.entries(contents)) writeFileSync(join(folder, name), content);
+    const [started, chromium, firefox] = await Promise.all([
+      Server.start({ args: ['--joins-per-minute', '1000'] }),
+      launch('chromium'),
+      launch('firefox'),
+    ]);
+    server = started;
+    browsers = { chromium, firefox };
+  });
+  after(async () => {
+    await Promise.all(Object.values(browsers ?? {}).map((running) => running.close()));
+    await server?.stop();
+    if (folder) rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** @param {string[]} args */
+  function run(args) {
+    const child = spawn(program(), [...args, '--json'], { env: { ...process.env, HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    /** @type {any[]} */
+    const events = [];
+    let rest = '';
+    child.stderr.on('data', (text) => (said += text));
+    child.stdout.on('data', (text) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) events.push(JSON.parse(line));
+    });
+    const ended = new Promise((resolve) => child.on('close', (code) => resolve(code)));
+    return {
+      child,
+      ended,
+      /** @param {string} name */
+      async event(name) {
+        const end = Date.now() + STEP_TIMEOUT;
+        for (;;) {
+          const event = events.find((each) => each.event === name);
+          if (event) return event;
+          if (Date.now() > end || child.exitCode !== null) throw new Error(`no event ${name}: ${said}\n${JSON.stringify(events)}`);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      },
+      get said() {
+        return said;
+      },
+    };
+  }
+
+  /** @param {CallPage} page @param {string} state */
+  const showsFiles = (page, state) =>
+    page.until(`files that are ${state}`, (wanted) => document.getElementById('files')?.dataset.state === wanted, state);
+
+  /** @param {CallPage} page what arrived there: names and SHA-256 @returns {Promise<Record<string, string>>} */
+  async function arrivedIn(page) {
+    const all = await page.page.evaluate(async () => {
+      const { arrived } = /** @type {any} */ (globalThis).columba.files;
+      /** @type {[string, string][]} */
+      const files = [];
+      for (const { name, blob } of arrived) {
+        const reader = new FileReader();
+        await new Promise((resolve) => {
+          reader.onload = resolve;
+          reader.readAsDataURL(blob);
+        });
+        files.push([name, String(reader.result).split(',')[1] ?? '']);
+      }
+      return files;
+    });
+    return Object.fromEntries(all.map(([name, base64]) => [name, digest(Buffer.from(base64, 'base64'))]));
+  }
+
+  const wanted = () => Object.fromEntries(Object.entries(contents).map(([name, content]) => [name, digest(content)]));
+  const paths = () => Object.keys(contents).map((name) => join(folder, name));
+
+  for (const name of NAMES) {
+    it(`go from a terminal to ${name} at the link`, async () => {
+      const sender = run(['send', '--server', server.origin, '--from', 'Ann', ...paths()]);
+      const { link } = await sender.event('waiting');
+      const page = await CallPage.open(browsers[name], link);
+      await showsFiles(page, 'offered');
+      assert.equal(await page.page.$eval('[data-testid=files-title]', (title) => title.textContent), 'Ann offers you 3 files');
+      await page.click('files-take');
+      await showsFiles(page, 'done');
+      assert.deepEqual(await arrivedIn(page), wanted());
+      assert.equal(await sender.ended, 0, sender.said);
+      assert.deepEqual(page.faults, []);
+      await page.close();
+    });
+
+    it(`go from ${name} to a terminal`, async () => {
+      const page = await CallPage.open(browsers[name], server.origin);
+      const input = await page.page.$('[data-testid=send-files]');
+      await /** @type {any} */ (input).uploadFile(...paths());
+      await showsFiles(page, 'sending');
+      const link = await page.page.$eval('[data-testid=files-link]', (field) => /** @type {HTMLInputElement} */ (field).value);
+      const out = mkdtempSync(join(tmpdir(), 'columba-out-'));
+      const receiver = run(['receive', '--yes', '--out', out, link]);
+      assert.equal(await receiver.ended, 0, receiver.said);
+      const got = Object.fromEntries(Object.keys(contents).map((file) => [file, digest(readFileSync(join(out, file)))]));
+      assert.deepEqual(got, wanted());
+      rmSync(out, { recursive: true });
+      assert.deepEqual(page.faults, []);
+      await page.close();
+    });
+  }
+
+  it('that a person in the browser declines do not go', async () => {
+    const sender = run(['send', '--server', server.origin, join(folder, 'one byte')]);
+    const { link } = await sender.event('waiting');
+    const page = await CallPage.open(browsers.chromium, link);
+    await showsFiles(page, 'offered');
+    await page.click('files-decline');
+    await showsFiles(page, 'failed');
+    assert.equal(await sender.ended, 3, sender.said);
+    await page.close();
+  });
+
+  it('go from browser to browser in a call', async () => {
+    const token = `files-${Date.now()}`;
+    const one = await CallPage.join(browsers.chromium, server.origin, token, { media: false, name: 'Ann' });
+    const other = await CallPage.join(browsers.firefox, server.origin, token, { media: false, name: 'Bob' });
+    await Promise.all([one.connectedTo(1), other.connectedTo(1)]);
+    for (const [from, to] of [[one, other], [other, one]]) {
+      const input = await from.page.$('[data-testid=chat-files]');
+      await /** @type {any} */ (input).uploadFile(join(folder, 'файл 日本 🙂.bin'));
+      await to.until('an offer', () => document.querySelector('[data-testid=transfer-take]') !== null);
+      await to.click('transfer-take');
+      await to.until('the saved file', () => document.querySelector('[data-testid=transfer-save]') !== null);
+      await from.until('the news of it', () => [...document.querySelectorAll('[data-testid=transfer]')].some((item) => item.textContent?.includes('arrived')));
+    }
+    assert.deepEqual([...one.faults, ...other.faults], []);
+    await Promise.all([one.close(), other.close()]);
+  });
+});

@@ -1,0 +1,306 @@
+import { PIECE, Tree, hex, pieceHash } from './tree.js';
+
+/** The version of the protocol (`docs/files.md`). */
+export const VERSION = 1;
+
+/** The label and the subprotocol of the data channel of a transfer. */
+export const LABEL = 'files';
+export const PROTOCOL = 'columba-files.1';
+
+export const MAX_ENTRIES = 1_000_000;
+const MAX_TEXT = 128 * 1024;
+const MAX_PATH = 4096;
+const MAX_NAME = 255;
+const MAX_DEPTH = 128;
+const HEADER = 48;
+
+/** The bytes after which the sender is told how far everything is written. */
+const HAVE_EACH = 1024 * 1024;
+
+/**
+ * @typedef {object} Offer
+ * @property {number} version
+ * @property {string} transfer
+ * @property {string} from
+ * @property {number} [entries]
+ * @property {number} files
+ * @property {number} [bytes]
+ * @property {{ name: string, folder?: boolean, bytes?: number }[]} top
+ * @property {number} more
+ */
+
+/**
+ * The place that files are written to.
+ *
+ * @typedef {object} Sink
+ * @property {(names: string[], entry: any) => Promise<void>} begin a file begins; one at a time
+ * @property {(offset: number, content: Uint8Array<ArrayBuffer>) => Promise<void>} write
+ * @property {(size: number | undefined) => Promise<void>} end the file is complete, and verified
+ * @property {(names: string[]) => Promise<void>} folder
+ * @property {() => Promise<void>} abort removes what is not complete
+ */
+
+/** The fault of the other side, or of the disk; the transfer is over. */
+export class TransferError extends Error {
+  /**
+   * @param {'declined' | 'stopped' | 'no-space' | 'exists' | 'failed' | 'violation' | 'other' | 'lost'} code
+   * @param {string} message
+   */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * One transfer that arrives over a data channel. Events: `offer`, `progress`, `done`, `error` (with
+ * `error`).
+ */
+export class Incoming extends EventTarget {
+  #channel;
+  /** @type {Offer | null} */
+  offer = null;
+  bytes = 0;
+  /** @type {'new' | 'offered' | 'accepted' | 'receiving' | 'done' | 'over'} */
+  state = 'new';
+  /** @type {Sink | null} */
+  #sink = null;
+  #next = 0;
+  #untilHave = HAVE_EACH;
+  /** @type {{ n: number, bytes: number | undefined, entry: any, offset: number, tree: Tree } | null} */
+  #file = null;
+  /** Messages are taken one after the other, because writing takes time. */
+  #queue = Promise.resolve();
+
+  /** @param {RTCDataChannel} channel */
+  constructor(channel) {
+    super();
+    this.#channel = channel;
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('message', ({ data }) => {
+      this.#queue = this.#queue.then(() => this.#take(data)).catch((error) => this.#fail(error));
+    });
+    channel.addEventListener('close', () => {
+      this.#queue = this.#queue.then(() => {
+        if (this.state !== 'over') throw new TransferError('lost', 'The connection to the sender is lost.');
+      }).catch((error) => this.#fail(error));
+    });
+  }
+
+  /**
+   * Takes the files.
+   *
+   * @param {Sink} sink
+   */
+  accept(sink) {
+    if (this.state !== 'offered') return;
+    this.#sink = sink;
+    this.state = 'accepted';
+    this.#send({ type: 'accept' });
+  }
+
+  /** Does not take the files, or stops. */
+  cancel() {
+    if (this.state === 'over') return;
+    const code = this.state === 'offered' ? 'declined' : 'stopped';
+    this.#fail(new TransferError(code, code === 'declined' ? 'You did not take the files.' : 'You have stopped the transfer.'));
+  }
+
+  /** @param {object} message */
+  #send(message) {
+    if (this.#channel.readyState === 'open') this.#channel.send(JSON.stringify(message));
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    if (this.state === 'over') return;
+    this.state = 'over';
+    const fault = error instanceof TransferError ? error : new TransferError('failed', String(error));
+    if (fault.code !== 'lost') this.#send({ type: 'cancel', code: fault.code, text: fault.message });
+    void this.#sink?.abort().catch(() => {});
+    this.dispatchEvent(Object.assign(new Event('error'), { error: fault }));
+  }
+
+  /** @param {string | ArrayBuffer} data */
+  async #take(data) {
+    if (this.state === 'over') return;
+    if (typeof data !== 'string') return this.#piece(new Uint8Array(data));
+    const message = read(data);
+    if (message.type === 'cancel') throw new TransferError('stopped', cancelWords(message));
+    const step = `${message.type} ${this.state}`;
+    if (step === 'offer new') return this.#offered(message);
+    if (step === 'start accepted' && message.entry === 0 && message.offset === 0) {
+      this.state = 'receiving';
+      return;
+    }
+    if (step === 'entry receiving' && this.#file === null) return this.#entry(message);
+    if (step === 'end receiving') return this.#end(message);
+    if (step === 'done receiving' && this.#file === null) return this.#done(message);
+    throw new TransferError('violation', `The sender sends ${String(message.type).slice(0, 20)} out of order.`);
+  }
+
+  /** @param {any} offer */
+  #offered(offer) {
+    if (offer.version !== VERSION) throw new TransferError('violation', 'The sender speaks another version of the protocol.');
+    const isCount = (/** @type {unknown} */ value) => value === undefined || (Number.isSafeInteger(value) && Number(value) >= 0);
+    if (!isCount(offer.entries) || !isCount(offer.bytes) || !isCount(offer.files) || !Array.isArray(offer.top) || offer.top.length > 32) {
+      throw new TransferError('violation', 'The offer cannot be read.');
+    }
+    if ((offer.entries ?? 0) > MAX_ENTRIES) throw new TransferError('violation', 'More than a million files are offered at once.');
+    this.offer = { files: 0, more: 0, from: '', ...offer };
+    this.state = 'offered';
+    this.dispatchEvent(new Event('offer'));
+  }
+
+  /** @param {any} entry */
+  async #entry(entry) {
+    if (entry.n !== this.#next || this.#next >= (this.offer?.entries ?? MAX_ENTRIES)) {
+      throw new TransferError('violation', 'The sender sends more than it has offered.');
+    }
+    this.#next++;
+    const names = safeNames(entry.path);
+    if (entry.kind === 'folder') return this.#sink?.folder(names);
+    // Browsers make no links.
+    if (entry.kind !== 'file') return;
+    if (!extentsAreSound(entry)) throw new TransferError('violation', 'A file contradicts itself.');
+    this.#file = { n: entry.n, bytes: entry.bytes, entry, offset: 0, tree: new Tree() };
+    await this.#sink?.begin(names, entry);
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} message */
+  async #piece(message) {
+    const file = this.#file;
+    const content = message.subarray(HEADER);
+    if (file === null || message[0] !== 1 || content.length === 0 || content.length > PIECE) {
+      throw new TransferError('violation', 'The sender sends a piece out of order.');
+    }
+    const view = new DataView(message.buffer, message.byteOffset, HEADER);
+    const offset = Number(view.getBigUint64(8));
+    if (view.getUint32(4) !== file.n || offset !== file.offset || offset % PIECE !== 0) {
+      throw new TransferError('violation', 'The sender sends a piece out of order.');
+    }
+    const end = offset + content.length;
+    const total = this.bytes + content.length;
+    if (end > (file.bytes ?? Infinity) || total > (this.offer?.bytes ?? Infinity)) {
+      throw new TransferError('violation', 'The sender sends more than it has offered.');
+    }
+    const hash = message.subarray(16, HEADER);
+    const body = content.slice();
+    if (hex(pieceHash(offset, body)) !== hex(hash)) throw new TransferError('violation', 'A piece of a file arrived damaged.');
+    file.tree.push(body, hash);
+    file.offset = end;
+    this.bytes = total;
+    for (const [from, place, length] of partsOf(file.entry, offset, body.length)) {
+      await this.#sink?.write(place, body.subarray(from, from + length));
+    }
+    this.#untilHave -= body.length;
+    if (this.#untilHave <= 0) {
+      this.#untilHave = HAVE_EACH;
+      this.#send({ type: 'have', entry: file.n, offset: end, bytes: total });
+    }
+    this.dispatchEvent(new Event('progress'));
+  }
+
+  /** @param {any} message */
+  async #end(message) {
+    const file = this.#file;
+    if (file === null || message.n !== file.n || message.bytes !== file.offset || file.offset !== (file.bytes ?? file.offset)) {
+      throw new TransferError('violation', 'The sender ends a file that is not complete.');
+    }
+    if (hex(file.tree.root()) !== message.hash) throw new TransferError('violation', 'A file is not what its hash says.');
+    this.#file = null;
+    await this.#sink?.end(file.entry.size);
+  }
+
+  /** @param {any} message */
+  #done(message) {
+    if (message.entries !== this.#next || message.bytes !== this.bytes) {
+      throw new TransferError('violation', 'The sender ends before everything has come.');
+    }
+    this.state = 'over';
+    this.#send({ type: 'finished' });
+    this.dispatchEvent(new Event('done'));
+  }
+}
+
+/** @param {string} text */
+export function read(text) {
+  if (text.length > MAX_TEXT) throw new TransferError('violation', 'The other side sends a message that is too long.');
+  try {
+    const message = JSON.parse(text);
+    if (typeof message === 'object' && message !== null) return message;
+  } catch {
+    // See below.
+  }
+  throw new TransferError('violation', 'The other side sends a message that cannot be read.');
+}
+
+/** @param {any} message */
+export function cancelWords({ code, text }) {
+  if (code === 'declined') return 'The other side does not want the files.';
+  if (code === 'no-space') return 'The other side has no room for the files.';
+  if (code === 'stopped') return 'The other side has stopped the transfer.';
+  return typeof text === 'string' && text !== '' ? text.slice(0, 200) : 'The other side has ended the transfer.';
+}
+
+/**
+ * The names of a path that stays below its folder, with characters that some system does not take
+ * replaced.
+ *
+ * @param {unknown} path
+ * @returns {string[]}
+ */
+export function safeNames(path) {
+  const refuse = () => new TransferError('violation', 'The sender names a path that leads elsewhere.');
+  if (typeof path !== 'string' || path.length > MAX_PATH) throw refuse();
+  const names = path.split('/');
+  if (names.length > MAX_DEPTH) throw refuse();
+  return names.map((name) => {
+    if (name === '' || name === '.' || name === '..' || name.length > MAX_NAME) throw refuse();
+    // eslint-disable-next-line no-control-regex
+    const safe = name.replaceAll(/[<>:"\\|?*\u0000-\u001f\u007f]/g, '_').replace(/[. ]+$/, (end) => '_'.repeat(end.length));
+    return /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(safe) ? `_${safe}` : safe;
+  });
+}
+
+/** @param {any} entry */
+function extentsAreSound({ extents, size, bytes }) {
+  const isSize = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && Number(value) >= 0;
+  if (bytes !== undefined && !isSize(bytes)) return false;
+  if (extents === undefined) return size === undefined;
+  if (!Array.isArray(extents) || !isSize(size) || extents.length > 2048) return false;
+  let end = 0;
+  let sum = 0;
+  for (const extent of extents) {
+    if (!Array.isArray(extent) || !isSize(extent[0]) || !isSize(extent[1]) || extent[0] < end || extent[1] === 0) return false;
+    end = extent[0] + extent[1];
+    sum += extent[1];
+  }
+  return end <= size && sum === bytes;
+}
+
+/**
+ * The parts of a piece: offset in the piece, offset in the file, length.
+ *
+ * @param {any} entry
+ * @param {number} offset
+ * @param {number} length
+ * @returns {[number, number, number][]}
+ */
+function partsOf({ extents }, offset, length) {
+  if (extents === undefined) return [[0, offset, length]];
+  /** @type {[number, number, number][]} */
+  const parts = [];
+  let before = 0;
+  let done = 0;
+  for (const [place, extent] of extents) {
+    const begin = offset + done;
+    if (begin < before + extent && done < length) {
+      const part = Math.min(extent - (begin - before), length - done);
+      parts.push([done, place + begin - before, part]);
+      done += part;
+    }
+    before += extent;
+  }
+  return parts;
+}

@@ -1,0 +1,10 @@
+/**
+ * Files from peer to peer (`docs/files.md`).
+ *
+ * @module
+ */
+export { Incoming, LABEL, MAX_ENTRIES, PROTOCOL, TransferError, VERSION, safeNames } from './incoming.js';
+export { Outgoing } from './outgoing.js';
+export { Secret } from './secret.js';
+export { FolderSink, MEMORY_LIMIT, MemorySink, openSink, placeFor } from './sink.js';
+export { PIECE, Tree, hex, pieceHash } from './tree.js';
