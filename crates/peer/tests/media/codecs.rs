@@ -217,3 +217,25 @@ fn redundant_audio_needs_its_codec() {
     side.take(offer_of(sections, &["a"]));
     assert_eq!(names(&parse(&side.describe()).media[0]), [(0, "PCMU".to_owned())]);
 }
+
+/// Chromium refuses an offer whose numbers contradict its own that it has just taken back.
+#[test]
+fn numbers_of_header_extensions_are_those_of_chromium() {
+    let theirs = recorded("chromium-av-offer");
+    let video_only = "1 urn:ietf:params:rtp-hdrext:toffset\n2 http://www.webrtc.org/experiments/rtp-hdrext/\
+         abs-send-time\n3 urn:3gpp:video-orientation\n4 http://www.ietf.org/id/draft-holmer-rmcat-transport-\
+         wide-cc-extensions-01\n9 urn:ietf:params:rtp-hdrext:sdes:mid\n10 urn:ietf:params:rtp-hdrext:sdes:\
+         rtp-stream-id\n11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+    let kinds = [TrackKind::Audio, TrackKind::Video];
+    for (kinds, expected) in [(&kinds[..], theirs.as_str()), (&kinds[1..], video_only)] {
+        let mut side = Side::new(1);
+        kinds.iter().for_each(|kind| drop(side.add(*kind, Way::SendRecv)));
+        let own = side.describe().sdp;
+        let found: Vec<_> = own.lines().filter_map(|line| line.strip_prefix("a=extmap:")).collect();
+        assert!(found.len() >= 4, "{own}");
+        for line in found {
+            let is_it = |other: &str| other.strip_prefix("a=extmap:").unwrap_or(other) == line;
+            assert!(expected.lines().any(is_it), "{line}");
+        }
+    }
+}

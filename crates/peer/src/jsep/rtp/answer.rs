@@ -132,7 +132,7 @@ fn extensions(offer: &RtpSection, known: &[String], numbers: &mut Numbers) -> Ve
         let is_taken = |id: u16| answered.iter().any(|one| one.id == id || one.uri == extension.uri);
         let id = match extension.id {
             id if id <= MAX_EXTENSION => Some(id),
-            _ => numbers.extension(&extension.uri, offer.allow_mixed, None),
+            _ => numbers.extension(&extension.uri, offer.track_kind(), offer.allow_mixed, None),
         };
         if let Some(id) = id.filter(|id| !is_taken(*id)) {
             answered.push(ExtMap { id, ..reversed(extension) });

@@ -19,6 +19,21 @@ const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 /// need two bytes.
 const EXTENSIONS: [std::ops::RangeInclusive<u16>; 2] = [1..=14, 16..=255];
 
+/// The numbers that Chromium gives to extensions of audio and of video, where they are free; where
+/// not, it takes the highest that is. It refuses an offer in which a number means something else
+/// than in the offer of its own that it has just taken back, so that other numbers would end a
+/// negotiation in which both sides have added a section at once.
+const CUSTOMARY: [(&str, u16, u16); 8] = [
+    ("urn:ietf:params:rtp-hdrext:ssrc-audio-level", 1, 1),
+    ("http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", 2, 2),
+    ("http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", 3, 4),
+    ("urn:ietf:params:rtp-hdrext:sdes:mid", 4, 9),
+    ("urn:ietf:params:rtp-hdrext:toffset", 1, 1),
+    ("urn:3gpp:video-orientation", 3, 3),
+    ("urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", 10, 10),
+    ("urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", 11, 11),
+];
+
 /// Payload types that RFC 3551 §6 gives to codecs for good.
 const ASSIGNED: [(&str, u32, u8); 3] = [("PCMU", 8000, 0), ("PCMA", 8000, 8), ("G722", 8000, 9)];
 
@@ -82,6 +97,7 @@ impl Numbers {
     pub(super) fn extension(
         &mut self,
         uri: &str,
+        kind: TrackKind,
         allow_mixed: bool,
         known: Option<&RtpSection>,
     ) -> Option<u16> {
@@ -93,8 +109,12 @@ impl Numbers {
             return Some(*id);
         }
         let is_free = |id: &u16| !self.extensions.iter().any(|(known, _)| known == id);
-        let ranges = EXTENSIONS.into_iter().take(if allow_mixed { 2 } else { 1 });
-        let id = ranges.flatten().find(is_free)?;
+        let customary = CUSTOMARY.into_iter().find(|(known, ..)| *known == uri);
+        let customary =
+            customary.map(|(_, audio, video)| if kind == TrackKind::Audio { audio } else { video });
+        let [short, long] = EXTENSIONS;
+        let any = short.rev().chain(long.filter(|_| allow_mixed));
+        let id = customary.into_iter().chain(any).find(is_free)?;
         self.extensions.push((id, uri.to_owned()));
         Some(id)
     }

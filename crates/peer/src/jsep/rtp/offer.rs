@@ -19,7 +19,7 @@ pub(in crate::jsep) fn offer(
     let allow_mixed = known.is_none_or(|known| known.allow_mixed);
     let uris = configuration.header_extensions(kind).iter();
     let extensions =
-        uris.filter_map(|uri| Some(ExtMap::new(numbers.extension(uri, allow_mixed, known)?, uri)));
+        uris.filter_map(|uri| Some(ExtMap::new(numbers.extension(uri, kind, allow_mixed, known)?, uri)));
     let (rids, simulcast) = simulcast::offered(transceiver);
     RtpSection {
         kind: kind.section(),
