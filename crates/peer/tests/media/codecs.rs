@@ -229,7 +229,9 @@ fn numbers_of_header_extensions_are_those_of_chromium() {
     let kinds = [TrackKind::Audio, TrackKind::Video];
     for (kinds, expected) in [(&kinds[..], theirs.as_str()), (&kinds[1..], video_only)] {
         let mut side = Side::new(1);
-        kinds.iter().for_each(|kind| drop(side.add(*kind, Way::SendRecv)));
+        for kind in kinds {
+            side.add(*kind, Way::SendRecv);
+        }
         let own = side.describe().sdp;
         let found: Vec<_> = own.lines().filter_map(|line| line.strip_prefix("a=extmap:")).collect();
         assert!(found.len() >= 4, "{own}");

@@ -3,6 +3,7 @@
 
 mod codecs;
 mod common;
+mod corpus;
 mod cost;
 mod directions;
 mod examples;
