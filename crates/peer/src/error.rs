@@ -82,6 +82,12 @@ pub enum Error {
     /// The track is sent already: the W3C's `InvalidAccessError`.
     #[error("the track is sent by another transceiver already")]
     TrackInUse,
+    /// A track is not that of one sender or receiver: the W3C's `InvalidAccessError`.
+    #[error("the track cannot be selected: {reason}")]
+    NoSuchTrack {
+        /// The reason.
+        reason: &'static str,
+    },
     /// Parameters of a transceiver, a sender or a receiver are out of range: the W3C's `TypeError`
     /// or `RangeError`.
     #[error("the parameters cannot be used: {reason}")]
@@ -218,9 +224,10 @@ impl Error {
             | Self::TransceiverStopped
             | Self::NoSuchChannel
             | Self::ChannelNotOpen => Kind::InvalidStateError,
-            Self::InvalidDescription { .. } | Self::InvalidCertificate { .. } | Self::TrackInUse => {
-                Kind::InvalidAccessError
-            }
+            Self::InvalidDescription { .. }
+            | Self::InvalidCertificate { .. }
+            | Self::TrackInUse
+            | Self::NoSuchTrack { .. } => Kind::InvalidAccessError,
             Self::InvalidModification { .. }
             | Self::InvalidConfiguration { .. }
             | Self::UnsupportedCodec { .. }

@@ -144,7 +144,9 @@ pub use states::{
     SignalingState,
 };
 pub use stats::report;
-pub use stats::{DataChannelStats, Dropped, DtlsStats, SctpStats, Stats, TransportStats};
+pub use stats::{
+    DataChannelStats, Discarded, Dropped, DtlsStats, SctpStats, Stats, StatsSelector, TransportStats,
+};
 pub use time::UnixTime;
 pub use transport::TransportId;
 pub use transport::dtls::{DtlsCache, DtlsRole, SrtpProfile};

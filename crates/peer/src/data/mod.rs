@@ -290,6 +290,7 @@ impl Data {
 
     pub(crate) fn stats(&self) -> SctpStats {
         SctpStats {
+            transport: self.transport,
             state: self.state,
             max_message_size: self.max_message_size,
             association: self.channels.association().stats(),

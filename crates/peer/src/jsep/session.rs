@@ -279,6 +279,13 @@ impl Jsep {
         Some((local.description.media.get(index)?.mid()?, index))
     }
 
+    /// Returns the transport of a section of the local description.
+    pub(crate) fn transport_of(&self, mid: &str) -> Option<TransportId> {
+        let agreements = [&self.pending, &self.current].into_iter();
+        let sections = agreements.flat_map(|one| &one.sections);
+        sections.filter(|section| section.mid == mid).find_map(|section| section.transport)
+    }
+
     /// Returns the kind of the description that `setLocalDescription` without one creates.
     pub(crate) fn implicit_kind(&self) -> SdpType {
         match self.state {

@@ -6,6 +6,7 @@ mod channels;
 mod descriptions;
 mod media;
 mod progress;
+mod statistics;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transports;
@@ -27,8 +28,7 @@ use crate::event::Event;
 use crate::jsep::Jsep;
 use crate::servers;
 use crate::states::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState};
-use crate::stats::report::StatsReport;
-use crate::stats::{Dropped, Stats};
+use crate::stats::Dropped;
 use crate::time::{UnixTime, WallClock};
 use crate::transport::dtls::DtlsTransportConfig;
 use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportId, packet_size};
@@ -211,33 +211,6 @@ impl Peer {
     #[must_use]
     pub fn connection_state(&self) -> PeerConnectionState {
         self.states.connection
-    }
-
-    /// `getStats`, as plain structs.
-    #[must_use]
-    pub fn stats(&self, now: Instant) -> Stats {
-        let counters = self.transports.iter().map(|one| (one.counters(), one.dropped_records()));
-        let dropped = counters.fold(self.dropped, |sum, (counters, records)| Dropped {
-            unknown: sum.unknown + counters.unknown,
-            no_path: sum.no_path + counters.no_path,
-            dtls: sum.dtls + records,
-            ..sum
-        });
-        Stats {
-            timestamp: self.wall.at(now),
-            data_channels_opened: self.data.opened(),
-            data_channels_closed: self.data.closed(),
-            transports: self.transports.iter().filter(|one| !one.has_ended()).map(Transport::stats).collect(),
-            sctp: self.data.stats(),
-            channels: self.data.channel_stats(),
-            dropped,
-        }
-    }
-
-    /// `getStats`, as the W3C's report.
-    #[must_use]
-    pub fn stats_report(&self, now: Instant) -> StatsReport {
-        StatsReport::new(&self.stats(now), &self.certificate, self.wall, now)
     }
 
     /// Handles a change of the host's addresses; to be called before the first local description is

@@ -3,6 +3,7 @@
 pub mod report;
 
 use crate::data::{ChannelId, DataChannelState};
+use crate::media::TransceiverId;
 use crate::states::{DtlsTransportState, SctpTransportState};
 use crate::time::UnixTime;
 use crate::transport::TransportId;
@@ -40,6 +41,32 @@ pub struct TransportStats {
     pub dtls: DtlsStats,
     /// `RTCTransportStats.srtpCipher`, once DTLS is connected and if both sides support SRTP.
     pub srtp_profile: Option<SrtpProfile>,
+    /// Packets that the sockets did not take, by their paths: see
+    /// [`Peer::note_discarded`](crate::Peer::note_discarded).
+    pub discarded: Vec<Discarded>,
+}
+
+/// Packets of one path that a socket did not take because of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discarded {
+    /// The path.
+    pub path: columba_ice::Path,
+    /// `RTCIceCandidatePairStats.packetsDiscardedOnSend`.
+    pub packets: u64,
+    /// `RTCIceCandidatePairStats.bytesDiscardedOnSend`.
+    pub bytes: u64,
+}
+
+/// A part of the connection whose statistics are asked for: the selector of the W3C's `getStats`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StatsSelector {
+    /// The sender of this transceiver.
+    Sender(TransceiverId),
+    /// The receiver of this transceiver.
+    Receiver(TransceiverId),
+    /// The only sender or receiver that has the track with this identifier.
+    Track(String),
 }
 
 /// The DTLS part of `RTCTransportStats`.
@@ -70,6 +97,8 @@ pub struct DtlsStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SctpStats {
+    /// The transport below, once a section for data is agreed.
+    pub transport: Option<TransportId>,
     /// The state.
     pub state: SctpTransportState,
     /// The longest message that the other side takes, in bytes; 0 for any length.

@@ -4,8 +4,9 @@
 //! `serde` a report is written as the JSON of `JSON.stringify([...report.values()])` in browsers.
 //! Identifiers stay the same as long as their object exists.
 //!
-//! Members that are absent have no value: the bitrates of `RTCIceCandidatePairStats` need streams
-//! of RTP, and discarded packets are known to the owner of the sockets only.
+//! Members that are absent have no value: `availableIncomingBitrate` needs streams of RTP, and
+//! `issuerCertificateId` a chain of certificates, of which DTLS takes the first only.
+//! `availableOutgoingBitrate` is what congestion control lets data go at.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,12 @@ use columba_ice::{
 };
 use columba_sdp::attributes::Fingerprint;
 
-use super::{DataChannelStats, Stats, TransportStats};
+use super::{DataChannelStats, SctpStats, Stats, TransportStats};
 use crate::certificate;
 use crate::data::DataChannelState;
 use crate::states::DtlsTransportState;
 use crate::time::{UnixTime, WallClock};
+use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
 
 /// The objects of a report, each once.
@@ -177,7 +179,13 @@ dictionary! {
         responses_sent: u64,
         /// Checks for consent sent.
         consent_requests_sent: u64,
+        /// Packets that the socket did not take because of an error.
+        packets_discarded_on_send: u64,
+        /// Their bytes.
+        bytes_discarded_on_send: u64,
         ;
+        /// Bits a second that congestion control lets go, on the pair in use.
+        available_outgoing_bitrate: f64,
         /// The time of the last packet of data sent.
         last_packet_sent_timestamp: f64,
         /// The time of the last packet of data received.
@@ -230,6 +238,8 @@ dictionary! {
         /// The certificate: DER in base64.
         base64_certificate: String,
         ;
+        /// The identifier of the certificate that has signed it.
+        issuer_certificate_id: String,
     }
 }
 
@@ -263,6 +273,20 @@ impl StatsReport {
         self.entries.iter().find(|entry| entry.id == id).map(|entry| &entry.object)
     }
 
+    /// Returns the part that a sender or a receiver over this transport refers to, directly or
+    /// indirectly: the transport, its certificates, the pair in use, and its candidates.
+    pub(crate) fn of_transport(mut self, transport: TransportId) -> Self {
+        let mut wanted = vec![format!("T{}", transport.0)];
+        let mut next = 0;
+        while let Some(id) = wanted.get(next) {
+            let found = self.get(id).map(Object::references).unwrap_or_default();
+            wanted.extend(found);
+            next += 1;
+        }
+        self.entries.retain(|entry| wanted.contains(&entry.id));
+        self
+    }
+
     /// Makes a report of a snapshot that was taken at `now`.
     pub(crate) fn new(stats: &Stats, own: &crate::Certificate, wall: WallClock, now: Instant) -> Self {
         let mut writer = Writer { report: Self::default(), timestamp: milliseconds(stats.timestamp) };
@@ -273,12 +297,31 @@ impl StatsReport {
         writer.add("P".to_owned(), Object::PeerConnection(connection));
         let clock = |at: Instant| milliseconds(wall.before(now, at));
         for transport in &stats.transports {
-            writer.add_transport(transport, own.der(), clock);
+            let bitrate = available(&stats.sctp).filter(|_| stats.sctp.transport == Some(transport.id));
+            writer.add_transport(transport, own.der(), bitrate, clock);
         }
         for channel in &stats.channels {
             writer.add_channel(channel);
         }
         writer.report
+    }
+}
+
+impl Object {
+    /// Returns the identifiers of the objects that it refers to, without its transport.
+    fn references(&self) -> Vec<String> {
+        match self {
+            Self::Transport(one) => {
+                let absent = [&one.selected_candidate_pair_id, &one.remote_certificate_id];
+                absent.into_iter().flatten().chain([&one.local_certificate_id]).cloned().collect()
+            }
+            Self::CandidatePair(one) => vec![one.local_candidate_id.clone(), one.remote_candidate_id.clone()],
+            Self::Certificate(one) => one.issuer_certificate_id.iter().cloned().collect(),
+            Self::PeerConnection(_)
+            | Self::LocalCandidate(_)
+            | Self::RemoteCandidate(_)
+            | Self::DataChannel(_) => Vec::new(),
+        }
     }
 }
 
@@ -293,7 +336,14 @@ impl Writer {
         self.report.entries.push(Entry { id, timestamp: self.timestamp, object });
     }
 
-    fn add_transport(&mut self, stats: &TransportStats, own: &[u8], clock: impl Fn(Instant) -> f64) {
+    /// `bitrate` is what congestion control lets go on the pair in use.
+    fn add_transport(
+        &mut self,
+        stats: &TransportStats,
+        own: &[u8],
+        bitrate: Option<f64>,
+        clock: impl Fn(Instant) -> f64,
+    ) {
         let number = stats.id.0;
         let id = format!("T{number}");
         let local_certificate_id = self.add_certificate(own);
@@ -328,10 +378,14 @@ impl Writer {
         };
         self.add(id.clone(), Object::Transport(transport));
         for pair in &stats.ice.pairs {
-            self.add(
-                format!("CP{number}-{}", pair.id),
-                Object::CandidatePair(candidate_pair(pair, number, &clock)),
-            );
+            let discarded = stats.discarded.iter().find(|one| Some(one.path) == pair.path);
+            let object = Pair {
+                packets_discarded_on_send: discarded.map_or(0, |one| one.packets),
+                bytes_discarded_on_send: discarded.map_or(0, |one| one.bytes),
+                available_outgoing_bitrate: bitrate.filter(|_| ice.selected_pair == Some(pair.id)),
+                ..candidate_pair(pair, number, &clock)
+            };
+            self.add(format!("CP{number}-{}", pair.id), Object::CandidatePair(object));
         }
         for candidate in &stats.ice.local_candidates {
             let object = Object::LocalCandidate(self::candidate(candidate, &id));
@@ -352,6 +406,7 @@ impl Writer {
                 fingerprint,
                 fingerprint_algorithm: "sha-256",
                 base64_certificate: STANDARD.encode(der),
+                issuer_certificate_id: None,
             };
             self.add(id.clone(), Object::Certificate(certificate));
         }
@@ -376,6 +431,12 @@ impl Writer {
         };
         self.add(format!("D{}", stats.id.to_u64()), Object::DataChannel(channel));
     }
+}
+
+/// Bits a second that the congestion window of data lets go.
+fn available(stats: &SctpStats) -> Option<f64> {
+    let round_trip = stats.association.smoothed_round_trip?.as_secs_f64();
+    (round_trip > 0.0).then(|| stats.association.congestion_window as f64 * 8.0 / round_trip)
 }
 
 fn milliseconds(time: UnixTime) -> f64 {
@@ -414,6 +475,7 @@ fn candidate_pair(stats: &CandidatePairStats, transport: u32, clock: impl Fn(Ins
         last_packet_sent_timestamp: counters.last_packet_sent.map(&clock),
         last_packet_received_timestamp: counters.last_packet_received.map(&clock),
         current_round_trip_time: counters.current_round_trip_time.as_ref().map(Duration::as_secs_f64),
+        ..Pair::default()
     }
 }
 

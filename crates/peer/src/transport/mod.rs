@@ -32,7 +32,11 @@ use crate::data::Data;
 use crate::error::Error;
 use crate::jsep::candidate;
 use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
-use crate::stats::TransportStats;
+use crate::stats::{Discarded, TransportStats};
+
+/// Paths of which discarded packets are counted. The others' are few: a path that discards is given
+/// up by ICE.
+const MAX_DISCARDED: usize = 64;
 
 /// The name of a transport of a peer connection.
 ///
@@ -82,6 +86,8 @@ pub(crate) struct Transport {
     /// The last datagrams of a closed transport, at most [`MAX_FINAL`](transmit::MAX_FINAL).
     closing: VecDeque<(Transmit, Vec<u8>)>,
     counters: Counters,
+    /// Packets that sockets did not take, at most [`MAX_DISCARDED`] paths.
+    discarded: Vec<Discarded>,
 }
 
 /// The parameters of a transport.
@@ -182,6 +188,7 @@ impl Transport {
             is_writable: false,
             closing: VecDeque::new(),
             counters: Counters::default(),
+            discarded: Vec::new(),
         }
     }
 
@@ -487,12 +494,23 @@ impl Transport {
         self.dtls.dropped()
     }
 
+    /// Counts packets that a socket did not take.
+    pub(crate) fn note_discarded(&mut self, path: Path, packets: u64, bytes: u64) {
+        if let Some(known) = self.discarded.iter_mut().find(|one| one.path == path) {
+            known.packets += packets;
+            known.bytes += bytes;
+        } else if self.discarded.len() < MAX_DISCARDED {
+            self.discarded.push(Discarded { path, packets, bytes });
+        }
+    }
+
     pub(crate) fn stats(&self) -> TransportStats {
         TransportStats {
             id: self.id,
             ice: self.agent.stats(),
             dtls: self.dtls.stats(),
             srtp_profile: self.srtp.as_ref().map(SrtpKeys::profile),
+            discarded: self.discarded.clone(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod patience;
 mod renewing;
 mod server;
 mod stalling;
+mod statistics;
 mod storms;
 mod streams;
 mod talking;

@@ -1,0 +1,78 @@
+//! Statistics: `getStats`.
+
+use std::time::Instant;
+
+use columba_ice::Path;
+
+use super::Peer;
+use crate::error::Error;
+use crate::media::TransceiverInfo;
+use crate::stats::report::StatsReport;
+use crate::stats::{Dropped, Stats, StatsSelector};
+use crate::transport::{Transport, TransportId};
+
+impl Peer {
+    /// `getStats`, as plain structs.
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> Stats {
+        let counters = self.transports.iter().map(|one| (one.counters(), one.dropped_records()));
+        let dropped = counters.fold(self.dropped, |sum, (counters, records)| Dropped {
+            unknown: sum.unknown + counters.unknown,
+            no_path: sum.no_path + counters.no_path,
+            dtls: sum.dtls + records,
+            ..sum
+        });
+        Stats {
+            timestamp: self.wall.at(now),
+            data_channels_opened: self.data.opened(),
+            data_channels_closed: self.data.closed(),
+            transports: self.transports.iter().filter(|one| !one.has_ended()).map(Transport::stats).collect(),
+            sctp: self.data.stats(),
+            channels: self.data.channel_stats(),
+            dropped,
+        }
+    }
+
+    /// `getStats`, as the W3C's report.
+    #[must_use]
+    pub fn stats_report(&self, now: Instant) -> StatsReport {
+        StatsReport::new(&self.stats(now), &self.certificate, self.wall, now)
+    }
+
+    /// `getStats` of a sender, a receiver or a track, as the W3C's report: what its streams of RTP
+    /// refer to. Empty as long as it has no transport.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTransceiver`], [`Error::NoSuchTrack`].
+    pub fn stats_report_of(&self, now: Instant, selector: &StatsSelector) -> Result<StatsReport, Error> {
+        let all = self.transceivers();
+        let selected = match selector {
+            StatsSelector::Sender(id) | StatsSelector::Receiver(id) => {
+                all.iter().find(|one| one.id == *id).ok_or(Error::NoSuchTransceiver)?
+            }
+            StatsSelector::Track(track) => only_with_track(&all, track)?,
+        };
+        let transport = selected.mid.as_deref().and_then(|mid| self.jsep.transport_of(mid));
+        let report = self.stats_report(now);
+        Ok(transport.map(|transport| report.of_transport(transport)).unwrap_or_default())
+    }
+
+    /// Counts packets that the owner's socket did not take because of an error, for
+    /// `RTCIceCandidatePairStats.packetsDiscardedOnSend`.
+    pub fn note_discarded(&mut self, transport: TransportId, path: Path, packets: u64, bytes: u64) {
+        if let Some(transport) = self.transport_mut(transport) {
+            transport.note_discarded(path, packets, bytes);
+        }
+    }
+}
+
+/// Returns the transceiver whose sender or receiver, and no other, has a track.
+fn only_with_track<'a>(all: &'a [TransceiverInfo], track: &str) -> Result<&'a TransceiverInfo, Error> {
+    let senders = all.iter().filter(|one| one.sender.track.as_ref().is_some_and(|own| own.id == track));
+    let mut found = senders.chain(all.iter().filter(|one| one.receiver.track.id == track));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Error::NoSuchTrack { reason: "no sender and no receiver has it" }),
+        (Some(_), Some(_)) => Err(Error::NoSuchTrack { reason: "several senders and receivers have it" }),
+    }
+}
