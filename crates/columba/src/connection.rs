@@ -7,7 +7,7 @@ use columba_peer::report::StatsReport;
 use columba_peer::{
     Configuration, DataChannelInit, DtlsTransport, IceCandidateInit, IceConnectionState, IceGatheringState,
     IceTransport, OfferOptions, Peer, PeerConnectionState, SctpTransport, SessionDescription, SignalingState,
-    Stats, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
+    Stats, StatsSelector, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
 };
 
 use crate::builder::PeerConnectionBuilder;
@@ -326,6 +326,14 @@ impl PeerConnection {
     #[must_use]
     pub fn stats_report(&self) -> StatsReport {
         self.handle.shared.with_peer(|peer, now| peer.stats_report(now))
+    }
+
+    /// `getStats` of a sender, a receiver or a track, as the W3C's report.
+    ///
+    /// # Errors
+    /// There is no such transceiver, or the track is not that of one sender or receiver.
+    pub fn stats_report_of(&self, selector: &StatsSelector) -> Result<StatsReport, Error> {
+        self.with_peer(|peer, now| peer.stats_report_of(now, selector))
     }
 
     /// `close`. Returns when the close notifications are sent, as far as that is possible, and the

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use columba_peer::report::StatsReport;
 use columba_peer::{
-    Peer, RtpCodec, RtpReceiveParameters, RtpSendParameters, Track, TrackKind, TransceiverDirection,
-    TransceiverId, TransceiverInfo,
+    Peer, RtpCodec, RtpReceiveParameters, RtpSendParameters, StatsSelector, Track, TrackKind,
+    TransceiverDirection, TransceiverId, TransceiverInfo,
 };
 
 use crate::error::Error;
@@ -128,6 +129,22 @@ impl Transceiver {
     /// The connection is closed, or the transceiver is gone.
     pub fn stop(&self) -> Result<(), Error> {
         self.with_peer(|peer, now| peer.stop_transceiver(now, self.id))
+    }
+
+    /// `RTCRtpSender.getStats`, as the W3C's report.
+    ///
+    /// # Errors
+    /// The transceiver is gone.
+    pub fn sender_stats(&self) -> Result<StatsReport, Error> {
+        self.with_peer(|peer, now| peer.stats_report_of(now, &StatsSelector::Sender(self.id)))
+    }
+
+    /// `RTCRtpReceiver.getStats`, as the W3C's report.
+    ///
+    /// # Errors
+    /// The transceiver is gone.
+    pub fn receiver_stats(&self) -> Result<StatsReport, Error> {
+        self.with_peer(|peer, now| peer.stats_report_of(now, &StatsSelector::Receiver(self.id)))
     }
 
     /// `setCodecPreferences`: only these codecs, in this order; all with none. One codec forces its

@@ -102,6 +102,7 @@ impl Driver {
         self.deliver_events();
         is_more |= self.fulfil_requests();
         is_more |= self.transmit(cx);
+        self.sockets.report_lost(&self.shared);
         self.deliver_events();
         // New sockets have something to send, and are polled for input in the next turn.
         while self.fulfil_requests() {

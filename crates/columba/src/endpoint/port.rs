@@ -13,7 +13,7 @@ use tracing::debug;
 use super::stun::Stun;
 use super::table::Owner;
 use super::{Endpoint, lock};
-use crate::driver::udp::Socket;
+use crate::driver::udp::{Lost, Socket};
 use crate::shared::Shared;
 
 /// A connection's place at an endpoint. Of several transports the first shares the socket.
@@ -79,12 +79,14 @@ impl Seat {
 
 impl Port {
     /// Sends datagrams over the endpoint's socket or the own one. Those for which there is no room
-    /// are returned, and the task is woken when there is.
+    /// are returned, and the task is woken when there is. Those that an error has lost go to
+    /// `lost`.
     pub(crate) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &[u8],
         transmit: Transmit,
+        lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
         let remote = transmit.path.remote;
         let is_shared = self.claimed.contains(&remote) || {
@@ -92,10 +94,10 @@ impl Port {
             self.may_share(remote, datagram)
         };
         if is_shared {
-            return self.send_shared(cx, buffer, transmit);
+            return self.send_shared(cx, buffer, transmit, lost);
         }
         match self.own_socket() {
-            Ok(socket) => socket.poll_send(cx, buffer, transmit),
+            Ok(socket) => socket.poll_send(cx, buffer, transmit, lost),
             Err(error) => {
                 debug!(%error, "a socket beside the endpoint's cannot be bound; a datagram is lost");
                 None
@@ -103,9 +105,15 @@ impl Port {
         }
     }
 
-    fn send_shared(&self, cx: &Context<'_>, buffer: &[u8], mut transmit: Transmit) -> Option<Transmit> {
+    fn send_shared(
+        &self,
+        cx: &Context<'_>,
+        buffer: &[u8],
+        mut transmit: Transmit,
+        lost: &mut Vec<Lost>,
+    ) -> Option<Transmit> {
         let core = &self.endpoint.inner.core;
-        if !core.socket.try_send(buffer, &mut transmit, Some(self.local.ip())) {
+        if !core.socket.try_send(buffer, &mut transmit, Some(self.local.ip()), lost) {
             return None;
         }
         // The socket wakes one task by itself, and many may wait.

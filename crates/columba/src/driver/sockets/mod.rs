@@ -11,7 +11,7 @@ use columba_peer::{Transmit, TransportId};
 
 use crate::endpoint::{Endpoint, Port, Seat};
 use crate::shared::Shared;
-use udp::{Received, Socket};
+use udp::{Lost, Received, Socket};
 
 /// Batches read from one socket in a turn.
 const BATCHES_PER_TURN: usize = 4;
@@ -28,6 +28,8 @@ pub(super) struct Sockets {
     closing: Vec<SocketAddr>,
     /// Datagrams that a socket did not take; nothing else is sent before them.
     blocked: Option<(Transmit, Vec<u8>)>,
+    /// Datagrams that were lost to errors since the peer was told.
+    lost: Vec<Lost>,
 }
 
 impl Sockets {
@@ -88,10 +90,10 @@ impl Sockets {
     pub(super) fn send(&mut self, cx: &mut Context<'_>, buffer: &[u8], transmit: Transmit) {
         let local = transmit.path.local;
         let rest = match self.ports.iter_mut().find(|port| port.local == local) {
-            Some(port) => port.poll_send(cx, buffer, transmit),
+            Some(port) => port.poll_send(cx, buffer, transmit, &mut self.lost),
             None => {
                 let Some(socket) = self.sockets.iter().find(|socket| socket.local == local) else { return };
-                socket.poll_send(cx, buffer, transmit)
+                socket.poll_send(cx, buffer, transmit, &mut self.lost)
             }
         };
         if let Some(rest) = rest {
@@ -106,6 +108,20 @@ impl Sockets {
             self.send(cx, &bytes, transmit);
         }
         !self.is_blocked()
+    }
+
+    /// Tells the peer of datagrams that were lost to errors.
+    pub(super) fn report_lost(&mut self, shared: &Shared) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let mut state = shared.lock();
+        for Lost { path, packets, bytes } in self.lost.drain(..) {
+            // The endpoint's socket belongs to the first transport.
+            let own = self.sockets.iter().find(|socket| socket.local == path.local);
+            let transport = own.map_or(TransportId::FIRST, |socket| socket.transport);
+            state.peer.note_discarded(transport, path, packets, bytes);
+        }
     }
 
     /// Returns whether a socket has no room.

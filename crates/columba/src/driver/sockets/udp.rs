@@ -35,9 +35,17 @@ pub(crate) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
     /// The transport of the peer that it belongs to.
-    transport: TransportId,
+    pub(super) transport: TransportId,
     /// Its address, which is the local one of its paths.
     pub(crate) local: SocketAddr,
+}
+
+/// Datagrams that were lost to an error of their socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost {
+    pub(crate) path: Path,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The result of a receive.
@@ -122,14 +130,15 @@ impl Socket {
     }
 
     /// Sends one or several datagrams. Those that the socket has no room for are returned, and the
-    /// task is woken when there is room.
+    /// task is woken when there is room. Those that an error has lost go to `lost`.
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         buffer: &[u8],
         mut transmit: Transmit,
+        lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
-        while self.try_send(buffer, &mut transmit, None) {
+        while self.try_send(buffer, &mut transmit, None, lost) {
             if self.io.poll_send_ready(cx).is_pending() {
                 return Some(transmit);
             }
@@ -139,7 +148,13 @@ impl Socket {
 
     /// Sends one or several datagrams, from this address if there are several. True if the socket
     /// has no room for the rest.
-    pub(crate) fn try_send(&self, buffer: &[u8], transmit: &mut Transmit, source: Option<IpAddr>) -> bool {
+    pub(crate) fn try_send(
+        &self,
+        buffer: &[u8],
+        transmit: &mut Transmit,
+        source: Option<IpAddr>,
+        lost: &mut Vec<Lost>,
+    ) -> bool {
         while !transmit.range.is_empty() {
             // Without segmentation (GSO), datagrams are sent one by one.
             let most = self.state.max_gso_segments().max(1);
@@ -161,7 +176,12 @@ impl Socket {
                 // Segmentation does not work here: again, in smaller pieces.
                 Err(_) if self.state.max_gso_segments() < most => continue,
                 // A lost datagram; the protocols above send again.
-                Err(error) => debug!(%error, "a send failed"),
+                Err(error) => {
+                    debug!(%error, "a send failed");
+                    let bytes = end - transmit.range.start;
+                    let packets = bytes.div_ceil(segment.max(1)) as u64;
+                    lost.push(Lost { path: transmit.path, packets, bytes: bytes as u64 });
+                }
             }
             transmit.range.start = end;
         }
