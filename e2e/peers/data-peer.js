@@ -14,6 +14,8 @@ import { WebPeer } from './web-peer.js';
 const ENOUGH_LOG = 10_000;
 /** The number of last events that a failure shows. */
 const LAST_EVENTS = 8;
+/** The number of events that wait to be awaited. */
+const MOST_EVENTS = 100_000;
 
 /** @typedef {{event: string, [name: string]: any}} PeerEvent */
 
@@ -25,6 +27,8 @@ export class Peer {
   #waiting = new Set();
   /** @type {string | undefined} */
   #over;
+  /** @type {(event: PeerEvent) => void} */
+  #listener = () => {};
 
   /**
    * @param {string} name
@@ -37,9 +41,18 @@ export class Peer {
     this.end = end;
   }
 
+  /** Hears of each event at once, besides. @param {(event: PeerEvent) => void} listener */
+  listen(listener) {
+    for (const event of this.#events) listener(event);
+    this.#listener = listener;
+  }
+
   /** @param {PeerEvent} event */
   take(event) {
+    this.#listener(event);
     this.#events.push(event);
+    // Who listens does not take them one by one.
+    if (this.#events.length > MOST_EVENTS) this.#events.shift();
     for (const look of this.#waiting) look();
   }
 
@@ -84,7 +97,7 @@ export class Peer {
  * A program that reads and writes JSON objects, a line each.
  * @param {string} name @param {[string, ...string[]]} command
  */
-function programPeer(name, [path, ...args]) {
+export function programPeer(name, [path, ...args]) {
   const child = spawn(path, args, { stdio: 'pipe', env: { RUST_LOG: 'debug', ...process.env } });
   let log = '';
   child.stdin.on('error', () => {}); // it ended early, which is reported below
@@ -128,7 +141,15 @@ export const pion = () => programPeer('pion', PROGRAMS.pion());
  * @param {import('../browser/launch.js').Running} running
  * @param {string} origin of pages that may compute digests
  */
-export async function browser({ browser, name }, origin) {
+export const browser = (running, origin) => pagePeer(running, origin, `new (${WebPeer})(new RTCPeerConnection(), report)`);
+
+/**
+ * A page of a browser in which an object of this class obeys.
+ * @param {import('../browser/launch.js').Running} running
+ * @param {string} origin
+ * @param {string} create the expression that creates it
+ */
+export async function pagePeer({ browser, name }, origin, create) {
   // A window of its own: a page in a hidden tab would be slowed down.
   const page = await browser.newPage({ type: 'window' });
   await page.goto(`${origin}/blank.html`, { waitUntil: 'load' });
@@ -136,7 +157,7 @@ export async function browser({ browser, name }, origin) {
     window.reported = [];
     window.wake = () => {};
     const report = (event) => { reported.push(event); wake(); };
-    window.peer = new (${WebPeer})(new RTCPeerConnection(), report);
+    window.peer = ${create};
     window.obey = (command) => void peer.obey(command).catch((error) => report({ event: 'error', message: String(error) }));
     window.next = async () => {
       if (reported.length === 0) await new Promise((resolve) => (wake = resolve));

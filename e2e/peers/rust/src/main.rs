@@ -8,12 +8,16 @@
 //!
 //! `columba-e2e-peer '{"do":"obey"}'` executes commands from its standard input (`commands.rs`).
 //!
+//! `columba-e2e-peer '{"do":"negotiate","polite":true}'` negotiates as the W3C's example does, by
+//! commands (`negotiator.rs`).
+//!
 //! It writes its events to its standard output, a JSON object a line. It ends with
 //! `{"event":"done",…}` and 0, or with `{"event":"error","message":…}` and 1; where its arguments
 //! or commands are not valid, with one sentence on its standard error and 2.
 
 mod commands;
 mod negotiation;
+mod negotiator;
 mod talk;
 mod wire;
 
@@ -44,6 +48,7 @@ const USAGE_ERROR: u8 = 2;
 enum Arguments {
     Talk(TalkOptions),
     Obey,
+    Negotiate(negotiator::Options),
 }
 
 /// The options of the exchange with the peer in a signaling session.
@@ -128,6 +133,7 @@ async fn run() -> Result<(), Failure> {
     match from_json(argument)? {
         Arguments::Talk(options) => join(options).await.map(|done| report(&done)),
         Arguments::Obey => commands::run().await,
+        Arguments::Negotiate(options) => negotiator::run(options).await,
     }
 }
 
