@@ -38,6 +38,13 @@ const LONGEST_DOUBT: Duration = Duration::from_secs(4);
 /// The time after which a client begins anew when an attempt has failed, as a part of that.
 const RETRY_PART: u32 = 8;
 
+/// Faults in the clear after which one is believed, even if each attempt gets further: damage or
+/// forgery at every attempt, or two sides that do not fit.
+const MAX_FAULTS: u32 = 16;
+
+/// Doubts of a server: its client has to hear of the fault first, and to begin anew.
+const SERVER_DOUBTS: u32 = 4;
+
 /// Records that cannot be opened after which a client thinks that it was answered by another.
 const MAX_STRANGERS: u32 = 8;
 
@@ -87,8 +94,8 @@ struct Doubt {
     error: Error,
     /// When it is believed.
     at: Instant,
-    /// The progress of the handshake when an alert came: more of it proves the alert wrong.
-    progress: Option<u32>,
+    /// The progress of the handshake when it came: with more of it, it is forgotten.
+    progress: u32,
 }
 
 /// One association. See the [crate's documentation](crate) for an example.
@@ -99,14 +106,18 @@ pub struct Association {
     rng: Option<ChaCha20Rng>,
     /// The first one speaks. At most [`MAX_ATTEMPTS`]; when connected, one.
     attempts: Vec<Machine>,
-    /// The beginnings of their ClientHellos, if they are a server's.
-    hellos: Vec<[u8; 32]>,
+    /// The random numbers of the ClientHellos that they answer, if they are a server's; of one that
+    /// has ended none, so that another copy of its ClientHello begins a new one.
+    hellos: Vec<Option<[u8; 32]>>,
     cookie: Option<(CookieKey, Vec<u8>)>,
     phase: Phase,
     /// When the handshake has to be complete.
     deadline: Option<Instant>,
     /// A fault in the clear, and when it is believed.
     doubt: Option<Doubt>,
+    /// Faults so far, and messages that were handled by attempts that are gone.
+    faults: u32,
+    past_progress: u32,
     /// When a client begins anew.
     retry: Option<Instant>,
     /// At most a few for each input.
@@ -138,6 +149,8 @@ impl Association {
             phase: Phase::Handshake,
             deadline: None,
             doubt: None,
+            faults: 0,
+            past_progress: 0,
             retry: None,
             events: VecDeque::new(),
             dropped: 0,
@@ -365,7 +378,7 @@ impl Association {
                     machine.require_cookie(key, address);
                 }
                 self.clear_attempts(MAX_ATTEMPTS - 1);
-                self.hellos.insert(0, hello);
+                self.hellos.insert(0, Some(hello));
             }
         }
         self.attempts.insert(0, machine);
@@ -373,6 +386,7 @@ impl Association {
     }
 
     fn clear_attempts(&mut self, keep: usize) {
+        self.past_progress += self.attempts.iter().skip(keep).map(Machine::progress).sum::<u32>();
         let dropped: u64 = self.attempts.drain(keep.min(self.attempts.len())..).map(|one| one.dropped).sum();
         self.dropped += dropped;
         self.hellos.truncate(keep);
@@ -417,7 +431,7 @@ impl Association {
     ) {
         match kind_of(form, &record[header..]) {
             Kind::ClientHello(random) => {
-                match self.hellos.iter().position(|known| *known == random) {
+                match self.hellos.iter().position(|known| *known == Some(random)) {
                     Some(index) => {
                         self.attempts[..=index].rotate_right(1);
                         self.hellos[..=index].rotate_right(1);
@@ -464,18 +478,31 @@ impl Association {
                         self.fail(error);
                         return;
                     }
-                    if self.attempts.len() > 1 {
+                    let mut others = self.attempts.iter().enumerate().filter(|(other, _)| *other != index);
+                    if others.any(|(_, other)| other.handshake().is_some()) {
                         // Another ClientHello is the right one.
-                        self.dropped += self.attempts.remove(index).dropped;
+                        let ended = self.attempts.remove(index);
+                        self.dropped += ended.dropped;
+                        self.past_progress += ended.progress();
                         self.hellos.remove(index);
                     } else {
-                        self.doubt_own_fault(now, error);
+                        self.attempts.swap(0, index);
+                        self.clear_attempts(1);
+                        self.hellos.iter_mut().for_each(|hello| *hello = None);
+                        self.doubt(now, error, RETRY_PART);
+                        if self.phase == Phase::Closed {
+                            return;
+                        }
                     }
                 }
             }
         }
         let progress = self.progress();
-        self.doubt.take_if(|doubt| doubt.progress.is_some_and(|before| before != progress));
+        if self.doubt.take_if(|doubt| doubt.progress != progress).is_some()
+            && self.attempts.first().is_some_and(|attempt| attempt.handshake().is_some())
+        {
+            self.retry = None;
+        }
         let is_answered_by_another =
             self.attempts.first().is_some_and(|attempt| attempt.strangers() >= MAX_STRANGERS);
         if is_answered_by_another && self.role == Role::Client && self.phase == Phase::Handshake {
@@ -499,11 +526,9 @@ impl Association {
             return;
         }
         self.events.push_back(Event::Alert(description));
-        if !is_authentic && self.phase == Phase::Handshake && index == 0 && self.doubt.is_none() {
-            // If it is forged, the handshake makes progress all the same.
-            let progress = Some(self.progress());
-            let at = now + self.doubt_time();
-            self.doubt = Some(Doubt { error: Error::PeerAlert(description), at, progress });
+        if !is_authentic && self.phase == Phase::Handshake && index == 0 {
+            // The other side may have been deceived, and have ended its attempt.
+            self.doubt(now, Error::PeerAlert(description), 4);
         }
     }
 
@@ -512,7 +537,7 @@ impl Association {
     }
 
     fn progress(&self) -> u32 {
-        self.attempts.iter().map(Machine::progress).sum()
+        self.past_progress + self.attempts.iter().map(Machine::progress).sum::<u32>()
     }
 
     /// When the handshake fails.
@@ -521,17 +546,23 @@ impl Association {
         [doubt, self.deadline].into_iter().flatten().min()
     }
 
-    /// Notes a fault that messages in the clear have led to. If it is real, there is no need to wait
-    /// long; if they were forged, the handshake begins anew meanwhile.
-    fn doubt_own_fault(&mut self, now: Instant, error: Error) {
-        let doubt = self.doubt_time();
+    /// Notes a fault that came in the clear. If it is real, there is no need to wait long; if it was
+    /// forged, the handshake goes on, or begins anew meanwhile.
+    fn doubt(&mut self, now: Instant, error: Error, retry_part: u32) {
         // Real peers do not send what cannot be read.
         let is_noise = matches!(error, Error::Handshake { alert: AlertDescription::DECODE_ERROR, .. });
-        if !is_noise && self.doubt.as_ref().is_none_or(|doubt| doubt.progress.is_some()) {
-            self.doubt = Some(Doubt { error, at: now + doubt, progress: None });
+        self.faults += u32::from(!is_noise);
+        if self.faults >= MAX_FAULTS {
+            self.fail(error);
+            return;
+        }
+        let doubt = self.doubt_time();
+        if !is_noise && self.doubt.is_none() {
+            let at = now + if self.role == Role::Server { doubt * SERVER_DOUBTS } else { doubt };
+            self.doubt = Some(Doubt { error, at, progress: self.progress() });
         }
         if self.role == Role::Client {
-            self.retry.get_or_insert(now + doubt / RETRY_PART);
+            self.retry.get_or_insert(now + doubt / retry_part);
         }
     }
 

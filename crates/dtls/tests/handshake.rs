@@ -50,7 +50,7 @@ fn versions_without_an_overlap_are_refused_by_name() {
         let mut both = configs();
         (both[0].versions, both[1].versions) = (client, server);
         let mut pair = Pair::new(both, 1);
-        pair.run(2 * SECOND);
+        pair.run(5 * SECOND);
         let alert = columba_dtls::AlertDescription::PROTOCOL_VERSION;
         assert_eq!(pair.events[0][0], Event::Alert(alert), "{:?}", pair.events);
         assert_eq!(*pair.events[0].last().unwrap(), Event::Failed(Error::PeerAlert(alert)));
@@ -152,7 +152,7 @@ fn another_certificate_than_that_of_the_description_is_refused() {
             let mut pair = Pair::new(both, 1);
             let other = certificates(KeyAlgorithm::EcdsaP384)[0].clone();
             pair.sides[wrong].set_fingerprints(fingerprints(&other));
-            pair.run(2 * SECOND);
+            pair.run(10 * SECOND);
             assert_eq!(pair.events[wrong].last(), Some(&Event::Failed(Error::FingerprintMismatch)));
             let bad = columba_dtls::AlertDescription::BAD_CERTIFICATE;
             assert!(pair.events[1 - wrong].contains(&Event::Alert(bad)), "{:?}", pair.events);
@@ -230,7 +230,7 @@ fn application_protocols_and_size_limits_are_negotiated() {
         both[1].alpn = vec![b"webrtc".to_vec()];
         both.iter_mut().for_each(|config| config.versions = versions);
         let mut pair = Pair::new(both, 1);
-        pair.run(2 * SECOND);
+        pair.run(5 * SECOND);
         let none = columba_dtls::AlertDescription::NO_APPLICATION_PROTOCOL;
         assert_eq!(pair.events[0].last(), Some(&Event::Failed(Error::PeerAlert(none))));
     }

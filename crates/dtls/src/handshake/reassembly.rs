@@ -94,6 +94,13 @@ impl Reassembly {
         self.next
     }
 
+    /// Forgets the parts of messages that are not accepted: of which epoch and type.
+    pub(crate) fn retain(&mut self, accept: impl Fn(u64, u8) -> bool) {
+        for slot in &mut self.slots {
+            slot.take_if(|slot| !accept(slot.epoch, slot.kind));
+        }
+    }
+
     /// Takes a fragment.
     pub(crate) fn insert(&mut self, epoch: u64, fragment: &Fragment<'_>) -> Result<Inserted, Fault> {
         if fragment.number < self.next {

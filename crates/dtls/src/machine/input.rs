@@ -50,6 +50,10 @@ impl Machine {
     /// packet is copied. Returns the record's length.
     fn handle_record(&mut self, now: Instant, bytes: &mut [u8], at: Option<usize>) -> Option<usize> {
         let raw = first(bytes)?;
+        if self.failure.is_some() {
+            // The other side has not heard of it.
+            self.alert = self.failure;
+        }
         let record = &mut bytes[..raw.length];
         match self.io.records.open(raw, record) {
             Opened::Content { content_type, number, range } => match content_type {
@@ -181,7 +185,7 @@ impl Machine {
             Inserted::Ignored => self.dropped += 1,
         }
         if is_authentic && inserted != Inserted::Ignored {
-            self.note_ack(record, now + self.config.first_timeout / 4);
+            self.note_ack(now, record, now + self.config.first_timeout / 4);
         }
         while let Some(message) = self.reassembly.pop() {
             self.handle_message(now, &message).map_err(|fault| (fault, is_13 && message.epoch > 0))?;
@@ -201,6 +205,10 @@ impl Machine {
         tracing::trace!(kind = message.kind, number = message.number, step = ?before, "handshake message");
         let session = handshake.handle(&mut self.io, message)?;
         let has_moved = handshake.step() != before;
+        if has_moved {
+            // What was taken for a message of the next steps may be forged.
+            self.reassembly.retain(|epoch, kind| handshake.accepts(epoch, kind));
+        }
         self.progress += 1;
         if message.epoch > 0 {
             self.strangers = 0;
@@ -208,7 +216,7 @@ impl Machine {
         if self.io.flight.is_pending() && self.role == Role::Client {
             // The own flight acknowledges the other side's (RFC 9147 §7.1).
             self.acks.clear();
-            self.ack_at = None;
+            (self.ack_at, self.ack_is_due) = (None, false);
         }
         if let Some(session) = session {
             self.connect(now, session);
@@ -220,10 +228,11 @@ impl Machine {
     }
 
     fn connect(&mut self, now: Instant, session: Box<crate::handshake::Session>) {
+        self.reassembly.retain(|_, _| false);
         if session.version == Version::Dtls13 {
             self.linger = Some(now + LINGER);
             if self.role == Role::Server {
-                self.ack_at = Some(now);
+                self.ack_is_due = true;
             }
         }
         self.state = State::Connected(session);
@@ -231,7 +240,7 @@ impl Machine {
     }
 
     /// Notes a record that is to be acknowledged by `at`.
-    pub(super) fn note_ack(&mut self, record: RecordNumber, at: Instant) {
+    pub(super) fn note_ack(&mut self, now: Instant, record: RecordNumber, at: Instant) {
         if self.acks.contains(&record) {
             return;
         }
@@ -239,7 +248,11 @@ impl Machine {
             self.acks.remove(0);
         }
         self.acks.push(record);
-        self.ack_at = Some(self.ack_at.map_or(at, |known| known.min(at)));
+        if at <= now {
+            (self.ack_at, self.ack_is_due) = (None, true);
+        } else if !self.ack_is_due {
+            self.ack_at = Some(self.ack_at.map_or(at, |known| known.min(at)));
+        }
     }
 
     fn handle_ack(&mut self, now: Instant, body: &[u8]) -> Outcome {

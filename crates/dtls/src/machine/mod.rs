@@ -79,6 +79,8 @@ pub(crate) struct Machine {
     /// Records to be acknowledged: the newest [`MAX_ACKS`](crate::message::MAX_ACKS).
     acks: Vec<RecordNumber>,
     ack_at: Option<Instant>,
+    /// The time for that has come.
+    ack_is_due: bool,
     /// At most [`MAX_HELD`].
     held: Vec<Vec<u8>>,
     /// At most [`MAX_EARLY`].
@@ -89,6 +91,8 @@ pub(crate) struct Machine {
     packets: VecDeque<Range<usize>>,
     /// An alert that is to be sent, with its level.
     alert: Option<(u8, AlertDescription)>,
+    /// The alert of a handshake that has failed: whatever comes is answered by it.
+    failure: Option<(u8, AlertDescription)>,
     /// Few, and emptied after each input.
     events: VecDeque<MachineEvent>,
     /// Own keys are being updated, or are to be.
@@ -121,11 +125,13 @@ impl Machine {
             is_stateless: false,
             acks: Vec::new(),
             ack_at: None,
+            ack_is_due: false,
             held: Vec::new(),
             early: VecDeque::new(),
             current: Vec::new(),
             packets: VecDeque::new(),
             alert: None,
+            failure: None,
             events: VecDeque::new(),
             update: post::Update::default(),
             linger: None,
@@ -239,6 +245,9 @@ impl Machine {
     fn fail(&mut self, fault: Fault, is_authentic: bool) {
         tracing::debug!(alert = %fault.alert, reason = fault.reason, "an association has failed");
         self.say(crate::alert::FATAL, fault.alert);
+        if matches!(self.state, State::Handshake(_)) {
+            self.failure = self.alert;
+        }
         self.end();
         self.events.push_back(MachineEvent::Failed { error: fault.into(), is_authentic });
     }
@@ -266,6 +275,6 @@ impl Machine {
         self.io.flight.end();
         self.acks = Vec::new();
         self.held = Vec::new();
-        (self.ack_at, self.linger) = (None, None);
+        (self.ack_at, self.ack_is_due, self.linger) = (None, false, None);
     }
 }

@@ -21,8 +21,8 @@ impl Machine {
                 return length;
             }
         }
-        if self.ack_at.is_some_and(|at| at <= now) {
-            self.ack_at = None;
+        if self.ack_is_due || self.ack_at.is_some_and(|at| at <= now) {
+            (self.ack_is_due, self.ack_at) = (false, None);
             let acks = std::mem::take(&mut self.acks);
             if !acks.is_empty() && self.version() == Some(Version::Dtls13) {
                 let length = self.write_record(ACK, &write_ack(&acks), buf);
@@ -57,6 +57,10 @@ impl Machine {
     /// Handles the deadline.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.io.flight.handle_timeout(now);
+        // It may not go out at once: a deadline in the past would be no deadline.
+        if self.ack_at.take_if(|at| *at <= now).is_some() {
+            self.ack_is_due = true;
+        }
         if self.is_connected() && self.io.flight.repetitions() > MAX_REPETITIONS {
             self.io.flight.end();
         }

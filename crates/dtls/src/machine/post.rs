@@ -44,13 +44,13 @@ impl Machine {
             Some(Version::Dtls13) if is_old => {
                 // The end of the handshake, or an acknowledgment, was lost.
                 self.io.flight.answer_repetition(now);
-                self.note_ack(record, now);
+                self.note_ack(now, record, now);
             }
             Some(Version::Dtls13) if Self::is_data_epoch(record.epoch) => {
                 let inserted =
                     self.reassembly.insert(record.epoch, fragment).map_err(|fault| (fault, true))?;
                 if inserted != Inserted::Ignored {
-                    self.note_ack(record, now);
+                    self.note_ack(now, record, now);
                 }
                 while let Some(message) = self.reassembly.pop() {
                     self.handle_late_message(now, &message).map_err(|fault| (fault, true))?;
