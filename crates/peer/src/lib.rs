@@ -110,6 +110,7 @@ mod peer;
 mod servers;
 mod states;
 mod stats;
+mod tasks;
 mod time;
 mod transport;
 

@@ -3,7 +3,7 @@
 mod channel;
 mod channels;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use columba_ice::Ecn;
@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::peer::transports::SctpTransport;
 use crate::states::SctpTransportState;
 use crate::stats::SctpStats;
+use crate::tasks::Tasks;
 use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
 
@@ -236,7 +237,7 @@ impl Data {
 
     /// Moves events of the association to `events`. Returns the reason if the association has
     /// failed by itself.
-    pub(crate) fn poll_events(&mut self, events: &mut VecDeque<Event>) -> Option<Error> {
+    pub(crate) fn poll_events(&mut self, events: &mut Tasks) -> Option<Error> {
         let mut failed = None;
         while let Some(event) = self.channels.poll_event() {
             match event {

@@ -1,6 +1,5 @@
 //! Execution of the changes that follow from descriptions and candidates.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use columba_ice::Credentials;
@@ -13,9 +12,11 @@ use crate::transport::{TransportId, is_direct};
 
 impl Peer {
     pub(super) fn execute(&mut self, now: Instant, changes: Vec<Change>) {
+        self.events.begin();
         for change in changes {
             self.execute_one(now, change);
         }
+        self.events.end();
     }
 
     fn execute_one(&mut self, now: Instant, change: Change) {
@@ -57,7 +58,7 @@ impl Peer {
             }
             Change::RemoteData { sctp_port, max_message_size } => {
                 if self.data.has_ended() {
-                    self.data.poll_events(&mut self.events);
+                    self.announce_data();
                     self.data.renew(now, &mut self.rng);
                 }
                 self.data.set_remote(sctp_port, max_message_size);
@@ -97,7 +98,7 @@ impl Peer {
         let Some(transport) = self.transport_mut(id) else { return };
         transport.end(now);
         let ufrag = transport.credentials().ufrag.clone();
-        self.events.retain(|event| !is_candidate_of(event, &ufrag));
+        self.events.remove(|event| is_candidate_of(event, &ufrag));
         self.announce_ice(None);
         self.announce_gathering_state();
     }
@@ -108,7 +109,7 @@ impl Peer {
         if self.data.transport() == Some(id) {
             let (reason, cause) = ("the other side has begun a new association".to_owned(), None);
             self.data.fail(now, &Error::Sctp { reason, cause });
-            self.data.poll_events(&mut self.events);
+            self.announce_data();
             self.data.renew(now, &mut self.rng);
         }
         if let Some(transport) = self.transport_mut(id) {
@@ -133,11 +134,19 @@ impl Peer {
             (self.restart_at, self.is_restarting) = (None, true);
         }
         // The owner would send them behind the description that has replaced theirs.
-        let events = std::mem::take(&mut self.events).into_iter();
-        let (old, others): (VecDeque<_>, VecDeque<_>) =
-            events.partition(|event| is_candidate_of(event, &ufrag));
-        self.events = others;
+        let old = self.events.remove(|event| is_candidate_of(event, &ufrag));
         self.withheld.extend(old);
+    }
+
+    /// Announces what has happened to data, each as a task of its own. Returns the reason if the
+    /// association has failed by itself.
+    pub(super) fn announce_data(&mut self) -> Option<Error> {
+        let is_open = self.events.end();
+        let failed = self.data.poll_events(&mut self.events);
+        if is_open {
+            self.events.begin();
+        }
+        failed
     }
 
     /// The local description of a transport was taken back. Candidates of it that the owner has not
@@ -146,7 +155,7 @@ impl Peer {
         let Some(transport) = self.transport_mut(id) else { return };
         let Some(ufrag) = transport.roll_back(now) else { return };
         self.is_restarting = false;
-        self.events.retain(|event| !is_candidate_of(event, &ufrag));
+        self.events.remove(|event| is_candidate_of(event, &ufrag));
         self.events.extend(std::mem::take(&mut self.withheld));
         self.update_gathering();
     }

@@ -29,6 +29,7 @@ use crate::jsep::Jsep;
 use crate::servers;
 use crate::states::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState};
 use crate::stats::Dropped;
+use crate::tasks::Tasks;
 use crate::time::{UnixTime, WallClock};
 use crate::transport::dtls::DtlsTransportConfig;
 use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportId, packet_size};
@@ -81,7 +82,7 @@ pub struct Peer {
     /// The states that were announced.
     states: States,
     /// Events that the owner has not taken yet: as many as happen between two polls.
-    events: VecDeque<Event>,
+    events: Tasks,
     /// The channel of the event that was taken last: the owner may ask for it until the next one.
     taken_arrival: Option<ChannelId>,
     /// Candidates that the owner has not taken before their description was replaced: they come if
@@ -143,7 +144,7 @@ impl Peer {
             restart_at: None,
             is_restarting: false,
             states: States::default(),
-            events: VecDeque::new(),
+            events: Tasks::default(),
             taken_arrival: None,
             withheld: Vec::new(),
             dropped: Dropped::default(),
@@ -306,10 +307,24 @@ impl Peer {
         if let Some(Event::DataChannel(id)) = event {
             self.taken_arrival = Some(id);
         }
-        if event.is_none() && self.events.capacity() > IDLE_EVENTS {
+        if event.is_none() {
             self.events.shrink_to(IDLE_EVENTS);
         }
         event
+    }
+
+    /// Returns the next events that the W3C has happen in one queued task, in their order: those of
+    /// a description that was set, of a change of state with the states of the whole that follow
+    /// from it, of the end of gathering. A binding that runs each of them as a task of its own, and
+    /// changes what its user sees with each event, is exact. Mixed with
+    /// [`poll_event`](Self::poll_event), it returns what is left of a task.
+    pub fn poll_task(&mut self) -> Option<Vec<Event>> {
+        let task = self.events.next();
+        let mut events = vec![self.poll_event()?];
+        while task.is_some_and(|task| self.events.goes_on(task)) {
+            events.extend(self.poll_event());
+        }
+        Some(events)
     }
 
     /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).

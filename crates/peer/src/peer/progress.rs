@@ -1,6 +1,5 @@
 //! Events of the transports and of data become states and events of the peer connection.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{CONTROLLED_RESTART_DELAY, Peer};
@@ -16,18 +15,20 @@ impl Peer {
             while let Some(event) = self.transports[index].poll_event(now) {
                 let id = self.transports[index].id();
                 if !self.transports[index].has_ended() {
+                    self.events.begin();
                     self.handle_transport_event(now, index, id, event);
+                    self.events.end();
                 }
             }
         }
-        if let Some(error) = self.data.poll_events(&mut self.events) {
+        if let Some(error) = self.announce_data() {
             self.events.push_back(Event::Error(error));
         }
         self.announce_dtls();
         self.announce_connection();
         if self.jsep.is_closed() {
             // W3C `close` fires no events, and nothing that was queued before.
-            self.events = VecDeque::new();
+            self.events.clear();
         }
     }
 
@@ -36,7 +37,10 @@ impl Peer {
             TransportEvent::LocalCandidate(candidate) => self.announce_candidate(id, candidate),
             TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
             TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
-            TransportEvent::IceState(state) => self.announce_ice(Some(state)),
+            TransportEvent::IceState(state) => {
+                self.announce_ice(Some(state));
+                self.announce_connection();
+            }
             TransportEvent::SelectedPair(pair) => {
                 if self.carries_data(id) {
                     let largest = self.transports[index].largest_packet(&pair);
@@ -108,12 +112,19 @@ impl Peer {
         }
     }
 
+    /// Announces the states of DTLS, each with that of the connection which follows from it.
     fn announce_dtls(&mut self) {
-        for transport in self.transports.iter_mut().filter(|one| !one.has_ended()) {
-            if let Some(state) = transport.poll_dtls_state()
-                && !self.jsep.is_closed()
-            {
-                self.events.push_back(Event::DtlsState(transport.id(), state));
+        for index in 0..self.transports.len() {
+            let transport = &mut self.transports[index];
+            let (id, has_ended) = (transport.id(), transport.has_ended());
+            if has_ended || self.jsep.is_closed() {
+                continue;
+            }
+            if let Some(state) = transport.poll_dtls_state() {
+                self.events.begin();
+                self.events.push_back(Event::DtlsState(id, state));
+                self.announce_connection();
+                self.events.end();
             }
         }
     }

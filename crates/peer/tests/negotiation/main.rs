@@ -7,4 +7,5 @@ mod identity;
 mod objects;
 mod restart;
 mod rollback;
+mod tasks;
 mod world;

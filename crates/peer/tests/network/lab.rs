@@ -37,6 +37,8 @@ pub(crate) struct PeerHost {
     /// Messages that wait for the signaling.
     signals: VecDeque<Signal>,
     pub(crate) events: Vec<Event>,
+    /// The tasks with several events.
+    pub(crate) tasks: Vec<Vec<Event>>,
     pub(crate) states: Vec<PeerConnectionState>,
     pub(crate) errors: Vec<Error>,
     pub(crate) open: Vec<ChannelId>,
@@ -67,8 +69,9 @@ impl PeerHost {
         loop {
             if let Some((transport, request)) = self.peer.poll_request() {
                 self.fulfil(now, transport, &request);
-            } else if let Some(event) = self.peer.poll_event() {
-                self.handle_event(now, event);
+            } else if let Some(task) = self.peer.poll_task() {
+                self.tasks.extend(Some(task.clone()).filter(|task| task.len() > 1));
+                task.into_iter().for_each(|event| self.handle_event(now, event));
             } else {
                 break;
             }
@@ -328,6 +331,7 @@ impl Lab {
             streams: Streams::default(),
             signals: VecDeque::new(),
             events: Vec::new(),
+            tasks: Vec::new(),
             states: Vec::new(),
             errors: Vec::new(),
             open: Vec::new(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use columba_netsim::Nat;
 use columba_peer::{
-    Configuration, DataChannelInit, DtlsRole, DtlsVersions, Error, Event, IceGatheringState, SignalingState,
+    Configuration, DataChannelInit, DtlsRole, DtlsTransportState, DtlsVersions, Error, Event,
+    IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState, TransportId,
 };
 
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
@@ -21,6 +22,23 @@ fn two_peers_in_one_network_connect() {
         assert_eq!(stats.transports[0].dtls.role, Some(DtlsRole::Client), "the answerer begins");
         let version = if versions == DtlsVersions::Dtls12 { "DTLS 1.2" } else { "DTLS 1.3" };
         assert_eq!(stats.transports[0].dtls.version, Some(version));
+    }
+}
+
+/// W3C: the state of a transport and the states of the connection that follow change in one task.
+#[test]
+fn states_that_follow_from_one_another_are_one_task() {
+    use {DtlsTransportState as Dtls, IceConnectionState as Ice, PeerConnectionState as State};
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 1);
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    assert!(lab.run_until(SECOND * 5, Lab::connected));
+    for index in [ALICE, BOB] {
+        let tasks = &lab.peer(index).tasks;
+        let begun = [Event::IceConnectionState(Ice::Checking), Event::ConnectionState(State::Connecting)];
+        let done =
+            [Event::DtlsState(TransportId::FIRST, Dtls::Connected), Event::ConnectionState(State::Connected)];
+        assert!(tasks.iter().any(|task| task.ends_with(&begun)), "{tasks:?}");
+        assert!(tasks.iter().any(|task| *task == done), "{tasks:?}");
     }
 }
 

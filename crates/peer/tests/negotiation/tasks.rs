@@ -1,0 +1,101 @@
+//! The tasks in which events come: what the W3C does in one queued task.
+
+use columba_peer::{
+    Configuration, Event, IceGatheringState, MediaConfiguration, SessionDescription, SignalingState, Track,
+    TransceiverDirection,
+};
+
+use crate::world::{ALICE, BOB, World};
+
+/// The names of the events of each task.
+fn tasks(world: &mut World, index: usize) -> Vec<Vec<String>> {
+    let name = |event: &Event| {
+        let text = format!("{event:?}");
+        match event {
+            Event::IceCandidate(Some(one)) if one.init.candidate.is_empty() => {
+                "end of a transport".to_owned()
+            }
+            Event::IceCandidate(Some(_)) => "candidate".to_owned(),
+            _ => text.split([' ', '{']).next().unwrap_or_default().to_owned(),
+        }
+    };
+    let peer = &mut world.peers[index];
+    let tasks = std::iter::from_fn(|| peer.poll_task());
+    tasks.map(|events| events.iter().map(name).collect()).collect()
+}
+
+/// Peers of which Alice sends audio and video, and Bob takes all that is offered.
+fn world() -> World {
+    let mut media = MediaConfiguration::default();
+    media.offered = TransceiverDirection::RecvOnly;
+    let configuration = Configuration { media: media.into(), ..Configuration::default() };
+    let mut world = World::with([configuration.clone(), configuration]);
+    for track in [Track::audio("a"), Track::video("v")] {
+        world.peers[ALICE].add_track(world.now, track, vec!["s".to_owned()]).unwrap();
+    }
+    world
+}
+
+#[test]
+fn description_that_is_set_is_one_task() {
+    let mut world = world();
+    tasks(&mut world, ALICE);
+    let offer = world.describe(ALICE);
+    assert_eq!(tasks(&mut world, ALICE)[0], ["SignalingState(HaveLocalOffer)"]);
+    world.set(BOB, offer.clone());
+    assert_eq!(tasks(&mut world, BOB), [["SignalingState(HaveRemoteOffer)", "Track", "Track"]]);
+    // A rollback takes the tracks back in its own.
+    world.set(BOB, SessionDescription::rollback());
+    let events = tasks(&mut world, BOB);
+    assert_eq!(events[0][0], "SignalingState(Stable)");
+    assert_eq!((events.len(), events[0].len()), (1, 1 + 2 * 3), "muted, removed, ended: {events:?}");
+    world.set(BOB, offer);
+    let answer = world.describe(BOB);
+    let events = tasks(&mut world, BOB);
+    assert!(events[1..].iter().any(|task| task == &["SignalingState(Stable)"]), "{events:?}");
+    world.set(ALICE, answer);
+    let events = tasks(&mut world, ALICE);
+    let settled = events.iter().find(|task| task.contains(&"SignalingState(Stable)".to_owned())).unwrap();
+    assert_eq!(settled, &["SignalingState(Stable)"]);
+}
+
+/// The end of gathering is one task: of the transport, then the state, then `null`; each candidate
+/// before it is a task of its own.
+#[test]
+fn end_of_gathering_is_one_task() {
+    let mut world = World::new();
+    world.describe(ALICE);
+    let events = world.drain(ALICE);
+    assert!(events.contains(&Event::IceGatheringState(IceGatheringState::Complete)));
+    let mut world = World::new();
+    world.describe(ALICE);
+    // Requests are granted before events are taken.
+    let mut seen = Vec::new();
+    while let Some((transport, request)) = world.peers[ALICE].poll_request() {
+        if let columba_peer::Request::BindUdp { id, address } = request {
+            let local = std::net::SocketAddr::new(address, 4000);
+            world.peers[ALICE].handle_input(world.now, transport, columba_peer::Input::Bound { id, local });
+        } else if let columba_peer::Request::Listen { id, .. } = request {
+            world.peers[ALICE].handle_input(world.now, transport, columba_peer::Input::ListenFailed { id });
+        }
+    }
+    seen.extend(tasks(&mut world, ALICE));
+    let last = seen.last().unwrap();
+    assert_eq!(last, &["end of a transport", "IceGatheringState(Complete)", "IceCandidate(None)"]);
+    let candidates = seen.iter().filter(|task| task.contains(&"candidate".to_owned()));
+    assert!(candidates.clone().count() >= 1 && candidates.clone().all(|task| task.len() == 1), "{seen:?}");
+}
+
+#[test]
+fn rest_of_a_task_and_a_closed_connection() {
+    let mut world = world();
+    tasks(&mut world, ALICE);
+    let offer = world.describe(ALICE);
+    world.set(BOB, offer);
+    let first = world.peers[BOB].poll_event();
+    assert_eq!(first, Some(Event::SignalingState(SignalingState::HaveRemoteOffer)));
+    assert_eq!(world.peers[BOB].poll_task().map(|rest| rest.len()), Some(2), "both tracks");
+    world.peers[ALICE].close(world.now);
+    assert_eq!(world.peers[ALICE].poll_task(), None, "it emits nothing, and forgets what waited");
+    assert_eq!(world.peers[ALICE].signaling_state(), SignalingState::Closed);
+}
