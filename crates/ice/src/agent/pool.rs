@@ -3,41 +3,9 @@
 use std::time::Instant;
 
 use super::Agent;
+use super::gathering::{MAX_ERRORS, Pool};
 use crate::config::{Config, IceServer};
-use crate::event::{CandidateError, Event, GatheringState, State};
-
-/// The progress of gathering.
-#[derive(Debug)]
-pub(super) struct Gathering {
-    pub(super) state: GatheringState,
-    pub(super) pool: Pool,
-}
-
-/// The state of the pool.
-#[derive(Debug)]
-pub(super) enum Pool {
-    /// Nothing was gathered yet.
-    Untouched,
-    /// Candidates are gathered and not announced yet. Errors are reported with them: at most
-    /// [`MAX_ERRORS`], later ones are dropped.
-    Filled(Vec<CandidateError>),
-    /// Gathering was asked for: from now on candidates are announced at once.
-    Announced,
-}
-
-/// Errors that are kept, at most: one for each server at some addresses.
-const MAX_ERRORS: usize = 64;
-
-impl Gathering {
-    pub(super) fn new() -> Self {
-        Self { state: GatheringState::New, pool: Pool::Untouched }
-    }
-
-    /// Returns whether candidates are gathered and not announced.
-    pub(super) fn is_pooling(&self) -> bool {
-        matches!(self.pool, Pool::Filled(_))
-    }
-}
+use crate::event::{CandidateError, Event, State};
 
 impl Agent {
     /// Begins to gather ahead, where that is asked for and possible.

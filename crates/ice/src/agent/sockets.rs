@@ -6,8 +6,8 @@ use std::time::Instant;
 use columba_stun::canonical;
 
 use super::Agent;
+use super::gathering::Pool;
 use super::ids::{Base, LocalId, RelayId};
-use super::pool::Pool;
 use super::socket::{Purpose, Socket};
 use crate::candidate::CandidateTransport;
 use crate::config::LocalAddress;
