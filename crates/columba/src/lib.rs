@@ -40,8 +40,48 @@
 //! }
 //! ```
 //!
-//! Two programs on different machines find each other through a rendezvous server: see the module
-//! `signaling`.
+//! # What the words mean
+//!
+//! A **peer connection** ([`PeerConnection`]) is a way between two programs that carries data, and
+//! later audio and video, encrypted from end to end, directly wherever that is possible. Neither
+//! program needs an address that the other one can reach: both try all ways that they find, through
+//! NATs and firewalls, and keep the best (ICE, RFC 8445). To begin, each must learn two things of
+//! the other, over any channel that there is: a *description* ([`SessionDescription`]: what is to be
+//! carried, and the fingerprint by which it is recognized), and *candidates* ([`IceCandidateInit`]:
+//! the addresses at which it may be reached).
+//!
+//! An **ICE server** ([`IceServer`]) helps to find ways. A STUN server tells a program the address
+//! under which the internet sees it. A TURN server lends it an address, and relays what comes there:
+//! the last resort where there is no direct way, and it sees encrypted packets only. With
+//! [`TransportPolicy::Relay`] the other side learns no other address.
+//!
+//! A **signaling channel** (`signaling::SignalingChannel`) is the channel for the first
+//! messages, if there is no better one: two programs name the same session to a rendezvous server
+//! (`columba serve`), which carries messages between them. Once the peer connection is up, it is
+//! needed no more. The module `call` does all of that: it connects everybody in a session, and
+//! keeps them connected; the browser's `Call` speaks the same protocol.
+//!
+//! # Examples
+//!
+//! They are in the folder `examples` and run in the tests:
+//!
+//! | example | shows |
+//! |---|---|
+//! | [`two_peers`] | the two sides of a connection in one process, as above |
+//! | [`echo_server`] | a server to which pages of browsers are connected, all on one port |
+//! | [`chat`] | everybody in a session, in the terminal |
+//! | [`copy_and_paste`] | no server at all: people carry the descriptions |
+//! | [`one_port`] | thousands of connections on one port ([`Endpoint`]) |
+//! | [`relay_only`] | a call in which no one learns another's address |
+//!
+//! [`two_peers`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/two_peers.rs
+//! [`echo_server`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/echo_server.rs
+//! [`chat`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/chat.rs
+//! [`copy_and_paste`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/copy_and_paste.rs
+//! [`one_port`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/one_port.rs
+//! [`relay_only`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/relay_only.rs
+//!
+//! # How it behaves
 //!
 //! - [`PeerConnection::new`] returns a handle, cheap to clone, and the receiver of its [`Events`].
 //!   All events of a connection and of its data channels come in one order, and each carries the
@@ -63,7 +103,7 @@
 //!   addresses.
 //! - `serde`: [`SessionDescription`], [`IceCandidateInit`] and the [`report`] of statistics in the
 //!   JSON of browsers.
-//! - `signaling`: the module `signaling`. Includes `tls`.
+//! - `signaling`: the modules `signaling` and `call`. Includes `tls`.
 //! - `tls`: TURN over TLS (`turns:`), and the module `tls`.
 
 mod builder;

@@ -164,6 +164,7 @@ impl Hub {
             shared: self.shared.clone(),
             signaling: self.signaling.clone(),
             configuration: self.options.configuration.clone(),
+            endpoint: self.options.endpoint.clone(),
             timing: self.options.timing.clone(),
             post,
             own: self.own,

@@ -5,6 +5,7 @@ use columba_peer::{Configuration, DataChannelInit, Message};
 use super::negotiation::Negotiation;
 use crate::connection::PeerConnection;
 use crate::data_channel::DataChannel;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::events::{Event, Events};
 
@@ -32,8 +33,16 @@ pub(super) enum LinkEvent {
 }
 
 impl Link {
-    pub(super) fn new(configuration: Configuration, is_polite: bool) -> Result<Self, Error> {
-        let (connection, events) = PeerConnection::new(configuration)?;
+    pub(super) fn new(
+        configuration: Configuration,
+        endpoint: Option<Endpoint>,
+        is_polite: bool,
+    ) -> Result<Self, Error> {
+        let mut builder = PeerConnection::builder().configuration(configuration);
+        if let Some(endpoint) = endpoint {
+            builder = builder.endpoint(endpoint);
+        }
+        let (connection, events) = builder.build()?;
         let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
         let data = connection.create_data_channel(LABEL, init)?;
         let negotiation = Negotiation::new(is_polite);

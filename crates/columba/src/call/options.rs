@@ -6,6 +6,7 @@ use std::time::Duration;
 use columba_peer::Configuration;
 
 use super::seal::Seal;
+use crate::endpoint::Endpoint;
 
 /// The options of a [`Call`](super::Call).
 ///
@@ -19,6 +20,8 @@ pub struct CallOptions {
     /// For every connection. The signaling server's ICE servers are added to its own, and ICE is
     /// restarted by the call alone.
     pub configuration: Configuration,
+    /// The endpoint whose UDP socket the connections share. Default: sockets of their own.
+    pub endpoint: Option<Endpoint>,
     /// The peers to which a connection is made.
     pub admission: Admission,
     /// Seals what goes through the signaling server. Default: nothing does.

@@ -24,6 +24,7 @@ use super::signaling::Signaling;
 use super::state::{MAX_TEXT, Shared};
 use super::timers::{Timer, Timers};
 use crate::data_channel::DataChannel;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::events::Event;
 
@@ -66,6 +67,7 @@ pub(super) struct Means {
     pub(super) shared: Arc<Shared>,
     pub(super) signaling: Arc<dyn Signaling>,
     pub(super) configuration: Configuration,
+    pub(super) endpoint: Option<Endpoint>,
     pub(super) timing: CallTiming,
     pub(super) post: Post,
     pub(super) own: PeerId,
@@ -78,6 +80,7 @@ pub(super) struct RemotePeer {
     shared: Arc<Shared>,
     signaling: Arc<dyn Signaling>,
     configuration: Configuration,
+    endpoint: Option<Endpoint>,
     timing: CallTiming,
     post: Post,
     is_polite: bool,
@@ -98,12 +101,13 @@ type Flow = ControlFlow<Option<PeerEnd>>;
 
 impl RemotePeer {
     pub(super) fn new(means: Means) -> Self {
-        let Means { shared, signaling, configuration, timing, post, own, peer } = means;
+        let Means { shared, signaling, configuration, endpoint, timing, post, own, peer } = means;
         Self {
             peer,
             shared,
             signaling,
             configuration,
+            endpoint,
             timing,
             post,
             is_polite: own < peer,
@@ -274,7 +278,7 @@ impl RemotePeer {
         self.timers.clear_all();
         self.attempt = attempt;
         self.data_was_closed = false;
-        match Link::new(self.configuration(), self.is_polite) {
+        match Link::new(self.configuration(), self.endpoint.clone(), self.is_polite) {
             Ok(link) => self.link = Some(link),
             Err(error) => {
                 self.failed(&error);
