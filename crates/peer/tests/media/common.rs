@@ -4,9 +4,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use columba_peer::{
-    Certificate, Configuration, Error, Event, MediaConfiguration, Peer, RtpCodec, RtpCodecCapability,
-    SessionDescription, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
-    UnixTime,
+    BundlePolicy, Certificate, Configuration, Error, Event, MediaConfiguration, Peer, RtpCodec,
+    RtpCodecCapability, SessionDescription, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo,
+    TransceiverInit, UnixTime,
 };
 use columba_sdp::attributes::Direction;
 use columba_sdp::{MediaSection, SessionDescription as Sdp};
@@ -46,6 +46,19 @@ impl Side {
         let configuration = Configuration {
             certificates: vec![CERTIFICATE.clone()],
             media: Arc::new(media),
+            ..Configuration::default()
+        };
+        Self { peer: Peer::new(configuration, *NOW, WALL, [seed; 32]).unwrap(), unread: Vec::new() }
+    }
+
+    /// A side that takes all media, with another bundle policy.
+    pub(crate) fn with_policy(seed: u8, bundle_policy: BundlePolicy) -> Self {
+        let mut media = MediaConfiguration::default();
+        media.offered = TransceiverDirection::RecvOnly;
+        let configuration = Configuration {
+            certificates: vec![CERTIFICATE.clone()],
+            media: Arc::new(media),
+            bundle_policy,
             ..Configuration::default()
         };
         Self { peer: Peer::new(configuration, *NOW, WALL, [seed; 32]).unwrap(), unread: Vec::new() }

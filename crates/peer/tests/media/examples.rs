@@ -1,9 +1,9 @@
 //! The choices of RFC 4317, and the exchanges of RFC 9429 §7, section by section.
 
-use columba_peer::{DataChannelInit, Track, TrackKind, TransceiverDirection as Way};
+use columba_peer::{BundlePolicy, DataChannelInit, Track, TrackKind, TransceiverDirection as Way};
 use columba_sdp::MediaKind;
 use columba_sdp::attributes::{
-    BundleOnly, Direction, Group, IceUfrag, Mid, Msid, RtcpMux, RtcpMuxOnly, Setup,
+    BundleOnly, Direction, Group, IceUfrag, MaxPtime, Mid, Msid, RtcpMux, RtcpMuxOnly, Setup,
 };
 
 use crate::common::*;
@@ -185,9 +185,95 @@ fn rfc_9429_7_2_detailed_example() {
     assert_eq!(direction(&answer.media[4]), Some(Direction::RecvOnly));
 }
 
-/// RFC 9429 §7.4: sections that are offered, not wanted yet, and used later without new ones.
+/// RFC 9429 §7.2 and §7.3 are with `must-bundle`: only the first section has an address, until the
+/// bundle is agreed; then all have it.
+fn check_must_bundle(description: &columba_sdp::SessionDescription, is_first_offer: bool) {
+    let mids: Vec<_> = description.media.iter().map(|section| section.mid().unwrap()).collect();
+    assert_eq!(description.lines.get::<Group>().unwrap().unwrap(), Group::bundle(mids));
+    for (index, section) in description.media.iter().enumerate() {
+        let is_marked = is_first_offer && index > 0;
+        assert_eq!((section.head().port == 0, section.lines.has::<BundleOnly>()), (is_marked, is_marked));
+        assert_eq!(section.lines.get::<IceUfrag>(), description.media[0].lines.get::<IceUfrag>());
+    }
+}
+
+/// RFC 9429 §7.3: an answer before the call is taken, so that ICE and DTLS are there when it is.
 #[test]
-fn rfc_9429_7_4_early_transport_warmup() {
+fn rfc_9429_7_3_early_transport_warmup() {
+    let [mut alice, mut bob] = [1, 2].map(|seed| Side::with_policy(seed, BundlePolicy::MustBundle));
+    let audio = alice.add(TrackKind::Audio, Way::SendRecv);
+    let video = alice.add(TrackKind::Video, Way::SendRecv);
+    alice.peer.replace_track(*NOW, audio, Some(Track::audio("a"))).unwrap();
+    alice.peer.replace_track(*NOW, video, Some(Track::video("v"))).unwrap();
+    // offer-C1 and answer-C1.
+    let offer = alice.describe();
+    bob.take(offer.clone());
+    let theirs: Vec<_> = bob.peer.transceivers().iter().map(|one| one.id).collect();
+    for id in &theirs {
+        bob.peer.set_direction(*NOW, *id, Way::SendOnly).unwrap();
+    }
+    let answer = bob.describe();
+    alice.take(answer.clone());
+    let (offer, answer) = (parse(&offer), parse(&answer));
+    check_must_bundle(&offer, true);
+    check_must_bundle(&answer, false);
+    assert!(offer.media.iter().all(|section| direction(section) == Some(Direction::SendRecv)));
+    assert!(answer.media.iter().all(|section| direction(section) == Some(Direction::SendOnly)));
+    assert_eq!(answer.media[0].lines.get(), Ok(Some(Setup::Active)));
+    for description in [&offer, &answer] {
+        let times = description.media.iter().map(|section| section.lines.get::<MaxPtime>().unwrap());
+        assert_eq!(times.collect::<Vec<_>>(), [Some(MaxPtime(120)), None]);
+    }
+    assert_eq!(alice.track_events().len(), 2, "ontrack for audio and video");
+    // Bob takes the call: offer-C2 and answer-C2, over the transport that is there.
+    bob.peer.replace_track(*NOW, theirs[0], Some(Track::audio("b"))).unwrap();
+    bob.peer.replace_track(*NOW, theirs[1], Some(Track::video("w"))).unwrap();
+    assert!(!bob.wants_negotiation(), "tracks need none");
+    for id in &theirs {
+        bob.peer.set_direction(*NOW, *id, Way::SendRecv).unwrap();
+    }
+    assert!(bob.wants_negotiation());
+    let (again, reply) = negotiate(&mut bob, &mut alice);
+    check_must_bundle(&again, false);
+    check_must_bundle(&reply, false);
+    let fragments = |one: &columba_sdp::SessionDescription| one.media[0].lines.get::<IceUfrag>().unwrap();
+    assert_eq!((fragments(&again), fragments(&reply)), (fragments(&answer), fragments(&offer)));
+    assert_eq!(again.media[0].lines.get(), Ok(Some(Setup::ActPass)));
+    assert_eq!(reply.media[0].lines.get(), Ok(Some(Setup::Passive)), "the roles stay");
+    assert!(reply.media.iter().all(|section| direction(section) == Some(Direction::SendRecv)));
+    assert_eq!(
+        (alice.current(), bob.current()),
+        (vec![Some(Way::SendRecv); 2], vec![Some(Way::SendRecv); 2])
+    );
+    assert_eq!(alice.peer.transports(), bob.peer.transports());
+}
+
+/// RFC 9429 §7.2 in its bundling: audio and data first, then two of video in the agreed bundle.
+#[test]
+fn rfc_9429_7_2_must_bundle() {
+    let [mut alice, mut bob] = [1, 2].map(|seed| Side::with_policy(seed, BundlePolicy::MustBundle));
+    alice.peer.add_track(*NOW, Track::audio("a"), vec!["s".to_owned()]).unwrap();
+    alice.peer.create_data_channel(*NOW, "chat", DataChannelInit::default()).unwrap();
+    let (offer, answer) = negotiate(&mut alice, &mut bob);
+    check_must_bundle(&offer, true);
+    check_must_bundle(&answer, false);
+    assert!(offer.media[1].head().is_data_channel() && !answer.media[1].is_rejected());
+    for track in ["v1", "v2"] {
+        bob.peer.add_track(*NOW, Track::video(track), vec![track.to_owned()]).unwrap();
+    }
+    let (again, reply) = negotiate(&mut bob, &mut alice);
+    assert_eq!((again.media.len(), reply.media.len()), (4, 4));
+    check_must_bundle(&again, false);
+    check_must_bundle(&reply, false);
+    assert!(reply.media[2..].iter().all(|section| direction(section) == Some(Direction::RecvOnly)));
+    assert_eq!(reply.media[0].lines.get(), Ok(Some(Setup::Passive)));
+    assert_eq!(alice.peer.transports().len(), 1);
+}
+
+/// RFC 9429 §7.3 without an early answer: sections that are offered without tracks, which come
+/// later.
+#[test]
+fn rfc_9429_7_3_tracks_come_later() {
     let (mut alice, mut bob) = (Side::new(1), Side::configured(2, |media| media.offered = Way::SendRecv));
     let audio = alice.add(TrackKind::Audio, Way::SendRecv);
     let video = alice.add(TrackKind::Video, Way::SendRecv);
