@@ -298,6 +298,49 @@ test('a refusal for now is tried again when the server says so', async () => {
   assert.ok(Date.now() - refused >= 140);
 });
 
+test('a client id that is taken for now is asked for again', async () => {
+  relay.refuseEntry = { code: 'id-taken', message: 'Another client is reachable under this id.', retryAfter: 50 };
+  const a = open(null, { clientId: 'desk' });
+  const error = await once(a, 'error');
+  assert.deepEqual([error.code, error.fatal], ['id-taken', false]);
+  relay.refuseEntry = null;
+  await once(a, 'open');
+  // A server that gives no time to try again means it for good.
+  relay.refuseEntry = { code: 'id-taken', message: 'Another client is reachable under this id.' };
+  const closed = await once(open(null, { clientId: 'other' }), 'close');
+  assert.equal(closed.code, 'id-taken');
+});
+
+test('a page with a fixed client id is the same peer after a reload, and a duplicate is another', async () => {
+  const page = new EventTarget();
+  /** @type {Map<string, string>} */
+  const store = new Map();
+  Object.assign(globalThis, {
+    addEventListener: page.addEventListener.bind(page),
+    removeEventListener: page.removeEventListener.bind(page),
+    sessionStorage: {
+      getItem: (/** @type {string} */ key) => store.get(key) ?? null,
+      setItem: (/** @type {string} */ key, /** @type {string} */ value) => void store.set(key, value),
+      removeItem: (/** @type {string} */ key) => void store.delete(key),
+    },
+  });
+  try {
+    const before = open(null, { clientId: 'desk' });
+    await once(before, 'open');
+    page.dispatchEvent(Object.assign(new Event('pagehide'), { persisted: false }));
+    assert.equal(before.state, 'closed');
+    const after = open(null, { clientId: 'desk' });
+    await once(after, 'open');
+    assert.equal(after.peerId, before.peerId);
+    assert.equal(store.size, 0);
+    const duplicate = open(null, { clientId: 'desk' });
+    await once(duplicate, 'open');
+    assert.notEqual(duplicate.peerId, after.peerId);
+  } finally {
+    for (const name of ['addEventListener', 'removeEventListener', 'sessionStorage']) Reflect.deleteProperty(globalThis, name);
+  }
+});
+
 test('an unreachable server is told once per attempt, and found when it comes', async () => {
   const { port } = relay;
   await relay.close();
