@@ -15,6 +15,9 @@ const ENDING: &str = ".test.js";
 /// The counts of a run, and an error if something failed.
 type Outcome = (Count, Result<(), String>);
 
+/// The collisions of each pair in the long storms.
+const COLLISIONS: &str = "1000";
+
 /// How many suites run at once. Each waits for other processes most of its time, and has network
 /// namespaces of its own.
 const AT_ONCE: usize = 2;
@@ -30,6 +33,22 @@ pub(crate) fn run() -> Outcome {
         }),
         Err(sentence) => (Count { failed: 1, ..Count::default() }, Err(sentence)),
     }
+}
+
+/// `cargo xtask interop negotiation`: the storms of glare with many collisions.
+pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
+    let collisions = match arguments {
+        [what] if what == "negotiation" => COLLISIONS,
+        [what, number] if what == "negotiation" && number.parse::<u32>().is_ok() => number,
+        _ => {
+            return Err("the arguments of this chore are 'negotiation' and a number of collisions".to_owned());
+        }
+    };
+    let folder = folder();
+    build(&folder)?;
+    let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path("negotiation")]);
+    tests.current_dir(&folder).env("GLARES", collisions);
+    step::finish(tests)
 }
 
 /// The folder of the end-to-end tests.

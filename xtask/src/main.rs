@@ -30,6 +30,8 @@ cargo xtask CHORE
   attack [NAME...]    attacks on the server in a network and 256 MB of its own, all or the named ones, with a table
                       of the bystanders' loss and delay, memory, and amplification
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
+  interop negotiation [COLLISIONS]
+                      perfect negotiation with ours, Chromium and Firefox: so many collisions of each pair (1000 by default)
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
   soak serve [MINUTES]
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Some("install") => install::everything().map_err(|error| error.to_string()),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("interop") => e2e::interop(rest),
         Some("soak") => soak::run(rest),
         Some("scenarios") => simulation::scenarios(rest),
         Some("nat-matrix") => simulation::nat_matrix(),
