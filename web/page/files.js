@@ -1,5 +1,6 @@
 import { Call, SignalingChannel } from '/columba/index.js';
 import { Incoming, LABEL, Secret, openSink, placeFor } from '/columba/files/index.js';
+import { readFragment } from './address.js';
 import { byId } from './dom.js';
 import { oneLine } from './foreign.js';
 
@@ -18,8 +19,8 @@ const SPEED_OVER = 3000;
  */
 export function readSendFragment(fragment) {
   if (!fragment.startsWith(BEFORE)) return null;
-  const [text = '', key = ''] = fragment.slice(BEFORE.length).split('&key=');
-  return { secret: Secret.parse(text), key: decodeURIComponent(key) };
+  const [text = ''] = fragment.slice(BEFORE.length).split('&key=');
+  return { secret: Secret.parse(text), key: readFragment(fragment).key };
 }
 
 /** @param {number} bytes */
@@ -150,7 +151,8 @@ export class FilesScreen {
     try {
       const sink = await openSink(incoming.offer);
       incoming.addEventListener('done', () => this.#done(sink.arrived), { once: true });
-      this.#show('receiving', 'Receiving', '');
+      const from = oneLine(incoming.offer.from);
+      this.#show('receiving', 'Receiving', from === '' ? 'Straight from the other machine.' : `Straight from ${from}.`);
       incoming.accept(sink);
     } catch {
       // No folder was chosen; the offer stays.

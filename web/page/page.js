@@ -131,6 +131,7 @@ function showLobby() {
   byId('lobby-title').textContent = joins ? 'You are invited to a call' : 'Talk face to face';
   byId('start-button').textContent = joins ? 'Join the call' : 'Start a call';
   byId('join-other').hidden = joins;
+  byId('send-files-button').hidden = joins;
   setStatus('idle', '');
   if (typeof RTCPeerConnection === 'undefined') notify('no-webrtc', { stays: true });
   else if (navigator.mediaDevices === undefined) notify('insecure-origin', { stays: true });
