@@ -70,7 +70,7 @@ export const columba = {
     const port = await freePort();
     const many = String(1_000_000);
     return start('columba', port, program, 'serve', '--listen', `127.0.0.1:${port}`, '--stun-listen', 'off',
-      '--max-connections', '20000', '--max-connections-per-client', '20000', '--joins-per-minute', many,
+      '--max-connections', '20000', '--max-connections-per-client', '20000', '--max-peers-per-client', '20000', '--joins-per-minute', many,
       '--messages-per-second', many, '--message-burst', many, '--log-level', 'error');
   },
 

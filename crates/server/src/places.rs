@@ -1,44 +1,15 @@
 //! The places of clients: how many connections each network may have, and how much it may ask for.
-//!
-//! A client is an address (an IPv6 /64). The networks around it have limits too, so that a client
-//! that owns many addresses does not take every place, and the last places are kept for networks
-//! that have few.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use columba_limits::{Prefix, PrefixLimits, Prefixes};
 use tokio::sync::Notify;
-
-/// The networks that a client belongs to, from the narrowest: prefix lengths for IPv4 and IPv6, and
-/// how many times the places of one client they may have.
-const SCOPES: [Scope; 3] = [
-    Scope { v4: 32, v6: 64, factor: 1 },
-    Scope { v4: 24, v6: 56, factor: 4 },
-    // An IPv6 customer may have a whole /48; in IPv4 a /24 is the most that is handed out.
-    Scope { v4: 24, v6: 48, factor: 8 },
-];
-
-/// The share of all places that one network may have, whatever its factor allows: one part in so
-/// many.
-const NETWORK_SHARE: u32 = 4;
-
-/// The share of the places that is kept for networks that have few: one part in so many.
-const KEPT_SHARE: u32 = 10;
-
-/// The connections of a network that has few.
-const FEW: u32 = 8;
 
 /// Clients that are remembered after their last connection, until they have asked for little again.
 const REMEMBERED: usize = 4096;
-
-#[derive(Clone, Copy)]
-struct Scope {
-    v4: u8,
-    v6: u8,
-    factor: u32,
-}
 
 /// The effort that a client may make of the server, by its frames and requests.
 #[derive(Clone, Copy, Debug)]
@@ -52,52 +23,26 @@ pub(crate) struct Pace {
 /// The table of all clients.
 #[derive(Debug)]
 pub(crate) struct Places {
-    max: u32,
-    per_client: u32,
     pace: Pace,
     table: Mutex<Table>,
     /// The last connection has been closed.
     idle: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
-    /// Connections open.
-    total: u32,
+    /// Connections, those of proxies in common, of which their clients have parts.
+    held: Prefixes,
     accepted: u64,
     refused: u64,
-    networks: HashMap<Network, u32>,
     efforts: HashMap<IpAddr, Arc<Effort>>,
     /// Clients without a connection whose effort is still remembered, the first to leave first.
     remembered: VecDeque<IpAddr>,
 }
 
-/// A network by its first address and prefix length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr, u8);
-
-impl Network {
-    fn of(ip: IpAddr, scope: Scope) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => {
-                let shift = 32 - u32::from(scope.v4);
-                let bits = ip.to_bits().checked_shr(shift).and_then(|bits| bits.checked_shl(shift));
-                Self(IpAddr::V4(bits.unwrap_or_default().into()), scope.v4)
-            }
-            IpAddr::V6(ip) => {
-                let shift = 128 - u32::from(scope.v6);
-                let bits = ip.to_bits().checked_shr(shift).and_then(|bits| bits.checked_shl(shift));
-                Self(IpAddr::V6(bits.unwrap_or_default().into()), scope.v6)
-            }
-        }
-    }
-}
-
-/// Returns the unit that counts as one client: an IPv4 address, or the /64 that an IPv6 household
-/// has.
+/// The address that stands for a client: its IPv4 address, or the first of its IPv6 /64.
 pub(crate) fn client_network(ip: IpAddr) -> IpAddr {
-    let [narrowest, ..] = SCOPES;
-    Network::of(ip, narrowest).0
+    Prefix::of_client(ip).first()
 }
 
 /// The effort that one client has made lately.
@@ -109,27 +54,30 @@ struct Effort {
 impl Places {
     /// A table for so many connections, so many of them of one client.
     pub(crate) fn new(max: u32, per_client: u32, pace: Pace) -> Self {
-        Self { max, per_client, pace, table: Mutex::default(), idle: Notify::new() }
+        let held = Prefixes::new(PrefixLimits { total: max, per_client });
+        let (efforts, remembered) = (HashMap::new(), VecDeque::new());
+        let table = Table { held, accepted: 0, refused: 0, efforts, remembered };
+        Self { pace, table: Mutex::new(table), idle: Notify::new() }
     }
 
     /// Takes a place for a connection, unless there are too many.
     pub(crate) fn connect(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
-        self.take(Some(ip), true)
+        self.take(Owner::Client(ip))
     }
 
     /// Takes a place for a connection of a trusted proxy, which stands for many clients.
     pub(crate) fn connect_proxy(self: &Arc<Self>) -> Option<Place> {
-        self.take(None, true)
+        self.take(Owner::Proxy)
     }
 
     /// Takes a place for a client behind a trusted proxy, whose connection has one already.
     pub(crate) fn forward(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
-        self.take(Some(ip), false)
+        self.take(Owner::Forwarded(ip))
     }
 
     /// Connections open now.
     pub(crate) fn connections(&self) -> u64 {
-        self.table().total.into()
+        self.table().held.total().into()
     }
 
     /// Connections accepted so far.
@@ -153,73 +101,48 @@ impl Places {
         }
     }
 
-    fn take(self: &Arc<Self>, ip: Option<IpAddr>, connection: bool) -> Option<Place> {
+    fn take(self: &Arc<Self>, owner: Owner) -> Option<Place> {
         let mut table = self.table();
-        if !self.has_room(&table, ip, connection) {
+        let taken = match owner {
+            Owner::Client(ip) => table.held.take(ip, 1),
+            Owner::Proxy => table.held.take_common(1),
+            Owner::Forwarded(ip) => table.held.take_part(ip, 1),
+        };
+        if taken.is_err() {
             table.refused += 1;
             return None;
         }
-        if connection {
-            table.total += 1;
-            table.accepted += 1;
-        }
-        let effort = ip.map(|ip| {
-            for network in networks(ip) {
-                *table.networks.entry(network).or_default() += 1;
-            }
+        table.accepted += u64::from(owner.is_connection());
+        let effort = owner.client().map(|ip| {
             let effort = || Arc::new(Effort { bucket: Mutex::new((self.pace.burst, Instant::now())) });
             table.efforts.entry(client_network(ip)).or_insert_with(effort).clone()
         });
-        let taken = Taken { places: self.clone(), ip, connection, effort };
-        Some(Place(Arc::new(taken)))
+        drop(table);
+        Some(Place(Arc::new(Taken { places: self.clone(), owner, effort })))
     }
 
-    fn has_room(&self, table: &Table, ip: Option<IpAddr>, connection: bool) -> bool {
-        if connection && table.total >= self.max {
-            return false;
-        }
-        let Some(ip) = ip else { return true };
-        let share = (self.max / NETWORK_SHARE).max(self.per_client);
-        let here = |network: &Network| table.networks.get(network).copied().unwrap_or_default();
-        let within = SCOPES.iter().all(|scope| {
-            let most = self.per_client.saturating_mul(scope.factor).min(share);
-            here(&Network::of(ip, *scope)) < most
-        });
-        // Small limits leave nothing to keep.
-        let kept = self.max / KEPT_SHARE;
-        let scarce = connection && kept >= FEW && table.total >= self.max - kept;
-        let [.., widest] = SCOPES;
-        within && !(scarce && here(&Network::of(ip, widest)) >= FEW)
-    }
-
-    fn leave(&self, ip: Option<IpAddr>, connection: bool) {
+    fn leave(&self, owner: Owner) {
         let mut table = self.table();
-        if let Some(ip) = ip {
-            for network in networks(ip) {
-                match table.networks.get_mut(&network) {
-                    Some(count) if *count > 1 => *count -= 1,
-                    _ => drop(table.networks.remove(&network)),
-                }
-            }
-            let [narrowest, ..] = SCOPES;
-            if !table.networks.contains_key(&Network::of(ip, narrowest)) {
-                table.remembered.push_back(client_network(ip));
-                self.forget(&mut table);
-            }
+        match owner {
+            Owner::Client(ip) => table.held.give_back(ip, 1),
+            Owner::Proxy => table.held.give_back_common(1),
+            Owner::Forwarded(ip) => table.held.give_back_part(ip, 1),
         }
-        if connection {
-            table.total = table.total.saturating_sub(1);
-            if table.total == 0 {
-                self.idle.notify_waiters();
-            }
+        if let Some(ip) = owner.client()
+            && table.held.of_client(ip) == 0
+        {
+            table.remembered.push_back(client_network(ip));
+            self.forget(&mut table);
+        }
+        if owner.is_connection() && table.held.total() == 0 {
+            self.idle.notify_waiters();
         }
     }
 
     /// Forgets those who have been gone for long enough, or too many.
     fn forget(&self, table: &mut Table) {
-        let [narrowest, ..] = SCOPES;
         while let Some(client) = table.remembered.front().copied() {
-            let present = table.networks.contains_key(&Network::of(client, narrowest));
+            let present = table.held.of_client(client) > 0;
             let rested =
                 table.efforts.get(&client).is_none_or(|effort| effort.refill(self.pace) >= self.pace.burst);
             if !present && !rested && table.remembered.len() <= REMEMBERED {
@@ -235,13 +158,6 @@ impl Places {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The networks of an address, each once.
-fn networks(ip: IpAddr) -> impl Iterator<Item = Network> {
-    let all = SCOPES.map(|scope| Network::of(ip, scope));
-    let mut before = None;
-    all.into_iter().filter(move |network| before.replace(*network) != Some(*network))
 }
 
 impl Effort {
@@ -261,6 +177,30 @@ impl Effort {
     }
 }
 
+/// The one who has a place.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// A client with a connection of its own.
+    Client(IpAddr),
+    /// A trusted proxy with a connection.
+    Proxy,
+    /// A client that speaks over a connection of a proxy.
+    Forwarded(IpAddr),
+}
+
+impl Owner {
+    fn client(self) -> Option<IpAddr> {
+        match self {
+            Self::Client(ip) | Self::Forwarded(ip) => Some(ip),
+            Self::Proxy => None,
+        }
+    }
+
+    fn is_connection(self) -> bool {
+        matches!(self, Self::Client(_) | Self::Proxy)
+    }
+}
+
 /// One client's place. Cloning shares it; it is given back when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(Arc<Taken>);
@@ -268,8 +208,7 @@ pub(crate) struct Place(Arc<Taken>);
 #[derive(Debug)]
 struct Taken {
     places: Arc<Places>,
-    ip: Option<IpAddr>,
-    connection: bool,
+    owner: Owner,
     effort: Option<Arc<Effort>>,
 }
 
@@ -283,7 +222,7 @@ impl Place {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.places.leave(self.ip, self.connection);
+        self.places.leave(self.owner);
     }
 }
 
@@ -313,31 +252,15 @@ mod tests {
     }
 
     #[test]
-    fn wide_networks_have_limits_of_their_own() {
+    fn one_network_leaves_places_for_others() {
         let places = Arc::new(Places::new(10_000, 256, PACE));
         let mut held = Vec::new();
-        let mut of = |make: &dyn Fn(u32) -> String| {
-            let before = held.len();
-            held.extend((0..20_000).filter_map(|at| places.connect(ip(&make(at)))));
-            held.len() - before
-        };
-        assert_eq!(of(&|at| format!("2001:db8:0:{:x}::1", at % 256)), 1024, "a /56");
-        assert_eq!(of(&|at| format!("2001:db8:1:{:x}::1", at % 65_536)), 2048, "a /48");
-        assert_eq!(of(&|at| format!("192.0.2.{}", at % 256)), 1024, "a /24");
-    }
-
-    #[test]
-    fn last_places_are_kept_for_networks_that_have_few() {
-        let places = Arc::new(Places::new(1000, 256, PACE));
-        let mut held: Vec<Place> = Vec::new();
-        for network in 0..8 {
-            held.extend(
-                (0..300).filter_map(|at| places.connect(ip(&format!("192.0.{network}.{}", at % 256)))),
-            );
+        for network in 0..6 {
+            let address = |at: u32| ip(&format!("2001:db8:{network:x}:{:x}::1", at % 65_536));
+            held.extend((0..20_000).filter_map(|at| places.connect(address(at))));
+            assert!(places.connect(ip(&format!("192.0.{network}.1"))).is_some(), "one of another network");
         }
-        assert_eq!(held.len(), 900 + 4 * FEW as usize, "four networks took what there was, and four got few");
-        assert!(places.connect(ip("192.0.0.1")).is_none());
-        assert!(places.connect(ip("198.51.100.1")).is_some());
+        assert!(held.len() > 9_000, "{}", held.len());
     }
 
     #[test]
@@ -376,6 +299,6 @@ mod tests {
         }
         let table = places.table();
         assert!(table.efforts.len() <= REMEMBERED + 1, "{}", table.efforts.len());
-        assert!(table.networks.is_empty());
+        assert!(table.held.is_empty());
     }
 }

@@ -174,7 +174,8 @@ fn endpoints(relay: Option<&turn::Service>, web: &[SocketAddr], tls: bool) -> Ve
     own.chain(web.iter().map(|address| Endpoint { transport, address: *address, web: true })).collect()
 }
 
-/// Reads the files again that change while the server runs: certificate, key, TURN secrets.
+/// Reads the files again that change while the server runs: certificate, key, TURN secrets, join
+/// key.
 fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&turn::Service>, signal: &Signal) {
     if let Some(tls) = tls {
         match tls.reload(options) {
@@ -196,6 +197,15 @@ fn reload(options: &ServeOptions, tls: Option<&Tls>, relay: Option<&turn::Servic
                 info!("the TURN secrets have been read again");
             }
             Err(failure) => warn!("{failure} The secrets in use stay."),
+        }
+    }
+    if options.signal.join_key_file.is_some() {
+        match options.signal.read_join_key() {
+            Ok(key) => {
+                signal.set_join_key(key);
+                info!("the join key has been read again");
+            }
+            Err(failure) => warn!("{failure} The key in use stays."),
         }
     }
 }

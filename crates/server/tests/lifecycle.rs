@@ -233,6 +233,30 @@ fn a_new_certificate_is_read_on_sighup() {
 }
 
 #[test]
+fn the_join_key_is_read_again_on_sighup() {
+    let folder = Folder::new();
+    let file = folder.file("key", "first\n");
+    let mut server = Server::start(&["--join-key-file", &file]);
+    let enter = |server: &Server, key: &str| {
+        let body = json!({"type": "create", "key": key}).to_string();
+        server.request("POST /v1/signal", &body).status
+    };
+    assert_eq!((enter(&server, "first"), enter(&server, "second")), (201, 403));
+    let (_, bearer) = server.join(r#"{"type":"create","key":"first"}"#);
+    // A broken file changes nothing.
+    folder.file("key", "");
+    server.signal(Signal::HUP);
+    server.wait_for("The key in use stays");
+    assert_eq!(enter(&server, "first"), 201);
+    folder.file("key", "second");
+    server.signal(Signal::HUP);
+    server.wait_for("the join key has been read again");
+    assert_eq!((enter(&server, "first"), enter(&server, "second")), (403, 201));
+    let poll = format!("GET /v1/signal/events?after=0&wait=0\n{bearer}");
+    assert_eq!(server.request(&poll, "").status, 200, "a member stays");
+}
+
+#[test]
 fn the_web_port_serves_stun_too() {
     let server = Server::start(&[]);
     let mut stream = server.connect();

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
@@ -116,18 +116,10 @@ impl ClientMessage {
     /// `bad-json`, `unknown-type`, or what is wrong with a field; for a `send` with a legible
     /// number, with its `seq`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        // A struct could also be read from an array; a message is an object.
-        if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-            return Err(Refusal::new(ErrorCode::BadJson, "A message is one JSON object."));
+        if let Some(frequent) = Frequent::read(text).and_then(Frequent::message) {
+            return Ok(frequent);
         }
-        let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
-            let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
-            // Serde's error could quote some of the data; the place is enough.
-            let (line, column) = (error.line(), error.column());
-            let what = if error.is_data() { "A field occurs twice" } else { "This is not JSON" };
-            Refusal::new(code, format!("{what}: line {line}, column {column}."))
-        })?;
-        fields.message()
+        Fields::read(text)?.message()
     }
 
     /// The join key of a message that enters a session.
@@ -149,6 +141,51 @@ impl<'de> Deserialize<'de> for ClientMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
         Self::parse(text.get()).map_err(de::Error::custom)
+    }
+}
+
+/// The fields of the messages that make up nearly all: `send` and `ack`, read in one go. What does
+/// not fit (an escape in a name, a fault) is left to [`Fields`], which says what is wrong.
+#[derive(Deserialize)]
+struct Frequent<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    seq: u64,
+    to: Option<&'a str>,
+    #[serde(default, borrow, deserialize_with = "even_null")]
+    data: Option<&'a RawValue>,
+    // The other fields, each of which may be there once.
+    #[serde(rename = "session")]
+    _session: Option<IgnoredAny>,
+    #[serde(rename = "instance")]
+    _instance: Option<IgnoredAny>,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+    #[serde(rename = "key")]
+    _key: Option<IgnoredAny>,
+    #[serde(rename = "with")]
+    _with: Option<IgnoredAny>,
+    #[serde(rename = "peer")]
+    _peer: Option<IgnoredAny>,
+    #[serde(rename = "secret")]
+    _secret: Option<IgnoredAny>,
+}
+
+impl<'a> Frequent<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        // No array, from which a struct could be read, too.
+        if text.starts_with('{') { serde_json::from_str(text).ok() } else { None }
+    }
+
+    fn message(self) -> Option<ClientMessage> {
+        match (self.kind, self.data) {
+            ("send", Some(data)) if self.seq > 0 => {
+                let to = self.to.map(|text| Recipient(text.into()));
+                Some(ClientMessage::Send { seq: self.seq, to, data: data.to_owned().into() })
+            }
+            ("ack", _) => Some(ClientMessage::Ack { seq: self.seq }),
+            _ => None,
+        }
     }
 }
 
@@ -175,7 +212,21 @@ fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     <&'a RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    fn read(text: &'a str) -> Result<Self, Refusal> {
+        // A struct could also be read from an array; a message is an object.
+        if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
+            return Err(Refusal::new(ErrorCode::BadJson, "A message is one JSON object."));
+        }
+        serde_json::from_str(text).map_err(|error| {
+            let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
+            // Serde's error could quote some of the data; the place is enough.
+            let (line, column) = (error.line(), error.column());
+            let what = if error.is_data() { "A field occurs twice" } else { "This is not JSON" };
+            Refusal::new(code, format!("{what}: line {line}, column {column}."))
+        })
+    }
+
     fn message(&self) -> Result<ClientMessage, Refusal> {
         let kind: String = required("type", "a string", self.kind)?;
         Ok(match kind.as_str() {
@@ -258,4 +309,78 @@ fn bad_field(field: &str, expected: &str) -> Refusal {
 
 fn bad_name(field: &str, error: NameError) -> Refusal {
     Refusal::new(error.code(), format!("The field \"{field}\" is wrong: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A field with a fitting value, or another.
+    fn field() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec![
+            "type",
+            "type",
+            "seq",
+            "seq",
+            "to",
+            "to",
+            "data",
+            "data",
+            "session",
+            "instance",
+            "id",
+            "key",
+            "with",
+            "peer",
+            "secret",
+            "t\\u0079pe",
+            "other",
+        ]);
+        let value = prop::sample::select(vec![
+            r#""send""#,
+            r#""send""#,
+            r#""ack""#,
+            r#""s\u0065nd""#,
+            "1",
+            "7",
+            "0",
+            "-1",
+            "1.0",
+            "1e3",
+            "18446744073709551616",
+            "null",
+            "true",
+            "[]",
+            r#"{"a":[1, 2]}"#,
+            r#""0123456789abcdef""#,
+            r#""\ud800""#,
+            r#""x\"y""#,
+            "nul",
+            "",
+        ]);
+        (name, value).prop_map(|(name, value)| format!("\"{name}\" : {value}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+        #[test]
+        fn frequent_messages_are_read_as_all_are(
+            fields in prop::collection::vec(field(), 0..6),
+            around in prop::sample::select(vec![("{", "}"), ("{", "} "), ("[", "]"), (" {", "}"), ("{", "")]),
+            good in any::<bool>(),
+        ) {
+            let mut fields = fields;
+            if good {
+                fields.extend([r#""type":"send""#, r#""seq":3"#, r#""data": "x""#].map(str::to_owned));
+            }
+            let text = format!("{}{}{}", around.0, fields.join(","), around.1);
+            if let Some(message) = Frequent::read(&text).and_then(Frequent::message) {
+                let all = Fields::read(&text).and_then(|fields| fields.message());
+                prop_assert_eq!(Ok(message.to_json()), all.map(|message| message.to_json()), "{}", text);
+            }
+        }
+    }
 }

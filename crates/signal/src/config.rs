@@ -41,15 +41,19 @@ pub struct Config {
     pub total_buffer_bytes: usize,
     /// Joins a minute from one IPv4 address or IPv6 /64, all of which may come at once. Default
     /// 240: a whole office behind one NAT comes back within minutes after a restart, a flood does
-    /// not.
+    /// not. An IPv6 /56 has four times, an IPv4 /24 and an IPv6 /48 sixteen times as many.
     pub joins_per_minute: u32,
-    /// Network addresses whose joins are counted at a time. Default 65 536 (about 100 bytes each);
+    /// Networks whose joins are counted at a time, up to three for each client. Default 65 536 (about 100 bytes each);
     /// beyond that the address with the least to forget is forgotten.
     pub counted_addresses: usize,
     /// Sessions at a time. Default 100 000.
     pub sessions: usize,
     /// Peers in all sessions together, and in none. Default 100 000; an idle one costs about 1 KiB.
     pub peers: usize,
+    /// Peers of one IPv4 address or IPv6 /64. Default 4,096: an office behind one NAT. An IPv6 /56
+    /// may have four times, an IPv4 /24 and an IPv6 /48 sixteen times as many, and these never more
+    /// than twice what is free, so that no network takes the last.
+    pub peers_per_client: usize,
     /// Messages a minute of one client that may be beyond understanding. Default 20.
     pub errors_per_minute: u32,
     /// The time in which a connection must enter a session. Default 10 s.
@@ -78,6 +82,7 @@ impl Default for Config {
             counted_addresses: 65_536,
             sessions: 100_000,
             peers: 100_000,
+            peers_per_client: 4096,
             errors_per_minute: 20,
             join_timeout: Duration::from_secs(10),
             ping_after: Duration::from_secs(20),

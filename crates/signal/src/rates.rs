@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use columba_limits::{Prefix, networks};
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A rate in the long run, and how much may come at once.
@@ -11,6 +13,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) struct Rate {
     pub(crate) per_second: f64,
     pub(crate) burst: f64,
+}
+
+impl Rate {
+    /// The rate of so many together.
+    fn times(self, times: u32) -> Self {
+        let times = f64::from(times);
+        Self { per_second: self.per_second * times, burst: self.burst * times }
+    }
 }
 
 /// A token bucket: it fills at the rate, up to the burst, and each thing takes some out.
@@ -61,22 +71,15 @@ impl TokenBucket {
     }
 }
 
-/// Counts joins by network address, in a table of bounded size.
+/// Counts joins by client, household and network, in a table of bounded size.
 #[derive(Debug)]
 pub(crate) struct JoinLimiter {
+    /// Of one client; wider networks have a multiple of it.
     rate: Rate,
     capacity: usize,
-    buckets: BTreeMap<Network, Counted>,
+    buckets: BTreeMap<Prefix, Counted>,
     /// When each bucket is full again and need not be remembered.
-    full_at: BTreeSet<(Instant, Network)>,
-}
-
-/// The unit that counts as one network: an IPv4 address, or an IPv6 /64, which is what one customer
-/// has at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Network {
-    V4(u32),
-    V6(u64),
+    full_at: BTreeSet<(Instant, Prefix)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +95,28 @@ impl JoinLimiter {
         Self { rate, capacity: capacity.max(1), buckets: BTreeMap::new(), full_at: BTreeSet::new() }
     }
 
-    /// Counts a join.
+    /// Counts a join, unless there were too many.
     ///
     /// # Errors
     ///
     /// How long to wait, if there were too many.
     pub(crate) fn take(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
-        let network = Network::of(address);
+        for (network, times) in networks(address) {
+            let rate = self.rate.times(times);
+            let bucket = self.buckets.get(&network).map(|counted| counted.bucket);
+            if let Some(mut bucket) = bucket
+                && !bucket.take(now, rate, 1.0)
+            {
+                return Err(bucket.wait_for(rate, 1.0));
+            }
+        }
+        for (network, times) in networks(address) {
+            self.spend(now, network, self.rate.times(times));
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, now: Instant, network: Prefix, rate: Rate) {
         let mut bucket = match self.buckets.remove(&network) {
             Some(counted) => {
                 self.full_at.remove(&(counted.full_at, network));
@@ -106,14 +124,13 @@ impl JoinLimiter {
             }
             None => {
                 self.make_room(now);
-                TokenBucket::full(now, self.rate)
+                TokenBucket::full(now, rate)
             }
         };
-        let granted = bucket.take(now, self.rate, 1.0);
-        let full_at = now + bucket.wait_for(self.rate, self.rate.burst);
+        bucket.take(now, rate, 1.0);
+        let full_at = now + bucket.wait_for(rate, rate.burst);
         self.buckets.insert(network, Counted { bucket, full_at });
         self.full_at.insert((full_at, network));
-        if granted { Ok(()) } else { Err(bucket.wait_for(self.rate, 1.0)) }
     }
 
     /// Forgets the full buckets, which loses nothing, and if need be the fullest other, which loses
@@ -125,16 +142,6 @@ impl JoinLimiter {
             }
             self.full_at.pop_first();
             self.buckets.remove(&network);
-        }
-    }
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            // The upper half of 128 bits fits in 64.
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }
 }
@@ -209,13 +216,27 @@ mod tests {
         let flooder = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         while limiter.take(now, flooder).is_ok() {}
         for host in 0..10_000 {
-            assert!(limiter.take(now, IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + host))).is_ok());
+            assert!(limiter.take(now, IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + (host << 8)))).is_ok());
             assert!(limiter.buckets.len() <= 50 && limiter.full_at.len() == limiter.buckets.len());
         }
         assert!(limiter.take(now, flooder).is_err(), "the flooder is remembered among ten thousand others");
         let later = now + MINUTE;
         assert!(limiter.take(later, IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1))).is_ok());
-        assert_eq!(limiter.buckets.len(), 1, "full buckets are forgotten");
+        assert_eq!(limiter.buckets.len(), 2, "full buckets are forgotten");
+    }
+
+    #[test]
+    fn wide_networks_have_a_multiple_of_what_one_client_has() {
+        let granted = |many: &dyn Fn(u16) -> IpAddr| {
+            let mut limiter = JoinLimiter::new(10, 100_000);
+            (0..2000).filter(|at| limiter.take(start(), many(*at)).is_ok()).count()
+        };
+        let v6 = |subnet: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, subnet, 0, 0, 0, 1));
+        assert_eq!(granted(&|_| v6(1)), 10, "a /64");
+        assert_eq!(granted(&|at| v6(at % 256)), 40, "a /56");
+        assert_eq!(granted(&v6), 160, "a /48");
+        assert_eq!(granted(&|at| IpAddr::from([192, 0, 2, at as u8])), 160, "a /24");
+        assert_eq!(granted(&|at| IpAddr::from([192, (at >> 8) as u8, at as u8, 1])), 2000);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use columba_limits::{PrefixLimits, Prefixes};
 use rand_core::CryptoRng;
 
 use self::buffers::Buffers;
@@ -25,7 +26,7 @@ use self::meeting::Meeting;
 use self::member::{Member, MemberEvent, Presence};
 use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
-use crate::names::PeerId;
+use crate::names::{JoinKey, PeerId};
 use crate::rates::{JoinLimiter, Rate};
 use crate::server_message::{Ack, GoingAway, IceServers, LeaveReason, ServerMessage};
 use crate::stats::Stats;
@@ -136,6 +137,8 @@ pub struct SessionRelay {
     joins: JoinLimiter,
     /// Joins of sessions with short names, by the network around an address.
     code_joins: JoinLimiter,
+    /// The members by network.
+    networks: Prefixes,
     deadlines: Deadlines,
     /// At most one `Writable` and one `Close` for each connection, one `Left` for each membership.
     events: VecDeque<Event>,
@@ -155,7 +158,11 @@ impl fmt::Debug for SessionRelay {
 impl SessionRelay {
     /// A relay without sessions. `rng` makes tokens and secrets.
     pub fn new(config: Config, rng: impl CryptoRng + Send + 'static) -> Self {
+        let bounded = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let limits =
+            PrefixLimits { total: bounded(config.peers), per_client: bounded(config.peers_per_client) };
         Self {
+            networks: Prefixes::new(limits),
             joins: JoinLimiter::new(config.joins_per_minute, config.counted_addresses),
             code_joins: JoinLimiter::new(Config::CODE_JOINS_PER_MINUTE, config.counted_addresses),
             config,
@@ -178,6 +185,12 @@ impl SessionRelay {
     /// The limits it was made with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// From now on this key is asked for on entering a session, instead of
+    /// [`Config::join_key`]. Members stay, and come back without it.
+    pub fn set_join_key(&mut self, key: Option<JoinKey>) {
+        self.config.join_key = key;
     }
 
     /// A client has opened a WebSocket from this address. It has [`Config::join_timeout`] to enter
@@ -229,23 +242,26 @@ impl SessionRelay {
     pub fn disconnect(&mut self, now: Instant, connection: ConnectionId) {
         self.arm(connection, None);
         let Some(state) = self.connections.remove(&connection) else { return };
+        if let Some(at) = state.acks.armed {
+            self.deadlines.remove(at, Deadline::Ack(connection));
+        }
         if let Stage::Member(key) = state.stage {
             self.await_return(now, key);
         }
     }
 
     /// The next message for this connection. To be called while its socket takes more; what is not
-    /// pulled waits here, up to [`Config::client_buffer_bytes`]. (Nothing depends on the time here
-    /// yet; the door has it in every crate.)
+    /// pulled waits here, up to [`Config::client_buffer_bytes`].
     pub fn poll_transmit(
         &mut self,
-        _now: Instant,
+        now: Instant,
         connection: ConnectionId,
         ice_servers: IceServersFor<'_>,
     ) -> Option<Frame> {
         let state = self.connections.get_mut(&connection)?;
         let stage = state.stage;
         if let Some(answer) = state.answers.pop_front() {
+            state.acks.accompanied = true;
             return Some(self.completed(answer, stage, ice_servers));
         }
         if let Stage::Member(key) = stage
@@ -256,15 +272,17 @@ impl SessionRelay {
                 let answer = Answer::with_ice_servers(servers, member.peer);
                 return Some(self.completed(answer, stage, ice_servers));
             }
-            if std::mem::take(&mut state.ack_owed) {
+            let event = member.log.get(state.next_event);
+            let goes_along = state.acks.accompanied || event.is_some();
+            if (goes_along || state.acks.is_due(now)) && state.acks.settle(now) {
                 return Some(Frame::new(&ServerMessage::Ack(Ack { seq: member.accepted })));
             }
-            if let Some(event) = member.log.get(state.next_event) {
+            if let Some(event) = event {
                 state.next_event += 1;
                 return Some(Frame::new(&event));
             }
         }
-        state.announced = false;
+        (state.announced, state.acks.accompanied) = (false, false);
         None
     }
 
@@ -302,6 +320,7 @@ impl SessionRelay {
                     self.end_with(now, connection, Refusal::new(ErrorCode::JoinTimeout, text));
                 }
                 Deadline::Silence(connection) => self.after_silence(now, connection),
+                Deadline::Ack(connection) => self.after_ack_rest(now, connection),
                 Deadline::PollEnd(connection) => self.end(now, connection, CLOSE_NORMAL),
                 Deadline::Expiry(key) => {
                     self.stats.expiries += 1;

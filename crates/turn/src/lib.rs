@@ -34,5 +34,4 @@
 //! ```
 
 pub mod client;
-pub mod prefixes;
 pub mod server;

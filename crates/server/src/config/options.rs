@@ -271,7 +271,7 @@ pub(crate) struct SignalOptions {
     #[arg(long, value_name = "KEY")]
     pub(crate) join_key: Option<Secret>,
 
-    /// File with such a key
+    /// File with such a key; read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub(crate) join_key_file: Option<PathBuf>,
 
@@ -295,7 +295,13 @@ pub(crate) struct SignalOptions {
     #[arg(long, value_name = "N", default_value = "100000")]
     pub(crate) max_peers: u32,
 
-    /// Joins that one client address (an IPv6 /64) may make in a minute
+    /// Peers that one client address (an IPv6 /64) may have in all sessions; an IPv6 /56 four
+    /// times, an IPv4 /24 or IPv6 /48 sixteen times as many, and never more than twice what is free
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub(crate) max_peers_per_client: u32,
+
+    /// Joins that one client address (an IPv6 /64) may make in a minute; an IPv6 /56 four times, an
+    /// IPv4 /24 or IPv6 /48 sixteen times as many
     #[arg(long, value_name = "N", default_value = "240")]
     pub(crate) joins_per_minute: u32,
 
@@ -349,6 +355,7 @@ impl SignalOptions {
             session_peers: self.peers_per_session as usize,
             sessions: self.max_sessions as usize,
             peers: self.max_peers as usize,
+            peers_per_client: self.max_peers_per_client as usize,
             joins_per_minute: self.joins_per_minute,
             messages_per_second: self.messages_per_second,
             message_burst: self.message_burst,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use columba_signal::{
-    Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, Refusal, SessionRelay, Stats,
+    Config, ConnectionId, Credential, ErrorCode, Event, EventsKind, JoinKey, Refusal, SessionRelay, Stats,
 };
 use tokio::sync::Notify;
 
@@ -88,6 +88,11 @@ impl Signal {
     /// Makes TURN credentials with this secret from now on.
     pub(crate) fn set_turn_secret(&self, secret: Option<Secret>) {
         self.ice_servers.set_secret(secret);
+    }
+
+    /// From now on this key lets in; members stay.
+    pub(crate) fn set_join_key(&self, key: Option<JoinKey>) {
+        self.with(|relay, _| relay.set_join_key(key));
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use columba_turn::prefixes::{Excess, PrefixLimits, Prefixes};
+use columba_limits::{Excess, PrefixLimits, Prefixes};
 use tokio::sync::Notify;
 
 use super::stream::Standing;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deadlines::Deadline;
 use super::{Frame, IceServersFor, MemberKey};
@@ -18,9 +18,9 @@ pub(super) struct Connection {
     pub(super) address: Option<IpAddr>,
     /// Answers to be sent before any more events, at most [`Connection::MAX_ANSWERS`].
     pub(super) answers: VecDeque<Answer>,
-    /// Some `send` has been accepted since the last `ack`; written when there is room, so that acks
-    /// never pile up.
-    pub(super) ack_owed: bool,
+    /// The `ack` of what the client has sent; written when there is room, so that acks never pile
+    /// up.
+    pub(super) acks: Acks,
     /// The next event to send.
     pub(super) next_event: u64,
     pub(super) last_activity: Instant,
@@ -45,7 +45,7 @@ impl Connection {
             stage,
             address,
             answers: VecDeque::new(),
-            ack_owed: false,
+            acks: Acks::default(),
             next_event: 1,
             last_activity: now,
             pings: 0,
@@ -55,6 +55,57 @@ impl Connection {
             over_since: None,
             announced: false,
         }
+    }
+}
+
+/// The `ack` that a connection owes its client for `send`s.
+///
+/// The first goes out at once; while the client goes on sending, the next ones wait for a moment,
+/// so that one stands for many and most go along with something else: an `ack` of its own costs as
+/// much as the message that it is for.
+#[derive(Debug, Default)]
+pub(super) struct Acks {
+    /// The `send`s looked at since the last `ack`.
+    owed: u32,
+    /// Until then an `ack` does not go out by itself.
+    rests_until: Option<Instant>,
+    /// The time of its deadline in the table.
+    pub(super) armed: Option<Instant>,
+    /// Something else has been pulled for the client, and is written at the same time.
+    pub(super) accompanied: bool,
+}
+
+impl Acks {
+    /// The time between two that go out by themselves: far below what a client waits for before it
+    /// sends again.
+    const REST: Duration = Duration::from_millis(20);
+
+    /// The `send`s that one stands for at most, as for the client's own.
+    const MOST: u32 = 32;
+
+    /// Counts a `send`. Returns when the `ack` is due, if it is not yet.
+    pub(super) fn owe(&mut self, now: Instant) -> Option<Instant> {
+        self.owed = self.owed.saturating_add(1);
+        if self.is_due(now) { None } else { self.wait() }
+    }
+
+    /// When an `ack` that is owed may go out by itself.
+    pub(super) fn wait(&self) -> Option<Instant> {
+        self.rests_until.filter(|_| self.owed > 0)
+    }
+
+    /// Returns whether an `ack` goes out now, though nothing else does.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.owed >= Self::MOST || (self.owed > 0 && self.rests_until.is_none_or(|until| until <= now))
+    }
+
+    /// Takes the `ack` that is owed, to be written now.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
+        let owed = std::mem::take(&mut self.owed) > 0;
+        if owed {
+            self.rests_until = Some(now + Self::REST);
+        }
+        owed
     }
 }
 

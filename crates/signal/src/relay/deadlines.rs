@@ -12,6 +12,8 @@ pub(super) enum Deadline {
     Join(ConnectionId),
     /// A WebSocket may have been silent: time to ping or to end it.
     Silence(ConnectionId),
+    /// The `ack` that a WebSocket's client is owed has waited long enough.
+    Ack(ConnectionId),
     /// A long poll has waited long enough.
     PollEnd(ConnectionId),
     /// A membership whose client did not come back.
@@ -20,7 +22,8 @@ pub(super) enum Deadline {
     DrainEnd,
 }
 
-/// Deadlines in the order in which they fall due. Each owner has at most one, and knows its time.
+/// Deadlines in the order in which they fall due. Each owner has at most one
+/// of a kind, and knows its time.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BTreeSet<(Instant, Deadline)>);
 

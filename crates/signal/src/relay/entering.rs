@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use columba_limits::Excess;
+
 use super::connection::{Answer, Stage};
 use super::deadlines::Deadline;
 use super::leaving::replaced;
@@ -23,6 +25,7 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 /// A request to enter a session.
 struct Entrance {
     peer: PeerId,
+    address: IpAddr,
     /// The membership that the same instance has already, or an absent client with the same id.
     before: Option<MemberKey>,
     id: Option<ClientId>,
@@ -104,7 +107,7 @@ impl SessionRelay {
         self.take_join(now, address)?;
         self.take_code_join(now, address, &message)?;
         self.check_key(message.join_key())?;
-        let entrance = self.entrance(now, message);
+        let entrance = self.entrance(now, address, message);
         self.check_room(&entrance)?;
         if let Some(before) = entrance.before {
             self.stats.replacements += 1;
@@ -153,7 +156,7 @@ impl SessionRelay {
         })
     }
 
-    fn entrance(&mut self, now: Instant, message: ClientMessage) -> Entrance {
+    fn entrance(&mut self, now: Instant, address: IpAddr, message: ClientMessage) -> Entrance {
         let (instance, id, token, place) = match message {
             ClientMessage::Meet { id, with, instance, .. } => {
                 (instance, Some(id.clone()), None, Place::Meeting { id, with })
@@ -177,7 +180,7 @@ impl SessionRelay {
             Place::Meeting { id, .. } => self.absent_holder(now, id),
             Place::Session(_) => None,
         };
-        Entrance { peer, before: self.by_peer.get(&peer).copied().or(absent), id, place, token }
+        Entrance { peer, address, before: self.by_peer.get(&peer).copied().or(absent), id, place, token }
     }
 
     fn created(
@@ -192,11 +195,9 @@ impl SessionRelay {
 
     /// Returns whether there is room, counting that an older membership of the same peer makes
     /// some.
-    fn check_room(&self, entrance: &Entrance) -> Result<(), Refusal> {
+    fn check_room(&mut self, entrance: &Entrance) -> Result<(), Refusal> {
         let replaces = usize::from(entrance.before.is_some());
-        if self.members.len() - replaces >= self.config.peers {
-            return Err(server_full());
-        }
+        self.check_networks(entrance)?;
         match &entrance.place {
             Place::Session(key) => match self.sessions.get(key) {
                 Some(members) if members.len() - replaces >= self.config.session_peers => {
@@ -209,8 +210,28 @@ impl SessionRelay {
         }
     }
 
+    /// Returns whether the server and the client's networks may have one more member.
+    fn check_networks(&mut self, entrance: &Entrance) -> Result<(), Refusal> {
+        let before = entrance.before.and_then(|key| self.members.get(&key)).map(|member| member.address);
+        if let Some(address) = before {
+            self.networks.give_back(address, 1);
+        }
+        let room = self.networks.check(entrance.address, 1);
+        if let Some(address) = before {
+            self.networks.add(address, 1);
+        }
+        room.map_err(|excess| match excess {
+            Excess::Total => server_full(),
+            Excess::Client | Excess::Network => {
+                let text = "Too many members have joined from your network address; try again later.";
+                Refusal::new(ErrorCode::TooManyJoins, text).with_retry_after(RETRY_WHEN_FULL)
+            }
+        })
+    }
+
     fn admit(&mut self, now: Instant, entrance: Entrance) -> (MemberKey, Joined) {
-        let Entrance { peer, id, place, token, .. } = entrance;
+        let Entrance { peer, address, id, place, token, .. } = entrance;
+        self.networks.add(address, 1);
         let key = MemberKey(self.next_member);
         self.next_member += 1;
         let sees = match &place {
@@ -228,6 +249,7 @@ impl SessionRelay {
             id,
             secret: secret.clone(),
             place,
+            address,
             sees,
             presence: Presence::Away { until: now },
             polls: true,

@@ -41,10 +41,11 @@ impl SessionRelay {
 
     /// Ends a membership: notifies those who saw it, and ends its connection.
     pub(super) fn remove(&mut self, now: Instant, key: MemberKey, reason: LeaveReason) {
-        self.settle_ack(key);
+        self.settle_ack(now, key);
         let Some(member) = self.members.remove(&key) else { return };
         tracing::debug!(peer = %member.peer, ?reason, "a membership ends");
         self.by_peer.remove(&member.peer);
+        self.networks.give_back(member.address, 1);
         self.events.push_back(Event::Left(member.peer));
         self.buffers.change(key, member.log.bytes(), 0);
         match member.presence {
@@ -88,11 +89,11 @@ impl SessionRelay {
     }
 
     /// Makes an owed `ack` an answer, because the membership or the connection is about to end.
-    fn settle_ack(&mut self, key: MemberKey) {
+    fn settle_ack(&mut self, now: Instant, key: MemberKey) {
         if let Some(member) = self.members.get(&key)
             && let Presence::Connected(connection) = member.presence
             && let Some(state) = self.connections.get_mut(&connection)
-            && std::mem::take(&mut state.ack_owed)
+            && state.acks.settle(now)
         {
             state.answers.push_back(ServerMessage::Ack(Ack { seq: member.accepted }).into());
         }
@@ -101,7 +102,7 @@ impl SessionRelay {
     fn close(&mut self, now: Instant, connection: ConnectionId, close_code: u16, refusal: Option<Refusal>) {
         self.arm(connection, None);
         if let Some(Stage::Member(key)) = self.connections.get(&connection).map(|state| state.stage) {
-            self.settle_ack(key);
+            self.settle_ack(now, key);
         }
         let Some(state) = self.connections.get_mut(&connection) else { return };
         let stage = std::mem::replace(&mut state.stage, Stage::Closing);

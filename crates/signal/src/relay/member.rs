@@ -1,6 +1,7 @@
 //! One membership: who it is, whom it sees, and the events that wait for it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ pub(super) struct Member {
     pub(super) id: Option<ClientId>,
     pub(super) secret: Secret,
     pub(super) place: Place,
+    /// Where its client was when it entered.
+    pub(super) address: IpAddr,
     /// Whom it may talk to; at most one less than the peers of a session.
     pub(super) sees: BTreeSet<MemberKey>,
     pub(super) presence: Presence,

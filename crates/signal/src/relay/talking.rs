@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use super::connection::Answer;
+use super::deadlines::Deadline;
 use super::entering::{is_fault, too_many_errors};
 use super::member::MemberEvent;
 use super::{ConnectionId, MemberKey, SessionRelay};
@@ -44,16 +45,37 @@ impl SessionRelay {
         for answer in reply.answers {
             self.answer(now, connection, answer);
         }
-        if reply.ack
-            && let Some(state) = self.connections.get_mut(&connection)
-        {
-            state.ack_owed = true;
-            self.announce(connection);
+        if reply.ack {
+            self.owe_ack(now, connection);
         }
         match reply.ending {
             None => {}
             Some(Ending::Left) => self.remove(now, key, LeaveReason::Left),
             Some(Ending::Violation(refusal)) => self.violate(now, connection, refusal),
+        }
+    }
+
+    fn owe_ack(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        match state.acks.owe(now) {
+            None => self.announce(connection),
+            Some(due) if state.acks.armed.is_none() => {
+                state.acks.armed = Some(due);
+                self.deadlines.insert(due, Deadline::Ack(connection));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The `ack` of a connection may be due: it may have gone along with something meanwhile.
+    pub(super) fn after_ack_rest(&mut self, now: Instant, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        state.acks.armed = None;
+        if state.acks.is_due(now) {
+            self.announce(connection);
+        } else if let Some(due) = state.acks.wait() {
+            state.acks.armed = Some(due);
+            self.deadlines.insert(due, Deadline::Ack(connection));
         }
     }
 

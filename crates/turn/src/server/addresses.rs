@@ -10,7 +10,7 @@ use super::answers::prefix;
 use super::bucket::{Account, AccountId, Accounts};
 use super::config::Config;
 use super::hash::Keyed;
-use crate::prefixes::{Excess, PrefixLimits, Prefixes};
+use columba_limits::{Excess, PrefixLimits, Prefixes};
 
 /// The accounts, and what networks hold.
 #[derive(Debug)]

@@ -50,6 +50,20 @@ fn refused_connection_can_try_again_with_the_key() {
 }
 
 #[test]
+fn another_key_is_asked_for_from_now_on_and_members_stay() {
+    let mut house = guarded();
+    let (connection, joined) = house.join(&json!({"type": "create", "key": "open-sesame"}));
+    house.relay.set_join_key(Some("close-sesame".parse().unwrap()));
+    assert_eq!(
+        house.http_join(&json!({"type": "create", "key": "open-sesame"})).unwrap_err().code.as_str(),
+        "wrong-key"
+    );
+    assert!(house.http_join(&json!({"type": "create", "key": "close-sesame"})).is_ok());
+    house.disconnect(connection);
+    assert_eq!(house.resume(&joined, 0).1[0]["type"], "resumed");
+}
+
+#[test]
 fn coming_back_needs_no_key() {
     let mut house = guarded();
     let (connection, joined) = house.join(&json!({"type": "create", "key": "open-sesame"}));

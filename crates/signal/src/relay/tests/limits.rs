@@ -195,3 +195,30 @@ fn sessions_and_peers_of_the_server_are_bounded() {
     house.join_session(2);
     full(|config| config.peers = 2);
 }
+
+#[test]
+fn no_network_takes_the_last_membership() {
+    let mut house = House::limited(|config| {
+        (config.peers, config.peers_per_client, config.joins_per_minute) = (300, 40, 100_000);
+    });
+    let create = |house: &mut House, address: IpAddr| {
+        let connection = house.connect_from(address);
+        house.send_json(connection, &json!({"type": "create"}));
+        (connection, house.receive_one(connection))
+    };
+    let of = |subnet: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 7, subnet, 0, 0, 0, 1));
+    let joined = |(_, answer): &(ConnectionId, Value)| answer["type"] == "joined";
+    let one: Vec<_> = (0..50).map(|_| create(&mut house, of(0))).collect();
+    assert_eq!(one.iter().filter(|entered| joined(entered)).count(), 40, "one client");
+    assert_eq!(codes(&[one[49].1.clone()]), ["too-many-joins"]);
+    assert!(one[49].1["retryAfter"].as_u64().unwrap() > 0);
+    let more = (1..1000).filter(|subnet| joined(&create(&mut house, of(*subnet)))).count();
+    assert!((160..=200).contains(&(40 + more)), "one /48 has {} of 300", 40 + more);
+    let elsewhere = IpAddr::from([198, 51, 100, 1]);
+    assert!(joined(&create(&mut house, elsewhere)), "another network");
+    assert!(!joined(&create(&mut house, of(2000))));
+    for (connection, _) in one {
+        house.send_json(connection, &json!({"type": "leave"}));
+    }
+    assert!(joined(&create(&mut house, of(0))), "places come back");
+}

@@ -65,6 +65,7 @@ fn a_repeated_send_is_only_acknowledged() {
     for seq in [1, 1, 2, 1, 2] {
         house.send_json(two, &send(seq, seq));
         assert_eq!(house.receive(two).last().unwrap()["type"], "ack");
+        house.pass(SECOND);
     }
     assert_eq!(data(&house.receive(one)), [1, 2]);
     assert_eq!(house.relay.stats().duplicates, 3);
@@ -80,6 +81,7 @@ fn sequence_gap_is_reported_once_until_it_is_filled() {
     let received = house.receive(two);
     assert_eq!((codes(&received), &received[0]["seq"]), (vec!["sequence-gap"], &json!(2)));
     assert_eq!(received[1], json!({"type": "ack", "seq": 1}));
+    house.pass(SECOND);
     for seq in 2..=4 {
         house.send_json(two, &send(seq, seq));
     }
@@ -163,4 +165,56 @@ fn an_event_is_announced_once_until_everything_is_pulled() {
     house.writable.clear();
     house.send_json(two, &send(12, 12));
     assert_eq!(house.writable.iter().filter(|connection| **connection == one).count(), 1);
+}
+
+#[test]
+fn one_ack_stands_for_what_is_sent_within_a_moment() {
+    let mut house = House::new();
+    let ((one, _), (two, _)) = house.pair();
+    let ack = |seq: u64| json!({"type": "ack", "seq": seq});
+    let millis = Duration::from_millis;
+    house.send_json(two, &send(1, 1));
+    assert_eq!(house.receive(two), [ack(1)], "the first at once");
+    house.writable.clear();
+    for seq in 2..=4 {
+        house.pass(millis(4));
+        house.send_json(two, &send(seq, seq));
+        assert_eq!(house.receive(two), [json!(null); 0]);
+    }
+    assert!(!house.writable.contains(&two), "its connection is not woken for nothing");
+    house.pass(millis(8));
+    assert!(house.writable.contains(&two));
+    assert_eq!(house.receive(two), [ack(4)]);
+    house.send_json(two, &send(5, 5));
+    house.send_json(two, &json!({"type": "ping"}));
+    assert_eq!(house.receive(two), [json!({"type": "pong"}), ack(5)], "along with an answer");
+    house.send_json(two, &send(6, 6));
+    house.send_json(one, &send(1, "x"));
+    let received = house.receive(two);
+    assert_eq!((&received[0], &received[1]["type"]), (&ack(6), &json!("message")), "along with an event");
+    for seq in 7..=39 {
+        house.send_json(two, &send(seq, seq));
+        if seq == 38 {
+            assert_eq!(house.receive(two), [ack(38)], "for 32 at most");
+        }
+    }
+    house.pass(millis(20));
+    assert_eq!(house.receive(two), [ack(39)]);
+    house.send_json(two, &send(40, 40));
+    house.disconnect(two);
+    house.pass(millis(20));
+    assert_eq!(house.relay.stats().connections, 1);
+}
+
+#[test]
+fn ack_that_is_owed_comes_before_the_end() {
+    let mut house = House::new();
+    let (_, (two, _)) = house.pair();
+    house.send_json(two, &send(1, 1));
+    house.receive(two);
+    house.send_json(two, &send(2, 2));
+    house.send_json(two, &json!({"type": "leave"}));
+    assert_eq!(house.receive(two), [json!({"type": "ack", "seq": 2})]);
+    house.pass(SECOND);
+    assert_eq!(house.was_closed(two), Some((1000, None)));
 }

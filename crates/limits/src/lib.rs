@@ -1,10 +1,19 @@
 //! Limits by network: how many of a scarce thing one client, one household and one network may
 //! hold, such that something is left for others.
+//!
+//! ```
+//! use columba_limits::{Excess, PrefixLimits, Prefixes};
+//!
+//! let mut held = Prefixes::new(PrefixLimits { total: 9, per_client: 2 });
+//! let client = "2001:db8::1".parse().unwrap();
+//! assert_eq!(held.take(client, 2), Ok(()));
+//! assert_eq!(held.take(client, 1), Err(Excess::Client));
+//! held.give_back(client, 1);
+//! assert_eq!(held.take(client, 1), Ok(()));
+//! ```
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-use columba_stun::canonical_ip;
 
 /// The times as much as one client that the /56 of an IPv6 household or office may hold: providers
 /// give each customer one, of which every /64 would otherwise count as a client.
@@ -17,6 +26,56 @@ const NETWORK: u32 = 16;
 /// thirds, the next one two thirds of what is left, and so on: nothing but many networks can take
 /// the last of it, and a network that holds nothing always gets something.
 const SHARE: u32 = 2;
+
+/// The first bits of an address: a client, a household or a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    first: IpAddr,
+    length: u8,
+}
+
+impl Prefix {
+    /// The prefix that counts as one client: an IPv4 address, or an IPv6 /64.
+    pub fn of_client(ip: IpAddr) -> Self {
+        let ip = ip.to_canonical();
+        Self::new(ip, if ip.is_ipv4() { 32 } else { 64 })
+    }
+
+    fn new(ip: IpAddr, length: u8) -> Self {
+        let first = match ip {
+            IpAddr::V4(ip) => {
+                IpAddr::V4((ip.to_bits() & u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)).into())
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+                IpAddr::V6((ip.to_bits() & mask).into())
+            }
+        };
+        Self { first, length }
+    }
+
+    /// The first address of it.
+    pub const fn first(self) -> IpAddr {
+        self.first
+    }
+
+    /// Its length in bits.
+    pub const fn length(self) -> u8 {
+        self.length
+    }
+}
+
+/// Returns the networks that an address counts in, from the narrowest, each with the times as much
+/// as one client that it may have: the client itself, the household (IPv6 only), and the IPv4 /24
+/// or IPv6 /48.
+pub fn networks(ip: IpAddr) -> impl Iterator<Item = (Prefix, u32)> {
+    let ip = ip.to_canonical();
+    let lengths: &[(u8, u32)] = match ip {
+        IpAddr::V4(_) => &[(32, 1), (24, NETWORK)],
+        IpAddr::V6(_) => &[(64, 1), (56, HOUSEHOLD), (48, NETWORK)],
+    };
+    lengths.iter().map(move |&(length, times)| (Prefix::new(ip, length), times))
+}
 
 /// The most that may be held, of connections or allocations for example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,51 +101,14 @@ pub enum Excess {
 /// The present holdings, counted by network. Its memory is bounded by what is held: at most three
 /// entries for each.
 ///
-/// ```
-/// use columba_turn::prefixes::{Excess, PrefixLimits, Prefixes};
-///
-/// let mut held = Prefixes::new(PrefixLimits { total: 9, per_client: 2 });
-/// let client = "2001:db8::1".parse().unwrap();
-/// assert_eq!(held.take(client, 2), Ok(()));
-/// assert_eq!(held.take(client, 1), Err(Excess::Client));
-/// held.give_back(client, 1);
-/// assert_eq!(held.take(client, 1), Ok(()));
-/// ```
+/// What a proxy holds for many clients is held [in common](Self::take_common), and those clients
+/// hold [parts](Self::take_part) of it.
 #[derive(Debug)]
 pub struct Prefixes {
     limits: PrefixLimits,
     total: u32,
     /// Without those that hold nothing.
     held: BTreeMap<Prefix, u32>,
-}
-
-/// The first `length` bits of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Prefix {
-    is_ipv6: bool,
-    length: u8,
-    bits: u128,
-}
-
-impl Prefix {
-    fn of(ip: IpAddr, length: u8) -> Self {
-        match ip {
-            IpAddr::V4(ip) => {
-                let bits = u128::from(u64::from(ip.to_bits()) >> (32 - length));
-                Self { is_ipv6: false, length, bits }
-            }
-            IpAddr::V6(ip) => Self { is_ipv6: true, length, bits: ip.to_bits() >> (128 - length) },
-        }
-    }
-}
-
-/// The lengths of the prefixes that an address counts in: the client's, the household's (IPv6 only)
-/// and the network's.
-fn prefixes(ip: IpAddr) -> [Option<Prefix>; 3] {
-    match ip {
-        IpAddr::V4(_) => [Some(Prefix::of(ip, 32)), None, Some(Prefix::of(ip, 24))],
-        IpAddr::V6(_) => [64, 56, 48].map(|length| Some(Prefix::of(ip, length))),
-    }
 }
 
 impl Prefixes {
@@ -100,28 +122,21 @@ impl Prefixes {
         self.total
     }
 
+    /// What the prefix of this client holds.
+    pub fn of_client(&self, client: IpAddr) -> u32 {
+        self.held(Prefix::of_client(client))
+    }
+
     /// Returns whether `client` may hold `more`.
     ///
     /// # Errors
     /// The narrowest limit that is in the way, [`Excess::Total`] first.
     pub fn check(&self, client: IpAddr, more: u32) -> Result<(), Excess> {
-        let PrefixLimits { total, per_client } = self.limits;
-        let free = total.saturating_sub(self.total);
+        let free = self.free();
         if more > free {
             return Err(Excess::Total);
         }
-        let [client, household, network] = prefixes(canonical_ip(client));
-        let after = |prefix: Option<Prefix>| {
-            prefix.and_then(|prefix| self.held.get(&prefix)).copied().unwrap_or(0).saturating_add(more)
-        };
-        if after(client) > per_client || after(household) > per_client.saturating_mul(HOUSEHOLD) {
-            return Err(Excess::Client);
-        }
-        let in_network = after(network);
-        if in_network > per_client.saturating_mul(NETWORK) || in_network > free.saturating_mul(SHARE) {
-            return Err(Excess::Network);
-        }
-        Ok(())
+        self.check_networks(client, more, free)
     }
 
     /// Lets `client` hold `more`, if it may.
@@ -138,16 +153,46 @@ impl Prefixes {
     /// apply to this one.
     pub fn add(&mut self, client: IpAddr, more: u32) {
         self.total = self.total.saturating_add(more);
-        for prefix in prefixes(canonical_ip(client)).into_iter().flatten() {
-            let held = self.held.entry(prefix).or_default();
-            *held = held.saturating_add(more);
-        }
+        self.add_part(client, more);
     }
 
     /// `client` holds `less` from now on.
     pub fn give_back(&mut self, client: IpAddr, less: u32) {
+        self.give_back_common(less);
+        self.give_back_part(client, less);
+    }
+
+    /// Lets one that stands for many clients, a trusted proxy for example, hold `more`.
+    ///
+    /// # Errors
+    /// [`Excess::Total`].
+    pub fn take_common(&mut self, more: u32) -> Result<(), Excess> {
+        if more > self.free() {
+            return Err(Excess::Total);
+        }
+        self.total = self.total.saturating_add(more);
+        Ok(())
+    }
+
+    /// What is held in common is `less` from now on.
+    pub const fn give_back_common(&mut self, less: u32) {
         self.total = self.total.saturating_sub(less);
-        for prefix in prefixes(canonical_ip(client)).into_iter().flatten() {
+    }
+
+    /// Lets `client` hold `more` of what is held in common, if its networks may.
+    ///
+    /// # Errors
+    /// [`Excess::Client`] or [`Excess::Network`].
+    pub fn take_part(&mut self, client: IpAddr, more: u32) -> Result<(), Excess> {
+        // What it is a part of may have been the last.
+        self.check_networks(client, more, self.free().saturating_add(more))?;
+        self.add_part(client, more);
+        Ok(())
+    }
+
+    /// `client` holds `less` of what is held in common from now on.
+    pub fn give_back_part(&mut self, client: IpAddr, less: u32) {
+        for (prefix, _) in networks(client) {
             if let Some(held) = self.held.get_mut(&prefix) {
                 *held = held.saturating_sub(less);
                 if *held == 0 {
@@ -165,6 +210,33 @@ impl Prefixes {
     /// Returns whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    const fn free(&self) -> u32 {
+        self.limits.total.saturating_sub(self.total)
+    }
+
+    fn held(&self, prefix: Prefix) -> u32 {
+        self.held.get(&prefix).copied().unwrap_or(0)
+    }
+
+    fn add_part(&mut self, client: IpAddr, more: u32) {
+        for (prefix, _) in networks(client) {
+            let held = self.held.entry(prefix).or_default();
+            *held = held.saturating_add(more);
+        }
+    }
+
+    fn check_networks(&self, client: IpAddr, more: u32, free: u32) -> Result<(), Excess> {
+        for (prefix, times) in networks(client) {
+            let after = self.held(prefix).saturating_add(more);
+            let excess = if times == NETWORK { Excess::Network } else { Excess::Client };
+            let share = if times == NETWORK { free.saturating_mul(SHARE) } else { u32::MAX };
+            if after > self.limits.per_client.saturating_mul(times).min(share) {
+                return Err(excess);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -241,5 +313,38 @@ mod tests {
         held.give_back(ip("192.0.2.1"), 2);
         held.give_back(ip("2001:db8::1"), 1);
         assert!(held.is_empty() && held.total() == 0);
+    }
+
+    #[test]
+    fn clients_of_a_proxy_have_their_limits_within_what_it_holds() {
+        let mut held = Prefixes::new(PrefixLimits { total: 100, per_client: 4 });
+        (0..50).for_each(|_| held.take_common(1).unwrap());
+        assert_eq!((held.total(), held.is_empty()), (50, true));
+        let client = ip("192.0.2.1");
+        assert_eq!((0..10).filter(|_| held.take_part(client, 1).is_ok()).count(), 4);
+        assert_eq!(held.take_part(client, 1), Err(Excess::Client));
+        assert_eq!((held.total(), held.of_client(client)), (50, 4), "the proxy's count, not theirs");
+        assert_eq!((0..50).filter(|_| held.take_common(1).is_ok()).count(), 50);
+        assert_eq!(held.take_common(1), Err(Excess::Total));
+        assert_eq!(held.take_part(ip("192.0.2.2"), 1), Err(Excess::Network), "nothing is free");
+        assert_eq!(held.take_part(ip("198.51.100.1"), 1), Ok(()), "a network that has nothing");
+        held.give_back_part(client, 4);
+        assert_eq!(held.of_client(client), 0);
+        held.give_back_common(100);
+        held.give_back_part(ip("198.51.100.1"), 1);
+        assert!(held.total() == 0 && held.is_empty());
+    }
+
+    #[test]
+    fn networks_of_an_address_are_named_by_their_first_address() {
+        let names = |text| -> Vec<String> {
+            networks(ip(text)).map(|(p, times)| format!("{}/{} {times}", p.first(), p.length())).collect()
+        };
+        assert_eq!(names("::ffff:192.0.2.200"), ["192.0.2.200/32 1", "192.0.2.0/24 16"]);
+        assert_eq!(
+            names("2001:db8:1:2ff:3::4"),
+            ["2001:db8:1:2ff::/64 1", "2001:db8:1:200::/56 4", "2001:db8:1::/48 16"]
+        );
+        assert_eq!(Prefix::of_client(ip("2001:db8::1")), Prefix::of_client(ip("2001:db8::ffff")));
     }
 }
