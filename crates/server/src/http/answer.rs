@@ -27,7 +27,7 @@ pub(super) const IN_FLIGHT: usize = 16 * 1024;
 /// The bytes that a request counts for while it is answered: its head, and the state of a stream.
 pub(super) const REQUEST_BYTES: usize = 16 * 1024;
 
-/// The answers of one connection that wait for the client to take more.
+/// The answers of one connection, or of one HTTP/2 stream, that wait for the client to take more.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     waiting: Mutex<BTreeMap<u64, Instant>>,

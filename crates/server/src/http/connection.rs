@@ -14,7 +14,7 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use columba_turn::server::Transport;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 use socket2::SockRef;
@@ -25,9 +25,10 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::answer::{self, Answer, Watch};
-use super::socket::Socket;
+use super::socket::{self, Socket};
 use super::static_files::plain;
 use super::stream::{ByteStream, Peeked};
+use super::streams::{self, Streams};
 use crate::client::{Client, Connection, contains};
 use crate::config::WebOptions;
 use crate::drain::Drain;
@@ -143,13 +144,14 @@ async fn connection(
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    socket::bound_queue(&stream)?;
     let connection = Connection { peer, local: stream.local_addr()?, tls: false };
     let account = shared.open_account(peer);
     let _held = account.hold(Holder::Http, TCP_BYTES).map_err(io::Error::other)?;
     // Not so for a proxy, of which STUN's clients know nothing.
     let turn = shared.relay.as_ref().filter(|_| !contains(&shared.trust_proxy, peer.ip().to_canonical()));
     let known = turn.map(|turn| turn.connected(peer.ip()));
-    let socket = Socket::new(stream, Kept { _place: place.clone(), _known: known });
+    let socket = Socket::new(stream, Kept { _place: place.clone(), _known: known }, account.clone());
     tokio::select! {
         result = converse(socket, &place, connection, &account, router, shared) => result,
         () = account.evicted() => Err(io::Error::other(Evicted)),
@@ -252,6 +254,7 @@ struct Requests {
     account: Account,
     place: Place,
     drain: Drain,
+    /// Of HTTP/1, which has no streams.
     watch: Arc<Watch>,
 }
 
@@ -268,13 +271,15 @@ impl Requests {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let place = response.extensions_mut().remove::<Place>();
-        Ok(response.map(|body| Answer::new(body, &self.watch, request_held, place, answer_held)))
+        // A stream is watched by its own task.
+        let watch = streams::current().unwrap_or(self.watch);
+        Ok(response.map(|body| Answer::new(body, &watch, request_held, place, answer_held)))
     }
 }
 
 /// HTTP with the bounds that a slow or greedy client runs into.
-fn builder(patience: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(patience: Duration) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams::new(patience));
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -35,6 +35,7 @@ fn bind_exactly(address: SocketAddr) -> io::Result<TcpListener> {
     // So that a restart does not wait for old connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    super::socket::bound_listener(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())

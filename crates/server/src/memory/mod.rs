@@ -35,11 +35,13 @@ pub(crate) enum Holder {
     Queues,
     /// Buffers of TURN over TCP and TLS.
     TurnStreams,
+    /// The kernel's queues of clients that take nothing, or are left unread.
+    Sockets,
 }
 
 impl Holder {
     /// All kinds, in the order of their positions in the ledger.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Http,
         Self::Tls,
         Self::Bodies,
@@ -47,6 +49,7 @@ impl Holder {
         Self::WebSockets,
         Self::Queues,
         Self::TurnStreams,
+        Self::Sockets,
     ];
 
     /// The name in `/metrics`.
@@ -59,6 +62,7 @@ impl Holder {
             Self::WebSockets => "websockets",
             Self::Queues => "queues",
             Self::TurnStreams => "turn_streams",
+            Self::Sockets => "sockets",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection's hold on the relay: it waits for events, and disconnects when it is dropped.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -28,6 +29,9 @@ pub(super) struct Closing {
 #[derive(Debug, Default)]
 pub(super) struct Wake {
     waker: AtomicWaker,
+    /// The relay may have a frame, so that a task that has been woken for something else need not
+    /// ask it.
+    writable: AtomicBool,
     state: Mutex<Pending>,
 }
 
@@ -50,6 +54,7 @@ struct Unsent {
 
 impl Wake {
     pub(super) fn writable(&self) {
+        self.writable.store(true, Ordering::Release);
         self.waker.wake();
     }
 
@@ -122,11 +127,13 @@ impl Attachment {
         self.wake_on_change(context);
         // Looked at first: what was queued before the end was announced must still be pulled.
         let closing = self.closing();
-        match (self.try_next(), closing) {
-            (Some(frame), _) => Poll::Ready(Next::Frame(frame)),
-            (None, Some(closing)) => Poll::Ready(Next::Closed(closing)),
-            (None, None) => Poll::Pending,
+        // Taken back before the relay is asked: what comes after its answer is announced again.
+        let is_asked = self.wake.writable.swap(false, Ordering::AcqRel) || closing.is_some();
+        if let Some(frame) = is_asked.then(|| self.try_next()).flatten() {
+            self.wake.writable.store(true, Ordering::Release);
+            return Poll::Ready(Next::Frame(frame));
         }
+        closing.map_or(Poll::Pending, |closing| Poll::Ready(Next::Closed(closing)))
     }
 
     /// Waits for the next frame, or the end.

@@ -20,7 +20,10 @@ use crate::places::client_network;
 /// The kernel's queue towards a client, in bytes: the bandwidth-delay product of 20 Mbit/s and 100
 /// ms. The kernel's own choice can be megabytes, which on a slow path are many seconds of stale
 /// media.
-const SEND_BUFFER: usize = 256 << 10;
+pub(super) const SEND_BUFFER: usize = 256 << 10;
+
+/// The kernel's queue from a client, in bytes. It is read at once: this is for what is on its way.
+pub(super) const RECEIVE_BUFFER: usize = 256 << 10;
 
 /// The bytes that a TLS session counts for: its state, keys and buffers.
 const TLS_BYTES: usize = 16 << 10;
@@ -108,6 +111,13 @@ async fn serve(
 
 fn prepare(stream: &TcpStream) -> io::Result<SocketAddr> {
     stream.set_nodelay(true)?;
-    let _ = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER);
+    bound_queues(stream)?;
     stream.local_addr()
+}
+
+/// Bounds the kernel's queues of a stream for media.
+pub(super) fn bound_queues(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)
 }

@@ -8,7 +8,7 @@ use columba_turn::server::{FiveTuple, Transport};
 use quinn_udp::EcnCodepoint;
 
 use super::arena::Arena;
-use super::grants::LiveRelay;
+use super::grants::{LiveRelay, Outlet};
 use super::ingress::MAX_JOBS;
 use super::shared::Core;
 use super::stats::Counters;
@@ -75,8 +75,11 @@ impl Egress {
         ecn: Option<EcnCodepoint>,
         range: Range<usize>,
     ) {
-        let socket = Arc::clone(&relay.socket);
-        let target = Target::Udp { socket, destination: peer, source: None, ecn };
+        let target = match &relay.outlet {
+            Outlet::Udp(socket) => {
+                Target::Udp { socket: Arc::clone(socket), destination: peer, source: None, ecn }
+            }
+        };
         self.outgoing.push(Outgoing { target, range });
     }
 

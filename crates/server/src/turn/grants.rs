@@ -12,10 +12,20 @@ use super::reader;
 use super::shared::{Core, Shared};
 use super::udp::UdpSocket;
 
+/// The way from a relayed transport address to its peers.
+///
+/// Every peer of a UDP allocation is reached by its one port. A TCP allocation (RFC 6062), which is
+/// not offered, would be a kind of its own: a stream for each peer, written to as clients' are.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    /// Datagrams.
+    Udp(Arc<UdpSocket>),
+}
+
 /// A relay port in use. Its reader ends with this.
 #[derive(Debug)]
 pub(super) struct LiveRelay {
-    pub(super) socket: Arc<UdpSocket>,
+    pub(super) outlet: Outlet,
     reader: AbortHandle,
 }
 
@@ -119,5 +129,5 @@ fn live(shared: &Arc<Shared>, core: &Core, id: RelayId, socket: UdpSocket) -> Op
     }
     let socket = Arc::new(socket);
     let reader = shared.spawn(reader::read(Arc::clone(shared), Arc::clone(&socket), Source::Relay(id)))?;
-    Some(LiveRelay { socket, reader })
+    Some(LiveRelay { outlet: Outlet::Udp(socket), reader })
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use columba_turn::server::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::accept::RECEIVE_BUFFER;
 use super::udp::UdpSocket;
 
 /// The most TCP connections that wait to be accepted.
@@ -74,6 +75,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<Socket> {
     // Windows the option means something else: stealing.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

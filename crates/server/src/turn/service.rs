@@ -57,7 +57,7 @@ impl ClientStream for TcpStream {
         // A registration cannot be moved, but the new one of a copy takes its place.
         let copy = std::net::TcpStream::from(self.as_fd().try_clone_to_owned()?);
         *self = Self::from_std(copy)?;
-        Ok(())
+        accept::bound_queues(self)
     }
 }
 

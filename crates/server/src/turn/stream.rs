@@ -1,8 +1,10 @@
 //! One client on a stream, TCP or TLS: messages are cut out of what it sends, and what it is sent
 //! waits in a queue that has a bound.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use columba_turn::server::{FiveTuple, Input, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
+use super::accept::SEND_BUFFER;
 use super::admission::Place;
 use super::shared::Shared;
 use super::worker::{Worker, with_worker};
@@ -62,6 +65,8 @@ struct Outbox {
     held: Held,
     /// The capacity of the bytes on their way to the socket.
     batch_capacity: usize,
+    /// The kernel takes no more at the moment, and so holds as much as it may.
+    is_blocked: bool,
     /// The standing of the client, as of the last answer.
     standing: Standing,
     /// Write what is there, then close.
@@ -69,9 +74,18 @@ struct Outbox {
 }
 
 impl Outbox {
+    /// Notes whether the kernel takes more.
+    fn block(&mut self, is_blocked: bool) {
+        if self.is_blocked != is_blocked {
+            self.is_blocked = is_blocked;
+            self.count();
+        }
+    }
+
     /// Counts what is held. If that is too much, the stream's task is told.
     fn count(&mut self) {
-        let _evicted = self.held.resize(STREAM_BYTES + self.queue.capacity() + self.batch_capacity);
+        let kernel = if self.is_blocked { 2 * SEND_BUFFER } else { 0 };
+        let _evicted = self.held.resize(STREAM_BYTES + self.queue.capacity() + self.batch_capacity + kernel);
     }
 }
 
@@ -114,6 +128,7 @@ impl Stream {
             batch_capacity: 0,
             queue: Vec::new(),
             in_flight: 0,
+            is_blocked: false,
             writing_since: None,
             last_message: Instant::now(),
             standing: Standing::Stranger,
@@ -189,13 +204,24 @@ impl Stream {
     async fn write_batch<W: AsyncWrite>(&self, half: &mut WriteHalf<W>, batch: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < batch.len() {
-            let count = half.write(&batch[written..]).await?;
+            let mut writing = pin!(half.write(&batch[written..]));
+            let count = poll_fn(|context| {
+                let wrote = writing.as_mut().poll(context);
+                if wrote.is_pending() {
+                    self.outbox().block(true);
+                }
+                wrote
+            })
+            .await?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             written += count;
             let mut outbox = self.outbox();
             outbox.in_flight = batch.len() - written;
+            if outbox.in_flight == 0 {
+                outbox.block(false);
+            }
             outbox.writing_since = Some(Instant::now());
         }
         // TLS keeps what the socket did not take.

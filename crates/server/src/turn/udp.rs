@@ -84,12 +84,24 @@ impl UdpSocket {
     }
 
     /// Receives what is there. `WouldBlock` when there is nothing.
+    ///
+    /// After a batch that is not full the socket counts as empty, which spares the system call that
+    /// would say so: what arrives from then on makes it readable again.
     pub(super) fn receive(
         &self,
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> io::Result<usize> {
-        self.socket.try_io(Interest::READABLE, || self.state.recv((&self.socket).into(), buffers, metas))
+        let mut last = None;
+        let full = self.socket.try_io(Interest::READABLE, || {
+            let count = self.state.recv((&self.socket).into(), buffers, metas)?;
+            if count < buffers.len() {
+                last = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        last.map_or(full, Ok)
     }
 
     /// The address that a received datagram was sent to.

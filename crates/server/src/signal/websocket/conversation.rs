@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::frame::{self, Decoder, Incoming};
+use crate::http::UNREAD_BYTES;
 use crate::memory::Held;
 use crate::places::Place;
 use crate::signal::attachment::{Attachment, Closing, Next};
@@ -224,7 +225,10 @@ impl Conversation {
     fn account(&mut self) -> io::Result<()> {
         /// The step in bytes in which the budget is told, so that small messages need not be.
         const STEP: usize = 4096;
-        let bytes = (self.decoder.held() + self.out.capacity()) / STEP * STEP;
+        let mut bytes = (self.decoder.held() + self.out.capacity()) / STEP * STEP;
+        if self.pause.is_some() {
+            bytes += UNREAD_BYTES;
+        }
         self.held.resize(self.idle_bytes + bytes).map_err(io::Error::other)
     }
 
