@@ -314,10 +314,11 @@ mod tests {
     }
 
     /// Forged requests from all /24s of a /8, and clients that come meanwhile and send as RFC 8489
-    /// §6.2.1 has it. Returns bytes in, bytes out, and the share of clients that were served.
-    fn spoofed(per_second: u64, request: usize, answer: usize, seconds: u64) -> (u64, u64, f64) {
+    /// §6.2.1 has it. Each forged request is sent so many times, half a second apart. Returns bytes
+    /// in, bytes out, and the share of clients that were served.
+    fn spoofed(per_second: u64, request: usize, answer: usize, seconds: u64, times: u64) -> (u64, u64, f64) {
         let mut answers = answers();
-        let (mut bytes_in, mut bytes_out, mut random) = (0, 0, 1_u64);
+        let (mut bytes_in, mut bytes_out) = (0, 0);
         // The times at which a client sends, in milliseconds after its first.
         let schedule = [0, 500, 1500, 3500, 7500, 15_500, 31_500];
         let clients = 100_u64;
@@ -329,9 +330,13 @@ mod tests {
         let mut next = 0;
         for i in 0..per_second * seconds {
             let now = Duration::from_nanos(i * 1_000_000_000 / per_second);
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Rounds of half a second: in each, every request but the newest was sent before.
+            let (round, at) = (i / (per_second / 2), i % (per_second / 2));
+            let fresh = per_second / 2 / times;
+            let number = (round + at / fresh.max(1)) * fresh + at % fresh.max(1);
+            let random = Keyed::new(5, 6).hash_one(number);
             let [a, b, ..] = random.to_be_bytes();
-            let (query, reply) = (message(i, request), message(i, answer));
+            let (query, reply) = (message(number, request), message(number, answer));
             bytes_in += request as u64;
             let source = [100, a, b, 1];
             if answers.note(start() + now, stranger(source, &query), 32)
@@ -357,10 +362,21 @@ mod tests {
     #[test]
     fn a_flood_from_65_536_networks_gets_less_out_than_it_puts_in_and_clients_are_served() {
         for (per_second, request, answer) in [(4000, 20, 32), (20_000, 20, 32), (20_000, 28, 104)] {
-            let (bytes_in, bytes_out, served) = spoofed(per_second, request, answer, 36);
+            let (bytes_in, bytes_out, served) = spoofed(per_second, request, answer, 36, 1);
             assert!(bytes_out < bytes_in, "{per_second}/s of {request}: {bytes_in} in, {bytes_out} out");
             assert!(bytes_out * 5 > bytes_in, "it does not fall silent: {bytes_in} in, {bytes_out} out");
             assert!(served >= 0.99, "{per_second}/s of {request}: {served} of the clients served");
+        }
+    }
+
+    /// Forged requests that are sent again as clients do cannot be told from theirs: each
+    /// transmission is answered with the share of the bytes out in the bytes asked for.
+    #[test]
+    fn forged_retransmissions_leave_clients_their_random_share() {
+        for (request, answer, least) in [(20, 32, 0.95), (28, 104, 0.7)] {
+            let (bytes_in, bytes_out, served) = spoofed(20_000, request, answer, 36, 5);
+            assert!(bytes_out < bytes_in, "{request}: {bytes_in} in, {bytes_out} out");
+            assert!(served >= least, "{request}: {served} of the clients served");
         }
     }
 
