@@ -157,6 +157,42 @@ describe('a call', { skip, timeout: SUITE_TIMEOUT }, () => {
     await talk(await join(token, 'chromium', { webSocket: false }), await join(token, 'firefox'));
   });
 
+  it('the page asks for the join key, says that a wrong one is wrong, and passes on only one from a link', async () => {
+    const guarded = await Server.start({ args: ['--join-key', 'open&sesame'] });
+    try {
+      const token = randomUUID();
+      const one = await CallPage.open(browsers.chromium, `${guarded.origin}/#${token}`);
+      pages.push(one);
+      const asks = (/** @type {string} */ code) => one.until(`the question after ${code}`, () => {
+        const field = document.querySelector('[data-testid=join-key]')?.closest('label');
+        return document.body.dataset.view === 'lobby' && field?.hidden === false && document.activeElement?.id === 'join-key';
+      });
+      const words = () => one.page.$eval('[data-testid=notices]', (notices) => notices.textContent ?? '');
+      await one.until('the first view', () => document.body.dataset.view === 'lobby');
+      assert.equal(await one.page.$eval('[data-testid=join-key]', (key) => key.closest('label')?.hidden), true, 'nothing is asked before it must be');
+      await one.click('start-button');
+      await asks('key-required');
+      assert.match(await words(), /asks for a key/);
+      await one.type('join-key', 'close-sesame');
+      await one.click('start-button');
+      await one.until('the refusal', () => document.querySelector('[data-testid=notices]')?.textContent?.includes('not the key') ?? false);
+      await asks('wrong-key');
+      assert.equal(await one.page.$eval('[data-testid=join-key]', (key) => /** @type {HTMLInputElement} */ (key).value), '');
+      await one.type('join-key', 'open&sesame');
+      await one.click('start-button');
+      await one.inSession();
+      assert.ok(!one.page.url().includes('key='), 'a typed key is not in the address');
+      const link = await one.page.$eval('[data-testid=share-link]', (input) => /** @type {HTMLInputElement} */ (input).value);
+      assert.ok(!link.includes('sesame'), 'nor in the link for others');
+      // The operator's link has it.
+      const other = await CallPage.join(browsers.chromium, guarded.origin, `${token}&key=open%26sesame`);
+      pages.push(other);
+      await talk(one, other);
+    } finally {
+      await guarded.stop();
+    }
+  });
+
   it('asks no other host for anything', async () => {
     const token = randomUUID();
     const both = [await join(token, 'chromium'), await join(token, 'firefox')];

@@ -8,9 +8,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::clock::{self, Clock};
 use crate::wire::http;
+use crate::wire::transport::Door;
 
 /// The secret behind the server's TURN passwords.
 pub(crate) const SECRET: &str = "north";
@@ -48,6 +50,8 @@ pub(crate) struct Server<'a> {
     child: Child,
     network: &'a Network,
     cgroup: Option<Cgroup>,
+    tls: bool,
+    clock: Option<Clock>,
     /// Before anything happened.
     files: usize,
 }
@@ -87,6 +91,19 @@ impl Network {
             );
         }
         Ok(Self { namespace, servers: Cell::new(0) })
+    }
+
+    /// A program that will run where the server is.
+    pub(crate) fn there(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The address of a bare forwarder beside the server.
+    pub(crate) fn forwarder(&self) -> SocketAddr {
+        SocketAddr::new(SERVER.into(), 4000)
     }
 }
 
@@ -135,7 +152,12 @@ impl Drop for Cgroup {
 
 impl<'a> Server<'a> {
     /// Starts `columba serve` with these options, and waits until it is ready.
-    pub(crate) fn start(network: &'a Network, program: &Path, options: &[&str]) -> Result<Self, String> {
+    pub(crate) fn start(
+        network: &'a Network,
+        program: &Path,
+        options: &[&str],
+        clock: Option<Clock>,
+    ) -> Result<Self, String> {
         let path = std::env::temp_dir().join("columba-attack.log");
         let log = File::create(&path).map_err(|error| error.to_string())?;
         network.servers.set(network.servers.get() + 1);
@@ -154,13 +176,16 @@ impl<'a> Server<'a> {
             command.args(["--turn-credentials", "open"]);
         }
         command.args(options);
+        if let Some(clock) = &clock {
+            command.env("LD_PRELOAD", clock.library()).env(clock::VARIABLE, clock.file());
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .map_err(|error| format!("the server cannot be started: {error}"))?;
-        let mut server = Self { child, network, cgroup, files: 0 };
+        let mut server = Self { child, network, cgroup, tls: options.contains(&"--tls"), clock, files: 0 };
         let deadline = Instant::now() + START;
         while server.metrics().is_err() {
             if Instant::now() > deadline || !server.is_alive() {
@@ -170,6 +195,27 @@ impl<'a> Server<'a> {
         }
         server.files = server.open_files();
         Ok(server)
+    }
+
+    /// Lets the server's wall clock show so many seconds more than the system's, and returns the
+    /// time since the Unix epoch that it shows.
+    pub(crate) fn step_clock(&self, seconds: i64) -> Result<Duration, String> {
+        let clock = self.clock.as_ref().ok_or("this server's clock cannot be stepped")?;
+        clock.step(seconds)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let shown = now.as_secs().checked_add_signed(seconds);
+        Ok(Duration::from_secs(shown.ok_or("the clock would show a time before 1970")?))
+    }
+
+    /// Sets a variable of the kernel in the server's namespace.
+    pub(crate) fn set_there(&self, name: &str, value: &str) -> Result<(), String> {
+        let script = format!("echo {value} > /proc/sys/{name}");
+        let status = self.network.there(Path::new("sh")).args(["-c", &script]).status();
+        if status.is_ok_and(|status| status.success()) {
+            Ok(())
+        } else {
+            Err(format!("{name} cannot be set"))
+        }
     }
 
     /// Runs `ip` in the server's namespace.
@@ -184,8 +230,8 @@ impl<'a> Server<'a> {
     }
 
     /// The web port.
-    pub(crate) fn web(&self) -> SocketAddr {
-        SocketAddr::new(SERVER.into(), 8080)
+    pub(crate) fn web(&self) -> Door {
+        Door { address: SocketAddr::new(SERVER.into(), 8080), tls: self.tls }
     }
 
     /// The STUN and TURN port.

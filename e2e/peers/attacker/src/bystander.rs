@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::arena::Network;
 use crate::wire::http::PATIENCE;
+use crate::wire::transport::Door;
 use crate::wire::turn::{Turn, Wire};
 use crate::wire::websocket::WebSocket;
 
@@ -15,6 +18,8 @@ use crate::wire::websocket::WebSocket;
 const MEMBER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 201, 1, 1));
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 202, 1, 1));
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 203, 1, 1));
+const FORWARDED_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 204, 1, 1));
+const FORWARDED_PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 205, 1, 1));
 
 /// The time between pings.
 const PING_EVERY: Duration = Duration::from_millis(50);
@@ -26,8 +31,18 @@ const FLOW_BYTES: usize = 200;
 /// The time that a datagram may take before it counts as lost.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
+/// The bytes of a channel's header.
+const CHANNEL_HEADER: usize = 4;
+
 /// The channel of the flow.
 const CHANNEL: u16 = 0x4001;
+
+/// The mode of this program in which it is a bare forwarder.
+pub(crate) const FORWARD: &str = "--forward";
+
+/// The time between looks at what has arrived, and with it the error of a delay: at both ends.
+const LOOK: Duration = Duration::from_micros(200);
+pub(crate) const MEASURED_WITHIN: Duration = Duration::from_micros(400);
 
 /// Loss and delay over a time.
 #[derive(Clone, Debug, Default)]
@@ -60,15 +75,16 @@ impl Measured {
 pub(crate) struct Bystander {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Measured>,
+    forwarder: Option<Child>,
 }
 
 impl Bystander {
     /// A member of a session of its own that pings the server. Every answer counts; a connection
     /// that breaks is lost pings from then on.
-    pub(crate) fn member(server: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn member(server: Door) -> io::Result<Self> {
         let mut socket = WebSocket::open(MEMBER, server)?;
         socket.ask(r#"{"type":"create"}"#)?;
-        socket.stream.set_read_timeout(Some(PATIENCE * 3))?;
+        socket.stream.tcp().set_read_timeout(Some(PATIENCE * 3))?;
         Ok(Self::run(move |stop| {
             let (mut sent, mut delays) = (0, Vec::new());
             while !stop.load(Ordering::Relaxed) {
@@ -92,23 +108,69 @@ impl Bystander {
         client.bind_channel(CHANNEL, peer.local_addr()?)?.map_err(refused)?;
         let Wire::Udp(socket) = client.wire else { return Err(io::ErrorKind::InvalidInput.into()) };
         peer.set_nonblocking(true)?;
-        Ok(Self::run(move |stop| carry(&socket, &peer, stop)))
+        Ok(Self::run(move |stop| carry(&socket, &peer, 0, stop)))
+    }
+
+    /// The same through a bare forwarder, a process of its own where the server is.
+    pub(crate) fn forwarded(network: &Network) -> io::Result<Self> {
+        let peer = UdpSocket::bind(SocketAddr::new(FORWARDED_PEER, 0))?;
+        let client = UdpSocket::bind(SocketAddr::new(FORWARDED_CLIENT, 0))?;
+        let (from, to) = (network.forwarder(), peer.local_addr()?);
+        let program = std::env::current_exe()?;
+        let words = ["-", FORWARD, &from.to_string(), &to.to_string()];
+        let child = network.there(&program).args(words).spawn()?;
+        client.connect(from)?;
+        peer.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let (start, mut buffer) = (Instant::now(), [0; 2000]);
+        loop {
+            client.send(b"?").ok();
+            if peer.recv(&mut buffer).is_ok() {
+                break;
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        // What is left of the questions.
+        while peer.recv(&mut buffer).is_ok() {}
+        peer.set_nonblocking(true)?;
+        let flow = Self::run(move |stop| carry(&client, &peer, CHANNEL_HEADER, stop));
+        Ok(Self { forwarder: Some(child), ..flow })
     }
 
     fn run(task: impl FnOnce(&AtomicBool) -> Measured + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
-        Self { stop, thread: std::thread::spawn(move || task(&asked)) }
+        Self { stop, thread: std::thread::spawn(move || task(&asked)), forwarder: None }
     }
 
     /// Ends it; the measurement so far.
     pub(crate) fn end(self) -> Measured {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_default()
+        let measured = self.thread.join().unwrap_or_default();
+        if let Some(mut forwarder) = self.forwarder {
+            let _ = forwarder.kill();
+            let _ = forwarder.wait();
+        }
+        measured
     }
 }
 
-fn carry(client: &UdpSocket, peer: &UdpSocket, stop: &AtomicBool) -> Measured {
+/// Sends on what it receives and does nothing else, until it is killed.
+pub(crate) fn forward(from: &str, to: &str) -> Result<(), String> {
+    let run = || -> io::Result<()> {
+        let socket = UdpSocket::bind(from)?;
+        let mut buffer = [0; 2048];
+        loop {
+            let (length, _) = socket.recv_from(&mut buffer)?;
+            let _ = socket.send_to(&buffer[..length], to);
+        }
+    };
+    run().map_err(|error| format!("forwarding from {from} to {to}: {error}"))
+}
+
+/// Sends the flow; `header` are the bytes of the channel's header that are left when it arrives.
+fn carry(client: &UdpSocket, peer: &UdpSocket, header: usize, stop: &AtomicBool) -> Measured {
     let start = Instant::now();
     let (mut sent, mut delays, mut end) = (0u32, Vec::new(), None);
     let mut datagram = [0; 4 + FLOW_BYTES];
@@ -123,7 +185,7 @@ fn carry(client: &UdpSocket, peer: &UdpSocket, stop: &AtomicBool) -> Measured {
             sent += 1;
         }
         while let Ok(length) = peer.recv(&mut buffer) {
-            if let Some(stamp) = buffer[..length].first_chunk() {
+            if let Some(stamp) = buffer[..length].get(header..).and_then(|data| data.first_chunk()) {
                 let sent_at = Duration::from_nanos(u64::from_be_bytes(*stamp));
                 delays.push(start.elapsed().saturating_sub(sent_at));
             }
@@ -133,7 +195,7 @@ fn carry(client: &UdpSocket, peer: &UdpSocket, stop: &AtomicBool) -> Measured {
         }
         match end {
             Some(end) if end.elapsed() > STRAGGLERS || delays.len() >= sent as usize => break,
-            _ => std::thread::sleep(Duration::from_micros(200)),
+            _ => std::thread::sleep(LOOK),
         }
     }
     Measured::new(sent as usize, delays)

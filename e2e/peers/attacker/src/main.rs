@@ -7,6 +7,7 @@
 mod arena;
 mod attacks;
 mod bystander;
+mod clock;
 mod soak;
 mod wire;
 
@@ -38,6 +39,11 @@ fn run() -> Result<usize, String> {
     let mut arguments = std::env::args().skip(1);
     let program = PathBuf::from(arguments.next().ok_or(USAGE)?);
     let names: Vec<String> = arguments.collect();
+    if let [mode, from, to] = names.as_slice()
+        && mode == bystander::FORWARD
+    {
+        return bystander::forward(from, to).map(|()| 0);
+    }
     raise_file_limit();
     if let [soak, minutes] = names.as_slice()
         && soak == "--soak"

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::arena::{Network, Server};
 use crate::wire::http::{join, request};
+use crate::wire::transport::Door;
 use crate::wire::turn::Turn;
 use crate::wire::websocket::WebSocket;
 
@@ -39,7 +40,7 @@ const IDLE_THREADS: usize = 4;
 
 /// Runs the churn for so long, then waits for the rest; the sentences about what is left.
 pub(crate) fn run(network: &Network, program: &Path, time: Duration) -> Result<Vec<String>, String> {
-    let mut server = Server::start(network, program, &["--joins-per-minute", "1000000"])?;
+    let mut server = Server::start(network, program, &["--joins-per-minute", "1000000"], None)?;
     let threads = server.threads();
     let (warm, rounds) = churn(&server, time);
     println!("waiting until the server has released everything");
@@ -113,7 +114,7 @@ fn client(kind: u8, n: u8) -> IpAddr {
 }
 
 /// Two members talk over WebSockets; every third pair goes without a word.
-fn talk(n: u8, web: SocketAddr, round: u64) -> io::Result<()> {
+fn talk(n: u8, web: Door, round: u64) -> io::Result<()> {
     let enter = format!(r#"{{"type":"join","session":"soak-{n}-{round}"}}"#);
     let mut one = WebSocket::open(client(0, n), web)?;
     one.ask(&enter)?;
@@ -132,7 +133,7 @@ fn talk(n: u8, web: SocketAddr, round: u64) -> io::Result<()> {
 }
 
 /// A member over HTTP polls, and leaves.
-fn poll(n: u8, web: SocketAddr) -> io::Result<()> {
+fn poll(n: u8, web: Door) -> io::Result<()> {
     let source = client(1, n);
     let (_, bearer) = join(source, web, r#"{"type":"create"}"#)?;
     let header = format!("Authorization: Bearer {bearer}\r\n");

@@ -15,76 +15,36 @@ use crate::wire::turn::{Turn, unauthenticated};
 use crate::wire::websocket::{PING, WebSocket, frame};
 
 /// The time for which a flood lasts.
-const FLOOD: Duration = Duration::from_secs(6);
+pub(super) const FLOOD: Duration = Duration::from_secs(6);
 
 /// Spoofed packets a second.
 const RATE: u64 = 20_000;
 
 /// Of a flow beside a flood on a busy machine.
-const FLOW: Promise = Promise { loss: 2.0, delay: Duration::from_millis(500), amplification: f64::INFINITY };
+pub(super) const FLOW: Promise =
+    Promise { loss: 2.0, delay: Duration::from_millis(500), amplification: f64::INFINITY };
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack {
-        name: "garbage",
-        options: &[],
-        bystander: Watched::Flow,
-        run: garbage,
-        promise: FLOW,
-        is_short: true,
-    },
-    Attack {
-        name: "spoofed-binding",
-        options: &[],
-        bystander: Watched::Member,
-        run: |server| spoofed(server, Method::BINDING),
-        promise: Promise { amplification: 1.0, ..Promise::SERVED },
-        is_short: true,
-    },
-    Attack {
-        name: "spoofed-allocate",
-        options: &[],
-        bystander: Watched::Member,
-        run: |server| spoofed(server, Method::ALLOCATE),
-        promise: Promise { amplification: 1.0, ..Promise::SERVED },
-        is_short: false,
-    },
-    Attack {
-        name: "acks",
-        options: &[],
-        bystander: Watched::Flow,
-        run: |server| frames(server, br#"{"type":"ack","seq":0}"#, 1),
-        promise: FLOW,
-        is_short: false,
-    },
-    Attack {
-        name: "ping-frames",
-        options: &[],
-        bystander: Watched::Flow,
-        run: |server| frames(server, &[b'x'; 120], PING),
-        promise: FLOW,
-        is_short: false,
-    },
-    Attack {
-        name: "rapid-reset",
-        options: &[],
-        bystander: Watched::Member,
-        run: rapid_reset,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "continuation",
-        options: &[],
-        bystander: Watched::Member,
-        run: continuation,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
+    Attack::new("garbage", garbage).beside(Watched::Flow, FLOW).short(),
+    Attack::new("spoofed-binding", |server| spoofed(server, Method::BINDING))
+        .beside(Watched::Member, Promise { amplification: 1.0, ..Promise::SERVED })
+        .short(),
+    Attack::new("spoofed-allocate", |server| spoofed(server, Method::ALLOCATE))
+        .beside(Watched::Member, Promise { amplification: 1.0, ..Promise::SERVED }),
+    Attack::new("acks", |server| frames(server, |_| frame(1, br#"{"type":"ack","seq":0}"#).repeat(500)))
+        .beside(Watched::Flow, FLOW),
+    Attack::new("ping-frames", |server| frames(server, |_| frame(PING, &[b'x'; 120]).repeat(500)))
+        .beside(Watched::Flow, FLOW),
+    Attack::new("rapid-reset", rapid_reset).short(),
+    Attack::new("continuation", continuation).short(),
 ];
 
 /// Sends datagrams from 65,536 networks at a rate; the answers are counted. Returns the bytes sent
 /// and received.
-fn flood(server: SocketAddr, mut datagram: impl FnMut(u64) -> Vec<u8>) -> Result<(u64, u64), String> {
+pub(super) fn flood(
+    server: SocketAddr,
+    mut datagram: impl FnMut(u64) -> Vec<u8>,
+) -> Result<(u64, u64), String> {
     let fail = |error: std::io::Error| format!("the flood cannot be sent: {error}");
     let socket = UdpSocket::bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)).map_err(fail)?;
     let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(fail)?;
@@ -169,24 +129,23 @@ fn spoofed(server: &Server<'_>, method: Method) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Twenty members send frames as fast as they are taken.
-fn frames(server: &Server<'_>, payload: &[u8], opcode: u8) -> Result<Report, String> {
-    let block = frame(opcode, payload).repeat(500);
+/// Twenty members send frames as fast as they are taken; `block` has those of one member.
+pub(super) fn frames(server: &Server<'_>, block: impl Fn(u8) -> Vec<u8>) -> Result<Report, String> {
     let mut senders = Vec::new();
     for n in 0..20u8 {
         let fail = |error: std::io::Error| format!("the members cannot join: {error}");
         let mut socket = WebSocket::open(attacker(14, n + 1), server.web()).map_err(fail)?;
         socket.ask(r#"{"type":"create"}"#).map_err(fail)?;
-        let mut reader = socket.stream.try_clone().map_err(fail)?;
+        let mut reader = socket.stream.tcp().try_clone().map_err(fail)?;
         thread::spawn(move || {
             let mut buffer = [0; 65_536];
             while reader.read(&mut buffer).is_ok_and(|length| length > 0) {}
         });
-        let block = block.clone();
+        let block = block(n);
         senders.push(thread::spawn(move || {
             let start = Instant::now();
             let mut sent = 0;
-            let _ = socket.stream.set_write_timeout(Some(Duration::from_millis(500)));
+            let _ = socket.stream.tcp().set_write_timeout(Some(Duration::from_millis(500)));
             while start.elapsed() < FLOOD {
                 match socket.stream.write(&block) {
                     Ok(length) => sent += length as u64,

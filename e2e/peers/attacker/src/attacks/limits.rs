@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use columba_stun::Method;
 
-use super::{Attack, Promise, Report, Watched, attacker};
+use super::{Attack, Report, attacker};
 use crate::arena::Server;
 use crate::wire::http::{connect_from, request};
 use crate::wire::turn::{Turn, unauthenticated};
@@ -15,46 +15,11 @@ use crate::wire::websocket::WebSocket;
 const LATECOMER: u16 = 50_000;
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack {
-        name: "silent-streams",
-        options: &[],
-        bystander: Watched::Member,
-        run: silent_streams,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "forwarded",
-        options: &["--trust-proxy", "9.9.0.0/16"],
-        bystander: Watched::Member,
-        run: forwarded,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "ipv6-connections",
-        options: &[],
-        bystander: Watched::Member,
-        run: ipv6_connections,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "allocations",
-        options: &[],
-        bystander: Watched::Member,
-        run: allocations,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "own-sockets",
-        options: &[],
-        bystander: Watched::Member,
-        run: own_sockets,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
+    Attack::new("silent-streams", silent_streams).short(),
+    Attack::new("forwarded", forwarded).with(&["--trust-proxy", "9.9.0.0/16"]).short(),
+    Attack::new("ipv6-connections", ipv6_connections).short(),
+    Attack::new("allocations", allocations).short(),
+    Attack::new("own-sockets", own_sockets).short(),
 ];
 
 /// 4,032 TURN streams of 16 addresses say nothing; a client that speaks comes over TCP.
@@ -97,7 +62,7 @@ fn forwarded(server: &Server<'_>) -> Result<Report, String> {
 fn ipv6_connections(server: &Server<'_>) -> Result<Report, String> {
     let mut report = Report::default();
     let here = Ipv6Addr::new(0x2a00, 5, 0, 0, 0, 0, 0, 1);
-    let web = SocketAddr::new(here.into(), server.web().port());
+    let web = SocketAddr::new(here.into(), server.web().address.port());
     let mut open: Vec<TcpStream> = Vec::new();
     'prefix: for subnet in 0..45 {
         for host in 1..=250 {
@@ -133,10 +98,31 @@ fn own_sockets(server: &Server<'_>) -> Result<Report, String> {
     for (channel, address) in [(0x4001, [5, 0, 0, 77]), (0x4002, [5, 0, 115, 9])] {
         reach(server, &mut client, channel, SocketAddr::from((address, 3478)), &mut report)?;
     }
+    anycast(server, &mut report)?;
     server.there("route del local 5.0.115.0/24 dev lo")?;
     server.there("addr del 5.0.0.77/24 dev there")?;
     let _ = client.release();
     Ok(report)
+}
+
+/// With forwarding on, the machine answers at the subnet-router anycast address of each of its
+/// networks (RFC 4291 §2.6.1).
+fn anycast(server: &Server<'_>, report: &mut Report) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    server.set_there("net/ipv6/conf/all/forwarding", "1")?;
+    server.there("-6 addr add 2a00:5:0:7::1/64 dev there nodad")?;
+    let stun = SocketAddr::new(Ipv6Addr::new(0x2a00, 5, 0, 0, 0, 0, 0, 1).into(), server.stun().port());
+    let source = Ipv6Addr::new(0x2a00, 9, 4, 0, 0, 0, 0, 1);
+    let mut client = Turn::udp(source.into(), stun, "attacker").map_err(text)?;
+    let allocated = client.allocate_ipv6().map_err(text)?;
+    allocated.map_err(|code| format!("the attacker's IPv6 allocation is answered {code}"))?;
+    for (channel, subnet) in [(0x4001, 0), (0x4002, 7)] {
+        let address = Ipv6Addr::new(0x2a00, 5, 0, subnet, 0, 0, 0, 0);
+        reach(server, &mut client, channel, SocketAddr::new(address.into(), stun.port()), report)?;
+    }
+    let _ = client.release();
+    server.there("-6 addr del 2a00:5:0:7::1/64 dev there")?;
+    server.set_there("net/ipv6/conf/all/forwarding", "0")
 }
 
 /// Relays a Binding request to one of the server's listeners; it must not arrive.

@@ -6,42 +6,17 @@ use crate::wire::http::{join, request};
 use crate::wire::turn::Turn;
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack {
-        name: "left-credentials",
-        options: &[],
-        bystander: Watched::Member,
-        run: left_credentials,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "lone-credentials",
-        options: &["--turn-credentials", "peers"],
-        bystander: Watched::Member,
-        run: lone_credentials,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "guessed-keys",
-        options: &["--join-key", "sesame"],
-        bystander: Watched::Flow,
-        run: guessed_keys,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "metrics",
-        options: &[],
-        bystander: Watched::Member,
-        run: metrics,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
+    Attack::new("left-credentials", left_credentials).short(),
+    Attack::new("lone-credentials", lone_credentials).with(&["--turn-credentials", "peers"]).short(),
+    Attack::new("guessed-keys", guessed_keys)
+        .with(&["--join-key", "sesame"])
+        .beside(Watched::Flow, Promise::SERVED)
+        .short(),
+    Attack::new("metrics", metrics).short(),
 ];
 
 /// The username and password in an answer.
-fn turn_of(joined: &serde_json::Value) -> Option<(String, String)> {
+pub(super) fn turn_of(joined: &serde_json::Value) -> Option<(String, String)> {
     let servers = joined["iceServers"].as_array()?;
     servers.iter().find_map(|server| {
         let text = |name: &str| server[name].as_str().map(str::to_owned);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::{Attack, Promise, Report, Watched, attacker};
+use super::{Attack, Report, attacker};
 use crate::arena::Server;
 use crate::wire::h2;
 use crate::wire::http::{join, request};
@@ -12,44 +12,20 @@ use crate::wire::websocket::WebSocket;
 /// The time for which an attacker holds what it has opened.
 const HOLD: Duration = Duration::from_secs(4);
 
+/// What an idle member costs at most, in bytes.
+const IDLE_MEMBER: u64 = 4700;
+
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack {
-        name: "polls",
-        options: &[],
-        bystander: Watched::Member,
-        run: polls,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "bodies",
-        options: &[],
-        bystander: Watched::Member,
-        run: bodies,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
-    Attack {
-        name: "websockets",
-        options: &[],
-        bystander: Watched::Member,
-        run: websockets,
-        promise: Promise::SERVED,
-        is_short: false,
-    },
-    Attack {
-        name: "slow-readers",
-        options: &[],
-        bystander: Watched::Member,
-        run: slow_readers,
-        promise: Promise::SERVED,
-        is_short: true,
-    },
+    Attack::new("polls", polls).short(),
+    Attack::new("bodies", bodies).short(),
+    Attack::new("websockets", |server| websockets(server, IDLE_MEMBER)),
+    Attack::new("slow-readers", slow_readers).short(),
+    Attack::new("never-read", never_read).short(),
 ];
 
 /// One member's backlog of 3 MB is polled on 60 connections with 32 streams each, whose windows are
 /// closed: the answers cannot leave.
-fn polls(server: &Server<'_>) -> Result<Report, String> {
+pub(super) fn polls(server: &Server<'_>) -> Result<Report, String> {
     let mut report = Report::default();
     let source = attacker(11, 1);
     let session = r#"{"type":"join","session":"backlog-of-an-attacker"}"#;
@@ -83,14 +59,14 @@ fn polls(server: &Server<'_>) -> Result<Report, String> {
 
 /// 256 connections of one address begin 32 requests each, send a megabyte of each body, and never
 /// end.
-fn bodies(server: &Server<'_>) -> Result<Report, String> {
+pub(super) fn bodies(server: &Server<'_>) -> Result<Report, String> {
     let mut report = Report::default();
     let block = h2::request("POST", "/v1/signal", server.web(), &[]);
     let chunk = vec![b'x'; 16_000];
     let mut open = Vec::new();
     for _ in 0..256 {
         let Ok(mut stream) = h2::connect(attacker(12, 1), server.web(), 65_535) else { continue };
-        let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
+        let _ = stream.tcp().set_write_timeout(Some(Duration::from_millis(50)));
         for n in 0..32u32 {
             let id = 1 + 2 * n;
             let mut bytes = h2::frame(h2::HEADERS, h2::END_HEADERS, id, &block);
@@ -110,7 +86,7 @@ fn bodies(server: &Server<'_>) -> Result<Report, String> {
 }
 
 /// As many idle members as the server takes connections.
-fn websockets(server: &Server<'_>) -> Result<Report, String> {
+pub(super) fn websockets(server: &Server<'_>, most: u64) -> Result<Report, String> {
     let mut report = Report::default();
     let before = server.resident();
     let mut open = Vec::new();
@@ -126,11 +102,12 @@ fn websockets(server: &Server<'_>) -> Result<Report, String> {
     }
     let each = server.resident().saturating_sub(before) / open.len().max(1) as u64;
     report.note = format!("{} members, {:.1} kB each", open.len(), each as f64 / 1e3);
+    report.promise(each <= most, format!("an idle member costs {each} bytes"));
     Ok(report)
 }
 
 /// Forty members that do not read are sent 3.6 MB each.
-fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
+pub(super) fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
     let mut report = Report::default();
     let data = "y".repeat(200_000);
     let mut open = Vec::new();
@@ -141,7 +118,7 @@ fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
         slow.ask(&enter).map_err(fail)?;
         let mut fast = WebSocket::open(attacker(13, 2), server.web()).map_err(fail)?;
         fast.ask(&enter).map_err(fail)?;
-        fast.stream.set_write_timeout(Some(Duration::from_millis(200))).map_err(fail)?;
+        fast.stream.tcp().set_write_timeout(Some(Duration::from_millis(200))).map_err(fail)?;
         open.push((slow, fast));
     }
     for seq in 1..=18 {
@@ -155,5 +132,41 @@ fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
     let joins = join(attacker(14, 1), server.web(), r#"{"type":"create"}"#).is_ok();
     report.promise(joins, "another client cannot join");
     report.note = format!("{} put out", server.metric("columba_signal_put_out_slow_total"));
+    Ok(report)
+}
+
+/// Members of many networks that never read and never acknowledge are sent as much as is kept for
+/// each: what the kernel has taken of it is memory, too.
+fn never_read(server: &Server<'_>) -> Result<Report, String> {
+    let mut report = Report::default();
+    let fail = |error: std::io::Error| format!("the members cannot join: {error}");
+    let data = "n".repeat(200_000);
+    let mut open = Vec::new();
+    let mut put_in = 0u64;
+    for n in 0..160u16 {
+        let enter = format!(r#"{{"type":"join","session":"never-{n}-of-an-attacker"}}"#);
+        let mut sender = WebSocket::open(attacker(1500 + n, 1), server.web()).map_err(fail)?;
+        sender.ask(&enter).map_err(fail)?;
+        for host in 0..4 {
+            let mut member = WebSocket::open(attacker(1700 + n, host + 1), server.web()).map_err(fail)?;
+            member.ask(&enter).map_err(fail)?;
+            open.push(member);
+        }
+        sender.stream.tcp().set_write_timeout(Some(Duration::from_millis(100))).map_err(fail)?;
+        for seq in 1..=8 {
+            let message = format!(r#"{{"type":"send","seq":{seq},"data":"{data}"}}"#);
+            if sender.send(&message).is_ok() {
+                put_in += message.len() as u64;
+            }
+        }
+        open.push(sender);
+    }
+    report.bytes_in = put_in;
+    std::thread::sleep(HOLD);
+    let metrics = server.metrics().map_err(|error| format!("the metrics do not come: {error}"))?;
+    let held = metrics.iter().filter(|(name, _)| name.starts_with("columba_memory_held_bytes"));
+    let held: f64 = held.map(|(_, bytes)| bytes).sum();
+    report.note = format!("{} members, {:.0} MB in the budget", open.len(), held / 1e6);
+    report.promise(held > 0.0, "what is held is not in the budget");
     Ok(report)
 }

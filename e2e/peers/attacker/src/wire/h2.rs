@@ -1,9 +1,9 @@
 //! HTTP/2 frames (RFC 9113 §4), header blocks without compression (RFC 7541 §6.2.2).
 
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::IpAddr;
 
-use super::http::connect_from;
+use super::transport::{Door, Transport};
 
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
@@ -17,8 +17,8 @@ pub(crate) const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A connection whose streams may receive so many bytes.
-pub(crate) fn connect(source: IpAddr, server: SocketAddr, window: u32) -> io::Result<TcpStream> {
-    let mut stream = connect_from(source, server)?;
+pub(crate) fn connect(source: IpAddr, server: Door, window: u32) -> io::Result<Transport> {
+    let mut stream = Transport::connect(source, server, Some("h2"))?;
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let setting = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat();
     hello.extend(frame(SETTINGS, 0, 0, &setting));
@@ -36,7 +36,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// The header block of a request.
-pub(crate) fn request(method: &str, path: &str, server: SocketAddr, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, server: Door, more: &[(&str, &str)]) -> Vec<u8> {
     let authority = server.to_string();
     let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", &authority)];
     pseudo.iter().chain(more).flat_map(|(name, value)| field(name, value)).collect()

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::transport::{Door, Transport};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// The time that any one step may take.
@@ -24,19 +25,23 @@ pub(crate) fn connect_from(source: IpAddr, server: SocketAddr) -> io::Result<Tcp
 /// Status and body of the answer.
 pub(crate) fn request(
     source: IpAddr,
-    server: SocketAddr,
+    server: Door,
     line: &str,
     headers: &str,
     body: &str,
 ) -> io::Result<(u16, String)> {
-    let mut stream = connect_from(source, server)?;
+    let mut stream = Transport::connect(source, server, None)?;
     write!(
         stream,
         "{line} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         body.len()
     )?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    match stream.read_to_end(&mut answer) {
+        // Over TLS an end without notice: the length of the answer says that it is whole.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        _ => {}
+    }
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -44,11 +49,7 @@ pub(crate) fn request(
 }
 
 /// A membership over HTTP: the session's answer, and the header that proves it.
-pub(crate) fn join(
-    source: IpAddr,
-    server: SocketAddr,
-    message: &str,
-) -> io::Result<(serde_json::Value, String)> {
+pub(crate) fn join(source: IpAddr, server: Door, message: &str) -> io::Result<(serde_json::Value, String)> {
     let (status, body) = request(source, server, "POST /v1/signal", "", message)?;
     let joined: serde_json::Value = serde_json::from_str(&body).map_err(io::Error::other)?;
     if status != 201 {

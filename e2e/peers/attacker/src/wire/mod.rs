@@ -2,5 +2,6 @@
 
 pub(crate) mod h2;
 pub(crate) mod http;
+pub(crate) mod transport;
 pub(crate) mod turn;
 pub(crate) mod websocket;

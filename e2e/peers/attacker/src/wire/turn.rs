@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use columba_stun::attributes::{
-    ErrorInfo, Lifetime, Nonce, Realm, RequestedTransport, Username, XorPeerAddress, XorRelayedAddress,
+    ErrorInfo, Lifetime, Nonce, Realm, RequestedAddressFamily, RequestedTransport, Username, XorPeerAddress,
+    XorRelayedAddress,
 };
 use columba_stun::{
-    BuildError, ChannelNumber, Class, IntegrityKey, Message, MessageBuilder, Method, TransactionId,
+    AddressFamily, BuildError, ChannelNumber, Class, IntegrityKey, Message, MessageBuilder, Method,
+    TransactionId,
 };
 use columba_turn::server::{Credentials, UnixTime};
 
@@ -75,6 +77,30 @@ impl Turn {
             .transpose_io()
     }
 
+    /// The same of an IPv6 relay.
+    pub(crate) fn allocate_ipv6(&mut self) -> io::Result<Result<(), u16>> {
+        let answer = self.request(Method::ALLOCATE, |builder| {
+            let family = RequestedAddressFamily(AddressFamily::Ipv6.number());
+            builder.push(&RequestedTransport::UDP)?.push(&family).map(drop)
+        })?;
+        Ok(answer.map(drop))
+    }
+
+    /// Asks for another lifetime.
+    pub(crate) fn refresh(&mut self, lifetime: Duration) -> io::Result<Result<(), u16>> {
+        let seconds = lifetime.as_secs() as u32;
+        let answer = self.request(Method::REFRESH, |builder| builder.push(&Lifetime(seconds)).map(drop))?;
+        Ok(answer.map(drop))
+    }
+
+    /// Permissions for these peers, or the code of the error.
+    pub(crate) fn permit(&mut self, peers: &[SocketAddr]) -> io::Result<Result<(), u16>> {
+        let answer = self.request(Method::CREATE_PERMISSION, |builder| {
+            peers.iter().try_for_each(|peer| builder.push(&XorPeerAddress(*peer)).map(drop))
+        })?;
+        Ok(answer.map(drop))
+    }
+
     /// Success, or the code of the error.
     pub(crate) fn bind_channel(&mut self, channel: u16, peer: SocketAddr) -> io::Result<Result<(), u16>> {
         let channel = ChannelNumber::new(channel).ok_or(io::ErrorKind::InvalidInput)?;
@@ -94,8 +120,7 @@ impl Turn {
 
     /// Ends the allocation.
     pub(crate) fn release(&mut self) -> io::Result<Result<(), u16>> {
-        let answer = self.request(Method::REFRESH, |builder| builder.push(&Lifetime(0)).map(drop))?;
-        Ok(answer.map(drop))
+        self.refresh(Duration::ZERO)
     }
 
     fn request(

@@ -1,11 +1,11 @@
 //! WebSocket frames (RFC 6455 §5.2), masked with zeros.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::http::connect_from;
+use super::transport::{Door, Transport};
 
 const TEXT: u8 = 1;
 pub(crate) const PING: u8 = 9;
@@ -15,17 +15,17 @@ const CLOSE: u8 = 8;
 /// A WebSocket to the signaling service.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Transport,
 }
 
 impl WebSocket {
-    pub(crate) fn open(source: IpAddr, server: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(source: IpAddr, server: Door) -> io::Result<Self> {
         Self::open_with(source, server, "")
     }
 
     /// With these headers too.
-    pub(crate) fn open_with(source: IpAddr, server: SocketAddr, headers: &str) -> io::Result<Self> {
-        let mut stream = connect_from(source, server)?;
+    pub(crate) fn open_with(source: IpAddr, server: Door, headers: &str) -> io::Result<Self> {
+        let mut stream = Transport::connect(source, server, Some("http/1.1"))?;
         write!(
             stream,
             "GET /v1/signal HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
