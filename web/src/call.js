@@ -80,8 +80,8 @@ const CLOSE_DELAY = 100;
  * Once a connection to a peer is up, the call does not need the signaling server: losing it, or its
  * restart, disturbs no connection.
  *
- * Events: `peer`, `track`, `stream`, `connected`, `channel`, `signal`, `chat`, `state`, `error` (see
- * `call/events.js`).
+ * Events: `peer`, `track`, `stream`, `connected`, `channel`, `signal`, `chat`, `state`, `error`
+ * (see `call/events.js`).
  */
 export class Call extends HandlerTarget {
   #channel;

@@ -5,8 +5,8 @@
 //! knows who is in which session and forwards their messages to each other byte for byte, without
 //! looking into them. It has two transports, WebSocket and HTTP, and owns neither sockets nor a
 //! clock: its owner hands in what arrived and when, and pulls what is to go out. The protocol is
-//! described in `docs/signaling.md`; [`Client`] is the other end, and [`ClientMessage`] and [`ServerMessage`] are its messages, for
-//! both ends.
+//! described in `docs/signaling.md`; [`Client`] is the other end, and [`ClientMessage`] and
+//! [`ServerMessage`] are its messages, for both ends.
 //!
 //! ```
 //! use columba_signal::{Config, Frame, IceServers, Input, PeerId, SessionRelay, ServerMessage};

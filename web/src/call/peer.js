@@ -50,7 +50,8 @@ export const CALL_TIMING = Object.freeze({
  * @property {import('./post.js').Seal | undefined} seal
  * @property {(peer: CallPeer, message: object) => void} send sends through the signaling server
  * @property {(peer: CallPeer) => void} connected a new connection is up
- * @property {(peer: CallPeer, channel: RTCDataChannel) => void} channel the peer has opened a channel
+ * @property {(peer: CallPeer, channel: RTCDataChannel) => void} channel the peer has opened
+ *   a channel
  * @property {(peer: CallPeer) => void} changed
  * @property {(peer: CallPeer, track: MediaStreamTrack, first: boolean) => void} track
  * @property {(peer: CallPeer, text: string) => void} chat
@@ -212,7 +213,7 @@ export class CallPeer {
     if (isDescription) this.#watch();
   }
 
-  /** What was sent before on the connection comes first, and then its end. */
+  /** Waits for the end of the channel, so that what was sent before on it comes first. */
   #saidGoodbye() {
     if (this.#data?.readyState !== 'open') return this.#host.gone(this);
     this.#after('goodbye', this.#host.timing.close, () => this.#host.gone(this));

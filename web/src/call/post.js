@@ -1,7 +1,7 @@
 /**
  * Seals what goes through the signaling server, and opens what comes, so that the server can
- * neither read nor change nor make any of it. It fails closed: what is not sealed, or is refused, is
- * dropped.
+ * neither read nor change nor make any of it. It fails closed: what is not sealed, or is refused,
+ * is dropped.
  *
  * @typedef {object} Seal
  * @property {(text: string, peer: string) => string | Promise<string>} seal seals a text for a peer

@@ -62,7 +62,8 @@ pub enum CallEvent {
         data: Arc<RawValue>,
     },
     /// A message that came through the signaling server was dropped: it was not sealed although it
-    /// must be, or sealed although it cannot be opened, or [`Seal::open`](super::Seal::open) refused.
+    /// must be, or sealed although it cannot be opened, or [`Seal::open`](super::Seal::open)
+    /// refused.
     SealRefused {
         /// The sender, as the signaling server says.
         peer: PeerId,
@@ -99,7 +100,8 @@ pub enum CallEvent {
         /// The membership before was lost.
         rejoined: bool,
     },
-    /// The signaling channel has ended. Connections that are up go on; without any the call is over.
+    /// The signaling channel has ended. Connections that are up go on; without any the call is
+    /// over.
     SignalingClosed(SignalingError),
 }
 

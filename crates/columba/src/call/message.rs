@@ -23,7 +23,7 @@ struct Sealed {
 }
 
 /// The content of a sealed message: with the ids, so that a message cannot be sent back to its
-/// sender, or to somebody else.
+/// sender, or to another peer.
 #[derive(Serialize, Deserialize)]
 struct Addressed<T> {
     from: PeerId,
@@ -58,7 +58,7 @@ pub(super) struct CallMessage {
     pub(super) bye: Option<bool>,
 }
 
-/// What came from a peer through the signaling server.
+/// A message from a peer through the signaling server.
 #[derive(Debug)]
 pub(super) enum Received {
     /// A message in clear.

@@ -100,8 +100,8 @@ impl Call {
         Self::over(channel, events, options)
     }
 
-    /// Begins a call over a signaling channel, which belongs to it from then on. To be called inside
-    /// a tokio runtime.
+    /// Begins a call over a signaling channel, which belongs to it from then on. To be called
+    /// inside a tokio runtime.
     ///
     /// # Errors
     /// [`SignalingError::Closed`]: the channel is closed, or was never open.
@@ -152,8 +152,8 @@ impl Call {
         self.owner.shared.wish(peer, Wish::Connect);
     }
 
-    /// Ends the connection to this peer: says goodbye, and listens to it no more until it leaves the
-    /// session.
+    /// Ends the connection to this peer: says goodbye, and listens to it no more until it leaves
+    /// the session.
     pub fn dismiss(&self, peer: PeerId) {
         self.owner.shared.wish(peer, Wish::Dismiss);
     }
@@ -182,8 +182,8 @@ impl Call {
     }
 
     /// Sends a text to this peer on the call's own channel, ordered and reliable; it waits for the
-    /// connection. The call page sends JSON objects with a `type`, of which `bye` is the call's own;
-    /// a text that was under way when a connection had to be made anew may be lost.
+    /// connection. The call page sends JSON objects with a `type`, of which `bye` is the call's
+    /// own; a text that was under way when a connection had to be made anew may be lost.
     ///
     /// # Errors
     /// There is no such peer, 256 texts wait for it already, the text has more than 64 KiB, or the

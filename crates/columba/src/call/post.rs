@@ -34,7 +34,7 @@ pub(super) struct Post {
     opening: Option<Outcome>,
 }
 
-/// What has come.
+/// The next message, or its refusal.
 #[derive(Debug)]
 pub(super) enum Delivery {
     Message(CallMessage),

@@ -62,7 +62,7 @@ struct Kind<'a> {
     kind: &'a str,
 }
 
-/// What a peer's task is given.
+/// The means of a peer's task.
 pub(super) struct Means {
     pub(super) shared: Arc<Shared>,
     pub(super) signaling: Arc<dyn Signaling>,

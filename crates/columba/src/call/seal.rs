@@ -10,12 +10,13 @@ use columba_signal::PeerId;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Seals the messages of a call, and opens those of the others, so that the signaling server can
-/// neither read nor change nor make any: with a key that both sides have from elsewhere, a code that
-/// one person tells another, or a link.
+/// neither read nor change nor make any: with a key that both sides have from elsewhere, a code
+/// that one person tells another, or a link.
 ///
 /// What is sealed is the JSON of a whole message, with the ids of its sender and receiver in it. It
-/// fails closed: with a hook, a message that is not sealed, or that [`open`](Self::open) refuses, is
-/// dropped and reported ([`CallEvent::SealRefused`](super::CallEvent::SealRefused)), and one that
+/// fails closed: with a hook, a message that is not sealed, or that [`open`](Self::open) refuses,
+/// is dropped and reported ([`CallEvent::SealRefused`](super::CallEvent::SealRefused)), and one
+/// that
 /// [`seal`](Self::seal) refuses is not sent.
 ///
 /// The futures may take their time, as while a key is still being agreed: the messages of that peer

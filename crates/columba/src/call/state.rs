@@ -33,7 +33,7 @@ struct State {
     /// The application has dropped the receiver.
     ignores_events: bool,
     peers: BTreeMap<PeerId, Entry>,
-    /// What the application wants of peers, until the call's task does it.
+    /// The application's wishes about peers, until the call's task does it.
     wishes: BTreeMap<PeerId, Wish>,
     /// The call is being left, within this time.
     leaving: Option<Duration>,
@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-/// What the application wants of a peer.
+/// The application's wish about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     Connect,

@@ -1,8 +1,8 @@
 //! Whose a datagram is: the table of an endpoint, without sockets.
 //!
-//! Nothing in it is made by what arrives: addresses are noted when a connection sends to them, which
-//! its ICE agent does only to candidates of its descriptions and to whoever has proven to know its
-//! password; so strangers cannot make it grow.
+//! Nothing in it is made by what arrives: addresses are noted when a connection sends to them,
+//! which its ICE agent does only to candidates of its descriptions and to senders that have proven
+//! to know its password; so strangers cannot make it grow.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

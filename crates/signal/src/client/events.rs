@@ -1,4 +1,4 @@
-//! What goes into a client, and what comes out of it.
+//! The inputs of a client, and its outputs.
 
 use std::sync::Arc;
 

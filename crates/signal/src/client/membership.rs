@@ -39,7 +39,7 @@ const RENEW_EXPIRED: Duration = Duration::from_secs(60);
 /// The longest delay; timers take no more everywhere.
 const RENEW_LATEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What the server granted.
+/// The membership that the server granted.
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) peer: PeerId,

@@ -28,8 +28,8 @@ use crate::error::Refusal;
 use crate::names::{ClientId, PeerId, SessionToken};
 use crate::server_message::{IceServers, ServerMessage};
 
-/// Events that wait for the application: then [`Client::is_full`], and its owner should read nothing
-/// more from the server, which in the end removes a client that is too slow.
+/// Events that wait for the application: then [`Client::is_full`], and its owner should read
+/// nothing more from the server, which in the end removes a client that is too slow.
 const MAX_EVENTS: usize = 256;
 
 /// JSON around the data of a `send`, at most, in bytes.
@@ -39,7 +39,8 @@ const AROUND: usize = 128;
 ///
 /// The owner opens a connection when [`poll_request`](Self::poll_request) asks for one, hands in
 /// what arrives ([`handle_input`](Self::handle_input)), sends what
-/// [`poll_transmit`](Self::poll_transmit) returns, calls [`handle_timeout`](Self::handle_timeout) at
+/// [`poll_transmit`](Self::poll_transmit) returns, calls [`handle_timeout`](Self::handle_timeout)
+/// at
 /// [`poll_timeout`](Self::poll_timeout), and takes events. Any order of calls is legal.
 ///
 /// Broken connections are mended: every message arrives once and in order as long as the server
@@ -142,8 +143,8 @@ impl Client {
     /// first that come. What is sent to a peer that is not there waits a minute for it.
     ///
     /// # Errors
-    /// The session was left, the message is larger than the server takes, or 1,024 messages or 8 MiB
-    /// wait already.
+    /// The session was left, the message is larger than the server takes, or 1,024 messages or 8
+    /// MiB wait already.
     pub fn send(&mut self, now: Instant, to: Option<PeerId>, data: Arc<RawValue>) -> Result<(), SendError> {
         if self.phase.is_ending() {
             return Err(SendError::Closed);
@@ -196,7 +197,7 @@ impl Client {
         self.leave_if_settled(now)
     }
 
-    /// What the owner is to do: open a connection, or close one.
+    /// The next request to the owner: to open a connection, or to close one.
     pub fn poll_request(&mut self) -> Option<ClientRequest> {
         self.requests.pop_front()
     }

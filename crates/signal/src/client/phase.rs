@@ -144,15 +144,16 @@ impl Client {
         self.events.push_back(ClientEvent::Closed(refusal));
     }
 
-    /// Between half of the pause and the whole, so that a thousand clients do not come back at once.
+    /// Between half of the pause and the whole, so that a thousand clients do not come back at
+    /// once.
     fn jittered(&mut self) -> Duration {
         let share = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
         self.pause.mul_f64(0.5 + share / 2.0)
     }
 }
 
-/// Refusals that trying again would not change. A client id that is taken may be free again when the
-/// membership of its holder ends, which the server says.
+/// Refusals that trying again would not change. A client id that is taken may be free again when
+/// the membership of its holder ends, which the server says.
 fn is_final(refusal: &Refusal) -> bool {
     use ErrorCode::{
         BadId, BadInstance, BadJson, BadMessage, BadToken, IdTaken, KeyRequired, OriginNotAllowed, Replaced,

@@ -50,7 +50,7 @@ struct Seat {
     client: Client,
     wire: Option<Wire>,
     opens_at: Option<Instant>,
-    /// What arrived on earlier connections, to be repeated.
+    /// Events of earlier connections, to be repeated.
     past: Vec<String>,
     events: Vec<ClientEvent>,
 }
@@ -172,7 +172,7 @@ impl World {
         self.seats[seat].client.handle_input(now, ClientInput::Opened);
     }
 
-    /// What the client and the relay receive now.
+    /// Gives the client and the relay what arrives now.
     fn arrive(&mut self, seat: usize) {
         let now = self.now;
         self.upload(seat, false);
@@ -381,7 +381,7 @@ fn refusals_that_nothing_would_change_are_final() {
 fn silent_server_is_given_up_and_tried_at_growing_intervals() {
     let mut world = World::new(5, 1);
     world.run(ms(500));
-    // Nothing arrives any more, and nobody says so.
+    // Nothing arrives any more, and no notice comes.
     world.losses = 100;
     world.run(ms(12_000 + 5000 + 500));
     assert!(!world.seats[0].client.is_open());

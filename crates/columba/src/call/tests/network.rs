@@ -78,7 +78,7 @@ impl Network {
         Call::begin(Arc::new(member), Box::pin(source), options).unwrap()
     }
 
-    /// Nobody is reachable.
+    /// No member is reachable.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock().unwrap();
         state.is_up = false;
