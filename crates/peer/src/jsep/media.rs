@@ -80,7 +80,8 @@ pub(super) fn settle(
     let mut events = Vec::new();
     let is_rejected = |mid: &str| {
         let index = local.iter().position(|section| section.mid == mid);
-        index.is_some_and(|index| {
+        // One whose section another one has taken in an offer that was replaced is gone, too.
+        index.is_none_or(|index| {
             local[index].is_rejected() || remote.get(index).is_some_and(Section::is_rejected)
         })
     };

@@ -43,7 +43,8 @@ pub(super) fn sections(
     let is_new =
         |one: &&Transceiver| !one.is_stopping && one.mid.as_ref().is_none_or(|mid| !taken.contains(mid));
     let new: Vec<&Transceiver> = media.iter().filter(is_new).collect();
-    taken.extend(new.iter().filter_map(|one| one.mid.clone()));
+    // One that has stopped keeps its name until the negotiation settles.
+    taken.extend(media.iter().filter_map(|one| one.mid.clone()));
     let mut name = |mid: Option<String>| {
         let mid = mid.unwrap_or_else(|| free_mid(0, |mid| taken.contains(mid)));
         taken.insert(mid.clone());
