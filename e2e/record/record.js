@@ -1,9 +1,9 @@
 // Writes the descriptions of other implementations in crates/peer/tests/corpus anew, as far as
 // their programs are installed: node e2e/record/record.js
 //
-// aiortc: a Python with it in AIORTC_PYTHON (default python3); GStreamer: Debian's python3-gst-1.0,
-// gir1.2-gst-plugins-bad-1.0, gstreamer1.0-nice and the plugins good and bad; Janus: Debian's janus;
-// Pion: go.
+// aiortc: a Python with it in AIORTC_PYTHON (default python3); GStreamer: Debian's
+// python3-gst-1.0, gir1.2-gst-plugins-bad-1.0, gstreamer1.0-nice and the plugins good and bad;
+// Janus: Debian's janus; Pion: go.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,12 @@ const JANUS = 'http://127.0.0.1:8088/janus/info';
 /** Milliseconds that Janus may take to begin. */
 const BEGINNING = 20_000;
 
-/** @param {string} name @param {string} command @param {string[]} words @param {object} [options] */
+/**
+ * @param {string} name
+ * @param {string} command
+ * @param {string[]} words
+ * @param {object} [options]
+ */
 function record(name, command, words, options = {}) {
   const { status, error } = spawnSync(command, words, { stdio: 'inherit', ...options });
   console.log(`${name}: ${status === 0 ? 'recorded' : `not recorded (${error?.message ?? `exit code ${status}`})`}`);

@@ -10,10 +10,10 @@ import { STEP_TIMEOUT } from '../lab/timeouts.js';
 /** @type {Act[]} */
 const ACTS = ['restart', 'addAudio', 'addVideo', 'turn', 'stop', 'rollback', 'addVideo', 'addAudio'];
 
-/** What a side says is carried so, if its side does not bundle. @param {string} sdp */
+/** A description for sides that do not bundle. @param {string} sdp */
 const withoutBundle = (sdp) => sdp.replace(/^a=group:BUNDLE.*\r?\n/gm, '').replace(/^a=bundle-only\r?\n/gm, '');
 
-/** What the other side does when this one does that. @type {Record<string, string>} */
+/** The direction of the other side's section. @type {Record<string, string>} */
 const MIRRORED = { sendrecv: 'sendrecv', sendonly: 'recvonly', recvonly: 'sendonly', inactive: 'inactive' };
 
 /** The signaling between two sides, which can hold back what is said. */
@@ -30,7 +30,7 @@ class Signaling {
   collisions = 0;
   /** @type {Error | undefined} */
   failure;
-  /** What was said. @type {string[]} */
+  /** The descriptions so far, for failures. @type {string[]} */
   #log = [];
 
   /** @param {[Peer, Peer]} sides @param {boolean} unbundled */
@@ -83,7 +83,7 @@ class Signaling {
     }
   }
 
-  /** What was said last, for failures. */
+  /** The last descriptions, for failures. */
   said() {
     return this.#log.slice(-12).join(', ');
   }

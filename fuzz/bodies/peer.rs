@@ -52,7 +52,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// What a script has reached.
+/// The counts of a script.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reached {
     pub(crate) steps: usize,
@@ -441,7 +441,7 @@ impl World {
         self.pass(Duration::from_millis(20));
     }
 
-    /// What always holds.
+    /// Checks invariants of both sides.
     fn check(&self) {
         use SignalingState as State;
         for side in &self.sides {

@@ -3,7 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use columba_peer::{AddressPolicy, Certificate, Configuration, DtlsCache, Peer, TransportPolicy, UnixTime};
+use columba_peer::{
+    AddressPolicy, BundlePolicy, Certificate, Configuration, DtlsCache, IceServer, Peer, TransportPolicy,
+    UnixTime,
+};
 use tokio::runtime::Handle as Runtime;
 
 use crate::connection::PeerConnection;
@@ -62,6 +65,18 @@ impl PeerConnectionBuilder {
     /// not learn an address of this one.
     pub fn ice_transport_policy(mut self, policy: TransportPolicy) -> Self {
         self.configuration.ice_transport_policy = policy;
+        self
+    }
+
+    /// Sets the STUN and TURN servers.
+    pub fn ice_servers(mut self, servers: impl IntoIterator<Item = IceServer>) -> Self {
+        self.configuration.ice_servers = servers.into_iter().collect();
+        self
+    }
+
+    /// Sets the transports that offers name, for other sides that cannot bundle.
+    pub fn bundle_policy(mut self, policy: BundlePolicy) -> Self {
+        self.configuration.bundle_policy = policy;
         self
     }
 

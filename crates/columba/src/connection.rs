@@ -24,8 +24,8 @@ use crate::transceiver::Transceiver;
 ///
 /// # The chain of operations
 ///
-/// As in a browser, `createOffer`, `createAnswer`, `setLocalDescription`, `setRemoteDescription` and
-/// `addIceCandidate` are executed one after the other, in the order in which they are *called*,
+/// As in a browser, `createOffer`, `createAnswer`, `setLocalDescription`, `setRemoteDescription`
+/// and `addIceCandidate` are executed one after the other, in the order in which they are *called*,
 /// whatever tasks call them, and whether and in which order their [`Operation`]s are awaited. Each
 /// does its whole work before the next begins, and the events that follow from it are in the queue
 /// when it returns; so none is under way when [`Event::NegotiationNeeded`](crate::Event) is looked

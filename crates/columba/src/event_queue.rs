@@ -18,7 +18,7 @@ const MAX_CHANNEL_EVENTS: usize = 1024;
 /// the application always learns the last state.
 const MAX_STATES: usize = 64;
 
-/// Candidates that wait before those that nobody needs any more are taken out.
+/// Candidates that wait before those that are obsolete are taken out.
 const MANY_CANDIDATES: usize = 256;
 
 /// Events that the empty queue keeps memory for.
@@ -60,7 +60,7 @@ pub(crate) struct EventQueue {
     channel_events: usize,
     /// The number of candidates in it.
     candidates: usize,
-    /// The number beyond which those that nobody needs are taken out; [`MANY_CANDIDATES`] at least.
+    /// The number beyond which obsolete ones are taken out; [`MANY_CANDIDATES`] at least.
     too_many: usize,
 }
 
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_that_nobody_needs_do_not_pile_up() {
+    fn obsolete_candidates_do_not_pile_up() {
         let (mut peer, numbered) = described();
         let mut queue = EventQueue::default();
         for port in (0..100_000_u32).map(|number| 1000 + (number % 100) as u16) {

@@ -71,8 +71,8 @@ pub enum Event {
     /// `open` of a data channel that this side has created.
     ChannelOpen(DataChannel),
     /// `message` of a data channel: messages wait, and no task waits for them in
-    /// [`DataChannel::recv`]. Take them by [`DataChannel::try_recv`] until there is none. Comes once
-    /// for all that wait.
+    /// [`DataChannel::recv`]. Take them by [`DataChannel::try_recv`] until there is none. Comes
+    /// once for all that wait.
     ChannelReadable(DataChannel),
     /// `bufferedamountlow` of a data channel: so much was sent that the buffered amount has fallen
     /// to [`DataChannel::buffered_amount_low_threshold`].

@@ -102,8 +102,8 @@ impl Peer {
     }
 
     /// Returns parameters and state of a channel; `None` once it is closed and everything was
-    /// received. A channel that [`Event::DataChannel`](crate::Event::DataChannel) announces is there
-    /// at least until the next event is taken.
+    /// received. A channel that [`Event::DataChannel`](crate::Event::DataChannel) announces is
+    /// there at least until the next event is taken.
     #[must_use]
     pub fn channel(&self, channel: ChannelId) -> Option<ChannelInfo> {
         self.data.info(channel)

@@ -29,7 +29,7 @@ pub(crate) struct Options {
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase")]
 enum Command {
-    /// What the other side's signaling says.
+    /// A message of the other side's.
     Signal {
         description: Option<SessionDescription>,
         #[serde(default, deserialize_with = "present")]
