@@ -135,7 +135,7 @@ fn records(criterion: &mut Criterion) {
     bench.bench_function("seal/aead", |bencher| {
         bencher.iter(|| {
             let tag = key.seal_in_place_separate_tag(nonce(), Aad::from([1; 13]), &mut buf);
-            black_box(tag.unwrap());
+            let _ = black_box(tag.unwrap());
         });
     });
     let mut sealed = vec![0; PACKET];
@@ -175,7 +175,7 @@ fn records(criterion: &mut Criterion) {
         let mut theirs = dimpl.pair(&own, versions, now);
         connect_dimpl(&mut theirs);
         let (packet, mut record) = (vec![0; PACKET], vec![0; 2048]);
-        let mut seal = |machine: &mut Dtls, record: &mut [u8]| loop {
+        let seal = |machine: &mut Dtls, record: &mut [u8]| loop {
             machine.send_application_data(&packet).unwrap();
             loop {
                 match machine.poll_output(record) {
