@@ -153,6 +153,16 @@ pub enum Error {
     /// There is no such data channel, or no longer.
     #[error("there is no such data channel")]
     NoSuchChannel,
+    /// The transceiver is not connected, or it is not agreed that this side sends: wait for the
+    /// connection, and look at `current_direction`.
+    #[error("the transceiver does not send: it is not connected, or that is not agreed")]
+    NotSending,
+    /// A packet that cannot be sent.
+    #[error("the packet cannot be sent: {reason}")]
+    InvalidPacket {
+        /// The reason.
+        reason: &'static str,
+    },
     /// The data channel is not open: the W3C's `InvalidStateError`.
     #[error("the data channel is not open")]
     ChannelNotOpen,
@@ -223,6 +233,7 @@ impl Error {
             | Self::NoSuchTransceiver
             | Self::TransceiverStopped
             | Self::NoSuchChannel
+            | Self::NotSending
             | Self::ChannelNotOpen => Kind::InvalidStateError,
             Self::InvalidDescription { .. }
             | Self::InvalidCertificate { .. }
@@ -238,6 +249,7 @@ impl Error {
             Self::CandidateWithoutSection
             | Self::InvalidParameters { .. }
             | Self::InvalidChannel { .. }
+            | Self::InvalidPacket { .. }
             | Self::MessageTooLarge { .. } => Kind::TypeError,
             Self::InvalidCandidate { .. } | Self::NoStream { .. } | Self::BufferFull | Self::Ice => {
                 Kind::OperationError

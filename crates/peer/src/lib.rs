@@ -107,6 +107,7 @@ mod jsep;
 mod json;
 mod media;
 mod peer;
+mod rtp;
 mod servers;
 mod states;
 mod stats;
@@ -140,6 +141,7 @@ pub use media::{
 pub use peer::Peer;
 pub use peer::candidates::CandidateStanding;
 pub use peer::transports::{DtlsTransport, IceTransport, SctpTransport};
+pub use rtp::{PacketSource, ReceivedPacket};
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,

@@ -8,15 +8,21 @@ use super::{Peer, ice_configuration};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Change;
+use crate::states::SignalingState;
 use crate::transport::{TransportId, is_direct};
 
 impl Peer {
     pub(super) fn execute(&mut self, now: Instant, changes: Vec<Change>) {
+        let is_settled =
+            changes.iter().any(|one| matches!(one, Change::SignalingState(SignalingState::Stable)));
         self.events.begin();
         for change in changes {
             self.execute_one(now, change);
         }
         self.events.end();
+        if is_settled {
+            self.agree_on_media();
+        }
     }
 
     fn execute_one(&mut self, now: Instant, change: Change) {

@@ -5,6 +5,7 @@ mod changes;
 mod channels;
 mod descriptions;
 mod media;
+mod packets;
 mod progress;
 mod statistics;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::data::{ChannelId, Data};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Jsep;
+use crate::rtp::Media;
 use crate::servers;
 use crate::states::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState};
 use crate::stats::Dropped;
@@ -73,6 +75,7 @@ pub struct Peer {
     /// Requests to close what was opened for a transport that is gone.
     orphans: VecDeque<(TransportId, Request)>,
     data: Data,
+    packets: Media,
     /// The time of an automatic ICE restart, unless the path comes back or the other side restarts
     /// before.
     restart_at: Option<Instant>,
@@ -147,6 +150,7 @@ impl Peer {
             events: Tasks::default(),
             taken_arrival: None,
             withheld: Vec::new(),
+            packets: Media::default(),
             dropped: Dropped::default(),
         })
     }
@@ -251,7 +255,7 @@ impl Peer {
         };
         let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport));
         if let Some(range) = self.transports[index].handle_datagram(now, path, ecn, datagram, data) {
-            self.handle_media(received_at.unwrap_or(now), &datagram[range]);
+            self.handle_media(received_at.unwrap_or(now), transport, &mut datagram[range]);
         }
         self.progress(now);
     }
@@ -274,6 +278,15 @@ impl Peer {
     /// a batch and the largest datagrams fit in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         for transport in &mut self.transports {
+            // Media goes after what keeps the connection, and before data, which can wait.
+            if self.packets.has_outgoing(transport.id()) {
+                let (id, packets) = (transport.id(), &mut self.packets);
+                let write = |buf: &mut [u8], limit| packets.write_next(id, buf, limit);
+                let transmit = transport.poll_transmit(now, None, buf);
+                if let Some(transmit) = transmit.or_else(|| transport.transmit_packets(now, buf, write)) {
+                    return Some(transmit);
+                }
+            }
             let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
             if let Some(transmit) = transport.poll_transmit(now, data, buf) {
                 return Some(transmit);
@@ -378,13 +391,6 @@ impl Peer {
         let mut transport = Transport::new(id, config, &mut self.rng);
         transport.handle_network_change(now, &self.addresses);
         self.transports.push(transport);
-    }
-
-    /// Counts an RTP or RTCP packet: audio and video are negotiated, their packets are dropped.
-    fn handle_media(&mut self, received_at: Instant, packet: &[u8]) {
-        self.dropped.media += 1;
-        self.dropped.media_bytes += packet.len() as u64;
-        self.dropped.last_media = Some(self.wall.at(received_at));
     }
 }
 

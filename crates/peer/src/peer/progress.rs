@@ -58,7 +58,10 @@ impl Peer {
                 self.restart_automatically(now, index);
             }
             TransportEvent::RestartWanted => {}
-            TransportEvent::DtlsConnected => self.begin_data(now),
+            TransportEvent::DtlsConnected => {
+                self.begin_media(index);
+                self.begin_data(now);
+            }
             // The close notification of the other side ends the channels, and is no failure of the
             // connection.
             TransportEvent::DtlsClosed => {

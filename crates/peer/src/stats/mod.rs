@@ -138,7 +138,8 @@ pub struct Dropped {
     /// Arrived datagrams of an unknown protocol (RFC 7983), of an unknown transport, and packets of
     /// data that was not agreed.
     pub unknown: u64,
-    /// RTP and RTCP packets that arrived: media is negotiated, but not received yet.
+    /// RTP and RTCP packets that arrived and were not taken: not authentic, repeated, of no section
+    /// that receives, or more than the queue holds.
     pub media: u64,
     /// Their bytes.
     pub media_bytes: u64,

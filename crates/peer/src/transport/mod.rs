@@ -373,6 +373,11 @@ impl Transport {
     }
 
     /// Takes the other side's parameters: a restart has its answer.
+    /// Returns the keys of SRTP, once DTLS is connected, if both sides want SRTP.
+    pub(crate) fn srtp_keys(&self) -> Option<&SrtpKeys> {
+        self.srtp.as_ref()
+    }
+
     pub(crate) fn set_remote_ice(&mut self, now: Instant, parameters: RemoteParameters) {
         self.is_used = true;
         self.agent.set_remote(now, parameters);

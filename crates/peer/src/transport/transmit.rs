@@ -62,6 +62,36 @@ impl Transport {
         None
     }
 
+    /// Writes the next packet, or a batch of equally long ones, that `write` writes protected: it
+    /// gets the room and the longest length, and returns the length.
+    pub(crate) fn transmit_packets(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        mut write: impl FnMut(&mut [u8], usize) -> Option<usize>,
+    ) -> Option<Transmit> {
+        let room = buf.len().checked_sub(TAILROOM).filter(|room| *room > HEADROOM)?;
+        while !self.agent.is_clogged() {
+            let size = write(&mut buf[HEADROOM..room], usize::MAX)?;
+            let (mut end, mut count) = (HEADROOM + size, 1);
+            while self.agent.takes_batches() && count < MAX_BATCH {
+                if end + size > room || end + size - HEADROOM > MAX_BATCH_BYTES {
+                    break;
+                }
+                let Some(length) = write(&mut buf[end..room], size) else { break };
+                (end, count) = (end + length, count + 1);
+                if length < size {
+                    break;
+                }
+            }
+            match self.agent.prepare(now, buf, HEADROOM..end, (count > 1).then_some(size)) {
+                Some(transmit) => return Some(transmit),
+                None => self.counters.no_path += count as u64,
+            }
+        }
+        None
+    }
+
     /// Writes a datagram of DTLS's own. It waits for a path: a server may have its flight before it
     /// has a valid pair.
     fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {

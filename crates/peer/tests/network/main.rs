@@ -7,6 +7,7 @@ mod failing;
 mod glare;
 mod lab;
 mod meeting;
+mod packets;
 mod patience;
 mod renewing;
 mod server;

@@ -21,10 +21,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use choice::Choice;
 pub use config::DtlsCache;
-#[cfg(test)]
-pub(crate) use srtp::MasterKey;
-pub(crate) use srtp::SrtpKeys;
 pub use srtp::SrtpProfile;
+pub(crate) use srtp::{MasterKey, SrtpKeys};
 pub(crate) use transport::{DtlsTransport, DtlsTransportConfig, DtlsTransportEvent};
 
 use crate::certificate::Certificate;

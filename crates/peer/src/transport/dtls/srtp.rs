@@ -41,17 +41,13 @@ impl SrtpProfile {
 /// The master keys and salts of both directions. Secret.
 pub(crate) struct SrtpKeys {
     profile: SrtpProfile,
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for the SRTP of media"))]
     pub(crate) local: MasterKey,
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for the SRTP of media"))]
     pub(crate) remote: MasterKey,
 }
 
 /// The key with which one side's packets are protected.
 pub(crate) struct MasterKey {
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for the SRTP of media"))]
     pub(crate) key: Box<[u8]>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for the SRTP of media"))]
     pub(crate) salt: Box<[u8]>,
 }
 

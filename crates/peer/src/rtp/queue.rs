@@ -1,0 +1,74 @@
+//! A bounded queue of packets whose memory is used again.
+
+use std::collections::VecDeque;
+
+/// Packets of the empty queue whose memory is kept.
+const SPARE: usize = 64;
+
+/// Packets with what is known of each.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    entries: VecDeque<(T, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+    bytes: usize,
+    max_packets: usize,
+    max_bytes: usize,
+}
+
+impl<T> Queue<T> {
+    pub(super) const fn new(max_packets: usize, max_bytes: usize) -> Self {
+        Self { entries: VecDeque::new(), spare: Vec::new(), bytes: 0, max_packets, max_bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn front(&self) -> Option<&T> {
+        self.entries.front().map(|(about, _)| about)
+    }
+
+    /// Returns false if the queue is full.
+    pub(super) fn push(&mut self, about: T, packet: &[u8]) -> bool {
+        if self.entries.len() >= self.max_packets || self.bytes + packet.len() > self.max_bytes {
+            return false;
+        }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(packet);
+        self.bytes += packet.len();
+        self.entries.push_back((about, bytes));
+        true
+    }
+
+    /// Takes the first packet, if it is not longer than `limit`.
+    pub(super) fn pop(&mut self, limit: usize, take: impl FnOnce(&[u8])) -> Option<T> {
+        self.entries.front().filter(|(_, packet)| packet.len() <= limit)?;
+        let (about, bytes) = self.entries.pop_front()?;
+        self.bytes -= bytes.len();
+        take(&bytes);
+        if self.spare.len() < SPARE {
+            self.spare.push(bytes);
+        }
+        Some(about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_and_bytes_are_bounded() {
+        let mut queue = Queue::new(3, 10);
+        assert!(queue.push(1, &[0; 4]) && queue.push(2, &[0; 4]));
+        assert!(!queue.push(3, &[0; 4]) && queue.push(4, &[0; 1]) && !queue.push(5, &[]));
+        assert_eq!(queue.pop(3, |_| panic!("it is longer")), None);
+        let mut len = 0;
+        assert_eq!(queue.pop(4, |packet| len = packet.len()), Some(1));
+        assert_eq!((len, queue.front()), (4, Some(&2)));
+        assert!(queue.push(6, &[0; 5]));
+        assert_eq!([0; 3].map(|_| queue.pop(9, |_| {})), [Some(2), Some(4), Some(6)]);
+        assert!(queue.is_empty() && queue.bytes == 0);
+    }
+}
