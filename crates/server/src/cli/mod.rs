@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
+use crate::pipe::PipeOptions;
 use crate::receive::ReceiveOptions;
 use crate::send::SendOptions;
 use crate::terminal::one_line;
@@ -40,6 +41,9 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             Some(("receive", matches)) => {
                 exchange(ReceiveOptions::from_arg_matches(matches), crate::receive::run, "receive")
             }
+            Some(("pipe", matches)) => {
+                exchange(PipeOptions::from_arg_matches(matches), crate::pipe::run, "pipe")
+            }
             Some(("completions", matches)) => completions(matches, program(&environment)),
             Some(("man", _)) => manual(&program(&environment)),
             _ => ExitCode::SUCCESS,
@@ -68,6 +72,7 @@ fn program(environment: &Environment) -> Command {
         .subcommand(config::command(environment).name("serve"))
         .subcommand(SendOptions::augment_args(Command::new("send")))
         .subcommand(ReceiveOptions::augment_args(Command::new("receive")))
+        .subcommand(PipeOptions::augment_args(Command::new("pipe")))
         .subcommand(ChatOptions::augment_args(Command::new("chat")))
         .subcommand(
             Command::new("completions")

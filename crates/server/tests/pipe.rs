@@ -1,0 +1,110 @@
+//! `columba pipe`: bytes between two processes, a port, a program.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, program};
+
+/// A process that ends with the test.
+struct Side(Child);
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn pipe(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("pipe").args(["--server", &format!("http://127.0.0.1:{}/", server.port)]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts the side that makes the link; the link comes with it.
+fn host(server: &Server, arguments: &[&str]) -> (Side, String) {
+    let mut child = pipe(server, arguments).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+    let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("columba pipe '"));
+    let line = line.expect("a link is shown");
+    let link = line.split('\'').nth(1).expect("it is quoted").to_owned();
+    // It must not be stopped by a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (Side(child), link)
+}
+
+fn content() -> Vec<u8> {
+    (0..500_000).map(|at| (at * 7 % 251) as u8).collect()
+}
+
+#[test]
+fn standard_input_comes_out_at_the_other_side_both_ways() {
+    let server = Server::start(&[]);
+    let (mut one, link) = host(&server, &[]);
+    let mut other = Side(pipe(&server, &[&link]).spawn().expect("the program starts"));
+    for side in [&mut one, &mut other] {
+        let mut input = side.0.stdin.take().unwrap();
+        std::thread::spawn(move || input.write_all(&content()));
+    }
+    for side in [&mut one, &mut other] {
+        let mut got = Vec::new();
+        side.0.stdout.take().unwrap().read_to_end(&mut got).unwrap();
+        assert!(got == content(), "{} bytes", got.len());
+        assert_eq!(side.0.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_port_is_forwarded() {
+    let server = Server::start(&[]);
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in service.incoming().flatten() {
+            let mut asked = Vec::new();
+            let _ = stream.read_to_end(&mut asked);
+            asked.reverse();
+            let _ = stream.write_all(&asked);
+        }
+    });
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_one, link) = host(&server, &["--connect", &address]);
+    let _other =
+        Side(pipe(&server, &["--listen", &free.to_string(), &link]).spawn().expect("the program starts"));
+    let deadline = Instant::now() + PATIENCE;
+    for word in ["columba", "dove"] {
+        let answer = loop {
+            let mut answer = Vec::new();
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", free)) {
+                let _ = stream.write_all(word.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
+                let _ = stream.read_to_end(&mut answer);
+            }
+            // Before the sides have met, connections are closed at once.
+            if !answer.is_empty() {
+                break answer;
+            }
+            assert!(Instant::now() < deadline, "nothing is forwarded");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(answer, word.bytes().rev().collect::<Vec<u8>>());
+    }
+}
+
+#[test]
+fn a_program_is_served_and_only_by_the_side_that_makes_the_link() {
+    let server = Server::start(&[]);
+    let (_one, link) = host(&server, &["--exec", "tr a-z A-Z"]);
+    let mut other = Side(pipe(&server, &[&link]).spawn().expect("the program starts"));
+    other.0.stdin.take().unwrap().write_all(b"quiet words").unwrap();
+    let mut got = String::new();
+    other.0.stdout.take().unwrap().read_to_string(&mut got).unwrap();
+    assert_eq!((got.as_str(), other.0.wait().unwrap().code()), ("QUIET WORDS", Some(0)));
+    let refused = pipe(&server, &["--exec", "true", &link]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}
