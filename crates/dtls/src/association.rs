@@ -1,5 +1,5 @@
 //! One association: what the handshake's machine says is weighed here, because in the clear
-//! anybody may say anything.
+//! any host may say anything.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -64,7 +64,7 @@ pub enum Event {
     Failed(Error),
 }
 
-/// What was negotiated.
+/// The outcome of the negotiation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Negotiated {
@@ -546,7 +546,7 @@ impl Association {
         [doubt, self.deadline].into_iter().flatten().min()
     }
 
-    /// Notes a fault that came in the clear. If it is real, there is no need to wait long; if it was
+    /// Notes a fault that came in the clear. If it is real, there is no need to wait long; if it is
     /// forged, the handshake goes on, or begins anew meanwhile.
     fn doubt(&mut self, now: Instant, error: Error, retry_part: u32) {
         // Real peers do not send what cannot be read.

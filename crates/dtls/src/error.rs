@@ -15,7 +15,7 @@ pub enum Error {
     Handshake {
         /// The alert that the other side was sent.
         alert: AlertDescription,
-        /// What was wrong.
+        /// The fault.
         reason: &'static str,
     },
     /// The other side's certificate has none of the expected fingerprints.

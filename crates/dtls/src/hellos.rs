@@ -1,4 +1,4 @@
-//! Which handshake a record of a client's belongs to, as far as that can be read without keys.
+//! The handshake that a record of a client's belongs to, as far as it can be read without keys.
 
 use crate::handshake::Fragment;
 use crate::message::CLIENT_HELLO;

@@ -24,8 +24,9 @@
 //! let (alice, bob) = (make()?, make()?);
 //! let fingerprint = |of: &Certificate| vec![of.fingerprint(HashFunction::Sha256)];
 //! let (of_alice, of_bob) = (fingerprint(&alice), fingerprint(&bob));
-//! let mut alice = Association::new(Role::Client, Arc::new(Config::new(alice)), of_bob, now, &mut rng);
-//! let mut bob = Association::new(Role::Server, Arc::new(Config::new(bob)), of_alice, now, &mut rng);
+//! let (ours, theirs) = (Arc::new(Config::new(alice)), Arc::new(Config::new(bob)));
+//! let mut alice = Association::new(Role::Client, ours, of_bob, now, &mut rng);
+//! let mut bob = Association::new(Role::Server, theirs, of_alice, now, &mut rng);
 //!
 //! // Usually the datagrams go through UDP; here the one's output is the other's input.
 //! let mut buf = [0; 1500];

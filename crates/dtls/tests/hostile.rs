@@ -187,8 +187,8 @@ fn message_bytes(datagram: &[u8]) -> Vec<usize> {
 }
 
 /// Runs a handshake of which only the first datagrams arrive, the last of them with a flipped bit.
-/// `flip` is the place of its byte among the bytes of messages: signatures differ in length. Returns
-/// which side is connected.
+/// `flip` is the place of its byte among the bytes of messages: signatures differ in length.
+/// Returns which side is connected.
 fn run_damaged(versions: Versions, count: usize, flip: Option<usize>) -> [bool; 2] {
     let mut pair = pair(versions, 1);
     let mut seen = 0;

@@ -6,7 +6,7 @@ use super::secret::Secret;
 use super::suite::SuiteHash;
 use crate::error::Fault;
 
-/// What stands before each label instead of TLS's `"tls13 "`.
+/// The prefix of each label in place of TLS's `"tls13 "`.
 const PREFIX: &[u8] = b"dtls13";
 
 /// Bytes of the longest label's HkdfLabel: two lengths, label and hash.

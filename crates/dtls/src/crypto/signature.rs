@@ -25,7 +25,7 @@ impl Scheme {
     pub(crate) const ED25519: Self = Self(0x0807);
 
     /// The schemes that are checked, in the order of preference. RSA with PKCS #1 is not for
-    /// handshakes of DTLS 1.3, but for certificates, which are not checked by their signatures here.
+    /// handshakes of DTLS 1.3, but for certificates, whose signatures are not checked here.
     pub(crate) const OFFERED: [Self; 10] = [
         Self::ECDSA_SHA256,
         Self::ED25519,

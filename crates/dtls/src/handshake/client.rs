@@ -90,7 +90,7 @@ impl Handshake {
             && self.config.has(Version::Dtls13)
             && hello.random[24..31] == DOWNGRADE[..7];
         if is_downgraded {
-            return Err(Fault::illegal("somebody keeps both sides from using DTLS 1.3"));
+            return Err(Fault::illegal("an attacker keeps both sides from using DTLS 1.3"));
         }
         Ok(version)
     }

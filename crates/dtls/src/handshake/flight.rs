@@ -124,7 +124,7 @@ impl Flight {
         self.messages.is_empty()
     }
 
-    /// How often it was sent again by the timer.
+    /// The number of times that the timer has sent it again.
     pub(crate) fn repetitions(&self) -> u32 {
         self.repetitions
     }

@@ -9,7 +9,7 @@ use crate::crypto::suite::{CipherSuite, SuiteHash};
 use crate::error::Fault;
 use crate::srtp::SrtpProfile;
 
-/// What remains of a handshake.
+/// The remains of a handshake.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) version: Version,

@@ -2,7 +2,7 @@
 
 use crate::error::Fault;
 
-/// What is said of bytes that end too early or too late.
+/// The faults of bytes that end too early or too late.
 const TRUNCATED: Fault = Fault::decode("a message ends too early");
 const TRAILING: Fault = Fault::decode("a message has bytes behind its end");
 
