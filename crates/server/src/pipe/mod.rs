@@ -130,10 +130,10 @@ async fn carry(
                     }
                     streams.spawn(serve(channel, options.connect.clone(), options.exec.clone()));
                 }
-                CallEvent::PeerLeft { peer: other, .. } if peer == Some(other) => {
-                    if streams.is_empty() && !is_single {
-                        return Ok(());
-                    }
+                CallEvent::PeerLeft { peer: other, .. }
+                    if peer == Some(other) && streams.is_empty() && !is_single =>
+                {
+                    return Ok(());
                 }
                 CallEvent::SignalingClosed(error) if peer.is_none() => return Err(transfer::meeting::sentence(&error)),
                 _ => {}
