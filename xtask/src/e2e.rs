@@ -18,7 +18,7 @@ type Outcome = (Count, Result<(), String>);
 /// The collisions of each pair in the long storms.
 const COLLISIONS: &str = "1000";
 
-/// How many suites run at once. Each waits for other processes most of its time, and has network
+/// The number of suites that run at once. Each waits for other processes most of its time, and has network
 /// namespaces of its own.
 const AT_ONCE: usize = 2;
 

@@ -91,8 +91,8 @@ pub(crate) fn counted(command: Command) -> (Count, Result<(), String>) {
     counted_into(command, &mut std::io::stdout().lock())
 }
 
-/// Runs a test runner as [`counted`] does, but passes its output on in one piece at its end, so that
-/// several can run at once.
+/// Runs a test runner as [`counted`] does, but passes its output on in one piece at its end, so
+/// that several can run at once.
 pub(crate) fn counted_in_one_piece(command: Command) -> (Count, Result<(), String>) {
     let mut output = Vec::new();
     let counted = counted_into(command, &mut output);

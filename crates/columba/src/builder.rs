@@ -95,8 +95,8 @@ impl PeerConnectionBuilder {
         self
     }
 
-    /// Sets the endpoint whose UDP socket the connection shares with others. Default: sockets of its
-    /// own.
+    /// Sets the endpoint whose UDP socket the connection shares with others. Default: sockets of
+    /// its own.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self

@@ -46,19 +46,19 @@
 //! later audio and video, encrypted from end to end, directly wherever that is possible. Neither
 //! program needs an address that the other one can reach: both try all ways that they find, through
 //! NATs and firewalls, and keep the best (ICE, RFC 8445). To begin, each must learn two things of
-//! the other, over any channel that there is: a *description* ([`SessionDescription`]: what is to be
-//! carried, and the fingerprint by which it is recognized), and *candidates* ([`IceCandidateInit`]:
-//! the addresses at which it may be reached).
+//! the other, over any channel that there is: a *description* ([`SessionDescription`]: the media
+//! to carry, and the fingerprint that identifies the other side), and *candidates*
+//! ([`IceCandidateInit`]: the addresses at which it may be reached).
 //!
 //! An **ICE server** ([`IceServer`]) helps to find ways. A STUN server tells a program the address
-//! under which the internet sees it. A TURN server lends it an address, and relays what comes there:
-//! the last resort where there is no direct way, and it sees encrypted packets only. With
+//! under which the internet sees it. A TURN server lends it an address, and relays what comes
+//! there: the last resort where there is no direct way, and it sees encrypted packets only. With
 //! [`TransportPolicy::Relay`] the other side learns no other address.
 //!
 //! A **signaling channel** (`signaling::SignalingChannel`) is the channel for the first
 //! messages, if there is no better one: two programs name the same session to a rendezvous server
 //! (`columba serve`), which carries messages between them. Once the peer connection is up, it is
-//! needed no more. The module `call` does all of that: it connects everybody in a session, and
+//! needed no more. The module `call` does all of that: it connects all peers of a session, and
 //! keeps them connected; the browser's `Call` speaks the same protocol.
 //!
 //! # Examples

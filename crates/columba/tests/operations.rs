@@ -53,7 +53,7 @@ async fn operations_are_executed_in_the_order_of_the_calls_and_not_of_the_awaits
 }
 
 #[tokio::test]
-async fn operation_takes_place_although_nobody_awaits_it() {
+async fn operation_takes_place_without_being_awaited() {
     let ((caller, mut events), (callee, _more)) = (caller(), new());
     drop(caller.set_local_description(None));
     drop(callee.set_remote_description(caller.local_description().unwrap()));

@@ -4,8 +4,8 @@
 //! A file of two pieces, from a sender to a receiver in the same program:
 //!
 //! ```
-//! use columba_files::{Entry, EntryKind, Offer, PIECE, PIECE_HEADER, Receiving, Sending, SendingEvent};
-//! use columba_files::{Step, System, Tree, VERSION};
+//! use columba_files::{Entry, EntryKind, Offer, PIECE, PIECE_HEADER, Receiving, Sending};
+//! use columba_files::{SendingEvent, Step, System, Tree, VERSION};
 //!
 //! let content = vec![7; PIECE + 1];
 //! let offer = Offer {

@@ -122,7 +122,7 @@ impl Prefixes {
         self.total
     }
 
-    /// What the prefix of this client holds.
+    /// Returns the number that this client's prefix holds.
     pub fn of_client(&self, client: IpAddr) -> u32 {
         self.held(Prefix::of_client(client))
     }
@@ -174,7 +174,7 @@ impl Prefixes {
         Ok(())
     }
 
-    /// What is held in common is `less` from now on.
+    /// Lowers what is held in common by `less`.
     pub const fn give_back_common(&mut self, less: u32) {
         self.total = self.total.saturating_sub(less);
     }

@@ -43,8 +43,8 @@ pub struct Config {
     /// 240: a whole office behind one NAT comes back within minutes after a restart, a flood does
     /// not. An IPv6 /56 has four times, an IPv4 /24 and an IPv6 /48 sixteen times as many.
     pub joins_per_minute: u32,
-    /// Networks whose joins are counted at a time, up to three for each client. Default 65 536 (about 100 bytes each);
-    /// beyond that the address with the least to forget is forgotten.
+    /// Networks whose joins are counted at a time, up to three for each client. Default 65 536
+    /// (about 100 bytes each); beyond that the address with the least to forget is forgotten.
     pub counted_addresses: usize,
     /// Sessions at a time. Default 100 000.
     pub sessions: usize,

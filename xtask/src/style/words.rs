@@ -30,7 +30,7 @@ pub(super) fn faults(path: &str, text: &str) -> Vec<String> {
             fault("an RFC is cited as 'RFC 8445 §7.2.5.3'".to_owned());
         }
         let length = line.chars().count();
-        if length > LONGEST_COMMENT && is_comment(path, line) {
+        if length > LONGEST_COMMENT && is_comment(path, line) && !line.contains("]: https://") {
             fault(format!("a comment of {length} columns; at most {LONGEST_COMMENT}"));
         }
         let document = documentation(path, line);
@@ -63,7 +63,8 @@ fn is_comment(path: &str, line: &str) -> bool {
     let line = line.trim_start();
     match path.rsplit_once('.').map(|(_, ending)| ending) {
         Some("py") => line.starts_with('#'),
-        Some("js") => ["//", "/*", "* "].iter().any(|start| line.starts_with(start)),
+        // A line that begins with a type in a comment is code.
+        Some("js") => ["//", "/*", "* "].iter().any(|start| line.starts_with(start)) && !line.contains("*/ "),
         Some("rs" | "go") => line.starts_with("//"),
         _ => false,
     }

@@ -30,7 +30,7 @@ pub struct RtcpParameters {
     pub reduced_size: bool,
 }
 
-/// What the other side's description allows a sender (RFC 9429 §5.11).
+/// The limits that the other side's description sets a sender (RFC 9429 §5.11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendLimits {
     /// Bits per second at most, of RTP without headers of lower layers (`b=TIAS`, else `b=AS`).

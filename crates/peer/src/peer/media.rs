@@ -150,8 +150,8 @@ impl Peer {
         Ok(RtpSendParameters { codecs, header_extensions, rtcp, ..parameters })
     }
 
-    /// Returns what the other side allows a sender in bitrate and length of packets; nothing as long
-    /// as its section is not negotiated.
+    /// Returns what the other side allows a sender in bitrate and length of packets; nothing as
+    /// long as its section is not negotiated.
     ///
     /// # Errors
     /// [`Error::NoSuchTransceiver`].

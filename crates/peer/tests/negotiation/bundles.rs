@@ -25,7 +25,7 @@ fn parse(description: &SessionDescription) -> Sdp {
     description.sdp.parse().unwrap()
 }
 
-/// What a side without bundles would have written or read.
+/// The description as a side without bundles would have written or read it.
 fn unbundled(description: SessionDescription) -> SessionDescription {
     let lines = description.sdp.lines().filter(|line| !line.starts_with("a=group:BUNDLE"));
     let sdp = lines.fold(String::new(), |text, line| text + line + "\r\n");

@@ -1,7 +1,7 @@
-//! Storms of negotiation in random worlds: both sides add, change and stop sections, restart ICE and
-//! open channels before they have heard of each other's doings, behind NATs, with packets lost, with
-//! every bundle policy, and with words about bundles lost. In the end both agree on everything, the
-//! connection works, and nothing is left of it after it was closed.
+//! Storms of negotiation in random worlds: both sides add, change and stop sections, restart ICE
+//! and open channels before they have heard of each other's doings, behind NATs, with packets lost,
+//! with every bundle policy, and with words about bundles lost. In the end both agree on
+//! everything, the connection works, and nothing is left of it after it was closed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -152,7 +152,7 @@ fn check_candidates(lab: &Lab, seed: u64) {
     }
 }
 
-/// What is said on an open channel arrives.
+/// Checks that messages on an open channel arrive.
 fn check_data(lab: &mut Lab, seed: u64) {
     let open = |lab: &Lab, index: usize| {
         let host = lab.peer(index);

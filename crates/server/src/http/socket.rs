@@ -63,7 +63,7 @@ pub(crate) struct Socket<K: Send + 'static> {
     stream: Option<TcpStream>,
     kept: Option<K>,
     account: Account,
-    /// What the kernel holds while the client takes nothing.
+    /// The bytes that the kernel holds while the client takes nothing.
     blocked: Option<Held>,
 }
 

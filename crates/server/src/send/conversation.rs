@@ -36,7 +36,7 @@ pub(super) enum Source {
 pub(super) struct Stream {
     name: String,
     pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
-    /// What was read and is not yet written by the receiver, with room for headers.
+    /// The pieces that were read and are not yet written by the receiver, with room for headers.
     kept: VecDeque<Vec<u8>>,
     /// The tree before that.
     before: Tree,

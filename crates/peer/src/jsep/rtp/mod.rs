@@ -53,7 +53,7 @@ pub(super) struct RtpSection {
     pub(super) msids: Vec<Msid>,
     rids: Vec<Rid>,
     simulcast: Option<Simulcast>,
-    /// What the side that describes it takes.
+    /// The limits of the side that describes it.
     pub(super) limits: SendLimits,
     /// The canonical name of the side that describes it, if it has written it (RFC 5576 §6.1).
     pub(super) cname: Option<String>,

@@ -12,7 +12,7 @@ use crate::wire::websocket::WebSocket;
 /// The time for which an attacker holds what it has opened.
 const HOLD: Duration = Duration::from_secs(4);
 
-/// What an idle member costs at most, in bytes.
+/// The bytes that an idle member costs at most.
 const IDLE_MEMBER: u64 = 4700;
 
 pub(super) const ATTACKS: &[Attack] = &[

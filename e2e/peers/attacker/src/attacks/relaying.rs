@@ -146,12 +146,12 @@ fn permissions(server: &Server<'_>) -> Result<Report, String> {
 /// Requests that look authenticated, from everywhere, with nonces that were never given.
 fn false_nonces(server: &Server<'_>) -> Result<Report, String> {
     let key =
-        IntegrityKey::long_term_md5("nobody", "columba", "nothing").map_err(|error| error.to_string())?;
+        IntegrityKey::long_term_md5("stranger", "columba", "nothing").map_err(|error| error.to_string())?;
     let mut buffer = [0; 300];
     let build = |buffer: &mut [u8]| {
         let mut builder =
             MessageBuilder::new(buffer, Class::Request, Method::ALLOCATE, TransactionId([1; 12]))?;
-        builder.push(&RequestedTransport::UDP)?.push(&Username("1900000000:nobody"))?;
+        builder.push(&RequestedTransport::UDP)?.push(&Username("1900000000:stranger"))?;
         builder.push(&Realm(b"columba"))?.push(&Nonce(&[b'n'; 32]))?;
         builder.push(&XorPeerAddress(peer(1)))?.integrity(&key)?;
         Ok::<_, columba_stun::BuildError>(builder.as_bytes().len())

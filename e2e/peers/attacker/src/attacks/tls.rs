@@ -16,7 +16,7 @@ use crate::wire::transport::Transport;
 
 const TLS: &[&str] = &["--tls", "self-signed"];
 
-/// What an idle member costs at most over TLS, in bytes.
+/// The bytes that an idle member costs at most over TLS.
 const IDLE_MEMBER: u64 = 20_000;
 
 /// The connections that stop in the middle of a handshake.
