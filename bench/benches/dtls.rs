@@ -9,7 +9,10 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use columba_dtls::{
     Association, Certificate, Config, Event, Group, HashFunction, KeyAlgorithm, Role, Versions,
 };
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use dimpl::{Dtls, DtlsCertificate, Output};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -126,9 +129,17 @@ fn handshakes(criterion: &mut Criterion) {
 
 fn records(criterion: &mut Criterion) {
     let own = certificates();
-    let now = Instant::now();
     let mut bench = criterion.benchmark_group("record");
     bench.throughput(Throughput::Bytes(PACKET as u64));
+    aead_records(&mut bench);
+    for (versions, name) in [(Versions::Only12, "1.2"), (Versions::Only13, "1.3")] {
+        columba_records(&mut bench, &own, versions, name);
+        dimpl_records(&mut bench, &own, versions, name);
+    }
+}
+
+/// The cipher alone.
+fn aead_records(bench: &mut BenchmarkGroup<'_, WallTime>) {
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16]).unwrap());
     let nonce = || Nonce::assume_unique_for_key([3; 12]);
     let mut buf = vec![0; PACKET];
@@ -150,65 +161,80 @@ fn records(criterion: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    for (versions, name) in [(Versions::Only12, "1.2"), (Versions::Only13, "1.3")] {
-        let mut ours = pair(&own, versions, Group::X25519, now);
-        connect(&mut ours, now);
-        let (front, back) = ours[0].overhead();
-        let mut buf = vec![0; front + PACKET + back];
-        bench.bench_function(BenchmarkId::new("seal/columba", name), |bencher| {
-            bencher.iter(|| black_box(ours[0].seal(&mut buf, front..front + PACKET).unwrap()));
-        });
-        bench.bench_function(BenchmarkId::new("open/columba", name), |bencher| {
-            bencher.iter_custom(|count| {
-                let mut time = Duration::ZERO;
-                for _ in 0..count {
-                    let record = ours[0].seal(&mut buf, front..front + PACKET).unwrap();
-                    let begun = Instant::now();
-                    ours[1].handle_input(now, &mut buf[record.clone()]);
-                    assert!(black_box(ours[1].read(&buf[record])).is_some());
-                    time += begun.elapsed();
-                }
-                time
-            });
-        });
-        let dimpl = Dimpl::new(None);
-        let mut theirs = dimpl.pair(&own, versions, now);
-        connect_dimpl(&mut theirs);
-        let (packet, mut record) = (vec![0; PACKET], vec![0; 2048]);
-        let seal = |machine: &mut Dtls, record: &mut [u8]| loop {
-            machine.send_application_data(&packet).unwrap();
-            loop {
-                match machine.poll_output(record) {
-                    Output::Packet(datagram) if datagram.len() > PACKET => return datagram.len(),
-                    Output::Timeout(_) => break,
-                    _ => {}
-                }
+}
+
+fn columba_records(
+    bench: &mut BenchmarkGroup<'_, WallTime>,
+    own: &[Certificate; 2],
+    versions: Versions,
+    name: &str,
+) {
+    let now = Instant::now();
+    let mut ours = pair(own, versions, Group::X25519, now);
+    connect(&mut ours, now);
+    let (front, back) = ours[0].overhead();
+    let mut buf = vec![0; front + PACKET + back];
+    bench.bench_function(BenchmarkId::new("seal/columba", name), |bencher| {
+        bencher.iter(|| black_box(ours[0].seal(&mut buf, front..front + PACKET).unwrap()));
+    });
+    bench.bench_function(BenchmarkId::new("open/columba", name), |bencher| {
+        bencher.iter_custom(|count| {
+            let mut time = Duration::ZERO;
+            for _ in 0..count {
+                let record = ours[0].seal(&mut buf, front..front + PACKET).unwrap();
+                let begun = Instant::now();
+                ours[1].handle_input(now, &mut buf[record.clone()]);
+                assert!(black_box(ours[1].read(&buf[record])).is_some());
+                time += begun.elapsed();
             }
-        };
-        bench.bench_function(BenchmarkId::new("seal/dimpl", name), |bencher| {
-            bencher.iter(|| black_box(seal(&mut theirs[0], &mut record)));
+            time
         });
-        let mut plain = vec![0; 2048];
-        bench.bench_function(BenchmarkId::new("open/dimpl", name), |bencher| {
-            bencher.iter_custom(|count| {
-                let mut time = Duration::ZERO;
-                for _ in 0..count {
-                    let length = seal(&mut theirs[0], &mut record);
-                    let begun = Instant::now();
-                    theirs[1].handle_packet(&record[..length]).unwrap();
-                    loop {
-                        match theirs[1].poll_output(&mut plain) {
-                            Output::ApplicationData(data) => drop(black_box(data.len())),
-                            Output::Timeout(_) => break,
-                            _ => {}
-                        }
+    });
+}
+
+fn dimpl_records(
+    bench: &mut BenchmarkGroup<'_, WallTime>,
+    own: &[Certificate; 2],
+    versions: Versions,
+    name: &str,
+) {
+    let dimpl = Dimpl::new(None);
+    let mut theirs = dimpl.pair(own, versions, Instant::now());
+    connect_dimpl(&mut theirs);
+    let (packet, mut record) = (vec![0; PACKET], vec![0; 2048]);
+    let seal = |machine: &mut Dtls, record: &mut [u8]| loop {
+        machine.send_application_data(&packet).unwrap();
+        loop {
+            match machine.poll_output(record) {
+                Output::Packet(datagram) if datagram.len() > PACKET => return datagram.len(),
+                Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+    };
+    bench.bench_function(BenchmarkId::new("seal/dimpl", name), |bencher| {
+        bencher.iter(|| black_box(seal(&mut theirs[0], &mut record)));
+    });
+    let mut plain = vec![0; 2048];
+    bench.bench_function(BenchmarkId::new("open/dimpl", name), |bencher| {
+        bencher.iter_custom(|count| {
+            let mut time = Duration::ZERO;
+            for _ in 0..count {
+                let length = seal(&mut theirs[0], &mut record);
+                let begun = Instant::now();
+                theirs[1].handle_packet(&record[..length]).unwrap();
+                loop {
+                    match theirs[1].poll_output(&mut plain) {
+                        Output::ApplicationData(data) => drop(black_box(data.len())),
+                        Output::Timeout(_) => break,
+                        _ => {}
                     }
-                    time += begun.elapsed();
                 }
-                time
-            });
+                time += begun.elapsed();
+            }
+            time
         });
-    }
+    });
 }
 
 criterion_group!(benches, records, handshakes);

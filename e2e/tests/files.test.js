@@ -84,7 +84,10 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
   const showsFiles = (page, state) =>
     page.until(`files that are ${state}`, (wanted) => document.getElementById('files')?.dataset.state === wanted, state);
 
-  /** @param {CallPage} page what arrived there: names and SHA-256 @returns {Promise<Record<string, string>>} */
+  /**
+   * The files that arrived there: names and SHA-256.
+   * @param {CallPage} page @returns {Promise<Record<string, string>>}
+   */
   async function arrivedIn(page) {
     const all = await page.page.evaluate(async () => {
       const { arrived } = /** @type {any} */ (globalThis).columba.files;

@@ -18,8 +18,8 @@ type Outcome = (Count, Result<(), String>);
 /// The collisions of each pair in the long storms.
 const COLLISIONS: &str = "1000";
 
-/// The number of suites that run at once. Each waits for other processes most of its time, and has network
-/// namespaces of its own.
+/// The number of suites that run at once. Each waits for other processes most of its time, and has
+/// network namespaces of its own.
 const AT_ONCE: usize = 2;
 
 /// Builds the programs, checks the types of the tests, and runs the suites.

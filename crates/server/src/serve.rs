@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use columba_turn::server::{Admission, Transport};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
@@ -87,14 +88,7 @@ pub(crate) async fn serve(
         let signal = keeping_time.clone();
         async move { signal.keep_time().await }
     }));
-    for listener in listeners.into_iter().map(Arc::new) {
-        let (router, shared) = (router.clone(), shared.clone());
-        tokio::spawn(
-            supervisor.clone().keep("a web listener", move || {
-                http::serve(listener.clone(), router.clone(), shared.clone())
-            }),
-        );
-    }
+    serve_web(listeners, &router, &shared, &supervisor);
     match ready {
         // The one who asked may be gone.
         Some(ready) => drop(ready.send(web.clone())),
@@ -124,6 +118,23 @@ pub(crate) async fn serve(
         let _ = timeout(CLOSING, relay.shutdown()).await;
     }
     Ok(())
+}
+
+/// Serves the web on every listener, in tasks of their own.
+fn serve_web(
+    listeners: Vec<TcpListener>,
+    router: &Router,
+    shared: &Arc<Shared>,
+    supervisor: &Arc<Supervisor>,
+) {
+    for listener in listeners.into_iter().map(Arc::new) {
+        let (router, shared) = (router.clone(), shared.clone());
+        tokio::spawn(
+            supervisor.clone().keep("a web listener", move || {
+                http::serve(listener.clone(), router.clone(), shared.clone())
+            }),
+        );
+    }
 }
 
 /// The limits of signaling, and the terms of entering.

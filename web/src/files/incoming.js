@@ -40,10 +40,15 @@ const HAVE_EACH = 1024 * 1024;
  * @property {() => Promise<void>} abort removes what is not complete
  */
 
+/**
+ * @typedef {'declined' | 'stopped' | 'no-space' | 'exists' | 'failed' | 'violation' | 'other'
+ *   | 'lost'} TransferCode
+ */
+
 /** The fault of the other side, or of the disk; the transfer is over. */
 export class TransferError extends Error {
   /**
-   * @param {'declined' | 'stopped' | 'no-space' | 'exists' | 'failed' | 'violation' | 'other' | 'lost'} code
+   * @param {TransferCode} code
    * @param {string} message
    */
   constructor(code, message) {
@@ -67,7 +72,9 @@ export class Incoming extends EventTarget {
   #sink = null;
   #next = 0;
   #untilHave = HAVE_EACH;
-  /** @type {{ n: number, bytes: number | undefined, entry: any, offset: number, tree: Tree } | null} */
+  /**
+   * @type {{ n: number, bytes: number | undefined, entry: any, offset: number, tree: Tree } | null}
+   */
   #file = null;
   /** Messages are taken one after the other, because writing takes time. */
   #queue = Promise.resolve();
