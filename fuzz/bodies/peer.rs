@@ -428,7 +428,7 @@ impl World {
             while let Some(transmit) = self.sides[from].peer.poll_transmit(self.now, &mut buf) {
                 left -= 1;
                 assert!(left > 0, "datagrams without end");
-                let size = transmit.segment_size.unwrap_or(transmit.range.len()).max(1);
+                let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len()).max(1);
                 let path = Path::udp(transmit.path.remote, transmit.path.local);
                 let to = &mut self.sides[1 - from];
                 let Some(socket) = to.socket else { continue };

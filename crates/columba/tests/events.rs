@@ -41,15 +41,19 @@ async fn gathered(events: &mut Events) {
 /// The next event of a data channel.
 async fn next(events: &mut Events) -> Event {
     loop {
-        match soon("an event", events.recv()).await.expect("the events ended") {
-            event @ (Event::DataChannel(_)
-            | Event::ChannelOpen(_)
-            | Event::ChannelReadable(_)
-            | Event::BufferedAmountLow(_)
-            | Event::ChannelClosing(_)
-            | Event::ChannelError(..)
-            | Event::ChannelClosed(_)) => return event,
-            _ => {}
+        let event = soon("an event", events.recv()).await.expect("the events ended");
+        let is_of_channel = matches!(
+            event,
+            Event::DataChannel(_)
+                | Event::ChannelOpen(_)
+                | Event::ChannelReadable(_)
+                | Event::BufferedAmountLow(_)
+                | Event::ChannelClosing(_)
+                | Event::ChannelError(..)
+                | Event::ChannelClosed(_)
+        );
+        if is_of_channel {
+            return event;
         }
     }
 }

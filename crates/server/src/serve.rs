@@ -121,12 +121,7 @@ pub(crate) async fn serve(
 }
 
 /// Serves the web on every listener, in tasks of their own.
-fn serve_web(
-    listeners: Vec<TcpListener>,
-    router: &Router,
-    shared: &Arc<Shared>,
-    supervisor: &Arc<Supervisor>,
-) {
+fn serve_web(listeners: Vec<TcpListener>, router: &Router, shared: &Arc<Shared>, supervisor: &Supervisor) {
     for listener in listeners.into_iter().map(Arc::new) {
         let (router, shared) = (router.clone(), shared.clone());
         tokio::spawn(
