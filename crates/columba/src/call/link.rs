@@ -55,19 +55,21 @@ impl Link {
         (self.data_is_open && !self.data_is_over).then_some(&self.data)
     }
 
-    /// Waits for the next event. Cancelling loses nothing.
+    /// Waits for the next event, in the order of the connection: the own channel is open before
+    /// others arrive, and before its messages. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> LinkEvent {
         let Self { events, data, data_is_open, data_is_over, is_over, .. } = self;
         loop {
             tokio::select! {
+                biased;
                 event = events.recv(), if !*is_over => match event {
+                    Some(Event::ChannelOpen(channel)) if channel.id() == data.id() => {
+                        *data_is_open = true;
+                        return LinkEvent::DataOpen;
+                    }
                     Some(event) => return LinkEvent::Event(event),
                     None => *is_over = true,
                 },
-                Ok(()) = data.opened(), if !*data_is_open && !*data_is_over => {
-                    *data_is_open = true;
-                    return LinkEvent::DataOpen;
-                }
                 // Also what came on a channel that was closed again at once.
                 message = data.recv(), if !*data_is_over => {
                     *data_is_over = message.is_none();
