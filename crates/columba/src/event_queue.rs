@@ -22,7 +22,7 @@ const MAX_STATES: usize = 64;
 const MANY_CANDIDATES: usize = 256;
 
 /// Events that the empty queue keeps memory for.
-const IDLE_EVENTS: usize = 4;
+const IDLE_EVENTS: usize = 1;
 
 /// An event that waits.
 #[derive(Debug)]

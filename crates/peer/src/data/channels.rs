@@ -56,7 +56,7 @@ impl Data {
             _ => no_stream("all streams are in use; close a channel first"),
         })?;
         self.created += 1;
-        self.counters.insert(id, Counters::default());
+        self.counters.insert(id, Box::default());
         Ok(id)
     }
 
@@ -193,7 +193,7 @@ impl Data {
     pub(crate) fn channel_stats(&self) -> Vec<DataChannelStats> {
         let channels = self.channels.channels().filter_map(|id| {
             let info = self.channels.channel(id)?;
-            let none = Counters::default();
+            let none = Box::default();
             let counters = self.counters.get(&id).unwrap_or(&none);
             Some(DataChannelStats {
                 id,

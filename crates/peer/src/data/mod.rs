@@ -51,7 +51,7 @@ pub(crate) struct Data {
     /// The reason why everything ends, if it is a failure.
     failure: Option<Error>,
     /// One for each channel that is not closed.
-    counters: BTreeMap<ChannelId, Counters>,
+    counters: BTreeMap<ChannelId, Box<Counters>>,
     /// Channels of the other side's whose arrival the owner has not taken yet: they may be closed
     /// and gone before.
     arrived: BTreeMap<ChannelId, ChannelInfo>,
