@@ -185,11 +185,11 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn qr(text: &str) -> Option<String> {
     use qrcode::render::unicode::Dense1x2;
     let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L).ok()?;
-    // Light modules are drawn, so that it can be read on dark terminals.
+    // Light modules are drawn, so that it can be read on dark terminals; the crate draws its "dark".
     Some(
         code.render::<Dense1x2>()
-            .dark_color(Dense1x2::Dark)
-            .light_color(Dense1x2::Light)
+            .dark_color(Dense1x2::Light)
+            .light_color(Dense1x2::Dark)
             .quiet_zone(true)
             .build(),
     )
