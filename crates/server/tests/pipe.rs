@@ -6,6 +6,7 @@ mod common;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Server, program};
@@ -39,6 +40,17 @@ fn host(server: &Server, arguments: &[&str]) -> (Side, String) {
     (Side(child), link)
 }
 
+/// Reads a side's output until it ends.
+fn output_of(side: &mut Side) -> Vec<u8> {
+    let mut output = side.0.stdout.take().unwrap();
+    let (done, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut got = Vec::new();
+        let _ = done.send(output.read_to_end(&mut got).map(|_| got));
+    });
+    read.recv_timeout(PATIENCE).expect("the output ends").unwrap()
+}
+
 fn content() -> Vec<u8> {
     (0..500_000).map(|at| (at * 7 % 251) as u8).collect()
 }
@@ -53,8 +65,7 @@ fn standard_input_comes_out_at_the_other_side_both_ways() {
         std::thread::spawn(move || input.write_all(&content()));
     }
     for side in [&mut one, &mut other] {
-        let mut got = Vec::new();
-        side.0.stdout.take().unwrap().read_to_end(&mut got).unwrap();
+        let got = output_of(side);
         assert!(got == content(), "{} bytes", got.len());
         assert_eq!(side.0.wait().unwrap().code(), Some(0));
     }
@@ -102,9 +113,8 @@ fn a_program_is_served_and_only_by_the_side_that_makes_the_link() {
     let (_one, link) = host(&server, &["--exec", "tr a-z A-Z"]);
     let mut other = Side(pipe(&server, &[&link]).spawn().expect("the program starts"));
     other.0.stdin.take().unwrap().write_all(b"quiet words").unwrap();
-    let mut got = String::new();
-    other.0.stdout.take().unwrap().read_to_string(&mut got).unwrap();
-    assert_eq!((got.as_str(), other.0.wait().unwrap().code()), ("QUIET WORDS", Some(0)));
+    let got = output_of(&mut other);
+    assert_eq!((got.as_slice(), other.0.wait().unwrap().code()), (b"QUIET WORDS".as_slice(), Some(0)));
     let refused = pipe(&server, &["--exec", "true", &link]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
 }
