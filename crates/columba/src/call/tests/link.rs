@@ -32,7 +32,7 @@ async fn connect() -> (Link, Link) {
 #[tokio::test]
 async fn own_channel_is_open_before_others_arrive_and_before_its_messages() {
     for _ in 0..8 {
-        let (mut caller, mut callee) = connect().await;
+        let (caller, mut callee) = connect().await;
         soon("sending", caller.data.send("a text")).await.unwrap();
         let _other = caller.connection.create_data_channel("other", DataChannelInit::default()).unwrap();
         soon("both have arrived", async {
