@@ -185,7 +185,8 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn qr(text: &str) -> Option<String> {
     use qrcode::render::unicode::Dense1x2;
     let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L).ok()?;
-    // Light modules are drawn, so that it can be read on dark terminals; the crate draws its "dark".
+    // Light modules are drawn, so that it can be read on dark terminals: the crate draws its dark
+    // ones.
     Some(
         code.render::<Dense1x2>()
             .dark_color(Dense1x2::Light)
