@@ -119,7 +119,7 @@ fn start() -> Instant {
 }
 
 fn configuration(mode: u8) -> Configuration {
-    let mut configuration = Configuration { simulated: true, ..Configuration::default() };
+    let mut configuration = Configuration::default();
     if mode & 1 == 1 {
         configuration.ice_candidate_pool_size = 1;
     }

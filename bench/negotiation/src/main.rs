@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_peer::{
-    BundlePolicy, Certificate, Configuration, DtlsCache, MediaConfiguration, Peer, Track, TrackKind,
+    BundlePolicy, Certificate, Configuration, MediaConfiguration, Peer, Track, TrackKind,
     TransceiverDirection, UnixTime,
 };
 use rand_chacha::ChaCha12Rng;
@@ -50,7 +50,6 @@ fn configuration(policy: BundlePolicy) -> Configuration {
         certificates: certificate.into_iter().collect(),
         bundle_policy: policy,
         media: Arc::new(media),
-        dtls_cache: Some(DtlsCache::default()),
         ..Configuration::default()
     }
 }

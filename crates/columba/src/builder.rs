@@ -1,11 +1,10 @@
 //! The builder of peer connections.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use columba_peer::{
-    AddressPolicy, BundlePolicy, Certificate, Configuration, DtlsCache, IceServer, Peer, TransportPolicy,
-    UnixTime,
+    AddressPolicy, BundlePolicy, Certificate, Configuration, IceServer, Peer, TransportPolicy, UnixTime,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -19,10 +18,6 @@ use crate::features;
 use crate::handle::Handle;
 use crate::network;
 use crate::shared::Shared;
-
-/// The cache of DTLS handshakes that the connections of the process share, unless their
-/// configuration has one of its own.
-static DTLS_CACHE: OnceLock<DtlsCache> = OnceLock::new();
 
 /// Builds a [`PeerConnection`]: its configuration, and the means by which it runs.
 ///
@@ -122,12 +117,11 @@ impl PeerConnectionBuilder {
         getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
         let now = Instant::now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut configuration = self.configuration;
+        let configuration = self.configuration;
         // What goes over relays alone has no socket to share.
         let shares = configuration.ice_transport_policy != TransportPolicy::Relay
             && configuration.ice.address_policy != AddressPolicy::RelayOnly;
         let endpoint = self.endpoint.filter(|_| shares);
-        configuration.dtls_cache.get_or_insert_with(|| DTLS_CACHE.get_or_init(DtlsCache::default).clone());
         let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
         let mut addresses = endpoint.as_ref().map_or_else(network::watch, Endpoint::addresses);
         peer.handle_network_change(now, &addresses.borrow_and_update());

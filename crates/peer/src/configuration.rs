@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::certificate::Certificate;
 use crate::media::MediaConfiguration;
-use crate::transport::dtls::DtlsCache;
 
 /// The W3C's `RTCConfiguration`, and further settings. The default is a connection without servers.
 #[derive(Clone, Debug)]
@@ -38,9 +37,6 @@ pub struct Configuration {
     pub media: Arc<MediaConfiguration>,
     /// The versions of DTLS. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
-    /// The cache for DTLS handshakes. Default none: the connection has one of its own. A program
-    /// with several connections gives all of them the same one.
-    pub dtls_cache: Option<DtlsCache>,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
@@ -49,10 +45,6 @@ pub struct Configuration {
     /// fragmented. More than 16,422 is of no use: a DTLS record has 16,384 bytes at most. Default
     /// 16,422.
     pub max_datagram_size: usize,
-    /// Derives random numbers of DTLS from the seed, so that a simulation can be repeated. Default
-    /// false. Keys and signatures are random nevertheless; but 64 bits of seed are too few for a
-    /// real connection.
-    pub simulated: bool,
 }
 
 /// Settings of data channels.
@@ -129,10 +121,8 @@ impl Default for Configuration {
             data: DataConfiguration::default(),
             media: MediaConfiguration::shared_default(),
             dtls_versions: DtlsVersions::default(),
-            dtls_cache: None,
             datagram_size: 1200,
             max_datagram_size: 16_422,
-            simulated: false,
         }
     }
 }

@@ -116,7 +116,7 @@ mod time;
 mod transport;
 
 pub use candidate::{IceCandidate, IceCandidateInit};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, KeyAlgorithm};
 pub use columba_ice::framing;
 pub use columba_ice::{
     AddressPolicy, BindId, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
@@ -152,4 +152,4 @@ pub use stats::{
 };
 pub use time::UnixTime;
 pub use transport::TransportId;
-pub use transport::dtls::{DtlsCache, DtlsRole, SrtpProfile};
+pub use transport::dtls::{DtlsRole, SrtpProfile};

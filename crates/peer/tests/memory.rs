@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use columba_peer::{
-    Certificate, ChannelId, Configuration, DataChannelInit, DtlsCache, Ecn, Event, Input, Message, Path,
-    Peer, Request, TransportId, UnixTime,
+    Certificate, ChannelId, Configuration, DataChannelInit, Ecn, Event, Input, Message, Path, Peer, Request,
+    TransportId, UnixTime,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
@@ -101,11 +101,7 @@ impl Pair {
 
 fn configuration() -> Configuration {
     let certificate = Certificate::generate(&mut ChaCha12Rng::seed_from_u64(1), WALL).unwrap();
-    Configuration {
-        certificates: vec![certificate],
-        dtls_cache: Some(DtlsCache::default()),
-        ..Configuration::default()
-    }
+    Configuration { certificates: vec![certificate], ..Configuration::default() }
 }
 
 #[test]

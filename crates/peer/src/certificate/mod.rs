@@ -3,15 +3,13 @@
 mod pem;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use columba_dtls::CertificateError;
+pub use columba_dtls::KeyAlgorithm;
 use columba_sdp::attributes::{Fingerprint, HashFunction};
 use rand_core::CryptoRng;
-use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, SerialNumber, date_time_ymd};
 
 use crate::error::Error;
 use crate::time::UnixTime;
@@ -24,20 +22,11 @@ const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
 const CERTIFICATE: &str = "CERTIFICATE";
 const PRIVATE_KEY: &str = "PRIVATE KEY";
 
-/// The time by which a certificate is dated back, because the other side's clock may be late.
-const BACKDATED: Duration = Duration::from_secs(86_400);
-
-/// Attempts to draw a scalar from the generator: nearly every 256 bits are one.
-const MAX_DRAWS: usize = 64;
-
 /// A self-signed certificate and its key: the W3C's `RTCCertificate`. Cheap to clone; several
 /// connections may share one, and then their peers can recognize it.
 #[derive(Clone)]
-pub struct Certificate(Arc<Parts>);
-
-struct Parts {
-    der: Vec<u8>,
-    key: Vec<u8>,
+pub struct Certificate {
+    own: columba_dtls::Certificate,
     expires: UnixTime,
 }
 
@@ -48,32 +37,36 @@ impl Certificate {
     /// # Errors
     /// [`Error::InvalidCertificate`] if the cryptography library fails.
     pub fn generate(rng: &mut impl CryptoRng, wall: UnixTime) -> Result<Self, Error> {
-        let key = private_key(rng).ok_or_else(|| failed("no key could be made"))?;
-        let key_pair = KeyPair::try_from(key.as_slice()).map_err(|_| failed("the key was not taken"))?;
-        let expires = UnixTime(wall.0 + VALIDITY);
-        let certificate = parameters(rng, wall, expires)
-            .and_then(|parameters| parameters.self_signed(&key_pair))
-            .map_err(|_| failed("signing it failed"))?;
-        Ok(Self(Arc::new(Parts { der: certificate.der().to_vec(), key, expires })))
+        Self::generate_with(KeyAlgorithm::EcdsaP256, rng, wall, UnixTime(wall.0 + VALIDITY))
     }
 
-    /// Makes a certificate from DER, and from its ECDSA key (P-256 or P-384) as PKCS #8 in DER.
+    /// Makes a certificate with a new key of this kind, valid until `expires`: the W3C's
+    /// `generateCertificate`. Keys of RSA come from the cryptography library's own generator.
     ///
     /// # Errors
-    /// [`Error::InvalidCertificate`] if the key is of another kind or the two are empty.
-    pub fn from_der(certificate: Vec<u8>, key: Vec<u8>, expires: UnixTime) -> Result<Self, Error> {
-        use aws_lc_rs::signature::ECDSA_P384_SHA384_ASN1_SIGNING;
-        let fits = [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING]
-            .into_iter()
-            .any(|algorithm| EcdsaKeyPair::from_pkcs8(algorithm, &key).is_ok());
-        if !fits || certificate.is_empty() {
-            return Err(failed("an ECDSA key on P-256 or P-384 in PKCS #8 is needed"));
-        }
-        Ok(Self(Arc::new(Parts { der: certificate, key, expires })))
+    /// [`Error::InvalidCertificate`] if the cryptography library fails.
+    pub fn generate_with(
+        algorithm: KeyAlgorithm,
+        rng: &mut impl CryptoRng,
+        wall: UnixTime,
+        expires: UnixTime,
+    ) -> Result<Self, Error> {
+        let own = columba_dtls::Certificate::generate(algorithm, rng, wall.0, expires.0).map_err(invalid)?;
+        Ok(Self { own, expires })
     }
 
-    /// Reads a certificate and its ECDSA key (P-256 or P-384) from PEM: the blocks `CERTIFICATE`
-    /// and `PRIVATE KEY` (PKCS #8), in any order, as [`to_pem`](Self::to_pem) and other programs
+    /// Makes a certificate from DER, and from its key as PKCS #8 in DER: ECDSA on P-256 or P-384,
+    /// Ed25519, or RSA of 2,048 bits or more.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCertificate`] if one of them is malformed, the key is of another kind, or
+    /// the two do not belong together.
+    pub fn from_der(certificate: Vec<u8>, key: Vec<u8>, expires: UnixTime) -> Result<Self, Error> {
+        Ok(Self { own: columba_dtls::Certificate::from_der(certificate, key).map_err(invalid)?, expires })
+    }
+
+    /// Reads a certificate and its key from PEM: the blocks `CERTIFICATE` and `PRIVATE KEY` (PKCS
+    /// #8), in any order, as [`to_pem`](Self::to_pem) and other programs
     /// write them. Of several certificates the first counts.
     ///
     /// # Errors
@@ -92,31 +85,35 @@ impl Certificate {
     /// Returns the certificate and its key as PEM, to be kept for later connections. Secret.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem::write(CERTIFICATE, &self.0.der) + &pem::write(PRIVATE_KEY, &self.0.key)
+        pem::write(CERTIFICATE, self.own.der()) + &pem::write(PRIVATE_KEY, self.own.private_key_der())
     }
 
     /// Returns the certificate, DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
-        &self.0.der
+        self.own.der()
     }
 
     /// Returns the private key, PKCS #8 in DER. Secret.
     #[must_use]
     pub fn private_key_der(&self) -> &[u8] {
-        &self.0.key
+        self.own.private_key_der()
     }
 
     /// Returns the time at which it expires.
     #[must_use]
     pub fn expires(&self) -> UnixTime {
-        self.0.expires
+        self.expires
     }
 
     /// Returns its SHA-256 fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.0.der)
+        fingerprint(self.own.der())
+    }
+
+    pub(crate) fn dtls(&self) -> &columba_dtls::Certificate {
+        &self.own
     }
 }
 
@@ -129,7 +126,7 @@ pub(crate) fn fingerprint(der: &[u8]) -> Fingerprint {
 /// Debug output must not give the key away.
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("expires", &self.0.expires).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("expires", &self.expires).finish_non_exhaustive()
     }
 }
 
@@ -153,41 +150,26 @@ pub(crate) fn algorithm(hash: &HashFunction) -> Option<&'static digest::Algorith
     }
 }
 
-/// A P-256 key in PKCS #8 whose scalar comes from the generator.
-fn private_key(rng: &mut impl CryptoRng) -> Option<Vec<u8>> {
-    for _ in 0..MAX_DRAWS {
-        let mut scalar = [0; 32];
-        rng.fill_bytes(&mut scalar);
-        let Ok(key) = PrivateKey::from_private_key(&ECDH_P256, &scalar) else { continue };
-        let public = key.compute_public_key().ok()?;
-        let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, &scalar, public.as_ref()).ok()?;
-        return Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec());
+/// Returns the hash function as DTLS has it, if it is trusted.
+pub(crate) fn hash_function(hash: &HashFunction) -> Option<columba_dtls::HashFunction> {
+    match hash {
+        HashFunction::Sha224 => Some(columba_dtls::HashFunction::Sha224),
+        HashFunction::Sha256 => Some(columba_dtls::HashFunction::Sha256),
+        HashFunction::Sha384 => Some(columba_dtls::HashFunction::Sha384),
+        HashFunction::Sha512 => Some(columba_dtls::HashFunction::Sha512),
+        _ => None,
     }
-    None
 }
 
-fn parameters(
-    rng: &mut impl CryptoRng,
-    wall: UnixTime,
-    expires: UnixTime,
-) -> Result<CertificateParams, rcgen::Error> {
-    let mut parameters = CertificateParams::new(Vec::new())?;
-    // Some peers refuse an empty name; a telling one would identify the user.
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, "WebRTC");
-    parameters.distinguished_name = name;
-    parameters.is_ca = IsCa::NoCa;
-    let epoch = date_time_ymd(1970, 1, 1);
-    parameters.not_before = epoch + wall.0.saturating_sub(BACKDATED);
-    parameters.not_after = epoch + expires.0;
-    // Firefox wants serial numbers to be unique in the world. The first bit is 0, so that the
-    // number is positive; the second is 1.
-    let mut serial = [0; 16];
-    rng.fill_bytes(&mut serial);
-    serial[0] = serial[0] & 0x3f | 0x40;
-    parameters.serial_number = Some(SerialNumber::from_slice(&serial));
-    Ok(parameters)
+fn invalid(error: CertificateError) -> Error {
+    failed(match error {
+        CertificateError::UnsupportedKey => {
+            "a key of ECDSA on P-256 or P-384, of Ed25519, or of RSA with 2,048 bits is needed, in PKCS #8"
+        }
+        CertificateError::KeyMismatch => "the key is not the one of the certificate",
+        CertificateError::Malformed(_) => "the certificate or its key is malformed",
+        _ => "the cryptography library failed to make or to use a key",
+    })
 }
 
 fn failed(reason: &'static str) -> Error {

@@ -186,10 +186,8 @@ impl Peer {
             self.jsep.outdate();
         }
         let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
-        let dtls_cache = self.configuration.dtls_cache.take();
         let media = Arc::clone(&self.configuration.media);
-        self.configuration =
-            Configuration { data, datagram_size, max_datagram_size, dtls_cache, media, ..configuration };
+        self.configuration = Configuration { data, datagram_size, max_datagram_size, media, ..configuration };
         self.progress(now);
         Ok(())
     }
@@ -418,12 +416,13 @@ fn transport_config(
     rng: &mut ChaCha12Rng,
 ) -> TransportConfig {
     let sizes = DatagramSizes { safe: configuration.datagram_size, probed: configuration.max_datagram_size };
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
     let dtls = DtlsTransportConfig {
         certificate,
         versions: configuration.dtls_versions,
         datagram_size: configuration.datagram_size,
-        seed: configuration.simulated.then(|| rng.next_u64()),
-        cache: configuration.dtls_cache.clone().unwrap_or_default(),
+        seed,
     };
     TransportConfig { ice, dtls, budget: Box::new(Unlimited), sizes }
 }

@@ -17,7 +17,7 @@ use crate::description::SessionDescription;
 use crate::event::Event;
 use crate::states::PeerConnectionState;
 use crate::time::UnixTime;
-use crate::transport::dtls::{DtlsCache, DtlsRole, DtlsTransportConfig};
+use crate::transport::dtls::{DtlsRole, DtlsTransportConfig};
 use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportEvent, TransportId, packet_size};
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
@@ -51,8 +51,7 @@ impl World {
                 certificate: certificate.clone(),
                 versions: DtlsVersions::Auto,
                 datagram_size: 1200,
-                seed: Some(9),
-                cache: DtlsCache::default(),
+                seed: [9; 32],
             },
             budget: Box::new(columba_sctp::Unlimited),
             sizes: DatagramSizes { safe: 1200, probed: 1200 },
@@ -61,7 +60,7 @@ impl World {
         browser.set_ice_role(Role::Controlling);
         browser.handle_network_change(now, &[IpAddr::from([10, 0, 0, 2]).into()]);
         browser.gather(now);
-        let configuration = Configuration { simulated: true, ..Configuration::default() };
+        let configuration = Configuration::default();
         let data = Data::new(&configuration.data, packet_size(1200), now, &mut rng);
         let mut peer = Peer::new(configuration, now, WALL, [1; 32]).unwrap();
         peer.handle_network_change(now, &[IpAddr::from([10, 0, 0, 1]).into()]);

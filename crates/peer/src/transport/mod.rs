@@ -222,20 +222,20 @@ impl Transport {
         None
     }
 
-    /// Gives the packets of the records that have just been opened to `data`. They are written to
-    /// where the records were.
+    /// Gives the packets of the records that have just been opened to `data`.
     fn read_packets(&mut self, now: Instant, ecn: Ecn, records: &mut [u8], mut data: Option<&mut Data>) {
         if let Some(data) = &mut data
             && let Some(role) = self.connected_role()
         {
             data.begin(now, role);
         }
-        while let Some(range) = self.dtls.read(records) {
+        while let Some(packet) = self.dtls.read(records) {
             match &mut data {
-                Some(data) if data.has_begun() => data.handle_packet(now, ecn, &records[range]),
+                Some(data) if data.has_begun() => data.handle_packet(now, ecn, packet),
                 _ => self.counters.unknown += 1,
             }
         }
+        self.dtls.end_read();
     }
 
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
@@ -271,7 +271,7 @@ impl Transport {
         }
         Some(match self.dtls.poll_event()? {
             DtlsTransportEvent::Connected => {
-                self.srtp = self.dtls.take_srtp_keys();
+                self.srtp = self.dtls.srtp_keys();
                 TransportEvent::DtlsConnected
             }
             DtlsTransportEvent::Closed => TransportEvent::DtlsClosed,

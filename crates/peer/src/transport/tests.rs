@@ -9,7 +9,7 @@ use columba_sctp::{Budget, Unlimited};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
-use super::dtls::{DtlsCache, DtlsRole, DtlsTransportConfig};
+use super::dtls::{DtlsRole, DtlsTransportConfig};
 use super::{
     DatagramSizes, Protocol, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
     protocol_of,
@@ -53,8 +53,7 @@ impl Host {
                     certificate: certificate.clone(),
                     versions: DtlsVersions::Auto,
                     datagram_size: 1200,
-                    seed: Some(u64::from(id)),
-                    cache: DtlsCache::default(),
+                    seed: [100 + number + id as u8; 32],
                 },
                 budget: budget.take().unwrap_or_else(|| Box::new(Unlimited)),
                 sizes: DatagramSizes { safe: 1200, probed: 1200 },

@@ -43,7 +43,7 @@ impl Transport {
         if let Some(transmit) = self.agent.poll_transmit(now, buf) {
             return Some(transmit);
         }
-        while let Some(range) = self.next_flight(buf) {
+        while let Some(range) = self.next_flight(now, buf) {
             match self.agent.prepare(now, buf, range, None) {
                 Some(transmit) => return Some(transmit),
                 None => self.counters.no_path += 1,
@@ -94,16 +94,16 @@ impl Transport {
 
     /// Writes a datagram of DTLS's own. It waits for a path: a server may have its flight before it
     /// has a valid pair.
-    fn next_flight(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
+    fn next_flight(&mut self, now: Instant, buf: &mut [u8]) -> Option<Range<usize>> {
         if !self.is_writable {
             return None;
         }
-        let length = self.dtls.poll_transmit(buf.get_mut(HEADROOM..)?)?;
+        let length = self.dtls.poll_transmit(now, buf.get_mut(HEADROOM..)?)?;
         Some(HEADROOM..HEADROOM + length)
     }
 
-    /// Writes SCTP packets, each at its final place and sealed there; several of one size one
-    /// behind the other, if the path takes batches.
+    /// Writes SCTP packets, each at its final place, and seals them there with one call; several of
+    /// one size one behind the other, if the path takes batches.
     fn next_batch(
         &mut self,
         now: Instant,
@@ -111,53 +111,44 @@ impl Transport {
         buf: &mut [u8],
     ) -> Option<(Range<usize>, Option<usize>)> {
         let known = data.packet_size();
-        let (plain, first) = self.next_record(now, data, buf, HEADROOM, MAX_PACKET)?;
-        let size = first.len();
-        let mut end = first.end;
+        let (front, back) = self.dtls.overhead();
+        let mut lengths = [0; MAX_BATCH];
+        let plain = self.next_packet(now, data, buf, HEADROOM, MAX_PACKET)?;
+        let size = front + plain + back;
+        lengths[0] = plain;
+        let mut count = 1;
         // A small packet must not set the size for the large ones that may follow. A packet larger
         // than the known MTU goes alone, because the kernel refuses a batch as a whole.
-        if size * 2 < known || plain > known || !self.agent.takes_batches() {
-            return Some((first, None));
+        let is_batch = size * 2 >= known && plain <= known && self.agent.takes_batches();
+        while is_batch && count < MAX_BATCH && lengths[count - 1] == plain {
+            let at = HEADROOM + count * size;
+            if at + size + TAILROOM > buf.len() || (count + 1) * size > MAX_BATCH_BYTES {
+                break;
+            }
+            let Some(length) = self.next_packet(now, data, buf, at, plain) else { break };
+            lengths[count] = length;
+            count += 1;
         }
-        for _ in 1..MAX_BATCH {
-            if end + FRONT + plain + BACK + TAILROOM > buf.len() || end + size - first.start > MAX_BATCH_BYTES
-            {
-                break;
-            }
-            let Some((_, record)) = self.next_record(now, data, buf, end, plain) else { break };
-            if record.len() > size {
-                // DTLS has added a record of its own (a key update): the datagram has to go alone.
-                self.dtls.postpone(&buf[record]);
-                break;
-            }
-            end = record.end;
-            if record.len() < size {
-                break;
-            }
-        }
-        Some((first.start..end, Some(size)))
+        let Some(records) = self.dtls.seal(buf, HEADROOM, &lengths[..count]) else {
+            self.counters.no_path += count as u64;
+            return None;
+        };
+        Some((records, is_batch.then_some(size)))
     }
 
-    /// Writes one packet of at most `size` bytes, sealed, whose record begins at `at`. Returns the
-    /// packet's length and the record.
-    fn next_record(
+    /// Writes one packet of at most `size` bytes, whose record begins at `at`. Returns its length.
+    fn next_packet(
         &mut self,
         now: Instant,
         data: &mut Data,
         buf: &mut [u8],
         at: usize,
         size: usize,
-    ) -> Option<(usize, Range<usize>)> {
-        let start = at + FRONT;
-        let size = size.min(buf.len().checked_sub(start + BACK + TAILROOM)?);
-        loop {
-            let packet = buf.get_mut(start..start + size)?;
-            let length = data.channels.poll_transmit(now, &mut *self.budget, packet)?;
-            if let Some(record) = self.dtls.seal(now, buf, start..start + length) {
-                return Some((length, record));
-            }
-            self.counters.no_path += 1;
-        }
+    ) -> Option<usize> {
+        let (front, back) = self.dtls.overhead();
+        let start = at + front;
+        let size = size.min(buf.len().checked_sub(start + back + TAILROOM)?);
+        data.channels.poll_transmit(now, &mut *self.budget, buf.get_mut(start..start + size)?)
     }
 
     /// Returns the size of the largest SCTP packet to try on this pair, in bytes. Only between two
@@ -177,8 +168,8 @@ impl Transport {
             data.close(now);
             self.queue_final_data(now, data, &mut buf, MAX_FINAL);
         }
-        self.dtls.close(now);
-        while let Some(flight) = self.next_flight(&mut buf) {
+        self.dtls.close();
+        while let Some(flight) = self.next_flight(now, &mut buf) {
             self.queue_final(now, &mut buf, flight);
         }
         self.agent.close(now);
@@ -186,10 +177,11 @@ impl Transport {
 
     fn queue_final_data(&mut self, now: Instant, data: &mut Data, buf: &mut [u8], most: usize) {
         while self.closing.len() < most
-            && let Some((_, record)) =
-                self.next_record(now, data, buf, HEADROOM, packet_size(self.sizes.safe))
+            && let Some(length) = self.next_packet(now, data, buf, HEADROOM, packet_size(self.sizes.safe))
         {
-            self.queue_final(now, buf, record);
+            if let Some(record) = self.dtls.seal(buf, HEADROOM, &[length]) {
+                self.queue_final(now, buf, record);
+            }
         }
     }
 

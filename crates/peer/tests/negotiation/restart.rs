@@ -76,7 +76,7 @@ fn other_servers_or_policy_restart_with_the_next_offer() {
     let server = IceServer { urls: vec!["stun:192.0.2.1".to_owned()], ..IceServer::default() };
     let relay = Configuration { ice_transport_policy: TransportPolicy::Relay, ..Configuration::default() };
     let other = Configuration { ice_servers: vec![server], ..Configuration::default() };
-    let same = Configuration { dtls_cache: Some(Default::default()), ..Configuration::default() };
+    let same = Configuration::default();
     for (configuration, restarts) in [(relay, true), (other, true), (same, false)] {
         let mut world = World::agreed();
         let before = world.ufrag(ALICE);

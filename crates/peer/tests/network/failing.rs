@@ -35,7 +35,8 @@ fn a_wrong_fingerprint_is_one_clear_error() {
         assert_eq!(lab.peer(deceived).errors, [Error::FingerprintMismatch]);
         assert_eq!(lab.peer(deceived).peer.connection_state(), State::Failed);
         assert!(lab.peer(deceived).open.is_empty() && lab.peer(1 - deceived).open.is_empty());
-        assert!(lab.peer(1 - deceived).errors.is_empty(), "the other side has no error");
+        let told = Error::Dtls { reason: "the other side refuses with the alert bad_certificate".to_owned() };
+        assert_eq!(lab.peer(1 - deceived).errors, [told]);
     }
 }
 

@@ -320,7 +320,7 @@ impl Lab {
         let address: IpAddr = address.parse().unwrap();
         let now = self.network.now();
         let seed = self.network.random().seed();
-        let configuration = Configuration { simulated: true, ..configuration.clone() };
+        let configuration = configuration.clone();
         let mut peer = Peer::new(configuration, now, WALL, seed).unwrap();
         peer.handle_network_change(now, &[LocalAddress::from(address)]);
         let software = PeerHost {

@@ -93,7 +93,7 @@ impl crate::lab::PeerHost {
     /// Another application takes the place of this one, which has crashed.
     fn begin_anew(&mut self, now: std::time::Instant, seed: [u8; 32]) {
         let wall = UnixTime(std::time::Duration::from_secs(1_790_000_000));
-        let configuration = Configuration { simulated: true, ..Configuration::default() };
+        let configuration = Configuration::default();
         self.peer = Peer::new(configuration, now, wall, seed).unwrap();
         self.open.clear();
         self.peer.handle_network_change(now, &[self.address().into()]);

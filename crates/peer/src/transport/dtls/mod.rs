@@ -1,96 +1,68 @@
 //! DTLS: the transport of a peer connection, over one trait, so that the implementation can be
-//! exchanged.
+//! exchanged. The one in use is the crate `columba-dtls`.
 //!
-//! The trait's shape is in place: a packet that was built with room around it is
-//! [sealed](Dtls::seal) where it stands, and the contents of a datagram are [read](Dtls::read) into
-//! the datagram's own bytes.
+//! A packet that was built with room around it is [sealed](Dtls::seal) where it stands, and a
+//! datagram's packets are [read](Dtls::read) where they were opened.
 
-mod attempt;
-mod choice;
-mod config;
-mod dimpl;
-mod record;
+mod association;
 mod srtp;
-#[cfg(test)]
-mod tests;
 mod transport;
 
 use std::fmt;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub(crate) use choice::Choice;
-pub use config::DtlsCache;
+pub(crate) use columba_dtls::{BACK, FRONT};
+use columba_dtls::{CipherSuite, Event, Group, Version};
 pub use srtp::SrtpProfile;
 pub(crate) use srtp::{MasterKey, SrtpKeys};
 pub(crate) use transport::{DtlsTransport, DtlsTransportConfig, DtlsTransportEvent};
 
-use crate::certificate::Certificate;
-use crate::configuration::DtlsVersions;
-
-/// Bytes that a record has in front of its plaintext at most: header (13) and explicit nonce (8) of
-/// DTLS 1.2 (RFC 6347 §4.1, RFC 5288 §3).
-pub(crate) const FRONT: usize = 21;
-
-/// Bytes that a record has behind its plaintext at most: the inner content type of DTLS 1.3 (1) and
-/// the tag (16) (RFC 9147 §4).
-pub(crate) const BACK: usize = 17;
-
 /// One DTLS association.
 pub(crate) trait Dtls: fmt::Debug + Send {
-    /// Handles a datagram. Its contents are to be [read](Self::read) at once.
-    fn open(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsError>;
+    /// Handles a datagram. Its packets are to be [read](Self::read) at once.
+    fn open(&mut self, now: Instant, datagram: &mut [u8]);
 
-    /// Writes the next packet of data that has arrived to the front of `buf`.
-    fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>>;
+    /// Returns the next packet of the datagram that was opened last, which is given again.
+    fn read<'a>(&'a mut self, datagram: &'a [u8]) -> Option<&'a [u8]>;
 
-    /// Makes one record, in one datagram, of the plaintext in `range`. There must be [`FRONT`] free
-    /// bytes before it and [`BACK`] behind it. Returns the range of the record; `None` if it cannot
-    /// be sent.
-    fn seal(&mut self, now: Instant, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>>;
+    /// Bytes of a record in front of and behind its packet: at most [`FRONT`] and [`BACK`].
+    fn overhead(&self) -> (usize, usize);
+
+    /// Makes one record, in one datagram, of each of several packets, where they stand. The first
+    /// record begins at `at`, each of the others behind the one before it. Returns their range;
+    /// `None` if they cannot be sent.
+    fn seal(&mut self, buf: &mut [u8], at: usize, lengths: &[usize]) -> Option<Range<usize>>;
 
     /// Handles the deadline of [`poll_timeout`](Self::poll_timeout).
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError>;
+    fn handle_timeout(&mut self, now: Instant);
 
     /// Writes the next datagram of the association's own to the front of `buf`. Returns its length.
-    fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<usize>;
+    fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize>;
 
     /// Returns the next event.
-    fn poll_event(&mut self) -> Option<DtlsEvent>;
+    fn poll_event(&mut self) -> Option<Event>;
 
     /// Returns the next deadline.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Sends a close notification, if the association is connected.
-    fn close(&mut self, now: Instant);
+    fn close(&mut self);
 
-    /// Returns the keys of SRTP, once connected and if `use_srtp` was negotiated (RFC 5764). Only
-    /// once.
-    fn take_srtp_keys(&mut self) -> Option<SrtpKeys>;
+    /// Replaces the fingerprints of the other side's certificate, until it was shown.
+    fn set_fingerprints(&mut self, fingerprints: Vec<columba_dtls::Fingerprint>);
 
-    /// Returns the negotiated version.
-    fn version(&self) -> Option<&'static str>;
+    /// Returns the other side's certificate (DER), once connected.
+    fn peer_certificate(&self) -> Option<&[u8]>;
 
-    /// Returns the server's choices, as far as they are known.
-    fn choice(&self) -> Choice;
+    /// Returns the keys of SRTP, once connected and if `use_srtp` was negotiated (RFC 5764).
+    fn srtp_keys(&self) -> Option<SrtpKeys>;
 
-    /// Returns the number of datagrams that were dropped unread.
+    /// Returns the version, cipher suite and group, as far as they are settled.
+    fn choices(&self) -> (Option<Version>, Option<CipherSuite>, Option<Group>);
+
+    /// Returns the number of records that were dropped unread.
     fn dropped(&self) -> u64;
-}
-
-/// The parameters of an association.
-#[derive(Debug)]
-pub(crate) struct DtlsConfig<'a> {
-    pub(crate) certificate: &'a Certificate,
-    pub(crate) role: DtlsRole,
-    pub(crate) versions: DtlsVersions,
-    /// Bytes of the largest datagram of a handshake.
-    pub(crate) datagram_size: usize,
-    /// The first retransmission timeout of a flight.
-    pub(crate) first_timeout: Duration,
-    /// For simulations only: makes the handshake repeatable as far as possible.
-    pub(crate) seed: Option<u64>,
-    pub(crate) cache: DtlsCache,
 }
 
 /// The side in the DTLS handshake: the W3C's `RTCDtlsRole`.
@@ -101,18 +73,3 @@ pub enum DtlsRole {
     /// Waits for it.
     Server,
 }
-
-/// A change in an association.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DtlsEvent {
-    /// The other side has shown this certificate (DER) and proven that it has the key.
-    PeerCertificate(Vec<u8>),
-    /// Data can be sent and received.
-    Connected,
-    /// The other side has closed.
-    Closed,
-}
-
-/// The reason why an association has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DtlsError(pub(crate) String);

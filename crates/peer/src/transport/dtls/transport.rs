@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use columba_sdp::attributes::Fingerprint;
+use std::sync::Arc;
 
-use super::dimpl::Dimpl;
-use super::{Dtls, DtlsCache, DtlsConfig, DtlsError, DtlsEvent, DtlsRole, SrtpKeys};
+use columba_dtls::{Association, Config, Event, Role, Versions};
+use columba_sdp::attributes::Fingerprint;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use super::{Dtls, DtlsRole, SrtpKeys};
 use crate::certificate::{self, Certificate};
 use crate::configuration::DtlsVersions;
 use crate::error::Error;
@@ -33,13 +37,14 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The longest first timeout, that of RFC 6347 §4.2.4.1.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// First timeouts are multiples of this, so that configurations are shared by way of the cache.
-const TIMEOUT_STEP: Duration = Duration::from_millis(50);
+/// The longest time that a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One DTLS transport. There is one association in its life.
 #[derive(Debug)]
 pub(crate) struct DtlsTransport {
     config: DtlsTransportConfig,
+    rng: ChaCha20Rng,
     state: DtlsTransportState,
     /// The local role, once the descriptions have settled it.
     role: Option<DtlsRole>,
@@ -51,8 +56,6 @@ pub(crate) struct DtlsTransport {
     /// Datagrams that arrived before it was settled that this side is the server: a ClientHello may
     /// be faster than the answer. At most [`MAX_EARLY`]; more are dropped, and will be sent again.
     early: Vec<Vec<u8>>,
-    /// A record that did not fit its batch; at most one.
-    postponed: Option<Vec<u8>>,
     /// At most one of each kind.
     events: VecDeque<DtlsTransportEvent>,
     sealed: u64,
@@ -67,9 +70,8 @@ pub(crate) struct DtlsTransportConfig {
     pub(crate) versions: DtlsVersions,
     /// Bytes of the largest datagram.
     pub(crate) datagram_size: usize,
-    /// For simulations only.
-    pub(crate) seed: Option<u64>,
-    pub(crate) cache: DtlsCache,
+    /// Seed of all random numbers and keys of the associations.
+    pub(crate) seed: [u8; 32],
 }
 
 /// A change in the transport.
@@ -87,6 +89,7 @@ pub(crate) enum DtlsTransportEvent {
 impl DtlsTransport {
     pub(crate) fn new(config: DtlsTransportConfig) -> Self {
         Self {
+            rng: ChaCha20Rng::from_seed(config.seed),
             config,
             state: DtlsTransportState::New,
             role: None,
@@ -94,7 +97,6 @@ impl DtlsTransport {
             association: None,
             certificate: None,
             early: Vec::new(),
-            postponed: None,
             events: VecDeque::new(),
             sealed: 0,
             opened: 0,
@@ -107,7 +109,7 @@ impl DtlsTransport {
     pub(crate) fn renew(&mut self) {
         self.dropped = self.dropped();
         (self.state, self.role) = (DtlsTransportState::New, None);
-        (self.association, self.certificate, self.postponed) = (None, None, None);
+        (self.association, self.certificate) = (None, None);
         self.fingerprints = Vec::new();
         self.early.clear();
         self.events.clear();
@@ -140,6 +142,9 @@ impl DtlsTransport {
         if !self.has_begun() {
             self.role = Some(role);
         }
+        if let Some(association) = &mut self.association {
+            association.set_fingerprints(known(&fingerprints));
+        }
         self.fingerprints = fingerprints;
     }
 
@@ -147,35 +152,40 @@ impl DtlsTransport {
     /// round-trip time, if it is known.
     pub(crate) fn begin(&mut self, now: Instant, round_trip: Option<Duration>) {
         let Some(role) = self.role.filter(|_| !self.has_begun()) else { return };
-        let config = DtlsConfig {
-            certificate: &self.config.certificate,
-            role,
-            versions: self.config.versions,
-            datagram_size: self.config.datagram_size.min(HANDSHAKE_DATAGRAM),
-            first_timeout: first_timeout(round_trip),
-            seed: self.config.seed,
-            cache: self.config.cache.clone(),
+        let mut config = Config::new(self.config.certificate.dtls().clone());
+        config.versions = match self.config.versions {
+            DtlsVersions::Auto => Versions::Both,
+            DtlsVersions::Dtls12 => Versions::Only12,
+            DtlsVersions::Dtls13 => Versions::Only13,
         };
+        config.datagram_size = self.config.datagram_size.min(HANDSHAKE_DATAGRAM);
+        config.first_timeout = first_timeout(round_trip);
+        config.handshake_timeout = HANDSHAKE_TIMEOUT;
         self.state = DtlsTransportState::Connecting;
-        match Dimpl::new(&config, now) {
-            Ok(association) => self.association = Some(Box::new(association)),
-            Err(error) => return self.fail(error),
-        }
+        let side = match role {
+            DtlsRole::Client => Role::Client,
+            DtlsRole::Server => Role::Server,
+        };
+        let fingerprints = known(&self.fingerprints);
+        let association = Association::new(side, Arc::new(config), fingerprints, now, &mut self.rng);
+        self.association = Some(Box::new(association));
         let early = std::mem::take(&mut self.early);
         if role == DtlsRole::Server {
-            for datagram in early {
-                self.open(now, &datagram);
+            for mut datagram in early {
+                self.open(now, &mut datagram);
             }
         }
+        // A client may have failed to make a key.
+        self.handle_events();
     }
 
-    /// Handles a datagram. Its contents are to be [`read`](Self::read) at once.
-    pub(crate) fn open(&mut self, now: Instant, datagram: &[u8]) {
+    /// Handles a datagram. Its packets are to be [`read`](Self::read) at once.
+    pub(crate) fn open(&mut self, now: Instant, datagram: &mut [u8]) {
         match &mut self.association {
-            Some(association) => match association.open(now, datagram) {
-                Ok(()) => self.handle_events(now),
-                Err(error) => self.fail(error),
-            },
+            Some(association) => {
+                association.open(now, datagram);
+                self.handle_events();
+            }
             None => self.keep_early(datagram),
         }
     }
@@ -191,53 +201,48 @@ impl DtlsTransport {
         }
     }
 
-    /// Writes the next packet of data to the front of `buf`; only once the other side's certificate
-    /// was found to be right.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Option<Range<usize>> {
+    /// Returns the next packet of the datagram that was opened last; only once the other side's
+    /// certificate was found to be right.
+    pub(crate) fn read<'a>(&'a mut self, datagram: &'a [u8]) -> Option<&'a [u8]> {
         if self.state != DtlsTransportState::Connected {
             return None;
         }
-        let range = self.association.as_mut()?.read(buf);
-        match range {
-            Some(_) => self.opened += 1,
-            None => self.handle_end(),
-        }
-        range
+        let packet = self.association.as_mut()?.read(datagram)?;
+        self.opened += 1;
+        Some(packet)
+    }
+
+    /// Reports a close notification, which is found when everything before it was read.
+    pub(crate) fn end_read(&mut self) {
+        self.handle_events();
+    }
+
+    /// See [`Dtls::overhead`].
+    pub(crate) fn overhead(&self) -> (usize, usize) {
+        self.association.as_ref().map_or((super::FRONT, super::BACK), |association| association.overhead())
     }
 
     /// See [`Dtls::seal`].
-    pub(crate) fn seal(&mut self, now: Instant, buf: &mut [u8], range: Range<usize>) -> Option<Range<usize>> {
+    pub(crate) fn seal(&mut self, buf: &mut [u8], at: usize, lengths: &[usize]) -> Option<Range<usize>> {
         if self.state != DtlsTransportState::Connected {
             return None;
         }
-        let record = self.association.as_mut()?.seal(now, buf, range)?;
-        self.sealed += 1;
-        Some(record)
+        let records = self.association.as_mut()?.seal(buf, at, lengths)?;
+        self.sealed += lengths.len() as u64;
+        Some(records)
     }
 
-    /// Keeps a sealed record until the next [`poll_transmit`](Self::poll_transmit).
-    pub(crate) fn postpone(&mut self, record: &[u8]) {
-        self.postponed = Some(record.to_vec());
-    }
-
-    /// Writes the next datagram of the handshake, or the one that was postponed, to the front of
-    /// `buf`. Returns its length.
-    pub(crate) fn poll_transmit(&mut self, buf: &mut [u8]) -> Option<usize> {
-        if let Some(record) = self.postponed.take() {
-            buf.get_mut(..record.len())?.copy_from_slice(&record);
-            return Some(record.len());
-        }
-        self.association.as_mut()?.poll_transmit(buf)
+    /// Writes the next datagram of the association's own to the front of `buf`. Returns its length.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<usize> {
+        self.association.as_mut()?.poll_transmit(now, buf)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if let Some(association) = &mut self.association
             && association.poll_timeout().is_some_and(|at| at <= now)
         {
-            match association.handle_timeout(now) {
-                Ok(()) => self.handle_events(now),
-                Err(error) => self.fail(error),
-            }
+            association.handle_timeout(now);
+            self.handle_events();
         }
     }
 
@@ -249,38 +254,24 @@ impl DtlsTransport {
         self.events.pop_front()
     }
 
-    fn handle_events(&mut self, now: Instant) {
+    fn handle_events(&mut self) {
         while let Some(event) = self.association.as_mut().and_then(|association| association.poll_event()) {
             match event {
-                DtlsEvent::PeerCertificate(der) => {
-                    if certificate::matches(&self.fingerprints, &der) {
-                        self.certificate = Some(der);
-                    } else {
-                        self.state = DtlsTransportState::Failed;
-                        self.events.push_back(DtlsTransportEvent::Failed(Error::FingerprintMismatch));
-                    }
-                }
-                DtlsEvent::Connected if self.certificate.is_some() => {
+                Event::Connected => {
+                    let association = self.association.as_ref();
+                    self.certificate = association
+                        .and_then(|association| association.peer_certificate())
+                        .map(<[u8]>::to_vec);
                     self.state = DtlsTransportState::Connected;
                     self.events.push_back(DtlsTransportEvent::Connected);
                 }
-                // Only now can a close notification be sealed, so that the other side learns that
-                // the connection was refused.
-                DtlsEvent::Connected => {
-                    if let Some(association) = &mut self.association {
-                        association.close(now);
-                    }
+                Event::Closed => self.handle_closed(),
+                Event::Failed(columba_dtls::Error::FingerprintMismatch) => {
+                    self.fail(Error::FingerprintMismatch);
                 }
-                DtlsEvent::Closed => self.handle_closed(),
-            }
-        }
-    }
-
-    /// The close notification is found when everything before it was read.
-    fn handle_end(&mut self) {
-        while let Some(event) = self.association.as_mut().and_then(|association| association.poll_event()) {
-            if event == DtlsEvent::Closed {
-                self.handle_closed();
+                Event::Failed(error) => self.fail(Error::Dtls { reason: error.to_string() }),
+                Event::Alert(description) => tracing::debug!(%description, "the other side sends an alert"),
+                _ => {}
             }
         }
     }
@@ -293,18 +284,18 @@ impl DtlsTransport {
     }
 
     /// Sends a close notification.
-    pub(crate) fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self) {
         if let Some(association) = &mut self.association {
-            association.close(now);
+            association.close();
         }
         self.state = DtlsTransportState::Closed;
     }
 
-    /// See [`Dtls::take_srtp_keys`]. Those of a side that is not who it should be are none.
-    pub(crate) fn take_srtp_keys(&mut self) -> Option<SrtpKeys> {
+    /// See [`Dtls::srtp_keys`].
+    pub(crate) fn srtp_keys(&self) -> Option<SrtpKeys> {
         let association =
-            self.association.as_mut().filter(|_| self.state == DtlsTransportState::Connected)?;
-        association.take_srtp_keys()
+            self.association.as_ref().filter(|_| self.state == DtlsTransportState::Connected)?;
+        association.srtp_keys()
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -313,12 +304,15 @@ impl DtlsTransport {
 
     pub(crate) fn stats(&self) -> DtlsStats {
         let digest = self.config.certificate.fingerprint().digest;
+        let association = self.association.as_ref();
+        let (version, cipher, group) =
+            association.map(|association| association.choices()).unwrap_or_default();
         DtlsStats {
             state: self.state,
             role: self.role,
-            version: self.association.as_ref().and_then(|association| association.version()),
-            cipher: self.association.as_ref().and_then(|association| association.choice().cipher()),
-            group: self.association.as_ref().and_then(|association| association.choice().group()),
+            version: version.map(|version| version.name()),
+            cipher: cipher.map(|cipher| cipher.name()),
+            group: group.map(|group| group.name()),
             local_fingerprint: digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"),
             remote_certificate: self.certificate.clone(),
             records_sent: self.sealed,
@@ -326,17 +320,24 @@ impl DtlsTransport {
         }
     }
 
-    fn fail(&mut self, error: DtlsError) {
+    fn fail(&mut self, error: Error) {
         self.state = DtlsTransportState::Failed;
-        self.events.push_back(DtlsTransportEvent::Failed(Error::Dtls { reason: error.0 }));
+        self.events.push_back(DtlsTransportEvent::Failed(error));
     }
 }
 
+/// The fingerprints whose hash functions prove a certificate.
+fn known(fingerprints: &[Fingerprint]) -> Vec<columba_dtls::Fingerprint> {
+    let known = fingerprints.iter().filter_map(|fingerprint| {
+        let hash = certificate::hash_function(&fingerprint.hash)?;
+        Some(columba_dtls::Fingerprint { hash, digest: fingerprint.digest.clone() })
+    });
+    known.collect()
+}
+
 /// Returns the first retransmission timeout of a flight: three round trips, where they are known,
-/// so that one lost packet costs little; a whole number of steps.
+/// so that one lost packet costs little.
 fn first_timeout(round_trip: Option<Duration>) -> Duration {
     let Some(round_trip) = round_trip else { return UNKNOWN_TIMEOUT };
-    let steps = (3 * round_trip).as_nanos().div_ceil(TIMEOUT_STEP.as_nanos());
-    let timeout = TIMEOUT_STEP.saturating_mul(steps.try_into().unwrap_or(u32::MAX));
-    timeout.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
+    (3 * round_trip).clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
 }
