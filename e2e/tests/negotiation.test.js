@@ -32,9 +32,6 @@ const PAIRS = [
   ['firefox', 'columba'],
 ];
 
-/** Fails with many transports, and is not understood yet (docs/known-failures.md). */
-const OPEN = PAIRS[4];
-
 describe('storms of glare', { timeout: SUITE_TIMEOUT + PAIRS.length * 2 * GLARES * TIMEOUT_PER_GLARE }, () => {
   /** @type {Awaited<ReturnType<typeof hostPages>> | undefined} */ let pages;
   /** @type {Map<Name, import('../browser/launch.js').Running>} */ const running = new Map();
@@ -56,7 +53,7 @@ describe('storms of glare', { timeout: SUITE_TIMEOUT + PAIRS.length * 2 * GLARES
   };
 
   for (const unbundled of [false, true]) {
-    for (const names of PAIRS.filter((pair) => !unbundled || pair !== OPEN)) {
+    for (const names of PAIRS) {
       const [polite, impolite] = names;
       const skip = names.some((name) => name !== 'columba') && skipBrowsers;
       it(`${polite} is polite, ${impolite} is not${unbundled ? ', nothing is bundled' : ''}`, { skip }, async (test) => {
