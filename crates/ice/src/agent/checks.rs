@@ -350,6 +350,7 @@ impl Agent {
             self.doubt_selected(now, id);
         }
         if nominate && self.roles.role == Role::Controlling {
+            self.note_unheard(id);
             self.select(now, id);
         } else if claimed {
             self.accept_nomination(now, id);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Agent;
-use super::ids::{Base, PairId};
+use super::ids::{Base, PairId, SessionId};
 use super::pair::Pair;
 use crate::candidate::CandidateKind;
 use crate::event::{Event, Role, SelectedPair};
@@ -111,6 +111,31 @@ impl Agent {
     /// Returns whether no relay is on the path.
     pub(super) fn is_direct(&self, pair: &Pair) -> bool {
         self.rank(pair) > 0
+    }
+
+    /// The other side has answered a nomination. One that does not know this side's credentials yet
+    /// may answer all the same, and Firefox (153) forgets the nomination: of the requests from one
+    /// address that come before the answer it keeps the first.
+    pub(super) fn note_unheard(&mut self, id: PairId) {
+        let Some(session) = self.pairs.get(id).map(|pair| pair.session) else { return };
+        let is_heard = self.pairs.of(session).any(|pair| pair.counters.requests_received > 0);
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.nominated_unheard = !is_heard;
+        }
+    }
+
+    /// The other side has sent a check, so it knows this side's credentials now: it is told once
+    /// more which pair was nominated before.
+    pub(super) fn nominate_again(&mut self, now: Instant, session: SessionId) {
+        if self.roles.role != Role::Controlling || session != self.sessions.current().id {
+            return;
+        }
+        let session = self.sessions.current_mut();
+        if std::mem::take(&mut session.nominated_unheard)
+            && let Some(id) = session.selected
+        {
+            self.start_check(now, id, true);
+        }
     }
 
     /// The controlling side has nominated a pair.

@@ -225,6 +225,7 @@ impl Agent {
         if claim.nominated && self.roles.role == Role::Controlled {
             self.handle_nomination(now, id, claim.nomination);
         }
+        self.nominate_again(now, session_id);
     }
 
     /// Returns whether enough discovered candidates of one IP address have never answered. Two NATs

@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) selected: Option<PairId>,
     /// True once a pair was nominated.
     pub(super) was_selected: bool,
+    /// A pair was nominated before the other side had sent a check.
+    pub(super) nominated_unheard: bool,
     /// Checks that have carried the embedded value to addresses that have not answered yet.
     pub(super) carried: u32,
     /// The highest nomination sent or accepted (draft-thatcher-ice-renomination).
@@ -155,6 +157,7 @@ impl Session {
             connected: false,
             selected: None,
             was_selected: false,
+            nominated_unheard: false,
             carried: 0,
             nomination: 0,
             failed: false,

@@ -8,7 +8,7 @@ use columba_stun::{AttributeType, Class, MessageBuilder, Method};
 
 use crate::hostile::{candidate, stranger};
 use crate::lab::{ip, servers};
-use crate::scripted::ScriptedPeer;
+use crate::scripted::{Check, ScriptedPeer};
 use crate::server::PORT;
 
 /// RFC 8839 §5.1 allows 32 characters; other implementations write UUIDs of 36.
@@ -63,6 +63,38 @@ fn role_conflicts_with_unusual_phrases_are_resolved() {
         assert_eq!(peer.agent.role(), Role::Controlling);
         peer.refuse_raw(&check, &[&[0, 0, 4, 87], phrase].concat());
         assert_eq!(peer.agent.role(), Role::Controlled, "{phrase:?}");
+    }
+}
+
+/// Firefox answers checks before it has the answer with this side's credentials, and forgets that
+/// one of them nominates. Its own checks come as soon as it has them.
+#[test]
+fn nominations_before_the_other_side_has_checked_are_repeated_once() {
+    let remote = candidate("198.51.100.1", 1).socket_address().unwrap();
+    for (heard_first, renomination) in [(false, false), (false, true), (true, false)] {
+        let mut peer = ScriptedPeer::new(Config::default(), &[ip("192.0.2.1").into()]);
+        peer.set_remote(RemoteParameters { renomination, ..stranger() });
+        peer.add(candidate("198.51.100.1", 1));
+        let nominations = |peer: &mut ScriptedPeer| {
+            let sent: Vec<_> = peer.take().into_iter().filter(|sent| sent.is_request()).collect();
+            sent.iter().for_each(|one| peer.answer(one, one.path.local));
+            sent.iter().filter(|one| one.nominates()).count()
+        };
+        let mut counts = Vec::new();
+        for round in 0..3 {
+            if round > 0 || heard_first {
+                peer.check(remote, &Check::default());
+            }
+            let mut count = 0;
+            for _ in 0..40 {
+                count += nominations(&mut peer);
+                peer.pass(std::time::Duration::from_millis(50));
+            }
+            counts.push(count);
+        }
+        let expected = if heard_first { [1, 0, 0] } else { [1, 1, 0] };
+        assert_eq!(counts, expected, "heard first: {heard_first}, renomination: {renomination}");
+        assert_eq!(peer.target(), Some(remote));
     }
 }
 
