@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use columba_dtls::{
-    Association, CipherSuite, CookieKey, Error, Event, Group, KeyAlgorithm, Role, SrtpProfile, Version,
-    Versions,
+    Association, CipherSuite, Config, CookieKey, Error, Event, Group, KeyAlgorithm, Role, SrtpProfile,
+    Version, Versions,
 };
 use common::{Faults, Pair, certificates, configs, fingerprints, start};
 use rand_chacha::ChaCha20Rng;
@@ -262,4 +262,39 @@ fn handshakes_survive_loss_reordering_and_duplication_on_narrow_paths() {
         pair.run(Duration::from_secs(300));
         assert_eq!(pair.sent, sent, "seed {seed}");
     }
+}
+
+/// Returns true if a record of a datagram has keys (of DTLS 1.2).
+fn has_sealed_record(mut datagram: &[u8]) -> bool {
+    while let Some((header, rest)) = datagram.split_first_chunk::<13>() {
+        if header[4] > 0 {
+            return true;
+        }
+        datagram = rest.get(usize::from(u16::from_be_bytes([header[11], header[12]]))..).unwrap_or_default();
+    }
+    false
+}
+
+/// The last flight of a server is lost, and then the sealed end of each repetition of the client's.
+#[test]
+fn server_repeats_its_end_when_any_part_of_the_clients_flight_comes_again() {
+    let own = certificates(KeyAlgorithm::Rsa2048);
+    let configs = own.clone().map(|certificate| {
+        let mut config = Config::new(certificate);
+        (config.versions, config.datagram_size) = (Versions::Only12, 508);
+        config
+    });
+    let mut pair = Pair::new(configs, 3);
+    let mut sealed = [0, 0];
+    pair.mangle = Some(Box::new(move |from, datagram| {
+        if !has_sealed_record(datagram) {
+            return true;
+        }
+        sealed[from] += 1;
+        match from {
+            0 => sealed[0] == 1,
+            _ => sealed[1] > 1,
+        }
+    }));
+    assert!(pair.connect(Duration::from_secs(5)));
 }

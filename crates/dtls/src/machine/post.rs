@@ -35,11 +35,16 @@ impl Machine {
         record: RecordNumber,
         fragment: &Fragment<'_>,
     ) -> Outcome {
+        let is_old = fragment.number < self.reassembly.next();
         if record.epoch == 0 {
+            // Of the last flight of a client of DTLS 1.2 only the end has keys, and it may be lost
+            // each time. Forged ones have the own flight sent again, and not often.
+            if is_old && self.version() == Some(Version::Dtls12) {
+                self.io.flight.answer_repetition(now);
+            }
             self.dropped += 1;
             return Ok(());
         }
-        let is_old = fragment.number < self.reassembly.next();
         match self.version() {
             Some(Version::Dtls13) if is_old => {
                 // The end of the handshake, or an acknowledgment, was lost.
