@@ -162,7 +162,14 @@ fn poll_read(
         let mut buffer = ReadBuf::new(incoming);
         match ready!(Pin::new(from).poll_read(cx, &mut buffer)) {
             Ok(()) if !buffer.filled().is_empty() => Poll::Ready(deliver(buffer.filled())),
-            Ok(()) | Err(_) => Poll::Ready(ControlFlow::Break(())),
+            Ok(()) => {
+                debug!("the other side has closed a connection");
+                Poll::Ready(ControlFlow::Break(()))
+            }
+            Err(error) => {
+                debug!(%error, "reading from a connection failed");
+                Poll::Ready(ControlFlow::Break(()))
+            }
         }
     })
 }
