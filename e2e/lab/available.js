@@ -16,6 +16,13 @@ export async function programsMissing(...programs) {
   return verdict(await firstMissing(programs));
 }
 
+/** Why Debian's Python cannot use these introspected libraries, or `false`. @param {...string} libraries */
+export async function pythonMissing(...libraries) {
+  const lines = libraries.map((library) => `gi.require_version('${library}', '1.0')`);
+  const found = run('/usr/bin/python3', ['-c', ['import gi', ...lines].join('\n')]);
+  return verdict(await found.then(() => undefined, () => `Python knows no ${libraries.join(', ')} (cargo xtask test installs it)`));
+}
+
 /** @param {string[]} alsoNeeded */
 async function whyNoLab(alsoNeeded) {
   if (process.platform !== 'linux') return 'network namespaces need Linux';

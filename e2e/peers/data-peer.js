@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
 import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { program } from '../lab/server.js';
+import { aiortcPython } from './aiortc/build.js';
 import { pionProgram } from './pion/build.js';
 import { WebPeer } from './web-peer.js';
 
@@ -54,6 +55,11 @@ export class Peer {
     // Who listens does not take them one by one.
     if (this.#events.length > MOST_EVENTS) this.#events.shift();
     for (const look of this.#waiting) look();
+  }
+
+  /** What was reported and not awaited. */
+  get reported() {
+    return this.#events;
   }
 
   /** Nothing more will be reported. @param {string} why */
@@ -135,6 +141,15 @@ export const werift = () => programPeer('werift', PROGRAMS.werift());
 
 /** Pion, with its own SCTP. */
 export const pion = () => programPeer('pion', PROGRAMS.pion());
+
+/** GStreamer's `webrtcbin`, with usrsctp and a certificate of RSA; it knows texts only. */
+export const gstreamer = () => programPeer('gstreamer', ['/usr/bin/python3', pathOf('gstreamer/peer.py')]);
+
+/** aiortc, with an SCTP of its own in Python; it knows texts only. @param {'ec' | 'rsa'} key */
+export const aiortc = (key) => programPeer(`aiortc (${key})`, [aiortcPython(), pathOf('aiortc/peer.py'), key]);
+
+/** @param {string} file */
+const pathOf = (file) => fileURLToPath(new URL(file, import.meta.url));
 
 /**
  * A page of a browser.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
+use crate::install;
 use crate::step::{self, Count};
 
 /// The ending of the files of tests.
@@ -35,19 +36,27 @@ pub(crate) fn run() -> Outcome {
     }
 }
 
-/// `cargo xtask interop negotiation`: the storms of glare with many collisions.
+/// `cargo xtask interop negotiation`: the storms of glare with many collisions. `cargo xtask interop
+/// dtls`: our DTLS with every other, in all that both can, with a table.
 pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
-    let collisions = match arguments {
-        [what] if what == "negotiation" => COLLISIONS,
-        [what, number] if what == "negotiation" && number.parse::<u32>().is_ok() => number,
+    let (suite, (name, value)) = match arguments {
+        [what] if what == "negotiation" => (what, ("GLARES", COLLISIONS)),
+        [what, number] if what == "negotiation" && number.parse::<u32>().is_ok() => {
+            (what, ("GLARES", number.as_str()))
+        }
+        [what] if what == "dtls" => (what, ("DTLS_MATRIX", "whole")),
         _ => {
-            return Err("the arguments of this chore are 'negotiation' and a number of collisions".to_owned());
+            return Err(
+                "the arguments of this chore are 'negotiation' and a number of collisions, or 'dtls'"
+                    .to_owned(),
+            );
         }
     };
-    let folder = folder();
+    install::debian_packages()?;
+    let (folder, suite) = (folder(), if suite == "dtls" { "dtls-peers" } else { suite });
     build(&folder)?;
-    let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path("negotiation")]);
-    tests.current_dir(&folder).env("GLARES", collisions);
+    let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path(suite)]);
+    tests.current_dir(&folder).env(name, value);
     step::finish(tests)
 }
 
@@ -63,7 +72,7 @@ pub(crate) fn path(suite: &str) -> String {
 
 /// Builds the programs under test, and checks the types of the tests.
 pub(crate) fn build(folder: &Path) -> Result<(), String> {
-    let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice"];
+    let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice", "columba-e2e-dtls"];
     let programs = packages.iter().flat_map(|package| ["--package", package]).collect::<Vec<_>>();
     step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat())?;
     let mut types = step::command("npm", &["run", "--silent", "check"]);

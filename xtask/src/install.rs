@@ -14,14 +14,22 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ffmpeg", "/usr/bin/ffprobe"),
     ("firefox-esr", "/usr/bin/firefox-esr"),
     ("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+    ("gir1.2-gst-plugins-bad-1.0", "/usr/share/doc/gir1.2-gst-plugins-bad-1.0/copyright"),
     ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
+    ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
+    ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
     ("iproute2", "/usr/sbin/ip"),
+    ("libgnutls28-dev", "/usr/include/gnutls/dtls.h"),
+    ("libmbedtls-dev", "/usr/include/mbedtls/ssl.h"),
     ("libnss3-tools", "/usr/bin/certutil"),
+    ("libssl-dev", "/usr/include/openssl/ssl.h"),
+    ("libwolfssl-dev", "/usr/include/wolfssl/ssl.h"),
     ("make", "/usr/bin/make"),
     ("nftables", "/usr/sbin/nft"),
     ("openssl", "/usr/bin/openssl"),
     ("procps", "/usr/bin/pkill"),
     ("python3-gi", "/usr/lib/python3/dist-packages/gi/__init__.py"),
+    ("python3-venv", "/usr/share/doc/python3-venv/copyright"),
 ];
 
 /// The oldest major version of Node.js with which the tests run: Debian 13 has it.

@@ -32,6 +32,8 @@ cargo xtask CHORE
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
   interop negotiation [COLLISIONS]
                       perfect negotiation with ours, Chromium and Firefox: so many collisions of each pair (1000 by default)
+  interop dtls        our DTLS with GnuTLS, Mbed TLS, OpenSSL, wolfSSL, Pion's, GStreamer's and aiortc's: both roles, all
+                      cipher suites and kinds of certificates, narrow paths and paths that lose; with a table
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
   soak serve [MINUTES]
