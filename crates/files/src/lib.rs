@@ -40,6 +40,7 @@
 //!   were meant, although a stranger's server carries their messages.
 //! - [`Sending`] and [`Receiving`]: the two sides of a transfer. They hold no content and no list
 //!   of files.
+//! - [`Paste`]: a session description as a text that people carry, where there is no server at all.
 //! - [`Tree`]: verified streaming by BLAKE3. [`safe_names`]: paths that may be used.
 
 mod chain;
@@ -47,6 +48,7 @@ mod code;
 mod message;
 mod names;
 mod pake;
+mod paste;
 mod receiving;
 mod secret;
 mod sending;
@@ -61,6 +63,7 @@ pub use message::{
 };
 pub use names::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, System, link_stays_inside, safe_names};
 pub use pake::{Exchange, ExchangeError, PROOF_LEN, Role, SHARE_LEN, Unproven};
+pub use paste::{MAX_PASTE, MAX_UNPACKED, Paste, PasteError, PasteKind, Purpose};
 pub use receiving::{Receiving, ReceivingFault, Step};
 pub use secret::{NotSealed, SECRET_LEN, Sealer, Secret, SecretError};
 pub use sending::{Sending, SendingEvent, SendingFault, cancel};
