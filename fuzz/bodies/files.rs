@@ -1,7 +1,7 @@
 //! The target of file transfers. The crate's ordinary tests include this file, too, so that it is
 //! compiled and exercised without a fuzzer.
 
-use columba_files::{Message, Offer, Receiving, Sending, Step, System, VERSION};
+use columba_files::{MAX_UNPACKED, Message, Offer, Paste, Receiving, Sending, Step, System, VERSION};
 
 /// Plays a script with one message of the other side's per line, to a receiver and a sender: no
 /// line panics, and nothing is written outside of what was offered.
@@ -13,6 +13,7 @@ use columba_files::{Message, Offer, Receiving, Sending, Step, System, VERSION};
 /// ```
 pub(crate) fn transfer(data: &[u8]) {
     let Ok(script) = std::str::from_utf8(data) else { return };
+    paste(script);
     let offer = Offer { version: VERSION, transfer: "0123456789abcdef".into(), ..Offer::default() };
     let (mut receiving, mut sending) = (Receiving::new(System::Windows), Sending::new(offer));
     let (mut offered, mut written) = (None, 0);
@@ -46,4 +47,11 @@ pub(crate) fn transfer(data: &[u8]) {
         }
         assert!(offered.is_none_or(|offered| written <= offered));
     }
+}
+
+/// A text that people carry unpacks to no more than it may, and is read back as it was.
+fn paste(text: &str) {
+    let Ok(paste) = text.parse::<Paste>() else { return };
+    assert!(paste.sdp.len() <= MAX_UNPACKED);
+    assert_eq!(paste.to_string().parse(), Ok(paste));
 }

@@ -212,7 +212,10 @@ mod tests {
         packed.truncate(packed.len() / 2);
         assert_eq!(bomb(&packed), Err(PasteError::TooLarge));
         // What would be gigabytes is longer than a text may be.
-        assert_eq!(format!("{OFFER}{FORM}:{}", "A".repeat(1 << 20)).parse::<Paste>(), Err(PasteError::TooLong));
+        assert_eq!(
+            format!("{OFFER}{FORM}:{}", "A".repeat(1 << 20)).parse::<Paste>(),
+            Err(PasteError::TooLong)
+        );
     }
 
     #[test]
