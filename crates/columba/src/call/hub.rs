@@ -165,6 +165,7 @@ impl Hub {
             signaling: self.signaling.clone(),
             configuration: self.options.configuration.clone(),
             endpoint: self.options.endpoint.clone(),
+            direct_only: self.options.direct_only,
             timing: self.options.timing.clone(),
             post,
             own: self.own,

@@ -84,6 +84,20 @@ impl Received {
 }
 
 impl CallMessage {
+    /// The message without the relayed candidates of the other side.
+    pub(super) fn without_relays(mut self) -> Self {
+        let is_relayed = |candidate: &str| candidate.split_ascii_whitespace().any(|word| word == "relay");
+        if let Some(description) = &mut self.description {
+            let lines = description
+                .sdp
+                .split_inclusive('\n')
+                .filter(|line| !(line.starts_with("a=candidate:") && is_relayed(line)));
+            description.sdp = lines.collect();
+        }
+        self.candidate = self.candidate.filter(|candidate| !is_relayed(&candidate.candidate));
+        self
+    }
+
     pub(super) fn bye() -> Self {
         Self { bye: Some(true), ..Self::default() }
     }
@@ -133,6 +147,22 @@ mod tests {
             Received::Clear(message) => message,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn relays_are_taken_out() {
+        let host = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host";
+        let relay = "candidate:2 1 udp 41885439 192.0.2.9 6000 typ relay raddr 0.0.0.0 rport 0";
+        let sdp = format!("v=0\r\na={host}\r\na={relay}\r\na=end-of-candidates\r\n");
+        let description = Some(SessionDescription { kind: columba_peer::SdpType::Offer, sdp });
+        let candidate =
+            |text: &str| Some(IceCandidateInit { candidate: text.to_owned(), ..IceCandidateInit::default() });
+        let message = CallMessage { description, candidate: candidate(relay), ..CallMessage::default() };
+        let kept = message.without_relays();
+        assert_eq!(kept.description.unwrap().sdp, format!("v=0\r\na={host}\r\na=end-of-candidates\r\n"));
+        assert_eq!(kept.candidate, None);
+        let direct = CallMessage { candidate: candidate(host), ..CallMessage::default() };
+        assert_eq!(direct.clone().without_relays(), direct);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct CallOptions {
     pub configuration: Configuration,
     /// The endpoint whose UDP socket the connections share. Default: sockets of their own.
     pub endpoint: Option<Endpoint>,
+    /// True: no TURN server is used, and the relays of the other side are not either, so that a
+    /// connection is direct or is not made.
+    pub direct_only: bool,
     /// The peers to which a connection is made.
     pub admission: Admission,
     /// Seals what goes through the signaling server. Default: nothing does.

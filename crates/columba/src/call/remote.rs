@@ -68,6 +68,7 @@ pub(super) struct Means {
     pub(super) signaling: Arc<dyn Signaling>,
     pub(super) configuration: Configuration,
     pub(super) endpoint: Option<Endpoint>,
+    pub(super) direct_only: bool,
     pub(super) timing: CallTiming,
     pub(super) post: Post,
     pub(super) own: PeerId,
@@ -81,6 +82,7 @@ pub(super) struct RemotePeer {
     signaling: Arc<dyn Signaling>,
     configuration: Configuration,
     endpoint: Option<Endpoint>,
+    direct_only: bool,
     timing: CallTiming,
     post: Post,
     is_polite: bool,
@@ -101,13 +103,15 @@ type Flow = ControlFlow<Option<PeerEnd>>;
 
 impl RemotePeer {
     pub(super) fn new(means: Means) -> Self {
-        let Means { shared, signaling, configuration, endpoint, timing, post, own, peer } = means;
+        let Means { shared, signaling, configuration, endpoint, direct_only, timing, post, own, peer } =
+            means;
         Self {
             peer,
             shared,
             signaling,
             configuration,
             endpoint,
+            direct_only,
             timing,
             post,
             is_polite: own < peer,
@@ -196,6 +200,7 @@ impl RemotePeer {
 
     async fn handle_delivery(&mut self, delivery: Delivery) -> Flow {
         let message = match delivery {
+            Delivery::Message(message) if self.direct_only => message.without_relays(),
             Delivery::Message(message) => message,
             Delivery::Refused(error) => {
                 self.shared.emit(CallEvent::SealRefused { peer: self.peer, error });
@@ -540,6 +545,12 @@ impl RemotePeer {
     fn configuration(&self) -> Configuration {
         let mut configuration = self.configuration.clone();
         configuration.ice_servers.extend(self.signaling.ice_servers().servers);
+        if self.direct_only {
+            for server in &mut configuration.ice_servers {
+                server.urls.retain(|url| !url.starts_with("turn"));
+            }
+            configuration.ice_servers.retain(|server| !server.urls.is_empty());
+        }
         // Restarts wait for fresh TURN credentials.
         configuration.automatic_ice_restart = false;
         configuration

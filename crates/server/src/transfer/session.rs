@@ -31,6 +31,13 @@ pub(crate) struct RouteOptions {
     pub(crate) no_relay: bool,
 }
 
+/// The time in which a direct connection comes up, if it can.
+pub(crate) const DIRECT: Duration = Duration::from_secs(45);
+
+/// The sentence for two sides that only a relay connects.
+pub(crate) const NOT_DIRECT: &str =
+    "No direct way leads to the other side; go without --no-relay, or connect both to one network.";
+
 /// Seals with the secret of the transfer.
 #[derive(Debug)]
 struct SealWith(Sealer);
@@ -58,6 +65,7 @@ pub(crate) async fn join(
     }
     let options = CallOptions {
         configuration,
+        direct_only: route.no_relay,
         seal: Some(Arc::new(SealWith(secret.sealer()))),
         // A file should go on soon after the network has changed.
         timing: CallTiming { disconnected: Duration::from_millis(1500), ..CallTiming::default() },
@@ -91,8 +99,7 @@ impl Way {
     /// Refuses a relay where it is not wanted.
     pub(crate) fn check(self, route: &RouteOptions) -> Result<(), Stop> {
         if self.is_relayed && route.no_relay {
-            let sentence = "Only the relay reaches the other side; go without --no-relay, or connect both to one network.";
-            return Err(Stop::new(StopKind::Lost, sentence));
+            return Err(Stop::new(StopKind::Lost, NOT_DIRECT));
         }
         Ok(())
     }
