@@ -12,6 +12,7 @@ mod http;
 mod logging;
 mod memory;
 mod metrics;
+mod paste;
 mod pipe;
 mod places;
 mod receive;

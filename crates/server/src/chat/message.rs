@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The longest chat message, in UTF-16 units, as the page counts.
-pub(super) const MAX_CHAT: usize = 4000;
+pub(crate) const MAX_CHAT: usize = 4000;
 
 /// The longest name, likewise.
 const MAX_NAME: usize = 40;
@@ -14,7 +14,7 @@ const MAX_DATA: usize = 16 * MAX_CHAT;
 /// A message between participants; `bye` is the call's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub(super) enum DataMessage {
+pub(crate) enum DataMessage {
     /// A line of chat.
     Chat { text: String },
     /// A participant's name, and what it sends.
@@ -31,7 +31,7 @@ pub(super) enum DataMessage {
 impl DataMessage {
     /// Reads a message of the other side's, cut to the lengths that are allowed; `None` for what is
     /// not understood.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_DATA {
             return None;
         }
@@ -43,16 +43,16 @@ impl DataMessage {
         })
     }
 
-    pub(super) fn chat(text: &str) -> Self {
+    pub(crate) fn chat(text: &str) -> Self {
         Self::Chat { text: cut(text, MAX_CHAT).to_owned() }
     }
 
     /// This program sends neither sound nor picture.
-    pub(super) fn status(name: &str) -> Self {
+    pub(crate) fn status(name: &str) -> Self {
         Self::Status { name: name.to_owned(), microphone: false, camera: false }
     }
 
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         // Text and truth values can always be written.
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
 //! `columba chat LINK`: a terminal in a session with the call page's chat.
 
 mod link;
-mod message;
-mod screen;
+pub(crate) mod message;
+pub(crate) mod screen;
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;

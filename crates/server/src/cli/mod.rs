@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::chat::ChatOptions;
 use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
+use crate::paste::{AnswerOptions, OfferOptions};
 use crate::pipe::PipeOptions;
 use crate::receive::ReceiveOptions;
 use crate::send::SendOptions;
@@ -44,6 +45,12 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
             Some(("pipe", matches)) => {
                 exchange(PipeOptions::from_arg_matches(matches), crate::pipe::run, "pipe")
             }
+            Some(("offer", matches)) => {
+                exchange(OfferOptions::from_arg_matches(matches), crate::paste::run_offer, "offer")
+            }
+            Some(("answer", matches)) => {
+                exchange(AnswerOptions::from_arg_matches(matches), crate::paste::run_answer, "answer")
+            }
             Some(("completions", matches)) => completions(matches, program(&environment)),
             Some(("man", _)) => manual(&program(&environment)),
             _ => ExitCode::SUCCESS,
@@ -73,6 +80,8 @@ fn program(environment: &Environment) -> Command {
         .subcommand(SendOptions::augment_args(Command::new("send")))
         .subcommand(ReceiveOptions::augment_args(Command::new("receive")))
         .subcommand(PipeOptions::augment_args(Command::new("pipe")))
+        .subcommand(OfferOptions::augment_args(Command::new("offer")))
+        .subcommand(AnswerOptions::augment_args(Command::new("answer")))
         .subcommand(ChatOptions::augment_args(Command::new("chat")))
         .subcommand(
             Command::new("completions")

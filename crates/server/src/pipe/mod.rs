@@ -194,7 +194,7 @@ async fn serve(channel: DataChannel, connect: Option<String>, exec: Option<Strin
 }
 
 /// Carries bytes both ways until both have ended.
-async fn join(
+pub(crate) async fn join(
     channel: DataChannel,
     mut input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use clap::Args;
+use columba::DataChannel;
 use columba::call::CallEvent;
 use columba_files::{Code, LABEL, Secret};
 use serde_json::json;
@@ -19,9 +20,9 @@ use self::target::Saved;
 use crate::transfer::end::{EXIT_CODES, Stop, StopKind};
 use crate::transfer::lines::Lines;
 use crate::transfer::link::{Invitation, Place};
-use crate::transfer::session::{RouteOptions, way};
+use crate::transfer::session::{DIRECT, NOT_DIRECT, RouteOptions, way};
 use crate::transfer::show::Show;
-use crate::transfer::{self, meeting, server};
+use crate::transfer::{self, meeting, saved, server};
 
 /// The time for which a receiver waits for the sender to come, or to come back.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -49,6 +50,30 @@ pub(crate) struct ReceiveOptions {
     route: RouteOptions,
 }
 
+impl ReceiveOptions {
+    /// The options for a channel that is there already.
+    pub(crate) fn to_folder(out: PathBuf, yes: bool, overwrite: bool) -> Self {
+        Self { invitation: Vec::new(), out, yes, overwrite, json: false, route: RouteOptions::default() }
+    }
+}
+
+/// Takes what the sender at the other end of a channel offers. If that breaks, what is there is
+/// kept for the next time.
+pub(crate) async fn over(
+    channel: DataChannel,
+    options: &ReceiveOptions,
+    show: &RefCell<Show>,
+) -> Result<(), Stop> {
+    let saved = Saved::new(None, String::new(), String::new());
+    let conversation = Conversation { channel, options, saved: &saved, show, is_accepted: false };
+    match conversation.hold().await? {
+        Outcome::Finished => Ok(()),
+        Outcome::Broken { .. } => {
+            Err(Stop::new(StopKind::Lost, "The sender is gone; run both commands again to go on from here."))
+        }
+    }
+}
+
 /// Receives until everything is there.
 pub(crate) fn run(options: &ReceiveOptions) -> Result<(), Stop> {
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
@@ -71,10 +96,15 @@ async fn receive(options: &ReceiveOptions) -> Result<(), Stop> {
         Invitation::Link(place, secret) => (place, secret, None),
         Invitation::Code(code) => by_code(options, &code, &show).await?,
     };
-    let saved = Saved::new(code, place.page.clone(), secret.reveal());
+    let state = Saved::new(code, place.page.clone(), secret.reveal());
     let mut lines = Lines::new();
     lines.join(&place, &secret, &options.route).await?;
-    let outcome = wait(options, &mut lines, &saved, &show).await;
+    let outcome = wait(options, &mut lines, &state, &show).await;
+    let is_over =
+        !matches!(&outcome, Err(stop) if matches!(stop.kind, StopKind::Lost | StopKind::Interrupted));
+    if let Some(path) = state.code.as_deref().and_then(agreed_file).filter(|_| is_over) {
+        let _ = std::fs::remove_file(path);
+    }
     lines.leave().await;
     outcome
 }
@@ -88,19 +118,51 @@ async fn by_code(
     let key = options.route.join_key.as_deref();
     let hash = hash_of(code);
     let former = Saved::all(&options.out).into_iter().find(|saved| saved.code.as_ref() == Some(&hash));
+    let former = former.or_else(|| saved::load(&agreed_file(&hash)?));
     if let Some(former) = former
         && let Ok(secret) = former.secret.parse()
     {
         show.borrow().note("This goes on with the transfer that was interrupted.");
         return Ok((Place::parse(&former.page, key)?, secret, Some(hash)));
     }
-    let Some(place) = server::find(options.route.server.as_deref(), key).await? else {
-        return Err(Stop::refused(
-            "No server is known: name the sender's with --server or COLUMBA_SERVER, or use the sender's link in place of the code.",
-        ));
+    let places = match options.route.server.as_deref().filter(|named| !named.is_empty()) {
+        Some(named) => vec![Place::parse(named, key)?],
+        None => {
+            show.borrow().note("No server is named: looking for the sender in the local network.");
+            server::find_sender(code.number(), key).await?
+        }
     };
-    let secret = meeting::meet(&place, code).await?;
-    Ok((place, secret, Some(hash)))
+    let mut fault = None;
+    for place in places {
+        // Another sender may have the same number.
+        match meeting::meet(&place, code).await {
+            Ok(secret) => {
+                // The code is void now; a receiver that is started again needs the secret.
+                if let Some(path) = agreed_file(&hash) {
+                    let state = Saved::new(Some(hash.clone()), place.page.clone(), secret.reveal());
+                    let _ = saved::store(&path, &state);
+                }
+                return Ok((place, secret, Some(hash)));
+            }
+            Err(stop) => fault = fault.filter(is_wrong_code).or(Some(stop)),
+        }
+    }
+    Err(fault.unwrap_or_else(|| {
+        Stop::refused(
+            "No sender with this code is in the local network: name the sender's server with --server or COLUMBA_SERVER, or use the sender's link in place of the code.",
+        )
+    }))
+}
+
+fn is_wrong_code(stop: &Stop) -> bool {
+    stop.kind == StopKind::Untrusted
+}
+
+/// The file that keeps what came of a code until the transfer is over.
+fn agreed_file(hash: &str) -> Option<PathBuf> {
+    let folder = saved::folder()?.join("receive");
+    saved::make_folder(&folder).ok()?;
+    Some(folder.join(format!("{hash:.16}.json")))
 }
 
 fn hash_of(code: &Code) -> String {
@@ -120,10 +182,16 @@ async fn wait(
     let mut active: Option<Conversing<'_>> = None;
     let mut deadline = Instant::now() + A_DAY;
     let mut was_accepted = false;
+    // With --no-relay, the time at which a direct connection to the sender should be up.
+    let mut direct_by: Option<Instant> = None;
     loop {
         tokio::select! {
             (_, event) = lines.next() => match event {
+                CallEvent::PeerJoined { .. } if options.route.no_relay && active.is_none() => {
+                    direct_by = Some(Instant::now() + DIRECT);
+                }
                 CallEvent::PeerConnected { connection, .. } => {
+                    direct_by = None;
                     way(&connection).check(&options.route)?;
                     show.borrow().note(&format!("Connected to the sender, {}.", way(&connection)));
                     show.borrow().event("connected", json!({ "way": way(&connection).to_string() }));
@@ -151,6 +219,9 @@ async fn wait(
                         show.borrow().note("The sender is gone; waiting for it to come back.");
                     }
                 }
+            }
+            () = sleep_until(direct_by.unwrap_or(deadline)), if direct_by.is_some() => {
+                return Err(Stop::new(StopKind::Lost, NOT_DIRECT));
             }
             () = sleep_until(deadline), if active.is_none() => {
                 return Err(Stop::new(StopKind::Lost, "The sender did not come within a day."));

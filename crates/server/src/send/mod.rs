@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use columba::DataChannelInit;
 use columba::call::CallEvent;
 use columba::signaling::PeerId;
+use columba::{DataChannel, DataChannelInit};
 use columba_files::{LABEL, Offer, PROTOCOL, Secret, TopName, VERSION};
 use getrandom::SysRng;
 use rand_core::{Rng as _, UnwrapErr};
@@ -31,7 +31,8 @@ use crate::transfer::end::{EXIT_CODES, Stop, StopKind};
 use crate::transfer::lines::Lines;
 use crate::transfer::link::Place;
 use crate::transfer::meeting::{Host, HostEvent};
-use crate::transfer::session::{RouteOptions, way};
+use crate::transfer::nearby::Announcement;
+use crate::transfer::session::{DIRECT, NOT_DIRECT, RouteOptions, way};
 use crate::transfer::show::{self, Show};
 use crate::transfer::{self, saved, server};
 
@@ -86,6 +87,42 @@ struct Saved {
     page: String,
 }
 
+/// Files and folders that are ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    offer: Offer,
+    tar: Tar,
+}
+
+/// Looks at files and folders that are to be sent over a channel that is made otherwise.
+pub(crate) fn prepare(paths: &[PathBuf], show: &RefCell<Show>) -> Result<Prepared, Stop> {
+    let excludes = Excludes::default();
+    // The same paths are the same transfer, so that an interrupted one goes on.
+    let transfer = hash_of(paths, "").unwrap_or_default();
+    let from = std::env::var("USER").unwrap_or_default();
+    let (offer, skipped) = walk::offer(paths, &excludes, &transfer, from)?;
+    for note in &skipped {
+        show.borrow().note(note);
+    }
+    let bytes = offer.bytes.unwrap_or(0);
+    Ok(Prepared { offer, tar: Tar { paths: paths.to_vec(), excludes, bytes } })
+}
+
+impl Prepared {
+    /// Sends them over this channel.
+    pub(crate) async fn send(self, channel: DataChannel, show: &RefCell<Show>) -> Result<(), Stop> {
+        let source = Arc::new(Mutex::new(Source::Files(self.tar)));
+        let conversation = Conversation { channel, offer: self.offer, show, limit: None };
+        match conversation.hold(source).await? {
+            Outcome::Finished => Ok(()),
+            Outcome::Broken => Err(Stop::new(
+                StopKind::Lost,
+                "The other side is gone; run both commands again to go on from here.",
+            )),
+        }
+    }
+}
+
 /// Sends until the receiver has everything.
 pub(crate) fn run(options: &SendOptions) -> Result<(), Stop> {
     transfer::run(send(options))
@@ -125,7 +162,17 @@ async fn send(options: &SendOptions) -> Result<(), Stop> {
     for note in &skipped {
         show.borrow().note(note);
     }
-    let sender = Sender { options, place, saved, state, offer, show: &show, lines: Lines::new(), host: None };
+    let sender = Sender {
+        options,
+        place,
+        saved,
+        state,
+        offer,
+        show: &show,
+        lines: Lines::new(),
+        host: None,
+        announcement: None,
+    };
     sender.wait(source, is_going_on).await
 }
 
@@ -139,17 +186,22 @@ impl Saved {
 
 /// The file that keeps the state of sending these paths.
 fn state_file(options: &SendOptions) -> Option<PathBuf> {
-    let mut text = String::new();
-    for path in &options.paths {
-        text.push_str(&path.canonicalize().ok()?.to_string_lossy());
-        text.push('\0');
-    }
-    text.push_str(&options.exclude.join("\0"));
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    let name: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = hash_of(&options.paths, &options.exclude.join("\0"))?;
     let folder = saved::folder()?.join("send");
     saved::make_folder(&folder).ok()?;
     Some(folder.join(format!("{name}.json")))
+}
+
+/// 16 hexadecimal digits that stand for these paths; `None` if one is not there.
+fn hash_of(paths: &[PathBuf], further: &str) -> Option<String> {
+    let mut text = String::new();
+    for path in paths {
+        text.push_str(&path.canonicalize().ok()?.to_string_lossy());
+        text.push('\0');
+    }
+    text.push_str(further);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    Some(hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 struct Sender<'a> {
@@ -161,6 +213,8 @@ struct Sender<'a> {
     show: &'a RefCell<Show>,
     lines: Lines,
     host: Option<Host>,
+    /// In the local network, as long as the code is good.
+    announcement: Option<Announcement>,
 }
 
 /// A conversation with one receiver.
@@ -178,7 +232,9 @@ impl<'a> Sender<'a> {
         if let Some(agreed) = self.saved.agreed.as_deref().and_then(|agreed| agreed.parse().ok()) {
             self.lines.join(&self.place, &agreed, &self.options.route).await?;
         }
-        self.host = Some(Host::open(&self.place).await?);
+        let host = Host::open(&self.place).await?;
+        self.announcement = server::announce(&self.place, host.code.number());
+        self.host = Some(host);
         self.save();
         self.announce(&link, is_going_on);
         let outcome = self.serve(source).await;
@@ -203,10 +259,16 @@ impl<'a> Sender<'a> {
         let mut others: Vec<(usize, PeerId)> = Vec::new();
         let mut deadline = Instant::now() + A_DAY;
         let mut look = interval(LOOK);
+        // With --no-relay, the time at which a direct connection to the receiver should be up.
+        let mut direct_by: Option<Instant> = None;
         loop {
             tokio::select! {
                 (line, event) = self.lines.next() => match event {
+                    CallEvent::PeerJoined { .. } if self.options.route.no_relay && active.is_none() => {
+                        direct_by = Some(Instant::now() + DIRECT);
+                    }
                     CallEvent::PeerConnected { peer, connection } => {
+                        direct_by = None;
                         way(&connection).check(&self.options.route)?;
                         others.retain(|other| *other != (line, peer));
                         let is_new = active.take_if(|active| (active.line, active.peer) == (line, peer)).is_none();
@@ -252,6 +314,10 @@ impl<'a> Sender<'a> {
                         active = self.begin(line, peer, &source);
                     }
                 }
+                () = sleep_until(direct_by.unwrap_or(deadline)), if direct_by.is_some() => {
+                    direct_by = None;
+                    show.borrow().note(NOT_DIRECT);
+                }
                 () = sleep_until(deadline), if active.is_none() => {
                     return Err(Stop::new(StopKind::Lost, "The other side did not come within a day."));
                 }
@@ -271,7 +337,7 @@ impl<'a> Sender<'a> {
         Some(Active { line, peer, future: Box::pin(conversation.hold(source.clone())) })
     }
 
-    fn open(&self, line: usize, peer: PeerId) -> Option<columba::DataChannel> {
+    fn open(&self, line: usize, peer: PeerId) -> Option<DataChannel> {
         let init = DataChannelInit { protocol: PROTOCOL.to_owned(), ..DataChannelInit::default() };
         self.lines.call(line)?.open_channel(peer, LABEL, init).ok()
     }
@@ -281,13 +347,15 @@ impl<'a> Sender<'a> {
             HostEvent::Met(secret) => {
                 self.saved.agreed = Some(secret.reveal());
                 self.save();
+                self.host.iter_mut().for_each(Host::confirm);
                 self.lines.join(&self.place, &secret, &self.options.route).await?;
+                self.announcement = None;
                 if let Some(host) = self.host.take() {
                     tokio::spawn(host.close());
                 }
             }
             HostEvent::WrongTry { left: 0 } => {
-                self.host = None;
+                (self.host, self.announcement) = (None, None);
                 self.show
                     .borrow()
                     .note("Three wrong codes were tried, so the code is void. The link is still good.");
@@ -298,7 +366,7 @@ impl<'a> Sender<'a> {
                 self.show.borrow().note(&format!("A wrong code was tried; {tries} left."));
             }
             HostEvent::Lost(stop) => {
-                self.host = None;
+                (self.host, self.announcement) = (None, None);
                 self.show.borrow().note(&format!("The code cannot be used any more: {stop}"));
             }
         }
@@ -333,7 +401,7 @@ impl<'a> Sender<'a> {
         let server = self.options.route.server.is_none() && !self.place.page.contains("localhost");
         if server {
             text.push_str(&format!(
-                "\n(with --server {}, unless it finds this server by itself)\n",
+                "\n(with --server {}, unless it is in the same network)\n",
                 self.place.page
             ));
         }

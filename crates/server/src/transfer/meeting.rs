@@ -53,12 +53,15 @@ pub(crate) struct Host {
     events: SignalingEvents,
     exchanges: BTreeMap<PeerId, Unproven>,
     tries: u32,
+    /// The receiver that has proven itself, and the proof for it.
+    confirmation: Option<(PeerId, String)>,
 }
 
 /// The news of a code.
 #[derive(Debug)]
 pub(crate) enum HostEvent {
-    /// A receiver has proven that it has the code.
+    /// A receiver has proven that it has the code. It waits for [`Host::confirm`], so that the
+    /// secret can be kept first.
     Met(Secret),
     /// A receiver has another code; so many tries are left.
     WrongTry { left: u32 },
@@ -77,7 +80,14 @@ impl Host {
             let (channel, events) = enter(place, &session_of(number)).await?;
             if channel.peers().is_empty() {
                 let code = Code::random(number, &mut rng);
-                return Ok(Self { code, channel, events, exchanges: BTreeMap::new(), tries: 0 });
+                return Ok(Self {
+                    code,
+                    channel,
+                    events,
+                    exchanges: BTreeMap::new(),
+                    tries: 0,
+                    confirmation: None,
+                });
             }
             channel.close().await;
         }
@@ -121,8 +131,7 @@ impl Host {
         let unproven = self.exchanges.remove(&from)?;
         match unproven.check(&proof) {
             Ok(secret) => {
-                let proof = Some(BASE64.encode(unproven.proof()));
-                self.send(from, Body { proof, ..Body::default() });
+                self.confirmation = Some((from, BASE64.encode(unproven.proof())));
                 Some(HostEvent::Met(secret))
             }
             Err(_) => {
@@ -130,6 +139,13 @@ impl Host {
                 self.tries += 1;
                 Some(HostEvent::WrongTry { left: MAX_TRIES.saturating_sub(self.tries) })
             }
+        }
+    }
+
+    /// Proves the same to the receiver that was met.
+    pub(crate) fn confirm(&mut self) {
+        if let Some((to, proof)) = self.confirmation.take() {
+            self.send(to, Body { proof: Some(proof), ..Body::default() });
         }
     }
 

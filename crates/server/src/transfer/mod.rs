@@ -5,6 +5,7 @@ pub(crate) mod end;
 pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod meeting;
+pub(crate) mod nearby;
 pub(crate) mod saved;
 pub(crate) mod server;
 pub(crate) mod session;

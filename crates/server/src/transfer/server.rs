@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::end::Stop;
 use super::link::Place;
+use super::nearby::{self, Announcement};
 use crate::config::Config;
 
 /// The port of a server that was started without options.
@@ -20,6 +21,12 @@ const USUAL_PORT: u16 = 8080;
 
 /// The time in which a server on this machine answers.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// The time in which a sender in the local network answers.
+const NEARBY: Duration = Duration::from_millis(2500);
+
+/// The same where a server runs on this machine, which is likelier.
+const NEARBY_TOO: Duration = Duration::from_millis(600);
 
 /// The time in which the own server is open.
 const OPENING: Duration = Duration::from_secs(10);
@@ -39,6 +46,32 @@ pub(crate) async fn find(named: Option<&str>, key: Option<&str>) -> Result<Optio
         }
     }
     Place::parse(&format!("http://localhost:{USUAL_PORT}/"), key).map(Some)
+}
+
+/// The places where the sender with this number may be, if no server is named: in the local
+/// network, and at the server on this machine.
+pub(crate) async fn find_sender(number: u16, key: Option<&str>) -> Result<Vec<Place>, Stop> {
+    let own = find(None, key).await?;
+    let patience = if own.is_some() { NEARBY_TOO } else { NEARBY };
+    let mut places = Vec::new();
+    for addresses in nearby::find(number, patience).await {
+        for address in addresses {
+            if is_columba(address).await {
+                places.push(Place::parse(&url(address), key)?);
+                break;
+            }
+        }
+    }
+    places.extend(own.filter(|own| places.iter().all(|place| place.page != own.page)));
+    Ok(places)
+}
+
+/// Announces the sender with this number in the local network, if its server is on this machine.
+pub(crate) fn announce(place: &Place, number: u16) -> Option<Announcement> {
+    let host = place.page.strip_prefix("http://")?.split('/').next()?;
+    let address: SocketAddr = host.parse().ok()?;
+    let addresses = local_addresses();
+    addresses.contains(&address.ip()).then(|| nearby::announce(number, address.port(), addresses))
 }
 
 /// Opens a server in this program, for the local network; it ends with the program.
