@@ -4,6 +4,8 @@ import { readFragment } from './address.js';
 import { byId } from './dom.js';
 import { oneLine } from './foreign.js';
 
+/** @typedef {Awaited<ReturnType<typeof openSink>>} OwnSink */
+
 /** The page's view of files that a link offers. */
 
 const BEFORE = 'send=';
@@ -68,6 +70,8 @@ export class FilesScreen {
   arrived = [];
   /** @type {Incoming | null} */
   #incoming = null;
+  /** @type {Incoming | null} one that was lost while it came */
+  #former = null;
   #onStatus;
   #speed = new Speed();
   #watching = new AbortController();
@@ -112,14 +116,18 @@ export class FilesScreen {
 
   /** @param {RTCDataChannel} channel */
   #begin(channel) {
-    // A sender that was started again takes the place of the former.
+    // A sender that was started again takes the place of the former, and goes on with its files.
     const incoming = new Incoming(channel);
-    const wasTaken = this.#incoming !== null && this.#incoming.state !== 'offered' && this.#incoming.state !== 'over';
+    const former = this.#incoming?.canGoOn === true ? this.#incoming : this.#former;
+    this.#former = former;
     this.#incoming = incoming;
     this.#speed = new Speed();
     const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ listener) =>
       incoming.addEventListener(type, (event) => this.#incoming === incoming && listener(event));
-    on('offer', () => (wasTaken ? void this.#take() : this.#offered()));
+    on('offer', () => {
+      if (former !== null && former.offer?.transfer === incoming.offer?.transfer) void this.#goOn(incoming, former);
+      else this.#offered();
+    });
     on('progress', () => this.#progress());
     on('error', ({ error }) => {
       if (error.code === 'lost') return this.#show('waiting', 'The connection is lost', 'Waiting for the sender to come back…');
@@ -149,14 +157,31 @@ export class FilesScreen {
     const incoming = this.#incoming;
     if (incoming?.offer === null || incoming?.offer === undefined) return;
     try {
-      const sink = await openSink(incoming.offer);
-      incoming.addEventListener('done', () => this.#done(sink.arrived), { once: true });
-      const from = oneLine(incoming.offer.from);
-      this.#show('receiving', 'Receiving', from === '' ? 'Straight from the other machine.' : `Straight from ${from}.`);
-      incoming.accept(sink);
+      this.#receive(incoming, /** @type {OwnSink} */ (await openSink(incoming.offer)), null);
     } catch {
       // No folder was chosen; the offer stays.
     }
+  }
+
+  /**
+   * @param {Incoming} incoming
+   * @param {Incoming} former
+   */
+  async #goOn(incoming, former) {
+    await former.handOver();
+    this.#receive(incoming, /** @type {OwnSink} */ (former.sink), former);
+  }
+
+  /**
+   * @param {Incoming} incoming
+   * @param {OwnSink} sink
+   * @param {Incoming | null} former
+   */
+  #receive(incoming, sink, former) {
+    incoming.addEventListener('done', () => this.#done(sink.arrived), { once: true });
+    const from = oneLine(incoming.offer?.from ?? '');
+    this.#show('receiving', 'Receiving', from === '' ? 'Straight from the other machine.' : `Straight from ${from}.`);
+    incoming.accept(sink, former);
   }
 
   #progress() {

@@ -1,5 +1,5 @@
 import { Call, SignalingChannel } from '/columba/index.js';
-import { LABEL, Outgoing, PROTOCOL, Secret } from '/columba/files/index.js';
+import { LABEL, Outgoing, PROTOCOL, Secret, newTransfer } from '/columba/files/index.js';
 import { byId } from './dom.js';
 import { Speed, row, sizeWords, timeWords } from './files.js';
 import { oneLine } from './foreign.js';
@@ -10,6 +10,8 @@ export class SendScreen {
   link;
   #files;
   #name;
+  /** The same for all who open the link, so that one who comes back goes on. */
+  #transfer = newTransfer();
   #onStatus;
   #watching = new AbortController();
   #sent = 0;
@@ -69,7 +71,7 @@ export class SendScreen {
 
   /** @param {import('/columba/index.js').CallPeer} peer */
   #send(peer) {
-    const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), this.#files, this.#name);
+    const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), this.#files, this.#name, this.#transfer);
     const bar = /** @type {HTMLProgressElement} */ (byId('files-bar'));
     bar.max = Math.max(1, outgoing.total);
     byId('files-cancel').onclick = () => outgoing.cancel();

@@ -5,6 +5,8 @@ import { Speed, sizeWords, timeWords } from './files.js';
 import { oneLine } from './foreign.js';
 import { nameOf } from './tiles.js';
 
+/** @typedef {import('/columba/files/outgoing.js').Sent} Sent */
+
 /** Files at most that are sent at once. */
 const MAX_FILES = 10000;
 
@@ -54,7 +56,7 @@ export function startTransfers(call, signal) {
  * @param {(FileSystemEntry | null)[]} entries
  */
 async function collect(entries) {
-  /** @type {{ path: string, file: File }[]} */
+  /** @type {Sent[]} */
   const files = [];
   /** @type {(entry: any, path: string) => Promise<void>} */
   const walk = async (entry, path) => {
@@ -64,9 +66,12 @@ async function collect(entries) {
       return;
     }
     const reader = entry.createReader();
-    for (;;) {
+    for (let count = 0; ; ) {
       /** @type {any[]} */
       const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      count += some.length;
+      // Folders with something in them are made by their files' paths.
+      if (count === 0) files.push({ path, file: null });
       if (some.length === 0) return;
       for (const each of some) await walk(each, `${path}/${each.name}`);
     }
@@ -77,7 +82,7 @@ async function collect(entries) {
 
 /**
  * @param {import('/columba/index.js').Call} call
- * @param {{ path: string, file: File }[]} files
+ * @param {Sent[]} files
  */
 function sendAll(call, files) {
   if (files.length === 0) return;
@@ -90,7 +95,7 @@ function sendAll(call, files) {
 /**
  * Two pictures that were pasted may have the same name.
  *
- * @param {{ path: string, file: File }[]} files
+ * @param {Sent[]} files
  */
 function withDistinctPaths(files) {
   const seen = new Set();
@@ -105,7 +110,7 @@ function withDistinctPaths(files) {
 /**
  * @param {import('/columba/index.js').Call} call
  * @param {import('/columba/index.js').CallPeer} peer
- * @param {{ path: string, file: File }[]} files
+ * @param {Sent[]} files
  */
 function send(call, peer, files) {
   const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), files, call.name);

@@ -1,4 +1,4 @@
-import { PIECE, Tree, hex, pieceHash } from './tree.js';
+import { NO_CHAIN, PIECE, Tree, chainWith, hex, pieceHash } from './tree.js';
 
 /** The version of the protocol (`docs/files.md`). */
 export const VERSION = 1;
@@ -37,7 +37,7 @@ const HAVE_EACH = 1024 * 1024;
  * @property {(offset: number, content: Uint8Array<ArrayBuffer>) => Promise<void>} write
  * @property {(size: number | undefined) => Promise<void>} end the file is complete, and verified
  * @property {(names: string[]) => Promise<void>} folder
- * @property {() => Promise<void>} abort removes what is not complete
+ * @property {() => Promise<void>} abort forgets everything
  */
 
 /**
@@ -76,6 +76,15 @@ export class Incoming extends EventTarget {
    * @type {{ n: number, bytes: number | undefined, entry: any, offset: number, tree: Tree } | null}
    */
   #file = null;
+  /** The chain of entries before the present one, and with it. */
+  #before = NO_CHAIN;
+  #chain = NO_CHAIN;
+  /** True if the connection was lost, so that another channel can go on. */
+  #isLost = false;
+  /** @type {Incoming | null} the one that this goes on from */
+  #former = null;
+  /** @type {Incoming['resumed']} a file of which the first part is there */
+  #resumed = null;
   /** Messages are taken one after the other, because writing takes time. */
   #queue = Promise.resolve();
 
@@ -95,15 +104,50 @@ export class Incoming extends EventTarget {
   }
 
   /**
-   * Takes the files.
+   * Takes the files; what the former transfer has written is not sent again.
    *
    * @param {Sink} sink
+   * @param {Incoming | null} [former] one with the same identifier, which was lost
    */
-  accept(sink) {
+  accept(sink, former = null) {
     if (this.state !== 'offered') return;
     this.#sink = sink;
     this.state = 'accepted';
-    this.#send({ type: 'accept' });
+    this.#former = former?.offer?.transfer === this.offer?.transfer ? former : null;
+    this.#send(this.#former === null ? { type: 'accept' } : { type: 'accept', at: this.#former.position });
+  }
+
+  /** The place that files are written to, once they were taken. */
+  get sink() {
+    return this.#sink;
+  }
+
+  /** True if another channel with the same transfer may go on from here. */
+  get canGoOn() {
+    return this.#sink !== null && (this.#isLost || this.state === 'accepted' || this.state === 'receiving');
+  }
+
+  /** Ends without a word, so that another goes on from here. */
+  async handOver() {
+    this.#queue = this.#queue.then(() => {
+      this.state = 'over';
+    });
+    await this.#queue;
+  }
+
+  /** The place up to which everything is written. */
+  get position() {
+    const file = this.#file;
+    if (file === null) return { entry: this.#next, offset: 0, before: hex(this.#chain) };
+    const offset = this.resumed?.offset ?? 0;
+    const stack = offset > 0 ? file.tree.stack.map(hex) : [];
+    return { entry: file.n, offset, before: hex(this.#before), with: hex(this.#chain), stack };
+  }
+
+  /** The file whose first part is there. One piece alone has no joint: it is sent again. */
+  get resumed() {
+    const file = this.#file;
+    return file !== null && file.tree.pieces > 1 && file.offset % PIECE === 0 ? file : null;
   }
 
   /** Does not take the files, or stops. */
@@ -123,8 +167,12 @@ export class Incoming extends EventTarget {
     if (this.state === 'over') return;
     this.state = 'over';
     const fault = error instanceof TransferError ? error : new TransferError('failed', String(error));
-    if (fault.code !== 'lost') this.#send({ type: 'cancel', code: fault.code, text: fault.message });
-    void this.#sink?.abort().catch(() => {});
+    if (fault.code === 'lost') {
+      this.#isLost = true;
+    } else {
+      this.#send({ type: 'cancel', code: fault.code, text: fault.message });
+      void this.#sink?.abort().catch(() => {});
+    }
     this.dispatchEvent(Object.assign(new Event('error'), { error: fault }));
   }
 
@@ -136,11 +184,8 @@ export class Incoming extends EventTarget {
     if (message.type === 'cancel') throw new TransferError('stopped', cancelWords(message));
     const step = `${message.type} ${this.state}`;
     if (step === 'offer new') return this.#offered(message);
-    if (step === 'start accepted' && message.entry === 0 && message.offset === 0) {
-      this.state = 'receiving';
-      return;
-    }
-    if (step === 'entry receiving' && this.#file === null) return this.#entry(message);
+    if (step === 'start accepted') return this.#start(message);
+    if (step === 'entry receiving' && this.#file === null) return this.#entry(message, data);
     if (step === 'end receiving') return this.#end(message);
     if (step === 'done receiving' && this.#file === null) return this.#done(message);
     throw new TransferError('violation', `The sender sends ${String(message.type).slice(0, 20)} out of order.`);
@@ -159,19 +204,48 @@ export class Incoming extends EventTarget {
     this.dispatchEvent(new Event('offer'));
   }
 
-  /** @param {any} entry */
-  async #entry(entry) {
+  /** @param {any} message */
+  async #start({ entry, offset }) {
+    const former = this.#former;
+    const asked = former?.position;
+    if (former !== null && asked !== undefined && entry === asked.entry && (offset === asked.offset || offset === 0)) {
+      this.#next = entry;
+      this.#chain = former.#file === null ? former.#chain : former.#before;
+      this.bytes = former.bytes - (former.#file?.offset ?? 0) + offset;
+      this.#resumed = offset > 0 ? former.resumed : null;
+    } else if (entry === 0 && offset === 0) {
+      // Something before it has changed: everything anew.
+      if (former !== null) await this.#sink?.abort();
+    } else {
+      throw new TransferError('violation', 'The sender begins at a place that was not asked for.');
+    }
+    this.#former = null;
+    this.state = 'receiving';
+  }
+
+  /**
+   * @param {any} entry
+   * @param {string} text the message
+   */
+  async #entry(entry, text) {
     if (entry.n !== this.#next || this.#next >= (this.offer?.entries ?? MAX_ENTRIES)) {
       throw new TransferError('violation', 'The sender sends more than it has offered.');
     }
     this.#next++;
+    this.#before = this.#chain;
+    this.#chain = chainWith(this.#chain, text);
+    const resumed = this.#resumed;
+    this.#resumed = null;
     const names = safeNames(entry.path);
+    if (resumed !== null && (entry.kind !== 'file' || entry.bytes !== resumed.bytes)) {
+      throw new TransferError('violation', 'The sender goes on with another file.');
+    }
     if (entry.kind === 'folder') return this.#sink?.folder(names);
     // Browsers make no links.
     if (entry.kind !== 'file') return;
     if (!extentsAreSound(entry)) throw new TransferError('violation', 'A file contradicts itself.');
-    this.#file = { n: entry.n, bytes: entry.bytes, entry, offset: 0, tree: new Tree() };
-    await this.#sink?.begin(names, entry);
+    this.#file = { n: entry.n, bytes: entry.bytes, entry, offset: resumed?.offset ?? 0, tree: resumed?.tree ?? new Tree() };
+    if (resumed === null) await this.#sink?.begin(names, entry);
   }
 
   /** @param {Uint8Array<ArrayBuffer>} message */

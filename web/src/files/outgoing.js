@@ -1,5 +1,5 @@
 import { TransferError, VERSION, cancelWords, read } from './incoming.js';
-import { PIECE, Tree, hex, pieceHash } from './tree.js';
+import { NO_CHAIN, PIECE, Tree, chainWith, hex, pieceHash } from './tree.js';
 
 const HEADER = 48;
 
@@ -11,6 +11,15 @@ const WINDOW = 64 * 1024 * 1024;
 
 /** The most names that an offer lists. */
 const MAX_TOP = 32;
+
+/**
+ * A file that is sent, or without one an empty folder, with its path in the transfer.
+ *
+ * @typedef {{ path: string, file: File | null }} Sent
+ */
+
+/** A new identifier of a transfer, which stays the same when it goes on over another channel. */
+export const newTransfer = () => hex(crypto.getRandomValues(new Uint8Array(8)));
 
 /**
  * Files that are sent over a data channel, which this side has opened. Events: `accepted`,
@@ -28,20 +37,21 @@ export class Outgoing extends EventTarget {
 
   /**
    * @param {RTCDataChannel} channel
-   * @param {{ path: string, file: File }[]} files with their paths in the transfer
+   * @param {Sent[]} files
    * @param {string} from the own name
+   * @param {string} [transfer] its identifier
    */
-  constructor(channel, files, from) {
+  constructor(channel, files, from, transfer = newTransfer()) {
     super();
     this.#channel = channel;
     this.#files = files;
-    this.total = files.reduce((sum, { file }) => sum + file.size, 0);
+    this.total = files.reduce((sum, { file }) => sum + (file?.size ?? 0), 0);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = BUFFERED / 2;
     channel.addEventListener('bufferedamountlow', () => this.#wake());
     channel.addEventListener('message', ({ data }) => this.#take(data));
     channel.addEventListener('close', () => this.#fail(new TransferError('lost', 'The connection is lost.')));
-    const offer = () => this.#send(this.#offer(from));
+    const offer = () => this.#send(this.#offer(from, transfer));
     if (channel.readyState === 'open') offer();
     else channel.addEventListener('open', offer, { once: true });
   }
@@ -51,21 +61,23 @@ export class Outgoing extends EventTarget {
     this.#fail(new TransferError('stopped', 'You have stopped the transfer.'));
   }
 
-  /** @param {string} from */
-  #offer(from) {
-    const random = crypto.getRandomValues(new Uint8Array(8));
+  /**
+   * @param {string} from
+   * @param {string} transfer
+   */
+  #offer(from, transfer) {
     /** @type {Map<string, { name: string, folder: boolean, bytes: number }>} */
     const top = new Map();
     for (const { path, file } of this.#files) {
       const [name = '', ...rest] = path.split('/');
-      const known = top.get(name) ?? { name, folder: rest.length > 0, bytes: 0 };
-      known.bytes += file.size;
+      const known = top.get(name) ?? { name, folder: rest.length > 0 || file === null, bytes: 0 };
+      known.bytes += file?.size ?? 0;
       top.set(name, known);
     }
-    const count = this.#files.length;
+    const files = this.#files.filter(({ file }) => file !== null).length;
     const names = [...top.values()];
     return {
-      type: 'offer', version: VERSION, transfer: hex(random), from, entries: count, files: count, bytes: this.total,
+      type: 'offer', version: VERSION, transfer, from, entries: this.#files.length, files, bytes: this.total,
       top: names.slice(0, MAX_TOP), more: Math.max(0, names.length - MAX_TOP),
     };
   }
@@ -98,7 +110,7 @@ export class Outgoing extends EventTarget {
       } else if (message.type === 'accept' && this.state === 'offered') {
         this.state = 'sending';
         this.dispatchEvent(new Event('accepted'));
-        this.#run().catch((error) => this.#fail(error));
+        this.#run(message.at).catch((error) => this.#fail(error));
       } else if (message.type === 'have') {
         this.#written = Math.min(this.bytes, Number(message.bytes) || 0);
         this.#wake();
@@ -112,17 +124,60 @@ export class Outgoing extends EventTarget {
     }
   }
 
-  async #run() {
-    this.#send({ type: 'start', entry: 0, offset: 0 });
-    for (const [n, { path, file }] of this.#files.entries()) {
-      const modified = [Math.floor(file.lastModified / 1000), (file.lastModified % 1000) * 1e6];
-      this.#send({ type: 'entry', n, path, kind: 'file', bytes: file.size, modified });
-      const tree = new Tree();
-      for (let offset = 0; offset < file.size; offset += PIECE) {
+  /**
+   * The message that announces an entry: the same each time, so that both sides know it again.
+   *
+   * @param {number} n
+   */
+  #entry(n) {
+    const { path = '', file = null } = this.#files[n] ?? {};
+    if (file === null) return JSON.stringify({ type: 'entry', n, path, kind: 'folder' });
+    const modified = [Math.floor(file.lastModified / 1000), (file.lastModified % 1000) * 1e6];
+    return JSON.stringify({ type: 'entry', n, path, kind: 'file', bytes: file.size, modified });
+  }
+
+  /**
+   * The place to go on from: the one that the receiver asks for, if it has the same there; else the
+   * beginning.
+   *
+   * @param {any} at
+   * @returns {Promise<{ n: number, tree: Tree }>}
+   */
+  async #find(at) {
+    const anew = { n: 0, tree: new Tree() };
+    if (at === undefined || !Number.isSafeInteger(at.entry) || at.entry < 0 || at.entry > this.#files.length) return anew;
+    let chain = NO_CHAIN;
+    for (let n = 0; n < at.entry; n++) chain = chainWith(chain, this.#entry(n));
+    if (hex(chain) !== at.before) return anew;
+    const found = { n: at.entry, tree: new Tree() };
+    const file = this.#files[at.entry]?.file ?? null;
+    const isInside = Number.isSafeInteger(at.offset) && at.offset > 0 && at.offset % PIECE === 0 && at.offset <= (file?.size ?? 0);
+    if (file === null || !isInside || hex(chainWith(chain, this.#entry(at.entry))) !== at.with) return found;
+    const tree = new Tree();
+    for (let offset = 0; offset < at.offset; offset += PIECE) {
+      const content = await contentOf(file, offset);
+      tree.push(content, pieceHash(offset, content));
+    }
+    return tree.stack.map(hex).join() === String(at.stack) ? { n: at.entry, tree } : found;
+  }
+
+  /** @param {any} at the place that the receiver asks for */
+  async #run(at) {
+    const found = await this.#find(at);
+    if (this.state !== 'sending') return;
+    const before = this.#files.slice(0, found.n).reduce((sum, { file }) => sum + (file?.size ?? 0), 0);
+    this.bytes = before + found.tree.pieces * PIECE;
+    this.#written = this.bytes;
+    this.#send({ type: 'start', entry: found.n, offset: found.tree.pieces * PIECE });
+    for (let n = found.n; n < this.#files.length; n++) {
+      const file = this.#files[n]?.file ?? null;
+      this.#channel.send(this.#entry(n));
+      if (file === null) continue;
+      const tree = n === found.n ? found.tree : new Tree();
+      for (let offset = tree.pieces * PIECE; offset < file.size; offset += PIECE) {
         await this.#room();
         if (this.state !== 'sending') return;
-        const content = new Uint8Array(await file.slice(offset, Math.min(offset + PIECE, file.size)).arrayBuffer());
-        this.#piece(n, offset, content, tree);
+        this.#piece(n, offset, await contentOf(file, offset), tree);
         this.dispatchEvent(new Event('progress'));
       }
       this.#send({ type: 'end', n, bytes: file.size, hash: hex(tree.root()) });
@@ -159,4 +214,14 @@ export class Outgoing extends EventTarget {
       });
     }
   }
+}
+
+/**
+ * A piece of a file.
+ *
+ * @param {File} file
+ * @param {number} offset
+ */
+async function contentOf(file, offset) {
+  return new Uint8Array(await file.slice(offset, Math.min(offset + PIECE, file.size)).arrayBuffer());
 }

@@ -44,6 +44,8 @@ export class MemorySink {
   /** @param {string[]} names */
   async begin(names) {
     this.#name = names.join('/');
+    // The file may have begun before, on a connection that was lost.
+    this.#total -= this.#end;
     this.#parts = [];
     this.#end = 0;
   }
@@ -64,6 +66,7 @@ export class MemorySink {
     this.#fill(size ?? this.#end);
     this.arrived.push({ name: this.#name, blob: new Blob(this.#parts) });
     this.#parts = [];
+    this.#end = 0;
   }
 
   async folder() {}
@@ -71,6 +74,7 @@ export class MemorySink {
   async abort() {
     this.#parts = [];
     this.arrived = [];
+    [this.#end, this.#total] = [0, 0];
   }
 
   /** @param {number} offset the end of a hole */
@@ -125,6 +129,7 @@ export class FolderSink {
     if (known) throw new TransferError('exists', `${name} is there already; choose another folder.`);
     if (names.length === 1) this.#made.push(name);
     this.#name = names.join('/');
+    await this.#writable?.abort();
     this.#file = await folder.getFileHandle(name, { create: true });
     this.#writable = await this.#file.createWritable();
   }
@@ -153,6 +158,7 @@ export class FolderSink {
   async abort() {
     await this.#writable?.abort();
     this.#writable = null;
+    this.arrived = [];
   }
 
   /** @param {string[]} names */

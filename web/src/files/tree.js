@@ -117,6 +117,23 @@ export function pieceHash(offset, content) {
   return bytesOf(subtree(wordsOf(content), 0, content.byteLength, offset / CHUNK, 0));
 }
 
+/** The chain of entries before the first. */
+export const NO_CHAIN = new Uint8Array(32);
+
+/**
+ * The chain with one more entry, given as its message's text.
+ *
+ * @param {Uint8Array} chain
+ * @param {string} text
+ */
+export function chainWith(chain, text) {
+  const entry = new TextEncoder().encode(text);
+  const all = new Uint8Array(chain.length + entry.length);
+  all.set(chain);
+  all.set(entry, chain.length);
+  return bytesOf(subtree(wordsOf(all), 0, all.byteLength, 0, ROOT));
+}
+
 /** The hash tree of a file as far as it is known. */
 export class Tree {
   /** @type {Uint32Array[]} */
