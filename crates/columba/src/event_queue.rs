@@ -215,6 +215,8 @@ fn is_state(event: &Event) -> bool {
         | Event::IceGatheringState(_)
         | Event::IceConnectionState(_)
         | Event::ConnectionState(_)
+        | Event::IceTransportState(..)
+        | Event::IceTransportGatheringState(..)
         | Event::DtlsState(..)
         | Event::SctpState(_)
         | Event::SelectedCandidatePair(..)
@@ -229,7 +231,7 @@ fn is_state(event: &Event) -> bool {
         | Event::DataChannel(_)
         | Event::ChannelOpen(_)
         | Event::ChannelReadable(_)
-        | Event::BufferedAmountLow(_)
+        | Event::BufferedAmountLow(..)
         | Event::ChannelWritable(_)
         | Event::ChannelClosing(_)
         | Event::ChannelClosed(..) => false,

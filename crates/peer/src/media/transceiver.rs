@@ -5,6 +5,7 @@ use columba_sdp::attributes::Direction;
 use super::codec::RtpCodec;
 use super::direction::TransceiverDirection;
 use super::encodings::RtpEncodingParameters;
+use super::parameters::RtpSendParameters;
 use super::track::{Track, TrackKind};
 use crate::transport::TransportId;
 
@@ -66,8 +67,9 @@ pub struct Sender {
     pub encodings: Vec<RtpEncodingParameters>,
     /// The track's identifier in descriptions. It stays the same when the track is replaced.
     pub(crate) msid: String,
-    /// The call of `getParameters` that `setParameters` may follow: `[[LastReturnedParameters]]`.
-    pub(crate) transaction: Option<u64>,
+    /// What `getParameters` has returned, for the `setParameters` that may follow:
+    /// `[[LastReturnedParameters]]`.
+    pub(crate) returned: Option<Box<RtpSendParameters>>,
 }
 
 /// The receiving half of a transceiver.
@@ -137,7 +139,7 @@ impl Transceiver {
         mut random_id: impl FnMut() -> String,
     ) -> Self {
         let sender =
-            Sender { track: None, streams: Vec::new(), encodings, msid: random_id(), transaction: None };
+            Sender { track: None, streams: Vec::new(), encodings, msid: random_id(), returned: None };
         let receiver = Receiver { track: Track { id: random_id(), kind }, streams: Vec::new(), muted: true };
         let mut transceiver = Self {
             id,
@@ -199,6 +201,7 @@ impl Transceiver {
         }
         self.is_stopped = true;
         self.current_direction = None;
+        self.receiver.streams = Vec::new();
         ends
     }
 
