@@ -1,5 +1,7 @@
 //! The sections that share a transport (RFC 9143).
 
+use std::collections::BTreeMap;
+
 use columba_sdp::SessionDescription;
 use columba_sdp::attributes::{BundleOnly, Group, GroupSemantics};
 
@@ -16,6 +18,8 @@ pub(super) struct Bundle {
 /// Returns the transports of a description: its bundles, and each section that is in none. Sections
 /// that are not usable are left out.
 pub(super) fn partition(description: &SessionDescription, mids: &[String], usable: &[bool]) -> Vec<Bundle> {
+    let places: BTreeMap<&str, usize> =
+        mids.iter().enumerate().map(|(index, mid)| (mid.as_str(), index)).collect();
     let mut free = usable.to_vec();
     let mut bundles = Vec::new();
     for group in description.lines.all::<Group>().flatten() {
@@ -24,8 +28,7 @@ pub(super) fn partition(description: &SessionDescription, mids: &[String], usabl
         }
         let mut members = Vec::new();
         for mid in &group.mids {
-            let index = mids.iter().position(|name| name == mid);
-            if let Some(index) = index.filter(|index| free[*index]) {
+            if let Some(index) = places.get(mid.as_str()).copied().filter(|index| free[*index]) {
                 free[index] = false;
                 members.push(index);
             }

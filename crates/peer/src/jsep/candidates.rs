@@ -13,6 +13,9 @@ use crate::transport::TransportId;
 /// candidates are added: far more than an agent takes.
 const MAX_LINES: usize = 300;
 
+/// Lines of candidates of a transport that are read in a description.
+pub(super) const MAX_CANDIDATES: usize = 300;
+
 /// The reason why a description does not take a candidate.
 #[derive(Debug)]
 pub(super) enum NotAdded {

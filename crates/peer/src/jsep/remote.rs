@@ -8,6 +8,7 @@ use columba_sdp::{Candidate, Field, MediaKind, SessionDescription};
 
 use super::application::ApplicationSection;
 use super::bundle::{self, Bundle};
+use super::candidates::MAX_CANDIDATES;
 use super::rtp::RtpSection;
 use super::section::{Kind, RejectedSection, Section, free_mid};
 use super::transport::TransportDescription;
@@ -91,9 +92,10 @@ impl RemoteDescription {
     /// Returns the candidates of a transport that came with the description and since.
     pub(super) fn candidates(&self, id: TransportId) -> Vec<Candidate> {
         let sections = self.description.media.iter().enumerate();
-        let carried = sections.filter(|(index, _)| self.transport_of(*index) == Some(id));
+        let is_its = |index: usize| self.sections[index].transport == Some(id);
+        let carried = sections.filter(|(index, _)| is_its(*index) && self.transport_of(*index) == Some(id));
         let lines = carried.map(|(_, media)| &media.lines).chain([&self.description.lines]);
-        lines.flat_map(|lines| lines.all().flatten()).collect()
+        lines.flat_map(|lines| lines.all()).take(2 * MAX_CANDIDATES).flatten().collect()
     }
 
     pub(super) fn credentials(&self, id: TransportId) -> Option<&Credentials> {
@@ -233,6 +235,7 @@ pub(super) fn wrong(kind: SdpType, mid: Option<&str>, reason: &str) -> Error {
 fn line_of(error: &columba_sdp::Error) -> Option<u32> {
     use columba_sdp::Error as Sdp;
     match error {
+        Sdp::TooManyLines { limit } => u32::try_from(*limit).ok()?.checked_add(1),
         Sdp::LineTooLong { line, .. }
         | Sdp::TooManyMedia { line, .. }
         | Sdp::NotALine { line, .. }

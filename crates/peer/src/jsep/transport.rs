@@ -8,6 +8,7 @@ use columba_sdp::attributes::{
 };
 use columba_sdp::{Candidate, Field, Lines};
 
+use super::candidates::MAX_CANDIDATES;
 use super::remote::Reader;
 use crate::certificate;
 use crate::description::SdpType;
@@ -15,6 +16,9 @@ use crate::error::Error;
 
 /// The pace of checks that a description without `a=ice-pacing` means (RFC 8839 §5.5).
 const DEFAULT_PACING: Duration = Duration::from_millis(50);
+
+/// Lines about fingerprints that are read of one transport.
+const MAX_FINGERPRINTS: usize = 64;
 
 /// One side's description of a transport.
 #[derive(Clone, Debug)]
@@ -121,7 +125,8 @@ impl Source<'_> {
         let description = self.reader.description;
         let mut malformed = None;
         let mut fingerprints = Vec::new();
-        for fingerprint in description.effective_all::<Fingerprint>(&description.media[index]) {
+        let lines = description.effective_all::<Fingerprint>(&description.media[index]);
+        for fingerprint in lines.take(MAX_FINGERPRINTS) {
             match fingerprint {
                 Ok(fingerprint) => fingerprints.push(fingerprint),
                 Err(error) => malformed = Some(error),
@@ -158,11 +163,12 @@ impl Source<'_> {
         for sections in [tag, others] {
             let sections = sections.iter().map(|index| &description.media[*index].lines);
             let ended = sections.clone().any(Lines::has::<EndOfCandidates>);
-            let candidates: Vec<_> = sections.flat_map(|lines| lines.all().flatten()).collect();
+            let lines = sections.flat_map(|lines| lines.all());
+            let candidates: Vec<_> = lines.take(MAX_CANDIDATES).flatten().collect();
             if !candidates.is_empty() || ended {
                 return (candidates, ended || session_ended);
             }
         }
-        (description.lines.all().flatten().collect(), session_ended)
+        (description.lines.all().take(MAX_CANDIDATES).flatten().collect(), session_ended)
     }
 }

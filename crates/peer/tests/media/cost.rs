@@ -27,7 +27,7 @@ fn cost(sections: usize) -> (u64, u128) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time that passes is printed")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -5,6 +5,9 @@ use proptest::prelude::*;
 
 use crate::common::*;
 
+/// The longest time that a description may take here: without optimization, on a busy machine.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Sections of an offer that is offered again with all codecs in each.
 const SECTIONS: usize = 400;
 
@@ -57,6 +60,110 @@ fn too_many_sections_are_refused() {
     let text = format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n{section}");
     let result = eager().try_take(SessionDescription::offer(text));
     assert!(matches!(result, Err(Error::InvalidDescription { line: Some(_), .. })), "{result:?}");
+}
+
+/// Texts of a megabyte or more, each of another kind, are refused with the line and the reason, or
+/// answered; the answer is small, and none takes long.
+#[test]
+fn bombs_are_refused_or_answered_in_little_time() {
+    let head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let one = |lines: &str| offer_of(&format!("m=audio 9 UDP/TLS/RTP/SAVPF 0\n{lines}"), &["a"]).sdp;
+    let candidate = |number: usize| {
+        format!(
+            "a=candidate:{number} 1 udp {number} 10.{}.{}.1 9 typ host\n",
+            number >> 8 & 255,
+            number & 255
+        )
+    };
+    let sections = |lines: &str| {
+        let mids: Vec<String> = (0..1000).map(|index| index.to_string()).collect();
+        let names: Vec<&str> = mids.iter().map(String::as_str).collect();
+        let section = format!("m=audio 9 UDP/TLS/RTP/SAVPF 0\n{lines}");
+        offer_of(&section.repeat(1000), &names).sdp
+    };
+    let session = |lines: String| one("").replacen("t=0 0\r\n", &format!("t=0 0\r\n{lines}"), 1);
+    let unbundled = |text: String| text.replacen("a=group:BUNDLE", "a=x-group:", 1);
+    // The text, the line of the refusal, and a word of its reason; none if it is answered.
+    let bombs: [(&str, String, Option<(u32, &str)>); 14] = [
+        ("a line of two megabytes", format!("{head}a=x:{}\r\n", "x".repeat(2 << 20)), Some((0, "bytes"))),
+        ("a long line", format!("{head}a=x:{}\r\n", "x".repeat(20_000)), Some((5, "one line"))),
+        ("a million empty lines", "\r\n".repeat(1_000_000), Some((0, "bytes"))),
+        ("100,000 attributes", one(&many(100_000, &|index| format!("a=x:{index}\n"))), Some((0, "bytes"))),
+        ("30,000 attributes", one(&many(30_000, &|index| format!("a=x:{index}\n"))), Some((20_129, "lines"))),
+        ("100,000 candidates", one(&many(100_000, &candidate)), Some((0, "bytes"))),
+        ("15,000 candidates", one(&many(15_000, &candidate)), None),
+        (
+            "10,000 sections",
+            format!("{head}{}", "m=audio 9 RTP/AVP 0\r\n".repeat(10_000)),
+            Some((1029, "sections")),
+        ),
+        ("1,000 sections", sections(""), None),
+        ("1,000 transports", unbundled(sections("")), None),
+        ("candidates of the session", session(many(15_000, &candidate)), None),
+        (
+            "fingerprints of the session",
+            session(many(9000, &|index| format!("a=fingerprint:sha-1 {index:02X}:00\n"))),
+            None,
+        ),
+        (
+            "groups",
+            session(
+                format!("a=group:BUNDLE {}\n", many(5000, &|index| format!("{} ", index % 10))).repeat(90),
+            ),
+            None,
+        ),
+        (
+            "formats",
+            one("")
+                .replace("SAVPF 0", &format!("SAVPF {}", many(5000, &|index| format!("{} ", index % 128)))),
+            None,
+        ),
+    ];
+    for (name, text, refused) in bombs {
+        let mut side = eager();
+        let began = crate::cost::now();
+        let result = side.try_take(SessionDescription::offer(text.clone()));
+        match refused {
+            Some((at, word)) => {
+                let Err(Error::InvalidDescription { line, reason, .. }) = result else {
+                    panic!("{name}: {result:?}")
+                };
+                assert_eq!(line.unwrap_or_default(), at, "{name}: {reason}");
+                assert!(reason.contains(word), "{name}: {reason}");
+                assert_eq!(side.peer.signaling_state(), columba_peer::SignalingState::Stable);
+            }
+            None => {
+                assert!(result.is_ok(), "{name}: {result:?}");
+                let answer = side.describe();
+                assert!(answer.sdp.len() < 900 * 1024, "{name}: {} bytes", answer.sdp.len());
+                side.take(SessionDescription::offer(text));
+            }
+        }
+        let took = crate::cost::now().duration_since(began);
+        println!("{name}: {took:?}");
+        assert!(took < LONGEST, "{name}: {took:?}");
+    }
+}
+
+/// Candidates beyond what a transport takes change nothing, and take no memory.
+#[test]
+fn candidates_without_end_are_bounded() {
+    let mut side = eager();
+    side.take(offer_of("m=audio 9 UDP/TLS/RTP/SAVPF 0", &["a"]));
+    side.describe();
+    for number in 0..100_000_u32 {
+        let [_, one, two, three] = number.to_be_bytes();
+        let init = columba_peer::IceCandidateInit {
+            candidate: format!("candidate:{number} 1 udp {number} 10.{one}.{two}.{three} 9 typ host"),
+            sdp_mid: Some("a".to_owned()),
+            sdp_m_line_index: None,
+            username_fragment: None,
+        };
+        side.peer.add_ice_candidate(*NOW, Some(init)).unwrap();
+    }
+    let text = side.peer.remote_description().unwrap().sdp;
+    assert!(text.len() < 40_000, "{} bytes", text.len());
 }
 
 /// Damages a text: lines go, come twice, change places, lose or change characters.

@@ -10,6 +10,7 @@ mod examples;
 mod hostile;
 mod munged;
 mod recorded;
+mod rfc_4317;
 mod rollback;
 mod rounds;
 mod simulcast;

@@ -68,7 +68,10 @@ fn codecs(offer: &RtpSection, transceiver: &Transceiver, configuration: &MediaCo
     // What repairs goes with what it repairs.
     let taken: Vec<u8> = found.iter().map(|(_, codec)| codec.payload_type()).collect();
     found.retain(|(_, codec)| is_whole(codec, &taken));
-    if !found.iter().any(|(_, codec)| carries_media(codec)) {
+    // A section of its own may be for tones alone (RFC 4317 §2.4).
+    let has_media = offer.codecs.iter().any(carries_media);
+    let is_enough = |codec: &Codec| carries_media(codec) || !has_media && codec.map.is("telephone-event");
+    if !found.iter().any(|(_, codec)| is_enough(codec)) {
         return Vec::new();
     }
     if !transceiver.preferred.is_empty() {
