@@ -6,8 +6,8 @@ use std::time::Instant;
 use columba_peer::report::StatsReport;
 use columba_peer::{
     Configuration, DataChannelInit, DtlsTransport, IceCandidateInit, IceConnectionState, IceGatheringState,
-    IceTransport, OfferOptions, Peer, PeerConnectionState, SctpTransport, SessionDescription, SignalingState,
-    Stats, StatsSelector, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
+    IceTransport, OfferOptions, Peer, PeerConnectionState, ReceivedPacket, SctpTransport, SessionDescription,
+    SignalingState, Stats, StatsSelector, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
 };
 
 use crate::builder::PeerConnectionBuilder;
@@ -334,6 +334,36 @@ impl PeerConnection {
     /// There is no such transceiver, or the track is not that of one sender or receiver.
     pub fn stats_report_of(&self, selector: &StatsSelector) -> Result<StatsReport, Error> {
         self.with_peer(|peer, now| peer.stats_report_of(now, selector))
+    }
+
+    /// Waits for the next packet of media, in the clear, of transceivers whose level is
+    /// [`ReceiveLevel::Packets`](crate::ReceiveLevel), and the RTCP of their transports, and moves it into `buf`; `None`
+    /// once the connection is closed. For one task. Cancelling loses nothing.
+    pub async fn recv_packet(&self, buf: &mut Vec<u8>) -> Option<ReceivedPacket> {
+        let shared = &self.handle.shared;
+        loop {
+            let mut readable = std::pin::pin!(shared.packets.notified());
+            readable.as_mut().enable();
+            {
+                let mut state = shared.lock();
+                if let Some(packet) = state.peer.receive_packet(buf) {
+                    return Some(packet);
+                }
+                if state.is_over || state.peer.connection_state() == PeerConnectionState::Closed {
+                    return None;
+                }
+            }
+            readable.await;
+        }
+    }
+
+    /// Sends a compound RTCP packet, or one of reduced size, in the clear: for those who forward
+    /// packets.
+    ///
+    /// # Errors
+    /// The transport is not connected, or carries no media; or it is no RTCP packet.
+    pub fn send_rtcp(&self, transport: TransportId, packet: &[u8]) -> Result<(), Error> {
+        self.with_peer(|peer, _| peer.send_rtcp(transport, packet))
     }
 
     /// `close`. Returns when the close notifications are sent, as far as that is possible, and the

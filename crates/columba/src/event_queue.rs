@@ -201,6 +201,7 @@ fn transceiver_of(event: &Event) -> Option<columba_peer::TransceiverId> {
     match event {
         Event::Track { transceiver, .. }
         | Event::TrackMuted(transceiver, _)
+        | Event::TrackUnmuted(transceiver, _)
         | Event::TrackRemoved(transceiver, ..)
         | Event::TrackEnded(transceiver, _) => Some(*transceiver),
         _ => None,
@@ -215,8 +216,6 @@ fn is_state(event: &Event) -> bool {
         | Event::IceGatheringState(_)
         | Event::IceConnectionState(_)
         | Event::ConnectionState(_)
-        | Event::IceTransportState(..)
-        | Event::IceTransportGatheringState(..)
         | Event::DtlsState(..)
         | Event::SctpState(_)
         | Event::SelectedCandidatePair(..)
@@ -224,6 +223,7 @@ fn is_state(event: &Event) -> bool {
         | Event::IceCandidateError(_)
         | Event::Track { .. }
         | Event::TrackMuted(..)
+        | Event::TrackUnmuted(..)
         | Event::TrackRemoved(..)
         | Event::TrackEnded(..)
         | Event::Error(_) => true,
@@ -231,10 +231,14 @@ fn is_state(event: &Event) -> bool {
         | Event::DataChannel(_)
         | Event::ChannelOpen(_)
         | Event::ChannelReadable(_)
-        | Event::BufferedAmountLow(..)
+        | Event::BufferedAmountLow(_)
         | Event::ChannelWritable(_)
         | Event::ChannelClosing(_)
-        | Event::ChannelClosed(..) => false,
+        | Event::ChannelClosed(..)
+        | Event::FramesReadable(_)
+        | Event::PacketsReadable
+        | Event::KeyFrameWanted(..)
+        | Event::BitrateWanted(..) => false,
     }
 }
 

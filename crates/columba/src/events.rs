@@ -33,10 +33,6 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
-    /// `statechange` of an ICE transport.
-    IceTransportState(TransportId, IceConnectionState),
-    /// `gatheringstatechange` of an ICE transport.
-    IceTransportGatheringState(TransportId, IceGatheringState),
     /// `statechange` of a DTLS transport.
     DtlsState(TransportId, DtlsTransportState),
     /// `statechange` of the SCTP transport.
@@ -61,6 +57,8 @@ pub enum Event {
     Track(TrackEvent),
     /// `mute` of the track that this transceiver receives: the other side no longer sends it.
     TrackMuted(Transceiver),
+    /// `unmute` of the track that this transceiver receives: its first packet has come.
+    TrackUnmuted(Transceiver),
     /// `removetrack`: the track that this transceiver receives no longer belongs to the stream with
     /// this identifier.
     TrackRemoved(Transceiver, String),
@@ -179,10 +177,6 @@ impl Events {
             Peer::IceGatheringState(state) => Event::IceGatheringState(state),
             Peer::IceConnectionState(state) => Event::IceConnectionState(state),
             Peer::ConnectionState(state) => Event::ConnectionState(state),
-            Peer::IceTransportState(transport, state) => Event::IceTransportState(transport, state),
-            Peer::IceTransportGatheringState(transport, state) => {
-                Event::IceTransportGatheringState(transport, state)
-            }
             Peer::DtlsState(transport, state) => Event::DtlsState(transport, state),
             Peer::SctpState(state) => Event::SctpState(state),
             Peer::IceCandidate(candidate) => Event::IceCandidate(candidate),
@@ -195,16 +189,21 @@ impl Events {
                 Event::Track(TrackEvent { transceiver, track, streams })
             }
             Peer::TrackMuted(id, kind) => Event::TrackMuted(self.transceiver(id, kind)?),
+            Peer::TrackUnmuted(id, kind) => Event::TrackUnmuted(self.transceiver(id, kind)?),
             Peer::TrackRemoved(id, kind, stream) => Event::TrackRemoved(self.transceiver(id, kind)?, stream),
             Peer::TrackEnded(id, kind) => Event::TrackEnded(self.transceiver(id, kind)?),
-            // Delivered as events of their channel.
+            // Delivered as events of their channel, or to those who wait at their transceiver.
             Peer::DataChannel(_)
             | Peer::ChannelOpen(_)
             | Peer::ChannelReadable(_)
-            | Peer::BufferedAmountLow(..)
+            | Peer::BufferedAmountLow(_)
             | Peer::ChannelWritable(_)
             | Peer::ChannelClosing(_)
-            | Peer::ChannelClosed(..) => return None,
+            | Peer::ChannelClosed(..)
+            | Peer::FramesReadable(_)
+            | Peer::PacketsReadable
+            | Peer::KeyFrameWanted(..)
+            | Peer::BitrateWanted(..) => return None,
         })
     }
 

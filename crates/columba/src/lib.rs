@@ -90,7 +90,8 @@
 //!   received by [`DataChannel::recv`] hold the other side back. Nothing is lost, and no queue
 //!   grows without bound.
 //! - [`PeerConnection::add_track`] and [`PeerConnection::add_transceiver`] negotiate audio and
-//!   video; their packets are not carried yet.
+//!   video. [`RtpSender::send_frame`] takes encoded frames, and [`RtpReceiver::recv_frame`] gives
+//!   them out; what is lost is sent again, and the pace is that of the path.
 //! - One task of the tokio runtime drives each connection: it owns the sockets, and never waits for
 //!   the application.
 //!
@@ -119,8 +120,11 @@ mod event_queue;
 mod events;
 mod features;
 mod handle;
+mod media_signals;
 mod network;
 mod operation;
+mod receiver;
+mod sender;
 mod shared;
 #[cfg(feature = "signaling")]
 pub mod signaling;
@@ -137,13 +141,14 @@ pub use columba_peer::{
     DtlsStats, DtlsTransport, DtlsTransportState, DtlsVersions, Error as PeerError, ErrorKind, Fingerprint,
     HashFunction, Host, IceCandidate, IceCandidateInit, IceConfig, IceConnectionState, IceGatheringState,
     IceParameters, IceRole, IceServer, IceServerConfig, IceStats, IceTimings, IceTransport,
-    IceTransportStats, KeyAlgorithm, MdnsMode, MediaConfiguration, Message, OfferOptions, PairCounters,
-    PairState, Path, PeerConnectionState, Priority, Receiver, RtcErrorDetail, RtcpFeedback, RtcpParameters,
+    IceTransportStats, InboundStats, KeyAlgorithm, MdnsMode, MediaConfiguration, Message, OfferOptions,
+    OutboundStats, OutgoingFrame, PacketSource, PairCounters, PairState, Path, PeerConnectionState, Priority,
+    ReceiveLevel, ReceivedFrame, ReceivedPacket, Receiver, RtcErrorDetail, RtcpFeedback, RtcpParameters,
     RtpCodec, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension,
-    RtpReceiveParameters, RtpSendParameters, SctpAssociationStats, SctpStats, SctpTransport,
-    SctpTransportState, SdpType, SelectedPair, SendLimits, Sender, ServerKind, SessionDescription,
-    SignalingState, SrtpProfile, Stats, StatsSelector, TcpMode, TcpType, Track, TrackKind,
-    TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit, Transport, TransportId,
+    RtpReceiveParameters, RtpSendParameters, RtpSource, RtpStats, SctpAssociationStats, SctpStats,
+    SctpTransport, SctpTransportState, SdpType, SelectedPair, SendLimits, Sender, ServerKind,
+    SessionDescription, SignalingState, SrtpProfile, Stats, StatsSelector, TcpMode, TcpType, Track,
+    TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit, Transport, TransportId,
     TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
@@ -152,6 +157,8 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 pub use events::{Event, Events};
 pub use operation::Operation;
+pub use receiver::{EncodedFrame, RtpReceiver};
 #[cfg(feature = "tls")]
 pub use rustls;
+pub use sender::{EncoderRequest, RtpSender};
 pub use transceiver::{TrackEvent, Transceiver};

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, Error, Path, Peer};
+use columba_peer::{ChannelId, Error, Path, Peer, PeerConnectionState, TransceiverId};
 use tokio::sync::Notify;
 
 use crate::channel::Channel;
 use crate::driver::tcp::Outgoing;
 use crate::driver::wake::Wakeups;
 use crate::event_queue::{Change, EventQueue, Queued};
+use crate::media_signals::MediaSignals;
 
 /// The state machine behind a lock.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// An event waits, or the driver has ended.
     pub(crate) changed: Notify,
+    /// Packets of media wait, or the connection is closed.
+    pub(crate) packets: Notify,
 }
 
 /// The state machine, and the waiters for its events.
@@ -29,6 +32,8 @@ pub(crate) struct State {
     pub(crate) events: Option<EventQueue>,
     /// The channels that are not closed yet.
     pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
+    /// The transceivers whose media is waited for.
+    media: BTreeMap<TransceiverId, Arc<MediaSignals>>,
     /// The TCP connections that are open.
     pub(crate) streams: BTreeMap<Path, Arc<Outgoing>>,
     /// Wakes the driver; taken by the first handle that does, put back when the driver runs.
@@ -45,12 +50,13 @@ impl Shared {
             peer,
             events: Some(EventQueue::default()),
             channels: BTreeMap::new(),
+            media: BTreeMap::new(),
             streams: BTreeMap::new(),
             driver: None,
             is_over: false,
             negotiations: 0,
         };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), packets: Notify::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,6 +89,8 @@ impl Shared {
         state.peer.close(Instant::now());
         state.close_channels();
         state.wake_driver();
+        drop(state);
+        self.packets.notify_waiters();
     }
 }
 
@@ -137,6 +145,25 @@ impl State {
         for channel in std::mem::take(&mut self.channels).into_values() {
             channel.close(None);
         }
+        for signals in std::mem::take(&mut self.media).into_values() {
+            signals.wake();
+        }
+    }
+
+    /// Returns the waiters of a transceiver; `None` once it or the connection is gone.
+    pub(crate) fn media(&mut self, id: TransceiverId) -> Option<Arc<MediaSignals>> {
+        let is_closed = self.is_over || self.peer.connection_state() == PeerConnectionState::Closed;
+        if is_closed || self.peer.transceiver(id).is_none() {
+            return None;
+        }
+        Some(Arc::clone(self.media.entry(id).or_default()))
+    }
+
+    /// Returns the waiters of transceivers that are gone: they are to be woken.
+    pub(crate) fn forget_media(&mut self) -> Vec<Arc<MediaSignals>> {
+        let Self { media, peer, .. } = self;
+        let gone: Vec<_> = media.keys().copied().filter(|id| peer.transceiver(*id).is_none()).collect();
+        gone.iter().filter_map(|id| media.remove(id)).collect()
     }
 
     /// A channel is closed, because of an error or because one side wanted it.

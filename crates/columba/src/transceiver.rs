@@ -11,11 +11,13 @@ use columba_peer::{
 
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::receiver::RtpReceiver;
+use crate::sender::RtpSender;
 
 /// A transceiver: the W3C's `RTCRtpTransceiver` with its `RTCRtpSender` and `RTCRtpReceiver`. Cheap
 /// to clone; all clones are handles to the same one.
 ///
-/// Audio and video are negotiated; their packets are not sent and received yet.
+/// [`sender`](Self::sender) takes encoded frames, [`receiver`](Self::receiver) gives them out.
 ///
 /// ```
 /// use columba::{
@@ -89,6 +91,18 @@ impl Transceiver {
     #[must_use]
     pub fn kind(&self) -> TrackKind {
         self.kind
+    }
+
+    /// `sender`.
+    #[must_use]
+    pub fn sender(&self) -> RtpSender {
+        RtpSender::new(self.connection.clone(), self.id, self.kind)
+    }
+
+    /// `receiver`.
+    #[must_use]
+    pub fn receiver(&self) -> RtpReceiver {
+        RtpReceiver::new(self.connection.clone(), self.id, self.kind)
     }
 
     /// A snapshot of all that it has; `None` once it has stopped and its section is rejected.

@@ -1,5 +1,7 @@
 //! Events of a peer connection for its application.
 
+use std::sync::Arc;
+
 use columba_ice::{CandidateError, SelectedPair};
 
 use crate::candidate::IceCandidate;
@@ -27,10 +29,6 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
-    /// `statechange` of an ICE transport.
-    IceTransportState(TransportId, IceConnectionState),
-    /// `gatheringstatechange` of an ICE transport.
-    IceTransportGatheringState(TransportId, IceGatheringState),
     /// `statechange` of a DTLS transport.
     DtlsState(TransportId, DtlsTransportState),
     /// `statechange` of the SCTP transport.
@@ -58,8 +56,12 @@ pub enum Event {
         /// The identifiers of the streams to which it belongs.
         streams: Vec<String>,
     },
-    /// `mute` of the track of this transceiver's receiver: the other side no longer sends it.
+    /// `mute` of the track of this transceiver's receiver: the other side no longer sends it, by a
+    /// description or by the end of its stream (RTCP BYE).
     TrackMuted(TransceiverId, TrackKind),
+    /// `unmute` of the track of this transceiver's receiver: the first packet has come since it was
+    /// muted.
+    TrackUnmuted(TransceiverId, TrackKind),
     /// `removetrack` of a stream: the track of this transceiver's receiver no longer belongs to it.
     TrackRemoved(TransceiverId, TrackKind, String),
     /// `ended` of the track of this transceiver's receiver: the other side has stopped the
@@ -69,11 +71,10 @@ pub enum Event {
     DataChannel(ChannelId),
     /// A channel that this side created is open.
     ChannelOpen(ChannelId),
-    /// `message`: messages wait on a channel on which none did. Their values are what
-    /// [`Peer::receive`](crate::Peer::receive) returns; receive until there is none.
+    /// Messages wait on a channel on which none did: receive until there is none.
     ChannelReadable(ChannelId),
-    /// The buffered amount of a channel has fallen to its threshold; with the amount in bytes.
-    BufferedAmountLow(ChannelId, usize),
+    /// The buffered amount of a channel has fallen to its threshold.
+    BufferedAmountLow(ChannelId),
     /// A channel that was found full (by [`Peer::is_writable`](crate::Peer::is_writable) or
     /// [`Error::BufferFull`]) has room again.
     ChannelWritable(ChannelId),
@@ -82,6 +83,18 @@ pub enum Event {
     /// A channel is closed; with an error if it or the connection failed. Messages that arrived
     /// before can still be received.
     ChannelClosed(ChannelId, Option<Error>),
+    /// Frames of this transceiver wait, and none did: take them by
+    /// [`Peer::receive_frame`](crate::Peer::receive_frame) until there is none.
+    FramesReadable(TransceiverId),
+    /// Packets wait, and none did: take them by
+    /// [`Peer::receive_packet`](crate::Peer::receive_packet) until there is none.
+    PacketsReadable,
+    /// The next frame of this transceiver's encoding with this name is to be a key frame: the other
+    /// side asks for it, or is a new one.
+    KeyFrameWanted(TransceiverId, Option<Arc<str>>),
+    /// The bits per second that this transceiver's encoding with this name is to have: what the path
+    /// carries, within the parameters. Changes of less than 5 % are not told.
+    BitrateWanted(TransceiverId, Option<Arc<str>>, u64),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),
 }

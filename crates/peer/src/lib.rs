@@ -141,7 +141,10 @@ pub use media::{
 pub use peer::Peer;
 pub use peer::candidates::CandidateStanding;
 pub use peer::transports::{DtlsTransport, IceTransport, SctpTransport};
-pub use rtp::{PacketSource, ReceivedPacket};
+pub use rtp::{
+    InboundStats, OutboundStats, OutgoingFrame, PacketSource, ReceiveLevel, ReceivedFrame, ReceivedPacket,
+    RtpSource, RtpStats,
+};
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,
     SignalingState,

@@ -121,7 +121,10 @@ fn frames_are_cut_repaired_and_put_together() {
                 let columba_rtp::stream::Arrival::Accepted(number) = arrival else { panic!("{arrival:?}") };
                 nack.handle_packet(now, number);
                 nack.poll(now, Duration::from_millis(50), &mut wanted);
-                frames.insert(PacketInfo { number, timestamp, marker: part.last }, &buffer[12..len]);
+                frames.insert(
+                    PacketInfo { number, timestamp, marker: part.last, payload_type: PayloadType::default() },
+                    &buffer[12..len],
+                );
             }
             if let Some(len) = encoder.finish(&mut correction) {
                 decoder.add_correction(&correction[..len]).unwrap();

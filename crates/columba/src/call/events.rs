@@ -9,6 +9,7 @@ use super::state::Shared;
 use crate::connection::PeerConnection;
 use crate::data_channel::DataChannel;
 use crate::signaling::SignalingError;
+use crate::transceiver::TrackEvent;
 
 /// An event of a [`Call`](super::Call).
 #[derive(Clone, Debug)]
@@ -46,6 +47,15 @@ pub enum CallEvent {
         peer: PeerId,
         /// The channel.
         channel: DataChannel,
+    },
+    /// The peer sends a track, or may send it: with
+    /// [`CallMedia::receives`](super::CallMedia::receives). May come before
+    /// [`PeerConnected`](Self::PeerConnected).
+    TrackAdded {
+        /// The peer.
+        peer: PeerId,
+        /// The track, with the transceiver that receives it.
+        track: TrackEvent,
     },
     /// A text on the call's own channel.
     Message {

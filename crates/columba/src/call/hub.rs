@@ -166,6 +166,7 @@ impl Hub {
             configuration: self.options.configuration.clone(),
             endpoint: self.options.endpoint.clone(),
             direct_only: self.options.direct_only,
+            media: self.options.media.clone(),
             timing: self.options.timing.clone(),
             post,
             own: self.own,

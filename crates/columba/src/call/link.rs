@@ -1,8 +1,14 @@
 //! One connection to a peer, with the call's own channel.
 
-use columba_peer::{Configuration, DataChannelInit, Message};
+use std::sync::Arc;
+
+use columba_peer::{
+    Configuration, DataChannelInit, MediaConfiguration, Message, TrackKind, TransceiverDirection,
+    TransceiverInit,
+};
 
 use super::negotiation::Negotiation;
+use super::options::CallMedia;
 use crate::connection::PeerConnection;
 use crate::data_channel::DataChannel;
 use crate::endpoint::Endpoint;
@@ -36,8 +42,10 @@ impl Link {
     pub(super) fn new(
         configuration: Configuration,
         endpoint: Option<Endpoint>,
+        media: &CallMedia,
         is_polite: bool,
     ) -> Result<Self, Error> {
+        let configuration = prepared(configuration, media);
         let mut builder = PeerConnection::builder().configuration(configuration);
         if let Some(endpoint) = endpoint {
             builder = builder.endpoint(endpoint);
@@ -45,6 +53,7 @@ impl Link {
         let (connection, events) = builder.build()?;
         let init = DataChannelInit { negotiated: Some(0), ..DataChannelInit::default() };
         let data = connection.create_data_channel(LABEL, init)?;
+        add_media(&connection, media, is_polite)?;
         let negotiation = Negotiation::new(is_polite);
         let (data_is_open, data_is_over, is_over) = (false, false, false);
         Ok(Self { connection, events, data, negotiation, data_is_open, data_is_over, is_over })
@@ -79,6 +88,39 @@ impl Link {
             }
         }
     }
+}
+
+/// The stream of all own tracks.
+const STREAM: &str = "columba";
+
+/// Lets the sections that the other side offers receive.
+fn prepared(mut configuration: Configuration, media: &CallMedia) -> Configuration {
+    if media.receives {
+        let mut prepared = MediaConfiguration::clone(&configuration.media);
+        prepared.offered = TransceiverDirection::RecvOnly;
+        configuration.media = Arc::new(prepared);
+    }
+    configuration
+}
+
+/// Adds the own tracks. The impolite side offers room for sound and a picture of the other side's,
+/// too, in both directions: the call page sends on what it may receive.
+fn add_media(connection: &PeerConnection, media: &CallMedia, is_polite: bool) -> Result<(), Error> {
+    for track in &media.tracks {
+        let transceiver = connection.add_track(track.clone(), [STREAM])?;
+        if !media.receives {
+            transceiver.set_direction(TransceiverDirection::SendOnly)?;
+        }
+    }
+    if media.receives && !is_polite {
+        for kind in [TrackKind::Audio, TrackKind::Video] {
+            if !media.tracks.iter().any(|track| track.kind == kind) {
+                let init = TransceiverInit::new(TransceiverDirection::SendRecv);
+                connection.add_transceiver(kind, init)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The next event of the connection, if there is one.

@@ -60,7 +60,7 @@ use serde::Serialize;
 
 pub use error::CallError;
 pub use events::{CallEvent, CallEvents, PeerEnd};
-pub use options::{Admission, CallOptions, CallTiming};
+pub use options::{Admission, CallMedia, CallOptions, CallTiming};
 pub use seal::{BoxFuture, Seal, SealError};
 
 use self::hub::Hub;

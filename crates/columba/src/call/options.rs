@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_peer::Configuration;
+use columba_peer::{Configuration, Track};
 
 use super::seal::Seal;
 use crate::endpoint::Endpoint;
@@ -29,8 +29,23 @@ pub struct CallOptions {
     pub admission: Admission,
     /// Seals what goes through the signaling server. Default: nothing does.
     pub seal: Option<Arc<dyn Seal>>,
+    /// The media of every connection. Default none.
+    pub media: CallMedia,
     /// The durations.
     pub timing: CallTiming,
+}
+
+/// The media of a call's connections.
+///
+/// There is room for one track of each kind in each direction, as the call page has it. The senders
+/// and receivers are those of [`PeerConnection::transceivers`](crate::PeerConnection::transceivers).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallMedia {
+    /// The tracks that are sent to everybody, one of each kind at most.
+    pub tracks: Vec<Track>,
+    /// True if sound and pictures of the others are received:
+    /// [`CallEvent::TrackAdded`](super::CallEvent::TrackAdded) comes for each.
+    pub receives: bool,
 }
 
 /// The peers to which a connection is made.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::events::{CallEvent, PeerEnd};
 use super::link::{Link, LinkEvent, next_event};
 use super::message::{CallMessage, Received};
-use super::options::CallTiming;
+use super::options::{CallMedia, CallTiming};
 use super::post::{Delivery, Post};
 use super::signaling::Signaling;
 use super::state::{MAX_TEXT, Shared};
@@ -69,6 +69,7 @@ pub(super) struct Means {
     pub(super) configuration: Configuration,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) direct_only: bool,
+    pub(super) media: CallMedia,
     pub(super) timing: CallTiming,
     pub(super) post: Post,
     pub(super) own: PeerId,
@@ -83,6 +84,7 @@ pub(super) struct RemotePeer {
     configuration: Configuration,
     endpoint: Option<Endpoint>,
     direct_only: bool,
+    media: CallMedia,
     timing: CallTiming,
     post: Post,
     is_polite: bool,
@@ -103,7 +105,7 @@ type Flow = ControlFlow<Option<PeerEnd>>;
 
 impl RemotePeer {
     pub(super) fn new(means: Means) -> Self {
-        let Means { shared, signaling, configuration, endpoint, direct_only, timing, post, own, peer } =
+        let Means { shared, signaling, configuration, endpoint, direct_only, media, timing, post, own, peer } =
             means;
         Self {
             peer,
@@ -112,6 +114,7 @@ impl RemotePeer {
             configuration,
             endpoint,
             direct_only,
+            media,
             timing,
             post,
             is_polite: own < peer,
@@ -283,7 +286,8 @@ impl RemotePeer {
         self.timers.clear_all();
         self.attempt = attempt;
         self.data_was_closed = false;
-        match Link::new(self.configuration(), self.endpoint.clone(), self.is_polite) {
+        let (configuration, endpoint) = (self.configuration(), self.endpoint.clone());
+        match Link::new(configuration, endpoint, &self.media, self.is_polite) {
             Ok(link) => self.link = Some(link),
             Err(error) => {
                 self.failed(&error);
@@ -425,6 +429,9 @@ impl RemotePeer {
             Event::ConnectionState(state) => return self.state_changed(state),
             Event::DataChannel(channel) => {
                 self.shared.emit(CallEvent::ChannelOpened { peer: self.peer, channel });
+            }
+            Event::Track(track) if self.media.receives => {
+                self.shared.emit(CallEvent::TrackAdded { peer: self.peer, track });
             }
             Event::Error(error) => self.failed(&error.into()),
             _ => {}

@@ -209,6 +209,7 @@ impl Drop for Driver {
         state.close_channels();
         drop(state);
         self.shared.changed.notify_waiters();
+        self.shared.packets.notify_waiters();
     }
 }
 

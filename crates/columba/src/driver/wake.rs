@@ -4,17 +4,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use columba_peer::{ChannelId, Event};
+use columba_peer::{ChannelId, Event, TransceiverId};
 use tracing::debug;
 
 use crate::channel::Channel;
 use crate::event_queue::{Change, Queued};
+use crate::media_signals::MediaSignals;
+use crate::sender::EncoderRequest;
 use crate::shared::{Shared, State};
 
 /// The waiters that are to be woken once the lock is released: a woken task takes the lock at once.
 #[derive(Debug, Default)]
 pub(crate) struct Wakeups {
     channels: Vec<(Wakeup, Arc<Channel>)>,
+    media: Vec<Arc<MediaSignals>>,
+    /// Packets of media wait.
+    has_packets: bool,
     /// The application's queue of events has grown.
     has_events: bool,
 }
@@ -38,13 +43,16 @@ impl Wakeups {
     }
 
     fn deliver(&mut self, state: &mut State, event: Event) {
-        state.negotiations += u64::from(matches!(event, Event::SignalingState(_)));
+        if matches!(event, Event::SignalingState(_)) {
+            state.negotiations += 1;
+            self.media.extend(state.forget_media());
+        }
         match event {
             Event::ChannelReadable(id) => self.deliver_readable(state, id),
             Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),
             Event::ChannelClosing(id) => self.deliver_change(state, id, Some(Change::Closing)),
             Event::ChannelWritable(id) => self.deliver_change(state, id, None),
-            Event::BufferedAmountLow(id, _) => {
+            Event::BufferedAmountLow(id) => {
                 let Some(channel) = state.channels.get(&id) else { return };
                 let change = channel.is_low(&mut state.peer).then_some(Change::BufferedAmountLow);
                 self.deliver_change(state, id, change);
@@ -62,13 +70,17 @@ impl Wakeups {
                 }
                 self.has_events = true;
             }
+            Event::FramesReadable(id) => self.media.extend(state.media(id)),
+            Event::PacketsReadable => self.has_packets = true,
+            Event::KeyFrameWanted(id, rid) => self.request(state, id, EncoderRequest::KeyFrame { rid }),
+            Event::BitrateWanted(id, rid, bits_per_second) => {
+                self.request(state, id, EncoderRequest::Bitrate { rid, bits_per_second });
+            }
             event @ (Event::NegotiationNeeded
             | Event::SignalingState(_)
             | Event::IceGatheringState(_)
             | Event::IceConnectionState(_)
             | Event::ConnectionState(_)
-            | Event::IceTransportState(..)
-            | Event::IceTransportGatheringState(..)
             | Event::DtlsState(..)
             | Event::SctpState(_)
             | Event::IceCandidate(_)
@@ -77,12 +89,20 @@ impl Wakeups {
             | Event::IceRestartWanted
             | Event::Track { .. }
             | Event::TrackMuted(..)
+            | Event::TrackUnmuted(..)
             | Event::TrackRemoved(..)
             | Event::TrackEnded(..)
             | Event::Error(_)) => {
                 state.keep_event(Queued::Connection(event));
                 self.has_events = true;
             }
+        }
+    }
+
+    fn request(&mut self, state: &mut State, id: TransceiverId, request: EncoderRequest) {
+        if let Some(signals) = state.media(id) {
+            signals.add_request(request);
+            self.media.push(signals);
         }
     }
 
@@ -110,6 +130,10 @@ impl Wakeups {
                 Wakeup::Readable => signals.readable.notify_waiters(),
                 Wakeup::Changed => signals.changed.notify_waiters(),
             }
+        }
+        self.media.drain(..).for_each(|signals| signals.wake());
+        if std::mem::take(&mut self.has_packets) {
+            shared.packets.notify_waiters();
         }
         if std::mem::take(&mut self.has_events) {
             shared.changed.notify_waiters();

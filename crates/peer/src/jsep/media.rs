@@ -5,8 +5,8 @@ use columba_sdp::attributes::Direction;
 
 use super::Change;
 use super::remote;
-use super::rtp::{self, Numbers, RtpSection};
-use super::section::{Kind, Section, Sections};
+use super::rtp::{self, Numbers, RtpSection, Ssrcs};
+use super::section::{Kind, Section};
 use crate::description::SdpType;
 use crate::error::Error;
 use crate::event::Event;
@@ -74,12 +74,12 @@ fn remote_section<'a>(section: &'a Section, kind: TrackKind, own: Option<&Sectio
 pub(super) fn settle(
     media: &mut Transceivers,
     numbers: &mut Numbers,
-    local: &Sections,
+    local: &[Section],
     remote: &[Section],
 ) -> Vec<Change> {
     let mut events = Vec::new();
     let is_rejected = |mid: &str| {
-        let index = local.place(mid);
+        let index = local.iter().position(|section| section.mid == mid);
         // One whose section another one has taken in an offer that was replaced is gone, too.
         index.is_none_or(|index| {
             local[index].is_rejected() || remote.get(index).is_some_and(Section::is_rejected)
@@ -129,12 +129,12 @@ pub(super) fn check_answer(kind: SdpType, offered: &[Section], answered: &[Secti
 pub(super) fn needs_negotiation(
     media: &Transceivers,
     kind: Option<SdpType>,
-    local: &Sections,
+    local: &[Section],
     remote: &[Section],
 ) -> bool {
     media.iter().any(|transceiver| {
         let mid = transceiver.mid.as_deref();
-        let index = mid.and_then(|mid| local.place(mid));
+        let index = mid.and_then(|mid| local.iter().position(|section| section.mid == mid));
         match index {
             // Stopped before it was described: there is nothing to tell the other side.
             None => !transceiver.is_stopping,
@@ -187,6 +187,10 @@ pub(crate) struct Negotiated {
     pub(crate) limits: SendLimits,
     /// The canonical name of the other side.
     pub(crate) cname: Option<String>,
+    /// The kinds of feedback, each with its payload type.
+    pub(crate) feedback: Vec<(u8, String, Option<String>)>,
+    /// The streams that the other section names.
+    pub(crate) other_ssrcs: Ssrcs,
 }
 
 fn is_same(one: &columba_sdp::Codec, other: &columba_sdp::Codec) -> bool {
@@ -219,7 +223,13 @@ pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option
     let both = |one: &&columba_sdp::attributes::ExtMap| {
         other.is_none_or(|other| other.extensions.iter().any(|two| two.uri == one.uri))
     };
+    let feedback = media.codecs.iter().filter(has).flat_map(|codec| {
+        let number = codec.payload_type();
+        codec.feedback.iter().map(move |one| (number, one.kind.clone(), one.parameter.clone()))
+    });
     Negotiated {
+        feedback: feedback.collect(),
+        other_ssrcs: other.map(|other| other.ssrcs.clone()).unwrap_or_default(),
         codecs: media.codecs.iter().filter(has).map(codec).collect(),
         header_extensions: media.extensions.iter().filter(both).map(extension).collect(),
         limits: media.limits,

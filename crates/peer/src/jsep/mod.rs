@@ -25,6 +25,7 @@ mod transports;
 mod write;
 
 pub(crate) use apply::Change;
+pub(crate) use media::Negotiated;
 pub(crate) use session::{Jsep, Stage, Wanted};
 pub(crate) use transport::TransportDescription;
 pub(crate) use write::LocalParameters;

@@ -28,4 +28,4 @@ pub(crate) use remote::RemoteSection;
 pub use track::{Track, TrackKind};
 pub(crate) use transceiver::Transceiver;
 pub use transceiver::{Receiver, Sender, TransceiverId, TransceiverInfo, TransceiverInit};
-pub(crate) use transceivers::Transceivers;
+pub(crate) use transceivers::{Transceivers, split_mix};

@@ -1,11 +1,12 @@
 //! A transceiver: a sender and a receiver that share a media section.
 
+use std::sync::Arc;
+
 use columba_sdp::attributes::Direction;
 
 use super::codec::RtpCodec;
 use super::direction::TransceiverDirection;
-use super::encodings::RtpEncodingParameters;
-use super::parameters::RtpSendParameters;
+use super::encodings::{MAX_ENCODINGS, RtpEncodingParameters};
 use super::track::{Track, TrackKind};
 use crate::transport::TransportId;
 
@@ -67,9 +68,12 @@ pub struct Sender {
     pub encodings: Vec<RtpEncodingParameters>,
     /// The track's identifier in descriptions. It stays the same when the track is replaced.
     pub(crate) msid: String,
-    /// What `getParameters` has returned, for the `setParameters` that may follow:
-    /// `[[LastReturnedParameters]]`.
-    pub(crate) returned: Option<Box<RtpSendParameters>>,
+    /// The streams of each encoding: that of its media, and that of its retransmissions.
+    pub(crate) ssrcs: [[u32; 2]; MAX_ENCODINGS],
+    /// The canonical name of this side (RFC 3550 §6.5.1).
+    pub(crate) cname: Arc<str>,
+    /// The call of `getParameters` that `setParameters` may follow: `[[LastReturnedParameters]]`.
+    pub(crate) transaction: Option<u64>,
 }
 
 /// The receiving half of a transceiver.
@@ -81,8 +85,15 @@ pub struct Receiver {
     /// The identifiers of the streams to which the track belongs:
     /// `[[AssociatedRemoteMediaStreams]]`.
     pub streams: Vec<String>,
-    /// True if the other side does not send.
+    /// True if the other side does not send, by the descriptions or because no packet has come yet.
     pub muted: bool,
+}
+
+/// What a sender is known by in packets.
+#[derive(Clone, Debug)]
+pub(super) struct SenderIdentity {
+    pub(super) ssrcs: [[u32; 2]; MAX_ENCODINGS],
+    pub(super) cname: Arc<str>,
 }
 
 /// A transceiver.
@@ -136,10 +147,12 @@ impl Transceiver {
         kind: TrackKind,
         direction: Direction,
         encodings: Vec<RtpEncodingParameters>,
+        identity: SenderIdentity,
         mut random_id: impl FnMut() -> String,
     ) -> Self {
-        let sender =
-            Sender { track: None, streams: Vec::new(), encodings, msid: random_id(), returned: None };
+        let SenderIdentity { ssrcs, cname } = identity;
+        let (streams, msid) = (Vec::new(), random_id());
+        let sender = Sender { track: None, streams, encodings, msid, ssrcs, cname, transaction: None };
         let receiver = Receiver { track: Track { id: random_id(), kind }, streams: Vec::new(), muted: true };
         let mut transceiver = Self {
             id,
@@ -201,7 +214,6 @@ impl Transceiver {
         }
         self.is_stopped = true;
         self.current_direction = None;
-        self.receiver.streams = Vec::new();
         ends
     }
 

@@ -132,6 +132,7 @@ impl Peer {
         let transport = transport_config(&configuration, ice, certificate.clone(), &mut rng);
         let transport = Transport::new(TransportId::FIRST, transport, &mut rng);
         let mut jsep = Jsep::new(rng.next_u64());
+        let media_seed = rng.next_u64();
         jsep.change_media(|media| media.configuration = Arc::clone(&configuration.media));
         let data = Data::new(&configuration.data, packet_size(datagram_size), now, &mut rng);
         Ok(Self {
@@ -150,7 +151,7 @@ impl Peer {
             events: Tasks::default(),
             taken_arrival: None,
             withheld: Vec::new(),
-            packets: Media::default(),
+            packets: Media::new(media_seed),
             dropped: Dropped::default(),
         })
     }
@@ -162,16 +163,13 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
-    /// certificates or the bundle policy change, or the size of the candidate pool after a local description was set.
+    /// certificates change, or the size of the candidate pool after a local description was set.
     pub fn set_configuration(&mut self, now: Instant, configuration: Configuration) -> Result<(), Error> {
         self.require_open()?;
         let same = configuration.certificates.is_empty()
             || configuration.certificates.first().map(Certificate::der) == Some(self.certificate.der());
         if !same {
             return Err(Error::InvalidConfiguration { reason: "certificates cannot be exchanged" });
-        }
-        if configuration.bundle_policy != self.configuration.bundle_policy {
-            return Err(Error::InvalidConfiguration { reason: "the bundle policy cannot be changed" });
         }
         let pool = configuration.ice_candidate_pool_size;
         if self.jsep.was_described() && pool != self.configuration.ice_candidate_pool_size {
@@ -193,13 +191,6 @@ impl Peer {
         self.configuration = Configuration { data, datagram_size, max_datagram_size, media, ..configuration };
         self.progress(now);
         Ok(())
-    }
-
-    /// `getConfiguration`: the configuration that counts, with the sizes and the parameters of data
-    /// and media with which the connection was created.
-    #[must_use]
-    pub fn configuration(&self) -> &Configuration {
-        &self.configuration
     }
 
     /// `signalingState`.
@@ -274,6 +265,7 @@ impl Peer {
             transport.handle_timeout(now);
         }
         self.data.handle_timeout(now);
+        self.handle_media_timeout(now);
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             self.jsep.restart_ice();
@@ -285,11 +277,12 @@ impl Peer {
     /// bytes (and 200 more than [`Configuration::datagram_size`]), and should have 64 KiB, so that
     /// a batch and the largest datagrams fit in.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        let wall = self.ntp(now);
         for transport in &mut self.transports {
             // Media goes after what keeps the connection, and before data, which can wait.
             if self.packets.has_outgoing(transport.id()) {
                 let (id, packets) = (transport.id(), &mut self.packets);
-                let write = |buf: &mut [u8], limit| packets.write_next(id, buf, limit);
+                let write = |buf: &mut [u8], limit| packets.write_next(now, wall, id, buf, limit);
                 let transmit = transport.poll_transmit(now, None, buf);
                 if let Some(transmit) = transmit.or_else(|| transport.transmit_packets(now, buf, write)) {
                     return Some(transmit);
@@ -352,7 +345,8 @@ impl Peer {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transports = self.transports.iter().map(Transport::poll_timeout);
-        transports.chain([self.data.poll_timeout(), self.restart_at]).flatten().min()
+        let others = [self.data.poll_timeout(), self.packets.poll_timeout(), self.restart_at];
+        transports.chain(others).flatten().min()
     }
 
     /// `close`: sends waiting data that the congestion window lets go (which is all of a message or

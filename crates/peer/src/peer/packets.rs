@@ -1,18 +1,88 @@
-//! Packets of audio and video, as they are.
+//! Frames and packets of audio and video.
 
 use std::time::Instant;
 
-use columba_rtp::extension::{HeaderExtension, Mid, RepairedRid, Rid};
-use columba_rtp::{DemuxSection, PayloadType};
+use columba_rtp::NtpTime;
 use columba_sdp::attributes::Direction;
 
 use super::Peer;
 use crate::error::Error;
-use crate::media::{RtpCodecParameters, TransceiverId};
-use crate::rtp::{ReceivedPacket, Sections};
+use crate::event::Event;
+use crate::media::TransceiverId;
+use crate::rtp::{
+    OutgoingFrame, ReceiveLevel, ReceivedFrame, ReceivedPacket, ReceivingSection, RtpSource, Sections,
+    SendingSection,
+};
 use crate::transport::{Transport, TransportId};
 
 impl Peer {
+    /// Sends an encoded frame as a transceiver's: it is cut into packets, which are protected, paced
+    /// and sent again if the other side asks for them.
+    ///
+    /// [`Event::KeyFrameWanted`] asks for key frames, [`Event::BitrateWanted`] tells the rate that
+    /// the path carries.
+    ///
+    /// # Errors
+    /// [`Error::NotSending`] if the transceiver is not connected, it is not agreed that this side
+    /// sends, the encoding is not active, or nothing has arrived for long;
+    /// [`Error::InvalidFrame`]; [`Error::BufferFull`] if there is no room for the whole frame: the
+    /// path carries less than is sent.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        frame: &OutgoingFrame<'_>,
+    ) -> Result<(), Error> {
+        self.require_open()?;
+        self.packets.send_frame(now, transceiver, frame, self.configuration.datagram_size)
+    }
+
+    /// Moves the next frame that a transceiver has received into `buf`. After
+    /// [`Event::FramesReadable`] take them until there is none. Of more than 256 frames, or 8 MiB,
+    /// that wait, the later ones are dropped up to the next key frame.
+    pub fn receive_frame(&mut self, transceiver: TransceiverId, buf: &mut Vec<u8>) -> Option<ReceivedFrame> {
+        self.packets.receive_frame(transceiver, buf)
+    }
+
+    /// Sets the way in which the application takes what a transceiver receives. Default frames.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTransceiver`].
+    pub fn set_receive_level(
+        &mut self,
+        transceiver: TransceiverId,
+        level: ReceiveLevel,
+    ) -> Result<(), Error> {
+        self.jsep.media().find(transceiver)?;
+        self.packets.set_receive_level(transceiver, level);
+        Ok(())
+    }
+
+    /// Asks the other side for a key frame of what a transceiver receives, within limits.
+    pub fn request_key_frame(&mut self, now: Instant, transceiver: TransceiverId) {
+        self.packets.request_key_frame(now, transceiver);
+    }
+
+    /// `RTCRtpReceiver.getSynchronizationSources`: the streams of the last 10 s, the newest first.
+    #[must_use]
+    pub fn synchronization_sources(&self, now: Instant, transceiver: TransceiverId) -> Vec<RtpSource> {
+        self.sources(now, transceiver, true)
+    }
+
+    /// `RTCRtpReceiver.getContributingSources`: those of the last 10 s, the newest first.
+    #[must_use]
+    pub fn contributing_sources(&self, now: Instant, transceiver: TransceiverId) -> Vec<RtpSource> {
+        self.sources(now, transceiver, false)
+    }
+
+    fn sources(&self, now: Instant, transceiver: TransceiverId, synchronizing: bool) -> Vec<RtpSource> {
+        let all = self.packets.sources(now, transceiver);
+        let mut found: Vec<_> =
+            all.filter(|(one, _)| *one == synchronizing).map(|(_, source)| source).collect();
+        found.sort_by_key(|source| std::cmp::Reverse(source.timestamp));
+        found
+    }
+
     /// Sends an RTP packet, in the clear, as a transceiver's: it is protected and goes out with
     /// [`poll_transmit`](Self::poll_transmit). Its payload type is one of the agreement
     /// ([`send_parameters`](Self::send_parameters)); streams, numbers and header extensions are the
@@ -36,16 +106,23 @@ impl Peer {
         self.packets.send_rtcp(transport, packet)
     }
 
-    /// Moves the next packet of media that has arrived into `buf`, in the clear. Of more than 1,024
-    /// packets, or 2 MiB, that wait, the later ones are dropped and counted.
+    /// Moves the next packet of media that has arrived into `buf`, in the clear: of transceivers
+    /// whose level is [`ReceiveLevel::Packets`], and the RTCP of their transports. After
+    /// [`Event::PacketsReadable`] take them until there is none. Of more than 1,024 packets, or 2
+    /// MiB, that wait, the later ones are dropped and counted.
     pub fn receive_packet(&mut self, buf: &mut Vec<u8>) -> Option<ReceivedPacket> {
         self.packets.receive(buf)
     }
 
+    /// The wall clock in the form of RTCP.
+    pub(super) fn ntp(&self, now: Instant) -> NtpTime {
+        NtpTime::from_unix(self.wall.at(now).0)
+    }
+
     /// Handles a protected packet.
     pub(super) fn handle_media(&mut self, received_at: Instant, transport: TransportId, packet: &mut [u8]) {
-        let len = packet.len();
-        if self.packets.handle(transport, received_at, packet) {
+        let (len, wall) = (packet.len(), self.ntp(received_at));
+        if self.packets.handle(transport, received_at, wall, packet) {
             return;
         }
         self.dropped.media += 1;
@@ -53,32 +130,56 @@ impl Peer {
         self.dropped.last_media = Some(self.wall.at(received_at));
     }
 
+    /// Handles the deadlines of reports, requests and feedback.
+    pub(super) fn handle_media_timeout(&mut self, now: Instant) {
+        let wall = self.ntp(now);
+        let transports = &self.transports;
+        self.packets.handle_timeout(now, wall, |id| {
+            transports.iter().find(|one| one.id() == id).and_then(Transport::round_trip)
+        });
+    }
+
+    /// Announces what has happened to media.
+    pub(super) fn announce_media(&mut self) {
+        while let Some(event) = self.packets.take_event() {
+            let is_news = match event {
+                Event::TrackMuted(id, _) => self.jsep.change_receiver(id, true),
+                Event::TrackUnmuted(id, _) => self.jsep.change_receiver(id, false),
+                _ => true,
+            };
+            if is_news {
+                self.events.push_back(event);
+            }
+        }
+    }
+
     /// Takes the keys of a transport that is connected.
-    pub(super) fn begin_media(&mut self, index: usize) {
+    pub(super) fn begin_media(&mut self, now: Instant, index: usize) {
         let transport = &self.transports[index];
         if let Some(keys) = transport.srtp_keys()
             && self.packets.has_session(transport.id())
         {
-            self.packets.set_keys(transport.id(), keys);
+            self.packets.set_keys(now, transport.id(), keys);
         }
-        self.agree_on_media();
+        self.agree_on_media(now);
     }
 
     /// Takes over what the descriptions agree on.
-    pub(super) fn agree_on_media(&mut self) {
+    pub(super) fn agree_on_media(&mut self, now: Instant) {
         let transports: Vec<_> =
             self.transports.iter().filter(|one| !one.has_ended()).map(Transport::id).collect();
-        self.packets.retain(|id| transports.contains(&id));
+        let media = self.jsep.media();
+        self.packets.retain(|id| transports.contains(&id), |id| media.find(id).is_ok());
         for id in transports {
             let sections = self.agreed_sections(id);
             // A connection that only carries data has no use for the ciphers.
             if !self.packets.has_session(id) && !sections.is_empty() {
                 let transport = self.transports.iter().find(|one| one.id() == id);
                 if let Some(keys) = transport.and_then(Transport::srtp_keys) {
-                    self.packets.set_keys(id, keys);
+                    self.packets.set_keys(now, id, keys);
                 }
             }
-            self.packets.set_sections(id, sections);
+            self.packets.set_sections(now, id, sections);
         }
     }
 
@@ -90,31 +191,15 @@ impl Peer {
                 continue;
             }
             let direction = one.current_direction.unwrap_or(Direction::Inactive);
-            if matches!(direction, Direction::SendRecv | Direction::RecvOnly) {
+            if direction.receives() {
                 let agreed = self.jsep.negotiated(mid, false);
-                let id = |uri: &str| {
-                    let found = agreed.header_extensions.iter().find(|one| one.uri == uri);
-                    found.and_then(|one| u8::try_from(one.id).ok())
-                };
-                sections.receiving.push(DemuxSection {
-                    mid: mid.to_owned(),
-                    mid_extension: id(Mid::URI),
-                    rid_extension: id(Rid::URI),
-                    repaired_rid_extension: id(RepairedRid::URI),
-                    payload_types: payload_types(&agreed.codecs),
-                    ssrcs: Vec::new(),
-                });
-                sections.transceivers.push(one.id);
+                sections.receiving.push(ReceivingSection::new(one, mid, &agreed));
             }
-            if matches!(direction, Direction::SendRecv | Direction::SendOnly) {
+            if direction.sends() {
                 let agreed = self.jsep.negotiated(mid, true);
-                sections.sending.push((one.id, payload_types(&agreed.codecs)));
+                sections.sending.push(SendingSection::new(one, mid, &agreed));
             }
         }
         sections
     }
-}
-
-fn payload_types(codecs: &[RtpCodecParameters]) -> Vec<PayloadType> {
-    codecs.iter().filter_map(|codec| PayloadType::new(codec.payload_type)).collect()
 }

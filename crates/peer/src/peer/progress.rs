@@ -26,6 +26,7 @@ impl Peer {
         }
         self.announce_dtls();
         self.announce_connection();
+        self.announce_media();
         if self.jsep.is_closed() {
             // W3C `close` fires no events, and nothing that was queued before.
             self.events.clear();
@@ -38,13 +39,13 @@ impl Peer {
             TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
             TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             TransportEvent::IceState(state) => {
-                if self.transports[index].is_used() && !self.jsep.is_closed() {
-                    self.events.push_back(Event::IceTransportState(id, state));
-                }
                 self.announce_ice(Some(state));
                 self.announce_connection();
             }
             TransportEvent::SelectedPair(pair) => {
+                if pair.changed {
+                    self.packets.handle_path_change(now, id);
+                }
                 if self.carries_data(id) {
                     let largest = self.transports[index].largest_packet(&pair);
                     self.data.set_direct(is_direct(&pair));
@@ -62,7 +63,7 @@ impl Peer {
             }
             TransportEvent::RestartWanted => {}
             TransportEvent::DtlsConnected => {
-                self.begin_media(index);
+                self.begin_media(now, index);
                 self.begin_data(now);
             }
             // The close notification of the other side ends the channels, and is no failure of the

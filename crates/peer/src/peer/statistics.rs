@@ -7,6 +7,7 @@ use columba_ice::Path;
 use super::Peer;
 use crate::error::Error;
 use crate::media::TransceiverInfo;
+use crate::rtp::RtpStats;
 use crate::stats::report::StatsReport;
 use crate::stats::{Dropped, Stats, StatsSelector};
 use crate::transport::{Transport, TransportId};
@@ -29,8 +30,31 @@ impl Peer {
             transports: self.transports.iter().filter(|one| !one.has_ended()).map(Transport::stats).collect(),
             sctp: self.data.stats(),
             channels: self.data.channel_stats(),
+            rtp: self.rtp_stats(),
             dropped,
         }
+    }
+
+    /// The streams, with what the descriptions say of them.
+    fn rtp_stats(&self) -> RtpStats {
+        let mut stats = self.packets.stats();
+        let codec = |mid: &str, sends, number: Option<u8>| {
+            let codecs = self.jsep.negotiated(mid, sends).codecs;
+            codecs.into_iter().find(|one| Some(one.payload_type) == number).map(|one| one.codec)
+        };
+        for one in &mut stats.outbound {
+            let Ok(transceiver) = self.jsep.media().find(one.transceiver) else { continue };
+            one.mid.clone_from(&transceiver.mid);
+            one.track = transceiver.sender.track.as_ref().map(|track| track.id.clone());
+            one.codec = one.mid.as_deref().and_then(|mid| codec(mid, true, one.payload_type));
+        }
+        for one in &mut stats.inbound {
+            let Ok(transceiver) = self.jsep.media().find(one.transceiver) else { continue };
+            one.mid.clone_from(&transceiver.mid);
+            one.track = Some(transceiver.receiver.track.id.clone());
+            one.codec = one.mid.as_deref().and_then(|mid| codec(mid, false, Some(one.payload_type)));
+        }
+        stats
     }
 
     /// `getStats`, as the W3C's report.

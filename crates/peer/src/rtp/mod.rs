@@ -1,20 +1,39 @@
-//! Packets of audio and video between the network and the application: protected where they stand,
-//! told apart by their media section, and queued within bounds.
+//! Audio and video between the network and the application: packets protected where they stand, told
+//! apart by their media section, repaired, paced; as encoded frames, or as they are for those who
+//! forward them.
 //!
-//! This is the level of RTP packets, for those who forward them, and for the level of frames above
-//! it. A transport has one session.
+//! A transport has one session. It knows no descriptions: `peer/packets.rs` tells what they agree on.
 
+mod feedback;
+mod frame;
+mod inbound;
+mod outbound;
+mod path;
 mod queue;
+mod receiving;
+mod sections;
+mod session;
+mod statistics;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use columba_rtp::congestion::Class;
 use columba_rtp::srtp::{MasterKey, Profile, SrtpReceiver, SrtpSender};
-use columba_rtp::{Demultiplexer, DemuxSection, Header, Packet, PayloadType, is_rtcp};
+use columba_rtp::{NtpTime, Packet, SequenceNumber, Ssrc, is_rtcp};
+
+pub use frame::{OutgoingFrame, ReceiveLevel, ReceivedFrame, RtpSource};
+use inbound::Inbound;
+use outbound::Outbound;
 use queue::Queue;
+pub(crate) use sections::{ReceivingSection, Sections, SendingSection};
+use session::{Line, Session};
+pub use statistics::{InboundStats, OutboundStats, RtpStats};
 
 use crate::error::Error;
+use crate::event::Event;
 use crate::media::TransceiverId;
 use crate::transport::TransportId;
 use crate::transport::dtls::{MasterKey as ExportedKey, SrtpKeys, SrtpProfile};
@@ -24,12 +43,20 @@ use crate::transport::dtls::{MasterKey as ExportedKey, SrtpKeys, SrtpProfile};
 const MAX_RECEIVED: usize = 1024;
 const MAX_RECEIVED_BYTES: usize = 2 << 20;
 
+/// Frames of a transceiver, and their bytes, that wait for the application at most. One that comes
+/// then is dropped, and with it those up to the next key frame.
+const MAX_FRAMES: usize = 256;
+const MAX_FRAME_BYTES: usize = 8 << 20;
+
 /// Packets, and their bytes, that wait for the network at most: a key frame or two.
 const MAX_OUTGOING: usize = 1024;
 const MAX_OUTGOING_BYTES: usize = 2 << 20;
 
 /// The largest packet that is sent, in bytes.
 const MAX_PACKET: usize = 1500;
+
+/// Bytes that protection adds at most.
+const PROTECTION: usize = 16;
 
 /// Names of encodings that are kept.
 const MAX_RIDS: usize = 64;
@@ -59,108 +86,179 @@ pub enum PacketSource {
     Rtcp(TransportId),
 }
 
-/// The sections of a transport, as they are agreed.
-#[derive(Debug, Default)]
-pub(crate) struct Sections {
-    pub(crate) receiving: Vec<DemuxSection>,
-    /// The transceiver of each section that receives.
-    pub(crate) transceivers: Vec<TransceiverId>,
-    /// The transceivers that send, and the payload types that the other side takes.
-    pub(crate) sending: Vec<(TransceiverId, Vec<PayloadType>)>,
-}
-
-impl Sections {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receiving.is_empty() && self.sending.is_empty()
-    }
-}
-
-/// The packets of all transports.
+/// The packets and frames of all transports.
 #[derive(Debug)]
 pub(crate) struct Media {
     sessions: Vec<Session>,
+    outbound: Vec<Outbound>,
+    inbound: Vec<Inbound>,
     received: Queue<ReceivedPacket>,
+    frames: BTreeMap<TransceiverId, Queue<ReceivedFrame>>,
+    /// Transceivers whose application takes packets.
+    packet_level: Vec<TransceiverId>,
+    /// Transceivers of which packets have come since they were muted.
+    heard: Vec<TransceiverId>,
     rids: Vec<Arc<str>>,
+    /// Events that the peer has not taken yet.
+    events: Vec<Event>,
+    /// The source of numbers that need not be secret: the packets that have them are protected.
+    seed: u64,
+    /// A packet that is written.
+    buffer: Vec<u8>,
+    /// A frame that becomes whole, and a packet that is restored.
+    scratch: Vec<u8>,
+    restored: Vec<u8>,
+    missing: Vec<SequenceNumber>,
 }
 
-/// The packets of one transport, whose keys are known.
-#[derive(Debug)]
-struct Session {
-    transport: TransportId,
-    sender: SrtpSender,
-    receiver: SrtpReceiver,
-    demultiplexer: Demultiplexer,
-    sections: Sections,
-    /// True for RTCP.
-    outgoing: Queue<bool>,
+/// The queues of frames.
+struct Sink<'a> {
+    frames: &'a mut BTreeMap<TransceiverId, Queue<ReceivedFrame>>,
+    events: &'a mut Vec<Event>,
 }
 
-impl Default for Media {
-    fn default() -> Self {
-        Self {
-            sessions: Vec::new(),
-            received: Queue::new(MAX_RECEIVED, MAX_RECEIVED_BYTES),
-            rids: Vec::new(),
+impl Sink<'_> {
+    /// Returns false if there is no room.
+    fn take(&mut self, about: ReceivedFrame, data: &[u8]) -> bool {
+        let transceiver = about.transceiver;
+        let queue = self.frames.entry(transceiver).or_insert_with(|| Queue::new(MAX_FRAMES, MAX_FRAME_BYTES));
+        let was_empty = queue.is_empty();
+        let is_kept = queue.push(about, data);
+        if was_empty && is_kept {
+            self.events.push(Event::FramesReadable(transceiver));
         }
+        is_kept
     }
 }
 
 impl Media {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            sessions: Vec::new(),
+            outbound: Vec::new(),
+            inbound: Vec::new(),
+            received: Queue::new(MAX_RECEIVED, MAX_RECEIVED_BYTES),
+            frames: BTreeMap::new(),
+            packet_level: Vec::new(),
+            heard: Vec::new(),
+            rids: Vec::new(),
+            events: Vec::new(),
+            seed,
+            buffer: Vec::new(),
+            scratch: Vec::new(),
+            restored: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    fn random(&mut self) -> u32 {
+        (crate::media::split_mix(&mut self.seed) >> 32) as u32
+    }
+
+    fn position(&self, transport: TransportId) -> Option<usize> {
+        self.sessions.iter().position(|session| session.transport == transport)
+    }
+
     /// Returns true if a transport has a session.
     pub(crate) fn has_session(&self, transport: TransportId) -> bool {
-        self.sessions.iter().any(|session| session.transport == transport)
+        self.position(transport).is_some()
     }
 
     /// Begins the session of a transport, or gives it new keys: both sides count packets anew.
-    pub(crate) fn set_keys(&mut self, transport: TransportId, keys: &SrtpKeys) {
+    pub(crate) fn set_keys(&mut self, now: Instant, transport: TransportId, keys: &SrtpKeys) {
         let Some((local, remote)) = master_key(keys, &keys.local).zip(master_key(keys, &keys.remote)) else {
             return;
         };
         let (sender, receiver) = (SrtpSender::new(&local), SrtpReceiver::new(&remote));
-        if let Some(session) = self.session_mut(transport) {
-            (session.sender, session.receiver) = (sender, receiver);
+        self.buffer.resize(MAX_PACKET, 0);
+        if let Some(at) = self.position(transport) {
+            (self.sessions[at].sender, self.sessions[at].receiver) = (sender, receiver);
             return;
         }
-        self.sessions.push(Session {
-            transport,
-            sender,
-            receiver,
-            demultiplexer: Demultiplexer::new(),
-            sections: Sections::default(),
-            outgoing: Queue::new(MAX_OUTGOING, MAX_OUTGOING_BYTES),
-        });
+        let own = Ssrc(self.random().max(1));
+        self.sessions.push(Session::new(now, transport, sender, receiver, own));
     }
 
-    /// Ends all sessions but those of the transports that are in use.
-    pub(crate) fn retain(&mut self, is_used: impl Fn(TransportId) -> bool) {
+    /// Ends all sessions but those of the transports that are in use, and all that belongs to
+    /// transceivers that are gone.
+    pub(crate) fn retain(
+        &mut self,
+        is_used: impl Fn(TransportId) -> bool,
+        is_there: impl Fn(TransceiverId) -> bool,
+    ) {
         self.sessions.retain(|session| is_used(session.transport));
+        self.inbound.retain(|stream| is_used(stream.transport) && is_there(stream.transceiver));
+        self.outbound.retain(|stream| is_there(stream.transceiver));
+        self.frames.retain(|id, _| is_there(*id));
+        self.packet_level.retain(|id| is_there(*id));
+        // Whether tracks are muted is for the descriptions to say, and for the next packet.
+        self.heard.clear();
     }
 
     /// Sets what is agreed for a transport.
-    pub(crate) fn set_sections(&mut self, transport: TransportId, mut sections: Sections) {
-        if let Some(session) = self.session_mut(transport) {
-            session.demultiplexer.set_sections(std::mem::take(&mut sections.receiving));
-            session.sections = sections;
+    pub(crate) fn set_sections(&mut self, now: Instant, transport: TransportId, sections: Sections) {
+        let Some(at) = self.position(transport) else { return };
+        let demux = sections.receiving.iter().map(|section| section.demux.clone()).collect();
+        self.sessions[at].demultiplexer.set_sections(demux);
+        for section in &sections.sending {
+            for encoding in &section.encodings {
+                let known = self.outbound.iter().position(|one| one.has(encoding.ssrc));
+                let begins = match known {
+                    Some(known) => self.outbound[known].update(transport, section, encoding),
+                    None => {
+                        let random = [self.random(), self.random(), self.random()];
+                        self.outbound.push(Outbound::new(transport, section, encoding, random));
+                        encoding.active
+                    }
+                };
+                let index = known.unwrap_or(self.outbound.len() - 1);
+                if begins {
+                    self.outbound[index].limiter.picture_loss();
+                }
+            }
+        }
+        let is_sent = |one: &Outbound| {
+            let mut encodings = sections.sending.iter().flat_map(|section| &section.encodings);
+            encodings.any(|encoding| encoding.active && one.has(encoding.ssrc))
+        };
+        for index in 0..self.outbound.len() {
+            let one = &mut self.outbound[index];
+            if one.transport == transport && !is_sent(one) {
+                one.is_active = false;
+                if std::mem::take(&mut one.has_sent) {
+                    let ssrc = one.ssrc();
+                    self.say_goodbye(at, ssrc);
+                }
+            }
+        }
+        let still = |stream: &Inbound| {
+            let mut receiving = sections.receiving.iter();
+            stream.transport != transport || receiving.any(|one| one.transceiver == stream.transceiver)
+        };
+        self.inbound.retain(still);
+        let is_told = self
+            .outbound
+            .iter()
+            .any(|one| one.transport == transport && one.is_active && one.has_transport_feedback());
+        self.sessions[at].sections = sections;
+        self.sessions[at].path.set_told(now, is_told);
+        self.tell_wishes(now);
+    }
+
+    /// The path of a transport is another one.
+    pub(crate) fn handle_path_change(&mut self, now: Instant, transport: TransportId) {
+        if let Some(at) = self.position(transport) {
+            self.sessions[at].path.handle_path_change(now);
         }
     }
 
-    /// Handles a protected packet in place. Returns false if it is dropped.
-    pub(crate) fn handle(&mut self, transport: TransportId, received_at: Instant, packet: &mut [u8]) -> bool {
-        let Some(session) = self.sessions.iter_mut().find(|one| one.transport == transport) else {
-            return false;
-        };
-        if is_rtcp(packet) {
-            let Ok(len) = session.receiver.unprotect_rtcp(packet) else { return false };
-            let source = PacketSource::Rtcp(transport);
-            return self.received.push(ReceivedPacket { source, received_at }, &packet[..len]);
+    /// Sets the way in which what arrives is taken.
+    pub(crate) fn set_receive_level(&mut self, transceiver: TransceiverId, level: ReceiveLevel) {
+        self.packet_level.retain(|id| *id != transceiver);
+        if level == ReceiveLevel::Packets {
+            self.packet_level.push(transceiver);
+            self.frames.remove(&transceiver);
         }
-        let Ok(len) = session.receiver.unprotect(packet) else { return false };
-        let Ok(header) = Header::parse(&packet[..len]) else { return false };
-        let Some(route) = session.demultiplexer.route(&header) else { return false };
-        let transceiver = session.sections.transceivers[route.section];
-        let rid = route.rid.and_then(|rid| intern(&mut self.rids, rid));
-        let source = PacketSource::Rtp { transceiver, rid, is_repair: route.is_repair };
-        self.received.push(ReceivedPacket { source, received_at }, &packet[..len])
     }
 
     /// Moves the next packet to the application.
@@ -171,6 +269,53 @@ impl Media {
         })
     }
 
+    /// Moves the next frame of a transceiver to the application.
+    pub(crate) fn receive_frame(
+        &mut self,
+        transceiver: TransceiverId,
+        buf: &mut Vec<u8>,
+    ) -> Option<ReceivedFrame> {
+        self.frames.get_mut(&transceiver)?.pop(usize::MAX, |frame| {
+            buf.clear();
+            buf.extend_from_slice(frame);
+        })
+    }
+
+    /// Returns the sources of a transceiver: true for those that synchronize.
+    pub(crate) fn sources(
+        &self,
+        now: Instant,
+        transceiver: TransceiverId,
+    ) -> impl Iterator<Item = (bool, RtpSource)> {
+        let streams = self.inbound.iter().filter(move |one| one.transceiver == transceiver);
+        streams.flat_map(move |one| one.sources(now))
+    }
+
+    /// Takes the events that have happened.
+    pub(crate) fn take_event(&mut self) -> Option<Event> {
+        (!self.events.is_empty()).then(|| self.events.remove(0))
+    }
+
+    /// Queues the packets of a frame; `datagram` is the size that the path carries.
+    pub(crate) fn send_frame(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        frame: &OutgoingFrame<'_>,
+        datagram: usize,
+    ) -> Result<(), Error> {
+        let Self { sessions, outbound, buffer, .. } = self;
+        let wanted = |one: &&mut Outbound| {
+            one.transceiver == transceiver && frame.rid.is_none_or(|rid| one.rid.as_deref() == Some(rid))
+        };
+        let outbound = outbound.iter_mut().find(wanted).ok_or(Error::NotSending)?;
+        let session = sessions.iter_mut().find(|one| one.transport == outbound.transport);
+        let session = session.filter(|_| outbound.is_active).ok_or(Error::NotSending)?;
+        let largest = datagram.saturating_sub(PROTECTION).min(MAX_PACKET - PROTECTION);
+        let queue = session.frames(outbound.kind);
+        outbound.send(now, frame, largest, queue, &mut buffer[..])
+    }
+
     /// Queues an RTP packet of a transceiver.
     pub(crate) fn send_rtp(&mut self, transceiver: TransceiverId, packet: &[u8]) -> Result<(), Error> {
         let parsed = Packet::parse(packet);
@@ -178,11 +323,12 @@ impl Media {
         let mut sessions = self.sessions.iter_mut();
         let found = sessions.find_map(|session| {
             let sending = &session.sections.sending;
-            let at = sending.iter().position(|(id, _)| *id == transceiver)?;
+            let at = sending.iter().position(|one| one.transceiver == transceiver)?;
             Some((at, session))
         });
         let (at, session) = found.ok_or(Error::NotSending)?;
-        if !session.sections.sending[at].1.contains(&header.payload_type) {
+        let mut codecs = session.sections.sending[at].codecs.iter();
+        if !codecs.any(|codec| codec.payload_type == header.payload_type) {
             return Err(Error::InvalidPacket { reason: "its payload type is not agreed" });
         }
         session.queue(false, packet)
@@ -193,38 +339,50 @@ impl Media {
         if !is_rtcp(packet) || packet.len() < 8 {
             return Err(Error::InvalidPacket { reason: "it is not an RTCP packet" });
         }
-        self.session_mut(transport).ok_or(Error::NotSending)?.queue(true, packet)
+        let at = self.position(transport).ok_or(Error::NotSending)?;
+        self.sessions[at].queue(true, packet)
     }
 
     /// Returns true if packets wait for this transport.
     pub(crate) fn has_outgoing(&self, transport: TransportId) -> bool {
-        self.sessions.iter().any(|session| session.transport == transport && !session.outgoing.is_empty())
+        self.position(transport).is_some_and(|at| self.sessions[at].has_outgoing())
     }
 
     /// Writes the next packet for a transport, protected, if it is not longer than `limit`; returns
     /// its length.
     pub(crate) fn write_next(
         &mut self,
+        now: Instant,
+        wall: NtpTime,
         transport: TransportId,
         buf: &mut [u8],
         limit: usize,
     ) -> Option<usize> {
-        let session = self.session_mut(transport)?;
-        let profile = session.sender.profile();
+        let at = self.position(transport)?;
+        let Self { sessions, outbound, .. } = self;
+        let session = &mut sessions[at];
         // What protection adds depends on the kind: RTCP goes alone, so that batches are of RTP.
-        let plain = limit.saturating_sub(profile.rtp_overhead());
-        if limit < usize::MAX && session.outgoing.front() == Some(&true) {
-            return None;
-        }
+        let plain = limit.saturating_sub(session.sender.profile().rtp_overhead());
         loop {
+            let line = session.next_line(now)?;
+            if limit < usize::MAX && line == Line::Rtcp {
+                return None;
+            }
             let mut len = 0;
-            let is_rtcp = session.outgoing.pop(plain.min(buf.len()), |packet| {
+            session.line(line).pop(plain.min(buf.len()), |packet| {
                 buf[..packet.len()].copy_from_slice(packet);
                 len = packet.len();
             })?;
-            let protected = match is_rtcp {
-                true => session.sender.protect_rtcp(buf, len),
-                false => session.sender.protect(buf, len),
+            let protected = match line {
+                Line::Rtcp => session.sender.protect_rtcp(buf, len),
+                Line::Packets => session.sender.protect(buf, len),
+                Line::Frames(class) => {
+                    let Some(bytes) = leave(now, wall, session, outbound, class, &mut buf[..len]) else {
+                        continue;
+                    };
+                    session.path.pacer.sent(now, class, bytes);
+                    session.sender.protect(buf, len)
+                }
             };
             match protected {
                 Ok(len) => return Some(len),
@@ -232,19 +390,27 @@ impl Media {
             }
         }
     }
-
-    fn session_mut(&mut self, transport: TransportId) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.transport == transport)
-    }
 }
 
-impl Session {
-    fn queue(&mut self, is_rtcp: bool, packet: &[u8]) -> Result<(), Error> {
-        if packet.len() > MAX_PACKET {
-            return Err(Error::InvalidPacket { reason: "it is longer than 1,500 bytes" });
-        }
-        if self.outgoing.push(is_rtcp, packet) { Ok(()) } else { Err(Error::BufferFull) }
-    }
+/// Numbers and counts a packet that leaves; returns its length with what protection adds, or `None`
+/// if its stream is gone.
+fn leave(
+    now: Instant,
+    wall: NtpTime,
+    session: &mut Session,
+    outbound: &mut [Outbound],
+    class: Class,
+    packet: &mut [u8],
+) -> Option<usize> {
+    let ssrc = Packet::parse(packet).ok()?.fixed().ssrc;
+    let sender = outbound.iter_mut().find(|one| one.transport == session.transport && one.has(ssrc))?;
+    let is_numbered = sender.transport_extension().is_some();
+    let number = if is_numbered { session.path.next_number() } else { SequenceNumber(0) };
+    let bytes = packet.len() + session.sender.profile().rtp_overhead();
+    let stream = sender.leave(now, wall, number, packet)?;
+    tracing::trace!(?class, ssrc = ssrc.0, bytes, "a packet leaves");
+    session.path.handle_sent(now, stream, bytes, is_numbered);
+    Some(bytes)
 }
 
 /// Returns the name that is kept; `None` if there are too many.

@@ -24,8 +24,9 @@ impl<T> Queue<T> {
         self.entries.is_empty()
     }
 
-    pub(super) fn front(&self) -> Option<&T> {
-        self.entries.front().map(|(about, _)| about)
+    /// Returns true if so many packets with so many bytes fit in.
+    pub(super) fn has_room(&self, packets: usize, bytes: usize) -> bool {
+        self.entries.len() + packets <= self.max_packets && self.bytes + bytes <= self.max_bytes
     }
 
     /// Returns false if the queue is full.
@@ -66,7 +67,8 @@ mod tests {
         assert_eq!(queue.pop(3, |_| panic!("it is longer")), None);
         let mut len = 0;
         assert_eq!(queue.pop(4, |packet| len = packet.len()), Some(1));
-        assert_eq!((len, queue.front()), (4, Some(&2)));
+        assert_eq!(len, 4);
+        assert!(queue.has_room(1, 5) && !queue.has_room(2, 0) && !queue.has_room(1, 6));
         assert!(queue.push(6, &[0; 5]));
         assert_eq!([0; 3].map(|_| queue.pop(9, |_| {})), [Some(2), Some(4), Some(6)]);
         assert!(queue.is_empty() && queue.bytes == 0);

@@ -4,6 +4,7 @@ pub mod report;
 
 use crate::data::{ChannelId, DataChannelState};
 use crate::media::TransceiverId;
+use crate::rtp::RtpStats;
 use crate::states::{DtlsTransportState, SctpTransportState};
 use crate::time::UnixTime;
 use crate::transport::TransportId;
@@ -25,6 +26,8 @@ pub struct Stats {
     pub sctp: SctpStats,
     /// The channels that exist now.
     pub channels: Vec<DataChannelStats>,
+    /// The streams of audio and video.
+    pub rtp: RtpStats,
     /// Packets that were dropped.
     pub dropped: Dropped,
 }

@@ -1,4 +1,4 @@
-//! The W3C's `RTCStatsReport` (webrtc-stats), without what comes with RTP packets.
+//! The W3C's `RTCStatsReport` (webrtc-stats), without what only a codec or a device knows.
 //!
 //! Times are milliseconds since the beginning of 1970, durations are seconds. With the feature
 //! `serde` a report is written as the JSON of `JSON.stringify([...report.values()])` in browsers.
@@ -67,6 +67,18 @@ pub enum Object {
     Certificate(Certificate),
     /// `RTCDataChannelStats`.
     DataChannel(Channel),
+    /// `RTCCodecStats`.
+    Codec(Codec),
+    /// `RTCInboundRtpStreamStats`.
+    InboundRtp(InboundRtp),
+    /// `RTCOutboundRtpStreamStats`.
+    OutboundRtp(OutboundRtp),
+    /// `RTCRemoteInboundRtpStreamStats`.
+    RemoteInboundRtp(RemoteInboundRtp),
+    /// `RTCRemoteOutboundRtpStreamStats`.
+    RemoteOutboundRtp(RemoteOutboundRtp),
+    /// `RTCMediaSourceStats`.
+    MediaSource(MediaSource),
 }
 
 /// Declares a dictionary: members that are always there, then members that may be absent.
@@ -93,6 +105,10 @@ macro_rules! dictionary {
         }
     };
 }
+
+mod media;
+
+pub use media::{Codec, InboundRtp, MediaSource, OutboundRtp, RemoteInboundRtp, RemoteOutboundRtp};
 
 dictionary! {
     /// `RTCPeerConnectionStats`.
@@ -300,6 +316,7 @@ impl StatsReport {
             let bitrate = available(&stats.sctp).filter(|_| stats.sctp.transport == Some(transport.id));
             writer.add_transport(transport, own.der(), bitrate, clock);
         }
+        writer.add_media(&stats.rtp);
         for channel in &stats.channels {
             writer.add_channel(channel);
         }
@@ -320,7 +337,13 @@ impl Object {
             Self::PeerConnection(_)
             | Self::LocalCandidate(_)
             | Self::RemoteCandidate(_)
-            | Self::DataChannel(_) => Vec::new(),
+            | Self::DataChannel(_)
+            | Self::Codec(_)
+            | Self::InboundRtp(_)
+            | Self::OutboundRtp(_)
+            | Self::RemoteInboundRtp(_)
+            | Self::RemoteOutboundRtp(_)
+            | Self::MediaSource(_) => Vec::new(),
         }
     }
 }

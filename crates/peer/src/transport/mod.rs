@@ -481,7 +481,7 @@ impl Transport {
         self.dtls.begin(now, self.round_trip());
     }
 
-    fn round_trip(&self) -> Option<Duration> {
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
         let pairs = self.agent.stats().pairs;
         pairs.into_iter().filter_map(|pair| pair.counters.current_round_trip_time).min()
     }

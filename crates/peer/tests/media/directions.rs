@@ -58,7 +58,7 @@ fn track_is_muted_and_leaves_its_stream_when_it_is_no_longer_sent() {
     negotiate(&mut one, &mut two);
     let events = two.track_events();
     let tracks = events.iter().filter(|event| matches!(event, Event::Track { .. })).count();
-    assert_eq!((tracks, two.info(theirs).receiver.muted), (2, false), "{events:?}");
+    assert_eq!((tracks, two.info(theirs).receiver.muted), (2, true), "{events:?}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn rollback_of_a_direction_change_brings_the_track_back() {
     two.events();
     two.take(SessionDescription::rollback());
     let info = two.info(theirs);
-    assert_eq!((info.current_direction, info.receiver.muted), (Some(Way::RecvOnly), false));
+    assert_eq!((info.current_direction, info.receiver.muted), (Some(Way::RecvOnly), true));
     let track = info.receiver.track.clone();
     let back = Event::Track { transceiver: theirs, track, streams: vec!["s".to_owned()] };
     assert_eq!(two.track_events(), [back]);

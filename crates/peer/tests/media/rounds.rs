@@ -124,7 +124,7 @@ fn agree(one: &Side, two: &Side) {
         if receives.receives() && !own.sender.streams.is_empty() {
             assert_eq!(other.receiver.streams, own.sender.streams, "{mid}");
         }
-        assert_eq!(own.receiver.muted, !sends.receives(), "{mid}");
+        assert!(own.receiver.muted, "{mid}: no packet has come");
     }
 }
 

@@ -4,6 +4,7 @@
 mod bundles;
 mod clogging;
 mod failing;
+mod frames;
 mod glare;
 mod lab;
 mod meeting;

@@ -1,8 +1,8 @@
 //! Packets of audio and video between two peers.
 
 use columba_peer::{
-    Configuration, DataChannelInit, Error, PacketSource, ReceivedPacket, TrackKind, TransceiverDirection,
-    TransceiverId, TransceiverInit,
+    Configuration, DataChannelInit, Error, PacketSource, ReceiveLevel, ReceivedPacket, TrackKind,
+    TransceiverDirection, TransceiverId, TransceiverInit,
 };
 use columba_rtp::extension::{ExtensionForm, Mid};
 use columba_rtp::rtcp::{Compound, CompoundWriter, RtcpPacket};
@@ -40,6 +40,13 @@ fn media(mut lab: Lab) -> (Lab, Vec<TransceiverId>) {
         host.answer(now);
     });
     assert!(lab.run_until(SECOND * 30, Lab::connected), "{}", lab.network.trace());
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, _| {
+            for info in host.peer.transceivers() {
+                host.peer.set_receive_level(info.id, ReceiveLevel::Packets).unwrap();
+            }
+        });
+    }
     lab.run_for(SECOND);
     (lab, ids)
 }

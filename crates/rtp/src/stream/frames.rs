@@ -1,6 +1,6 @@
 //! Packets in any order become frames in order.
 
-use crate::numbers::RtpTimestamp;
+use crate::numbers::{PayloadType, RtpTimestamp};
 use crate::payload::{Assembler, Format, PartInfo};
 
 /// A packet as a frame buffer takes it.
@@ -12,6 +12,8 @@ pub struct PacketInfo {
     pub timestamp: RtpTimestamp,
     /// The marker.
     pub marker: bool,
+    /// The payload type, which a frame takes from its first packet.
+    pub payload_type: PayloadType,
 }
 
 /// A frame that is whole.
@@ -23,6 +25,8 @@ pub struct FrameInfo {
     pub last: u64,
     /// The timestamp.
     pub timestamp: RtpTimestamp,
+    /// The payload type.
+    pub payload_type: PayloadType,
     /// A decoder can begin with it.
     pub key: bool,
     /// The frames before it are not all there: it follows a loss.
@@ -145,8 +149,8 @@ impl FrameBuffer {
                 self.next = Some(first + 1);
                 continue;
             }
-            let (timestamp, last) = (slot.info.timestamp, self.last_of(first)?);
-            let info = self.assemble(first, last, timestamp, out);
+            let (begin, last) = (slot.info, self.last_of(first)?);
+            let info = self.assemble(begin, last, out);
             self.next = Some(last + 1);
             match info {
                 Some(info) if info.key || !self.wants_key => {
@@ -161,6 +165,9 @@ impl FrameBuffer {
 
     /// Returns the last packet of the frame that begins here, if all between are there.
     fn last_of(&self, first: u64) -> Option<u64> {
+        if self.format == Format::Whole {
+            return self.get(first).map(|_| first);
+        }
         let timestamp = self.get(first)?.info.timestamp;
         let mut at = first;
         loop {
@@ -176,16 +183,11 @@ impl FrameBuffer {
         }
     }
 
-    fn assemble(
-        &mut self,
-        first: u64,
-        last: u64,
-        timestamp: RtpTimestamp,
-        out: &mut Vec<u8>,
-    ) -> Option<FrameInfo> {
+    fn assemble(&mut self, begin: PacketInfo, last: u64, out: &mut Vec<u8>) -> Option<FrameInfo> {
         out.clear();
         self.assembler.reset();
         let (mut key, mut good) = (false, true);
+        let PacketInfo { number: first, timestamp, payload_type, .. } = begin;
         for number in first..=last {
             let at = self.slot(number);
             let Some(slot) = self.slots[at].take() else { continue };
@@ -200,7 +202,7 @@ impl FrameBuffer {
             }
             self.spare.push(slot.payload);
         }
-        good.then_some(FrameInfo { first, last, timestamp, key, after_loss: self.after_loss })
+        good.then_some(FrameInfo { first, last, timestamp, payload_type, key, after_loss: self.after_loss })
     }
 
     /// Skips packets without payload between frames.
@@ -274,7 +276,9 @@ mod tests {
             let mut out = [0; 100];
             while let Some(part) = packetizer.next(&frame, &mut out).unwrap() {
                 let timestamp = RtpTimestamp(3000 * index as u32);
-                packets.push((PacketInfo { number, timestamp, marker: part.last }, out[..part.len].to_vec()));
+                let payload_type = PayloadType::default();
+                let info = PacketInfo { number, timestamp, marker: part.last, payload_type };
+                packets.push((info, out[..part.len].to_vec()));
                 number += 1;
             }
             frames.push(frame);
@@ -358,7 +362,8 @@ mod tests {
         let mut buffer = FrameBuffer::new(Format::Vp8, 64);
         let mut out = Vec::new();
         for number in (0..100_000_u64).map(|index| index * index) {
-            let info = PacketInfo { number, timestamp: RtpTimestamp(1), marker: false };
+            let payload_type = PayloadType::default();
+            let info = PacketInfo { number, timestamp: RtpTimestamp(1), marker: false, payload_type };
             buffer.insert(info, &[0x00, 1, 2]);
             assert_eq!(buffer.pop(&mut out), None);
         }
@@ -369,8 +374,13 @@ mod tests {
     fn padding_between_frames_is_skipped() {
         let mut buffer = FrameBuffer::new(Format::Whole, 64);
         let mut out = Vec::new();
-        let info =
-            |number, timestamp| PacketInfo { number, timestamp: RtpTimestamp(timestamp), marker: true };
+        let payload_type = PayloadType::default();
+        let info = |number, timestamp| PacketInfo {
+            number,
+            timestamp: RtpTimestamp(timestamp),
+            marker: true,
+            payload_type,
+        };
         buffer.insert(info(1, 0), b"a");
         buffer.insert(info(2, 0), b"");
         buffer.insert(info(3, 960), b"b");

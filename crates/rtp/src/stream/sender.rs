@@ -13,11 +13,13 @@ pub struct StreamSender {
     ssrc: Ssrc,
     clock_rate: u32,
     next: SequenceNumber,
-    /// The last timestamp, and when it was sent.
+    /// The last timestamp, and when it was captured, or else sent.
     last: Option<(RtpTimestamp, Instant)>,
     packets: u32,
     bytes: u32,
     round_trip: Option<Duration>,
+    /// The owner tells when frames were captured.
+    knows_capture: bool,
     /// Counters; those that this type does not know are its owner's to count.
     pub stats: OutboundRtpStats,
     remote: RemoteInboundRtpStats,
@@ -37,6 +39,7 @@ impl StreamSender {
             packets: 0,
             bytes: 0,
             round_trip: None,
+            knows_capture: false,
             stats: OutboundRtpStats::default(),
             remote: RemoteInboundRtpStats::default(),
         }
@@ -46,6 +49,11 @@ impl StreamSender {
     #[must_use]
     pub const fn ssrc(&self) -> Ssrc {
         self.ssrc
+    }
+
+    /// Sets the ticks of timestamps in a second, for another codec.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate.max(1);
     }
 
     /// Returns the header of the next packet.
@@ -68,14 +76,27 @@ impl StreamSender {
         header_len: usize,
         payload_len: usize,
     ) {
-        if self.last.is_none_or(|(last, _)| timestamp.is_after(last)) {
-            self.last = Some((timestamp, now));
+        if !self.knows_capture {
+            self.note(timestamp, now);
         }
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(payload_len as u32);
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += payload_len as u64;
         self.stats.header_bytes_sent += header_len as u64;
+    }
+
+    /// Takes the time at which the frame of a timestamp was captured, for reports. Without it, that
+    /// at which it is sent counts.
+    pub fn handle_captured(&mut self, captured: Instant, timestamp: RtpTimestamp) {
+        self.knows_capture = true;
+        self.note(timestamp, captured);
+    }
+
+    fn note(&mut self, timestamp: RtpTimestamp, at: Instant) {
+        if self.last.is_none_or(|(last, _)| timestamp.is_after(last)) {
+            self.last = Some((timestamp, at));
+        }
     }
 
     /// Counts a packet that is sent again.

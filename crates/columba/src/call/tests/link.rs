@@ -3,12 +3,14 @@
 use columba_peer::{Configuration, DataChannelInit, SessionDescription};
 
 use super::super::link::{Link, LinkEvent};
+use super::super::options::CallMedia;
 use super::soon;
 use crate::Event;
 
 /// Two links whose connection is made; the callee's events are not read yet.
 async fn connect() -> (Link, Link) {
-    let make = |is_polite| Link::new(Configuration::default(), None, is_polite).unwrap();
+    let make =
+        |is_polite| Link::new(Configuration::default(), None, &CallMedia::default(), is_polite).unwrap();
     let (mut caller, callee) = (make(false), make(true));
     let offer = caller.connection.set_local_description(None).await.unwrap();
     callee.connection.set_remote_description(offer).await.unwrap();

@@ -6,7 +6,7 @@ use columba_sdp::formats::{FormatParameters, RedParameters, RtxParameters};
 
 use super::numbers::repairs;
 use super::offer::{msids, preferred};
-use super::{MAX_EXTENSION, Numbers, RtpSection, own_limits, reversed, simulcast};
+use super::{MAX_EXTENSION, Numbers, RtpSection, Ssrcs, own_limits, reversed, simulcast};
 use crate::media::{MediaConfiguration, RtpCodecCapability, Transceiver, read_h264};
 
 /// Returns the local section that answers an offered one; `None` if the two sides have no codec in
@@ -24,20 +24,22 @@ pub(in crate::jsep) fn answer(
     let direction = transceiver.direction.intersect(offer.direction.reversed());
     let (rids, simulcast) =
         simulcast::answered(offer, transceiver, direction, configuration.receive_simulcast);
+    let sends = direction.sends();
     Some(RtpSection {
         kind: offer.kind.clone(),
         protocol: offer.protocol.clone(),
         direction,
+        ssrcs: if sends { Ssrcs::of_sender(transceiver, &codecs) } else { Ssrcs::default() },
         codecs,
         extensions: extensions(offer, configuration.header_extensions(transceiver.kind), numbers),
         allow_mixed: offer.allow_mixed,
         mux_only: false,
         reduced_size: offer.reduced_size,
-        msids: if direction.sends() { msids(transceiver) } else { Vec::new() },
+        msids: if sends { msids(transceiver) } else { Vec::new() },
         rids,
         simulcast,
         limits: own_limits(transceiver.kind),
-        cname: None,
+        cname: sends.then(|| transceiver.sender.cname.to_string()),
         transceiver: Some(transceiver.id),
     })
 }

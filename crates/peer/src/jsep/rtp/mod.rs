@@ -7,7 +7,7 @@ mod simulcast;
 
 use columba_sdp::attributes::{
     Bandwidth, Direction, ExtMap, ExtMapAllowMixed, MaxPtime, Msid, Ptime, Rid, RtcpMux, RtcpMuxOnly,
-    RtcpRsize, RtpMap, Simulcast, Ssrc,
+    RtcpRsize, RtpMap, Simulcast, Ssrc, SsrcGroup, SsrcGroupSemantics,
 };
 use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
 
@@ -17,7 +17,7 @@ pub(super) use offer::offer;
 
 use super::remote::Reader;
 use crate::error::Error;
-use crate::media::{SendLimits, TrackKind, TransceiverId};
+use crate::media::{SendLimits, TrackKind, Transceiver, TransceiverId};
 
 /// The header extension of sections that an application has not asked for: the name of the section,
 /// which every bundled section needs (RFC 9143 §15).
@@ -32,6 +32,17 @@ const LONGEST_PACKET: u32 = 120;
 
 /// Streams that a section names at most; a track is seldom in more than one.
 const MAX_STREAMS: usize = 16;
+
+/// SSRCs of a section that are read at most: three encodings, with repair and correction.
+const MAX_SSRCS: usize = 16;
+
+/// The SSRCs that a section names (RFC 5576).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Ssrcs {
+    pub(crate) all: Vec<u32>,
+    /// Those of streams, each with that of its retransmissions.
+    pub(crate) repaired: Vec<(u32, u32)>,
+}
 
 /// A section of audio or video.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +68,7 @@ pub(super) struct RtpSection {
     pub(super) limits: SendLimits,
     /// The canonical name of the side that describes it, if it has written it (RFC 5576 §6.1).
     pub(super) cname: Option<String>,
+    pub(super) ssrcs: Ssrcs,
     /// The transceiver from which a local section was made.
     pub(super) transceiver: Option<TransceiverId>,
 }
@@ -85,6 +97,7 @@ impl RtpSection {
                 .flatten()
                 .find(|ssrc| ssrc.attribute == "cname")
                 .and_then(|ssrc| ssrc.value),
+            ssrcs: Ssrcs::read(lines),
             transceiver: None,
         })
     }
@@ -103,6 +116,7 @@ impl RtpSection {
             simulcast: None,
             limits: SendLimits::default(),
             cname: None,
+            ssrcs: Ssrcs::default(),
             ..self.clone()
         }
     }
@@ -165,10 +179,50 @@ impl RtpSection {
         if let Some(time) = self.limits.max_packet_time {
             lines.add(&MaxPtime(time))?;
         }
+        self.ssrcs.write(self.cname.as_deref(), lines)?;
         for rid in &self.rids {
             lines.add(rid)?;
         }
         self.simulcast.as_ref().map_or(Ok(()), |simulcast| lines.add(simulcast))
+    }
+}
+
+impl Ssrcs {
+    fn read(lines: &Lines) -> Self {
+        let mut all: Vec<u32> = Vec::new();
+        for ssrc in lines.all::<Ssrc>().flatten().map(|line| line.ssrc) {
+            if all.len() < MAX_SSRCS && !all.contains(&ssrc) {
+                all.push(ssrc);
+            }
+        }
+        let pairs = lines.all::<SsrcGroup>().flatten().filter_map(|group| match *group.ssrcs {
+            [one, two] if group.semantics == SsrcGroupSemantics::Fid => Some((one, two)),
+            _ => None,
+        });
+        Self { repaired: pairs.take(MAX_SSRCS).collect(), all }
+    }
+
+    /// Returns those of a sender with one encoding. Encodings with names are told apart by these.
+    fn of_sender(transceiver: &Transceiver, codecs: &[Codec]) -> Self {
+        let sender = &transceiver.sender;
+        if sender.encodings.iter().any(|encoding| encoding.rid.is_some()) {
+            return Self::default();
+        }
+        let [main, repair] = sender.ssrcs[0];
+        match codecs.iter().any(|codec| codec.map.is("rtx")) {
+            true => Self { all: vec![main, repair], repaired: vec![(main, repair)] },
+            false => Self { all: vec![main], repaired: Vec::new() },
+        }
+    }
+
+    fn write(&self, cname: Option<&str>, lines: &mut Lines) -> Result<(), columba_sdp::Error> {
+        for (main, repair) in &self.repaired {
+            lines.add(&SsrcGroup { semantics: SsrcGroupSemantics::Fid, ssrcs: vec![*main, *repair] })?;
+        }
+        for ssrc in &self.all {
+            lines.add(&Ssrc::cname(*ssrc, cname.unwrap_or_default()))?;
+        }
+        Ok(())
     }
 }
 

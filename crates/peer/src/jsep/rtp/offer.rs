@@ -5,7 +5,7 @@ use columba_sdp::formats::{FormatParameters, RtxParameters};
 use columba_sdp::{Codec, Protocol};
 
 use super::numbers::Use;
-use super::{Numbers, RtpSection, own_limits, simulcast};
+use super::{Numbers, RtpSection, Ssrcs, own_limits, simulcast};
 use crate::media::{MediaConfiguration, RtpCodecCapability, Transceiver};
 
 /// Returns the section that offers a transceiver. `known` is its local section, if it has one.
@@ -18,15 +18,19 @@ pub(in crate::jsep) fn offer(
     let kind = transceiver.kind;
     let allow_mixed = known.is_none_or(|known| known.allow_mixed);
     let uris = configuration.header_extensions(kind).iter();
-    let extensions =
-        uris.filter_map(|uri| Some(ExtMap::new(numbers.extension(uri, kind, allow_mixed, known)?, uri)));
+    let extensions = uris
+        .filter_map(|uri| Some(ExtMap::new(numbers.extension(uri, kind, allow_mixed, known)?, uri)))
+        .collect();
     let (rids, simulcast) = simulcast::offered(transceiver);
+    let codecs = codecs(transceiver, configuration, numbers, known);
+    let sends = transceiver.direction.sends();
     RtpSection {
         kind: kind.section(),
         protocol: known.map_or(Protocol::UdpTlsRtpSavpf, |known| known.protocol.clone()),
         direction: transceiver.direction,
-        extensions: extensions.collect(),
-        codecs: codecs(transceiver, configuration, numbers, known),
+        extensions,
+        ssrcs: if sends { Ssrcs::of_sender(transceiver, &codecs) } else { Ssrcs::default() },
+        codecs,
         allow_mixed,
         mux_only: true,
         reduced_size: true,
@@ -34,7 +38,7 @@ pub(in crate::jsep) fn offer(
         rids,
         simulcast,
         limits: own_limits(kind),
-        cname: None,
+        cname: sends.then(|| transceiver.sender.cname.to_string()),
         transceiver: Some(transceiver.id),
     }
 }

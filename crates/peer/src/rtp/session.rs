@@ -1,0 +1,144 @@
+//! The packets of one transport, whose keys are known: what waits, and in which order it goes.
+
+use std::time::Instant;
+
+use columba_rtp::congestion::Class;
+use columba_rtp::srtp::{SrtpReceiver, SrtpSender};
+use columba_rtp::{Demultiplexer, Ssrc};
+
+use super::path::MediaPath;
+use super::queue::Queue;
+use super::sections::Sections;
+use super::{MAX_OUTGOING, MAX_OUTGOING_BYTES, MAX_PACKET};
+use crate::error::Error;
+use crate::media::TrackKind;
+use crate::transport::TransportId;
+
+/// Retransmissions that wait at most; what is asked for again would come too late behind them.
+const MAX_REPAIR: usize = 512;
+
+/// A queue of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Rtcp,
+    /// Packets of the application's own.
+    Packets,
+    Frames(Class),
+}
+
+/// The session of a transport.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) transport: TransportId,
+    pub(super) sender: SrtpSender,
+    pub(super) receiver: SrtpReceiver,
+    pub(super) demultiplexer: Demultiplexer,
+    pub(super) sections: Sections,
+    pub(super) path: MediaPath,
+    /// The stream that asks and reports, where this side sends none.
+    pub(super) own: Ssrc,
+    rtcp: Queue<()>,
+    packets: Queue<()>,
+    pub(super) audio: Queue<()>,
+    pub(super) repair: Queue<()>,
+    pub(super) video: Queue<()>,
+    /// The time at which the pacer lets the next packet go.
+    pub(super) opening: Option<Instant>,
+    pub(super) next_report: Instant,
+    /// The stream of the last packet that arrived.
+    pub(super) last_heard: Ssrc,
+}
+
+impl Session {
+    pub(super) fn new(
+        now: Instant,
+        transport: TransportId,
+        sender: SrtpSender,
+        receiver: SrtpReceiver,
+        own: Ssrc,
+    ) -> Self {
+        let queue = || Queue::new(MAX_OUTGOING, MAX_OUTGOING_BYTES);
+        Self {
+            transport,
+            sender,
+            receiver,
+            demultiplexer: Demultiplexer::new(),
+            sections: Sections::default(),
+            path: MediaPath::new(now),
+            own,
+            rtcp: queue(),
+            packets: queue(),
+            audio: queue(),
+            repair: Queue::new(MAX_REPAIR, MAX_OUTGOING_BYTES),
+            video: queue(),
+            opening: None,
+            next_report: now,
+            last_heard: Ssrc(0),
+        }
+    }
+
+    /// Queues a packet of the application's own.
+    pub(super) fn queue(&mut self, is_rtcp: bool, packet: &[u8]) -> Result<(), Error> {
+        if packet.len() > MAX_PACKET {
+            return Err(Error::InvalidPacket { reason: "it is longer than 1,500 bytes" });
+        }
+        let queue = if is_rtcp { &mut self.rtcp } else { &mut self.packets };
+        if queue.push((), packet) { Ok(()) } else { Err(Error::BufferFull) }
+    }
+
+    /// Queues a compound packet of this side's reports and requests; the next ones repeat what does
+    /// not fit.
+    pub(super) fn queue_rtcp(&mut self, packet: &[u8]) {
+        if !packet.is_empty() && !self.rtcp.push((), packet) {
+            tracing::debug!("a report is dropped: too many wait");
+        }
+    }
+
+    /// Returns the queue for frames of a kind.
+    pub(super) fn frames(&mut self, kind: TrackKind) -> &mut Queue<()> {
+        match kind {
+            TrackKind::Audio => &mut self.audio,
+            TrackKind::Video => &mut self.video,
+        }
+    }
+
+    pub(super) fn has_outgoing(&self) -> bool {
+        [&self.rtcp, &self.packets, &self.audio, &self.repair, &self.video].iter().any(|one| !one.is_empty())
+    }
+
+    /// Returns the queue whose packet goes next. If the pacer lets none go, the time of its next
+    /// opening is kept.
+    pub(super) fn next_line(&mut self, now: Instant) -> Option<Line> {
+        self.opening = None;
+        if !self.rtcp.is_empty() {
+            return Some(Line::Rtcp);
+        }
+        if !self.packets.is_empty() {
+            return Some(Line::Packets);
+        }
+        let classes = [
+            (Class::Audio, self.audio.is_empty()),
+            (Class::Retransmission, self.repair.is_empty()),
+            (Class::Video, self.video.is_empty()),
+        ];
+        for (class, is_empty) in classes {
+            self.path.pacer.set_waiting(class, !is_empty);
+        }
+        let (class, _) = classes.into_iter().find(|(_, is_empty)| !is_empty)?;
+        if self.path.pacer.may_send(now, class) {
+            return Some(Line::Frames(class));
+        }
+        self.opening = self.path.pacer.next_opening(now, class);
+        None
+    }
+
+    pub(super) fn line(&mut self, line: Line) -> &mut Queue<()> {
+        match line {
+            Line::Rtcp => &mut self.rtcp,
+            Line::Packets => &mut self.packets,
+            Line::Frames(Class::Audio) => &mut self.audio,
+            Line::Frames(Class::Retransmission) => &mut self.repair,
+            Line::Frames(_) => &mut self.video,
+        }
+    }
+}
