@@ -9,6 +9,7 @@ import { STEP_TIMEOUT } from '../lab/timeouts.js';
  * @property {boolean} [media] `false` joins without camera and microphone
  * @property {string} [onlyIceServer] the one TURN URL that the page is left with, or `none`
  * @property {string} [name] what to call oneself
+ * @property {() => void} [script] runs in the page before its own scripts
  * @property {number} [width]
  * @property {number} [height]
  */
@@ -45,12 +46,13 @@ export class CallPage {
    * @param {string} url
    * @param {OpenOptions} [options]
    */
-  static async open(running, url, { webSocket = true, onlyIceServer, width, height } = {}) {
+  static async open(running, url, { webSocket = true, onlyIceServer, width, height, script } = {}) {
     // A window of its own: a page in a hidden tab would be slowed down.
     const page = await running.browser.newPage({ type: 'window' });
     if (width && height) await page.setViewport({ width, height });
     const call = new CallPage(page, `${running.name} at ${url}`);
     if (!webSocket) await page.evaluateOnNewDocument('delete globalThis.WebSocket');
+    if (script) await page.evaluateOnNewDocument(script);
     if (onlyIceServer) await page.evaluateOnNewDocument(keepOnly, onlyIceServer);
     await page.goto(url, { timeout: STEP_TIMEOUT, waitUntil: 'load' });
     return call;
@@ -170,6 +172,46 @@ export class CallPage {
       return later.length === peers && later.every(({ sum, bright }, index) => bright && sum !== pictures[index]?.sum);
     }).catch((error) => {
       throw new Error(`${error.message}\n${JSON.stringify({ pictures, later })}`);
+    });
+  }
+
+  /**
+   * Waits until the participant of this name was seen for so many frames, and heard.
+   * @param {string} name
+   * @param {{ frames: number, width: number }} wanted
+   */
+  async watches(name, { frames, width }) {
+    await this.until(`a tile of ${name}`, (/** @type {string} */ wanted) => {
+      const tiles = [...document.querySelectorAll('[data-testid=tile]')];
+      const tile = tiles.find((one) => one.querySelector('[data-testid=tile-name]')?.textContent === wanted);
+      const video = tile?.querySelector('video');
+      if (!video?.srcObject) return false;
+      const page = /** @type {any} */ (globalThis);
+      page.seen ??= { frames: 0, width: 0, last: -1, backwards: 0 };
+      if (page.seen.video === video) return true;
+      page.seen.video = video;
+      const count = (/** @type {number} */ _now, /** @type {any} */ about) => {
+        page.seen.frames += 1;
+        page.seen.width = about.width;
+        if (about.mediaTime < page.seen.last) page.seen.backwards += 1;
+        page.seen.last = about.mediaTime;
+        video.requestVideoFrameCallback(count);
+      };
+      // Firefox has it from 132 on.
+      video.requestVideoFrameCallback(count);
+      return true;
+    }, name);
+    await this.until(`${frames} frames of ${name}`, (/** @type {number} */ least, /** @type {number} */ size) => {
+      const { seen } = /** @type {any} */ (globalThis);
+      return seen.frames >= least && seen.width === size && seen.backwards === 0;
+    }, frames, width);
+    await this.until(`sound of ${name}`, async () => {
+      for (const { connection } of /** @type {any} */ (globalThis).columba.call.peers.values()) {
+        for (const report of (await connection.getStats()).values()) {
+          if (report.type === 'inbound-rtp' && report.kind === 'audio' && report.totalAudioEnergy > 0) return true;
+        }
+      }
+      return false;
     });
   }
 

@@ -8,6 +8,9 @@ import { CONNECTION_WORDS } from './words.js';
 /** @type {Map<string, HTMLElement>} */
 const tiles = new Map();
 
+/** Those who record the call, by name. @type {Map<string, string>} */
+const recorders = new Map();
+
 /** Numbers those who gave no name, in the order in which they came. */
 let guests = 0;
 
@@ -53,6 +56,10 @@ export function showPeer(peer) {
   part(tile, 'tile-name').textContent = name;
   part(tile, 'tile-state').textContent = CONNECTION_WORDS[state] ?? '';
   part(tile, 'tile-muted').hidden = peer.microphone || state !== 'connected';
+  part(tile, 'tile-recording').hidden = !peer.recording;
+  if (peer.recording) recorders.set(peer.id, name);
+  else recorders.delete(peer.id);
+  showRecorders();
   part(tile, 'tile-video').setAttribute('aria-label', `Picture of ${name}`);
   const avatar = tile.querySelector('.avatar');
   if (avatar !== null) avatar.textContent = initials(name);
@@ -67,15 +74,26 @@ export function removePeer(peer) {
   /** @type {HTMLVideoElement} */ (part(tile, 'tile-video')).srcObject = null;
   tile.remove();
   tiles.delete(peer.id);
+  recorders.delete(peer.id);
+  showRecorders();
   countTiles();
 }
 
 export function removeAll() {
   for (const tile of tiles.values()) tile.remove();
   tiles.clear();
+  recorders.clear();
+  showRecorders();
   guestNames.clear();
   guests = 0;
   countTiles();
+}
+
+/** A sign over the whole call as long as someone records it. */
+function showRecorders() {
+  const sign = byId('recording');
+  sign.hidden = recorders.size === 0;
+  sign.textContent = recorders.size === 0 ? '' : `Recorded by ${[...recorders.values()].join(', ')}`;
 }
 
 /** The layout depends on how many there are. */

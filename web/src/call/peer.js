@@ -92,6 +92,8 @@ export class CallPeer {
   microphone = false;
   /** True if it sends a picture. */
   camera = false;
+  /** True if it records what the others send. */
+  recording = false;
   /** @type {import('./route.js').Route | null} the way that packets take, while connected */
   route = null;
 
@@ -413,6 +415,7 @@ export class CallPeer {
       this.name = typeof message.name === 'string' ? message.name.trim().slice(0, MAX_NAME) : '';
       this.microphone = message.microphone === true;
       this.camera = message.camera === true;
+      this.recording = message.recording === true;
       this.#host.changed(this);
     }
   }

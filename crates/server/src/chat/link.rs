@@ -6,17 +6,17 @@ use crate::failure::Failure;
 
 /// The place of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SessionLink {
+pub(crate) struct SessionLink {
     /// The call page's address, without the token.
-    pub(super) page: String,
+    pub(crate) page: String,
     /// The session; without one, a new one is made.
-    pub(super) session: Option<SessionToken>,
+    pub(crate) session: Option<SessionToken>,
     /// The server's join key, if the link has one.
-    pub(super) key: Option<JoinKey>,
+    pub(crate) key: Option<JoinKey>,
 }
 
 impl SessionLink {
-    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let (page, token) = text.split_once('#').unwrap_or((text, ""));
         if !["http://", "https://"].iter().any(|scheme| page.starts_with(scheme)) {
             let hint = "a link looks like https://example.org/#token";
@@ -36,7 +36,7 @@ impl SessionLink {
     }
 
     /// The address of the signaling service beside the page.
-    pub(super) fn signaling(&self) -> String {
+    pub(crate) fn signaling(&self) -> String {
         let page = self.page.split('?').next().unwrap_or_default();
         let after_scheme = page.find("://").map_or(0, |at| at + 3);
         let host_end = page[after_scheme..].find('/').map_or(page.len(), |at| after_scheme + at);
@@ -44,14 +44,14 @@ impl SessionLink {
     }
 
     /// The link to this session.
-    pub(super) fn to(&self, session: &SessionToken) -> String {
+    pub(crate) fn to(&self, session: &SessionToken) -> String {
         let slash = if self.page[8..].contains('/') { "" } else { "/" };
         format!("{}{slash}#{}", self.page, session.as_str())
     }
 }
 
 /// Reads a join key.
-pub(super) fn join_key(text: &str) -> Result<JoinKey, Failure> {
+pub(crate) fn join_key(text: &str) -> Result<JoinKey, Failure> {
     text.parse().map_err(|error| Failure::new(format!("The join key does not fit: {error}.")))
 }
 

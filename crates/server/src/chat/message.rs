@@ -25,7 +25,15 @@ pub(crate) enum DataMessage {
         microphone: bool,
         #[serde(default)]
         camera: bool,
+        /// It records what the others send.
+        #[serde(default, skip_serializing_if = "is_false")]
+        recording: bool,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl DataMessage {
@@ -37,8 +45,9 @@ impl DataMessage {
         }
         Some(match serde_json::from_str(text).ok()? {
             Self::Chat { text } => Self::chat(&text),
-            Self::Status { name, microphone, camera } => {
-                Self::Status { name: cut(name.trim(), MAX_NAME).to_owned(), microphone, camera }
+            Self::Status { name, microphone, camera, recording } => {
+                let name = cut(name.trim(), MAX_NAME).to_owned();
+                Self::Status { name, microphone, camera, recording }
             }
         })
     }
@@ -49,7 +58,7 @@ impl DataMessage {
 
     /// This program sends neither sound nor picture.
     pub(crate) fn status(name: &str) -> Self {
-        Self::Status { name: name.to_owned(), microphone: false, camera: false }
+        Self::Status { name: name.to_owned(), microphone: false, camera: false, recording: false }
     }
 
     pub(crate) fn to_json(&self) -> String {

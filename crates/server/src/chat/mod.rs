@@ -1,6 +1,6 @@
 //! `columba chat LINK`: a terminal in a session with the call page's chat.
 
-mod link;
+pub(crate) mod link;
 pub(crate) mod message;
 pub(crate) mod screen;
 
@@ -87,7 +87,7 @@ async fn chat(options: &ChatOptions, link: SessionLink) -> Result<(), Failure> {
 }
 
 /// The error as a sentence.
-fn failure(error: &SignalingError) -> Failure {
+pub(crate) fn failure(error: &SignalingError) -> Failure {
     if let SignalingError::Refused(refusal) = error {
         return match refusal.code {
             ErrorCode::SessionFull => Failure::new("The session is full."),
@@ -292,7 +292,7 @@ fn read_lines() -> mpsc::Receiver<String> {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -13,7 +13,9 @@ use crate::config::{self, Config, Environment};
 use crate::failure::Failure;
 use crate::paste::{AnswerOptions, OfferOptions};
 use crate::pipe::PipeOptions;
+use crate::play::PlayOptions;
 use crate::receive::ReceiveOptions;
+use crate::record::RecordOptions;
 use crate::send::SendOptions;
 use crate::terminal::one_line;
 use crate::transfer::end::Stop;
@@ -35,7 +37,15 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> ExitCode {
     let arguments = std::iter::once(OsString::from("columba")).chain(arguments);
     match program(&environment).try_get_matches_from(arguments) {
         Ok(matches) => match matches.subcommand() {
-            Some(("chat", matches)) => chat(matches),
+            Some(("chat", matches)) => {
+                converse(ChatOptions::from_arg_matches(matches), crate::chat::run, "chat")
+            }
+            Some(("play", matches)) => {
+                converse(PlayOptions::from_arg_matches(matches), crate::play::run, "play")
+            }
+            Some(("record", matches)) => {
+                converse(RecordOptions::from_arg_matches(matches), crate::record::run, "record")
+            }
             Some(("send", matches)) => {
                 exchange(SendOptions::from_arg_matches(matches), crate::send::run, "send")
             }
@@ -83,6 +93,8 @@ fn program(environment: &Environment) -> Command {
         .subcommand(OfferOptions::augment_args(Command::new("offer")))
         .subcommand(AnswerOptions::augment_args(Command::new("answer")))
         .subcommand(ChatOptions::augment_args(Command::new("chat")))
+        .subcommand(PlayOptions::augment_args(Command::new("play")))
+        .subcommand(RecordOptions::augment_args(Command::new("record")))
         .subcommand(
             Command::new("completions")
                 .about("Print completions for a shell, such as: columba completions bash")
@@ -133,13 +145,16 @@ fn serve(arguments: &[OsString], environment: &Environment) -> ExitCode {
     }
 }
 
-fn chat(matches: &ArgMatches) -> ExitCode {
-    match ChatOptions::from_arg_matches(matches) {
-        Ok(options) => match crate::chat::run(&options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => refuse(&failure),
-        },
-        Err(error) => complain(&error, "columba chat"),
+/// Runs a command that takes part in a session.
+fn converse<T>(
+    options: Result<T, clap::Error>,
+    run: fn(&T) -> Result<(), Failure>,
+    command: &str,
+) -> ExitCode {
+    match options.map(|options| run(&options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => refuse(&failure),
+        Err(error) => complain(&error, &format!("columba {command}")),
     }
 }
 

@@ -1,0 +1,137 @@
+// Films that a Rust program plays to browsers in the call page, and what it records of them.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { CallPage } from '../browser/call-page.js';
+import { clockCamera } from '../browser/clock-camera.js';
+import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { programsMissing } from '../lab/available.js';
+import { beats, describeFile, makeFilm } from '../lab/films.js';
+import { program, Server } from '../lab/server.js';
+import { stop } from '../lab/shell.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
+
+/** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
+
+/** The greatest distance of sound and picture that nobody notices, in seconds (ITU-R BT.1359). */
+const LIP_SYNC = 0.04;
+
+const skip = await programsMissing(...BROWSER_PROGRAMS, 'ffmpeg', 'ffprobe');
+
+describe('media', { skip, timeout: SUITE_TIMEOUT }, () => {
+  /** @type {Server} */ let server;
+  /** @type {Record<BrowserName, import('../browser/launch.js').Running>} */ let browsers;
+  /** @type {CallPage[]} */ let pages = [];
+  /** @type {import('node:child_process').ChildProcess[]} */ let programs = [];
+  /** @type {string} */ let folder;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'columba-media-'));
+    const [started, chromium, firefox] = await Promise.all([
+      Server.start({ args: ['--joins-per-minute', '1000'] }),
+      launch('chromium'),
+      launch('firefox'),
+    ]);
+    server = started;
+    browsers = { chromium, firefox };
+  });
+  after(async () => {
+    await Promise.all(Object.values(browsers ?? {}).map((running) => running.close()));
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  afterEach(async () => {
+    const faults = pages.flatMap((page) => page.faults.map((fault) => `${page.label}: ${fault}`));
+    await Promise.all(pages.map((page) => page.close()));
+    await Promise.all(programs.map((child) => stop(child)));
+    [pages, programs] = [[], []];
+    assert.deepEqual(faults, [], 'no error was left uncaught in a page');
+  });
+
+  /**
+   * @param {string} token
+   * @param {BrowserName} name
+   * @param {import('../browser/call-page.js').OpenOptions} [options]
+   */
+  async function enter(token, name, options) {
+    const page = await CallPage.join(browsers[name], server.origin, token, options);
+    pages.push(page);
+    return page;
+  }
+
+  /** Runs a command of the program. @param {string[]} args */
+  function run(...args) {
+    const child = spawn(program(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    programs.push(child);
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+    return { child, said: () => said };
+  }
+
+  /** @type {[import('../lab/films.js').FilmKind, BrowserName[]][]} */
+  const films = [
+    ['vp8', ['chromium', 'firefox']],
+    ['vp9', ['chromium', 'firefox']],
+    ['av1', ['chromium', 'firefox']],
+    ['h264', ['chromium']],
+  ];
+  for (const [kind, names] of films) {
+    it(`a film of ${kind} is seen and heard in ${names.join(' and ')}`, async () => {
+      const film = await makeFilm(folder, kind);
+      const token = randomUUID();
+      const all = [];
+      for (const name of names) all.push(await enter(token, name, { media: false, name }));
+      const { said } = run('play', '--loop', '--name', 'the film', film, `${server.origin}/#${token}`);
+      for (const page of all) await page.watches('the film', { frames: 75, width: 320 }).catch((error) => assert.fail(`${error.message}\n${said()}`));
+    });
+  }
+
+  it('what browsers say and show is recorded, in sync, and everybody sees it', async () => {
+    const token = randomUUID();
+    const names = /** @type {BrowserName[]} */ (['chromium', 'firefox']);
+    for (const name of names) await enter(token, name, { name, script: clockCamera });
+    const directory = mkdtempSync(join(folder, 'recorded-'));
+    const { child, said } = run('record', '--directory', directory, `${server.origin}/#${token}`);
+    for (const page of pages) {
+      await page.until('the sign of a recording', () => {
+        const sign = document.querySelector('[data-testid=recording]');
+        return sign instanceof HTMLElement && !sign.hidden && sign.textContent === 'Recorded by Recorder';
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    child.kill('SIGINT');
+    await new Promise((resolve) => child.once('exit', resolve));
+    const files = readdirSync(directory).sort();
+    assert.deepEqual(files, names.map((name) => `${name}.webm`), said());
+    for (const file of files) {
+      const path = join(directory, file);
+      const { video, audio } = await describeFile(path);
+      assert.ok(video.frames > 100 && video.width === 320, `${file}: ${JSON.stringify(video)}`);
+      assert.ok(audio.frames > 300, `${file}: ${JSON.stringify(audio)}`);
+      const { offsets } = await beats(path);
+      // A page on loaded cores draws its flash late; what the recorder adds shows in every beat.
+      const good = offsets.filter((offset) => Math.abs(offset) <= LIP_SYNC);
+      assert.ok(good.length >= 3, `${file}: sound and picture are apart by ${offsets.join(', ')} s`);
+    }
+  });
+
+  it('a file that cannot be played, and a directory that is not there, are refused with a sentence', async () => {
+    const link = `${server.origin}/#${randomUUID()}`;
+    for (const args of [
+      ['play', '/nowhere/film.webm', link],
+      ['play', program(), link],
+      ['record', '--directory', '/nowhere', link],
+      ['record', 'not a link'],
+    ]) {
+      const { child, said } = run(...args);
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      assert.equal(code, 2, args.join(' '));
+      assert.match(said(), /^columba: [^\n]+\.\n$/, args.join(' '));
+    }
+  });
+});
