@@ -1,5 +1,5 @@
-// A signaling server that changes what peers send each other: a relay in front of the real one, which
-// rewrites the events of its WebSockets.
+// A signaling server that changes what peers send each other: a relay in front of the real one,
+// which rewrites the events of its WebSockets.
 
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -53,7 +53,10 @@ export class HostileSignaling {
     this.#server.close();
   }
 
-  /** @param {import('node:net').Socket} from @param {import('node:net').Socket} to @param {Change} change */
+  /**
+   * @param {import('node:net').Socket} from @param {import('node:net').Socket} to
+   * @param {Change} change
+   */
   #rewrite(from, to, change) {
     let waiting = Buffer.alloc(0);
     let isOpen = false;

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CallPage } from '../browser/call-page.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
+import { Terminal } from '../peers/terminal.js';
 import { programsMissing } from '../lab/available.js';
 import { Server, program } from '../lab/server.js';
 import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
@@ -140,6 +141,51 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
       await page.close();
     });
   }
+
+  it('go on from a page to a receiver that was killed', async () => {
+    const large = join(folder, 'large');
+    writeFileSync(large, randomBytes(12_000_000));
+    const page = await CallPage.open(browsers.chromium, server.origin);
+    const input = await page.page.$('[data-testid=send-files]');
+    await /** @type {any} */ (input).uploadFile(large);
+    await showsFiles(page, 'sending');
+    const link = await page.page.$eval('[data-testid=files-link]', (field) => /** @type {HTMLInputElement} */ (field).value);
+    const out = mkdtempSync(join(tmpdir(), 'columba-out-'));
+    const receive = () => new Terminal(['receive', '--yes', '--out', out, link], { home: folder });
+    const first = receive();
+    // The place is kept after each 4 MiB.
+    await first.reaches(5_000_000);
+    await first.kill();
+    const second = receive();
+    assert.equal(await second.ended, 0, second.said);
+    const { sent } = await second.event('done');
+    assert.ok(sent < 8_000_000, `${sent} bytes came again`);
+    assert.equal(digest(readFileSync(join(out, 'large'))), digest(readFileSync(large)));
+    rmSync(out, { recursive: true });
+    assert.deepEqual(page.faults, []);
+    await page.close();
+  });
+
+  it('go on from a sender that was killed to a page', async () => {
+    const large = join(folder, 'large');
+    writeFileSync(large, randomBytes(20_000_000));
+    const send = () => new Terminal(['send', '--server', server.origin, '--limit', '5M', large], { home: folder });
+    const first = send();
+    const { link } = await first.event('waiting');
+    const page = await CallPage.open(browsers.chromium, link);
+    await showsFiles(page, 'offered');
+    await page.click('files-take');
+    await first.reaches(8_000_000);
+    await first.kill();
+    const second = send();
+    await showsFiles(page, 'done');
+    const { sent } = await second.event('done');
+    assert.ok(sent < 16_000_000, `${sent} bytes were sent again`);
+    assert.deepEqual(await arrivedIn(page), { large: digest(readFileSync(large)) });
+    assert.equal(await second.ended, 0, second.said);
+    assert.deepEqual(page.faults, []);
+    await page.close();
+  });
 
   it('that a person in the browser declines do not go', async () => {
     const sender = run(['send', '--server', server.origin, join(folder, 'one byte')]);

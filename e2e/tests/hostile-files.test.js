@@ -1,5 +1,5 @@
-// Files through a signaling server that swaps fingerprints, replays and drops: nothing but the files
-// themselves arrives, or nothing at all.
+// Files through a signaling server that swaps fingerprints, replays and drops: nothing but the
+// files themselves arrives, or nothing at all.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

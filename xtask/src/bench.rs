@@ -24,7 +24,12 @@ const NAMED: &[(&str, Run)] = &[
     ("sctp-sim", simulate),
     ("negotiation", negotiation),
     ("turn", turn),
+    ("files", files),
 ];
+
+/// The other programs that send files.
+const CROC: &str = "github.com/schollz/croc/v10@latest";
+const WORMHOLE: &[&str] = &["magic-wormhole", "magic-wormhole-mailbox-server"];
 
 /// The folder of the sources that are changed before they are measured.
 const VENDORED: &str = "target/bench-sctp-vendor";
@@ -78,6 +83,27 @@ fn turn() -> Result<(), String> {
     let built = step::top().join("target/release");
     let (bench, program) = (built.join("columba-bench-turn"), built.join("columba"));
     step::run("taskset", &["-c", "1", &bench.to_string_lossy(), &program.to_string_lossy()])
+}
+
+/// Measures `columba send` beside croc, magic-wormhole and a sender over quinn, which are installed
+/// in `target/bench-files`.
+fn files() -> Result<(), String> {
+    let tools = step::top().join("target/bench-files");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    if !tools.join("bin/croc").exists() {
+        let mut croc = step::command("go", &["install", CROC]);
+        croc.env("GOBIN", tools.join("bin"));
+        step::finish(croc)?;
+    }
+    let (venv, python) = (tools.join("venv"), tools.join("venv/bin/python"));
+    if !venv.join("bin/wormhole").exists() {
+        step::run("python3", &["-m", "venv", &text(&venv)])?;
+        step::run(&text(&python), &[["-m", "pip", "install", "--quiet"].as_slice(), WORMHOLE].concat())?;
+    }
+    step::run("cargo", &["build", "--release", "--package", "columba-server"])?;
+    step::run("cargo", &["build", "--release", "--locked", "--manifest-path", "bench/files/Cargo.toml"])?;
+    let script = step::top().join("bench/files/run.js");
+    step::run("node", &[&text(&script)])
 }
 
 /// Measures our SCTP in memory beside other engines, and then alone.

@@ -26,7 +26,8 @@ cargo xtask CHORE
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones,
                       'turn' sets our TURN server beside coturn and a bare forwarder,
-                      'negotiation' measures offers and answers, and whole connections in memory
+                      'negotiation' measures offers and answers, and whole connections in memory,
+                      'files' sets columba send beside croc, magic-wormhole and a sender over quinn
   attack [NAME...]    attacks on the server in a network and 256 MB of its own, all or the named ones, with a table
                       of the bystanders' loss and delay, memory, and amplification
   fuzz [SECONDS]      every fuzz target in turn for so long (60 s by default), on the nightly toolchain
@@ -36,6 +37,9 @@ cargo xtask CHORE
                       cipher suites and kinds of certificates, narrow paths and paths that lose; with a table
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
+  soak files [kinds] [kills] [nats] [MEGABYTES]
+                      files of all kinds up to so many megabytes (4096 by default), senders and receivers killed at every
+                      step, every pair of NATs, with a shared server and with none; with a table
   soak serve [MINUTES]
                       clients of all kinds come and go at a server (30 minutes by default), and then nothing is left
   soak e2e [SUITE...] [ROUNDS]
@@ -53,7 +57,7 @@ cargo xtask CHORE
   package [ARGUMENT...] packs every published crate and builds it from its archive";
 
 /// The folders of all workspaces, each with a lock file of its own.
-const WORKSPACES: &[&str] = &["", "bench/peers/", "bench/sctp/", "fuzz/"];
+const WORKSPACES: &[&str] = &["", "bench/files/", "bench/peers/", "bench/sctp/", "fuzz/"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

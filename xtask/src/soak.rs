@@ -24,7 +24,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         Some((name, peers)) if name == "sctp" => sctp(peers),
         Some((name, rest)) if name == "e2e" => e2e(rest),
         Some((name, rest)) if name == "serve" => attack::soak(rest),
-        _ => Err("the soaks are sctp, e2e and serve".to_owned()),
+        Some((name, rest)) if name == "files" => files(rest),
+        _ => Err("the soaks are sctp, e2e, serve and files".to_owned()),
     }
 }
 
@@ -35,6 +36,17 @@ fn sctp(peers: &[String]) -> Result<(), String> {
     step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat())?;
     let words: Vec<&str> =
         ["scenarios/soak.js"].into_iter().chain(peers.iter().map(String::as_str)).collect();
+    let mut soak = step::command("node", &words);
+    soak.current_dir(e2e::folder());
+    step::finish(soak)
+}
+
+/// Files of all kinds, sides that are killed at every step, and every pair of NATs.
+fn files(arguments: &[String]) -> Result<(), String> {
+    install::everything()?;
+    step::run("cargo", &["build", "--release", "--package", "columba-server"])?;
+    let words: Vec<&str> =
+        ["scenarios/soak-files.js"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
     let mut soak = step::command("node", &words);
     soak.current_dir(e2e::folder());
     step::finish(soak)

@@ -117,7 +117,11 @@ export function pieceHash(offset, content) {
   return bytesOf(subtree(wordsOf(content), 0, content.byteLength, offset / CHUNK, 0));
 }
 
-/** The chain of entries before the first. */
+/**
+ * The chain of entries before the first.
+ *
+ * @type {Uint8Array}
+ */
 export const NO_CHAIN = new Uint8Array(32);
 
 /**
