@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use columba_peer::{Configuration, Message, PeerConnectionState, SignalingState};
+use columba_peer::{CandidateKind, Configuration, Message, PeerConnectionState, SignalingState};
 use columba_signal::{LeaveReason, PeerId};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -178,6 +178,11 @@ impl RemotePeer {
                 self.timers.clear(Timer::Absent);
                 if anew {
                     self.send_again();
+                    // A server that has lost its memory has lost its allocations, too, which ICE
+                    // would only find out by silence.
+                    if !self.is_polite {
+                        self.timers.set(Timer::Relay, Duration::ZERO);
+                    }
                 }
                 if !self.is_connected() {
                     self.watch();
@@ -336,6 +341,7 @@ impl RemotePeer {
             }
             Timer::Retry if !self.is_connected() => self.retry(is_reachable).await,
             Timer::Restart if !self.is_connected() => self.restart().await,
+            Timer::Relay if self.is_relayed() => self.restart().await,
             Timer::Disconnected => self.recover(),
             Timer::Goodbye => return Flow::Break(Some(PeerEnd::Left)),
             Timer::Renew if is_reachable => self.renew().await,
@@ -347,7 +353,7 @@ impl RemotePeer {
                 }
                 return self.check_absence();
             }
-            Timer::Ask | Timer::Retry | Timer::Restart | Timer::Renew | Timer::Absent => {}
+            Timer::Ask | Timer::Retry | Timer::Restart | Timer::Relay | Timer::Renew | Timer::Absent => {}
         }
         GO_ON
     }
@@ -569,6 +575,15 @@ impl RemotePeer {
 
     fn is_connected(&self) -> bool {
         self.state() == PeerConnectionState::Connected && !self.data_was_closed
+    }
+
+    /// Returns whether the path goes over a relay of either side.
+    fn is_relayed(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        let transports = link.connection.transports();
+        let mut pairs =
+            transports.into_iter().filter_map(|id| link.connection.ice_transport(id)?.selected_pair);
+        pairs.any(|pair| [&pair.local, &pair.remote].iter().any(|end| end.kind == CandidateKind::Relayed))
     }
 
     fn is_reachable(&self) -> bool {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// All timers, in the order in which those that are due together fire.
-const ALL: [Timer; 8] = [
+const ALL: [Timer; 9] = [
     Timer::Ask,
     Timer::SendAgain,
     Timer::Retry,
     Timer::Restart,
+    Timer::Relay,
     Timer::Disconnected,
     Timer::Renew,
     Timer::Absent,
@@ -27,6 +28,8 @@ pub(super) enum Timer {
     Retry,
     /// Restart ICE, if it is still needed.
     Restart,
+    /// Restart ICE, if the path goes over a relay.
+    Relay,
     /// The connection has been disconnected for a while.
     Disconnected,
     /// Make the connection anew.
