@@ -61,7 +61,10 @@ pub use message::{
     CancelCode, Entry, EntryKind, LABEL, MAX_BYTES, MAX_ENTRIES, MAX_EXTENTS, MAX_TEXT, MAX_TOP, Message,
     Offer, PIECE_HEADER, PROTOCOL, Piece, Position, ReadError, TopName, VERSION, WINDOW,
 };
-pub use names::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, System, link_stays_inside, safe_names};
+pub use names::{
+    MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, System, escape, is_escaped, link_stays_inside, safe_names,
+    unescape,
+};
 pub use pake::{Exchange, ExchangeError, PROOF_LEN, Role, SHARE_LEN, Unproven};
 pub use paste::{MAX_PASTE, MAX_UNPACKED, Paste, PasteError, PasteKind, Purpose};
 pub use receiving::{Receiving, ReceivingFault, Step};

@@ -167,6 +167,10 @@ pub struct Entry {
     pub path: String,
     /// Its kind.
     pub kind: EntryKind,
+    /// True if the path, or a link's target, stands for bytes that are no UTF-8: see
+    /// [`escape`](crate::escape).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub escaped: bool,
     /// File: the bytes of its content, without holes; absent if a stream is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -212,6 +216,7 @@ impl Entry {
             n: 0,
             path: path.into(),
             kind,
+            escaped: false,
             bytes: None,
             size: None,
             extents: None,

@@ -110,6 +110,60 @@ pub fn link_stays_inside(path: &str, target: &str) -> bool {
     path.contains('/')
 }
 
+/// The characters that stand for the bytes from 0x80 to 0xff in [escaped](escape) names: a part of
+/// the private use area.
+const ESCAPES: std::ops::RangeInclusive<char> = '\u{f780}'..='\u{f7ff}';
+
+/// A name of a system whose names are bytes, as text: each byte that is not part of valid UTF-8
+/// becomes one of the characters from U+F780 to U+F7FF, and so do the bytes of these characters.
+///
+/// ```
+/// use columba_files::{escape, is_escaped, unescape};
+///
+/// let name = escape(b"caf\xe9");
+/// assert_eq!(name, "caf\u{f7e9}");
+/// assert!(is_escaped(&name));
+/// assert_eq!(unescape(&name), b"caf\xe9");
+/// ```
+#[must_use]
+pub fn escape(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    let put = |text: &mut String, bytes: &[u8]| {
+        text.extend(bytes.iter().filter_map(|byte| char::from_u32(0xf700 + u32::from(*byte))));
+    };
+    for chunk in name.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            if ESCAPES.contains(&letter) {
+                put(&mut text, letter.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                text.push(letter);
+            }
+        }
+        put(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// The bytes that an escaped name stands for. None of them is ASCII that was not there.
+#[must_use]
+pub fn unescape(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    for letter in name.chars() {
+        if ESCAPES.contains(&letter) {
+            bytes.push((u32::from(letter) - 0xf700) as u8);
+        } else {
+            bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    bytes
+}
+
+/// Returns whether a name has characters that stand for bytes.
+#[must_use]
+pub fn is_escaped(name: &str) -> bool {
+    name.contains(|letter| ESCAPES.contains(&letter))
+}
+
 fn for_windows(part: &str) -> String {
     let taken = |c: char| !c.is_control() && !"<>:\"\\|?*".contains(c);
     let mut name: String = part.chars().map(|c| if taken(c) { c } else { '_' }).collect();
@@ -196,6 +250,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn escaped_names_are_the_same_bytes(name in prop::collection::vec(any::<u8>(), 0..60)) {
+            let text = escape(&name);
+            prop_assert_eq!(unescape(&text), name.clone());
+            prop_assert!(is_escaped(&text) || text.as_bytes() == name);
+            // Nothing that leads elsewhere comes of it.
+            let slashes = |bytes: &[u8]| bytes.iter().filter(|byte| [b'/', b'.', 0].contains(*byte)).count();
+            prop_assert_eq!(slashes(text.as_bytes()), slashes(&name));
+        }
+
         #[test]
         fn safe_names_stay_below(path in "[a./\\\\:C\0 ]{0,12}", windows in any::<bool>()) {
             let system = if windows { System::Windows } else { System::Unix };

@@ -40,15 +40,20 @@ fn host(server: &Server, arguments: &[&str]) -> (Side, String) {
     (Side(child), link)
 }
 
-/// Reads a side's output until it ends.
-fn output_of(side: &mut Side) -> Vec<u8> {
+/// Reads a side's output until it ends, on a thread.
+fn reading(side: &mut Side) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
     let mut output = side.0.stdout.take().unwrap();
     let (done, read) = mpsc::channel();
     std::thread::spawn(move || {
         let mut got = Vec::new();
         let _ = done.send(output.read_to_end(&mut got).map(|_| got));
     });
-    read.recv_timeout(PATIENCE).expect("the output ends").unwrap()
+    read
+}
+
+/// Reads a side's output until it ends.
+fn output_of(side: &mut Side) -> Vec<u8> {
+    reading(side).recv_timeout(PATIENCE).expect("the output ends").unwrap()
 }
 
 fn content() -> Vec<u8> {
@@ -64,8 +69,10 @@ fn standard_input_comes_out_at_the_other_side_both_ways() {
         let mut input = side.0.stdin.take().unwrap();
         std::thread::spawn(move || input.write_all(&content()));
     }
-    for side in [&mut one, &mut other] {
-        let got = output_of(side);
+    // A side ends when the other has taken everything, so both are read at the same time.
+    let outputs = [&mut one, &mut other].map(reading);
+    for (output, side) in outputs.into_iter().zip([&mut one, &mut other]) {
+        let got = output.recv_timeout(PATIENCE).expect("the output ends").unwrap();
         assert!(got == content(), "{} bytes", got.len());
         assert_eq!(side.0.wait().unwrap().code(), Some(0));
     }

@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -109,6 +111,11 @@ fn folder_arrives_as_it_was() {
     fs::write(top.join("empty file"), []).unwrap();
     fs::write(top.join("one"), [1]).unwrap();
     fs::write(top.join("left out.tmp"), [1]).unwrap();
+    // Not UTF-8: a folder in Latin-1, with a file in it and a link to that.
+    let latin = top.join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&latin).unwrap();
+    fs::write(latin.join(OsStr::from_bytes(b"\xff\xfe")), "in it").unwrap();
+    std::os::unix::fs::symlink(OsStr::from_bytes(b"\xff\xfe"), latin.join("to it")).unwrap();
     std::os::unix::fs::symlink("one", top.join("link")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", top.join("leads out")).unwrap();
     let sparse = fs::File::create(top.join("sparse")).unwrap();
@@ -126,6 +133,7 @@ fn folder_arrives_as_it_was() {
     assert_eq!(sender.end().0, Some(0));
     let got = there.path().join("tree");
     assert_eq!(fs::read(got.join("日本/файл 🙂")).unwrap(), content(200_000));
+    assert_eq!(fs::read(got.join(OsStr::from_bytes(b"caf\xe9")).join("to it")).unwrap(), b"in it");
     assert!(fs::read(got.join("empty file")).unwrap().is_empty());
     assert_eq!(fs::read_link(got.join("link")).unwrap(), Path::new("one"));
     assert!(fs::symlink_metadata(got.join("leads out")).is_err() && said.contains("leads out of its folder"));

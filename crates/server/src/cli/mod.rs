@@ -86,7 +86,11 @@ fn program(environment: &Environment) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Two machines that have never met find each other and talk directly. Without a command: serve")
         .subcommand_required(true)
-        .subcommand(config::command(environment).name("serve"))
+        .subcommand(
+            config::command(environment)
+                .name("serve")
+                .about("Run the server: call page, signaling, STUN and TURN in one process"),
+        )
         .subcommand(SendOptions::augment_args(Command::new("send")))
         .subcommand(ReceiveOptions::augment_args(Command::new("receive")))
         .subcommand(PipeOptions::augment_args(Command::new("pipe")))

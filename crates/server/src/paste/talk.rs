@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Connected, PasteOptions};
 use crate::chat::message::DataMessage;
 use crate::chat::screen;
+use crate::pipe::{Outcome, Stream};
 use crate::receive::{self, ReceiveOptions};
 use crate::send::{self, Prepared};
 use crate::transfer::end::{Stop, StopKind};
@@ -82,10 +83,17 @@ async fn pipe(connected: &mut Connected) -> Result<(), Stop> {
     } else {
         incoming(&mut connected.channels, PIPE).await?
     };
-    tokio::select! {
-        ended = crate::pipe::join(channel, tokio::io::stdin(), tokio::io::stdout()) => ended,
-        () = connected.failed() => Err(gone()),
+    let mut stream = Stream::new(tokio::io::stdin(), tokio::io::stdout());
+    let outcome = tokio::select! {
+        outcome = stream.carry(&channel) => outcome,
+        () = connected.failed() => Outcome::Broken,
+    };
+    if outcome != Outcome::Done {
+        return Err(gone());
     }
+    // Both sides close; what was sent still goes out.
+    let _ = timeout(LAST, channel.closed()).await;
+    Ok(())
 }
 
 async fn files(

@@ -162,7 +162,7 @@ impl Conversation<'_> {
             Step::Started { entry, offset } => {
                 let bytes = target.started(entry, offset)?;
                 receiving.set_bytes(bytes);
-                self.show.borrow_mut().advance(bytes);
+                self.show.borrow_mut().resume(bytes);
             }
             Step::Begin { entry, names, offset, leads_out } => {
                 if leads_out {

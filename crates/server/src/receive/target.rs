@@ -1,7 +1,9 @@
 //! The place of what arrives: a folder of its own beside the target, and at the end the target.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -73,8 +75,15 @@ struct Open {
 #[derive(Serialize, Deserialize)]
 struct Folder {
     names: Vec<String>,
+    #[serde(default)]
+    escaped: bool,
     mode: Option<u32>,
     modified: Option<(i64, u32)>,
+}
+
+/// A name as this system has it: names are bytes, not always UTF-8.
+fn own_name(name: &str, escaped: bool) -> OsString {
+    if escaped { OsString::from_vec(columba_files::unescape(name)) } else { name.into() }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Stop {
@@ -181,7 +190,7 @@ impl Target {
     /// The hash tree of what a file has before an offset, read from the disk.
     fn tree(&self, entry: &Entry, offset: u64) -> Option<Tree> {
         let names = columba_files::safe_names(&entry.path, columba_files::System::own()).ok()?;
-        let file = File::open(self.content(&names)).ok()?;
+        let file = File::open(self.content(&names, entry.escaped)).ok()?;
         let mut tree = Tree::default();
         let mut piece = vec![0; PIECE];
         for n in 0..offset / PIECE as u64 {
@@ -194,9 +203,9 @@ impl Target {
         Some(tree)
     }
 
-    fn content(&self, names: &[String]) -> PathBuf {
+    fn content(&self, names: &[String], escaped: bool) -> PathBuf {
         let mut path = self.staging.join("files");
-        path.extend(names);
+        path.extend(names.iter().map(|name| own_name(name, escaped)));
         path
     }
 
@@ -227,9 +236,9 @@ impl Target {
     /// Begins a file, or makes a folder or link.
     pub(super) fn begin(&mut self, entry: Entry, names: &[String], offset: u64) -> Result<(), Stop> {
         if let [name] = names {
-            refuse_existing(&self.out.join(name), self.overwrite)?;
+            refuse_existing(&self.out.join(own_name(name, entry.escaped)), self.overwrite)?;
         }
-        let path = self.content(names);
+        let path = self.content(names, entry.escaped);
         self.make_parent(&path)?;
         if self.is_resumed && offset == 0 {
             // It may be there from before the interruption, when it was not yet kept as such.
@@ -240,7 +249,10 @@ impl Target {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.is_resumed => Ok(()),
                 made => made,
             },
-            EntryKind::Link => std::os::unix::fs::symlink(entry.target.as_deref().unwrap_or_default(), &path),
+            EntryKind::Link => {
+                let target = own_name(entry.target.as_deref().unwrap_or_default(), entry.escaped);
+                std::os::unix::fs::symlink(target, &path)
+            }
             EntryKind::File => {
                 let mut options = OpenOptions::new();
                 // Nothing of another user's is followed, nothing that is there is opened.
@@ -256,7 +268,8 @@ impl Target {
             _ => failed(&path, &error),
         })?;
         if entry.kind == EntryKind::Folder {
-            let folder = Folder { names: names.to_vec(), mode: entry.mode, modified: entry.modified };
+            let (names, escaped) = (names.to_vec(), entry.escaped);
+            let folder = Folder { names, escaped, mode: entry.mode, modified: entry.modified };
             let line = serde_json::to_string(&folder).unwrap_or_default();
             writeln!(self.folders, "{line}").map_err(|error| failed(&self.staging, &error))?;
         }
@@ -355,7 +368,7 @@ impl Target {
             lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).collect();
         // The inner ones first: permissions may forbid to go in.
         for folder in folders.iter().rev() {
-            let path = self.content(&folder.names);
+            let path = self.content(&folder.names, folder.escaped);
             if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
                 continue;
             }

@@ -2,13 +2,16 @@
 //! each time.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use columba_files::{Entry, MAX_ENTRIES, MAX_EXTENTS, MAX_TOP, Offer, TopName, VERSION};
+use columba_files::{
+    Entry, MAX_ENTRIES, MAX_EXTENTS, MAX_NAME, MAX_TOP, Offer, TopName, VERSION, is_escaped,
+};
 use rustix::fs::SeekFrom;
 
 use super::exclude::Excludes;
@@ -35,6 +38,11 @@ pub(super) struct Walk<'a> {
     pub(super) skipped: Vec<String>,
 }
 
+/// A name as text, in which bytes that are no UTF-8 are escaped.
+fn text_of(name: &OsStr) -> String {
+    columba_files::escape(name.as_bytes())
+}
+
 /// A path that cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> Stop {
     Stop::refused(format!("{} cannot be read: {error}.", path.display()))
@@ -48,7 +56,7 @@ impl<'a> Walk<'a> {
             let full = path.canonicalize().map_err(|error| unreadable(path, &error))?;
             // The name as it was given, even if it is a link to something else.
             let given = path.file_name().or_else(|| full.file_name());
-            let name = given.map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned());
+            let name = given.map_or_else(|| "root".to_owned(), |name| text_of(name));
             if !names.insert(name.clone()) {
                 let hint = "rename one, or send the folder that both are in";
                 return Err(Stop::refused(format!("Two of the paths have the same name, {name:?}; {hint}.")));
@@ -71,7 +79,7 @@ impl<'a> Walk<'a> {
                 self.descend(&path, &full)?;
             } else if kind.is_symlink() {
                 let target = fs::read_link(&full).map_err(|error| unreadable(&full, &error))?;
-                let target = Some(target.to_string_lossy().into_owned());
+                let target = Some(text_of(target.as_os_str()));
                 return Ok(Some(Item { path, full, metadata, target }));
             } else if !kind.is_file() {
                 self.skipped.push(format!(
@@ -92,13 +100,14 @@ impl<'a> Walk<'a> {
         let mut names = names.map_err(|error| unreadable(full, &error))?;
         names.sort_unstable_by(|one, other| other.cmp(one));
         for name in names {
-            let shown = name.to_string_lossy();
-            if matches!(shown, std::borrow::Cow::Owned(_)) {
+            let shown = text_of(&name);
+            if shown.len() > MAX_NAME {
                 let fault = format!(
-                    "The name of {} is not UTF-8; it is sent with a replacement.",
+                    "The name of {} is not UTF-8 and too long; it is not sent, rename it.",
                     full.join(&name).display()
                 );
                 self.skipped.push(fault);
+                continue;
             }
             self.stack.push((format!("{path}/{shown}"), full.join(&name)));
         }
@@ -120,6 +129,7 @@ impl Item {
         } else {
             Entry::file(self.path.clone(), self.metadata.len())
         };
+        entry.escaped = is_escaped(&self.path) || self.target.as_deref().is_some_and(is_escaped);
         if self.target.is_none() {
             entry.mode = Some(self.metadata.mode() & 0o777);
             let nanoseconds = u32::try_from(self.metadata.mtime_nsec()).unwrap_or(0);

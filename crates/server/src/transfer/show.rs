@@ -93,6 +93,14 @@ impl Show {
         self.bar = Some(bar);
     }
 
+    /// So many bytes were there before.
+    pub(crate) fn resume(&mut self, bytes: u64) {
+        if let Some(progress) = &mut self.progress {
+            progress.before = bytes;
+        }
+        self.advance(bytes);
+    }
+
     /// So many bytes are there.
     pub(crate) fn advance(&mut self, bytes: u64) {
         let Some(progress) = &mut self.progress else { return };
