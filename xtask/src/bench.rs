@@ -28,8 +28,8 @@ const NAMED: &[(&str, Run)] = &[
 ];
 
 /// The other programs that send files.
-const CROC: &str = "github.com/schollz/croc/v10@latest";
-const WORMHOLE: &[&str] = &["magic-wormhole", "magic-wormhole-mailbox-server"];
+const CROC: &str = "github.com/schollz/croc/v10@v10.7.0";
+const WORMHOLE: &[&str] = &["magic-wormhole==0.24.0", "magic-wormhole-mailbox-server==0.8.0"];
 
 /// The folder of the sources that are changed before they are measured.
 const VENDORED: &str = "target/bench-sctp-vendor";
