@@ -33,6 +33,10 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
+    /// `statechange` of an ICE transport.
+    IceTransportState(TransportId, IceConnectionState),
+    /// `gatheringstatechange` of an ICE transport.
+    IceTransportGatheringState(TransportId, IceGatheringState),
     /// `statechange` of a DTLS transport.
     DtlsState(TransportId, DtlsTransportState),
     /// `statechange` of the SCTP transport.
@@ -177,6 +181,10 @@ impl Events {
             Peer::IceGatheringState(state) => Event::IceGatheringState(state),
             Peer::IceConnectionState(state) => Event::IceConnectionState(state),
             Peer::ConnectionState(state) => Event::ConnectionState(state),
+            Peer::IceTransportState(transport, state) => Event::IceTransportState(transport, state),
+            Peer::IceTransportGatheringState(transport, state) => {
+                Event::IceTransportGatheringState(transport, state)
+            }
             Peer::DtlsState(transport, state) => Event::DtlsState(transport, state),
             Peer::SctpState(state) => Event::SctpState(state),
             Peer::IceCandidate(candidate) => Event::IceCandidate(candidate),
@@ -196,7 +204,7 @@ impl Events {
             Peer::DataChannel(_)
             | Peer::ChannelOpen(_)
             | Peer::ChannelReadable(_)
-            | Peer::BufferedAmountLow(_)
+            | Peer::BufferedAmountLow(..)
             | Peer::ChannelWritable(_)
             | Peer::ChannelClosing(_)
             | Peer::ChannelClosed(..)

@@ -4,6 +4,9 @@ use crate::description::SdpType;
 use crate::servers::{NO_CREDENTIALS, NO_TURN_OVER_DTLS};
 use crate::states::SignalingState;
 
+/// The alert to a certificate whose fingerprint is not the one of the description (RFC 8446 §6.2).
+const BAD_CERTIFICATE: u8 = 42;
+
 /// The reason why a call was refused, or why the connection failed.
 ///
 /// Nothing that arrives from the network makes a call fail; a failure of the connection comes as
@@ -73,7 +76,7 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// There is no such transceiver, or no longer.
+    /// No transceiver of this connection ever had this identifier: the W3C's `InvalidAccessError`.
     #[error("there is no such transceiver")]
     NoSuchTransceiver,
     /// The transceiver has stopped: the W3C's `InvalidStateError`.
@@ -88,17 +91,33 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// Parameters of a transceiver, a sender or a receiver are out of range: the W3C's `TypeError`
-    /// or `RangeError`.
+    /// Parameters of a transceiver, a sender or a receiver contradict each other: the W3C's
+    /// `TypeError`.
     #[error("the parameters cannot be used: {reason}")]
     InvalidParameters {
         /// The reason.
         reason: &'static str,
     },
+    /// A parameter of an encoding is out of range: the W3C's `RangeError`.
+    #[error("the parameter is out of range: {reason}")]
+    OutOfRange {
+        /// The range.
+        reason: &'static str,
+    },
+    /// `getParameters` was not called since the last change: the W3C's `InvalidStateError`.
+    #[error("read the parameters again: they were changed or negotiated since, or never read")]
+    ParametersNotRead,
     /// A codec is none of [`MediaConfiguration`](crate::MediaConfiguration): the W3C's
     /// `InvalidModificationError`.
     #[error("the codec {mime_type:?} with these parameters is not configured")]
     UnsupportedCodec {
+        /// The MIME type.
+        mime_type: String,
+    },
+    /// An encoding of a new sender has a codec that is none of
+    /// [`MediaConfiguration`](crate::MediaConfiguration): the W3C's `OperationError`.
+    #[error("no encoding can have the codec {mime_type:?} with these parameters: it is not configured")]
+    UnsupportedEncoding {
         /// The MIME type.
         mime_type: String,
     },
@@ -117,6 +136,10 @@ pub enum Error {
     Dtls {
         /// The error of DTLS.
         reason: String,
+        /// The fatal alert that the other side has sent (RFC 8446 §6): the W3C's `receivedAlert`.
+        received_alert: Option<u8>,
+        /// The fatal alert that the other side was sent: the W3C's `sentAlert`.
+        sent_alert: Option<u8>,
     },
     /// The SCTP association failed: the other side aborted it or fell silent.
     #[error("the data transport failed: {reason}")]
@@ -143,6 +166,12 @@ pub enum Error {
     InvalidChannel {
         /// The reason.
         reason: &'static str,
+    },
+    /// A data channel has failed alone: the W3C's `data-channel-failure`.
+    #[error("the data channel failed: {reason}")]
+    ChannelFailed {
+        /// The reason.
+        reason: String,
     },
     /// There is no stream for a data channel.
     #[error("the data channel cannot be created: {reason}")]
@@ -193,6 +222,8 @@ pub enum Error {
 pub enum ErrorKind {
     /// A value that cannot be used at all.
     TypeError,
+    /// A number is out of range.
+    RangeError,
     /// The call does not fit the state.
     InvalidStateError,
     /// A value does not fit the connection.
@@ -213,7 +244,9 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RtcErrorDetail {
-    /// `dtls-failure`.
+    /// `data-channel-failure`.
+    DataChannelFailure,
+    /// `dtls-failure`: see [`Error::received_alert`] and [`Error::sent_alert`].
     DtlsFailure,
     /// `fingerprint-failure`.
     FingerprintFailure,
@@ -230,19 +263,21 @@ impl Error {
         use ErrorKind as Kind;
         match self {
             Self::InvalidDescription { line: Some(_), .. } => Kind::RtcError(RtcErrorDetail::SdpSyntaxError),
+            Self::ChannelFailed { .. } => Kind::RtcError(RtcErrorDetail::DataChannelFailure),
             Self::FingerprintMismatch => Kind::RtcError(RtcErrorDetail::FingerprintFailure),
             Self::Dtls { .. } => Kind::RtcError(RtcErrorDetail::DtlsFailure),
             Self::Sctp { .. } | Self::ClosedRemotely { .. } => Kind::RtcError(RtcErrorDetail::SctpFailure),
             Self::Closed
             | Self::InvalidState { .. }
             | Self::NoRemoteDescription
-            | Self::NoSuchTransceiver
             | Self::TransceiverStopped
+            | Self::ParametersNotRead
             | Self::NoSuchChannel
             | Self::NotSending
             | Self::ChannelNotOpen => Kind::InvalidStateError,
             Self::InvalidDescription { .. }
             | Self::InvalidCertificate { .. }
+            | Self::NoSuchTransceiver
             | Self::TrackInUse
             | Self::NoSuchTrack { .. } => Kind::InvalidAccessError,
             Self::InvalidModification { .. }
@@ -252,15 +287,18 @@ impl Error {
             Self::InvalidIceServer { reason, .. } if *reason == NO_CREDENTIALS => Kind::InvalidAccessError,
             Self::InvalidIceServer { reason, .. } if *reason == NO_TURN_OVER_DTLS => Kind::NotSupportedError,
             Self::InvalidIceServer { .. } => Kind::SyntaxError,
+            Self::OutOfRange { .. } => Kind::RangeError,
             Self::CandidateWithoutSection
             | Self::InvalidParameters { .. }
             | Self::InvalidChannel { .. }
             | Self::InvalidPacket { .. }
             | Self::InvalidFrame { .. }
             | Self::MessageTooLarge { .. } => Kind::TypeError,
-            Self::InvalidCandidate { .. } | Self::NoStream { .. } | Self::BufferFull | Self::Ice => {
-                Kind::OperationError
-            }
+            Self::InvalidCandidate { .. }
+            | Self::UnsupportedEncoding { .. }
+            | Self::NoStream { .. }
+            | Self::BufferFull
+            | Self::Ice => Kind::OperationError,
         }
     }
 
@@ -270,6 +308,27 @@ impl Error {
     pub fn sdp_line_number(&self) -> Option<u32> {
         match self {
             Self::InvalidDescription { line, .. } => *line,
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the fatal alert that the other side of DTLS has sent: the W3C's
+    /// `receivedAlert`.
+    #[must_use]
+    pub fn received_alert(&self) -> Option<u8> {
+        match self {
+            Self::Dtls { received_alert, .. } => *received_alert,
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the fatal alert that the other side of DTLS was sent: the W3C's
+    /// `sentAlert`.
+    #[must_use]
+    pub fn sent_alert(&self) -> Option<u8> {
+        match self {
+            Self::Dtls { sent_alert, .. } => *sent_alert,
+            Self::FingerprintMismatch => Some(BAD_CERTIFICATE),
             _ => None,
         }
     }

@@ -29,6 +29,10 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
+    /// `statechange` of an ICE transport.
+    IceTransportState(TransportId, IceConnectionState),
+    /// `gatheringstatechange` of an ICE transport.
+    IceTransportGatheringState(TransportId, IceGatheringState),
     /// `statechange` of a DTLS transport.
     DtlsState(TransportId, DtlsTransportState),
     /// `statechange` of the SCTP transport.
@@ -71,10 +75,11 @@ pub enum Event {
     DataChannel(ChannelId),
     /// A channel that this side created is open.
     ChannelOpen(ChannelId),
-    /// Messages wait on a channel on which none did: receive until there is none.
+    /// `message`: messages wait on a channel on which none did. Their values are what
+    /// [`Peer::receive`](crate::Peer::receive) returns; receive until there is none.
     ChannelReadable(ChannelId),
-    /// The buffered amount of a channel has fallen to its threshold.
-    BufferedAmountLow(ChannelId),
+    /// The buffered amount of a channel has fallen to its threshold; with the amount in bytes.
+    BufferedAmountLow(ChannelId, usize),
     /// A channel that was found full (by [`Peer::is_writable`](crate::Peer::is_writable) or
     /// [`Error::BufferFull`]) has room again.
     ChannelWritable(ChannelId),

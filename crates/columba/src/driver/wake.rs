@@ -52,7 +52,7 @@ impl Wakeups {
             Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),
             Event::ChannelClosing(id) => self.deliver_change(state, id, Some(Change::Closing)),
             Event::ChannelWritable(id) => self.deliver_change(state, id, None),
-            Event::BufferedAmountLow(id) => {
+            Event::BufferedAmountLow(id, _) => {
                 let Some(channel) = state.channels.get(&id) else { return };
                 let change = channel.is_low(&mut state.peer).then_some(Change::BufferedAmountLow);
                 self.deliver_change(state, id, change);
@@ -81,6 +81,8 @@ impl Wakeups {
             | Event::IceGatheringState(_)
             | Event::IceConnectionState(_)
             | Event::ConnectionState(_)
+            | Event::IceTransportState(..)
+            | Event::IceTransportGatheringState(..)
             | Event::DtlsState(..)
             | Event::SctpState(_)
             | Event::IceCandidate(_)

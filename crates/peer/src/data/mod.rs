@@ -255,11 +255,13 @@ impl Data {
                     events.push_back(Event::ChannelOpen(id));
                 }
                 ChannelEvent::Readable(id) => events.push_back(Event::ChannelReadable(id)),
-                ChannelEvent::BufferedAmountLow(id) => events.push_back(Event::BufferedAmountLow(id)),
+                ChannelEvent::BufferedAmountLow(id) => {
+                    events.push_back(Event::BufferedAmountLow(id, self.channels.buffered_amount(id)));
+                }
                 ChannelEvent::Writable(id) => events.push_back(Event::ChannelWritable(id)),
                 ChannelEvent::Closing(id) => events.push_back(Event::ChannelClosing(id)),
                 ChannelEvent::Failed(id, error) => {
-                    self.note_failure(id, Error::Sctp { reason: error.to_string(), cause: None });
+                    self.note_failure(id, Error::ChannelFailed { reason: error.to_string() });
                 }
                 ChannelEvent::Closed(id) => events.push_back(self.count_closed(id)),
                 ChannelEvent::Disconnected(reason) => {

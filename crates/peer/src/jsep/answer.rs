@@ -8,7 +8,7 @@ use super::rtp::{self, Numbers, RtpSection};
 use super::section::{Kind, Section};
 use super::write::{LocalParameters, Tag};
 use crate::configuration::BundlePolicy;
-use crate::media::Transceivers;
+use crate::media::{Transceiver, Transceivers};
 use crate::transport::TransportId;
 use crate::transport::dtls::DtlsRole;
 
@@ -21,6 +21,7 @@ pub(super) fn sections(
     numbers: &mut Numbers,
 ) -> Vec<Section> {
     let mut bundling = Bundling { policy, first: Vec::new() };
+    let known_media = media.by_section();
     let mut answer = |section: &Section| {
         if !bundling.allows(section) {
             return section.rejected();
@@ -28,7 +29,9 @@ pub(super) fn sections(
         let kind = match &section.kind {
             Kind::Application(data) => Kind::Application(data.answer(max_message_size)),
             Kind::Rtp(offered) => {
-                let Some(answer) = media_section(offered, &section.mid, media, numbers) else {
+                let Some(answer) =
+                    media_section(offered, known_media.get(section.mid.as_str()).copied(), media, numbers)
+                else {
                     return section.rejected();
                 };
                 Kind::Rtp(answer)
@@ -37,7 +40,21 @@ pub(super) fn sections(
         };
         Section { kind, ..section.clone() }
     };
-    offer.sections.iter().map(&mut answer).collect()
+    let mut sections: Vec<Section> = offer.sections.iter().map(&mut answer).collect();
+    offer.transports.iter().for_each(|transport| keep_tagged(offer, transport, &mut sections));
+    sections
+}
+
+/// The tagged section of a bundle that runs cannot be rejected alone (RFC 9143 §7.3.3): it is
+/// accepted without media, and an offer of this side's takes it out afterwards.
+fn keep_tagged(offer: &RemoteDescription, transport: &RemoteTransport, sections: &mut [Section]) {
+    let RemoteTransport { id, tag, is_agreed: true, .. } = *transport else { return };
+    let Some(Section { kind: Kind::Rtp(offered), .. }) = offer.sections.get(tag) else { return };
+    let is_left = sections.iter().any(|section| section.transport == Some(id));
+    if is_left && sections[tag].is_rejected() {
+        let kind = Kind::Rtp(offered.answer_inactive());
+        sections[tag] = Section { kind, ..offer.sections[tag].clone() };
+    }
 }
 
 /// The transports that the policy allows (RFC 9429 §5.3.1).
@@ -69,11 +86,11 @@ impl Bundling {
 /// Returns the answer to a section of audio or video; `None` to reject it.
 fn media_section(
     offered: &RtpSection,
-    mid: &str,
+    transceiver: Option<&Transceiver>,
     media: &Transceivers,
     numbers: &mut Numbers,
 ) -> Option<RtpSection> {
-    match media.of_section(mid) {
+    match transceiver {
         Some(transceiver) if transceiver.is_stopping => None,
         Some(transceiver) if transceiver.is_wanted => {
             rtp::answer(offered, transceiver, &media.configuration, numbers)

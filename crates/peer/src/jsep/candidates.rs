@@ -50,9 +50,6 @@ impl RemoteDescription {
         let text = init.candidate.trim_ascii();
         let named = present(init.username_fragment.as_deref());
         let Some(index) = self.section_of(init)? else {
-            if !text.is_empty() {
-                return Err(Error::CandidateWithoutSection.into());
-            }
             let is_known = |named: &str| {
                 let mut transports = self.transports.iter();
                 transports.any(|transport| *transport.description.ice.credentials.ufrag == *named)
@@ -153,6 +150,14 @@ impl RemoteDescription {
         let transport = self.transports.iter_mut().find(|transport| transport.id == id)?;
         transport.description.end_of_candidates = true;
         transport.is_applied.then_some(Change::EndOfCandidates(id))
+    }
+}
+
+impl IceCandidateInit {
+    /// Returns true if it is a candidate of no section.
+    pub(super) fn lacks_section(&self) -> bool {
+        let is_named = present(self.sdp_mid.as_deref()).is_some() || self.sdp_m_line_index.is_some();
+        !is_named && !self.candidate.trim_ascii().is_empty()
     }
 }
 

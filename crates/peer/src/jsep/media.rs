@@ -6,7 +6,7 @@ use columba_sdp::attributes::Direction;
 use super::Change;
 use super::remote;
 use super::rtp::{self, Numbers, RtpSection, Ssrcs};
-use super::section::{Kind, Section};
+use super::section::{Kind, Section, Sections};
 use crate::description::SdpType;
 use crate::error::Error;
 use crate::event::Event;
@@ -74,12 +74,12 @@ fn remote_section<'a>(section: &'a Section, kind: TrackKind, own: Option<&Sectio
 pub(super) fn settle(
     media: &mut Transceivers,
     numbers: &mut Numbers,
-    local: &[Section],
+    local: &Sections,
     remote: &[Section],
 ) -> Vec<Change> {
     let mut events = Vec::new();
     let is_rejected = |mid: &str| {
-        let index = local.iter().position(|section| section.mid == mid);
+        let index = local.place(mid);
         // One whose section another one has taken in an offer that was replaced is gone, too.
         index.is_none_or(|index| {
             local[index].is_rejected() || remote.get(index).is_some_and(Section::is_rejected)
@@ -129,12 +129,12 @@ pub(super) fn check_answer(kind: SdpType, offered: &[Section], answered: &[Secti
 pub(super) fn needs_negotiation(
     media: &Transceivers,
     kind: Option<SdpType>,
-    local: &[Section],
+    local: &Sections,
     remote: &[Section],
 ) -> bool {
     media.iter().any(|transceiver| {
         let mid = transceiver.mid.as_deref();
-        let index = mid.and_then(|mid| local.iter().position(|section| section.mid == mid));
+        let index = mid.and_then(|mid| local.place(mid));
         match index {
             // Stopped before it was described: there is nothing to tell the other side.
             None => !transceiver.is_stopping,

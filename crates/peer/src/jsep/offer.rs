@@ -1,6 +1,6 @@
 //! The sections of offers (RFC 9429 §5.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use columba_sdp::MediaKind;
 use columba_sdp::attributes::Setup;
@@ -37,16 +37,23 @@ pub(super) fn sections(
     numbers: &mut Numbers,
 ) -> Vec<Section> {
     let current = known.current;
+    let known_media = media.by_section();
     let mut sections: Vec<Section> =
-        current.iter().map(|section| offered_again(section, media, numbers)).collect();
+        current.iter().map(|section| offered_again(section, media, &known_media, numbers)).collect();
     let mut taken: BTreeSet<String> = current.iter().map(|section| section.mid.clone()).collect();
     let is_new =
         |one: &&Transceiver| !one.is_stopping && one.mid.as_ref().is_none_or(|mid| !taken.contains(mid));
     let new: Vec<&Transceiver> = media.iter().filter(is_new).collect();
     // One that has stopped keeps its name until the negotiation settles.
     taken.extend(media.iter().filter_map(|one| one.mid.clone()));
+    // All numbers below are taken.
+    let mut next = 0;
     let mut name = |mid: Option<String>| {
-        let mid = mid.unwrap_or_else(|| free_mid(0, |mid| taken.contains(mid)));
+        let mid = mid.unwrap_or_else(|| {
+            let (mid, number) = free_mid(next, |mid| taken.contains(mid));
+            next = number;
+            mid
+        });
         taken.insert(mid.clone());
         mid
     };
@@ -71,9 +78,14 @@ pub(super) fn sections(
     sections
 }
 
-fn offered_again(section: &Section, media: &Transceivers, numbers: &mut Numbers) -> Section {
+fn offered_again(
+    section: &Section,
+    media: &Transceivers,
+    known_media: &BTreeMap<&str, &Transceiver>,
+    numbers: &mut Numbers,
+) -> Section {
     let Kind::Rtp(known) = &section.kind else { return section.clone() };
-    let kind = match media.of_section(&section.mid) {
+    let kind = match known_media.get(section.mid.as_str()) {
         Some(transceiver) if transceiver.is_stopping => return section.rejected(),
         Some(transceiver) if transceiver.is_wanted => {
             rtp::offer(transceiver, &media.configuration, numbers, Some(known))

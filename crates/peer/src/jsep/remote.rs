@@ -127,7 +127,7 @@ fn names(kind: SdpType, description: &SessionDescription, known: &[Section]) -> 
     for (index, mid) in mids.iter_mut().enumerate().filter(|(_, mid)| mid.is_none()) {
         let continued = known.get(index).map(|section| section.mid.clone());
         let name = continued.filter(|name| !taken.contains(name));
-        let name = name.unwrap_or_else(|| free_mid(index, |name| taken.contains(name)));
+        let name = name.unwrap_or_else(|| free_mid(index, |name| taken.contains(name)).0);
         taken.insert(name.clone());
         *mid = Some(name);
     }

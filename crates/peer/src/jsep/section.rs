@@ -1,5 +1,8 @@
 //! Media sections: their order is their identity on the wire, their names are in the API.
 
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
 use columba_sdp::attributes::{BundleOnly, Direction, Mid, RtpMap};
 use columba_sdp::{Lines, MediaKind, MediaLine, MediaSection};
 
@@ -36,6 +39,38 @@ pub(super) struct RejectedSection {
     head: MediaLine,
     /// The meaning of that format, if it is a dynamic payload type.
     rtpmap: Option<RtpMap>,
+}
+
+/// The sections of a description, which are found by index and by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sections {
+    list: Vec<Section>,
+    /// The index of each name, which stays as it is.
+    places: BTreeMap<String, usize>,
+}
+
+impl Sections {
+    pub(super) fn new(list: Vec<Section>) -> Self {
+        let places = list.iter().enumerate().map(|(index, section)| (section.mid.clone(), index));
+        Self { places: places.collect(), list }
+    }
+
+    /// Returns the index of the section with this name.
+    pub(super) fn place(&self, mid: &str) -> Option<usize> {
+        self.places.get(mid).copied()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Section> {
+        self.list.iter_mut()
+    }
+}
+
+impl Deref for Sections {
+    type Target = [Section];
+
+    fn deref(&self) -> &[Section] {
+        &self.list
+    }
 }
 
 impl Section {
@@ -141,13 +176,13 @@ impl RejectedSection {
     }
 }
 
-/// Returns a name that is not taken: the first number from `first` on.
-pub(super) fn free_mid(first: usize, taken: impl Fn(&str) -> bool) -> String {
+/// Returns a name that is not taken, and its number: the first one from `first` on.
+pub(super) fn free_mid(first: usize, taken: impl Fn(&str) -> bool) -> (String, usize) {
     let mut number = first;
     loop {
         let mid = number.to_string();
         if !taken(&mid) {
-            return mid;
+            return (mid, number);
         }
         number += 1;
     }

@@ -8,7 +8,7 @@ use columba_sdp::attributes::{EndOfCandidates, IceOptions, Origin};
 use super::media::{self, Negotiated};
 use super::remote::{self, RemoteDescription};
 use super::rtp::Numbers;
-use super::section::Section;
+use super::section::{Section, Sections};
 use super::transport::TransportDescription;
 use super::transports::TransportIds;
 use super::write::{self, LocalParameters, Tag};
@@ -76,7 +76,7 @@ pub(super) struct Agreement {
     pub(super) local: Option<LocalDescription>,
     pub(super) remote: Option<RemoteDescription>,
     /// The sections as the local side describes them.
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Sections,
 }
 
 /// A local description that was created and perhaps never set.
@@ -148,8 +148,7 @@ impl Jsep {
     /// is pending, what the local side can receive.
     pub(crate) fn negotiated(&self, mid: &str, sends: bool) -> Negotiated {
         let agreement = if self.current.local.is_some() { &self.current } else { &self.pending };
-        let index = agreement.sections.iter().position(|section| section.mid == mid);
-        let Some(index) = index else { return Negotiated::default() };
+        let Some(index) = agreement.sections.place(mid) else { return Negotiated::default() };
         let local = &agreement.sections[index];
         let remote = agreement.remote.as_ref().and_then(|remote| remote.sections.get(index));
         match remote {
@@ -172,8 +171,8 @@ impl Jsep {
     /// Returns the transport of a section, as the local descriptions and the answers that were set
     /// have it: the W3C's `[[SenderTransport]]`.
     pub(crate) fn section_transport(&self, mid: &str) -> Option<TransportId> {
-        let of = |sections: &[Section], answered: Option<&RemoteDescription>| {
-            let index = sections.iter().position(|section| section.mid == mid)?;
+        let of = |sections: &Sections, answered: Option<&RemoteDescription>| {
+            let index = sections.place(mid)?;
             let answered = answered.and_then(|remote| remote.sections.get(index));
             answered.unwrap_or(&sections[index]).transport
         };
@@ -286,9 +285,8 @@ impl Jsep {
 
     /// Returns the transport of a section of the local description.
     pub(crate) fn transport_of(&self, mid: &str) -> Option<TransportId> {
-        let agreements = [&self.pending, &self.current].into_iter();
-        let sections = agreements.flat_map(|one| &one.sections);
-        sections.filter(|section| section.mid == mid).find_map(|section| section.transport)
+        let of = |sections: &Sections| sections[sections.place(mid)?].transport;
+        [&self.pending, &self.current].into_iter().find_map(|one| of(&one.sections))
     }
 
     /// Returns the kind of the description that `setLocalDescription` without one creates.

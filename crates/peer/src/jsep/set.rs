@@ -11,7 +11,7 @@ use super::candidates::NotAdded;
 use super::media;
 use super::remote::{self, RemoteDescription};
 use super::rtp;
-use super::section::Section;
+use super::section::{Section, Sections};
 use super::session::{Agreement, Jsep, LocalDescription};
 use crate::candidate::IceCandidateInit;
 use crate::description::{SdpType, SessionDescription};
@@ -51,7 +51,7 @@ impl Jsep {
         self.version += 1;
         self.was_described = true;
         self.pending.local = Some(local);
-        self.pending.sections = created.sections;
+        self.pending.sections = Sections::new(created.sections);
         let mut tracks = media::set_local(&mut self.media, kind, &self.pending.sections);
         if kind == SdpType::Offer {
             self.state = State::HaveLocalOffer;
@@ -168,7 +168,7 @@ impl Jsep {
         }
         let before = self.state;
         remote.transports.iter().for_each(|transport| self.transport_ids.given(transport.id));
-        let own = self.pending.sections.as_slice();
+        let own = &*self.pending.sections;
         let mut tracks = media::set_remote(&mut self.media, kind, &remote.sections, own);
         if kind == SdpType::Offer {
             self.roll_back();
@@ -266,6 +266,10 @@ impl Jsep {
     /// Adds a candidate of the other side's, or the end of candidates, to the description whose
     /// generation it names, else to the one that counts (W3C `addIceCandidate`).
     pub(crate) fn add_candidate(&mut self, init: Option<&IceCandidateInit>) -> Result<Vec<Change>, Error> {
+        // W3C `addIceCandidate` step 3 comes before the state is looked at.
+        if init.is_some_and(IceCandidateInit::lacks_section) {
+            return Err(Error::CandidateWithoutSection);
+        }
         let (pending, current) = (self.pending.remote.as_mut(), self.current.remote.as_mut());
         match (pending, current) {
             (Some(pending), Some(current)) => match pending.add_candidate(init) {

@@ -20,21 +20,19 @@ pub(crate) struct LocalSection<'a> {
 impl Transceivers {
     /// The steps for a media description of a local description.
     pub(crate) fn set_local(&mut self, section: LocalSection<'_>, is_answer: bool, events: &mut Vec<Event>) {
-        if let Some(id) = section.transceiver
-            && let Some(transceiver) = self.list.iter_mut().find(|one| one.id == id)
-        {
-            transceiver.mid = Some(section.mid.to_owned());
+        if let Some(place) = section.transceiver.and_then(|id| self.place(id)) {
+            self.list[place].mid = Some(section.mid.to_owned());
+            self.cursor = place;
         }
-        let Some(transceiver) = self.list.iter_mut().find(|one| one.mid.as_deref() == Some(section.mid))
-        else {
-            return;
-        };
+        let Some(place) = self.place_of_section(section.mid) else { return };
+        let transceiver = &mut self.list[place];
         if transceiver.is_stopped {
             return;
         }
         // A rejection counts once the answer is final.
         let Some(direction) = section.direction else { return };
         if is_answer {
+            transceiver.sender.returned = None;
             if !direction.receives() && transceiver.fired_direction.is_some_and(Direction::receives) {
                 let removed = std::mem::take(&mut transceiver.receiver.streams);
                 transceiver.receiver.muted = true;
@@ -71,6 +69,7 @@ impl Transceivers {
                 && transceiver.sender.encodings.iter().any(|encoding| encoding.rid.is_some())
             {
                 transceiver.sender.encodings = encodings.clone();
+                transceiver.sender.returned = None;
             }
             if of_remote {
                 let streams = transceiver.stable.streams.clone();

@@ -1,7 +1,7 @@
 //! The encodings that a sender sends: simulcast.
 
 use super::TrackKind;
-use super::codec::RtpCodec;
+use super::codec::{RtpCodec, RtpCodecCapability};
 use crate::error::Error;
 
 /// Encodings of one sender at most: more layers are of no use, and each costs an encoder.
@@ -53,6 +53,7 @@ impl RtpEncodingParameters {
 pub(crate) fn of_new_sender(
     kind: TrackKind,
     mut encodings: Vec<RtpEncodingParameters>,
+    codecs: &[RtpCodecCapability],
 ) -> Result<Vec<RtpEncodingParameters>, Error> {
     let invalid = |reason| Err(Error::InvalidParameters { reason });
     let named = encodings.iter().filter(|encoding| encoding.rid.is_some()).count();
@@ -71,11 +72,19 @@ pub(crate) fn of_new_sender(
             return invalid("two encodings have the same rid");
         }
     }
-    check_ranges(&encodings)?;
-    if kind == TrackKind::Audio {
-        for encoding in &mut encodings {
-            (encoding.max_framerate, encoding.scale_resolution_down_by) = (None, None);
+    for codec in encodings.iter().filter_map(|encoding| encoding.codec.as_ref()) {
+        if !codecs.iter().any(|known| known.codec.is_same(codec)) {
+            return Err(Error::UnsupportedEncoding { mime_type: codec.mime_type.clone() });
         }
+    }
+    remove_those_of_video(kind, &mut encodings);
+    check_ranges(&encodings)?;
+    if encodings.iter().any(|encoding| encoding.max_framerate == Some(0.0)) {
+        return Err(Error::OutOfRange { reason: "maxFramerate of a new sender is above 0" });
+    }
+    if encodings.iter().any(|encoding| encoding.scale_resolution_down_by.is_some()) {
+        // Before encodings are cut off, one of which may be the one with a scale.
+        scale(&mut encodings);
     }
     encodings.truncate(MAX_ENCODINGS);
     if let [only] = encodings.as_mut_slice() {
@@ -115,14 +124,23 @@ fn scale(encodings: &mut [RtpEncodingParameters]) {
     }
 }
 
+/// Takes out of encodings of audio what only those of video have.
+pub(crate) fn remove_those_of_video(kind: TrackKind, encodings: &mut [RtpEncodingParameters]) {
+    if kind == TrackKind::Audio {
+        for encoding in encodings {
+            (encoding.max_framerate, encoding.scale_resolution_down_by) = (None, None);
+        }
+    }
+}
+
 /// Checks the numbers of encodings (W3C `RangeError`).
 pub(crate) fn check_ranges(encodings: &[RtpEncodingParameters]) -> Result<(), Error> {
     for encoding in encodings {
         if encoding.scale_resolution_down_by.is_some_and(|scale| !scale.is_finite() || scale < 1.0) {
-            return Err(Error::InvalidParameters { reason: "scaleResolutionDownBy is at least 1" });
+            return Err(Error::OutOfRange { reason: "scaleResolutionDownBy is at least 1" });
         }
         if encoding.max_framerate.is_some_and(|rate| !rate.is_finite() || rate < 0.0) {
-            return Err(Error::InvalidParameters { reason: "maxFramerate is not negative" });
+            return Err(Error::OutOfRange { reason: "maxFramerate is not negative" });
         }
     }
     Ok(())

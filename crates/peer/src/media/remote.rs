@@ -25,7 +25,7 @@ pub(crate) struct RemoteSection<'a> {
 impl Transceivers {
     /// The steps for a media description of an offer.
     pub(crate) fn set_remote_offer(&mut self, section: RemoteSection<'_>, events: &mut Vec<Event>) {
-        let known = self.list.iter().position(|one| one.mid.as_deref() == Some(section.mid));
+        let known = self.place_of_section(section.mid);
         let Some(direction) = section.direction else {
             if let Some(index) = known {
                 self.end(index, events);
@@ -46,7 +46,7 @@ impl Transceivers {
                 let sender = &mut self.list[index].sender;
                 let is_ridless = matches!(sender.encodings.as_slice(), [only] if only.rid.is_none());
                 if is_ridless && !proposed.is_empty() {
-                    (sender.encodings, sender.transaction) = (proposed, None);
+                    (sender.encodings, sender.returned) = (proposed, None);
                 }
                 index
             }
@@ -70,9 +70,7 @@ impl Transceivers {
 
     /// The steps for a media description of an answer.
     pub(crate) fn set_remote_answer(&mut self, section: RemoteSection<'_>, events: &mut Vec<Event>) {
-        let Some(index) = self.list.iter().position(|one| one.mid.as_deref() == Some(section.mid)) else {
-            return;
-        };
+        let Some(index) = self.place_of_section(section.mid) else { return };
         let Some(direction) = section.direction else {
             self.end(index, events);
             return;
@@ -88,8 +86,8 @@ impl Transceivers {
             } else {
                 sender.encodings.truncate(1);
             }
-            sender.transaction = None;
         }
+        sender.returned = None;
         let streams = self.streams(&section, direction);
         let transceiver = &mut self.list[index];
         transceiver.process_remote_tracks(direction, streams, events);

@@ -7,6 +7,7 @@ use columba_sdp::attributes::Direction;
 use super::codec::RtpCodec;
 use super::direction::TransceiverDirection;
 use super::encodings::{MAX_ENCODINGS, RtpEncodingParameters};
+use super::parameters::RtpSendParameters;
 use super::track::{Track, TrackKind};
 use crate::transport::TransportId;
 
@@ -72,8 +73,9 @@ pub struct Sender {
     pub(crate) ssrcs: [[u32; 2]; MAX_ENCODINGS],
     /// The canonical name of this side (RFC 3550 §6.5.1).
     pub(crate) cname: Arc<str>,
-    /// The call of `getParameters` that `setParameters` may follow: `[[LastReturnedParameters]]`.
-    pub(crate) transaction: Option<u64>,
+    /// What `getParameters` has returned, for the `setParameters` that may follow:
+    /// `[[LastReturnedParameters]]`.
+    pub(crate) returned: Option<Box<RtpSendParameters>>,
 }
 
 /// The receiving half of a transceiver.
@@ -152,7 +154,7 @@ impl Transceiver {
     ) -> Self {
         let SenderIdentity { ssrcs, cname } = identity;
         let (streams, msid) = (Vec::new(), random_id());
-        let sender = Sender { track: None, streams, encodings, msid, ssrcs, cname, transaction: None };
+        let sender = Sender { track: None, streams, encodings, msid, ssrcs, cname, returned: None };
         let receiver = Receiver { track: Track { id: random_id(), kind }, streams: Vec::new(), muted: true };
         let mut transceiver = Self {
             id,
@@ -214,6 +216,7 @@ impl Transceiver {
         }
         self.is_stopped = true;
         self.current_direction = None;
+        self.receiver.streams = Vec::new();
         ends
     }
 

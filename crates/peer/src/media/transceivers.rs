@@ -1,5 +1,6 @@
 //! The set of transceivers, and the calls of an application.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use columba_sdp::attributes::Direction;
@@ -23,6 +24,8 @@ pub(crate) struct Transceivers {
     pub(crate) configuration: Arc<MediaConfiguration>,
     pub(super) list: Vec<Transceiver>,
     next: u32,
+    /// Where a section's transceiver is sought first.
+    pub(super) cursor: usize,
     transactions: u64,
     /// The source of identifiers, which need to be unique but not secret.
     ids: u64,
@@ -38,6 +41,7 @@ impl Transceivers {
             configuration: MediaConfiguration::shared_default(),
             list: Vec::new(),
             next: 0,
+            cursor: 0,
             transactions: 0,
             ids: seed,
             default_stream: None,
@@ -49,9 +53,25 @@ impl Transceivers {
         self.list.iter()
     }
 
-    /// Returns the transceiver that is associated with a media section.
-    pub(crate) fn of_section(&self, mid: &str) -> Option<&Transceiver> {
-        self.list.iter().find(|one| one.mid.as_deref() == Some(mid))
+    /// Returns the transceivers that are associated with media sections, by the sections' names.
+    pub(crate) fn by_section(&self) -> BTreeMap<&str, &Transceiver> {
+        self.list.iter().filter_map(|one| Some((one.mid.as_deref()?, one))).collect()
+    }
+
+    /// Returns the place of the transceiver that is associated with a media section. Sections and
+    /// transceivers are mostly in the same order, so that the one behind the last is the next.
+    pub(super) fn place_of_section(&mut self, mid: &str) -> Option<usize> {
+        let (before, behind) = self.list.split_at(self.cursor.min(self.list.len()));
+        let is_it = |one: &Transceiver| one.mid.as_deref() == Some(mid);
+        let behind = behind.iter().position(is_it).map(|index| before.len() + index);
+        let found = behind.or_else(|| before.iter().position(is_it))?;
+        self.cursor = found + 1;
+        Some(found)
+    }
+
+    /// Returns the place of a transceiver: the list is in the order of the identifiers.
+    pub(super) fn place(&self, id: TransceiverId) -> Option<usize> {
+        self.list.binary_search_by_key(&id, |one| one.id).ok()
     }
 
     /// `getTransceivers`. `transport` returns that of a section.
@@ -69,11 +89,17 @@ impl Transceivers {
     }
 
     pub(crate) fn find(&self, id: TransceiverId) -> Result<&Transceiver, Error> {
-        self.list.iter().find(|one| one.id == id).ok_or(Error::NoSuchTransceiver)
+        self.place(id).map(|place| &self.list[place]).ok_or(self.missing(id))
+    }
+
+    /// The error of a call on a transceiver that is not in the set.
+    fn missing(&self, id: TransceiverId) -> Error {
+        if id.0 < self.next { Error::TransceiverStopped } else { Error::NoSuchTransceiver }
     }
 
     fn find_mut(&mut self, id: TransceiverId) -> Result<&mut Transceiver, Error> {
-        self.list.iter_mut().find(|one| one.id == id).ok_or(Error::NoSuchTransceiver)
+        let place = self.place(id).ok_or(self.missing(id))?;
+        Ok(&mut self.list[place])
     }
 
     /// Returns a new identifier in the form of a UUID.
@@ -129,7 +155,7 @@ impl Transceivers {
         encodings: Vec<RtpEncodingParameters>,
     ) -> &mut Transceiver {
         let id = TransceiverId(self.next);
-        self.next = self.next.wrapping_add(1);
+        self.next = self.next.saturating_add(1);
         let identity = SenderIdentity { ssrcs: self.new_ssrcs(), cname: self.cname() };
         let transceiver = Transceiver::new(id, kind, direction, encodings, identity, || self.random_id());
         self.list.push(transceiver);
@@ -145,7 +171,8 @@ impl Transceivers {
         init: TransceiverInit,
     ) -> Result<TransceiverId, Error> {
         let direction = described(init.direction)?;
-        let encodings = encodings::of_new_sender(kind, init.send_encodings)?;
+        let codecs = self.configuration.codecs(kind);
+        let encodings = encodings::of_new_sender(kind, init.send_encodings, codecs)?;
         let transceiver = self.create(kind, direction, encodings);
         transceiver.sender.track = track;
         transceiver.sender.streams = unique(init.streams);
@@ -161,7 +188,7 @@ impl Transceivers {
             all.for_each(|one| one.direction = Direction::new(one.direction.sends(), false));
         } else if all.next().is_none() {
             drop(all);
-            let encodings = encodings::of_new_sender(kind, Vec::new())?;
+            let encodings = encodings::of_new_sender(kind, Vec::new(), &[])?;
             self.create(kind, Direction::RecvOnly, encodings);
         }
         Ok(())
@@ -184,7 +211,7 @@ impl Transceivers {
                 transceiver
             }
             None => {
-                let encodings = encodings::of_new_sender(track.kind, Vec::new())?;
+                let encodings = encodings::of_new_sender(track.kind, Vec::new(), &[])?;
                 self.create(track.kind, Direction::SendRecv, encodings)
             }
         };
@@ -194,9 +221,12 @@ impl Transceivers {
         Ok(transceiver.id)
     }
 
-    /// `removeTrack`.
+    /// `removeTrack`: nothing to do for a transceiver that has stopped.
     pub(crate) fn remove_track(&mut self, id: TransceiverId) -> Result<(), Error> {
-        let transceiver = self.find_mut(id)?;
+        let transceiver = match self.find_mut(id) {
+            Err(Error::TransceiverStopped) => return Ok(()),
+            result => result?,
+        };
         if !transceiver.is_stopping && transceiver.sender.track.take().is_some() {
             transceiver.set_sends(false);
         }
@@ -218,13 +248,17 @@ impl Transceivers {
         Ok(())
     }
 
-    /// `RTCRtpTransceiver.stop`.
-    pub(crate) fn stop(&mut self, id: TransceiverId) -> Result<(), Error> {
-        let transceiver = self.find_mut(id)?;
-        if !transceiver.is_stopping {
+    /// `RTCRtpTransceiver.stop`. Returns the kind of the receiver's track if it has ended by it.
+    pub(crate) fn stop(&mut self, id: TransceiverId) -> Result<Option<TrackKind>, Error> {
+        let transceiver = match self.find_mut(id) {
+            Err(Error::TransceiverStopped) => return Ok(None),
+            result => result?,
+        };
+        let ends = !transceiver.is_stopping;
+        if ends {
             transceiver.stop_sending_and_receiving();
         }
-        Ok(())
+        Ok(ends.then_some(transceiver.kind))
     }
 
     /// `setCodecPreferences`.
@@ -277,15 +311,23 @@ impl Transceivers {
         Ok(())
     }
 
-    /// `RTCRtpSender.getParameters`, as far as they do not depend on descriptions.
-    pub(crate) fn send_parameters(&mut self, id: TransceiverId) -> Result<RtpSendParameters, Error> {
+    /// `RTCRtpSender.getParameters`: those that were returned last and still hold, else
+    /// `negotiated`, with what does not depend on descriptions.
+    pub(crate) fn send_parameters(
+        &mut self,
+        id: TransceiverId,
+        negotiated: RtpSendParameters,
+    ) -> Result<RtpSendParameters, Error> {
         self.transactions += 1;
         let (transaction_id, cname) = (self.transactions, self.cname());
         let sender = &mut self.find_mut(id)?.sender;
-        sender.transaction = Some(transaction_id);
+        if let Some(returned) = &sender.returned {
+            return Ok(RtpSendParameters::clone(returned));
+        }
         let mut parameters =
-            RtpSendParameters { transaction_id, encodings: sender.encodings.clone(), ..Default::default() };
+            RtpSendParameters { transaction_id, encodings: sender.encodings.clone(), ..negotiated };
         parameters.rtcp.cname = Some(cname.to_string());
+        sender.returned = Some(Box::new(parameters.clone()));
         Ok(parameters)
     }
 
@@ -295,36 +337,44 @@ impl Transceivers {
         id: TransceiverId,
         parameters: RtpSendParameters,
     ) -> Result<(), Error> {
+        let configuration = Arc::clone(&self.configuration);
         let transceiver = self.find_mut(id)?;
         if transceiver.is_stopping {
             return Err(Error::TransceiverStopped);
         }
-        let sender = &mut transceiver.sender;
-        match sender.transaction {
-            Some(transaction) if transaction == parameters.transaction_id => {}
-            Some(_) => {
-                let reason = "the parameters are not those that were returned last";
-                return Err(Error::InvalidModificationOfMedia { reason });
-            }
-            None => {
-                return Err(Error::InvalidParameters { reason: "the parameters have to be read before" });
-            }
+        let (kind, sender) = (transceiver.kind, &mut transceiver.sender);
+        let refuse = |reason| Err(Error::InvalidModificationOfMedia { reason });
+        let Some(returned) = &sender.returned else { return Err(Error::ParametersNotRead) };
+        if returned.transaction_id != parameters.transaction_id {
+            return refuse("the parameters are not those that were returned last");
         }
         let rids = |encodings: &[RtpEncodingParameters]| {
             encodings.iter().map(|encoding| encoding.rid.clone()).collect::<Vec<_>>()
         };
         if rids(&sender.encodings) != rids(&parameters.encodings) {
-            let reason = "encodings cannot be added, removed, renamed or put in another order";
-            return Err(Error::InvalidModificationOfMedia { reason });
+            return refuse("encodings cannot be added, removed, renamed or put in another order");
         }
-        encodings::check_ranges(&parameters.encodings)?;
-        sender.encodings = parameters.encodings;
-        if transceiver.kind == TrackKind::Video {
-            for encoding in &mut sender.encodings {
+        let RtpSendParameters { mut encodings, header_extensions, rtcp, codecs, .. } = parameters;
+        if (&header_extensions, &rtcp, &codecs)
+            != (&returned.header_extensions, &returned.rtcp, &returned.codecs)
+        {
+            return refuse("codecs, header extensions and RTCP follow from descriptions, and are read-only");
+        }
+        let is_choosable = |codec: &RtpCodec| match codecs.as_slice() {
+            [] => configuration.codecs(kind).iter().any(|one| one.codec.is_same(codec)),
+            codecs => codecs.iter().any(|one| one.codec.is_same(codec)),
+        };
+        if !encodings.iter().filter_map(|encoding| encoding.codec.as_ref()).all(is_choosable) {
+            return refuse("the codec of an encoding is none of those that were negotiated");
+        }
+        encodings::remove_those_of_video(kind, &mut encodings);
+        if kind == TrackKind::Video {
+            for encoding in &mut encodings {
                 encoding.scale_resolution_down_by.get_or_insert(1.0);
             }
         }
-        sender.transaction = None;
+        encodings::check_ranges(&encodings)?;
+        (sender.encodings, sender.returned) = (encodings, None);
         Ok(())
     }
 }

@@ -66,13 +66,17 @@ impl Peer {
         }
     }
 
-    /// W3C "update the ICE gathering state": the end of a transport's candidates comes first, then
-    /// the state, then `null`.
+    /// W3C "finished gathering a generation of candidates": the end of a transport's candidates
+    /// comes first, in a task of its own; then the states of the transport and of the whole, then
+    /// `null`.
     pub(super) fn announce_gathering(&mut self, transport: TransportId, changed: IceGatheringState) {
         if changed == IceGatheringState::Complete
             && let Some(init) = self.candidate_init(transport, String::new())
         {
-            self.events.push_back(Event::IceCandidate(Some(IceCandidate { init, candidate: None })));
+            self.events.extend([Event::IceCandidate(Some(IceCandidate { init, candidate: None }))]);
+        }
+        if self.transports.iter().any(|one| one.id() == transport && one.is_used()) {
+            self.events.push_back(Event::IceTransportGatheringState(transport, changed));
         }
         self.announce_gathering_state();
     }

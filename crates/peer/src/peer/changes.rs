@@ -8,7 +8,7 @@ use super::{Peer, ice_configuration};
 use crate::error::Error;
 use crate::event::Event;
 use crate::jsep::Change;
-use crate::states::SignalingState;
+use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState, SignalingState};
 use crate::transport::{TransportId, is_direct};
 
 impl Peer {
@@ -100,11 +100,17 @@ impl Peer {
 
     /// No section uses a transport any more.
     fn end_transport(&mut self, now: Instant, id: TransportId) {
-        self.roll_back(now, id);
+        self.take_back(now, id);
         let Some(transport) = self.transport_mut(id) else { return };
+        let has_run = !transport.is_unanswered();
         transport.end(now);
         let ufrag = transport.credentials().ufrag.clone();
         self.events.remove(|event| is_candidate_of(event, &ufrag));
+        if has_run {
+            let ice = Event::IceTransportState(id, IceConnectionState::Closed);
+            let dtls = Event::DtlsState(id, DtlsTransportState::Closed);
+            self.events.extend([ice, dtls]);
+        }
         self.announce_ice(None);
         self.announce_gathering_state();
     }
@@ -158,12 +164,23 @@ impl Peer {
     /// The local description of a transport was taken back. Candidates of it that the owner has not
     /// taken yet go with it, and those of the description before come back.
     fn roll_back(&mut self, now: Instant, id: TransportId) {
-        let Some(transport) = self.transport_mut(id) else { return };
-        let Some(ufrag) = transport.roll_back(now) else { return };
+        let Some((before, gathering)) = self.take_back(now, id) else { return };
+        if gathering != before {
+            self.events.push_back(Event::IceTransportGatheringState(id, gathering));
+        }
+        self.update_gathering();
+    }
+
+    /// Returns the states of gathering before and now; `None` if there was nothing to take back.
+    fn take_back(&mut self, now: Instant, id: TransportId) -> Option<(IceGatheringState, IceGatheringState)> {
+        let transport = self.transport_mut(id)?;
+        let before = transport.gathering_state();
+        let ufrag = transport.roll_back(now)?;
+        let gathering = transport.gathering_state();
         self.is_restarting = false;
         self.events.remove(|event| is_candidate_of(event, &ufrag));
         self.events.extend(std::mem::take(&mut self.withheld));
-        self.update_gathering();
+        Some((before, gathering))
     }
 
     /// Begins SCTP once both sides have agreed on data and DTLS is connected, whichever comes last.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Peer;
 use crate::error::Error;
+use crate::event::Event;
 use crate::media::{
     RtpCodec, RtpReceiveParameters, RtpSendParameters, SendLimits, Track, TrackKind, TransceiverDirection,
     TransceiverId, TransceiverInfo, TransceiverInit, Transceivers,
@@ -14,7 +15,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error::InvalidParameters`] if the encodings contradict each other or the direction is
-    /// stopped; [`Error::Closed`].
+    /// stopped; [`Error::UnsupportedEncoding`], [`Error::OutOfRange`], [`Error::Closed`].
     pub fn add_transceiver(
         &mut self,
         now: Instant,
@@ -83,13 +84,15 @@ impl Peer {
         self.change_media(now, |media| media.set_direction(id, direction))
     }
 
-    /// `RTCRtpTransceiver.stop`: for good. The next negotiation rejects its section, and the
-    /// transceiver is gone after it.
+    /// `RTCRtpTransceiver.stop`: for good. The receiver's track ends at once. The next negotiation
+    /// rejects the section, and the transceiver is gone after it; to stop it again does nothing.
     ///
     /// # Errors
     /// [`Error::NoSuchTransceiver`], [`Error::Closed`].
     pub fn stop_transceiver(&mut self, now: Instant, id: TransceiverId) -> Result<(), Error> {
-        self.change_media(now, |media| media.stop(id))
+        let ended = self.change_media(now, |media| media.stop(id))?;
+        self.events.extend(ended.map(|kind| Event::TrackEnded(id, kind)));
+        Ok(())
     }
 
     /// `setCodecPreferences`: offers and answers only these codecs, in this order. With none, all
@@ -141,13 +144,12 @@ impl Peer {
     /// # Errors
     /// [`Error::NoSuchTransceiver`], [`Error::Closed`].
     pub fn send_parameters(&mut self, now: Instant, id: TransceiverId) -> Result<RtpSendParameters, Error> {
-        let parameters = self.change_media(now, |media| media.send_parameters(id))?;
         let mid = self.jsep.media().find(id)?.mid.clone();
         let negotiated = mid.map(|mid| self.jsep.negotiated(&mid, true)).unwrap_or_default();
-        let mut rtcp = parameters.rtcp.clone();
-        rtcp.reduced_size = negotiated.reduced_size;
         let (codecs, header_extensions) = (negotiated.codecs, negotiated.header_extensions);
-        Ok(RtpSendParameters { codecs, header_extensions, rtcp, ..parameters })
+        let mut parameters = RtpSendParameters { codecs, header_extensions, ..Default::default() };
+        parameters.rtcp.reduced_size = negotiated.reduced_size;
+        self.change_media(now, |media| media.send_parameters(id, parameters))
     }
 
     /// Returns what the other side allows a sender in bitrate and length of packets; nothing as
@@ -161,12 +163,14 @@ impl Peer {
     }
 
     /// `RTCRtpSender.setParameters`: changes the encodings of
-    /// [`send_parameters`](Self::send_parameters), which must have been called right before.
+    /// [`send_parameters`](Self::send_parameters), which must have been called before, and after the
+    /// last answer.
     ///
     /// # Errors
-    /// [`Error::InvalidModificationOfMedia`] if encodings have come, gone or changed their names;
-    /// [`Error::InvalidParameters`], [`Error::TransceiverStopped`], [`Error::NoSuchTransceiver`],
-    /// [`Error::Closed`].
+    /// [`Error::InvalidModificationOfMedia`] if encodings have come, gone or changed their names, if
+    /// one has a codec that was not negotiated, or if something else was changed;
+    /// [`Error::ParametersNotRead`], [`Error::OutOfRange`], [`Error::TransceiverStopped`],
+    /// [`Error::NoSuchTransceiver`], [`Error::Closed`].
     pub fn set_send_parameters(
         &mut self,
         now: Instant,

@@ -163,13 +163,16 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
-    /// certificates change, or the size of the candidate pool after a local description was set.
+    /// certificates or the bundle policy change, or the size of the candidate pool after a local description was set.
     pub fn set_configuration(&mut self, now: Instant, configuration: Configuration) -> Result<(), Error> {
         self.require_open()?;
         let same = configuration.certificates.is_empty()
             || configuration.certificates.first().map(Certificate::der) == Some(self.certificate.der());
         if !same {
             return Err(Error::InvalidConfiguration { reason: "certificates cannot be exchanged" });
+        }
+        if configuration.bundle_policy != self.configuration.bundle_policy {
+            return Err(Error::InvalidConfiguration { reason: "the bundle policy cannot be changed" });
         }
         let pool = configuration.ice_candidate_pool_size;
         if self.jsep.was_described() && pool != self.configuration.ice_candidate_pool_size {
@@ -191,6 +194,13 @@ impl Peer {
         self.configuration = Configuration { data, datagram_size, max_datagram_size, media, ..configuration };
         self.progress(now);
         Ok(())
+    }
+
+    /// `getConfiguration`: the configuration that counts, with the sizes and the parameters of data
+    /// and media with which the connection was created.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// `signalingState`.

@@ -39,6 +39,9 @@ impl Peer {
             TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
             TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
             TransportEvent::IceState(state) => {
+                if self.transports[index].is_used() && !self.jsep.is_closed() {
+                    self.events.push_back(Event::IceTransportState(id, state));
+                }
                 self.announce_ice(Some(state));
                 self.announce_connection();
             }

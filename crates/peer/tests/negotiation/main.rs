@@ -1,5 +1,6 @@
 //! The exchange of descriptions as RFC 9429 and the W3C have it, with peers that have no network.
 
+mod algorithms;
 mod bundles;
 mod candidates;
 mod data;

@@ -8,6 +8,9 @@ use columba_peer::{
 
 use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
 
+/// The alert to a certificate that is not the one of the description.
+const BAD_CERTIFICATE: u8 = 42;
+
 /// Puts another hash in place of the fingerprint's.
 fn with_wrong_fingerprint(description: SessionDescription) -> SessionDescription {
     let wrong = format!("a=fingerprint:sha-256 {}", ["00"; 32].join(":"));
@@ -35,7 +38,10 @@ fn a_wrong_fingerprint_is_one_clear_error() {
         assert_eq!(lab.peer(deceived).errors, [Error::FingerprintMismatch]);
         assert_eq!(lab.peer(deceived).peer.connection_state(), State::Failed);
         assert!(lab.peer(deceived).open.is_empty() && lab.peer(1 - deceived).open.is_empty());
-        let told = Error::Dtls { reason: "the other side refuses with the alert bad_certificate".to_owned() };
+        assert_eq!(lab.peer(deceived).errors[0].sent_alert(), Some(BAD_CERTIFICATE));
+        let reason = "the other side refuses with the alert bad_certificate".to_owned();
+        let told = Error::Dtls { reason, received_alert: Some(BAD_CERTIFICATE), sent_alert: None };
+        assert_eq!(told.received_alert(), Some(BAD_CERTIFICATE));
         assert_eq!(lab.peer(1 - deceived).errors, [told]);
     }
 }

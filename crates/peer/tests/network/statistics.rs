@@ -1,5 +1,7 @@
 //! Every dictionary and member of webrtc-stats that exists without streams of RTP, by its name.
 
+#![cfg_attr(not(feature = "serde"), allow(dead_code, unused_imports, reason = "names are those of JSON"))]
+
 use std::collections::BTreeSet;
 
 use columba_netsim::Nat;

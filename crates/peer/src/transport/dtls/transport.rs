@@ -269,7 +269,7 @@ impl DtlsTransport {
                 Event::Failed(columba_dtls::Error::FingerprintMismatch) => {
                     self.fail(Error::FingerprintMismatch);
                 }
-                Event::Failed(error) => self.fail(Error::Dtls { reason: error.to_string() }),
+                Event::Failed(error) => self.fail(failure_of(&error)),
                 Event::Alert(description) => tracing::debug!(%description, "the other side sends an alert"),
                 _ => {}
             }
@@ -324,6 +324,16 @@ impl DtlsTransport {
         self.state = DtlsTransportState::Failed;
         self.events.push_back(DtlsTransportEvent::Failed(error));
     }
+}
+
+fn failure_of(error: &columba_dtls::Error) -> Error {
+    use columba_dtls::Error as Dtls;
+    let (received_alert, sent_alert) = match error {
+        Dtls::PeerAlert(alert) => (Some(alert.0), None),
+        Dtls::Handshake { alert, .. } => (None, Some(alert.0)),
+        _ => (None, None),
+    };
+    Error::Dtls { reason: error.to_string(), received_alert, sent_alert }
 }
 
 /// The fingerprints whose hash functions prove a certificate.
