@@ -9,4 +9,5 @@ mod objects;
 mod restart;
 mod rollback;
 mod tasks;
+mod variants;
 mod world;
