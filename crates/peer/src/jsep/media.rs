@@ -19,12 +19,12 @@ use crate::media::{
 pub(super) fn set_local(media: &mut Transceivers, kind: SdpType, sections: &[Section]) -> Vec<Change> {
     let mut events = Vec::new();
     for section in sections {
-        let (transceiver, direction) = match &section.kind {
+        let (transceiver, direction, sent) = match &section.kind {
             Kind::Application(_) => continue,
-            Kind::Rtp(media) => (media.transceiver, Some(media.direction)),
-            Kind::Rejected(_) => (None, None),
+            Kind::Rtp(media) => (media.transceiver, Some(media.direction), media.sent_encodings()),
+            Kind::Rejected(_) => (None, None, Vec::new()),
         };
-        let local = LocalSection { mid: &section.mid, transceiver, direction };
+        let local = LocalSection { mid: &section.mid, transceiver, direction, sent };
         media.set_local(local, kind != SdpType::Offer, &mut events);
     }
     in_order(events)

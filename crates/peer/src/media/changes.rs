@@ -8,13 +8,15 @@ use super::transceivers::Transceivers;
 use crate::event::Event;
 
 /// A section of a local description.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct LocalSection<'a> {
     pub(crate) mid: &'a str,
     /// The transceiver from which the section was made.
     pub(crate) transceiver: Option<TransceiverId>,
     /// `None` if it is rejected.
     pub(crate) direction: Option<Direction>,
+    /// The encodings of `a=simulcast:send`, in their order.
+    pub(crate) sent: Vec<&'a str>,
 }
 
 impl Transceivers {
@@ -33,6 +35,9 @@ impl Transceivers {
         let Some(direction) = section.direction else { return };
         if is_answer {
             transceiver.sender.returned = None;
+            if direction.sends() {
+                transceiver.narrow_encodings(&section.sent);
+            }
             if !direction.receives() && transceiver.fired_direction.is_some_and(Direction::receives) {
                 let removed = std::mem::take(&mut transceiver.receiver.streams);
                 transceiver.receiver.muted = true;

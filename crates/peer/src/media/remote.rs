@@ -78,16 +78,8 @@ impl Transceivers {
         if self.list[index].is_stopped {
             return;
         }
-        let sender = &mut self.list[index].sender;
-        if sender.encodings.len() > 1 {
-            let is_taken = |rid: Option<&str>| rid.is_some_and(|rid| section.requested.contains(&rid));
-            if sender.encodings.iter().any(|encoding| is_taken(encoding.rid.as_deref())) {
-                sender.encodings.retain(|encoding| is_taken(encoding.rid.as_deref()));
-            } else {
-                sender.encodings.truncate(1);
-            }
-        }
-        sender.returned = None;
+        self.list[index].narrow_encodings(&section.requested);
+        self.list[index].sender.returned = None;
         let streams = self.streams(&section, direction);
         let transceiver = &mut self.list[index];
         transceiver.process_remote_tracks(direction, streams, events);
@@ -117,6 +109,21 @@ impl Transceivers {
 }
 
 impl Transceiver {
+    /// Gives up the encodings that an answer does not have: all but the first, if it has none.
+    pub(super) fn narrow_encodings(&mut self, answered: &[&str]) {
+        let encodings = &mut self.sender.encodings;
+        if encodings.len() < 2 {
+            return;
+        }
+        let is_left =
+            |one: &RtpEncodingParameters| one.rid.as_deref().is_some_and(|rid| answered.contains(&rid));
+        if encodings.iter().any(is_left) {
+            encodings.retain(is_left);
+        } else {
+            encodings.truncate(1);
+        }
+    }
+
     /// W3C "process remote tracks". The events come in the W3C's order: muted, removed from
     /// streams, added.
     pub(super) fn process_remote_tracks(

@@ -60,6 +60,31 @@ fn missing_encodings_are_given_up() {
     assert_eq!(rids(&one, id), [Some("h".to_owned()), Some("l".to_owned())]);
 }
 
+/// The answerer gives up what a later offer does not want any more, and gets nothing back.
+#[test]
+fn own_answer_narrows_the_encodings_and_never_widens_them() {
+    let mut side = Side::new(1);
+    let id = side.peer.add_track(*NOW, columba_peer::Track::video("camera"), vec![]).unwrap();
+    let wanting = |rids: &[&str]| {
+        let lines: String = rids.iter().map(|rid| format!("a=rid:{rid} recv\n")).collect();
+        let simulcast =
+            if rids.is_empty() { String::new() } else { format!("a=simulcast:recv {}", rids.join(";")) };
+        let head = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=recvonly";
+        offer_of(&format!("{head}\n{lines}{simulcast}"), &["v"])
+    };
+    for (wanted, left) in [
+        (&["1", "2", "3"][..], &["1", "2", "3"][..]),
+        (&["3", "1", "9"], &["1", "3"]),
+        (&["1", "2", "3"], &["1", "3"]),
+        (&[], &["1"]),
+        (&["1", "3"], &["1"]),
+    ] {
+        side.take(wanting(wanted));
+        side.describe();
+        assert_eq!(rids(&side, id), left.iter().map(|rid| Some((*rid).to_owned())).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn requested_encodings_become_those_of_the_sender() {
     let mut side = Side::new(1);

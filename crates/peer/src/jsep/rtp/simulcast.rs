@@ -15,7 +15,8 @@ impl RtpSection {
         names(self.simulcast.as_ref().map(|simulcast| simulcast.recv.as_slice()))
     }
 
-    fn sent_encodings(&self) -> Vec<&str> {
+    /// Returns the names of the encodings that the side that describes the section sends.
+    pub(in crate::jsep) fn sent_encodings(&self) -> Vec<&str> {
         names(self.simulcast.as_ref().map(|simulcast| simulcast.send.as_slice()))
     }
 }
