@@ -8,7 +8,7 @@ import { connect, createServer } from 'node:net';
 const TEXT = 0x81;
 
 /**
- * What becomes of the data of a message between peers.
+ * The change of the data of a message between peers.
  * @callback Change
  * @param {any} data @param {any} event
  * @returns {any}

@@ -174,3 +174,15 @@ fn help_and_version_go_to_standard_output() {
     let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
     assert!(help.contains("--relay-ports") && help.contains("49152-65535"), "{help}");
 }
+
+#[test]
+fn help_fits_a_screen() {
+    let output = run(&["--help"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("help is text");
+    assert!(text.lines().count() <= 24, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    for command in ["serve", "send", "receive", "pipe", "offer", "answer", "chat", "completions", "man"] {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
+    }
+}

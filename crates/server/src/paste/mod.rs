@@ -1,5 +1,5 @@
-//! `columba offer` and `columba answer`: a connection without any server. People carry two texts, by
-//! whatever they have.
+//! `columba offer` and `columba answer`: a connection without any server. People carry two texts,
+//! by whatever they have.
 
 mod input;
 mod talk;
