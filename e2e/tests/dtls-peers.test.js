@@ -33,7 +33,7 @@ const SUITES = ['AES_128_GCM_SHA256', 'AES_256_GCM_SHA384', 'CHACHA20_POLY1305_S
 const GROUPS = ['x25519', 'secp256r1', 'secp384r1'];
 
 /**
- * What a library cannot do.
+ * Cases that a library cannot do.
  * @type {Partial<Record<Library, (talk: Partial<Talk>) => boolean>>}
  */
 const CANNOT = {
@@ -104,7 +104,7 @@ describe('DTLS with the libraries of others', { skip, timeout: 4 * SUITE_TIMEOUT
   }
 });
 
-/** Whether Debian's Python finds GStreamer's element. */
+/** The reason why Debian's Python has no GStreamer, if so. */
 const skipGstreamer = await pythonMissing('Gst', 'GstSdp', 'GstWebRTC');
 
 describe('peers with certificates of RSA, as whole peers', { timeout: SUITE_TIMEOUT }, () => {

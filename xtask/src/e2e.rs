@@ -36,8 +36,8 @@ pub(crate) fn run() -> Outcome {
     }
 }
 
-/// `cargo xtask interop negotiation`: the storms of glare with many collisions. `cargo xtask interop
-/// dtls`: our DTLS with every other, in all that both can, with a table.
+/// `cargo xtask interop negotiation`: the storms of glare with many collisions.
+/// `cargo xtask interop dtls`: our DTLS with every other, in all that both can, with a table.
 pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     let (suite, (name, value)) = match arguments {
         [what] if what == "negotiation" => (what, ("GLARES", COLLISIONS)),
