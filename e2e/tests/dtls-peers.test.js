@@ -34,14 +34,19 @@ const GROUPS = ['x25519', 'secp256r1', 'secp384r1'];
 
 /**
  * Cases that a library cannot do.
- * @type {Partial<Record<Library, (talk: Partial<Talk>) => boolean>>}
+ * @type {Partial<Record<Library, (talk: Partial<Talk>) => boolean | undefined>>}
  */
 const CANNOT = {
   mbedtls: ({ own }) => own === 'ed25519',
   openssl: ({ own }) => own === 'ed25519',
-  // A server asks for signatures of its own certificate's kind only. The smallest datagram is a
-  // choice of those who build it.
-  wolfssl: ({ role, own = 'p256', other = 'p256', mtu }) => mtu !== undefined || (role === 'client' && own.slice(0, 3) !== other.slice(0, 3)),
+  wolfssl: ({ role, own = 'p256', other = 'p256', mtu, harsh, withoutEms }) =>
+    // The smallest datagram is a choice of those who build it.
+    mtu !== undefined ||
+    (role === 'client'
+      ? // Its servers cannot do without, and ask for signatures of their own certificate's kind only.
+        withoutEms || own.slice(0, 3) !== other.slice(0, 3)
+      : // Its clients give up at their first timeout.
+        harsh),
 };
 
 /** @typedef {{name: string, talk: Omit<Talk, 'library'>}} Case */

@@ -1,9 +1,14 @@
 /* wolfSSL as Debian builds it: DTLS 1.2. Its servers ask for a cookie. */
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "peer.h"
+
+/* Seconds. */
+enum { CLIENT_TIMEOUT = 20 };
 
 static int believe(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
@@ -17,11 +22,17 @@ static void check(const char *what, int ok)
 		failed(what, "refused");
 }
 
-static int is_again(WOLFSSL *ssl, int code)
+/* Waits for a datagram or the timer of a flight. Returns whether a call is to be made again. */
+static int is_again(WOLFSSL *ssl, int code, int is_handshake)
 {
 	int error = wolfSSL_get_error(ssl, code);
+	struct pollfd waiting = { .fd = wolfSSL_get_fd(ssl), .events = POLLIN };
 
-	return error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE;
+	if (error != WOLFSSL_ERROR_WANT_READ && error != WOLFSSL_ERROR_WANT_WRITE)
+		return 0;
+	if (poll(&waiting, 1, is_handshake ? 1000 * wolfSSL_dtls_get_current_timeout(ssl) : -1) != 0)
+		return 1;
+	return wolfSSL_dtls_got_timeout(ssl) == WOLFSSL_SUCCESS;
 }
 
 void run(const struct options *options, int fd)
@@ -39,10 +50,13 @@ void run(const struct options *options, int fd)
 		check("ems", wolfSSL_CTX_DisableExtendedMasterSecret(context));
 	ssl = wolfSSL_new(context);
 	check("socket", wolfSSL_set_fd(ssl, fd));
-	wolfSSL_dtls_set_timeout_init(ssl, 1);
+	/* Its clients give up at their first timeout. */
+	wolfSSL_dtls_set_timeout_init(ssl, options->is_server ? 1 : CLIENT_TIMEOUT);
+	wolfSSL_dtls_set_using_nonblock(ssl, 1);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
 	do
 		code = options->is_server ? wolfSSL_accept(ssl) : wolfSSL_connect(ssl);
-	while (code != WOLFSSL_SUCCESS && is_again(ssl, code));
+	while (code != WOLFSSL_SUCCESS && is_again(ssl, code, 1));
 	if (code != WOLFSSL_SUCCESS) {
 		char why[WOLFSSL_MAX_ERROR_SZ];
 
@@ -57,7 +71,7 @@ void run(const struct options *options, int fd)
 			closed();
 			return;
 		}
-		if (length <= 0 && is_again(ssl, length))
+		if (length <= 0 && is_again(ssl, length, 0))
 			continue;
 		if (length <= 0) {
 			char why[WOLFSSL_MAX_ERROR_SZ];
