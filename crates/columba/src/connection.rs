@@ -1,14 +1,16 @@
 //! The handle to a peer connection.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use columba_peer::report::StatsReport;
 use columba_peer::{
-    Configuration, DataChannelInit, DtlsTransport, IceCandidateInit, IceConnectionState, IceGatheringState,
-    IceTransport, OfferOptions, Peer, PeerConnectionState, ReceivedPacket, SctpTransport, SessionDescription,
-    SignalingState, Stats, StatsSelector, Track, TrackKind, TransceiverId, TransceiverInit, TransportId,
+    Certificate, Configuration, DataChannelInit, DtlsTransport, IceCandidateInit, IceConnectionState,
+    IceGatheringState, IceTransport, KeyAlgorithm, OfferOptions, Peer, PeerConnectionState, ReceivedPacket,
+    SctpTransport, SessionDescription, SignalingState, Stats, StatsSelector, Track, TrackKind, TransceiverId,
+    TransceiverInit, TransportId, UnixTime,
 };
+use tokio::runtime::Handle as Runtime;
 
 use crate::builder::PeerConnectionBuilder;
 use crate::data_channel::DataChannel;
@@ -18,6 +20,10 @@ use crate::features;
 use crate::handle::Handle;
 use crate::operation::Operation;
 use crate::transceiver::Transceiver;
+
+/// The lifetime of certificates unless told, and the longest that the W3C lets be asked for.
+const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 
 /// A connection to another peer: the W3C's `RTCPeerConnection`. Cheap to clone; all clones are
 /// handles to the same connection.
@@ -71,6 +77,27 @@ impl PeerConnection {
     /// As [`PeerConnectionBuilder::build`].
     pub fn new(configuration: Configuration) -> Result<(Self, Events), Error> {
         Self::builder().configuration(configuration).build()
+    }
+
+    /// Makes a certificate with a new key of this kind: the W3C's `generateCertificate`. It is valid
+    /// for `lifetime`; for 30 days unless told, as in Chromium, and for a year at most. Keys of RSA
+    /// take a second or two, on a thread of their own.
+    ///
+    /// # Errors
+    /// - [`Error::NoRuntime`]: this is not called inside a runtime, or that ends.
+    /// - [`Error::NoRandomness`]: the system gives no random numbers.
+    /// - [`Error::Peer`]: the cryptography library fails.
+    pub async fn generate_certificate(
+        algorithm: KeyAlgorithm,
+        lifetime: Option<Duration>,
+    ) -> Result<Certificate, Error> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| Error::NoRandomness)?;
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let expires = UnixTime(wall + lifetime.unwrap_or(LIFETIME).min(LONGEST_LIFETIME));
+        let make = move || Certificate::from_seed(algorithm, seed, UnixTime(wall), expires);
+        let runtime = Runtime::try_current().map_err(|_| Error::NoRuntime)?;
+        Ok(runtime.spawn_blocking(make).await.map_err(|_| Error::NoRuntime)??)
     }
 
     pub(crate) fn from_handle(handle: Arc<Handle>) -> Self {

@@ -3,7 +3,6 @@
 #![allow(missing_docs, reason = "a test")]
 
 use std::net::SocketAddr;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 
 #[cfg(feature = "tls")]
@@ -11,13 +10,22 @@ use columba::rustls::ClientConfig;
 use columba::{self as c, Configuration, Stats};
 
 fn configuration(configuration: Configuration) {
-    let Configuration { ice_servers, ice_transport_policy, certificates, ice, data, dtls_versions, .. } =
-        configuration;
+    let Configuration {
+        ice_servers,
+        ice_transport_policy,
+        certificates,
+        ice,
+        data,
+        dtls_versions,
+        key_log,
+        ..
+    } = configuration;
     let _: Vec<c::IceServer> = ice_servers;
     let _: c::TransportPolicy = ice_transport_policy;
     let _: Vec<c::Certificate> = certificates;
     let _: c::DataConfiguration = data;
     let _: c::DtlsVersions = dtls_versions;
+    let _: Option<Arc<dyn c::KeyLog>> = key_log;
     let ice: c::IceConfig = ice;
     let _: c::AddressPolicy = ice.address_policy;
     let _: c::MdnsMode = ice.mdns;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use columba_dtls::KeyLog;
+
 use crate::certificate::Certificate;
 use crate::media::MediaConfiguration;
 
@@ -37,6 +39,9 @@ pub struct Configuration {
     pub media: Arc<MediaConfiguration>,
     /// The versions of DTLS. Default [`DtlsVersions::Auto`].
     pub dtls_versions: DtlsVersions,
+    /// A receiver of the secrets of DTLS, in lines of the format of `SSLKEYLOGFILE`, to decrypt
+    /// what was captured. Dangerous. Default none; no environment variable is read.
+    pub key_log: Option<Arc<dyn KeyLog>>,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
@@ -121,6 +126,7 @@ impl Default for Configuration {
             data: DataConfiguration::default(),
             media: MediaConfiguration::shared_default(),
             dtls_versions: DtlsVersions::default(),
+            key_log: None,
             datagram_size: 1200,
             max_datagram_size: 16_422,
         }

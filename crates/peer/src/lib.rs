@@ -117,6 +117,7 @@ mod transport;
 
 pub use candidate::{IceCandidate, IceCandidateInit};
 pub use certificate::{Certificate, KeyAlgorithm};
+pub use columba_dtls::KeyLog;
 pub use columba_ice::framing;
 pub use columba_ice::{
     AddressPolicy, BindId, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,

@@ -9,7 +9,8 @@ use aws_lc_rs::digest;
 use columba_dtls::CertificateError;
 pub use columba_dtls::KeyAlgorithm;
 use columba_sdp::attributes::{Fingerprint, HashFunction};
-use rand_core::CryptoRng;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
 
 use crate::error::Error;
 use crate::time::UnixTime;
@@ -53,6 +54,19 @@ impl Certificate {
     ) -> Result<Self, Error> {
         let own = columba_dtls::Certificate::generate(algorithm, rng, wall.0, expires.0).map_err(invalid)?;
         Ok(Self { own, expires })
+    }
+
+    /// Makes a certificate as [`generate_with`](Self::generate_with) does, from 32 random bytes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCertificate`] if the cryptography library fails.
+    pub fn from_seed(
+        algorithm: KeyAlgorithm,
+        seed: [u8; 32],
+        wall: UnixTime,
+        expires: UnixTime,
+    ) -> Result<Self, Error> {
+        Self::generate_with(algorithm, &mut ChaCha20Rng::from_seed(seed), wall, expires)
     }
 
     /// Makes a certificate from DER, and from its key as PKCS #8 in DER: ECDSA on P-256 or P-384,
@@ -227,6 +241,19 @@ mod tests {
         assert_eq!(turned.fingerprint(), own.fingerprint());
         for missing in [certificate, key, ""] {
             assert!(matches!(Certificate::from_pem(missing), Err(Error::InvalidCertificate { .. })));
+        }
+    }
+
+    #[test]
+    fn certificates_of_every_kind_are_kept_as_pem() {
+        use KeyAlgorithm as K;
+        let (wall, expires) =
+            (UnixTime(Duration::from_secs(1_790_000_000)), Duration::from_secs(1_791_000_000));
+        for kind in [K::EcdsaP256, K::EcdsaP384, K::Ed25519, K::Rsa2048, K::Rsa3072] {
+            let own = Certificate::from_seed(kind, [7; 32], wall, UnixTime(expires)).unwrap();
+            let again = Certificate::from_pem(&own.to_pem()).unwrap();
+            assert_eq!(again.fingerprint(), own.fingerprint(), "{kind:?}");
+            assert_eq!(again.expires(), UnixTime(expires), "{kind:?}");
         }
     }
 

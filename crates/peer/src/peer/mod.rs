@@ -435,6 +435,7 @@ fn transport_config(
     let dtls = DtlsTransportConfig {
         certificate,
         versions: configuration.dtls_versions,
+        key_log: configuration.key_log.clone(),
         datagram_size: configuration.datagram_size,
         seed,
     };

@@ -50,6 +50,7 @@ impl World {
             dtls: DtlsTransportConfig {
                 certificate: certificate.clone(),
                 versions: DtlsVersions::Auto,
+                key_log: None,
                 datagram_size: 1200,
                 seed: [9; 32],
             },

@@ -52,6 +52,7 @@ impl Host {
                 dtls: DtlsTransportConfig {
                     certificate: certificate.clone(),
                     versions: DtlsVersions::Auto,
+                    key_log: None,
                     datagram_size: 1200,
                     seed: [100 + number + id as u8; 32],
                 },

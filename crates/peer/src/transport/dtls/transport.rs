@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
-use columba_dtls::{Association, Config, Event, Role, Versions};
+use columba_dtls::{Association, Config, Event, KeyLog, Role, Versions};
 use columba_sdp::attributes::Fingerprint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -68,6 +68,7 @@ pub(crate) struct DtlsTransport {
 pub(crate) struct DtlsTransportConfig {
     pub(crate) certificate: Certificate,
     pub(crate) versions: DtlsVersions,
+    pub(crate) key_log: Option<Arc<dyn KeyLog>>,
     /// Bytes of the largest datagram.
     pub(crate) datagram_size: usize,
     /// Seed of all random numbers and keys of the associations.
@@ -160,6 +161,7 @@ impl DtlsTransport {
         };
         config.datagram_size = self.config.datagram_size.min(HANDSHAKE_DATAGRAM);
         config.first_timeout = first_timeout(round_trip);
+        config.key_log = self.config.key_log.clone();
         config.handshake_timeout = HANDSHAKE_TIMEOUT;
         self.state = DtlsTransportState::Connecting;
         let side = match role {
