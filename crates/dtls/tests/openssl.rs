@@ -283,6 +283,38 @@ fn peers_without_extended_master_secret_connect() {
     }
 }
 
+/// The lines that were written down.
+#[derive(Debug, Default)]
+struct Lines(std::sync::Mutex<Vec<String>>);
+
+impl columba_dtls::KeyLog for Lines {
+    fn log(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+#[test]
+fn secrets_are_written_down_as_openssl_does() {
+    if !is_there() {
+        return;
+    }
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("key.log");
+    let _ = std::fs::remove_file(&file);
+    let lines = Arc::new(Lines::default());
+    let mut config = config(KeyAlgorithm::EcdsaP256);
+    config.key_log = Some(lines.clone());
+    let more = ["-keylogfile", file.to_str().unwrap()];
+    assert_connected(&with_client(config, KeyAlgorithm::EcdsaP256, &more, "key-log"), "as server");
+    let theirs = std::fs::read_to_string(&file).unwrap();
+    let theirs: Vec<&str> = theirs.lines().filter(|line| line.starts_with("CLIENT_RANDOM")).collect();
+    let ours = lines.0.lock().unwrap();
+    assert_eq!(
+        ours.iter().map(|line| line.to_lowercase()).collect::<Vec<_>>(),
+        theirs.iter().map(|line| line.to_lowercase()).collect::<Vec<_>>()
+    );
+    assert_eq!(ours.len(), 1);
+}
+
 #[test]
 fn refusals_are_named_at_once() {
     if !is_there() {
