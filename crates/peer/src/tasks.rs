@@ -10,6 +10,8 @@ pub(crate) struct Tasks {
     entries: VecDeque<(u32, Event)>,
     /// The number of the last task.
     last: u32,
+    /// The number of the task whose event was taken last.
+    taken: Option<u32>,
     open: Option<Open>,
 }
 
@@ -52,17 +54,14 @@ impl Tasks {
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Event> {
-        self.entries.pop_front().map(|(_, event)| event)
+        let (task, event) = self.entries.pop_front()?;
+        self.taken = Some(task);
+        Some(event)
     }
 
     /// Returns true if the next event belongs to the same task as the one that was taken last.
-    pub(crate) fn goes_on(&self, task: u32) -> bool {
-        self.entries.front().is_some_and(|(next, _)| *next == task)
-    }
-
-    /// Returns the number of the next event's task.
-    pub(crate) fn next(&self) -> Option<u32> {
-        self.entries.front().map(|(task, _)| *task)
+    pub(crate) fn goes_on(&self) -> bool {
+        self.taken.is_some() && self.entries.front().map(|(next, _)| *next) == self.taken
     }
 
     /// Removes events, and returns them.

@@ -192,6 +192,7 @@ impl Jsep {
 
     pub(crate) fn close(&mut self) {
         self.state = SignalingState::Closed;
+        self.media.close();
     }
 
     /// Returns true if a local description was set, even if it was rolled back since.

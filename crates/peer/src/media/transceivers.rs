@@ -261,6 +261,13 @@ impl Transceivers {
         Ok(ends.then_some(transceiver.kind))
     }
 
+    /// W3C "close the connection": all stop.
+    pub(crate) fn close(&mut self) {
+        for transceiver in &mut self.list {
+            transceiver.stop();
+        }
+    }
+
     /// `setCodecPreferences`.
     pub(crate) fn set_codec_preferences(
         &mut self,

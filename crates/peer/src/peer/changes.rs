@@ -16,10 +16,23 @@ impl Peer {
         let is_settled =
             changes.iter().any(|one| matches!(one, Change::SignalingState(SignalingState::Stable)));
         self.events.begin();
+        let mut ended = Vec::new();
+        let mut has_state = false;
         for change in changes {
-            self.execute_one(now, change);
+            // An offer that takes back the own one: the rollback is a task before it.
+            let is_state = matches!(change, Change::SignalingState(_));
+            if is_state && std::mem::replace(&mut has_state, true) {
+                self.events.begin();
+            }
+            match change {
+                // Ends of tracks are tasks of their own, behind this one (Media Capture and Streams,
+                // "track ended by the user agent").
+                Change::Media(event @ Event::TrackEnded(..)) => ended.push(event),
+                change => self.execute_one(now, change),
+            }
         }
         self.events.end();
+        self.events.extend(ended);
         if is_settled {
             self.agree_on_media(now);
         }

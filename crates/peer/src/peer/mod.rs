@@ -338,17 +338,24 @@ impl Peer {
     }
 
     /// Returns the next events that the W3C has happen in one queued task, in their order: those of
-    /// a description that was set, of a change of state with the states of the whole that follow
-    /// from it, of the end of gathering. A binding that runs each of them as a task of its own, and
-    /// changes what its user sees with each event, is exact. Mixed with
+    /// a description that was set, of a change of the selected pair and the state of an ICE transport
+    /// with the states of the whole that follow from it, of a state of gathering. A binding is exact
+    /// that runs each of them as a task of its own, makes all of its values visible, and then fires
+    /// its events. Mixed with
     /// [`poll_event`](Self::poll_event), it returns what is left of a task.
     pub fn poll_task(&mut self) -> Option<Vec<Event>> {
-        let task = self.events.next();
         let mut events = vec![self.poll_event()?];
-        while task.is_some_and(|task| self.events.goes_on(task)) {
+        while self.task_goes_on() {
             events.extend(self.poll_event());
         }
         Some(events)
+    }
+
+    /// Returns true if the next event belongs to the same task as the one that was taken last: the
+    /// borders of [`poll_task`](Self::poll_task) for an owner that takes events one by one.
+    #[must_use]
+    pub fn task_goes_on(&self) -> bool {
+        self.events.goes_on()
     }
 
     /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).

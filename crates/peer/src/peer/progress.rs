@@ -2,29 +2,67 @@
 
 use std::time::Instant;
 
+use columba_ice::SelectedPair;
+
 use super::{CONTROLLED_RESTART_DELAY, Peer};
 use crate::error::Error;
 use crate::event::Event;
 use crate::states::{IceConnectionState, PeerConnectionState};
 use crate::transport::{Transport, TransportEvent, TransportId, is_direct};
 
+/// What has happened to the path of a transport.
+#[derive(Default)]
+struct PathChange {
+    pair: Option<Box<SelectedPair>>,
+    state: Option<IceConnectionState>,
+}
+
+impl PathChange {
+    /// Returns true if the event begins another change, or is of another kind.
+    fn is_complete_before(&self, event: &TransportEvent) -> bool {
+        match event {
+            TransportEvent::IceState(_) => self.state.is_some(),
+            TransportEvent::SelectedPair(_) => self.pair.is_some(),
+            _ => self.pair.is_some() || self.state.is_some(),
+        }
+    }
+}
+
 impl Peer {
     /// Handles everything that has happened below, and announces the states that follow.
     pub(super) fn progress(&mut self, now: Instant) {
         for index in 0..self.transports.len() {
+            let mut path = PathChange::default();
             while let Some(event) = self.transports[index].poll_event(now) {
-                let id = self.transports[index].id();
-                if !self.transports[index].has_ended() {
-                    self.events.begin();
-                    self.handle_transport_event(now, index, id, event);
-                    self.events.end();
+                if self.transports[index].has_ended() {
+                    if let TransportEvent::IceState(state) = event {
+                        self.transports[index].set_ice_state(state);
+                    }
+                    continue;
+                }
+                // A pair and the state that comes with it are one task (W3C "change the selected
+                // candidate pair and state").
+                if path.is_complete_before(&event) {
+                    self.change_path(now, index, std::mem::take(&mut path));
+                }
+                match event {
+                    TransportEvent::IceState(state) => path.state = Some(state),
+                    TransportEvent::SelectedPair(pair) => path.pair = Some(pair),
+                    event => {
+                        self.events.begin();
+                        self.handle_transport_event(now, index, event);
+                        self.events.end();
+                    }
                 }
             }
+            self.change_path(now, index, path);
         }
         if let Some(error) = self.announce_data() {
             self.events.push_back(Event::Error(error));
         }
-        self.announce_dtls();
+        for index in 0..self.transports.len() {
+            self.announce_dtls(index);
+        }
         self.announce_connection();
         self.announce_media();
         if self.jsep.is_closed() {
@@ -33,33 +71,44 @@ impl Peer {
         }
     }
 
-    fn handle_transport_event(&mut self, now: Instant, index: usize, id: TransportId, event: TransportEvent) {
+    /// W3C "change the selected candidate pair and state".
+    fn change_path(&mut self, now: Instant, index: usize, change: PathChange) {
+        let id = self.transports[index].id();
+        self.events.begin();
+        if let Some(pair) = change.pair {
+            if pair.changed {
+                self.packets.handle_path_change(now, id);
+            }
+            if self.carries_data(id) {
+                let largest = self.transports[index].largest_packet(&pair);
+                self.data.set_direct(is_direct(&pair));
+                if pair.changed {
+                    self.data.handle_path_change(now, largest);
+                } else {
+                    self.data.set_largest_packet(largest);
+                }
+            }
+            self.events.push_back(Event::SelectedCandidatePair(id, pair));
+        }
+        if let Some(state) = change.state {
+            self.transports[index].set_ice_state(state);
+            if self.transports[index].is_used() && !self.jsep.is_closed() {
+                self.events.push_back(Event::IceTransportState(id, state));
+            }
+            self.announce_ice(Some(state));
+            self.announce_connection();
+        }
+        self.events.end();
+    }
+
+    fn handle_transport_event(&mut self, now: Instant, index: usize, event: TransportEvent) {
+        let id = self.transports[index].id();
         match event {
             TransportEvent::LocalCandidate(candidate) => self.announce_candidate(id, candidate),
             TransportEvent::GatheringState(state) => self.announce_gathering(id, state),
             TransportEvent::CandidateError(error) => self.events.push_back(Event::IceCandidateError(error)),
-            TransportEvent::IceState(state) => {
-                if self.transports[index].is_used() && !self.jsep.is_closed() {
-                    self.events.push_back(Event::IceTransportState(id, state));
-                }
-                self.announce_ice(Some(state));
-                self.announce_connection();
-            }
-            TransportEvent::SelectedPair(pair) => {
-                if pair.changed {
-                    self.packets.handle_path_change(now, id);
-                }
-                if self.carries_data(id) {
-                    let largest = self.transports[index].largest_packet(&pair);
-                    self.data.set_direct(is_direct(&pair));
-                    if pair.changed {
-                        self.data.handle_path_change(now, largest);
-                    } else {
-                        self.data.set_largest_packet(largest);
-                    }
-                }
-                self.events.push_back(Event::SelectedCandidatePair(id, pair));
-            }
+            // `progress` keeps them for `change_path`.
+            TransportEvent::IceState(_) | TransportEvent::SelectedPair(_) => {}
             TransportEvent::RestartWanted if self.transports[index].is_used() => {
                 self.events.push_back(Event::IceRestartWanted);
                 self.restart_automatically(now, index);
@@ -78,6 +127,7 @@ impl Peer {
             }
             TransportEvent::Failed(error) => {
                 self.events.push_back(Event::Error(error.clone()));
+                self.announce_dtls(index);
                 if self.carries_data(id) {
                     self.data.fail(now, &error);
                 }
@@ -122,20 +172,15 @@ impl Peer {
         }
     }
 
-    /// Announces the states of DTLS, each with that of the connection which follows from it.
-    fn announce_dtls(&mut self) {
-        for index in 0..self.transports.len() {
-            let transport = &mut self.transports[index];
-            let (id, has_ended) = (transport.id(), transport.has_ended());
-            if has_ended || self.jsep.is_closed() {
-                continue;
-            }
-            if let Some(state) = transport.poll_dtls_state() {
-                self.events.begin();
-                self.events.push_back(Event::DtlsState(id, state));
-                self.announce_connection();
-                self.events.end();
-            }
+    /// Announces the state of a transport's DTLS. That of the connection follows in a task of its
+    /// own (W3C "update the connection state").
+    fn announce_dtls(&mut self, index: usize) {
+        let transport = &mut self.transports[index];
+        if transport.has_ended() || self.jsep.is_closed() {
+            return;
+        }
+        if let Some(state) = transport.poll_dtls_state() {
+            self.events.push_back(Event::DtlsState(transport.id(), state));
         }
     }
 

@@ -292,10 +292,7 @@ impl Transport {
                 changed.then_some(TransportEvent::GatheringState(state))
             }
             IceEvent::CandidateError(error) => Some(TransportEvent::CandidateError(error)),
-            IceEvent::State(state) => {
-                self.ice_state = ice_state(state);
-                Some(TransportEvent::IceState(self.ice_state))
-            }
+            IceEvent::State(state) => Some(TransportEvent::IceState(ice_state(state))),
             IceEvent::Writable => {
                 self.is_writable = true;
                 self.begin_dtls(now);
@@ -434,6 +431,11 @@ impl Transport {
 
     pub(crate) fn ice_state(&self) -> IceConnectionState {
         self.ice_state
+    }
+
+    /// Takes a state over that is announced now.
+    pub(crate) fn set_ice_state(&mut self, state: IceConnectionState) {
+        self.ice_state = state;
     }
 
     pub(crate) fn gathering_state(&self) -> IceGatheringState {

@@ -2,8 +2,9 @@
 
 use columba_netsim::{Link, Loss};
 use columba_peer::{
-    Configuration, DataChannelInit, DtlsTransportState, DtlsVersions, Error, Event, IceCandidateInit,
-    OfferOptions, PeerConnectionState as State, SdpType, SessionDescription, SignalingState,
+    Configuration, DataChannelInit, DtlsTransportState, DtlsVersions, Ecn, Error, Event, IceCandidateInit,
+    OfferOptions, Path, PeerConnectionState as State, SdpType, SessionDescription, SignalingState,
+    TransportId,
 };
 
 use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
@@ -43,7 +44,150 @@ fn a_wrong_fingerprint_is_one_clear_error() {
         let told = Error::Dtls { reason, received_alert: Some(BAD_CERTIFICATE), sent_alert: None };
         assert_eq!(told.received_alert(), Some(BAD_CERTIFICATE));
         assert_eq!(lab.peer(1 - deceived).errors, [told]);
+        // W3C: `error` of the transport, then its state, in one task.
+        for index in [ALICE, BOB] {
+            let failed = Event::DtlsState(TransportId::FIRST, DtlsTransportState::Failed);
+            let is_failure =
+                |task: &Vec<Event>| matches!(&task[..], [Event::Error(_), last] if *last == failed);
+            let host = lab.peer(index);
+            assert!(host.tasks.iter().any(is_failure), "{:?}", host.tasks);
+        }
     }
+}
+
+/// An answer whose credentials are another's: no check of this side is answered, and the other side
+/// waits for DTLS in vain.
+#[test]
+fn credentials_of_another_never_connect() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 12);
+    lab.forge = |description| match description.kind {
+        SdpType::Answer => {
+            let lines = description.sdp.lines().map(|line| match line {
+                _ if line.starts_with("a=ice-ufrag:") => "a=ice-ufrag:another",
+                _ if line.starts_with("a=ice-pwd:") => "a=ice-pwd:anothersanothersanothers",
+                _ => line,
+            });
+            SessionDescription {
+                sdp: lines.fold(String::new(), |sdp, line| sdp + line + "\r\n"),
+                ..description
+            }
+        }
+        _ => description,
+    };
+    // Candidates of the true generation are refused: they do not belong to the answer.
+    lab.with(ALICE, |host, _| host.tolerates = true);
+    let channel = lab.open(ALICE, "chat", DataChannelInit::default());
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, _| host.offers = index == ALICE);
+    }
+    lab.run_for(SECOND * 5);
+    lab.with(ALICE, |host, _| host.offers = false);
+    lab.run_for(SECOND * 85);
+    assert!(lab.both(|host| host.open.is_empty() && !host.states.contains(&State::Connected)));
+    assert!(lab.peer(ALICE).peer.channel_state(channel).is_some());
+    let bob = lab.peer(BOB);
+    assert!(matches!(&bob.errors[..], [Error::Ice, Error::Dtls { .. }]), "{:?}", bob.errors);
+    assert_eq!(bob.peer.connection_state(), State::Failed);
+    let timeouts = lab.network.stats().timeouts;
+    lab.run_for(SECOND * 60);
+    assert!(lab.network.stats().timeouts - timeouts < 200, "no timer storm");
+}
+
+/// An answer with more or fewer sections than the offer, or with others, is refused, and the right
+/// one is taken after it.
+#[test]
+fn answers_of_other_sections_change_nothing() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 13);
+    lab.carries_signals = false;
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    let offer = lab.with(ALICE, |host, _| host.peer.local_description().unwrap());
+    lab.with(BOB, |host, now| {
+        host.peer.set_remote_description(now, offer).unwrap();
+        host.peer.set_local_description(now, None).unwrap();
+    });
+    let answer = lab.with(BOB, |host, _| host.peer.local_description().unwrap());
+    lab.run_for(SECOND / 10);
+    let section = answer.sdp.find("m=application").unwrap();
+    let (head, data) = answer.sdp.split_at(section);
+    let another = data.replace("a=mid:0", "a=mid:1");
+    let audio =
+        "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=inactive\r\na=rtcp-mux\r\n";
+    for wrong in [
+        format!("{head}{data}{another}"),
+        head.to_owned(),
+        format!("{head}{another}"),
+        format!("{head}{audio}"),
+    ] {
+        let error = lab.with(ALICE, |host, now| {
+            host.peer.set_remote_description(now, SessionDescription::answer(wrong.clone())).unwrap_err()
+        });
+        assert!(matches!(error, Error::InvalidDescription { .. }), "{error}: {wrong}");
+        assert_eq!(lab.peer(ALICE).peer.signaling_state(), SignalingState::HaveLocalOffer);
+    }
+    lab.carries_signals = true;
+    lab.with(ALICE, |host, now| host.peer.set_remote_description(now, answer).unwrap());
+    assert!(lab.run_until(SECOND * 10, Lab::connected), "{:?}", lab.summary(ALICE));
+}
+
+/// Datagrams that look like DTLS, from the path of the other side and from elsewhere: handshakes,
+/// alerts, records of the future, thousands of each, before the handshake, during it and after.
+#[test]
+fn floods_of_dtls_neither_break_a_connection_nor_fill_the_memory() {
+    let mut lab = Lab::lan(&Configuration::default(), 0.0, 14);
+    lab.open(ALICE, "chat", DataChannelInit::default());
+    let hello = |number: u8| {
+        let mut record =
+            vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number, 0, 60, 1, 0, 0, 48, 0, number, 0, 0, 0, 0, 48];
+        record.resize(73, number);
+        record
+    };
+    let alert = |number: u8| vec![21, 254, 253, 0, 0, 0, 0, 0, 0, 1, number, 0, 2, 2, number];
+    let future = |number: u8| {
+        let mut record = vec![23, 254, 253, 0, number, 0, 0, 0, 0, 1, 0, 0, 40];
+        record.resize(53, number);
+        record
+    };
+    // An alert without protection ends a handshake, as it must: the other side has no other way.
+    let flood = |lab: &mut Lab| {
+        let is_connected = lab.connected();
+        let others = [lab.peer(ALICE).address(), lab.peer(BOB).address(), "10.9.9.9".parse().unwrap()];
+        for index in [ALICE, BOB] {
+            lab.with(index, |host, now| {
+                for number in 0..3000_u32 {
+                    let mut bytes = match number % 3 {
+                        0 => hello(number as u8),
+                        1 if is_connected => alert(number as u8),
+                        _ => future(number as u8),
+                    };
+                    for (local, transport) in host.bound() {
+                        for remote in others {
+                            let path = Path::udp(local, (remote, 40_001).into());
+                            host.peer.handle_datagram(now, transport, path, Ecn::NotEct, None, &mut bytes);
+                        }
+                    }
+                }
+            });
+        }
+    };
+    for _ in 0..60 {
+        lab.run_for(SECOND / 100);
+        if !lab.connected() {
+            flood(&mut lab);
+        }
+    }
+    let connected = lab.run_until(SECOND * 60, Lab::connected);
+    assert!(connected, "{:?} {:?}", lab.summary(ALICE), lab.summary(BOB));
+    for _ in 0..5 {
+        flood(&mut lab);
+        lab.run_for(SECOND);
+    }
+    assert!(lab.connected() && lab.both(|host| host.errors.is_empty()));
+    let known = lab.peer(BOB).all_received().len();
+    let channel = lab.peer(ALICE).open[0];
+    lab.with(ALICE, |host, now| host.peer.send(now, channel, "coo".into()).unwrap());
+    assert!(lab.run_until(SECOND, |lab| lab.peer(BOB).all_received().len() > known));
+    let dropped = lab.peer(BOB).peer.stats(lab.network.now()).dropped;
+    assert!(dropped.dtls >= 3000, "{dropped:?}");
 }
 
 #[test]

@@ -25,20 +25,29 @@ fn two_peers_in_one_network_connect() {
     }
 }
 
-/// W3C: the state of a transport and the states of the connection that follow change in one task.
+/// W3C: the pair and the state of an ICE transport, and the states of the connection that follow,
+/// change in one task; what follows from a state of DTLS, in the next.
 #[test]
 fn states_that_follow_from_one_another_are_one_task() {
     use {DtlsTransportState as Dtls, IceConnectionState as Ice, PeerConnectionState as State};
+    const ID: TransportId = TransportId::FIRST;
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 1);
     lab.open(ALICE, "chat", DataChannelInit::default());
     assert!(lab.run_until(SECOND * 5, Lab::connected));
     for index in [ALICE, BOB] {
         let tasks = &lab.peer(index).tasks;
-        let begun = [Event::IceConnectionState(Ice::Checking), Event::ConnectionState(State::Connecting)];
-        let done =
-            [Event::DtlsState(TransportId::FIRST, Dtls::Connected), Event::ConnectionState(State::Connected)];
-        assert!(tasks.iter().any(|task| task.ends_with(&begun)), "{tasks:?}");
-        assert!(tasks.iter().any(|task| *task == done), "{tasks:?}");
+        let ice = |state| [Event::IceTransportState(ID, state), Event::IceConnectionState(state)];
+        let begun = [&ice(Ice::Checking)[..], &[Event::ConnectionState(State::Connecting)]].concat();
+        assert!(tasks.contains(&begun), "{tasks:?}");
+        let is_found = |task: &Vec<Event>| {
+            matches!(task[0], Event::SelectedCandidatePair(..)) && task[1..] == ice(Ice::Connected)
+        };
+        assert!(tasks.iter().any(is_found), "{tasks:?}");
+        let of_dtls = |event: &Event| *event == Event::DtlsState(ID, Dtls::Connected);
+        let events = &lab.peer(index).events;
+        let after = &events[events.iter().position(of_dtls).unwrap() + 1..];
+        assert!(after.contains(&Event::ConnectionState(State::Connected)), "{after:?}");
+        assert!(!tasks.iter().any(|task| task.iter().any(of_dtls)), "{tasks:?}");
     }
 }
 

@@ -193,8 +193,12 @@ fn storm(seed: u64) {
     let negotiations = |lab: &Lab| count(lab, |event| matches!(event, Event::SignalingState(_)));
     let restarts = |lab: &Lab| count(lab, |event| *event == Event::IceRestartWanted);
     let known = (negotiations(&lab), restarts(&lab));
+    // The last that was said before, for failures.
+    let told = [ALICE, BOB].map(|index| lab.peer(index).events.len().saturating_sub(8));
     lab.run_for(SECOND * 10);
-    assert!(negotiations(&lab) == known.0 || restarts(&lab) > known.1, "{seed}: it does not settle");
+    let news = [ALICE, BOB].map(|index| lab.peer(index).events[told[index]..].to_vec());
+    let is_calm = negotiations(&lab) == known.0 || restarts(&lab) > known.1;
+    assert!(is_calm, "{seed}: it does not settle: {news:?}");
     for index in [ALICE, BOB] {
         lab.with(index, |host, now| host.peer.close(now));
     }
@@ -212,11 +216,17 @@ fn storms(first: u64) {
         };
     }
     let count = std::env::var("NETSIM_SCENARIOS").map_or(WORLDS, |text| text.parse().expect("a number"));
-    for seed in (first..count).step_by(4) {
-        if std::panic::catch_unwind(|| storm(seed)).is_err() {
-            panic!("the world of NETSIM_SEED={seed} has failed");
-        }
-    }
+    let has_failed = |seed: &u64| std::panic::catch_unwind(|| storm(*seed)).is_err();
+    let failed: Vec<u64> = (first..count).step_by(4).filter(has_failed).collect();
+    assert!(failed.is_empty(), "worlds have failed, each to be seen with NETSIM_SEED: {failed:?}");
+}
+
+/// Worlds in which a fault was found: a connection was closed while signals were under way.
+const FAULTS: [u64; 4] = [1230, 1250, 1476, 1549];
+
+#[test]
+fn worlds_in_which_a_fault_was_found_settle() {
+    FAULTS.into_iter().for_each(storm);
 }
 
 #[test]
