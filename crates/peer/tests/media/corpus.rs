@@ -1,6 +1,8 @@
 //! Offers of other implementations, answered with media and data.
 
-use columba_peer::{SessionDescription, SignalingState, TransceiverDirection as Way};
+use columba_peer::{
+    DataChannelInit, SessionDescription, SignalingState, TrackKind, TransceiverDirection as Way,
+};
 use columba_sdp::{MediaKind, SessionDescription as Sdp};
 
 use crate::common::*;
@@ -40,7 +42,8 @@ const ANSWERS: [(&str, &[(&str, &str)]); 14] = [
 
 #[test]
 fn every_offer_is_answered() {
-    let offers: Vec<_> = all().into_iter().filter(|name| name.ends_with("-offer")).collect();
+    let is_theirs = |name: &String| name.ends_with("-offer") && !name.starts_with("columba");
+    let offers: Vec<_> = all().into_iter().filter(is_theirs).collect();
     assert_eq!(offers, ANSWERS.map(|(name, _)| name));
     for (name, expected) in ANSWERS {
         let mut side = Side::configured(1, |media| media.offered = Way::SendRecv);
@@ -79,7 +82,7 @@ fn every_offer_is_answered_again() {
         let second = parse(&side.describe());
         assert_eq!(first.media.len(), second.media.len(), "{name}");
         let offer = parse(&{
-            side.add(columba_peer::TrackKind::Video, Way::SendRecv);
+            side.add(TrackKind::Video, Way::SendRecv);
             side.describe()
         });
         assert_eq!(offer.media.len(), expected.len() + 1, "{name}");
@@ -94,5 +97,40 @@ fn recorded_answers_are_read() {
         for section in &answer.media {
             assert!(section.head().kind == MediaKind::Application || section.codecs().is_ok(), "{name}");
         }
+    }
+}
+
+/// The answers to `columba-av-offer`, and what they make of audio and video.
+const ANSWERS_TO_OURS: [(&str, [Way; 2]); 4] = [
+    ("aiortc", [Way::SendOnly; 2]),
+    ("janus", [Way::SendRecv; 2]),
+    ("libdatachannel", [Way::SendRecv; 2]),
+    ("pion", [Way::SendOnly; 2]),
+];
+
+#[test]
+fn answers_to_an_own_offer_are_taken() {
+    for (name, directions) in ANSWERS_TO_OURS {
+        let mut side = Side::new(1);
+        let audio = side.add(TrackKind::Audio, Way::SendRecv);
+        let video = side.add(TrackKind::Video, Way::SendRecv);
+        side.peer.create_data_channel(*NOW, "data", DataChannelInit::default()).unwrap();
+        // The recorded offer and this one say the same of codecs, but for what is drawn.
+        let numbers = |text: &str| {
+            let lines =
+                text.lines().filter(|line| line.starts_with("a=rtpmap:") || line.starts_with("a=mid:"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let offer = side.describe();
+        assert_eq!(numbers(&offer.sdp), numbers(&read("columba-av-offer")));
+        side.take(SessionDescription::answer(read(&format!("{name}-av-answer-to-columba"))));
+        assert_eq!(side.peer.signaling_state(), SignalingState::Stable, "{name}");
+        assert_eq!(side.current(), directions.map(Some), "{name}");
+        for (transceiver, codec) in [(audio, "audio/opus"), (video, "video/VP8")] {
+            let parameters = side.peer.send_parameters(*NOW, transceiver).unwrap();
+            assert_eq!(parameters.codecs[0].codec.mime_type, codec, "{name}");
+        }
+        assert!(side.peer.sctp_transport().is_some(), "{name}");
+        assert!(!side.wants_negotiation(), "{name}");
     }
 }
