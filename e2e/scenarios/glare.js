@@ -13,6 +13,9 @@ const ACTS = ['restart', 'addAudio', 'addVideo', 'turn', 'stop', 'rollback', 'ad
 /** Those that renew the ICE credentials. @type {Act[]} */
 const RESTARTS = ['restart', 'rollback'];
 
+/** Answers of a stable side after which no offer of it is waited for. */
+const ROUNDS_IN_VAIN = 20;
+
 /** A description for sides that do not bundle. @param {string} sdp */
 const withoutBundle = (sdp) => sdp.replace(/^a=group:BUNDLE.*\r?\n/gm, '').replace(/^a=bundle-only\r?\n/gm, '');
 
@@ -86,6 +89,20 @@ class Signaling {
     }
   }
 
+  /**
+   * Whether messages wait for an offer of a side that is stable.
+   * @param {string[]} states the signaling states of both
+   */
+  waitsInVain(states) {
+    return this.#holds && states.some((state, index) => state === 'stable' && this.#offers[index] === 0);
+  }
+
+  /** Delivers what waits. */
+  release() {
+    this.#holds = false;
+    this.#deliver();
+  }
+
   /** The last descriptions, for failures. */
   said() {
     return this.#log.slice(-12).join(', ');
@@ -100,6 +117,7 @@ let number = 0;
  */
 async function settle(signaling) {
   const end = Date.now() + STEP_TIMEOUT;
+  let inVain = 0;
   for (;;) {
     const before = signaling.count;
     number += 1;
@@ -108,6 +126,9 @@ async function settle(signaling) {
     if (signaling.failure) throw signaling.failure;
     const isStable = [one, two].every(({ signaling, connection }) => signaling === 'stable' && connection === 'connected');
     if (isStable && signaling.count === before) return [one, two];
+    // A direction that the other side does not share may change without a negotiation.
+    inVain = signaling.waitsInVain([one.signaling, two.signaling]) ? inVain + 1 : 0;
+    if (inVain === ROUNDS_IN_VAIN) signaling.release();
     if (Date.now() > end) throw new Error(`not settled: ${JSON.stringify([one, two])}, ${signaling.said()}`);
   }
 }
