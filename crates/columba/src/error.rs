@@ -51,6 +51,18 @@ impl Error {
         self.peer().and_then(columba_peer::Error::sdp_line_number)
     }
 
+    /// Returns the fatal alert of DTLS that the other side has sent: the W3C's `receivedAlert`.
+    #[must_use]
+    pub fn received_alert(&self) -> Option<u8> {
+        self.peer().and_then(columba_peer::Error::received_alert)
+    }
+
+    /// Returns the fatal alert of DTLS that this side has sent: the W3C's `sentAlert`.
+    #[must_use]
+    pub fn sent_alert(&self) -> Option<u8> {
+        self.peer().and_then(columba_peer::Error::sent_alert)
+    }
+
     /// Returns the cause that the other side gave when it aborted SCTP: the W3C's `sctpCauseCode`.
     #[must_use]
     pub fn sctp_cause_code(&self) -> Option<u16> {

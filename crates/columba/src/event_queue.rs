@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use columba_peer::{CandidateStanding, ChannelId, Error, Event, Peer};
+use columba_peer::{CandidateStanding, ChannelId, Error, Event, Peer, TransceiverId, TransportId};
 
 use crate::channel::Channel;
 
@@ -42,8 +42,8 @@ pub(crate) enum Change {
     Open,
     /// Messages wait.
     Readable,
-    /// The buffered amount has fallen to the threshold.
-    BufferedAmountLow,
+    /// The buffered amount has fallen to the threshold: to so many bytes.
+    BufferedAmountLow(usize),
     /// The other side has begun to close it.
     Closing,
     /// The reason why it closes.
@@ -55,7 +55,10 @@ pub(crate) enum Change {
 /// The queue of events, of which none is dropped: state changes of one kind coalesce.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
-    events: VecDeque<Queued>,
+    /// Each with the number of its task.
+    events: VecDeque<(u32, Queued)>,
+    /// The number of the last task.
+    task: u32,
     /// The number of events of data channels in it.
     channel_events: usize,
     /// The number of candidates in it.
@@ -65,6 +68,11 @@ pub(crate) struct EventQueue {
 }
 
 impl EventQueue {
+    /// What is pushed from now on belongs to a new task: what the W3C does in one queued task.
+    pub(crate) fn begin_task(&mut self) {
+        self.task = self.task.wrapping_add(1);
+    }
+
     pub(crate) fn push(&mut self, event: Queued, peer: &Peer) {
         match &event {
             Queued::Connection(state) if is_state(state) => self.make_room_for_state(state),
@@ -84,7 +92,7 @@ impl EventQueue {
                 self.channel_events += 1;
             }
         }
-        self.events.push_back(event);
+        self.events.push_back((self.task, event));
     }
 
     /// Returns true if no more data is to be read until the application has taken some events.
@@ -96,8 +104,23 @@ impl EventQueue {
     /// event fires (W3C "update the negotiation-needed flag"), and a candidate is sent only while
     /// its description stands. One whose description may come back by rollback stays.
     pub(crate) fn pop(&mut self, peer: &Peer) -> Option<Queued> {
+        self.next(peer, None).map(|(_, event)| event)
+    }
+
+    /// Returns the events that still hold of the next task that has any.
+    pub(crate) fn pop_task(&mut self, peer: &Peer) -> Vec<Queued> {
+        let Some((task, first)) = self.next(peer, None) else { return Vec::new() };
+        let mut events = vec![first];
+        while let Some((_, event)) = self.next(peer, Some(task)) {
+            events.push(event);
+        }
+        events
+    }
+
+    /// Returns the next event that still holds, if it belongs to this task; of any task for `None`.
+    fn next(&mut self, peer: &Peer, wanted: Option<u32>) -> Option<(u32, Queued)> {
         let mut index = 0;
-        while let Some(event) = self.events.get(index) {
+        while let Some((task, event)) = self.events.get(index) {
             let holds = match event {
                 Queued::Connection(Event::NegotiationNeeded) => Some(peer.is_negotiation_needed()),
                 Queued::Connection(Event::IceCandidate(Some(candidate))) => {
@@ -111,6 +134,7 @@ impl EventQueue {
             };
             match holds {
                 None => index += 1,
+                Some(true) if wanted.is_some_and(|wanted| wanted != *task) => return None,
                 Some(holds) => {
                     let event = self.remove(index);
                     if holds {
@@ -124,14 +148,14 @@ impl EventQueue {
 
     /// Returns the data channels that wait: the application will never take them.
     pub(crate) fn into_channels(self) -> impl Iterator<Item = ChannelId> {
-        self.events.into_iter().filter_map(|event| match event {
+        self.events.into_iter().filter_map(|(_, event)| match event {
             Queued::Channel(channel, Change::Arrived) => Some(channel.id),
             _ => None,
         })
     }
 
-    fn remove(&mut self, index: usize) -> Option<Queued> {
-        let event = self.events.remove(index)?;
+    fn remove(&mut self, index: usize) -> Option<(u32, Queued)> {
+        let (task, event) = self.events.remove(index)?;
         if self.events.is_empty() && self.events.capacity() > IDLE_EVENTS {
             // An idle connection keeps little memory for events.
             self.events.shrink_to(IDLE_EVENTS);
@@ -147,19 +171,19 @@ impl EventQueue {
                 }
             }
         }
-        Some(event)
+        Some((task, event))
     }
 
     fn make_room_for_state(&mut self, event: &Event) {
         let is_same = |other: &Queued| match other {
             Queued::Connection(other) => {
-                discriminant(other) == discriminant(event) && transceiver_of(other) == transceiver_of(event)
+                discriminant(other) == discriminant(event) && subject_of(other) == subject_of(event)
             }
             Queued::Channel(..) => false,
         };
         if self.events.len() >= MAX_STATES
-            && self.events.iter().filter(|other| is_same(other)).count() >= MAX_STATES
-            && let Some(oldest) = self.events.iter().position(is_same)
+            && self.events.iter().filter(|(_, other)| is_same(other)).count() >= MAX_STATES
+            && let Some(oldest) = self.events.iter().position(|(_, other)| is_same(other))
         {
             self.events.remove(oldest);
         }
@@ -171,7 +195,7 @@ impl EventQueue {
         let mut seen = Vec::new();
         let mut kept = VecDeque::with_capacity(self.events.len());
         while let Some(event) = self.events.pop_back() {
-            if let Queued::Connection(Event::IceCandidate(candidate)) = &event {
+            if let (_, Queued::Connection(Event::IceCandidate(candidate))) = &event {
                 let init = candidate.as_ref().map(|candidate| &candidate.init);
                 let is_obsolete =
                     init.is_some_and(|init| peer.candidate_standing(init) == CandidateStanding::Obsolete);
@@ -191,20 +215,36 @@ impl EventQueue {
 fn repeated<'a>(channel: &'a Channel, change: &Change) -> Option<&'a AtomicBool> {
     match change {
         Change::Readable => Some(&channel.is_readable_queued),
-        Change::BufferedAmountLow => Some(&channel.is_low_queued),
+        Change::BufferedAmountLow(_) => Some(&channel.is_low_queued),
         Change::Arrived | Change::Open | Change::Closing | Change::Failed(_) | Change::Closed => None,
     }
 }
 
-/// Returns the transceiver to whose track an event has happened.
-fn transceiver_of(event: &Event) -> Option<columba_peer::TransceiverId> {
+/// What an event has happened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// The whole.
+    Connection,
+    /// The track of a transceiver.
+    Transceiver(TransceiverId),
+    /// A transport.
+    Transport(TransportId),
+}
+
+/// Returns what an event has happened to: a later one of the same kind replaces only those of the
+/// same.
+fn subject_of(event: &Event) -> Subject {
     match event {
         Event::Track { transceiver, .. }
         | Event::TrackMuted(transceiver, _)
         | Event::TrackUnmuted(transceiver, _)
         | Event::TrackRemoved(transceiver, ..)
-        | Event::TrackEnded(transceiver, _) => Some(*transceiver),
-        _ => None,
+        | Event::TrackEnded(transceiver, _) => Subject::Transceiver(*transceiver),
+        Event::IceTransportState(transport, _)
+        | Event::IceTransportGatheringState(transport, _)
+        | Event::DtlsState(transport, _)
+        | Event::SelectedCandidatePair(transport, _) => Subject::Transport(*transport),
+        _ => Subject::Connection,
     }
 }
 
@@ -249,8 +289,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use columba_peer::{
-        Configuration, DataChannelInit, IceCandidate, IceConnectionState, Input, PeerConnectionState,
-        Request, UnixTime,
+        BundlePolicy, Configuration, DataChannelInit, DtlsTransportState, IceCandidate, IceConnectionState,
+        Input, PeerConnectionState, Request, TrackKind, TransceiverInit, UnixTime,
     };
 
     use super::*;
@@ -357,7 +397,7 @@ mod tests {
             for channel in &channels {
                 for _ in 0..1000 {
                     queue.push(Queued::Channel(channel.clone(), Change::Readable), &peer);
-                    queue.push(Queued::Channel(channel.clone(), Change::BufferedAmountLow), &peer);
+                    queue.push(Queued::Channel(channel.clone(), Change::BufferedAmountLow(0)), &peer);
                 }
                 queue.push(Queued::Channel(channel.clone(), Change::Closed), &peer);
             }
@@ -367,7 +407,7 @@ mod tests {
                 assert!(
                     matches!(&changes[0], Queued::Channel(one, Change::Readable) if one.id == channel.id)
                 );
-                assert!(matches!(&changes[1], Queued::Channel(_, Change::BufferedAmountLow)));
+                assert!(matches!(&changes[1], Queued::Channel(_, Change::BufferedAmountLow(0))));
                 assert!(matches!(&changes[2], Queued::Channel(_, Change::Closed)));
             }
             assert!(queue.pop(&peer).is_none() && queue.channel_events == 0);
@@ -395,6 +435,58 @@ mod tests {
         assert_eq!(all.len(), 2 + MAX_STATES);
         assert_eq!(all[..2], [Event::IceCandidate(None), CONNECTED]);
         assert_eq!(all.last(), Some(&Event::IceConnectionState(IceConnectionState::Failed)));
+    }
+
+    #[test]
+    fn states_of_one_transport_do_not_replace_those_of_another() {
+        let (mut queue, now) = (EventQueue::default(), Instant::now());
+        let configuration =
+            Configuration { bundle_policy: BundlePolicy::MaxCompat, ..Configuration::default() };
+        let wall = UnixTime(Duration::from_secs(1_790_000_000));
+        let mut peer = Peer::new(configuration, now, wall, [1; 32]).unwrap();
+        peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
+        peer.add_transceiver(now, TrackKind::Audio, TransceiverInit::default()).unwrap();
+        peer.set_local_description(now, None).unwrap();
+        let transports = peer.transports();
+        let state = |index: usize| Event::DtlsState(transports[index], DtlsTransportState::Connected);
+        queue.push(Queued::Connection(state(0)), &peer);
+        for _ in 0..2 * MAX_STATES {
+            queue.push(Queued::Connection(state(1)), &peer);
+        }
+        let kept = all(&mut queue, &peer);
+        assert_eq!((kept.len(), &kept[0]), (1 + MAX_STATES, &state(0)));
+    }
+
+    #[test]
+    fn tasks_are_taken_whole_and_what_no_longer_holds_is_left_out() {
+        let (mut queue, mut peer) = (EventQueue::default(), peer());
+        let state = |state| Queued::Connection(Event::IceConnectionState(state));
+        let names = |task: Vec<Queued>| {
+            let events = task.into_iter().map(|event| match event {
+                Queued::Connection(event) => event,
+                Queued::Channel(channel, change) => panic!("{channel:?}: {change:?}"),
+            });
+            events.collect::<Vec<_>>()
+        };
+        queue.begin_task();
+        queue.push(state(IceConnectionState::Checking), &peer);
+        queue.push(Queued::Connection(Event::NegotiationNeeded), &peer);
+        queue.push(Queued::Connection(CONNECTED), &peer);
+        queue.begin_task();
+        queue.push(Queued::Connection(Event::NegotiationNeeded), &peer);
+        queue.begin_task();
+        queue.push(state(IceConnectionState::Connected), &peer);
+        queue.push(state(IceConnectionState::Completed), &peer);
+        // No negotiation is needed.
+        assert_eq!(
+            names(queue.pop_task(&peer)),
+            [Event::IceConnectionState(IceConnectionState::Checking), CONNECTED]
+        );
+        assert_eq!(next(&mut queue, &peer), Some(Event::IceConnectionState(IceConnectionState::Connected)));
+        let rest = names(queue.pop_task(&peer));
+        assert_eq!(rest, [Event::IceConnectionState(IceConnectionState::Completed)], "the rest of a task");
+        assert!(queue.pop_task(&peer).is_empty());
+        peer.close(Instant::now());
     }
 
     #[test]

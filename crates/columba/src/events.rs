@@ -33,7 +33,7 @@ pub enum Event {
     IceConnectionState(IceConnectionState),
     /// `connectionstatechange`.
     ConnectionState(PeerConnectionState),
-    /// `statechange` of an ICE transport.
+    /// `statechange` of an ICE transport, in the words of the connection's state.
     IceTransportState(TransportId, IceConnectionState),
     /// `gatheringstatechange` of an ICE transport.
     IceTransportGatheringState(TransportId, IceGatheringState),
@@ -81,11 +81,11 @@ pub enum Event {
     /// once for all that wait.
     ChannelReadable(DataChannel),
     /// `bufferedamountlow` of a data channel: so much was sent that the buffered amount has fallen
-    /// to [`DataChannel::buffered_amount_low_threshold`].
+    /// to [`DataChannel::buffered_amount_low_threshold`]. With the bytes that waited then.
     ///
     /// Comes after [`DataChannel::try_send`], and for all messages once a threshold was set.
     /// `Deviation:` not after [`DataChannel::send`] alone, which waits for room by itself.
-    BufferedAmountLow(DataChannel),
+    BufferedAmountLow(DataChannel, usize),
     /// `closing` of a data channel: the other side has begun to close it.
     ChannelClosing(DataChannel),
     /// `error` of a data channel: why it closes, if neither side has closed it by itself.
@@ -107,7 +107,21 @@ pub enum Event {
 /// the other side cannot create data channels.
 ///
 /// The events that follow from a call of the application come before those that follow from its
-/// next one, and are there when the call returns.
+/// next one, and are there when the call returns. [`PeerConnection::close`] has none, and none that
+/// waited comes after it.
+///
+/// # Tasks
+///
+/// [`recv_task`](Self::recv_task) returns together what the W3C has happen in one queued task. A
+/// binding reproduces the W3C's order exactly if it takes the tasks after each call until none waits,
+/// and runs each as a task of its own event loop, in which all values become visible before the first
+/// event is fired. The promise of a description that is set is settled at the end of the last task
+/// with [`Event::SignalingState`] that has followed from the call, before all others; at once where
+/// there is none. `open` of a channel of the other side's follows
+/// [`Event::DataChannel`] in a task of its own, and the messages of [`Event::ChannelReadable`] are
+/// a task each.
+///
+/// [`PeerConnection::close`]: crate::PeerConnection::close
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -145,6 +159,49 @@ impl Events {
         None
     }
 
+    /// Waits for the next events that the W3C has happen in one queued task, and returns them in
+    /// their order: those of a description that was set, of a change of state with the states of the
+    /// whole that follow from it, of the end of gathering, or `error` and `close` of a data channel.
+    /// `None` once the connection is closed and all events were received. After
+    /// [`recv`](Self::recv), it returns what is left of a task. Cancelling loses nothing.
+    pub async fn recv_task(&mut self) -> Option<Vec<Event>> {
+        loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            let (task, is_over) = self.take_task();
+            if !task.is_empty() {
+                return Some(task);
+            }
+            if is_over {
+                return None;
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns the events of the next task, if one waits: see [`recv_task`](Self::recv_task).
+    #[must_use]
+    pub fn try_recv_task(&mut self) -> Option<Vec<Event>> {
+        let (task, _) = self.take_task();
+        (!task.is_empty()).then_some(task)
+    }
+
+    /// Returns the application's view of the next task that it has one of, and whether no others
+    /// follow.
+    fn take_task(&self) -> (Vec<Event>, bool) {
+        loop {
+            let (task, is_over) = {
+                let mut state = self.shared.lock();
+                (state.take_task(), state.is_over)
+            };
+            let is_last = task.is_empty();
+            let events: Vec<_> = task.into_iter().filter_map(|event| self.translate(event)).collect();
+            if is_last || !events.is_empty() {
+                return (events, is_over && is_last);
+            }
+        }
+    }
+
     /// Returns the next event that waits, if any; `None` after the last.
     fn take(&self) -> Option<Option<Queued>> {
         let mut state = self.shared.lock();
@@ -163,7 +220,7 @@ impl Events {
                     Change::Arrived => Event::DataChannel(channel),
                     Change::Open => Event::ChannelOpen(channel),
                     Change::Readable => Event::ChannelReadable(channel),
-                    Change::BufferedAmountLow => Event::BufferedAmountLow(channel),
+                    Change::BufferedAmountLow(waiting) => Event::BufferedAmountLow(channel, waiting),
                     Change::Closing => Event::ChannelClosing(channel),
                     Change::Failed(error) => Event::ChannelError(channel, error),
                     Change::Closed => Event::ChannelClosed(channel),

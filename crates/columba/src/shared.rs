@@ -83,11 +83,15 @@ impl Shared {
         result
     }
 
-    /// Closes the connection and its channels: the peer has no events for that.
+    /// Closes the connection and its channels: the peer has no events for that, and the application
+    /// is told nothing more (W3C `close`).
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.peer.close(Instant::now());
         state.close_channels();
+        if let Some(events) = &mut state.events {
+            *events = EventQueue::default();
+        }
         state.wake_driver();
         drop(state);
         self.packets.notify_waiters();
@@ -129,15 +133,24 @@ impl State {
 
     /// Takes the next event for the application.
     pub(crate) fn take_event(&mut self) -> Option<Queued> {
+        self.take_events(|events, peer| events.pop(peer)).flatten()
+    }
+
+    /// Takes the events of the next task for the application; none if there is no task.
+    pub(crate) fn take_task(&mut self) -> Vec<Queued> {
+        self.take_events(EventQueue::pop_task).unwrap_or_default()
+    }
+
+    fn take_events<T>(&mut self, take: impl FnOnce(&mut EventQueue, &Peer) -> T) -> Option<T> {
         let events = self.events.as_mut()?;
         let was_full = events.is_full();
-        let event = events.pop(&self.peer);
+        let taken = take(events, &self.peer);
         if was_full && !events.is_full() {
             self.peer.hold_data(false);
             // The other side is to be told at once that there is room.
             self.wake_driver();
         }
-        event
+        Some(taken)
     }
 
     /// Closes all channels, without an event: the W3C's `close` fires none.

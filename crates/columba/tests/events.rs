@@ -47,7 +47,7 @@ async fn next(events: &mut Events) -> Event {
             Event::DataChannel(_)
                 | Event::ChannelOpen(_)
                 | Event::ChannelReadable(_)
-                | Event::BufferedAmountLow(_)
+                | Event::BufferedAmountLow(..)
                 | Event::ChannelClosing(_)
                 | Event::ChannelError(..)
                 | Event::ChannelClosed(_)
@@ -62,7 +62,7 @@ async fn next(events: &mut Events) -> Event {
 macro_rules! next {
     ($events:expr, $kind:ident) => {
         match next($events).await {
-            Event::$kind(channel) => channel,
+            Event::$kind(channel, ..) => channel,
             other => panic!("{other:?} came instead of {}", stringify!($kind)),
         }
     };

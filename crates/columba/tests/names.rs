@@ -69,6 +69,12 @@ fn events(event: c::Event) {
         c::Event::IceGatheringState(state) => is::<c::IceGatheringState>(state),
         c::Event::IceConnectionState(state) => is::<c::IceConnectionState>(state),
         c::Event::ConnectionState(state) => is::<c::PeerConnectionState>(state),
+        c::Event::IceTransportState(transport, state) => {
+            is::<(c::TransportId, c::IceConnectionState)>((transport, state))
+        }
+        c::Event::IceTransportGatheringState(transport, state) => {
+            is::<(c::TransportId, c::IceGatheringState)>((transport, state))
+        }
         c::Event::DtlsState(transport, state) => {
             is::<(c::TransportId, c::DtlsTransportState)>((transport, state))
         }

@@ -37,7 +37,12 @@ impl Wakeups {
     /// Delivers all events of the peer; their waiters are woken by
     /// [`wake_waiters`](Self::wake_waiters).
     pub(crate) fn deliver_all(&mut self, state: &mut State) {
-        while let Some(event) = state.peer.poll_event() {
+        loop {
+            let goes_on = state.peer.task_goes_on();
+            let Some(event) = state.peer.poll_event() else { return };
+            if !goes_on && let Some(events) = &mut state.events {
+                events.begin_task();
+            }
             self.deliver(state, event);
         }
     }
@@ -52,10 +57,10 @@ impl Wakeups {
             Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),
             Event::ChannelClosing(id) => self.deliver_change(state, id, Some(Change::Closing)),
             Event::ChannelWritable(id) => self.deliver_change(state, id, None),
-            Event::BufferedAmountLow(id, _) => {
+            Event::BufferedAmountLow(id, waiting) => {
                 let Some(channel) = state.channels.get(&id) else { return };
-                let change = channel.is_low(&mut state.peer).then_some(Change::BufferedAmountLow);
-                self.deliver_change(state, id, change);
+                let is_low = channel.is_low(&mut state.peer);
+                self.deliver_change(state, id, is_low.then_some(Change::BufferedAmountLow(waiting)));
             }
             Event::ChannelClosed(id, error) => {
                 state.channel_closed(id, error);
