@@ -26,7 +26,7 @@ const AT_ONCE: usize = 2;
 /// Builds the programs, checks the types of the tests, and runs the suites.
 pub(crate) fn run() -> Outcome {
     let folder = folder();
-    match build(&folder).and_then(|()| suites(&folder)) {
+    match build(&folder, Profile::Release).and_then(|()| suites(&folder)) {
         Ok(suites) => each(&suites, |suite| {
             let mut tests = step::command("node", &["--test", &path(suite)]);
             tests.current_dir(&folder);
@@ -54,7 +54,7 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     };
     install::debian_packages()?;
     let (folder, suite) = (folder(), if suite == "dtls" { "dtls-peers" } else { suite });
-    build(&folder)?;
+    build(&folder, Profile::Release)?;
     let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path(suite)]);
     tests.current_dir(&folder).env(name, value);
     step::finish(tests)
@@ -70,11 +70,29 @@ pub(crate) fn path(suite: &str) -> String {
     format!("tests/{suite}{ENDING}")
 }
 
+/// The profile of the programs under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Release,
+    Debug,
+}
+
 /// Builds the programs under test, and checks the types of the tests.
-pub(crate) fn build(folder: &Path) -> Result<(), String> {
+///
+/// # Errors
+///
+/// Fails for a debug build beside a program of a release build, which the tests would take.
+pub(crate) fn build(folder: &Path, profile: Profile) -> Result<(), String> {
     let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice", "columba-e2e-dtls"];
     let programs = packages.iter().flat_map(|package| ["--package", package]).collect::<Vec<_>>();
-    step::run("cargo", &[["build", "--release"].as_slice(), &programs].concat())?;
+    let build: &[&str] = match profile {
+        Profile::Release => &["build", "--release"],
+        Profile::Debug if step::top().join("target/release/columba").exists() => {
+            return Err("target/release/columba is in the way of a debug build: remove it first".to_owned());
+        }
+        Profile::Debug => &["build"],
+    };
+    step::run("cargo", &[build, &programs].concat())?;
     let mut types = step::command("npm", &["run", "--silent", "check"]);
     types.current_dir(folder);
     step::finish(types)

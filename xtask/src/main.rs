@@ -42,7 +42,7 @@ cargo xtask CHORE
                       step, every pair of NATs, with a shared server and with none; with a table
   soak serve [MINUTES]
                       clients of all kinds come and go at a server (30 minutes by default), and then nothing is left
-  soak e2e [SUITE...] [ROUNDS]
+  soak e2e [--alone|--loaded] [--debug] [SUITE...] [ROUNDS]
                       the end-to-end suites, all or the named ones, again and again (5 rounds by default), alone and
                       with every core loaded; a table says which tests failed how often, and where the output is
   scenarios [peers] [COUNT]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::e2e::Profile;
 use crate::{attack, e2e, install, step};
 
 /// Rounds of each suite under each load by default.
@@ -52,17 +53,18 @@ fn files(arguments: &[String]) -> Result<(), String> {
     step::finish(soak)
 }
 
-/// The named end-to-end suites, or all, again and again: alone and with every core loaded.
+/// The named end-to-end suites, or all, again and again: alone and with every core loaded, or only
+/// one of the two. With `--debug` the programs are those of a debug build.
 fn e2e(arguments: &[String]) -> Result<(), String> {
-    install::everything()?;
     let folder = e2e::folder();
-    let (suites, rounds) = chosen(arguments, e2e::suites(&folder)?)?;
-    e2e::build(&folder)?;
+    let Soak { suites, rounds, loads, profile } = chosen(arguments, e2e::suites(&folder)?)?;
+    install::everything()?;
+    e2e::build(&folder, profile)?;
     let kept = kept_folder()?;
     let mut results: Vec<_> = suites.iter().map(|suite| Results::new(suite)).collect();
     for round in 1..=rounds {
         for results in &mut results {
-            for load in [Load::Alone, Load::Loaded] {
+            for &load in &loads {
                 let start = Instant::now();
                 let failed = run_suite(&folder, &kept, &results.suite, load, round)?;
                 let outcome = if failed.is_some() { "failed" } else { "passed" };
@@ -83,22 +85,40 @@ fn e2e(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// The suites and the number of rounds that the command line asks for.
-fn chosen(arguments: &[String], all: Vec<String>) -> Result<(Vec<String>, u32), String> {
-    let (mut suites, mut rounds) = (Vec::new(), ROUNDS);
+/// A soak of suites, as the command line asks for it.
+#[derive(Debug, PartialEq, Eq)]
+struct Soak {
+    suites: Vec<String>,
+    rounds: u32,
+    loads: Vec<Load>,
+    profile: Profile,
+}
+
+/// The soak that the command line asks for, of these suites.
+fn chosen(arguments: &[String], all: Vec<String>) -> Result<Soak, String> {
+    let both = vec![Load::Alone, Load::Loaded];
+    let mut soak = Soak { suites: Vec::new(), rounds: ROUNDS, loads: both, profile: Profile::Release };
     for argument in arguments {
-        if all.contains(argument) {
-            suites.push(argument.clone());
-        } else {
-            rounds = argument.parse().ok().filter(|rounds| *rounds > 0).ok_or_else(|| {
-                format!(
-                    "'{argument}' is neither a number of rounds nor a suite; the suites are {}",
-                    all.join(" ")
-                )
-            })?;
+        match argument.as_str() {
+            "--alone" => soak.loads = vec![Load::Alone],
+            "--loaded" => soak.loads = vec![Load::Loaded],
+            "--debug" => soak.profile = Profile::Debug,
+            suite if all.iter().any(|name| name == suite) => soak.suites.push(suite.to_owned()),
+            number => {
+                soak.rounds = number.parse().ok().filter(|rounds| *rounds > 0).ok_or_else(|| {
+                    format!(
+                        "'{argument}' is neither a number of rounds nor a suite nor --alone, --loaded or \
+                         --debug; the suites are {}",
+                        all.join(" ")
+                    )
+                })?;
+            }
         }
     }
-    Ok((if suites.is_empty() { all } else { suites }, rounds))
+    if soak.suites.is_empty() {
+        soak.suites = all;
+    }
+    Ok(soak)
 }
 
 /// A new folder for the output of failures.
@@ -276,13 +296,25 @@ mod tests {
     #[test]
     fn suites_and_rounds_are_chosen_in_any_order() {
         let all = || words("call peer peer-ipv6");
-        assert_eq!(chosen(&[], all()), Ok((all(), ROUNDS)));
-        assert_eq!(chosen(&words("3"), all()), Ok((all(), 3)));
-        assert_eq!(chosen(&words("peer-ipv6 20"), all()), Ok((words("peer-ipv6"), 20)));
-        assert_eq!(chosen(&words("2 call peer"), all()), Ok((words("call peer"), 2)));
-        for wrong in ["peer-ipv4", "0", "-1"] {
+        let both = || vec![Load::Alone, Load::Loaded];
+        let soak = |suites, rounds| Soak { suites, rounds, loads: both(), profile: Profile::Release };
+        assert_eq!(chosen(&[], all()), Ok(soak(all(), ROUNDS)));
+        assert_eq!(chosen(&words("3"), all()), Ok(soak(all(), 3)));
+        assert_eq!(chosen(&words("peer-ipv6 20"), all()), Ok(soak(words("peer-ipv6"), 20)));
+        assert_eq!(chosen(&words("2 call peer"), all()), Ok(soak(words("call peer"), 2)));
+        for wrong in ["peer-ipv4", "0", "-1", "--load"] {
             assert!(chosen(&words(wrong), all()).is_err_and(|sentence| sentence.contains(wrong)), "{wrong}");
         }
+    }
+
+    #[test]
+    fn loads_and_the_profile_are_chosen() {
+        let chosen = |line: &str| {
+            let Soak { loads, profile, rounds, .. } = chosen(&words(line), words("call")).expect("a soak");
+            (loads, profile, rounds)
+        };
+        assert_eq!(chosen("--loaded 7"), (vec![Load::Loaded], Profile::Release, 7));
+        assert_eq!(chosen("call --debug --alone"), (vec![Load::Alone], Profile::Debug, ROUNDS));
     }
 
     #[test]
