@@ -6,6 +6,7 @@ mod bench;
 mod e2e;
 mod fuzz;
 mod install;
+mod names;
 mod packages;
 mod simulation;
 mod soak;

@@ -1,5 +1,6 @@
-//! Every type in a public field or signature can be named from `columba`. Compiling this is the
-//! test.
+//! Types in public fields and signatures can be named from `columba`: compiling this is the test.
+//! That each of them has a name there is checked against the snapshots in `docs/api/`
+//! (`xtask/src/names.rs`).
 #![allow(missing_docs, reason = "a test")]
 
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ fn stats(stats: Stats) {
     let _: Option<c::CandidateStats> = ice.local_candidates.into_iter().next();
     let whole: c::IceTransportStats = ice.transport;
     let _: c::IceRole = whole.role;
+    let _: c::IceAgentState = whole.state;
     let pairs: Vec<c::CandidatePairStats> = ice.pairs;
     let Some(pair) = pairs.into_iter().next() else { return };
     let _: c::PairState = pair.state;

@@ -123,8 +123,9 @@ pub use columba_ice::{
     AddressPolicy, BindId, Candidate, CandidateAddress, CandidateError, CandidateKind, CandidatePairStats,
     CandidateStats, CandidateTransport, Config as IceConfig, ConnectId, Credentials as IceParameters, Ecn,
     Host, IceServer as IceServerConfig, Input, ListenId, LocalAddress, MdnsMode, PairCounters, PairState,
-    Path, Request, ResolveId, Role as IceRole, SelectedPair, ServerKind, Stats as IceStats, TcpMode, TcpType,
-    Timings as IceTimings, Transmit, Transport, TransportPolicy, TransportStats as IceTransportStats,
+    Path, Request, ResolveId, Role as IceRole, SelectedPair, ServerKind, State as IceAgentState,
+    Stats as IceStats, TcpMode, TcpType, Timings as IceTimings, Transmit, Transport, TransportPolicy,
+    TransportStats as IceTransportStats,
 };
 pub use columba_sctp::Stats as SctpAssociationStats;
 pub use columba_sdp::attributes::{Fingerprint, HashFunction};
