@@ -76,12 +76,7 @@ impl IntegrityKey {
         realm: impl AsRef<[u8]>,
         password: &str,
     ) -> Result<Self, ProfileError> {
-        let password = auth::prepare(password)?;
-        let mut md5 = Md5::new();
-        for part in [username.as_bytes(), b":", until_nul(realm.as_ref()), b":", password.as_bytes()] {
-            md5.update(part);
-        }
-        Ok(Self::from_bytes(md5.finalize().as_ref()))
+        Ok(Self::long_term_md5_unprepared(username, realm, &auth::prepare(password)?))
     }
 
     /// The key of a long-term credential with password algorithm SHA-256:
@@ -95,12 +90,29 @@ impl IntegrityKey {
         realm: impl AsRef<[u8]>,
         password: &str,
     ) -> Result<Self, ProfileError> {
-        let password = auth::prepare(password)?;
+        Ok(Self::long_term_sha256_unprepared(username, realm, &auth::prepare(password)?))
+    }
+
+    /// The key of [`long_term_md5`](Self::long_term_md5) with a password that is taken as it is,
+    /// for one that the string profile forbids: most servers and browsers prepare none.
+    #[must_use]
+    pub fn long_term_md5_unprepared(username: &str, realm: impl AsRef<[u8]>, password: &str) -> Self {
+        let mut md5 = Md5::new();
+        for part in [username.as_bytes(), b":", until_nul(realm.as_ref()), b":", password.as_bytes()] {
+            md5.update(part);
+        }
+        Self::from_bytes(md5.finalize().as_ref())
+    }
+
+    /// The key of [`long_term_sha256`](Self::long_term_sha256) with a password that is taken as it
+    /// is: see [`long_term_md5_unprepared`](Self::long_term_md5_unprepared).
+    #[must_use]
+    pub fn long_term_sha256_unprepared(username: &str, realm: impl AsRef<[u8]>, password: &str) -> Self {
         let mut sha256 = digest::Context::new(&digest::SHA256);
         for part in [username.as_bytes(), b":", until_nul(realm.as_ref()), b":", password.as_bytes()] {
             sha256.update(part);
         }
-        Ok(Self::from_bytes(sha256.finish().as_ref()))
+        Self::from_bytes(sha256.finish().as_ref())
     }
 
     /// The HMAC over `covered`, the message up to the integrity attribute, with the header's length

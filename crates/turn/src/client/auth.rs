@@ -38,11 +38,16 @@ impl Auth {
         let offered: Option<PasswordAlgorithms<'_>> = if announced { challenge.get().ok()? } else { None };
         let sha256 = offered.is_some_and(|list| list.contains(PasswordAlgorithm::SHA256));
         let (username, password) = (&config.username, &config.password);
+        // A password that cannot be prepared is taken as it is, as browsers take each.
         let (key, algorithms) = if sha256 {
             let list = challenge.raw(AttributeType::PASSWORD_ALGORITHMS)?.value.into();
-            (IntegrityKey::long_term_sha256(username, realm, password).ok()?, Some(list))
+            let key = IntegrityKey::long_term_sha256(username, realm, password);
+            let raw = |_| IntegrityKey::long_term_sha256_unprepared(username, realm, password);
+            (key.unwrap_or_else(raw), Some(list))
         } else {
-            (IntegrityKey::long_term_md5(username, realm, password).ok()?, None)
+            let key = IntegrityKey::long_term_md5(username, realm, password);
+            let raw = |_| IntegrityKey::long_term_md5_unprepared(username, realm, password);
+            (key.unwrap_or_else(raw), None)
         };
         Some(Self { realm: realm.into(), nonce: nonce.into(), key, algorithms })
     }

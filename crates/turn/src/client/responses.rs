@@ -13,6 +13,9 @@ use super::{Client, Event, Failure, Families, KEEPALIVE, LIFETIME, REFRESH_AHEAD
 /// is given up.
 const MAX_ATTEMPTS: u8 = 4;
 
+/// The transmissions of a request after which an unsigned error to it counts.
+const UNSIGNED_AFTER: u32 = 3;
+
 /// Errors to which asking for mobility may have led.
 const NOT_MOBILE: [ErrorCode; 3] =
     [ErrorCode::MOBILITY_FORBIDDEN, ErrorCode::UNKNOWN_ATTRIBUTE, ErrorCode::BAD_REQUEST];
@@ -49,8 +52,9 @@ impl Client {
     /// the word of such a server at once (Chromium for any request). A forger gains nothing: it
     /// must know the 96 bits of the transaction id, so it reads what is sent, and then it could
     /// have answered the first request, which is never signed. A live allocation is not given up
-    /// for an unsigned answer. On a stream only the server can have sent it, and RFC 8489 §9.2.5
-    /// ends the transaction, too.
+    /// for an unsigned answer, nor a permission or a channel, unless the server gives no other
+    /// answer: one that signs its errors has answered before the request is sent the third time.
+    /// On a stream only the server can have sent it, and RFC 8489 §9.2.5 ends the transaction, too.
     fn is_acceptable(&self, sent: &Transaction, answer: &Message<'_>, error: Option<&ErrorInfo<'_>>) -> bool {
         let Some(auth) = self.auth.as_ref().filter(|_| sent.signed) else {
             return error.is_some();
@@ -61,7 +65,9 @@ impl Client {
         let is_challenge =
             |info: &ErrorInfo<'_>| matches!(info.code, ErrorCode::UNAUTHENTICATED | ErrorCode::STALE_NONCE);
         let has_nothing_to_lose = matches!(sent.kind, Kind::Allocate | Kind::Refresh { lifetime: 0 });
-        error.is_some_and(is_challenge) || (error.is_some() && (has_nothing_to_lose || self.config.stream))
+        let is_all_there_is = sent.sent >= UNSIGNED_AFTER;
+        error.is_some_and(is_challenge)
+            || (error.is_some() && (has_nothing_to_lose || self.config.stream || is_all_there_is))
     }
 
     fn handle_success(&mut self, now: Instant, kind: Kind, answer: &Message<'_>) {

@@ -3,7 +3,7 @@
 use columba_stun::attributes::{
     Lifetime, MappedAddress, PasswordAlgorithms, Software, XorMappedAddress, XorRelayedAddress,
 };
-use columba_stun::{AttributeType, IntegrityKey, TransactionId};
+use columba_stun::{AttributeType, IntegrityKey, SecurityFeatures, TransactionId};
 
 use super::*;
 
@@ -51,6 +51,13 @@ impl Script {
 
     fn key(&self) -> IntegrityKey {
         IntegrityKey::long_term_md5(USERNAME, &self.key_realm, PASSWORD).unwrap()
+    }
+
+    fn with_password(password: &str, nonce: &[u8]) -> Self {
+        let mut script = Self::new(b"example", b"example", nonce);
+        let config = Config { username: USERNAME.into(), password: password.into(), ..Config::default() };
+        script.client = Client::new(config, script.now, &mut ChaCha12Rng::seed_from_u64(4));
+        script
     }
 
     fn next_request(&mut self) -> Option<Request> {
@@ -145,6 +152,35 @@ fn realms_and_nonces_of_any_form_are_echoed_and_make_the_key() {
         assert_eq!(message.verify_integrity(&script.key()), Ok(()), "{realm:?}");
         script.grant(&request);
         assert!(script.client.is_live(), "{realm:?}");
+    }
+}
+
+/// Passwords that SASLprep refuses are taken as they are.
+#[test]
+fn passwords_of_any_form_make_a_key() {
+    for password in
+        ["", " ", "tab\there", "nul\0", "bell\u{7}", "\u{e000}", "\u{378}", "\u{627}1", "é\u{200e}"]
+    {
+        let mut script = Script::with_password(password, b"nonce");
+        let request = script.signed_request();
+        let prepared = IntegrityKey::long_term_md5(USERNAME, b"example", password);
+        let raw = |_| IntegrityKey::long_term_md5_unprepared(USERNAME, b"example", password);
+        let key = prepared.unwrap_or_else(raw);
+        assert_eq!(request.message().verify_integrity(&key), Ok(()), "{password:?}");
+        // And with the stronger algorithm, which the nonce announces.
+        let nonce = format!("{}nonce", SecurityFeatures::PASSWORD_ALGORITHMS.nonce_prefix());
+        let mut script = Script::with_password(password, nonce.as_bytes());
+        let first = script.next_request().unwrap();
+        script.answer(&first, Class::ErrorResponse, |builder| {
+            builder.push(&ErrorInfo::from(ErrorCode::UNAUTHENTICATED)).unwrap();
+            builder.push(&Realm(b"example")).unwrap().push(&Nonce(nonce.as_bytes())).unwrap();
+            builder.push_raw(AttributeType::PASSWORD_ALGORITHMS, &[0, 2, 0, 0, 0, 1, 0, 0]).unwrap();
+        });
+        let request = script.next_request().expect("the challenge is met");
+        let prepared = IntegrityKey::long_term_sha256(USERNAME, b"example", password);
+        let raw = |_| IntegrityKey::long_term_sha256_unprepared(USERNAME, b"example", password);
+        let key = prepared.unwrap_or_else(raw);
+        assert!(request.message().verify_any_integrity(&key).is_ok(), "{password:?}");
     }
 }
 
@@ -257,6 +293,37 @@ fn unsigned_errors_do_not_end_a_live_allocation() {
                 builder.push(&Lifetime(600)).unwrap().integrity(&key).unwrap();
             });
             assert!(script.client.transactions.is_empty(), "{number}");
+        }
+    }
+}
+
+/// A server that never signs its errors, and so gives no other answer.
+#[test]
+fn unsigned_errors_count_where_the_server_gives_no_other_answer() {
+    type Ask = fn(&mut Client, Instant);
+    let asks: [(Ask, Option<Event>); 3] = [
+        (|client, now| client.probe(now), Some(Event::Lost)),
+        (|client, now| client.permit(now, peer().ip()), Some(Event::PeerRefused(peer().ip()))),
+        (|client, now| client.bind(now, peer()), None),
+    ];
+    for (ask, expected) in asks {
+        for number in [400, 403, 500] {
+            let mut script = Script::allocated();
+            let begin = script.now;
+            ask(&mut script.client, begin);
+            for round in 0..3 {
+                assert!(!script.client.transactions.is_empty(), "{number}: {round}");
+                let request = script.next_request().expect("repeated");
+                script.refuse(&request, ErrorCode::new(number).unwrap());
+                if round < 2 {
+                    assert_eq!(script.client.poll_event(), None, "{number}: {round}");
+                    script.now = script.client.transactions[0].next;
+                    script.client.handle_timeout(script.now);
+                }
+            }
+            assert_eq!(script.client.poll_event(), expected, "{number}");
+            assert!(script.client.transactions.is_empty(), "{number}");
+            assert!(script.now - begin < Duration::from_secs(2), "{:?}", script.now - begin);
         }
     }
 }

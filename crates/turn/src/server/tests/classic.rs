@@ -43,7 +43,7 @@ fn classic_requests_to_answer_elsewhere_are_refused() {
         let mut request = REQUEST.to_vec();
         request[3] = length + 4;
         request.extend_from_slice(&[0, number, 0, length]);
-        request.resize(24 + usize::from(length), 1);
+        request.resize(24 + usize::from(length), 6);
         let answers = lab.deliver(tuple, &request);
         let [answer] = answers.as_slice() else { panic!("{answers:?}") };
         assert_eq!(answer[4..20], REQUEST[4..]);
@@ -52,6 +52,46 @@ fn classic_requests_to_answer_elsewhere_are_refused() {
         assert_eq!(message.get::<ErrorInfo<'_>>().unwrap().unwrap().code.number(), 420);
         let unknown = message.get::<UnknownAttributes>().unwrap().unwrap();
         assert_eq!(unknown.types(), [AttributeType::new(number.into())]);
+    }
+}
+
+/// Clients from the time of RFC 3489 send CHANGE-REQUEST also where they want no change.
+#[test]
+fn change_request_that_asks_for_no_change_is_no_obstacle() {
+    let mut lab = Lab::new(config());
+    let tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("9.0.0.1:5000"));
+    for cookie in [REQUEST[4..8].try_into().unwrap(), columba_stun::MAGIC_COOKIE.to_be_bytes()] {
+        for (flags, code) in [(0, None), (1, None), (2, Some(420)), (4, Some(420)), (6, Some(420))] {
+            let mut request = REQUEST.to_vec();
+            request[3] = 8;
+            request[4..8].copy_from_slice(&cookie);
+            request.extend_from_slice(&[0, 3, 0, 4, 0, 0, 0, flags]);
+            let answers = lab.deliver(tuple, &request);
+            let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+            let answer = modern(answer);
+            let message = Message::parse(&answer).unwrap();
+            let error = message.get::<ErrorInfo<'_>>().unwrap().map(|error| error.code.number());
+            assert_eq!(error, code, "{flags}");
+            assert_eq!(message.mapped_address(), error.is_none().then_some(tuple.client()), "{flags}");
+        }
+    }
+}
+
+#[test]
+fn attributes_of_old_requests_that_mean_nothing_here_are_skipped() {
+    let mut lab = Lab::new(config());
+    let tuple = FiveTuple::udp(addr("5.0.0.1:3478"), addr("9.0.0.1:5000"));
+    // USERNAME, a MESSAGE-INTEGRITY that nothing verifies, one of a vendor.
+    for (number, length) in [(6_u16, 8_u8), (8, 20), (0x8020, 8), (0x8022, 4), (0xC001, 12)] {
+        let mut request = REQUEST.to_vec();
+        request[3] = length + 4;
+        request.extend_from_slice(&number.to_be_bytes());
+        request.extend_from_slice(&[0, length]);
+        request.resize(24 + usize::from(length), b'x');
+        let answers = lab.deliver(tuple, &request);
+        let [answer] = answers.as_slice() else { panic!("{number:#x}: {answers:?}") };
+        let answer = modern(answer);
+        assert_eq!(Message::parse(&answer).unwrap().mapped_address(), Some(tuple.client()), "{number:#x}");
     }
 }
 
