@@ -12,11 +12,13 @@ pub struct IceCandidateInit {
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::json::null_as_default"))]
     pub candidate: String,
     /// The name of the media section to which it belongs.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::json::text"))]
     pub sdp_mid: Option<String>,
     /// The index of that section; only used without a name.
-    #[cfg_attr(feature = "serde", serde(rename = "sdpMLineIndex"))]
+    #[cfg_attr(feature = "serde", serde(rename = "sdpMLineIndex", deserialize_with = "crate::json::index"))]
     pub sdp_m_line_index: Option<u16>,
     /// The user name fragment of the generation to which it belongs.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::json::text"))]
     pub username_fragment: Option<String>,
 }
 

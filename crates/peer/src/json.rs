@@ -1,5 +1,6 @@
 //! Descriptions and candidates in the JSON of browsers.
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// Reads a member in which `null` means the same as its absence.
@@ -9,6 +10,39 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a text, which some stacks write as a number; browsers take both.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Text {
+        Written(String),
+        Number(u64),
+    }
+
+    let text: Option<Text> = Option::deserialize(deserializer)?;
+    Ok(text.map(|text| match text {
+        Text::Written(text) => text,
+        Text::Number(number) => number.to_string(),
+    }))
+}
+
+/// Reads an index, which some stacks write as a text; an empty one counts as absent.
+pub(crate) fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Index {
+        Number(u16),
+        Written(String),
+    }
+
+    match Option::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Index::Number(number)) => Ok(Some(number)),
+        Some(Index::Written(text)) if text.trim().is_empty() => Ok(None),
+        Some(Index::Written(text)) => text.trim().parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 #[cfg(test)]
@@ -79,5 +113,25 @@ mod tests {
         for wrong in [r#"{"candidate":1}"#, r#"{"sdpMLineIndex":65536}"#, r#"{"sdpMLineIndex":-1}"#] {
             assert!(serde_json::from_str::<IceCandidateInit>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn texts_and_numbers_stand_for_each_other() {
+        for (text, mid, index) in [
+            (r#"{"sdpMid":0,"sdpMLineIndex":0}"#, Some("0"), Some(0)),
+            (r#"{"sdpMid":"audio","sdpMLineIndex":"1"}"#, Some("audio"), Some(1)),
+            (r#"{"sdpMid":"","sdpMLineIndex":" 65535 "}"#, Some(""), Some(65_535)),
+            (r#"{"sdpMid":null,"sdpMLineIndex":""}"#, None, None),
+            (r#"{"sdpMLineIndex":" "}"#, None, None),
+            (r#"{"usernameFragment":1234,"sdpMLineIndex":null}"#, None, None),
+        ] {
+            let read: IceCandidateInit = serde_json::from_str(text).unwrap();
+            assert_eq!((read.sdp_mid.as_deref(), read.sdp_m_line_index), (mid, index), "{text}");
+        }
+        for wrong in ["\"-1\"", "\"65536\"", "\"one\"", "true", "[0]", "{}"] {
+            let text = format!(r#"{{"sdpMLineIndex":{wrong}}}"#);
+            assert!(serde_json::from_str::<IceCandidateInit>(&text).is_err(), "{text}");
+        }
+        assert!(serde_json::from_str::<IceCandidateInit>(r#"{"sdpMid":[]}"#).is_err());
     }
 }

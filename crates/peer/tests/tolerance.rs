@@ -285,6 +285,15 @@ fn candidates_in_forms_of_other_implementations_are_used() {
         ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ srflx raddr 0.0.0.0 rport 0", true),
         ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host generation", true),
         ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host generation 0 x-tag ", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host ufrag  network-cost 10", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host generation ufrag network-id 1", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ srflx raddr  rport  generation 0", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host tcptype generation 0 ufrag abcd", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host ufrag abcd ufrag other", true),
+        ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ host network-id 70000 x-müller ü", true),
+        ("candidate:udp-host-{5a}-Ä 1 udp 2122260223 10.0.0.99 5000 typ host", true),
+        ("candidate: 3\t1  udp 02122260223 10.0.0.99  5000 typ prflx raddr x_y rport 99999", true),
+        ("candidate:3 1 udp 4294967295 ::ffff:10.0.0.99 5000 typ relay rport 1 raddr 0.0.0.0", true),
         ("candidate:3 2 udp 2122260222 10.0.0.99 5000 typ host", false),
         ("candidate:3 1 ssltcp 2122260223 10.0.0.99 443 typ host", false),
         ("candidate:3 1 udp 2122260223 10.0.0.99 5000 typ magic", false),
@@ -303,4 +312,50 @@ fn candidates_in_forms_of_other_implementations_are_used() {
     };
     assert_eq!(ignored("candidate:3 2 udp 2122260222 10.0.0.99 5000 typ host"), 1);
     assert_eq!(ignored(HOST), 0);
+}
+
+/// An offer with a candidate, one line of which is written in another way.
+#[test]
+fn descriptions_in_forms_of_other_implementations_are_used() {
+    let base = simple(&format!("a={HOST}\r\n")).sdp;
+    let version = "o=- 4611731400430051336 2 ";
+    for (from, to) in [
+        ("\r\n", "\n"),
+        ("\r\n", " \r\n"),
+        ("\r\n", "\r\n\r\n"),
+        ("t=0 0\r\n", ""),
+        ("t=0 0\r\n", "t=0 0\r\nx=odd\r\nb=X-odd:abc\r\nz=0 0\r\nk=clear:x\r\n"),
+        ("s=-", "s="),
+        ("s=-", "s=Tür\r\ni=Kamera\r\nu=no url\r\ne=a@b\r\np=+1"),
+        (version, "o=- 99999999999999999999999 99999999999999999999999 "),
+        (version, "o=camera -5 -1 "),
+        (version, "o=- 6f9ccb5a-3a5a 0x2 "),
+        ("IN IP4 127.0.0.1", "IN IP4 camera.local"),
+        ("IN IP4 127.0.0.1", "IN IP4 ::1"),
+        ("BUNDLE 0", "BUNDLE"),
+        ("BUNDLE 0", "BUNDLE  0  1 "),
+        ("a=mid:0\r\n", "a=\r\na=:\r\na=-:=\r\na=mid:0\r\n"),
+        ("a=mid:0\r\n", "a=ice-pacing:\r\na=mid:0\r\n"),
+        ("a=mid:0\r\n", "a=ice-pacing:50ms\r\na=mid:0\r\n"),
+        ("a=mid:0\r\n", "a=ice-pacing:-1\r\na=tls-id:\r\na=mid:0\r\n"),
+        ("a=mid:0\r\n", "a=rtcp:x\r\na=sendrecv\r\na=ice-mismatch\r\na=mid:0\r\n"),
+        ("a=ice-options:trickle", "a=ice-options"),
+        ("a=ice-options:trickle", "a=ice-options: ,google-ice"),
+        ("a=setup:actpass", "a=setup: ACTPASS"),
+        ("a=setup:actpass\r\n", ""),
+        ("a=fingerprint", "a=fingerprint:\r\na=fingerprint:md5 AA:BB\r\na=fingerprint"),
+        ("sha-256 ", "SHA-256  "),
+        ("a=group", "a=ice-ufrag:\r\na=ice-pwd:\r\na=group"),
+        ("a=ice-ufrag:abcd", "a=ice-ufrag:ab-cd_= "),
+        ("c=IN IP4 0.0.0.0\r\n", ""),
+        ("c=IN IP4 0.0.0.0", "c="),
+        ("UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"),
+        ("a=sctp-port:5000", "a=sctpmap:5000 webrtc-datachannel"),
+        ("a=candidate", "a=CANDIDATE"),
+        ("webrtc-datachannel", " webrtc-datachannel "),
+    ] {
+        assert!(base.contains(from), "{from}");
+        let (mut world, _) = World::answered(SessionDescription::offer(base.replace(from, to)));
+        assert!(world.checks(THERE), "{to:?} in place of {from:?}");
+    }
 }

@@ -21,6 +21,10 @@ const LONGEST_FOUNDATION: usize = 256;
 /// string.
 const PREFIX: &str = "candidate:";
 
+/// The names of extensions that stacks write. Templates fill in values that may be empty.
+const EXTENSIONS: [&str; 7] =
+    ["raddr", "rport", "tcptype", "generation", "ufrag", "network-id", "network-cost"];
+
 /// An ICE candidate: an address at which a peer may be reached.
 ///
 /// It is written and read as the value of `a=candidate` and as the `candidate` string of the W3C's
@@ -137,7 +141,7 @@ impl Candidate {
         }
         let mut words = Words::new(text);
         let foundation = words.word("a foundation")?;
-        if foundation.len() > LONGEST_FOUNDATION || !foundation.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if foundation.len() > LONGEST_FOUNDATION {
             return Err(Expected("a foundation of visible characters, at most 256"));
         }
         let component = words.number("a component from 1 to 256")?;
@@ -171,12 +175,18 @@ impl Candidate {
     /// wherever it stands.
     ///
     /// Nothing depends on these pairs, so nothing in them makes the candidate unusable (libwebrtc
-    /// and Firefox's ICE stack are as lenient): a name without a value at the end is ignored, and a
-    /// related address that cannot be read is kept as an extension.
+    /// and Firefox's ICE stack are as lenient): a name without a value is ignored, at the end and
+    /// before another name, and a related address that cannot be read is kept as an extension.
     fn parse_extensions(&mut self, mut words: Words<'_>) {
         let mut address: Option<Host> = None;
         let mut port: Option<u16> = None;
-        while let (Some(name), Some(value)) = (words.optional(), words.optional()) {
+        let mut next = words.optional();
+        while let (Some(name), Some(value)) = (next, words.optional()) {
+            if is_extension(value) && is_extension(name) {
+                next = Some(value);
+                continue;
+            }
+            next = words.optional();
             let is = |known| name.eq_ignore_ascii_case(known);
             if let Some(host) = value.parse().ok().filter(|_| is("raddr") && address.is_none()) {
                 address = Some(host);
@@ -197,6 +207,11 @@ impl Candidate {
             && self.extensions.iter().all(|(name, value)| is_word(name) && is_word(value));
         words_are_words && Self::parse_words(&Value(self).to_string()).is_ok_and(|same| same == *self)
     }
+}
+
+/// Returns whether a word is the name of an extension that stacks write, and so no value.
+fn is_extension(word: &str) -> bool {
+    EXTENSIONS.iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
 /// The candidate without `candidate:` in front.

@@ -201,8 +201,8 @@ mod tests {
             ("v=0\r\ns=-\r\n", "the session section has no o= line"),
             ("v=0\r\no=- 1 1 IN IP4 ::\r\n", "the session section has no s= line"),
             (
-                "v=0\n\no=- 1 x IN IP4 ::\r\n",
-                "line 3: o=: expected a session version in decimal digits, found \"- 1 x IN IP4 ::\"",
+                "v=0\n\no=- 1 1 IN IP9 ::\r\n",
+                "line 3: o=: expected the address type IP4 or IP6, found \"- 1 1 IN IP9 ::\"",
             ),
             ("v=0\r\n a=x\r\n", "line 2: expected <letter>=<value>, found \" a=x\""),
             ("v=0\r\n1=x\r\n", "line 2: expected <letter>=<value>, found \"1=x\""),

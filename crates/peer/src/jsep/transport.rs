@@ -38,16 +38,18 @@ impl TransportDescription {
     pub(super) fn read(reader: &Reader<'_>, sections: &[usize]) -> Result<Self, Error> {
         let source = Source { reader, sections };
         let options = source.get::<IceOptions>()?.unwrap_or_default();
+        // A pace and a tls-id that cannot be read say nothing; they are no reason to refuse the
+        // description, of which browsers read neither.
+        let pacing = source.get::<IcePacing>().ok().flatten();
         let ice = RemoteParameters {
             credentials: source.credentials()?,
             lite: reader.description.lines.has::<IceLite>(),
             trickle: options.contains(IceOptions::TRICKLE),
             renomination: options.contains(IceOptions::RENOMINATION),
-            pacing: source.get::<IcePacing>()?.map(|pacing| Duration::from_millis(pacing.0.into())),
+            pacing: pacing.map(|pacing| Duration::from_millis(pacing.0.into())),
         };
         let (candidates, end_of_candidates) = source.candidates();
         let (fingerprints, setup) = (source.fingerprints()?, source.setup()?);
-        // One that cannot be read names nothing; it is no reason to refuse the description.
         let tls_id = source.get::<TlsId>().ok().flatten();
         Ok(Self { ice, fingerprints, setup, tls_id, candidates, end_of_candidates })
     }

@@ -13,7 +13,8 @@ use crate::scan::{Words, is_token, is_word, number};
 pub struct Origin {
     /// The user's name at the host, `-` if there is none.
     pub username: String,
-    /// The session's id, decimal digits; in WebRTC a random number of 63 bits (RFC 8829 §5.2.1).
+    /// The session's id; in WebRTC a random number of 63 bits in decimal digits (RFC 8829 §5.2.1).
+    /// Only equality is of interest, so that any word is read.
     pub session_id: String,
     /// Grows by one with every description that differs from the one before.
     pub session_version: u64,
@@ -45,15 +46,8 @@ impl FromStr for Origin {
         let mut words = Words::new(text);
         let username = words.word("a user name or -")?.to_owned();
         let session_id = words.word("a session id")?;
-        if !session_id.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Expected("a session id in decimal digits"));
-        }
-        let version = words.word("a session version in decimal digits")?;
-        if !version.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Expected("a session version in decimal digits"));
-        }
-        // Some gateways write more digits than 64 bits hold; only equality is of interest.
-        let session_version = number(version).unwrap_or(u64::MAX);
+        // Some gateways write more digits than 64 bits hold, or no digits.
+        let session_version = number(words.word("a session version")?).unwrap_or(u64::MAX);
         let (address, suffix) = NetworkAddress::parse(&mut words)?;
         if suffix.is_some() {
             return Err(Expected("a unicast address"));
@@ -191,10 +185,11 @@ mod tests {
         assert_eq!((origin.username.as_str(), origin.session_version), ("jdoe", 3_724_394_405));
         assert_eq!(origin.to_string(), text);
         assert_eq!(Origin::new(7, 2).to_string(), "- 7 2 IN IP4 0.0.0.0");
-        for bad in
-            ["", "- 1", "- x 1 IN IP4 ::", "- 1 -1 IN IP4 ::", "- 1 1 XX IP4 ::", "- 1 1 IN IP4 1.2.3.4 more"]
-        {
+        for bad in ["", "- 1", "- 1 1", "- 1 1 XX IP4 ::", "- 1 1 IN IP4 1.2.3.4 more", "a b 1 1 IN IP4 ::"] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+        for (odd, version) in [("- x -1 IN IP4 ::", u64::MAX), ("- 6f9c-5a 007 IN IP4 ::", 7)] {
+            assert_eq!(odd.parse::<Origin>().unwrap().session_version, version, "{odd}");
         }
         assert!(!Origin { username: "a b".to_owned(), ..origin }.is_printable());
     }
