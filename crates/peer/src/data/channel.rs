@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 pub use columba_sctp::channels::ChannelId;
+use columba_sctp::channels::Payload;
 
 /// The parameters of a data channel to create: the W3C's `RTCDataChannelInit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,18 @@ impl Message {
         }
     }
 
+    /// The message as it has arrived. Text is decoded as the W3C has it: a text that is not UTF-8
+    /// ends no channel.
+    pub(super) fn received(payload: Payload) -> Self {
+        match payload {
+            Payload::Binary(bytes) => Self::Binary(bytes),
+            Payload::Text(bytes) => Self::Text(match String::from_utf8(bytes.into()) {
+                Ok(text) => text,
+                Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            }),
+        }
+    }
+
     /// Returns true if it has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -162,5 +175,28 @@ mod tests {
         let weights = [0, 128, 129, 256, 257, 512, 513, u16::MAX].map(Priority::from_weight);
         assert!(weights.is_sorted());
         assert_eq!((weights[0], weights[7]), (Priority::VeryLow, Priority::High));
+    }
+
+    /// The number of U+FFFD is that of the Encoding Standard, which browsers follow.
+    #[test]
+    fn bytes_that_are_not_utf_8_become_replacement_characters() {
+        for (bytes, text) in [
+            (b"".as_slice(), ""),
+            (b"plain", "plain"),
+            ("für \u{1f54a}\0".as_bytes(), "für \u{1f54a}\0"),
+            (b"\xff\x80", "\u{fffd}\u{fffd}"),
+            (b"a\x80b", "a\u{fffd}b"),
+            (b"cut \xe2\x82", "cut \u{fffd}"),
+            (b"cut \xf0\x9f\x95", "cut \u{fffd}"),
+            (b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xc0\xaf", "\u{fffd}\u{fffd}"),
+            (b"\xf5\x80x", "\u{fffd}\u{fffd}x"),
+            (b"M\xfcnchen", "M\u{fffd}nchen"),
+        ] {
+            let payload = Payload::Text(Bytes::copy_from_slice(bytes));
+            assert_eq!(Message::received(payload), Message::from(text), "{bytes:?}");
+            let payload = Payload::Binary(Bytes::copy_from_slice(bytes));
+            assert_eq!(Message::received(payload), Message::from(bytes.to_vec()));
+        }
     }
 }

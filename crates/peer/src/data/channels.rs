@@ -88,13 +88,7 @@ impl Data {
             counters.messages_received += 1;
             counters.bytes_received += payload.len() as u64;
         }
-        Some(match payload {
-            Payload::Binary(bytes) => Message::Binary(bytes),
-            Payload::Text(bytes) => Message::Text(match String::from_utf8(bytes.into()) {
-                Ok(text) => text,
-                Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            }),
-        })
+        Some(Message::received(payload))
     }
 
     pub(crate) fn has_news(&self) -> bool {

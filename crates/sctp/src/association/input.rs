@@ -265,7 +265,8 @@ impl Association {
     }
 }
 
-/// The largest HEARTBEAT that is answered: it must fit into a packet of ours.
-const MAX_HEARTBEAT: usize = 1024;
+/// The largest HEARTBEAT that is answered, which must fit into a packet of ours, too. Peers probe
+/// the size of their path with long ones.
+const MAX_HEARTBEAT: usize = 8192;
 /// The bytes of an unknown chunk that are given back.
 const MAX_REPORTED: usize = 128;

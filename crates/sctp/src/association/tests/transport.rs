@@ -82,6 +82,22 @@ fn a_heartbeat_that_does_not_fit_into_an_answer_keeps_no_other_waiting() {
     assert_eq!(answered, [(chunk_type::HEARTBEAT_ACK, 24)]);
 }
 
+/// A peer that finds out the size of its path by long HEARTBEATs, as this side does with peers that
+/// know no PAD.
+#[test]
+fn heartbeats_as_long_as_a_packet_are_answered() {
+    let mut hand = Hand::established(Config::default(), EVERYTHING);
+    for length in [1000, 1028, 1100, 1148] {
+        hand.deliver(|writer| {
+            writer
+                .chunk(chunk_type::HEARTBEAT, 0, |writer| writer.parameter(1, |writer| writer.zeros(length)));
+        });
+        let answered: Vec<_> =
+            hand.poll_output().into_iter().map(|output| (output.kind, output.value.len())).collect();
+        assert_eq!(answered, [(chunk_type::HEARTBEAT_ACK, length + 4)]);
+    }
+}
+
 /// A budget of so many bytes, which is filled again at a time.
 #[derive(Debug)]
 struct Paced {

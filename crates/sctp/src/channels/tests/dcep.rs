@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channels::dcep::{Dcep, Open};
+use crate::serial::Ppid;
 
 fn open_bytes(label: &str) -> Bytes {
     let open = Open {
@@ -193,6 +194,75 @@ fn bytes_that_are_not_utf_8_do_not_close_a_channel() {
     pair.run();
     assert_eq!(pair.events(1), [ChannelEvent::Readable(theirs)]);
     assert_eq!(pair.ends[0].channel(ours).unwrap().state, ChannelState::Open);
+}
+
+/// Kinds that no RFC gives a meaning, control messages that are none, texts that are no UTF-8.
+#[test]
+fn messages_without_a_meaning_leave_a_channel_open() {
+    let strange: [(u32, &[u8]); 16] = [
+        (0, b"no kind"),
+        (49, b"x"),
+        (50, b"\x00"),
+        (50, b"\x01"),
+        (50, b"\x04\x00\x00\x00"),
+        (50, b"\x02 with more"),
+        (50, b"\x03\x00\x01"),
+        (50, b"\x03\x00\x01\x00\x00\x00\x00\x00\xff\xff\x00\x00"),
+        (50, b"\x03\x7f\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+        (55, b"x"),
+        (58, b"x"),
+        (u32::MAX, b"x"),
+        (51, b"\xed\xa0\x80"),
+        (51, b"\xc0\xaf"),
+        (51, b"cut \xe2\x82"),
+        (54, b"part \xff"),
+    ];
+    for (end, unordered) in [(0, false), (1, true)] {
+        let (mut pair, ids) = with_channel();
+        for (kind, payload) in strange {
+            let message = Message { unordered, ..Message::new(Ppid(kind), payload) };
+            pair.ends[end].association.send(pair.now, StreamId(0), message).unwrap();
+        }
+        pair.ends[end].send(pair.now, ids[end], text("last")).unwrap();
+        pair.run();
+        let other = 1 - end;
+        let texts = received(&mut pair, other, ids[other]);
+        let bytes: Vec<_> = texts.iter().map(|text| &text.bytes()[..]).collect();
+        let expected: [&[u8]; 4] = [b"\xed\xa0\x80", b"\xc0\xaf", b"cut \xe2\x82", b"part \xfflast"];
+        assert_eq!(bytes, expected);
+        for end in [0, 1] {
+            assert_eq!(pair.ends[end].channel(ids[end]).unwrap().state, ChannelState::Open);
+            let is_harmless = |event: &ChannelEvent| {
+                matches!(event, ChannelEvent::Readable(_) | ChannelEvent::BufferedAmountLow(_))
+            };
+            let events = pair.events(end);
+            assert!(events.iter().all(is_harmless), "{events:?}");
+        }
+    }
+}
+
+/// Requests to open a channel that make no sense: the stream is refused, and the next one opens.
+#[test]
+fn requests_that_make_no_sense_do_not_end_the_association() {
+    let strange: [&[u8]; 7] = [
+        b"\x03",
+        b"\x03\x00\x01\x00\x00\x00\x00\x00\x00",
+        b"\x03\x00\x01\x00\x00\x00\x00\x00\x00\x05\x00\x00abc",
+        b"\x03\x00\x01\x00\x00\x00\x00\x00\xff\xff\xff\xffabc",
+        b"\x03\x03\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        b"\x03\xff\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        b"\x09open",
+    ];
+    for bytes in strange {
+        let mut pair = Pair::started(Config::default());
+        pair.events(1);
+        pair.ends[0].association.send_control(StreamId(0), ppid::DCEP, Bytes::from_static(bytes));
+        pair.run();
+        assert_eq!(pair.events(1), [], "{bytes:?}");
+        pair.ends[0].association.send_control(StreamId(2), ppid::DCEP, open_bytes("next"));
+        pair.run();
+        assert_eq!(opened_by_peer(&pair.events(1)).len(), 1, "{bytes:?}");
+    }
 }
 
 #[test]
