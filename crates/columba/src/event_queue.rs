@@ -150,7 +150,7 @@ impl EventQueue {
     pub(crate) fn into_channels(self) -> impl Iterator<Item = ChannelId> {
         self.events.into_iter().filter_map(|(_, event)| match event {
             Queued::Channel(channel, Change::Arrived) => Some(channel.id),
-            _ => None,
+            Queued::Channel(..) | Queued::Connection(_) => None,
         })
     }
 
@@ -244,7 +244,27 @@ fn subject_of(event: &Event) -> Subject {
         | Event::IceTransportGatheringState(transport, _)
         | Event::DtlsState(transport, _)
         | Event::SelectedCandidatePair(transport, _) => Subject::Transport(*transport),
-        _ => Subject::Connection,
+        Event::NegotiationNeeded
+        | Event::SignalingState(_)
+        | Event::IceGatheringState(_)
+        | Event::IceConnectionState(_)
+        | Event::ConnectionState(_)
+        | Event::SctpState(_)
+        | Event::IceCandidate(_)
+        | Event::IceCandidateError(_)
+        | Event::IceRestartWanted
+        | Event::DataChannel(_)
+        | Event::ChannelOpen(_)
+        | Event::ChannelReadable(_)
+        | Event::BufferedAmountLow(..)
+        | Event::ChannelWritable(_)
+        | Event::ChannelClosing(_)
+        | Event::ChannelClosed(..)
+        | Event::FramesReadable(_)
+        | Event::PacketsReadable
+        | Event::KeyFrameWanted(..)
+        | Event::BitrateWanted(..)
+        | Event::Error(_) => Subject::Connection,
     }
 }
 

@@ -50,7 +50,6 @@ const MAX_STRANGERS: u32 = 8;
 
 /// A change in an association.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// The other side has said this. It is said at once, and if it came in the clear, it may be
     /// forged: only [`Failed`](Self::Failed) ends the association.

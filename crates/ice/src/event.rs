@@ -29,7 +29,6 @@ pub struct ResolveId(pub u64);
 
 /// The answers to requests, and what else happens to sockets and connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Input {
     /// The UDP socket is bound.
     Bound {

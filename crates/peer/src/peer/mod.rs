@@ -419,7 +419,13 @@ fn undone(input: Input) -> Option<Request> {
         Input::Bound { local, .. } => Some(Request::CloseUdp { local }),
         Input::Listening { local, .. } => Some(Request::CloseListener { local }),
         Input::Connected { path, .. } | Input::Accepted { path } => Some(Request::CloseStream { path }),
-        _ => None,
+        Input::BindFailed { .. }
+        | Input::ConnectFailed { .. }
+        | Input::ListenFailed { .. }
+        | Input::Closed { .. }
+        | Input::Clogged { .. }
+        | Input::Drained { .. }
+        | Input::Resolved { .. } => None,
     }
 }
 

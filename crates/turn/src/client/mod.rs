@@ -113,7 +113,6 @@ impl std::fmt::Debug for Config {
 
 /// Events for the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// The allocation is there.
     Allocated {

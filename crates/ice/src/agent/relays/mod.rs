@@ -351,7 +351,6 @@ impl Relays {
                 client::Event::PeerRefused(peer) => {
                     self.outputs.push_back(Output::PeerRefused { relay: id, peer });
                 }
-                _ => {}
             }
         }
     }

@@ -273,7 +273,6 @@ impl DtlsTransport {
                 }
                 Event::Failed(error) => self.fail(failure_of(&error)),
                 Event::Alert(description) => tracing::debug!(%description, "the other side sends an alert"),
-                _ => {}
             }
         }
     }
