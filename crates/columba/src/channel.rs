@@ -102,9 +102,9 @@ impl Channel {
         }
     }
 
-    /// Has the peer tell when so few bytes wait; more do now. Several tasks may wait, each for
-    /// another threshold: the highest that is not reached yet wakes them all, and those that have
-    /// to wait on set theirs again.
+    /// Arms the peer's event for when so few bytes wait; more do now. Several tasks may wait, each
+    /// for another threshold: the highest that is not reached yet wakes them all, and those that
+    /// have to wait on set theirs again.
     pub(crate) fn await_low(&self, peer: &mut Peer, threshold: usize) {
         let armed = self.low.armed.load(Ordering::Relaxed);
         let is_ahead = armed < peer.buffered_amount(self.id);

@@ -293,9 +293,12 @@ fn required<T: DeserializeOwned>(
     optional(field, expected, value)?.ok_or_else(|| bad_field(field, expected))
 }
 
+/// Reads a name that may be absent; an empty one is, too.
 fn name<T: FromStr<Err = NameError>>(field: &str, value: Option<&RawValue>) -> Result<Option<T>, Refusal> {
     let text: Option<String> = optional(field, "a string", value)?;
-    text.map(|text| text.parse().map_err(|error| bad_name(field, error))).transpose()
+    text.filter(|text| !text.is_empty())
+        .map(|text| text.parse().map_err(|error| bad_name(field, error)))
+        .transpose()
 }
 
 fn required_name<T: FromStr<Err = NameError>>(field: &str, value: Option<&RawValue>) -> Result<T, Refusal> {

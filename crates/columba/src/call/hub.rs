@@ -16,7 +16,7 @@ use super::options::{Admission, CallOptions};
 use super::post::Post;
 use super::remote::{Means, PeerCommand, RemotePeer};
 use super::signaling::Signaling;
-use super::state::{Shared, Wish};
+use super::state::{PeerRequest, Shared};
 use crate::signaling::{SignalingError, SignalingEvent};
 
 /// The most commands that wait for a remote peer; more are dropped, and a sender that needs an
@@ -71,7 +71,7 @@ impl Hub {
                         self.ended(peer, end.unwrap_or(PeerEnd::Dismissed));
                     }
                 }
-                (peer, wish) = self.shared.next_wish() => self.fulfil(peer, wish).await,
+                (peer, request) = self.shared.next_request() => self.fulfil(peer, request).await,
                 patience = self.shared.leaving() => {
                     self.leave(patience, &mut source).await;
                     break;
@@ -204,19 +204,19 @@ impl Hub {
         }
     }
 
-    async fn fulfil(&mut self, peer: PeerId, wish: Wish) {
-        match (wish, self.peers.get(&peer)) {
-            (Wish::Connect, _) => self.connect(peer),
-            (Wish::Dismiss, Some(Peer::Connecting(commands))) => {
+    async fn fulfil(&mut self, peer: PeerId, request: PeerRequest) {
+        match (request, self.peers.get(&peer)) {
+            (PeerRequest::Connect, _) => self.connect(peer),
+            (PeerRequest::Dismiss, Some(Peer::Connecting(commands))) => {
                 self.dismissed.insert(peer);
                 // The task ends, and its end ends the peer.
                 let _ = commands.send(PeerCommand::Leave(Duration::ZERO)).await;
             }
-            (Wish::Dismiss, Some(Peer::Waiting(_))) => {
+            (PeerRequest::Dismiss, Some(Peer::Waiting(_))) => {
                 self.dismissed.insert(peer);
                 self.ended(peer, PeerEnd::Dismissed);
             }
-            (Wish::Dismiss, None) => {}
+            (PeerRequest::Dismiss, None) => {}
         }
     }
 

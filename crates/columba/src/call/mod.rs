@@ -65,7 +65,7 @@ pub use seal::{BoxFuture, Seal, SealError};
 
 use self::hub::Hub;
 use self::signaling::Signaling;
-use self::state::{Shared, Wish};
+use self::state::{PeerRequest, Shared};
 use crate::connection::PeerConnection;
 use crate::data_channel::DataChannel;
 use crate::signaling::{SignalingChannel, SignalingError, SignalingEvent, SignalingEvents, SignalingOptions};
@@ -149,13 +149,13 @@ impl Call {
 
     /// Makes a connection to this peer, with [`Admission::OnRequest`].
     pub fn connect(&self, peer: PeerId) {
-        self.owner.shared.wish(peer, Wish::Connect);
+        self.owner.shared.request(peer, PeerRequest::Connect);
     }
 
     /// Ends the connection to this peer: says goodbye, and listens to it no more until it leaves
     /// the session.
     pub fn dismiss(&self, peer: PeerId) {
-        self.owner.shared.wish(peer, Wish::Dismiss);
+        self.owner.shared.request(peer, PeerRequest::Dismiss);
     }
 
     /// The connection to this peer, between [`CallEvent::PeerConnected`] and its end.

@@ -186,7 +186,7 @@ fn belongs(descriptions: &[Option<SessionDescription>; 2], candidate: &IceCandid
 fn is_of(descriptions: &[Option<SessionDescription>; 2], candidate: &IceCandidateInit) -> bool {
     let in_text = || candidate.candidate.split_once(" ufrag ").and_then(|(_, rest)| rest.split(' ').next());
     let named = candidate.username_fragment.as_deref().filter(|fragment| !fragment.is_empty());
-    let Some(fragment) = named.or_else(in_text) else { return true };
+    let Some(fragment) = named.or_else(in_text).filter(|fragment| !fragment.is_empty()) else { return true };
     descriptions
         .iter()
         .flatten()
@@ -197,4 +197,35 @@ fn is_of(descriptions: &[Option<SessionDescription>; 2], candidate: &IceCandidat
 
 fn described(description: &SessionDescription, offer: u64) -> CallMessage {
     CallMessage { description: Some(description.clone()), offer: Some(offer), ..CallMessage::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_belong_to_the_descriptions_with_their_fragment() {
+        let described = |ufrag: &str| SessionDescription::offer(format!("v=0\r\na=ice-ufrag:{ufrag}\r\n"));
+        let known = [Some(described("here")), Some(described("too"))];
+        for (text, named, is_theirs) in [
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host", None, true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host", Some("too"), true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host", Some("other"), false),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host", Some(""), true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host ufrag here", Some(""), true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host ufrag other", Some(""), false),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host ufrag  network-cost 10", None, true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host generation 0 ufrag ", None, true),
+            ("candidate:1 1 udp 1 10.0.0.1 9 typ host generation 0 ufrag", None, true),
+            ("", Some(""), true),
+        ] {
+            let candidate = IceCandidateInit {
+                candidate: text.to_owned(),
+                username_fragment: named.map(str::to_owned),
+                ..IceCandidateInit::default()
+            };
+            assert_eq!(belongs(&known, &candidate), is_theirs, "{text:?} {named:?}");
+            assert!(!belongs(&[None, None], &candidate));
+        }
+    }
 }

@@ -440,7 +440,30 @@ impl RemotePeer {
                 self.shared.emit(CallEvent::TrackAdded { peer: self.peer, track });
             }
             Event::Error(error) => self.failed(&error.into()),
-            _ => {}
+            // A task of the link serves the call's own channel, and ICE restarts by itself where that
+            // is wanted.
+            Event::SignalingState(_)
+            | Event::IceGatheringState(_)
+            | Event::IceConnectionState(_)
+            | Event::IceTransportState(..)
+            | Event::IceTransportGatheringState(..)
+            | Event::DtlsState(..)
+            | Event::SctpState(_)
+            | Event::IceCandidate(None)
+            | Event::IceCandidateError(_)
+            | Event::SelectedCandidatePair(..)
+            | Event::IceRestartWanted
+            | Event::Track(_)
+            | Event::TrackMuted(_)
+            | Event::TrackUnmuted(_)
+            | Event::TrackRemoved(..)
+            | Event::TrackEnded(_)
+            | Event::ChannelOpen(_)
+            | Event::ChannelReadable(_)
+            | Event::BufferedAmountLow(..)
+            | Event::ChannelClosing(_)
+            | Event::ChannelError(..)
+            | Event::ChannelClosed(_) => {}
         }
         GO_ON
     }

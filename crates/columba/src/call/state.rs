@@ -33,8 +33,8 @@ struct State {
     /// The application has dropped the receiver.
     ignores_events: bool,
     peers: BTreeMap<PeerId, Entry>,
-    /// The application's wishes about peers, until the call's task does it.
-    wishes: BTreeMap<PeerId, Wish>,
+    /// The application's requests about peers, until the call's task does it.
+    requests: BTreeMap<PeerId, PeerRequest>,
     /// The call is being left, within this time.
     leaving: Option<Duration>,
     /// Texts that were never sent.
@@ -56,9 +56,9 @@ impl State {
     }
 }
 
-/// The application's wish about a peer.
+/// The application's request about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum PeerRequest {
     Connect,
     Dismiss,
 }
@@ -191,19 +191,19 @@ impl Shared {
         self.lock().peers.get(&peer).is_some_and(|entry| !entry.texts.is_empty())
     }
 
-    // Wishes and the end.
+    // Requests and the end.
 
-    pub(super) fn wish(&self, peer: PeerId, wish: Wish) {
+    pub(super) fn request(&self, peer: PeerId, request: PeerRequest) {
         self.change(|state| {
             if state.peers.contains_key(&peer) {
-                state.wishes.insert(peer, wish);
+                state.requests.insert(peer, request);
             }
         });
     }
 
     /// Waits for something that the call's task is to do.
-    pub(super) async fn next_wish(&self) -> (PeerId, Wish) {
-        self.wait_until(|state| state.wishes.pop_first()).await
+    pub(super) async fn next_request(&self) -> (PeerId, PeerRequest) {
+        self.wait_until(|state| state.requests.pop_first()).await
     }
 
     pub(super) fn leave(&self, patience: Duration) {

@@ -24,7 +24,7 @@ impl<E: Endpoint> Network<E> {
     pub(super) fn connect(&mut self, host: HostId, stream: StreamId, local: SocketAddr, remote: SocketAddr) {
         if self.connections.iter().any(|one| one.occupies(host, (local, remote))) {
             // There cannot be two between the same ports.
-            return self.tell(host, stream, StreamInput::Closed);
+            return self.deliver(host, stream, StreamInput::Closed);
         }
         let id = ConnectionId(self.connections.len());
         let opener = End::new(host, stream, local, remote);
@@ -51,7 +51,7 @@ impl<E: Endpoint> Network<E> {
         let clogged = end.sent(bytes);
         self.stats.most_on_way = self.stats.most_on_way.max(end.on_way);
         if clogged {
-            self.tell(host, stream, StreamInput::Clogged);
+            self.deliver(host, stream, StreamInput::Clogged);
         }
     }
 
@@ -113,9 +113,9 @@ impl<E: Endpoint> Network<E> {
             Segment::Data(bytes) => StreamInput::Data(bytes),
             Segment::Open | Segment::Close | Segment::Refused => StreamInput::Closed,
         };
-        self.tell(host, stream, input);
+        self.deliver(host, stream, input);
         if let Some((host, stream)) = drained {
-            self.tell(host, stream, StreamInput::Drained);
+            self.deliver(host, stream, StreamInput::Drained);
         }
     }
 
@@ -135,7 +135,7 @@ impl<E: Endpoint> Network<E> {
             let stream = own.opener.stream;
             self.connections[id.0].acceptor = Some(End::new(host, stream, local, remote));
             self.emit_segment(host, path, id, Segment::Opened);
-            return self.tell(host, stream, StreamInput::Connected { local, remote });
+            return self.deliver(host, stream, StreamInput::Connected { local, remote });
         }
         if self.connections.iter().any(|one| one.occupies(host, path)) {
             // An old one between the same ports is still open here; a new one has to wait for its
@@ -149,7 +149,7 @@ impl<E: Endpoint> Network<E> {
         self.hosts[host.0].accepted += 1;
         self.connections[id.0].acceptor = Some(End::new(host, stream, local, remote));
         self.emit_segment(host, path, id, Segment::Opened);
-        self.tell(host, stream, StreamInput::Accepted { local, remote });
+        self.deliver(host, stream, StreamInput::Accepted { local, remote });
     }
 
     /// A segment met a wall, or none of its repetitions got through: TCP would give up at last. The
@@ -186,11 +186,11 @@ impl<E: Endpoint> Network<E> {
             }
         }
         for (host, stream) in closed {
-            self.tell(host, stream, StreamInput::Closed);
+            self.deliver(host, stream, StreamInput::Closed);
         }
     }
 
-    fn tell(&mut self, host: HostId, stream: StreamId, input: StreamInput<'_>) {
+    fn deliver(&mut self, host: HostId, stream: StreamId, input: StreamInput<'_>) {
         let now = self.now;
         self.hosts[host.0].endpoint.handle_stream(now, stream, input);
         self.drain(host);

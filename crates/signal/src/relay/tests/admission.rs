@@ -83,13 +83,30 @@ fn guessing_keys_uses_up_joins() {
     assert_eq!(codes, [WrongKey, WrongKey, WrongKey, TooManyJoins, TooManyJoins]);
 }
 
+/// Forms fill in fields that their users leave empty.
+#[test]
+fn empty_names_count_as_absent() {
+    let mut house = House::new();
+    for field in ["key", "id", "instance"] {
+        for absent in [json!(""), json!(null)] {
+            house.join(&json!({"type": "create", field: absent}));
+        }
+    }
+    house.join(&json!({"type": "create", "key": "", "id": "", "instance": ""}));
+    let (_, joined) =
+        house.join(&json!({"type": "meet", "id": "ada", "with": "", "instance": "", "key": ""}));
+    assert!(joined["peer"].is_string(), "{joined}");
+}
+
 #[test]
 fn keys_that_cannot_be_one_are_wrong() {
     let mut house = guarded();
-    for key in [json!(""), json!("a b"), json!("x".repeat(129))] {
+    for key in [json!("a b"), json!("x".repeat(129))] {
         let refusal = house.http_join(&json!({"type": "create", "key": key})).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::WrongKey);
     }
+    let empty = house.http_join(&json!({"type": "create", "key": ""})).unwrap_err();
+    assert_eq!(empty.code, ErrorCode::KeyRequired, "it counts as absent");
     // A server that asks for none does not look at it.
     House::new().join(&json!({"type": "create", "key": "whatever"}));
 }
