@@ -8,6 +8,7 @@
 mod defaults;
 mod file;
 mod join_key;
+mod network;
 mod options;
 mod origin;
 mod print;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use super::network::network;
 use super::origin::AllowedOrigin;
 use super::units::{Allowance, Host, Listen, PortRange, Secret, Size, Span};
 use crate::memory::default_limit;
@@ -54,11 +55,11 @@ pub(crate) struct WebOptions {
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 
     /// Proxies whose X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto are believed
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     pub(crate) trust_proxy: Vec<IpNet>,
 
     /// Networks that may read /metrics
-    #[arg(long, value_name = "CIDR", default_values = ["127.0.0.0/8", "::1/128"])]
+    #[arg(long, value_name = "CIDR", value_parser = network, default_values = ["127.0.0.0/8", "::1/128"])]
     pub(crate) metrics_allow: Vec<IpNet>,
 
     /// Connections that may be open at a time
@@ -149,16 +150,16 @@ pub(crate) struct RelayOptions {
     pub(crate) relay_ports: PortRange,
 
     /// Networks that may be relayed to although they are private, link-local or otherwise special
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     pub(crate) allow_peer: Vec<IpNet>,
 
     /// Networks that are never relayed to, whatever else is allowed
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     pub(crate) deny_peer: Vec<IpNet>,
 
     /// UDP ports that may be relayed to at this machine's own addresses, for a media server beside
     /// this program
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) allow_own_port: Vec<u16>,
 
     /// Bytes a second that STUN and TURN answer one network (an IPv4 /24, an IPv6 /56) before
