@@ -14,6 +14,7 @@
  * @module
  */
 export { Call } from './call.js';
+export { closeChannels } from './call/close-channels.js';
 export {
   CallChannelEvent,
   CallChatEvent,
