@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stop } from '../lab/shell.js';
 import { program } from '../lab/server.js';
+import { STEP_TIMEOUT } from '../lab/timeouts.js';
 import { pionProgram } from './pion/build.js';
 
 /** @typedef {'ours' | 'pion' | 'libnice'} Maker */
@@ -45,12 +46,6 @@ import { pionProgram } from './pion/build.js';
  * @typedef {{event: 'pair', local: string, remote: string, from: string, to: string, protocol:
  *   string}} Pair
  */
-
-/**
- * Milliseconds that a step may take by default; what is waited for usually comes
- * within a tenth of it.
- */
-const STEP_TIMEOUT = 15_000;
 
 const LIBNICE = fileURLToPath(new URL('libnice/peer.py', import.meta.url));
 

@@ -10,6 +10,9 @@ import { Server } from '../lab/server.js';
 const SECRET = 'bad-signaling';
 const KIB = 1024;
 
+/** Milliseconds that a client which was put out has to read the server's last words. */
+const FAREWELL = 2000;
+
 describe('bad signaling', { timeout: SUITE_TIMEOUT }, () => {
   /** @type {Server} */ let server;
   /** @type {Bystander} */ let bystander;
@@ -179,13 +182,17 @@ describe('bad signaling', { timeout: SUITE_TIMEOUT }, () => {
     ];
     const { peer, secret } = slow.joined;
     slow.socket.pause();
+    const start = performance.now();
     // Far more than the server's buffer and both kernels' buffers together.
     for (let count = 0; count < 100; count++) sender.say('x'.repeat(200 * KIB), peer);
     const left = await observer.next('peer-left');
     assert.deepEqual([left.peer, left.reason], [peer, 'too-slow']);
-    // It learns why, if it reads on before the server's timeout for its last words is over.
+    // It learns why, if it reads on before the server's timeout for its last words is over; on a
+    // starved machine it may not.
     slow.socket.resume();
-    assert.deepEqual(await slow.ended(), { code: 1008, reason: 'too-slow' });
+    const end = await slow.ended();
+    const isLate = performance.now() - start > FAREWELL && end.code === 1006;
+    if (!isLate) assert.deepEqual(end, { code: 1008, reason: 'too-slow' });
     await bystander.works();
     sender.say('still here', observer.joined.peer);
     assert.equal((await observer.next('message')).data, 'still here');

@@ -8,6 +8,7 @@ import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
 import { Couple } from '../peers/ice-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { addressesOf, dualStack, IPV6, IPV6_NETWORK, setFamilies, setIpv6 } from '../lab/dual-stack.js';
 import { PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { Server } from '../lab/server.js';
@@ -81,7 +82,7 @@ async function meet(test, lab, role, rival, families, { kinds = ['stun', 'turn']
   return couple;
 }
 
-describe('ICE agents where there is IPv6', { skip, ...ONE_BY_ONE, timeout: 300_000 }, () => {
+describe('ICE agents where there is IPv6', { skip, ...ONE_BY_ONE, timeout: SUITE_TIMEOUT }, () => {
   before(() => buildPion('ice'), { timeout: 300_000 });
 
   for (const [relay, start] of Object.entries(RELAYS)) {

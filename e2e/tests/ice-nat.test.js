@@ -8,6 +8,7 @@ import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
 import { Couple } from '../peers/ice-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { figure1, figure2, figure3, moveToCellular, OUTER, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { meetsDirectly } from '../lab/nat.js';
 import { Server } from '../lab/server.js';
@@ -60,7 +61,7 @@ const ONE_BY_ONE = { concurrency: 1 };
 /** The IP address of a place. @param {string} place */
 const host = (place) => place.slice(0, place.lastIndexOf(':'));
 
-describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000 }, () => {
+describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: SUITE_TIMEOUT }, () => {
   before(() => buildPion('ice'), { timeout: 300_000 });
 
   /**
@@ -96,7 +97,7 @@ describe('ICE agents in the laboratory', { skip, ...ONE_BY_ONE, timeout: 300_000
         // libnice may have ended its checks before it came to the other path; then ours asks for
         // a restart, as it should.
         const talks = couple.talk().then(() => true, () => false);
-        const asks = couple.one.until('a wish', ({ event }) => event === 'restartWanted').then(() => false, () => false);
+        const asks = couple.one.until('a request for a restart', ({ event }) => event === 'restartWanted').then(() => false, () => false);
         if (!(await Promise.race([talks, asks]))) {
           assert.equal(rival, 'libnice', couple.both.join('\n'));
           await couple.restart();

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Couple } from '../peers/ice-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { programsMissing } from '../lab/available.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../peers/ice-peer.js').Maker} Maker */
 /** @typedef {import('../peers/ice-peer.js').Role} Role */
@@ -37,7 +38,7 @@ function areHosts({ one, other }) {
   assert.equal(one.pair.to, other.pair.from);
 }
 
-describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
+describe('over loopback', { skip, concurrency: true, timeout: SUITE_TIMEOUT }, () => {
   for (const rival of RIVALS) {
     for (const role of ROLES) {
       it(`${role}, with ${rival}`, async (t) => {
@@ -67,7 +68,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
         const start = { role, addresses: LOOPBACK, ...IMPATIENT };
         const { one, other, ...couple } = await connected(t, ['ours', start], [rival, { role: opposite(role), addresses: LOOPBACK }]);
         await other.kill();
-        await one.isIn(['failed'], { timeout: 30_000 });
+        await one.isIn(['failed']);
         assert.deepEqual(one.states.slice(-2), ['disconnected', 'failed'], String(couple));
       });
     }
@@ -91,7 +92,7 @@ describe('over loopback', { skip, concurrency: true, timeout: 120_000 }, () => {
   it('is missed by Pion when it vanishes', async (t) => {
     const couple = await connected(t, ['ours', { role: 'controlling', addresses: LOOPBACK }], ['pion', { role: 'controlled', addresses: LOOPBACK, ...IMPATIENT }]);
     await couple.one.kill();
-    await couple.other.isIn(['failed'], { timeout: 30_000 });
+    await couple.other.isIn(['failed']);
     assert.deepEqual(couple.other.states.slice(-2), ['disconnected', 'failed']);
   });
 
@@ -133,7 +134,7 @@ async function connected(test, one, other) {
 
 /** @param {() => boolean} holds @param {Couple} couple */
 async function eventually(holds, couple) {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + STEP_TIMEOUT;
   while (!holds()) {
     if (Date.now() > end) throw new Error(`this did not come: ${couple.both.join('\n')}`);
     await sleep(200);

@@ -8,6 +8,7 @@ import { Coturn, SECRET, turnUser } from '../lab/coturn.js';
 import { Couple, IcePeer } from '../peers/ice-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { labMissing, programsMissing } from '../lab/available.js';
+import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { figure3, PEER, PUBLIC_HOST, setNat } from '../lab/figures.js';
 import { Server } from '../lab/server.js';
 
@@ -54,7 +55,7 @@ function isOwnRelay({ pair }, transport, at = address) {
   assert.deepEqual([pair.local, pair.protocol, pair.to], ['relay', transport, `${at}:${PORT}`], JSON.stringify(pair));
 }
 
-describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: 180_000 }, () => {
+describe('ICE agents and their servers', { skip, ...ONE_BY_ONE, timeout: SUITE_TIMEOUT }, () => {
   /** @type {Lab} */ let lab;
   /** @type {Identity} */ let tls;
   /** @type {string} the certificate of an authority that has signed nothing */ let stranger;
