@@ -89,7 +89,7 @@ impl Transceivers {
     }
 
     pub(crate) fn find(&self, id: TransceiverId) -> Result<&Transceiver, Error> {
-        self.place(id).map(|place| &self.list[place]).ok_or(self.missing(id))
+        self.place(id).map(|place| &self.list[place]).ok_or_else(|| self.missing(id))
     }
 
     /// The error of a call on a transceiver that is not in the set.
@@ -98,7 +98,7 @@ impl Transceivers {
     }
 
     fn find_mut(&mut self, id: TransceiverId) -> Result<&mut Transceiver, Error> {
-        let place = self.place(id).ok_or(self.missing(id))?;
+        let place = self.place(id).ok_or_else(|| self.missing(id))?;
         Ok(&mut self.list[place])
     }
 
