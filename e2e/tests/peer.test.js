@@ -204,10 +204,14 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: SU
      * The peer behind the router opens a connection to the other. Without servers: Chromium does
      * not gather on for TCP once a relay works.
      * @param {Participant} inside @param {Participant} outside
+     * @param {[Role, Role]} [closes] of the talk that the inner peer offers, and of the other
      */
-    async function overTcp(inside, outside) {
+    async function overTcp(inside, outside, closes = ['offer', 'answer']) {
       const options = { iceServers: 'none' };
-      const talks = [await talk(inside, outside, options), await talk(outside, inside, { ...options, closes: 'answer' })];
+      const talks = [
+        await talk(inside, outside, { ...options, closes: closes[0] }),
+        await talk(outside, inside, { ...options, closes: closes[1] }),
+      ];
       for (const pairs of talks) {
         assert.deepEqual(pairs.map(({ pair }) => pair.protocol), ['tcp', 'tcp'], JSON.stringify(pairs.map(({ pair }) => pair)));
       }
@@ -217,7 +221,8 @@ describe('figure 2: p1 behind a router, p2 public', { skip: skipLab, timeout: SU
     it('Chromium inside, the Rust peer outside: direct, over TCP', () => overTcp(browserOf(scene, 0), crossingAt(scene, 'p2')));
     it('Firefox without UDP, the Rust peer elsewhere: direct, over TCP', async () => {
       await blockUdp(scene.lab, 'p2', true);
-      await overTcp(browserOf(scene, 1), crossingAt(scene, 'server'));
+      // Over TCP its own goodbye is lost now and then (docs/known-failures.md).
+      await overTcp(browserOf(scene, 1), crossingAt(scene, 'server'), ['answer', 'offer']);
     });
   });
   it('browsers, symmetric: direct', async () => {
