@@ -56,7 +56,7 @@ impl<'a> Walk<'a> {
             let full = path.canonicalize().map_err(|error| unreadable(path, &error))?;
             // The name as it was given, even if it is a link to something else.
             let given = path.file_name().or_else(|| full.file_name());
-            let name = given.map_or_else(|| "root".to_owned(), |name| text_of(name));
+            let name = given.map_or_else(|| "root".to_owned(), text_of);
             if !names.insert(name.clone()) {
                 let hint = "rename one, or send the folder that both are in";
                 return Err(Stop::refused(format!("Two of the paths have the same name, {name:?}; {hint}.")));
