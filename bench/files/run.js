@@ -99,7 +99,7 @@ async function measure({ lab, receiver }, sender, receiving, out, env) {
   const wall = (performance.now() - began) / 1000;
   await sender.ended;
   clearTimeout(timer);
-  if (code !== 0 || statSync(out).size !== MEGABYTES * 1e6) throw new Error(`it did not arrive: ${got.output}\n${sender.output}`);
+  if (code !== 0 || statSync(out).size !== MEGABYTES * 1e6) throw new Error(`it did not arrive: ${got.output.slice(-300)}\n${sender.output.slice(-300)}`);
   rmSync(out);
   return { wall, cpu: sender.cpu() + got.cpu() };
 }
@@ -108,6 +108,7 @@ async function measure({ lab, receiver }, sender, receiving, out, env) {
  * @typedef {object} Program
  * @property {string} needs a file that is there once it is installed
  * @property {(place: Place) => string[][]} servers
+ * @property {number[]} ports of the servers
  * @property {(place: Place, file: string, out: string) => Promise<Figures>} run
  */
 
@@ -115,6 +116,7 @@ async function measure({ lab, receiver }, sender, receiving, out, env) {
 const PROGRAMS = {
   columba: {
     needs: COLUMBA,
+    ports: [8080],
     servers: () => [[COLUMBA, 'serve', '--listen', '[::]:8080', '--joins-per-minute', '1000', '--log-level', 'error']],
     async run(place, file, out) {
       const server = ['--server', `http://${place.address}:8080/`];
@@ -125,6 +127,7 @@ const PROGRAMS = {
   },
   croc: {
     needs: CROC,
+    ports: [9009],
     servers: () => [[CROC, 'relay', '--ports', '9009,9010,9011,9012,9013']],
     async run(place, file, out) {
       const relay = ['--yes', '--relay', `${place.address}:9009`];
@@ -136,6 +139,7 @@ const PROGRAMS = {
   },
   wormhole: {
     needs: join(VENV, 'wormhole'),
+    ports: [4000],
     servers: () => [
       [join(VENV, 'twist'), 'wormhole-mailbox', '--port', 'tcp:4000', '--channel-db', ':memory:', '--usage-db', ':memory:'],
     ],
@@ -150,6 +154,7 @@ const PROGRAMS = {
   },
   quinn: {
     needs: join(OWN, 'quinn-file'),
+    ports: [],
     servers: () => [],
     async run(place, file, out) {
       const address = `${place.address}:4433`;
@@ -192,6 +197,12 @@ async function build({ delay, loss }) {
   return { lab, sender: 'a', receiver: 'b', address: '10.9.0.1', end };
 }
 
+/** Waits until something listens there. @param {Place} place @param {number} port */
+async function listens({ lab, sender, address }, port) {
+  const connect = `until exec 3<>/dev/tcp/${address}/${port}; do sleep 0.1; done 2>/dev/null`;
+  await lab.run(sender, 'bash', ['-c', connect]);
+}
+
 /** @param {number[]} values */
 const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
 
@@ -216,7 +227,7 @@ try {
   for (const path of PATHS) {
     const place = await build(path);
     const servers = names.flatMap((name) => PROGRAMS[name].servers(place).map((words) => start(place.lab, place.sender, words)));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await Promise.all(names.flatMap((name) => PROGRAMS[name].ports.map((port) => listens(place, port))));
     /** @type {Record<string, Figures[]>} */
     const figures = Object.fromEntries(names.map((name) => [name, []]));
     for (let round = 0; round < ROUNDS; round++) {
