@@ -79,9 +79,9 @@ impl PeerConnection {
         Self::builder().configuration(configuration).build()
     }
 
-    /// Makes a certificate with a new key of this kind: the W3C's `generateCertificate`. It is valid
-    /// for `lifetime`; for 30 days unless told, as in Chromium, and for a year at most. Keys of RSA
-    /// take a second or two, on a thread of their own.
+    /// Makes a certificate with a new key of this kind: the W3C's `generateCertificate`. It is
+    /// valid for `lifetime`; for 30 days unless told, as in Chromium, and for a year at most. Keys
+    /// of RSA take a second or two, on a thread of their own.
     ///
     /// # Errors
     /// - [`Error::NoRuntime`]: this is not called inside a runtime, or that ends.
