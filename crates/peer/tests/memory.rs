@@ -1,11 +1,13 @@
-//! The memory of a peer connection: idle with an open channel, and after it was closed.
+//! The memory of a peer connection: idle with an open channel, after it was closed, and what packets
+//! take of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use columba_peer::{
-    Certificate, ChannelId, Configuration, DataChannelInit, Ecn, Event, Input, Message, Path, Peer, Request,
-    TransportId, UnixTime,
+    Certificate, ChannelId, Configuration, DataChannelInit, DtlsVersions, Ecn, Event, Input, Message, Path,
+    Peer, Request, TransportId, UnixTime,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
@@ -22,6 +24,9 @@ struct Pair {
     sockets: [Option<TransportId>; 2],
     open: Vec<(usize, ChannelId)>,
     buf: Vec<u8>,
+    /// Datagrams that were carried, and messages that each side has read.
+    datagrams: usize,
+    messages: [usize; 2],
 }
 
 #[expect(clippy::disallowed_methods, reason = "the origin of virtual time; nothing depends on its value")]
@@ -39,7 +44,8 @@ impl Pair {
             peer
         };
         let peers = [peer(1), peer(2)];
-        let mut pair = Self { now, peers, sockets: [None; 2], open: Vec::new(), buf: vec![0; 65_536] };
+        let (sockets, open, buf) = ([None; 2], Vec::new(), vec![0; 65_536]);
+        let mut pair = Self { now, peers, sockets, open, buf, datagrams: 0, messages: [0; 2] };
         pair.peers[0].create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
         for _ in 0..400 {
             pair.step();
@@ -56,6 +62,11 @@ impl Pair {
     }
 
     fn step(&mut self) {
+        self.step_with(usize::MAX);
+    }
+
+    /// Lets everything happen, and carries so many batches of each peer.
+    fn step_with(&mut self, batches: usize) {
         let now = self.now;
         for from in 0..2 {
             while let Some((transport, request)) = self.peers[from].poll_request() {
@@ -80,22 +91,42 @@ impl Pair {
                         self.open.push((from, channel));
                     }
                     Event::ChannelReadable(channel) => {
-                        while self.peers[from].receive(now, channel).is_some() {}
+                        while self.peers[from].receive(now, channel).is_some() {
+                            self.messages[from] += 1;
+                        }
                     }
                     _ => {}
                 }
             }
-            while let Some(transmit) = self.peers[from].poll_transmit(now, &mut self.buf) {
+            for _ in 0..batches {
+                let Some(transmit) = self.peers[from].poll_transmit(now, &mut self.buf) else { break };
                 let path = Path::udp(transmit.path.remote, transmit.path.local);
                 let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len()).max(1);
                 let Some(socket) = self.sockets[1 - from] else { continue };
                 for datagram in self.buf[transmit.range].chunks_mut(size) {
+                    self.datagrams += 1;
                     self.peers[1 - from].handle_datagram(now, socket, path, Ecn::NotEct, None, datagram);
                 }
             }
         }
         self.now += Duration::from_millis(10);
         self.peers.iter_mut().for_each(|peer| peer.handle_timeout(self.now));
+    }
+
+    /// Sends so many messages both ways, and carries everything. There is always something on the
+    /// way until the last one.
+    fn exchange(&mut self, count: usize, payload: &Bytes) {
+        let done = self.messages.map(|read| read + count);
+        let mut sent = self.messages;
+        while self.messages != done {
+            for (index, channel) in [self.open[0], self.open[1]] {
+                while sent[1 - index] < done[1 - index].min(self.messages[1 - index] + 8) {
+                    self.peers[index].send(self.now, channel, Message::Binary(payload.clone())).unwrap();
+                    sent[1 - index] += 1;
+                }
+            }
+            self.step_with(1);
+        }
     }
 }
 
@@ -128,4 +159,24 @@ fn idle_connection_is_small_and_leaves_nothing_behind() {
         assert!(pair.peers.iter().all(Peer::is_drained));
     });
     assert_eq!(closed.bytes_current, -idle.bytes_current);
+}
+
+/// Once everything has its size, only messages that arrive are allocated: once each, and once more
+/// for handing them out. Records, packets of SCTP and the events of each datagram take nothing, in
+/// either direction; a check of ICE does now and then.
+#[test]
+fn packets_cost_no_allocations() {
+    for dtls_versions in [DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        let configuration = Configuration { dtls_versions, max_datagram_size: 1200, ..configuration() };
+        let mut pair = Pair::connected(&configuration);
+        pair.buf = vec![0; 65_536];
+        let payload = Bytes::from_static(&[7; 60_000]);
+        pair.exchange(100, &payload);
+        (pair.datagrams, pair.messages) = (0, [0; 2]);
+        let used = allocation_counter::measure(|| pair.exchange(200, &payload));
+        assert!(pair.datagrams > 20_000, "{} datagrams", pair.datagrams);
+        let beyond = used.count_total.saturating_sub(2 * pair.messages.iter().sum::<usize>() as u64);
+        eprintln!("{dtls_versions:?}: {beyond} allocations beside messages, {} datagrams", pair.datagrams);
+        assert!(beyond <= 64, "{beyond} for {} datagrams: {used:?}", pair.datagrams);
+    }
 }

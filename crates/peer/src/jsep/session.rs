@@ -308,8 +308,9 @@ impl Jsep {
 
     /// Returns true if the current local description has credentials that are to be replaced.
     fn wants_restart(&self) -> bool {
-        let used = self.current.local.as_ref().map(LocalDescription::ufrags).unwrap_or_default();
-        self.to_replace.iter().any(|ufrag| used.contains(ufrag))
+        let tags = self.current.local.as_ref().map(|local| local.tags.as_slice()).unwrap_or_default();
+        let is_used = |ufrag: &String| tags.iter().any(|tag| *tag.credentials.ufrag == **ufrag);
+        self.to_replace.iter().any(is_used)
     }
 
     /// `restartIce`: the next offer replaces the credentials of both local descriptions.

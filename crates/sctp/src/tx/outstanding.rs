@@ -231,10 +231,14 @@ impl Outstanding {
         self.acked.advance(self.base);
         self.acknowledge_blocks(sack, &mut summary);
         self.forgive_reneging();
+        Ok(Some(summary))
+    }
+
+    /// Gives the memory of an empty ring back: nothing waits to fill it again.
+    pub(crate) fn give_back(&mut self) {
         if self.chunks.is_empty() && self.chunks.capacity() > SPARE_CHUNKS {
             self.chunks = VecDeque::new();
         }
-        Ok(Some(summary))
     }
 
     fn acknowledge_first(&mut self, summary: &mut AckSummary) {
@@ -506,5 +510,5 @@ const MAX_CHUNKS: usize = u16::MAX as usize;
 /// Without interleaving, stream sequence numbers have 16 bits: of more than half as many messages
 /// ahead of a lost one, the peer could not tell whether they are new or old.
 const MAX_DATA_CHUNKS: usize = i16::MAX as usize;
-/// An empty ring keeps room for so many chunks, and gives larger memory back.
+/// A ring that stays empty keeps room for so many chunks, and gives larger memory back.
 const SPARE_CHUNKS: usize = 32;

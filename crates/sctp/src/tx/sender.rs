@@ -186,6 +186,9 @@ impl Sender {
         timers: &mut Timers,
     ) -> Result<bool, NeverSent> {
         let Some(summary) = self.outstanding.on_sack(sack)? else { return Ok(false) };
+        if self.queue.is_empty() {
+            self.outstanding.give_back();
+        }
         self.peer_window = sack.window as usize;
         self.widest_window = self.widest_window.max(self.peer_window);
         if summary.acked > 0 {
