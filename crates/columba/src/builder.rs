@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use columba_peer::{
-    AddressPolicy, BundlePolicy, Certificate, Configuration, IceServer, Peer, TransportPolicy, UnixTime,
+    AddressPolicy, BundlePolicy, Certificate, Configuration, IceServer, Peer, PostQuantum, TransportPolicy,
+    UnixTime,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -72,6 +73,13 @@ impl PeerConnectionBuilder {
     /// Sets the transports that offers name, for other sides that cannot bundle.
     pub fn bundle_policy(mut self, policy: BundlePolicy) -> Self {
         self.configuration.bundle_policy = policy;
+        self
+    }
+
+    /// Sets with which peers the key exchange is one that a quantum computer does not break.
+    /// Default: with those whose description says that they have it.
+    pub fn post_quantum(mut self, post_quantum: PostQuantum) -> Self {
+        self.configuration.post_quantum = post_quantum;
         self
     }
 

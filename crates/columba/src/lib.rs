@@ -143,13 +143,13 @@ pub use columba_peer::{
     IceGatheringState, IceParameters, IceRole, IceServer, IceServerConfig, IceStats, IceTimings,
     IceTransport, IceTransportStats, InboundStats, KeyAlgorithm, KeyLog, MdnsMode, MediaConfiguration,
     Message, OfferOptions, OutboundStats, OutgoingFrame, PacketSource, PairCounters, PairState, Path,
-    PeerConnectionState, Priority, ReceiveLevel, ReceivedFrame, ReceivedPacket, Receiver, RtcErrorDetail,
-    RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters,
-    RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters, RtpSource, RtpStats, SctpAssociationStats,
-    SctpStats, SctpTransport, SctpTransportState, SdpType, SelectedPair, SendLimits, Sender, ServerKind,
-    SessionDescription, SignalingState, SrtpProfile, Stats, StatsSelector, TcpMode, TcpType, Track,
-    TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit, Transport, TransportId,
-    TransportPolicy, TransportStats, UnixTime,
+    PeerConnectionState, PostQuantum, Priority, ReceiveLevel, ReceivedFrame, ReceivedPacket, Receiver,
+    RtcErrorDetail, RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability, RtpCodecParameters,
+    RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters, RtpSource, RtpStats,
+    SctpAssociationStats, SctpStats, SctpTransport, SctpTransportState, SdpType, SelectedPair, SendLimits,
+    Sender, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats, StatsSelector, TcpMode,
+    TcpType, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit,
+    Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

@@ -240,6 +240,20 @@ impl Association {
         self.attempts.first().map_or((crate::FRONT, crate::BACK), Machine::overhead)
     }
 
+    /// Tells a handshake that begins over another protocol, before there is a path, that there is
+    /// one now: its time begins anew, and what was sent last is sent again after `first_timeout`.
+    pub fn handle_path(&mut self, now: Instant, first_timeout: Duration) {
+        if self.phase != Phase::Handshake {
+            return;
+        }
+        if self.deadline.is_some() {
+            self.deadline = Some(now + self.config.handshake_timeout);
+        }
+        for attempt in &mut self.attempts {
+            attempt.set_first_timeout(now, first_timeout);
+        }
+    }
+
     /// Handles the deadline of [`poll_timeout`](Self::poll_timeout). Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.phase == Phase::Handshake && self.end_at().is_some_and(|at| at <= now) {

@@ -196,7 +196,8 @@ pub enum Event {
     /// The path is dead, and no other can be taken without new credentials on both sides: restart
     /// ICE.
     RestartWanted,
-    /// The value that the other side has embedded in a check or response: see
+    /// A value that the other side has embedded in a check, response or indication, perhaps before
+    /// its description came: see
     /// [`Agent::set_embedded`](crate::Agent::set_embedded).
     Embedded(Bytes),
 }

@@ -42,6 +42,14 @@ pub struct Configuration {
     /// A receiver of the secrets of DTLS, in lines of the format of `SSLKEYLOGFILE`, to decrypt
     /// what was captured. Dangerous. Default none; no environment variable is read.
     pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Use of X25519MLKEM768 in DTLS 1.3's key exchange, which a quantum computer does not break.
+    /// Default [`PostQuantum::Negotiated`].
+    pub post_quantum: PostQuantum,
+    /// True if handshakes may travel earlier than their turn, where both sides' descriptions say
+    /// so: DTLS's in checks of ICE (draft-hancke-webrtc-sped), SCTP's in the descriptions
+    /// (draft-hancke-tsvwg-snap). It saves two round trips. Default
+    /// false: DTLS is connected before ICE says so then, and events come in another order.
+    pub early_handshakes: bool,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
     pub datagram_size: usize,
@@ -95,6 +103,19 @@ pub enum DtlsVersions {
     Dtls13,
 }
 
+/// The use of a key exchange that a quantum computer does not break.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PostQuantum {
+    /// With peers whose description says that they have it (`a=dtls-groups:X25519MLKEM768`): the
+    /// ClientHello needs two datagrams, which some implementations do not take.
+    #[default]
+    Negotiated,
+    /// With all that have it: a client sends such a key to every server.
+    Always,
+    /// Not at all.
+    Never,
+}
+
 /// The W3C's `RTCIceServer`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct IceServer {
@@ -127,6 +148,8 @@ impl Default for Configuration {
             media: MediaConfiguration::shared_default(),
             dtls_versions: DtlsVersions::default(),
             key_log: None,
+            post_quantum: PostQuantum::default(),
+            early_handshakes: false,
             datagram_size: 1200,
             max_datagram_size: 16_422,
         }

@@ -129,7 +129,9 @@ pub use columba_ice::{
 };
 pub use columba_sctp::Stats as SctpAssociationStats;
 pub use columba_sdp::attributes::{Fingerprint, HashFunction};
-pub use configuration::{BundlePolicy, Configuration, DataConfiguration, DtlsVersions, IceServer};
+pub use configuration::{
+    BundlePolicy, Configuration, DataConfiguration, DtlsVersions, IceServer, PostQuantum,
+};
 pub use data::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 pub use description::{OfferOptions, SdpType, SessionDescription};
 pub use error::{Error, ErrorKind, RtcErrorDetail};

@@ -58,7 +58,7 @@ mod timers;
 mod tx;
 mod wire;
 
-pub use association::{Association, Ecn};
+pub use association::{Association, Ecn, is_init};
 pub use budget::{Budget, Unlimited};
 pub use config::{Config, CongestionControl, Scheduling};
 pub use error::{CloseReason, ImportError, SendError};

@@ -97,6 +97,12 @@ impl Flight {
         }
     }
 
+    /// Sets the first timeout, from now on also of the flight under way.
+    pub(crate) fn set_first_timeout(&mut self, now: Instant, first_timeout: Duration) {
+        (self.first_timeout, self.timeout) = (first_timeout, first_timeout);
+        self.deadline = self.deadline.map(|_| now + first_timeout);
+    }
+
     /// Begins another flight: the other side has answered the last one.
     pub(crate) fn begin(&mut self) {
         self.messages.clear();

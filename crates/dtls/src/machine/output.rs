@@ -1,6 +1,6 @@
 //! The way of the machine's own datagrams out, and its timers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{MAX_REPETITIONS, Machine};
 use crate::config::Version;
@@ -47,6 +47,11 @@ impl Machine {
         let (range, _) = self.io.records.seal(epoch, content_type, &mut record, range).ok()?;
         buf.get_mut(..range.len())?.copy_from_slice(&record[range.clone()]);
         Some(range.len())
+    }
+
+    /// Sets the first timeout of flights, from now on also of the one under way.
+    pub(crate) fn set_first_timeout(&mut self, now: Instant, first_timeout: Duration) {
+        self.io.flight.set_first_timeout(now, first_timeout);
     }
 
     /// Returns the next deadline.

@@ -20,8 +20,12 @@ pub(super) struct CheckList {
     asked: Map<IpAddr, Instant>,
     /// Unpaced checks that are left of the first burst.
     pub(super) burst: u32,
-    /// The value that checks and responses carry for the owner.
-    pub(super) embedded: Option<Bytes>,
+    /// The values that checks carry for the owner. Responses carry the first.
+    pub(super) embedded: Vec<Bytes>,
+    /// The number of times that there were other values.
+    pub(super) generation: u32,
+    /// A check was answered behind which all values of this generation have travelled.
+    pub(super) delivered: u32,
 }
 
 impl CheckList {

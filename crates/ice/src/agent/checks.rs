@@ -43,6 +43,10 @@ const MAX_KNOWN_RTO: Duration = Duration::from_millis(500);
 /// most.
 const MAX_CARRIED: u32 = 10;
 
+/// Pairs under check on which new embedded values are sent at once, at most: those of the highest
+/// priority.
+const MAX_EMBEDDED_NOW: usize = 3;
+
 /// The longest check, in bytes: two user name fragments of 256 bytes, and the embedded value.
 const MAX_CHECK: usize = 1900;
 
@@ -176,6 +180,9 @@ impl Agent {
         let deadline = now + timeout;
         let kind = Kind::Check { pair: id, role: self.roles.role, priority, nominate };
         self.send(base, remote, bytes.clone());
+        if carries {
+            self.embed_behind(id);
+        }
         let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline)
             .with_quick_repetitions(self.config.timings.quick_repetitions)
             .with_first_repetition(to_relay.then(|| now + RELAY_REPETITION));
@@ -189,7 +196,9 @@ impl Agent {
     /// few times to one that was signalled. A check to an address that is only known from an
     /// incoming check is no larger than that one was.
     fn may_carry(&mut self, id: PairId) -> bool {
-        let Some(pair) = self.pairs.get(id).filter(|_| self.checks.embedded.is_some()) else { return false };
+        let Some(pair) = self.pairs.get(id).filter(|_| !self.checks.embedded.is_empty()) else {
+            return false;
+        };
         if pair.consent.answered.is_some() {
             return true;
         }
@@ -199,6 +208,57 @@ impl Agent {
             return false;
         }
         self.sessions.current_mut().carried += 1;
+        true
+    }
+
+    /// Sends the values that a check which has just left could not carry.
+    fn embed_behind(&mut self, id: PairId) {
+        for number in 1..self.checks.embedded.len() {
+            if !self.may_carry(id) || !self.send_indication(id, number) {
+                return;
+            }
+        }
+        if let Some(pair) = self.pairs.get_mut(id) {
+            pair.carried = self.checks.generation;
+        }
+    }
+
+    /// Sends new values on the pairs under check: their next checks may come late.
+    pub(super) fn embed_now(&mut self) {
+        let current = self.sessions.current().id;
+        let is_checked =
+            |pair: &&Pair| pair.state == PairState::InProgress && pair.check.is_some() && !pair.base.is_tcp();
+        let mut ids: Vec<_> =
+            self.pairs.of(current).filter(is_checked).map(|pair| (pair.priority, pair.id)).collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, id) in ids.into_iter().take(MAX_EMBEDDED_NOW) {
+            if self.may_carry(id) && self.send_indication(id, 0) {
+                self.embed_behind(id);
+            }
+        }
+    }
+
+    /// Sends an authentic Binding indication with one of the embedded values. Returns false if it
+    /// cannot be made.
+    fn send_indication(&mut self, id: PairId, number: usize) -> bool {
+        let transaction = self.new_transaction_id();
+        let Some(pair) = self.pairs.get(id) else { return false };
+        let (base, address) = (pair.base, pair.address);
+        let session = self.sessions.get(pair.session);
+        let Some((session, remote)) = session.and_then(|one| Some((one, one.remote.as_ref()?))) else {
+            return false;
+        };
+        let Some(value) = self.checks.embedded.get(number) else { return false };
+        let username = format!("{}:{}", remote.parameters.credentials.ufrag, session.local.ufrag);
+        let mut buffer = [0; MAX_CHECK];
+        let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
+            let mut builder = MessageBuilder::new(buffer, Class::Indication, Method::BINDING, transaction)?;
+            builder.push(&Username(&username))?.push_raw(EMBEDDED, value)?;
+            builder.integrity(&remote.key)?.fingerprint()?;
+            Ok(builder.finish())
+        };
+        let Ok(length) = build(&mut buffer) else { return false };
+        self.send(base, address, buffer[..length].into());
         true
     }
 
@@ -256,7 +316,7 @@ impl Agent {
                     builder.push_raw(NOMINATION, &session.nomination.to_be_bytes())?;
                 }
             }
-            if let Some(embedded) = self.checks.embedded.as_ref().filter(|_| carries) {
+            if let Some(embedded) = self.checks.embedded.first().filter(|_| carries) {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
             builder.integrity(&remote.key)?.fingerprint()?;
@@ -336,6 +396,9 @@ impl Agent {
         let seen_as = self.seen_as(id, mapped, priority);
         let Some(pair) = self.pairs.get_mut(id) else { return };
         let was_valid = pair.is_valid();
+        if pair.carried == self.checks.generation {
+            self.checks.delivered = pair.carried;
+        }
         let claimed = pair.succeed(now, seen_as);
         let (current, foundation) = (pair.session, pair.foundation.clone());
         if !was_valid {

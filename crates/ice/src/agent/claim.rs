@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-
 use super::ids::{Base, SessionId};
 
 /// Early requests that are remembered, at most.
@@ -17,7 +15,6 @@ pub(super) struct Claim {
     pub(super) nominated: bool,
     pub(super) nomination: Option<u32>,
     pub(super) remote_ufrag: Box<str>,
-    pub(super) embedded: Option<Bytes>,
 }
 
 /// An authentic request that came before the other side's credentials were known.

@@ -254,16 +254,30 @@ impl Agent {
         self.refill_pool(now, &before);
     }
 
-    /// Sets the value that checks and responses carry for the owner from now on, in the attribute
-    /// [`crate::EMBEDDED`]: DTLS flights, for example. At most 1,100 bytes, so that a check stays
-    /// one packet; more is not carried. To addresses that have not answered yet it goes in the
-    /// first ten checks at most, if they were signalled at all, and in responses that are not
-    /// larger than the request.
+    /// Sets the values that checks carry for the owner from now on, in the attribute
+    /// [`crate::EMBEDDED`]: DTLS flights, for example. Each has at most 1,100 bytes, so that a check
+    /// stays one packet, and there are at most four; more are not carried. A check carries the
+    /// first, authentic Binding indications behind it the others; pairs under check get new values
+    /// at once. To addresses that have not answered yet they go in the first ten messages at most,
+    /// if they were signalled at all, and the first one in responses that are not larger than the
+    /// request.
     ///
     /// ICE does not negotiate the attribute. Its type is comprehension-optional, so that receivers
     /// skip it (RFC 8489 §14); set a value only where the other side is known to expect it.
-    pub fn set_embedded(&mut self, value: Option<Bytes>) {
-        self.checks.embedded = value.filter(|bytes| bytes.len() <= requests::MAX_EMBEDDED);
+    pub fn set_embedded(&mut self, values: impl IntoIterator<Item = Bytes>) {
+        let is_short = |value: &Bytes| value.len() <= requests::MAX_EMBEDDED;
+        self.checks.embedded = values.into_iter().filter(is_short).take(requests::MAX_VALUES).collect();
+        if !self.checks.embedded.is_empty() {
+            self.checks.generation += 1;
+            self.embed_now();
+        }
+    }
+
+    /// Returns true if the other side has answered a check that came with the values that were set
+    /// last, so that they have arrived most probably.
+    #[must_use]
+    pub fn has_delivered(&self) -> bool {
+        self.checks.generation > 0 && self.checks.delivered == self.checks.generation
     }
 
     /// Takes in the answer to a request, or news of a connection.

@@ -48,6 +48,8 @@ pub(super) struct Pair {
     pub(super) state: PairState,
     /// The check under way.
     pub(super) check: Option<Check>,
+    /// The generation of the embedded values that have travelled this way; 0 for none.
+    pub(super) carried: u32,
     pub(super) nomination: Nomination,
     pub(super) consent: Consent,
     pub(super) setbacks: Setbacks,
@@ -190,6 +192,7 @@ impl Pair {
             foundation: (one.candidate.foundation.clone(), other.candidate.foundation.clone()),
             state: PairState::Frozen,
             check: None,
+            carried: 0,
             nomination: Nomination::default(),
             consent: Consent::default(),
             setbacks: Setbacks::default(),

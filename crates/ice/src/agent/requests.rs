@@ -23,8 +23,9 @@ pub(super) const NOMINATION: AttributeType = AttributeType::new(0xC001);
 /// which libwebrtc carries DTLS in STUN. Comprehension-optional.
 pub const EMBEDDED: AttributeType = AttributeType::new(0xC070);
 
-/// The longest embedded value, in bytes.
+/// The longest embedded value, in bytes, and the number of values at most.
 pub(super) const MAX_EMBEDDED: usize = 1100;
+pub(super) const MAX_VALUES: usize = 4;
 
 /// Discovered candidates of one IP address that have never answered a check from one base, at most.
 const MAX_CHASED: usize = 5;
@@ -62,8 +63,26 @@ impl Agent {
                     self.distrust_stream(base, remote);
                 }
             }
-            // A Binding indication keeps a NAT's binding open and says nothing else.
+            // A Binding indication keeps a NAT's binding open, and may carry something.
+            Class::Indication if message.method() == Method::BINDING => self.handle_indication(&message),
             Class::Request | Class::Indication => {}
+        }
+    }
+
+    /// Takes the embedded value of an authentic indication; any other says nothing.
+    fn handle_indication(&mut self, message: &Message<'_>) {
+        let Some(embedded) = message.raw(EMBEDDED) else { return };
+        let authentic = || -> Option<()> {
+            message.verify_fingerprint().ok()?;
+            let Username(username) = message.get().ok()??;
+            let (ufrag, remote_ufrag) = username.split_once(':')?;
+            let session = self.sessions.answered().find(|session| *session.local.ufrag == *ufrag)?;
+            let is_its = session.remote_ufrag().is_none_or(|known| known == remote_ufrag);
+            message.verify_integrity(&session.local_key).ok().filter(|()| is_its)
+        };
+        match authentic() {
+            Some(()) => self.outputs.emit(Event::Embedded(Bytes::copy_from_slice(embedded.value))),
+            None => self.counters.dropped += 1,
         }
     }
 
@@ -100,15 +119,18 @@ impl Agent {
             }
         }
         let nomination = request.raw(NOMINATION).and_then(|raw| raw.value.try_into().ok());
+        let embedded = request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value));
         let claim = Claim {
             priority: request.get().ok()?.map(|Priority(priority)| priority)?,
             nominated: request.get::<UseCandidate>().ok()?.is_some() || nomination.is_some(),
             nomination: nomination.map(u32::from_be_bytes),
             remote_ufrag: remote_ufrag.into(),
-            embedded: request.raw(EMBEDDED).map(|raw| Bytes::copy_from_slice(raw.value)),
         };
         self.tcp.prove(base, remote);
         self.respond(base, remote, request, session_id);
+        if let Some(embedded) = embedded {
+            self.outputs.emit(Event::Embedded(embedded));
+        }
         if self.sessions.get(session_id).is_none_or(|session| session.remote.is_none()) {
             // The answer needs no remote credentials; what the check brings about does.
             self.sessions.early.push(Early { session: session_id, base, remote, claim });
@@ -136,7 +158,7 @@ impl Agent {
         // An unproven address gets no more bytes than came from there.
         let fits = |length: &usize| is_proven || *length <= request.as_bytes().len();
         let carrying =
-            self.checks.embedded.as_ref().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
+            self.checks.embedded.first().and_then(|embedded| build(&mut buffer, Some(embedded)).ok());
         let built = carrying.filter(fits).or_else(|| build(&mut buffer, None).ok());
         if let Some(length) = built.filter(fits) {
             self.send(base, remote, buffer[..length].into());
@@ -198,9 +220,6 @@ impl Agent {
         };
         if let Base::Relay(relay) = base {
             self.relays.permit(now, relay, address.ip());
-        }
-        if let Some(embedded) = &claim.embedded {
-            self.outputs.emit(Event::Embedded(embedded.clone()));
         }
         let lite = self.config.lite;
         let Some(pair) = self.pairs.get_mut(id) else { return };

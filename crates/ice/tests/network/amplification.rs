@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use columba_ice::{CandidateAddress, Config, EMBEDDED};
+use columba_ice::{CandidateAddress, Config, EMBEDDED, Event};
 use columba_stun::Class;
 
 use crate::hostile::candidate;
@@ -45,7 +45,7 @@ fn unproven_addresses_get_no_more_bytes_than_they_sent() {
     for lite in [false, true] {
         for (number, (check, messages)) in checks().into_iter().enumerate() {
             let mut stranger = ScriptedPeer::with_remote(Config { lite, ..Config::default() });
-            stranger.agent.set_embedded(Some(vec![1; 1000].into()));
+            stranger.agent.set_embedded([vec![1; 1000].into()]);
             stranger.take();
             let remote = victim(number as u16);
             let length = stranger.check(remote, &check);
@@ -73,7 +73,7 @@ fn unproven_addresses_get_no_more_bytes_than_they_sent() {
 #[test]
 fn proven_addresses_get_the_embedded_value() {
     let mut stranger = ScriptedPeer::with_remote(Config::default());
-    stranger.agent.set_embedded(Some(vec![1; 1000].into()));
+    stranger.agent.set_embedded([vec![1; 1000].into()]);
     let remote = victim(1);
     stranger.check(remote, &Check::default());
     stranger.answer_all(remote);
@@ -87,7 +87,7 @@ fn proven_addresses_get_the_embedded_value() {
 #[test]
 fn embedded_value_is_exchanged_at_equal_size() {
     let mut stranger = ScriptedPeer::with_remote(Config { lite: true, ..Config::default() });
-    stranger.agent.set_embedded(Some(vec![1; 600].into()));
+    stranger.agent.set_embedded([vec![1; 600].into()]);
     let more = vec![(EMBEDDED.number(), vec![7; 600])];
     let length = stranger.check(victim(1), &Check { more, ..Check::default() });
     let answer = stranger.take().remove(0);
@@ -98,18 +98,50 @@ fn embedded_value_is_exchanged_at_equal_size() {
 /// carry something.
 #[test]
 fn signalled_victims_get_few_large_checks() {
-    let mut stranger = ScriptedPeer::with_remote(Config::default());
-    stranger.agent.set_embedded(Some(vec![1; 1000].into()));
-    for number in 0..10_000 {
-        stranger.add(candidate("203.0.113.7", number));
+    for values in [1, 4, 50] {
+        let mut stranger = ScriptedPeer::with_remote(Config::default());
+        stranger.agent.set_embedded(vec![vec![1; 1000].into(); values]);
+        for number in 0..10_000 {
+            stranger.add(candidate("203.0.113.7", number));
+        }
+        for _ in 0..60 {
+            stranger.pass(SECOND);
+            // New values do not begin to be counted anew.
+            stranger.agent.set_embedded(vec![vec![2; 1000].into(); values]);
+        }
+        let (large, small): (Vec<_>, Vec<_>) =
+            stranger.take().into_iter().partition(|sent| sent.bytes.len() > 200);
+        assert!(small.iter().all(|sent| sent.bytes.len() <= 120));
+        let carried: BTreeSet<_> = large.iter().map(|sent| sent.message().transaction_id()).collect();
+        assert_eq!(carried.len(), 10, "{values}");
+        assert!(large.len() <= 150 && small.len() <= 2000, "{} and {}", large.len(), small.len());
     }
-    stranger.pass(SECOND * 60);
-    let (large, small): (Vec<_>, Vec<_>) =
-        stranger.take().into_iter().partition(|sent| sent.bytes.len() > 200);
-    assert!(small.iter().all(|sent| sent.bytes.len() <= 120));
-    let carried: BTreeSet<_> = large.iter().map(|sent| sent.message().transaction_id()).collect();
-    assert_eq!(carried.len(), 10);
-    assert!(large.len() <= 150 && small.len() <= 2000, "{} and {}", large.len(), small.len());
+}
+
+/// What checks cannot carry goes behind them, in indications that only the other side can write.
+#[test]
+fn indications_are_authentic() {
+    let values: Vec<Vec<u8>> = (0..3).map(|number| vec![number; 900]).collect();
+    let mut stranger = ScriptedPeer::with_remote(Config::default());
+    stranger.agent.set_embedded(values.iter().cloned().map(Into::into));
+    stranger.add(candidate("203.0.113.7", 9));
+    let sent = stranger.take();
+    let carried: Vec<_> =
+        sent.iter().filter_map(|one| Some(one.message().raw(EMBEDDED)?.value.to_vec())).collect();
+    assert_eq!(carried, values);
+    assert!(sent[0].is_request() && sent[1..].iter().all(|one| one.message().class() == Class::Indication));
+
+    let indication = stranger.indication(&[7; 900]);
+    for bit in (0..indication.len() * 8).step_by(61) {
+        let mut forged = indication.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        stranger.deliver(victim(1), forged);
+    }
+    let is_embedded = |event: &Event| matches!(event, Event::Embedded(_));
+    assert!(!stranger.events.iter().any(is_embedded));
+    stranger.deliver(victim(1), indication);
+    assert_eq!(stranger.events.iter().filter(|event| is_embedded(event)).count(), 1);
+    assert!(stranger.take().is_empty(), "nothing answers an indication");
 }
 
 /// Answers, data and noise from strangers bring about nothing at all.

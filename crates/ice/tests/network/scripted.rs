@@ -171,6 +171,19 @@ impl ScriptedPeer {
         length
     }
 
+    /// A Binding indication of the stranger's that carries this value.
+    pub(crate) fn indication(&mut self, embedded: &[u8]) -> Vec<u8> {
+        self.next_transaction += 1;
+        let credentials = self.agent.local_credentials().clone();
+        let mut buffer = [0; 1500];
+        let id = TransactionId([self.next_transaction; 12]);
+        let mut builder = MessageBuilder::new(&mut buffer, Class::Indication, Method::BINDING, id).unwrap();
+        let username = format!("{}:{}", credentials.ufrag, stranger().credentials.ufrag);
+        builder.push(&Username(&username)).unwrap().push_raw(columba_ice::EMBEDDED, embedded).unwrap();
+        builder.integrity(&IntegrityKey::short_term(&credentials.pwd)).unwrap().fingerprint().unwrap();
+        builder.as_bytes().to_vec()
+    }
+
     /// The stranger's answer to a request, which it saw come from `mapped`.
     pub(crate) fn answer(&mut self, request: &Sent, mapped: SocketAddr) {
         let mut buffer = [0; 200];

@@ -38,6 +38,8 @@ pub(crate) struct Data {
     /// The transport below, once both sides have agreed on a section for data.
     transport: Option<TransportId>,
     has_begun: bool,
+    /// The other side's INIT, from its description, until the association begins.
+    remote_init: Option<Vec<u8>>,
     /// No data is taken: see [`hold`](Self::hold).
     is_held: bool,
     /// The section for data is gone: a new channel needs a new one.
@@ -85,6 +87,7 @@ impl Data {
             config,
             transport: None,
             has_begun: false,
+            remote_init: None,
             is_held: false,
             has_ended: false,
             state: SctpTransportState::Connecting,
@@ -106,10 +109,19 @@ impl Data {
         self.created > 0 && self.failure.is_none()
     }
 
-    /// Sets the parameters of the other side's description. The port counts until the association
-    /// begins, the size always.
-    pub(crate) fn set_remote(&mut self, sctp_port: u16, max_message_size: u64) {
+    /// Returns the INIT chunk for a description, as long as the association has not begun.
+    pub(crate) fn init(&self) -> Option<Vec<u8>> {
+        (!self.has_begun && !self.has_ended).then(|| self.channels.export_init().to_vec())
+    }
+
+    /// Sets the parameters of the other side's description. The port and the INIT count until the
+    /// association begins, the size always. Once both sides have told each other their INIT, a
+    /// later description need not have it.
+    pub(crate) fn set_remote(&mut self, sctp_port: u16, max_message_size: u64, init: Option<Vec<u8>>) {
         self.channels.set_remote_port(sctp_port);
+        if !self.has_begun && init.is_some() {
+            self.remote_init = init;
+        }
         self.max_message_size = max_message_size;
         let limit = match usize::try_from(max_message_size) {
             Ok(0) | Err(_) => usize::MAX,
@@ -133,7 +145,11 @@ impl Data {
             return;
         }
         self.has_begun = true;
-        self.channels.start(now, sctp_role(role));
+        let role = sctp_role(role);
+        let imported = self.remote_init.take().map(|init| self.channels.import_init(now, role, &init));
+        if !matches!(imported, Some(Ok(()))) {
+            self.channels.start(now, role);
+        }
     }
 
     /// The descriptions have settled the role in DTLS: channels have their stream numbers (W3C: set
@@ -211,7 +227,13 @@ impl Data {
     /// Begins anew, with another association; events of the last one must have been taken. Nothing
     /// remains but messages of closed channels that were not read.
     pub(crate) fn renew(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        self.channels.renew(self.config.clone(), now, rng);
+        if self.has_begun {
+            self.channels.renew(self.config.clone(), now, rng);
+        } else {
+            // A description may have told the other side its INIT.
+            self.channels.renew_unbegun(self.config.clone(), now, rng);
+        }
+        self.remote_init = None;
         self.channels.hold_input(self.is_held);
         (self.has_begun, self.has_ended, self.transport) = (false, false, None);
         (self.state, self.failure, self.created) = (SctpTransportState::Connecting, None, 0);

@@ -16,6 +16,7 @@ use crate::transport::dtls::DtlsRole;
 pub(super) fn sections(
     offer: &RemoteDescription,
     max_message_size: u64,
+    init: Option<&Vec<u8>>,
     policy: BundlePolicy,
     media: &Transceivers,
     numbers: &mut Numbers,
@@ -27,7 +28,7 @@ pub(super) fn sections(
             return section.rejected();
         }
         let kind = match &section.kind {
-            Kind::Application(data) => Kind::Application(data.answer(max_message_size)),
+            Kind::Application(data) => Kind::Application(data.answer(max_message_size, init)),
             Kind::Rtp(offered) => {
                 let Some(answer) =
                     media_section(offered, known_media.get(section.mid.as_str()).copied(), media, numbers)

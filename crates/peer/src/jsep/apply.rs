@@ -6,6 +6,7 @@ use columba_sdp::attributes::{Fingerprint, Setup};
 use super::candidate;
 use super::remote::{RemoteDescription, RemoteTransport};
 use super::section::Section;
+use super::transport::Extensions;
 use super::write::Tag;
 use crate::event::Event;
 use crate::states::SignalingState;
@@ -24,6 +25,8 @@ pub(crate) enum Change {
     LocalIce(TransportId, Credentials),
     /// The local description of a transport was taken back.
     RollBack(TransportId),
+    /// The other side's description of a transport names these extensions.
+    Extensions(TransportId, Extensions),
     /// The other side's ICE agent has these parameters.
     RemoteIce(TransportId, RemoteParameters),
     /// A candidate of the other side's.
@@ -43,6 +46,8 @@ pub(crate) enum Change {
         sctp_port: u16,
         /// Bytes; 0 for any length.
         max_message_size: u64,
+        /// Its INIT, if the local description has one, too.
+        init: Option<Vec<u8>>,
     },
     /// Both sides have agreed on data over this transport.
     Data(TransportId),
@@ -124,9 +129,10 @@ pub(super) fn answer_changes(
         changes.push(Change::Dtls(tag.transport, role, transport.description.fingerprints.clone()));
     }
     let own = local.iter().find_map(Section::application);
-    if let (Some(_), Some((data, transport))) = (own, remote.application()) {
+    if let (Some((own, _)), Some((data, transport))) = (own, remote.application()) {
         let (sctp_port, max_message_size) = (data.sctp_port, data.max_message_size);
-        changes.push(Change::RemoteData { sctp_port, max_message_size });
+        let init = data.init.clone().filter(|_| own.init.is_some());
+        changes.push(Change::RemoteData { sctp_port, max_message_size, init });
         changes.push(Change::Data(transport));
     }
     changes

@@ -27,5 +27,5 @@ mod write;
 pub(crate) use apply::Change;
 pub(crate) use media::Negotiated;
 pub(crate) use session::{Jsep, Stage, Wanted};
-pub(crate) use transport::TransportDescription;
+pub(crate) use transport::{Extensions, TransportDescription};
 pub(crate) use write::LocalParameters;

@@ -8,8 +8,8 @@ use columba_sdp::attributes::{EndOfCandidates, IceOptions, Origin};
 use super::media::{self, Negotiated};
 use super::remote::{self, RemoteDescription};
 use super::rtp::Numbers;
-use super::section::{Section, Sections};
-use super::transport::TransportDescription;
+use super::section::{Kind, Section, Sections};
+use super::transport::{Extensions, TransportDescription};
 use super::transports::TransportIds;
 use super::write::{self, LocalParameters, Tag};
 use super::{answer, default_candidate, offer};
@@ -165,7 +165,14 @@ impl Jsep {
             pending: &self.pending.sections,
             transport_ids: &self.transport_ids,
         };
-        offer::sections(known, wanted, size, local.bundle_policy, &self.media, &mut numbers)
+        let mut sections =
+            offer::sections(known, wanted, size, local.bundle_policy, &self.media, &mut numbers);
+        for section in &mut sections {
+            if let Kind::Application(data) = &mut section.kind {
+                data.init.clone_from(&local.sctp_init);
+            }
+        }
+        sections
     }
 
     /// Returns the transport of a section, as the local descriptions and the answers that were set
@@ -382,7 +389,14 @@ impl Jsep {
         let offer = offer.ok_or(Error::InvalidState { operation: "create_answer", state })?;
         let mut numbers = self.numbers.clone();
         let (size, policy) = (local.max_message_size, local.bundle_policy);
-        let sections = answer::sections(offer, size, policy, &self.media, &mut numbers);
+        let init = local.sctp_init.as_ref();
+        let sections = answer::sections(offer, size, init, policy, &self.media, &mut numbers);
+        // They are written once for all transports.
+        local.transport.extensions = offer
+            .transports
+            .iter()
+            .map(|transport| transport.description.extensions)
+            .fold(local.transport.extensions, Extensions::common);
         let mut tags = answer::tags(offer, &sections, local);
         for tag in &mut tags {
             let provisional = self.pending.local.as_ref();

@@ -229,6 +229,7 @@ impl Jsep {
             if !transport.is_applied && !known.any(|known| known.transport(transport.id).is_some()) {
                 changes.push(Change::IceRole(transport.id, role));
             }
+            changes.push(Change::Extensions(transport.id, transport.description.extensions));
             changes.push(Change::RemoteIce(transport.id, transport.description.ice.clone()));
             transport.apply_candidates(provisional.as_ref().or(self.current.remote.as_ref()), &mut changes);
         }

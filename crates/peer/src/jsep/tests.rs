@@ -54,6 +54,7 @@ fn drawing(ufrag: &str) -> LocalParameters<'static> {
     };
     let transport = TransportDescription {
         ice,
+        extensions: Default::default(),
         fingerprints: vec![Fingerprint { hash: HashFunction::Sha256, digest: vec![7; 32] }],
         setup: None,
         tls_id: None,
@@ -71,6 +72,7 @@ fn drawing(ufrag: &str) -> LocalParameters<'static> {
         draw: Box::new(draw),
         roles: Vec::new(),
         max_message_size: 262_144,
+        sctp_init: None,
         bundle_policy: BundlePolicy::Balanced,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use columba_ice::{Credentials, RemoteParameters};
 use columba_sdp::attributes::{
-    EndOfCandidates, Fingerprint, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag, Setup, TlsId,
+    DtlsGroups, EndOfCandidates, Fingerprint, IceLite, IceOptions, IcePacing, IcePwd, IceUfrag, Setup, TlsId,
 };
 use columba_sdp::{Candidate, Field, Lines};
 
@@ -20,10 +20,31 @@ const DEFAULT_PACING: Duration = Duration::from_millis(50);
 /// Lines about fingerprints that are read of one transport.
 const MAX_FINGERPRINTS: usize = 64;
 
+/// Extensions that are in use only if both sides' descriptions name them: an answer names those of
+/// the offer that its side has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extensions {
+    /// X25519MLKEM768 in DTLS's key exchange.
+    pub(crate) post_quantum: bool,
+    /// DTLS's handshake in checks of ICE (draft-hancke-webrtc-sped).
+    pub(crate) embedding: bool,
+}
+
+impl Extensions {
+    /// Those that both sides have.
+    pub(crate) fn common(self, other: Self) -> Self {
+        Self {
+            post_quantum: self.post_quantum && other.post_quantum,
+            embedding: self.embedding && other.embedding,
+        }
+    }
+}
+
 /// One side's description of a transport.
 #[derive(Clone, Debug)]
 pub(crate) struct TransportDescription {
     pub(crate) ice: RemoteParameters,
+    pub(crate) extensions: Extensions,
     pub(crate) fingerprints: Vec<Fingerprint>,
     pub(crate) setup: Option<Setup>,
     /// The name of the DTLS association (RFC 8842 §4).
@@ -48,10 +69,15 @@ impl TransportDescription {
             renomination: options.contains(IceOptions::RENOMINATION),
             pacing: pacing.map(|pacing| Duration::from_millis(pacing.0.into())),
         };
+        let groups = source.get::<DtlsGroups>()?.unwrap_or_default();
+        let extensions = Extensions {
+            post_quantum: groups.contains(DtlsGroups::X25519_MLKEM768),
+            embedding: options.contains(IceOptions::SPED),
+        };
         let (candidates, end_of_candidates) = source.candidates();
         let (fingerprints, setup) = (source.fingerprints()?, source.setup()?);
         let tls_id = source.get::<TlsId>().ok().flatten();
-        Ok(Self { ice, fingerprints, setup, tls_id, candidates, end_of_candidates })
+        Ok(Self { ice, extensions, fingerprints, setup, tls_id, candidates, end_of_candidates })
     }
 
     /// Writes the lines of the section that carries the transport.
@@ -77,7 +103,12 @@ impl TransportDescription {
         }
         let trickle = self.ice.trickle.then_some(IceOptions::TRICKLE);
         let renomination = self.ice.renomination.then_some(IceOptions::RENOMINATION);
-        lines.set(&IceOptions::new(trickle.into_iter().chain([IceOptions::ICE2]).chain(renomination)))?;
+        let embedding = self.extensions.embedding.then_some(IceOptions::SPED);
+        let options = trickle.into_iter().chain([IceOptions::ICE2]).chain(renomination).chain(embedding);
+        lines.set(&IceOptions::new(options))?;
+        if self.extensions.post_quantum {
+            lines.set(&DtlsGroups(vec![DtlsGroups::X25519_MLKEM768.to_owned()]))?;
+        }
         if let Some(pacing) = self.ice.pacing.filter(|pacing| *pacing != DEFAULT_PACING) {
             lines.set(&IcePacing(pacing.as_millis().try_into().unwrap_or(u32::MAX)))?;
         }

@@ -22,6 +22,11 @@ pub(crate) struct LocalParameters<'a> {
     pub(crate) roles: Vec<(TransportId, DtlsRole)>,
     /// Bytes of the longest message that is taken.
     pub(crate) max_message_size: u64,
+    /// The INIT chunk of SCTP, as long as its association has not begun.
+    ///
+    /// Deviation: draft-hancke-tsvwg-snap repeats it in later descriptions. A peer that takes the
+    /// place of the one that has answered first would take it for that of a new association.
+    pub(crate) sctp_init: Option<Vec<u8>>,
     pub(crate) bundle_policy: BundlePolicy,
 }
 

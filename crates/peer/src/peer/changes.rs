@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use columba_ice::Credentials;
 
+use super::descriptions::offered_extensions;
 use super::{Peer, ice_configuration};
 use crate::error::Error;
 use crate::event::Event;
@@ -48,6 +49,12 @@ impl Peer {
             }
             Change::LocalIce(id, credentials) => self.set_local_ice(now, id, credentials),
             Change::RollBack(id) => self.roll_back(now, id),
+            Change::Extensions(id, extensions) => {
+                let common = offered_extensions(&self.configuration).common(extensions);
+                if let Some(transport) = self.transport_mut(id) {
+                    transport.set_extensions(common);
+                }
+            }
             Change::RemoteIce(id, parameters) => {
                 if let Some(transport) = self.transport_mut(id) {
                     transport.set_remote_ice(now, parameters);
@@ -75,12 +82,12 @@ impl Peer {
                     transport.set_dtls(now, role, fingerprints);
                 }
             }
-            Change::RemoteData { sctp_port, max_message_size } => {
+            Change::RemoteData { sctp_port, max_message_size, init } => {
                 if self.data.has_ended() {
                     self.announce_data();
                     self.data.renew(now, &mut self.rng);
                 }
-                self.data.set_remote(sctp_port, max_message_size);
+                self.data.set_remote(sctp_port, max_message_size, init);
             }
             Change::Data(id) => {
                 self.agree_on_data(now, id);

@@ -6,9 +6,10 @@ use columba_ice::{Credentials, RemoteParameters};
 use columba_sdp::attributes::TlsId;
 
 use super::Peer;
+use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
-use crate::jsep::{Jsep, LocalParameters, Stage, TransportDescription, Wanted};
+use crate::jsep::{Extensions, Jsep, LocalParameters, Stage, TransportDescription, Wanted};
 use crate::transport::Transport;
 
 impl Peer {
@@ -181,7 +182,7 @@ impl Peer {
 
     /// Returns the parameters that descriptions are made of, and what makes them.
     fn local_parameters(&mut self) -> (LocalParameters<'_>, &mut Jsep) {
-        let Self { configuration, certificate, rng, jsep, transports, .. } = self;
+        let Self { configuration, certificate, rng, jsep, transports, data, .. } = self;
         let ice = RemoteParameters {
             // Each transport has its own.
             credentials: Credentials { ufrag: "".into(), pwd: "".into() },
@@ -192,6 +193,7 @@ impl Peer {
         };
         let transport = TransportDescription {
             ice,
+            extensions: offered_extensions(configuration),
             fingerprints: vec![certificate.fingerprint()],
             setup: None,
             tls_id: None,
@@ -208,8 +210,18 @@ impl Peer {
                 (credentials, TlsId(other.pwd.to_string()))
             }),
             max_message_size: configuration.data.max_message_size.into(),
+            sctp_init: data.init().filter(|_| configuration.early_handshakes),
             bundle_policy: configuration.bundle_policy,
         };
         (local, jsep)
+    }
+}
+
+/// Returns the extensions that this side has.
+pub(super) fn offered_extensions(configuration: &Configuration) -> Extensions {
+    let has_dtls_13 = configuration.dtls_versions != DtlsVersions::Dtls12;
+    Extensions {
+        post_quantum: configuration.post_quantum != PostQuantum::Never && has_dtls_13,
+        embedding: configuration.early_handshakes,
     }
 }

@@ -158,8 +158,9 @@ impl Peer {
 
     /// `setConfiguration`: servers and policies take effect with the next gathering, for which the
     /// next offer restarts ICE (RFC 9429 §4.1.18); no negotiation is needed for it. A candidate
-    /// pool that was gathered with other ones is given up, and gathered anew. Sizes of datagrams
-    /// and the parameters of data stay as they were in the beginning.
+    /// pool that was gathered with other ones is given up, and gathered anew. Sizes of datagrams,
+    /// the parameters of data, and whether the key exchange is post-quantum and handshakes are early
+    /// stay as they were in the beginning.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
@@ -190,8 +191,17 @@ impl Peer {
             self.jsep.outdate();
         }
         let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
+        let Configuration { post_quantum, early_handshakes, .. } = self.configuration;
         let media = Arc::clone(&self.configuration.media);
-        self.configuration = Configuration { data, datagram_size, max_datagram_size, media, ..configuration };
+        self.configuration = Configuration {
+            data,
+            datagram_size,
+            max_datagram_size,
+            post_quantum,
+            early_handshakes,
+            media,
+            ..configuration
+        };
         self.progress(now);
         Ok(())
     }
@@ -449,8 +459,10 @@ fn transport_config(
         certificate,
         versions: configuration.dtls_versions,
         key_log: configuration.key_log.clone(),
+        post_quantum: configuration.post_quantum,
         datagram_size: configuration.datagram_size,
         seed,
     };
-    TransportConfig { ice, dtls, budget: Box::new(Unlimited), sizes }
+    let embedding = configuration.early_handshakes;
+    TransportConfig { ice, dtls, embedding, budget: Box::new(Unlimited), sizes }
 }

@@ -11,7 +11,7 @@ use rand_core::SeedableRng;
 
 use super::Peer;
 use crate::certificate::Certificate;
-use crate::configuration::{Configuration, DtlsVersions};
+use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
 use crate::data::{Data, DataChannelInit, Message};
 use crate::description::SessionDescription;
 use crate::event::Event;
@@ -47,10 +47,12 @@ impl World {
         let certificate = Certificate::generate(&mut rng, WALL).unwrap();
         let config = TransportConfig {
             ice: Config::default(),
+            embedding: true,
             dtls: DtlsTransportConfig {
                 certificate: certificate.clone(),
                 versions: DtlsVersions::Auto,
                 key_log: None,
+                post_quantum: PostQuantum::default(),
                 datagram_size: 1200,
                 seed: [9; 32],
             },

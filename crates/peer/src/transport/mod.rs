@@ -5,6 +5,7 @@
 //! connections and names are unique together with its [`TransportId`].
 
 pub(crate) mod dtls;
+mod embedding;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -25,12 +26,14 @@ use columba_sdp::Candidate;
 use columba_sdp::attributes::Fingerprint;
 use rand_core::CryptoRng;
 
+use embedding::Embedding;
+
 use dtls::{DtlsRole, DtlsTransport, DtlsTransportConfig, DtlsTransportEvent, SrtpKeys};
 pub(crate) use transmit::{is_direct, packet_size};
 
 use crate::data::Data;
 use crate::error::Error;
-use crate::jsep::candidate;
+use crate::jsep::{Extensions, candidate};
 use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
 use crate::stats::{Discarded, TransportStats};
 
@@ -64,6 +67,7 @@ pub(crate) struct Transport {
     id: TransportId,
     agent: Agent,
     dtls: DtlsTransport,
+    embedding: Embedding,
     /// The keys of SRTP, once DTLS is connected, if both sides want SRTP (RFC 5764).
     srtp: Option<SrtpKeys>,
     /// The allowance of the path, shared by all packets that leave on it.
@@ -95,6 +99,8 @@ pub(crate) struct Transport {
 pub(crate) struct TransportConfig {
     pub(crate) ice: IceConfig,
     pub(crate) dtls: DtlsTransportConfig,
+    /// Checks may carry DTLS's handshake, where the other side has that, too.
+    pub(crate) embedding: bool,
     /// The allowance of the path. SCTP asks it before each packet with user data, and keeps its
     /// next opening among its own deadlines.
     pub(crate) budget: Box<dyn Budget + Send>,
@@ -175,6 +181,7 @@ impl Transport {
             id,
             agent: Agent::new(config.ice, rng),
             dtls: DtlsTransport::new(config.dtls),
+            embedding: Embedding::new(config.embedding),
             srtp: None,
             budget: config.budget,
             sizes: config.sizes,
@@ -248,13 +255,13 @@ impl Transport {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
-        if !self.has_ended {
+        if !self.has_ended && !self.is_dtls_patient() {
             self.dtls.handle_timeout(now);
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let dtls = self.dtls.poll_timeout().filter(|_| !self.has_ended);
+        let dtls = self.dtls.poll_timeout().filter(|_| !self.has_ended && !self.is_dtls_patient());
         [self.agent.poll_timeout(), dtls].into_iter().flatten().min()
     }
 
@@ -269,6 +276,7 @@ impl Transport {
                 return Some(event);
             }
         }
+        self.embed(now);
         Some(match self.dtls.poll_event()? {
             DtlsTransportEvent::Connected => {
                 self.srtp = self.dtls.srtp_keys();
@@ -294,15 +302,27 @@ impl Transport {
             IceEvent::CandidateError(error) => Some(TransportEvent::CandidateError(error)),
             IceEvent::State(state) => Some(TransportEvent::IceState(ice_state(state))),
             IceEvent::Writable => {
-                self.is_writable = true;
+                if !std::mem::replace(&mut self.is_writable, true) {
+                    self.end_embedding(now);
+                }
                 self.begin_dtls(now);
                 None
             }
             IceEvent::Selected(pair) => Some(TransportEvent::SelectedPair(Box::new(pair))),
             IceEvent::RestartWanted => Some(TransportEvent::RestartWanted),
-            // The role is part of the statistics, and nothing is embedded in checks.
-            IceEvent::RoleChanged(_) | IceEvent::Embedded(_) => None,
+            IceEvent::Embedded(value) => {
+                self.handle_embedded(now, value.to_vec());
+                None
+            }
+            // The role is part of the statistics.
+            IceEvent::RoleChanged(_) => None,
         }
+    }
+
+    /// Sets the extensions that both sides' descriptions have.
+    pub(crate) fn set_extensions(&mut self, extensions: Extensions) {
+        self.dtls.set_post_quantum(extensions.post_quantum);
+        self.embedding.is_agreed = extensions.embedding;
     }
 
     pub(crate) fn set_ice_config(&mut self, now: Instant, config: IceConfig) {
@@ -398,6 +418,7 @@ impl Transport {
     /// Begins a new DTLS association, with the next role that is set.
     pub(crate) fn renew_dtls(&mut self) {
         self.dtls.renew();
+        self.forget_embedded();
         self.srtp = None;
         // The handshake begins with the new session's first valid pair.
         self.is_writable = false;
@@ -474,13 +495,14 @@ impl Transport {
         self.begin_dtls(now);
     }
 
-    /// Begins DTLS once the role is settled and there is a path. A server waits without one.
+    /// Begins DTLS once the role is settled and there is a path, or checks carry it. A server waits
+    /// without one.
     fn begin_dtls(&mut self, now: Instant) {
         let Some(role) = self.dtls.role() else { return };
-        if self.dtls.has_begun() || role == DtlsRole::Client && !self.is_writable {
+        if self.dtls.has_begun() || role == DtlsRole::Client && !self.is_writable && !self.embeds() {
             return;
         }
-        self.dtls.begin(now, self.round_trip());
+        self.dtls.begin(now, self.round_trip(), self.handshake_datagram());
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {

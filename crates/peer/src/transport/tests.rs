@@ -15,7 +15,7 @@ use super::{
     protocol_of,
 };
 use crate::certificate::Certificate;
-use crate::configuration::{Configuration, DtlsVersions};
+use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
 use crate::data::{Data, DataChannelInit, Message};
 use crate::time::UnixTime;
 
@@ -49,10 +49,12 @@ impl Host {
         let transports = (0..count).map(|id| {
             let config = TransportConfig {
                 ice: Config::default(),
+                embedding: true,
                 dtls: DtlsTransportConfig {
                     certificate: certificate.clone(),
                     versions: DtlsVersions::Auto,
                     key_log: None,
+                    post_quantum: PostQuantum::default(),
                     datagram_size: 1200,
                     seed: [100 + number + id as u8; 32],
                 },

@@ -49,7 +49,8 @@ impl Transport {
                 None => self.counters.no_path += 1,
             }
         }
-        let data = data?;
+        // Checks may have carried a handshake to its end before there is a path.
+        let data = data.filter(|_| self.is_writable)?;
         // A stream that takes no more leaves the data with SCTP, which decides what goes next.
         while !self.agent.is_clogged()
             && let Some((range, segment_size)) = self.next_batch(now, data, buf)
@@ -98,7 +99,11 @@ impl Transport {
         if !self.is_writable {
             return None;
         }
-        let length = self.dtls.poll_transmit(now, buf.get_mut(HEADROOM..)?)?;
+        let room = buf.get_mut(HEADROOM..)?;
+        let length = match self.next_undelivered(room) {
+            Some(length) => length,
+            None => self.dtls.poll_transmit(now, room)?,
+        };
         Some(HEADROOM..HEADROOM + length)
     }
 

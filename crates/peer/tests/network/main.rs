@@ -3,6 +3,7 @@
 
 mod bundles;
 mod clogging;
+mod early;
 mod failing;
 mod frames;
 mod glare;

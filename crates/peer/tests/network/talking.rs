@@ -280,17 +280,22 @@ fn closing_channel_sends_waiting_messages_first() {
 
 #[test]
 fn sctp_ports_may_differ() {
-    let mut lab = Lab::lan(&Configuration::default(), 0.0, 13);
-    // What Alice hears of Bob, and Bob of Alice, is another port than what they use: nothing can
-    // get through.
-    lab.forge = |description| {
-        let sdp = description.sdp.replace("a=sctp-port:5000", "a=sctp-port:6789");
-        columba_peer::SessionDescription { sdp, ..description }
-    };
-    lab.open(ALICE, "chat", DataChannelInit::default());
-    assert!(lab.run_until(SECOND * 5, Lab::connected), "{:?}", lab.peer(ALICE).errors);
-    lab.run_for(SECOND * 5);
-    assert!(lab.both(|host| host.open.is_empty()), "packets go to the port that was said");
+    for early_handshakes in [false, true] {
+        let configuration = Configuration { early_handshakes, ..Configuration::default() };
+        let mut lab = Lab::lan(&configuration, 0.0, 13);
+        // What Alice hears of Bob, and Bob of Alice, is another port than what they use: nothing
+        // can get through.
+        lab.forge = |description| {
+            let sdp = description.sdp.replace("a=sctp-port:5000", "a=sctp-port:6789");
+            columba_peer::SessionDescription { sdp, ..description }
+        };
+        lab.open(ALICE, "chat", DataChannelInit::default());
+        assert!(lab.run_until(SECOND * 5, Lab::connected), "{:?}", lab.peer(ALICE).errors);
+        lab.run_for(SECOND * 5);
+        assert!(lab.peer(BOB).open.is_empty(), "packets go to the port that was said");
+        // With both sides' INIT in the descriptions no packet is needed for a channel to be open.
+        assert_eq!(lab.peer(ALICE).open.is_empty(), !early_handshakes);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::cookie::{Cookie, PeerInit};
-use super::{Abort, Association, MAX_REPLIES, State, random_tag};
+use super::{Abort, Association, Identity, MAX_REPLIES, State, random_tag};
 use crate::error::{CloseReason, ImportError};
 use crate::event::Event;
 use crate::rx::initial_window;
@@ -36,19 +36,16 @@ impl Association {
         if self.state != State::Idle {
             return Err(ImportError::TooLate);
         }
-        let value = match init {
-            [chunk_type::INIT, _, high, low, ..] => {
-                init.get(4..usize::from(u16::from_be_bytes([*high, *low])))
-            }
-            _ => None,
-        };
-        let init = value.and_then(|value| Init::parse(value).ok()).ok_or(ImportError::Malformed)?;
-        if !is_usable(&init) {
-            return Err(ImportError::Malformed);
-        }
+        let init = read_init(init).ok_or(ImportError::Malformed)?;
         self.adopt(PeerInit::from(&init));
+        self.is_imported = true;
         self.establish(now);
         Ok(())
+    }
+
+    /// The tag and the first TSN of this side, for an association that takes this one's place.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { tag: self.local_tag, tsn: self.local_tsn }
     }
 
     pub(super) fn write_init(&self, writer: &mut Writer<'_>) {
@@ -94,6 +91,11 @@ impl Association {
             }
             State::Idle | State::CookieWait => (self.local_tag, self.local_tsn, (0, 0)),
             State::CookieEchoed { .. } => (self.local_tag, self.local_tsn, (self.local_tag, self.peer.tag)),
+            // Deviation: RFC 9260 §5.2.2 wants another tag. This INIT is the one that was carried in
+            // another way; ours was lost there, so that the peer begins the handshake.
+            _ if self.is_imported && init.tag == self.peer.tag && init.initial_tsn == self.peer.tsn => {
+                (self.local_tag, self.local_tsn, (0, 0))
+            }
             // The peer may have begun anew; nothing changes before its cookie comes back.
             _ => (random_tag(&mut self.rng), Tsn(self.rng.next_u32()), (self.local_tag, self.peer.tag)),
         };
@@ -189,6 +191,7 @@ impl Association {
         self.ends = matches!(self.state, State::ShutdownPending | State::ShutdownSent);
         self.local_tag = cookie.local_tag;
         self.local_tsn = cookie.local_tsn;
+        self.is_imported = false;
         self.timers.stop_all();
         let resetting = self.sender.restart(&self.config, cookie.local_tsn, now);
         self.resets = super::Resets::new(cookie.local_tsn, resetting);
@@ -288,6 +291,19 @@ impl Association {
             verification_tag: tag,
         }
     }
+}
+
+/// Returns whether this is an INIT chunk, header included, as
+/// [`export_init`](Association::export_init) writes it, that an association can be established with.
+#[must_use]
+pub fn is_init(chunk: &[u8]) -> bool {
+    read_init(chunk).is_some()
+}
+
+fn read_init(chunk: &[u8]) -> Option<Init<'_>> {
+    let [chunk_type::INIT, _, high, low, ..] = chunk else { return None };
+    let value = chunk.get(4..usize::from(u16::from_be_bytes([*high, *low])))?;
+    Init::parse(value).ok().filter(is_usable)
 }
 
 impl Abort {

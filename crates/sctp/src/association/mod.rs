@@ -28,6 +28,7 @@ use crate::stats::Stats;
 use crate::timers::{Timer, Timers};
 use crate::tx::{Policy, QueuedMessage, Sender};
 use crate::wire::cause;
+pub use handshake::is_init;
 pub use input::Ecn;
 
 use cookie::PeerInit;
@@ -55,6 +56,8 @@ pub struct Association {
     state: State,
     /// The peer's INIT or INIT ACK; meaningless before the handshake.
     peer: PeerInit,
+    /// The peer's INIT was carried in another way, and not answered.
+    is_imported: bool,
     timers: Timers,
     sender: Sender,
     receiver: Receiver,
@@ -118,6 +121,13 @@ struct Due {
     replies: VecDeque<Vec<u8>>,
 }
 
+/// The numbers by which a peer knows an association before it has begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    tag: u32,
+    tsn: Tsn,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Abort {
     cause: u16,
@@ -137,13 +147,26 @@ impl Association {
     /// An association that has not begun. It answers a peer that begins; [`connect`](Self::connect)
     /// makes it begin itself.
     pub fn new(config: Config, now: Instant, rng: &mut impl CryptoRng) -> Self {
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        let mut rng = ChaCha12Rng::from_seed(seed);
-        let mut cookie_key = [0; 16];
-        rng.fill_bytes(&mut cookie_key);
-        let local_tag = random_tag(&mut rng);
-        let local_tsn = Tsn(rng.next_u32());
+        let (mut rng, cookie_key) = own_randomness(rng);
+        let identity = Identity { tag: random_tag(&mut rng), tsn: Tsn(rng.next_u32()) };
+        Self::with_identity(config, now, rng, cookie_key, identity)
+    }
+
+    /// An association that takes this one's place before it has begun, with its tag and first TSN:
+    /// an INIT that was exported holds for it, too.
+    pub(crate) fn begun_anew(config: Config, now: Instant, rng: &mut impl CryptoRng, old: Identity) -> Self {
+        let (rng, cookie_key) = own_randomness(rng);
+        Self::with_identity(config, now, rng, cookie_key, old)
+    }
+
+    fn with_identity(
+        config: Config,
+        now: Instant,
+        rng: ChaCha12Rng,
+        cookie_key: [u8; 16],
+        identity: Identity,
+    ) -> Self {
+        let Identity { tag: local_tag, tsn: local_tsn } = identity;
         Self {
             sender: Sender::new(&config, local_tsn, now),
             receiver: Receiver::new(&config, now),
@@ -155,6 +178,7 @@ impl Association {
             local_tsn,
             cookie_key,
             state: State::Idle,
+            is_imported: false,
             peer: PeerInit { incoming_streams: u16::MAX, ..PeerInit::default() },
             timers: Timers::default(),
             notification: Notification::default(),
@@ -546,6 +570,16 @@ impl Association {
     fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.born)
     }
+}
+
+/// A generator of the association's own, and the key of its cookies.
+fn own_randomness(rng: &mut impl CryptoRng) -> (ChaCha12Rng, [u8; 16]) {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    let mut rng = ChaCha12Rng::from_seed(seed);
+    let mut cookie_key = [0; 16];
+    rng.fill_bytes(&mut cookie_key);
+    (rng, cookie_key)
 }
 
 /// A verification tag is never zero (RFC 9260 §5.3.1).

@@ -205,6 +205,17 @@ impl DataChannels {
     /// Ends the association, if it has not ended, and takes a new one in its place that has not
     /// begun. Channels that are closed can be read to their end; no other remains.
     pub fn renew(&mut self, config: Config, now: Instant, rng: &mut impl CryptoRng) {
+        self.replace(config.clone(), now, |_| Association::new(config, now, rng));
+    }
+
+    /// As [`renew`](Self::renew), instead of an association that has not begun: the INIT that
+    /// [`export_init`](Self::export_init) has carried to the peer is that of the new one, too.
+    pub fn renew_unbegun(&mut self, config: Config, now: Instant, rng: &mut impl CryptoRng) {
+        let anew = |old: &Association| Association::begun_anew(config.clone(), now, rng, old.identity());
+        self.replace(config.clone(), now, anew);
+    }
+
+    fn replace(&mut self, config: Config, now: Instant, make: impl FnOnce(&Association) -> Association) {
         if !self.association.is_closed() {
             self.unsent.clear();
             self.abort(now);
@@ -213,7 +224,7 @@ impl DataChannels {
             channel.outlives_association();
         }
         (self.max_message_size, self.spare_memory) = (config.max_message_size, config.channel_memory);
-        self.association = Association::new(config, now, rng);
+        self.association = make(&self.association);
         self.association.read_dcep_first();
         (self.role, self.end, self.next_stream) = (None, None, 0);
         self.by_stream = StreamTable::default();

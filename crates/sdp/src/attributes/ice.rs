@@ -57,6 +57,8 @@ impl IceOptions {
     pub const TRICKLE: &'static str = "trickle";
     /// The controlling side may nominate again (draft-thatcher-ice-renomination).
     pub const RENOMINATION: &'static str = "renomination";
+    /// Checks may carry the datagrams of DTLS's handshake (draft-hancke-webrtc-sped).
+    pub const SPED: &'static str = "sped";
     /// The agent follows RFC 8445 and not only its predecessor.
     pub const ICE2: &'static str = "ice2";
 

@@ -20,7 +20,7 @@ mod ssrc;
 
 pub use codec::{CodecTarget, Fmtp, ImageAttr, MaxPtime, PayloadType, Ptime, RtcpFb, RtpMap};
 pub use direction::Direction;
-pub use dtls::{Crypto, Fingerprint, HashFunction, Setup, TlsId};
+pub use dtls::{Crypto, DtlsGroups, Fingerprint, HashFunction, Setup, TlsId};
 pub use extmap::{ExtMap, ExtMapAllowMixed};
 pub use grouping::{BundleOnly, Group, GroupSemantics, Mid};
 pub use ice::{

@@ -1,7 +1,7 @@
 //! Associations of the crate `columba-dtls`.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use columba_dtls::{Association, CipherSuite, Event, Fingerprint, Group, Version};
 
@@ -24,6 +24,10 @@ impl Dtls for Association {
         self.seal_batch(buf, at, lengths.iter().copied())
             .inspect_err(|error| tracing::debug!(%error, "packets could not be sealed"))
             .ok()
+    }
+
+    fn handle_path(&mut self, now: Instant, first_timeout: Duration) {
+        Self::handle_path(self, now, first_timeout);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

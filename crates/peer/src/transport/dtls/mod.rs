@@ -10,13 +10,13 @@ mod transport;
 
 use std::fmt;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use columba_dtls::{BACK, FRONT};
 use columba_dtls::{CipherSuite, Event, Group, Version};
 pub use srtp::SrtpProfile;
 pub(crate) use srtp::{MasterKey, SrtpKeys};
-pub(crate) use transport::{DtlsTransport, DtlsTransportConfig, DtlsTransportEvent};
+pub(crate) use transport::{DtlsTransport, DtlsTransportConfig, DtlsTransportEvent, HANDSHAKE_DATAGRAM};
 
 /// One DTLS association.
 pub(crate) trait Dtls: fmt::Debug + Send {
@@ -33,6 +33,9 @@ pub(crate) trait Dtls: fmt::Debug + Send {
     /// record begins at `at`, each of the others behind the one before it. Returns their range;
     /// `None` if they cannot be sent.
     fn seal(&mut self, buf: &mut [u8], at: usize, lengths: &[usize]) -> Option<Range<usize>>;
+
+    /// There is a path now for a handshake that began without one.
+    fn handle_path(&mut self, now: Instant, first_timeout: Duration);
 
     /// Handles the deadline of [`poll_timeout`](Self::poll_timeout).
     fn handle_timeout(&mut self, now: Instant);

@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
-use columba_dtls::{Association, Config, Event, KeyLog, Role, Versions};
+use columba_dtls::{Association, Config, Event, Group, KeyLog, Role, Versions};
 use columba_sdp::attributes::Fingerprint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::{Dtls, DtlsRole, SrtpKeys};
 use crate::certificate::{self, Certificate};
-use crate::configuration::DtlsVersions;
+use crate::configuration::{DtlsVersions, PostQuantum};
 use crate::error::Error;
 use crate::states::DtlsTransportState;
 use crate::stats::DtlsStats;
 
 /// Bytes of a handshake's datagrams at most, however large others may be: the path's MTU is not
 /// known yet.
-const HANDSHAKE_DATAGRAM: usize = 1200;
+pub(crate) const HANDSHAKE_DATAGRAM: usize = 1200;
 
 /// Datagrams kept that arrive too early: a ClientHello has one or, with post-quantum keys, two.
 const MAX_EARLY: usize = 4;
@@ -50,6 +50,8 @@ pub(crate) struct DtlsTransport {
     role: Option<DtlsRole>,
     /// The fingerprints of the other side's description.
     fingerprints: Vec<Fingerprint>,
+    /// Both sides' descriptions have X25519MLKEM768.
+    is_post_quantum: bool,
     association: Option<Box<dyn Dtls>>,
     /// The other side's certificate, once its fingerprint was found to be right.
     certificate: Option<Vec<u8>>,
@@ -69,6 +71,7 @@ pub(crate) struct DtlsTransportConfig {
     pub(crate) certificate: Certificate,
     pub(crate) versions: DtlsVersions,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
+    pub(crate) post_quantum: PostQuantum,
     /// Bytes of the largest datagram.
     pub(crate) datagram_size: usize,
     /// Seed of all random numbers and keys of the associations.
@@ -95,6 +98,7 @@ impl DtlsTransport {
             state: DtlsTransportState::New,
             role: None,
             fingerprints: Vec::new(),
+            is_post_quantum: false,
             association: None,
             certificate: None,
             early: Vec::new(),
@@ -149,9 +153,15 @@ impl DtlsTransport {
         self.fingerprints = fingerprints;
     }
 
+    /// Sets whether both sides' descriptions have X25519MLKEM768, for the next association.
+    pub(crate) fn set_post_quantum(&mut self, is_post_quantum: bool) {
+        self.is_post_quantum = is_post_quantum;
+    }
+
     /// Begins the handshake as client, or waits for it as server. `round_trip` is the path's
-    /// round-trip time, if it is known.
-    pub(crate) fn begin(&mut self, now: Instant, round_trip: Option<Duration>) {
+    /// round-trip time, if it is known, and `datagram_size` the bytes of the handshake's datagrams
+    /// at most.
+    pub(crate) fn begin(&mut self, now: Instant, round_trip: Option<Duration>, datagram_size: usize) {
         let Some(role) = self.role.filter(|_| !self.has_begun()) else { return };
         let mut config = Config::new(self.config.certificate.dtls().clone());
         config.versions = match self.config.versions {
@@ -159,7 +169,15 @@ impl DtlsTransport {
             DtlsVersions::Dtls12 => Versions::Only12,
             DtlsVersions::Dtls13 => Versions::Only13,
         };
-        config.datagram_size = self.config.datagram_size.min(HANDSHAKE_DATAGRAM);
+        let is_post_quantum = match self.config.post_quantum {
+            PostQuantum::Negotiated => self.is_post_quantum,
+            PostQuantum::Always => true,
+            PostQuantum::Never => false,
+        };
+        if is_post_quantum {
+            config.groups.insert(0, Group::X25519MlKem768);
+        }
+        config.datagram_size = self.config.datagram_size.min(datagram_size);
         config.first_timeout = first_timeout(round_trip);
         config.key_log = self.config.key_log.clone();
         config.handshake_timeout = HANDSHAKE_TIMEOUT;
@@ -179,6 +197,14 @@ impl DtlsTransport {
         }
         // A client may have failed to make a key.
         self.handle_events();
+    }
+
+    /// There is a path now for a handshake that began without one. `round_trip` is its round-trip
+    /// time, if it is known.
+    pub(crate) fn handle_path(&mut self, now: Instant, round_trip: Option<Duration>) {
+        if let Some(association) = &mut self.association {
+            association.handle_path(now, first_timeout(round_trip));
+        }
     }
 
     /// Handles a datagram. Its packets are to be [`read`](Self::read) at once.
