@@ -8,10 +8,11 @@ mod entering;
 mod leaving;
 mod meeting;
 mod member;
+mod member_set;
 mod requests;
 mod talking;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use self::connection::{Answer, Connection, Stage};
 use self::deadlines::{Deadline, Deadlines};
 use self::meeting::Meeting;
 use self::member::{Member, MemberEvent, Presence};
+use self::member_set::MemberSet;
 use crate::config::Config;
 use crate::error::{ErrorCode, Refusal};
 use crate::names::{JoinKey, PeerId};
@@ -126,12 +128,13 @@ type SessionKey = [u8; 32];
 pub struct SessionRelay {
     config: Config,
     rng: Box<dyn CryptoRng + Send>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    /// Boxed, as are the members: a tree of large values that come in order is half empty.
+    connections: BTreeMap<ConnectionId, Box<Connection>>,
     next_connection: u64,
-    members: BTreeMap<MemberKey, Member>,
+    members: BTreeMap<MemberKey, Box<Member>>,
     next_member: u64,
     by_peer: BTreeMap<PeerId, MemberKey>,
-    sessions: BTreeMap<SessionKey, BTreeSet<MemberKey>>,
+    sessions: BTreeMap<SessionKey, MemberSet>,
     meeting: Meeting,
     buffers: Buffers,
     joins: JoinLimiter,
@@ -262,6 +265,10 @@ impl SessionRelay {
         let stage = state.stage;
         if let Some(answer) = state.answers.pop_front() {
             state.acks.accompanied = true;
+            if state.answers.is_empty() {
+                // Answers are rare, and room for some is larger than all else of an idle client.
+                state.answers = VecDeque::new();
+            }
             return Some(self.completed(answer, stage, ice_servers));
         }
         if let Stage::Member(key) = stage
@@ -384,7 +391,8 @@ impl SessionRelay {
     fn add_connection(&mut self, now: Instant, stage: Stage, address: Option<IpAddr>) -> ConnectionId {
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(connection, Connection::new(now, stage, address, self.effort_rate()));
+        let state = Connection::new(now, stage, address, self.effort_rate());
+        self.connections.insert(connection, Box::new(state));
         connection
     }
 

@@ -1,6 +1,5 @@
 //! Entering a session, and coming back to one.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use super::connection::{Answer, Stage};
 use super::deadlines::Deadline;
 use super::leaving::replaced;
 use super::member::{EventLog, Member, MemberEvent, Place, Presence};
+use super::member_set::MemberSet;
 use super::{ConnectionId, IceServersFor, MemberKey, SessionKey, SessionRelay};
 use crate::client_message::ClientMessage;
 use crate::config::Config;
@@ -264,7 +264,7 @@ impl SessionRelay {
         let peers = self.introduce(key, &member.present(), &member.sees);
         tracing::debug!(%peer, others = peers.len(), "a membership begins");
         self.by_peer.insert(peer, key);
-        self.members.insert(key, member);
+        self.members.insert(key, Box::new(member));
         self.await_return(now, key);
         self.stats.joins += 1;
         let joined = Joined {
@@ -280,19 +280,14 @@ impl SessionRelay {
     }
 
     /// Notifies the others of a new member, and returns them.
-    fn introduce(
-        &mut self,
-        key: MemberKey,
-        present: &PresentPeer,
-        others: &BTreeSet<MemberKey>,
-    ) -> Vec<PresentPeer> {
+    fn introduce(&mut self, key: MemberKey, present: &PresentPeer, others: &MemberSet) -> Vec<PresentPeer> {
         let mut peers = Vec::with_capacity(others.len());
-        for other in others {
-            if let Some(other) = self.members.get(other) {
+        for other in others.iter() {
+            if let Some(other) = self.members.get(&other) {
                 peers.push(other.present());
             }
-            self.see(*other, key);
-            self.push_member_event(*other, MemberEvent::Joined(present.clone()));
+            self.see(other, key);
+            self.push_member_event(other, MemberEvent::Joined(present.clone()));
         }
         peers
     }
@@ -391,8 +386,8 @@ impl SessionRelay {
     }
 
     fn forget_expiry(&mut self, key: MemberKey) {
-        if let Some(Member { presence: Presence::Away { until }, .. }) = self.members.get(&key) {
-            self.deadlines.remove(*until, Deadline::Expiry(key));
+        if let Some(Presence::Away { until }) = self.members.get(&key).map(|member| member.presence) {
+            self.deadlines.remove(until, Deadline::Expiry(key));
         }
     }
 }

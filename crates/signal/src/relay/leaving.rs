@@ -59,16 +59,16 @@ impl SessionRelay {
                 _ => self.end(now, connection, CLOSE_NORMAL),
             },
         }
-        for other in &member.sees {
-            if let Some(other) = self.members.get_mut(other) {
-                other.sees.remove(&key);
+        for other in member.sees.iter() {
+            if let Some(other) = self.members.get_mut(&other) {
+                other.sees.remove(key);
             }
-            self.push_member_event(*other, MemberEvent::Left(member.peer, reason));
+            self.push_member_event(other, MemberEvent::Left(member.peer, reason));
         }
         match &member.place {
             Place::Session(session) => {
                 if let Some(members) = self.sessions.get_mut(session) {
-                    members.remove(&key);
+                    members.remove(key);
                     if members.is_empty() {
                         self.sessions.remove(session);
                     }

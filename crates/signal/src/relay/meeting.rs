@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::entering::session_full;
 use super::member::{MemberEvent, Place, Presence};
+use super::member_set::MemberSet;
 use super::{MemberKey, SessionRelay};
 use crate::error::{ErrorCode, Refusal};
 use crate::names::ClientId;
@@ -69,7 +70,7 @@ impl SessionRelay {
         if let Some(target) = with.and_then(|with| self.willing(with, id))
             && let Some(target) = self.members.get(&target)
         {
-            let replaces = before.is_some_and(|before| target.sees.contains(&before));
+            let replaces = before.is_some_and(|before| target.sees.contains(before));
             if target.sees.len() - usize::from(replaces) + 1 >= self.config.session_peers {
                 return Err(session_full(self.config.session_peers));
             }
@@ -95,14 +96,14 @@ impl SessionRelay {
         key: MemberKey,
         id: &ClientId,
         with: Option<&ClientId>,
-    ) -> BTreeSet<MemberKey> {
+    ) -> MemberSet {
         self.meeting.reachable.insert(id.clone(), key);
         let Some(with) = with else {
             let room = self.config.session_peers.saturating_sub(1);
             let line = self.meeting.lines.get(id).into_iter().flatten();
-            let found: BTreeSet<_> = line.copied().take(room).collect();
-            for seeker in &found {
-                self.meeting.unqueue(id, *seeker);
+            let found: MemberSet = line.copied().take(room).collect();
+            for seeker in found.iter() {
+                self.meeting.unqueue(id, seeker);
             }
             return found;
         };
@@ -110,11 +111,11 @@ impl SessionRelay {
             Some(target) => {
                 // It may have asked for this one before.
                 self.meeting.unqueue(id, target);
-                BTreeSet::from([target])
+                MemberSet::from_iter([target])
             }
             None => {
                 self.meeting.queue(with, key);
-                BTreeSet::new()
+                MemberSet::default()
             }
         }
     }
@@ -126,19 +127,19 @@ impl SessionRelay {
         key: MemberKey,
         id: &ClientId,
         with: Option<&ClientId>,
-        seen: &BTreeSet<MemberKey>,
+        seen: &MemberSet,
     ) {
         self.meeting.reachable.remove(id);
         if let Some(with) = with {
             self.meeting.unqueue(with, key);
         }
-        for other in seen {
-            let Some(member) = self.members.get(other) else { continue };
+        for other in seen.iter() {
+            let Some(member) = self.members.get(&other) else { continue };
             match &member.place {
-                Place::Meeting { with: Some(with), .. } if with == id => self.meeting.queue(with, *other),
+                Place::Meeting { with: Some(with), .. } if with == id => self.meeting.queue(with, other),
                 Place::Meeting { id: waiting, with: None } => {
                     let waiting = waiting.clone();
-                    self.next_in_line(&waiting, *other);
+                    self.next_in_line(&waiting, other);
                 }
                 _ => {}
             }
@@ -150,7 +151,7 @@ impl SessionRelay {
         let Some(seeker) = self.meeting.lines.get(id).and_then(|line| line.first().copied()) else { return };
         self.meeting.unqueue(id, seeker);
         for (one, other) in [(key, seeker), (seeker, key)] {
-            let Some(present) = self.members.get(&other).map(super::Member::present) else { continue };
+            let Some(present) = self.members.get(&other).map(|member| member.present()) else { continue };
             self.see(one, other);
             self.push_member_event(one, MemberEvent::Joined(present));
         }

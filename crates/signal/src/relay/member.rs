@@ -1,13 +1,14 @@
 //! One membership: who it is, whom it sees, and the events that wait for it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::{ConnectionId, MemberKey, SessionKey};
+use super::member_set::MemberSet;
+use super::{ConnectionId, SessionKey};
 use crate::names::{ClientId, PeerId, Secret};
 use crate::rates::{Faults, TokenBucket};
 use crate::server_message::{LeaveReason, Message, PeerJoined, PeerLeft, PresentPeer, ServerMessage};
@@ -22,7 +23,7 @@ pub(super) struct Member {
     /// Where its client was when it entered.
     pub(super) address: IpAddr,
     /// Whom it may talk to; at most one less than the peers of a session.
-    pub(super) sees: BTreeSet<MemberKey>,
+    pub(super) sees: MemberSet,
     pub(super) presence: Presence,
     /// Its client takes events over HTTP, where connections come and go.
     pub(super) polls: bool,

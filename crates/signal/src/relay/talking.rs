@@ -183,10 +183,10 @@ impl SessionRelay {
         let Some(sender) = self.members.get(&key) else { return Ok(()) };
         let from = sender.peer;
         let receivers: Vec<MemberKey> = match to {
-            None => sender.sees.iter().copied().collect(),
+            None => sender.sees.iter().collect(),
             Some(to) => {
                 let receiver = to.peer().and_then(|peer| self.by_peer.get(&peer)).copied();
-                match receiver.filter(|receiver| sender.sees.contains(receiver)) {
+                match receiver.filter(|receiver| sender.sees.contains(*receiver)) {
                     Some(receiver) => vec![receiver],
                     None => {
                         let text = "The peer that this message is for is not in the session.";

@@ -199,8 +199,8 @@ proptest! {
             prop_assert_eq!(house.relay.stats().buffered_bytes, buffered as u64);
             for (key, member) in &house.relay.members {
                 prop_assert!(member.sees.len() < 3 && member.log.bytes() <= 2000);
-                for other in &member.sees {
-                    prop_assert!(house.relay.members[other].sees.contains(key), "who sees is seen");
+                for other in member.sees.iter() {
+                    prop_assert!(house.relay.members[&other].sees.contains(*key), "who sees is seen");
                 }
             }
         }
