@@ -13,7 +13,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The times as much as one client that the /56 of an IPv6 household or office may hold: providers
 /// give each customer one, of which every /64 would otherwise count as a client.
@@ -37,7 +37,7 @@ pub struct Prefix {
 impl Prefix {
     /// The prefix that counts as one client: an IPv4 address, or an IPv6 /64.
     pub fn of_client(ip: IpAddr) -> Self {
-        let ip = ip.to_canonical();
+        let ip = client_address(ip);
         Self::new(ip, if ip.is_ipv4() { 32 } else { 64 })
     }
 
@@ -65,11 +65,26 @@ impl Prefix {
     }
 }
 
+/// The address by which a client counts: the IPv4 address where an IPv6 one holds it, as
+/// IPv4-mapped addresses do, those that a translator in front of the server makes (NAT64, RFC 6052
+/// §2.1; otherwise the whole IPv4 Internet would be one client), and 6to4 (RFC 3056; otherwise the
+/// owner of one IPv4 address would be a network).
+pub fn client_address(ip: IpAddr) -> IpAddr {
+    let ip = ip.to_canonical();
+    let IpAddr::V6(ipv6) = ip else { return ip };
+    let s = ipv6.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into();
+    match s {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => join(high, low),
+        _ => ip,
+    }
+}
+
 /// Returns the networks that an address counts in, from the narrowest, each with the times as much
 /// as one client that it may have: the client itself, the household (IPv6 only), and the IPv4 /24
 /// or IPv6 /48.
 pub fn networks(ip: IpAddr) -> impl Iterator<Item = (Prefix, u32)> {
-    let ip = ip.to_canonical();
+    let ip = client_address(ip);
     let lengths: &[(u8, u32)] = match ip {
         IpAddr::V4(_) => &[(32, 1), (24, NETWORK)],
         IpAddr::V6(_) => &[(64, 1), (56, HOUSEHOLD), (48, NETWORK)],
@@ -346,5 +361,17 @@ mod tests {
             ["2001:db8:1:2ff::/64 1", "2001:db8:1:200::/56 4", "2001:db8:1::/48 16"]
         );
         assert_eq!(Prefix::of_client(ip("2001:db8::1")), Prefix::of_client(ip("2001:db8::ffff")));
+    }
+
+    #[test]
+    fn ipv4_addresses_inside_others_count_as_such() {
+        let client = |text| Prefix::of_client(ip(text)).first().to_string();
+        assert_eq!(client("64:ff9b::192.0.2.1"), "192.0.2.1");
+        assert_eq!(client("2002:c000:201:7:8::9"), "192.0.2.1");
+        assert_eq!(client("64:ff9b:1::192.0.2.1"), "64:ff9b:1::", "of a local translator, which is a client");
+        let mut held = Prefixes::new(PrefixLimits { total: 1000, per_client: 2 });
+        assert_eq!(grab(&mut held, |n| IpAddr::from([0x2002, 0xc000, 0x201, n as u16, 0, 0, 0, 1])), 2);
+        assert_eq!(held.take(ip("192.0.2.1"), 1), Err(Excess::Client));
+        assert_eq!(held.take(ip("64:ff9b::198.51.100.1"), 2), Ok(()), "another client of the translator");
     }
 }

@@ -4,6 +4,8 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use columba_limits::client_address;
+
 use super::config::AnswerLimit;
 use super::familiar::Familiar;
 use super::hash::Keyed;
@@ -210,10 +212,10 @@ impl Answers {
     }
 }
 
-/// The network that an address is in, as bits to compare: the first `v4` bits of an IPv4 address,
-/// the first `v6` bits of an IPv6 address.
+/// The network that a client is in, as bits to compare: the first `v4` bits of an IPv4 address, the
+/// first `v6` bits of an IPv6 address.
 pub(super) fn prefix(ip: IpAddr, v4: u32, v6: u32) -> (bool, u128) {
-    match ip {
+    match client_address(ip) {
         IpAddr::V4(ip) => (false, u128::from(ip.to_bits() >> (32 - v4))),
         IpAddr::V6(ip) => (true, ip.to_bits() >> (128 - v6)),
     }
@@ -311,6 +313,7 @@ mod tests {
         assert_ne!(p("10.0.0.1"), p("10.0.1.1"));
         assert_eq!(p("2a00:0:0:1::"), p("2a00:0:0:ff::1"));
         assert_ne!(p("2a00:0:0:100::"), p("2a00:0:0:1::"));
+        assert_eq!(p("64:ff9b::a00:1"), p("10.0.0.7"), "translated");
     }
 
     /// Forged requests from all /24s of a /8, and clients that come meanwhile and send as RFC 8489
