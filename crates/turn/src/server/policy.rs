@@ -36,7 +36,7 @@ pub(super) struct Policy {
 
 /// Where clouds tell a machine its credentials and its users' data, and where they serve its time
 /// and names: a client that reaches one through the machine may become the machine.
-const METADATA: [IpAddr; 17] = [
+const METADATA: [IpAddr; 20] = [
     // Amazon, Google, Microsoft, Oracle, DigitalOcean, OpenStack and most others.
     v4(169, 254, 169, 254),
     // Amazon: tasks, pods, time, names.
@@ -60,6 +60,11 @@ const METADATA: [IpAddr; 17] = [
     // Amazon over IPv6, and its pods.
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]),
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23]),
+    // Amazon's time and names over IPv6.
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123]),
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253]),
+    // Linode over IPv6.
+    v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1]),
     // Google over IPv6.
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]),
     // OpenStack over IPv6.
@@ -124,7 +129,7 @@ impl Policy {
                 // Where a translator would carry it decides; an own address reached by that detour
                 // is no peer.
                 Some(ends) => ends.into_iter().flatten().all(|v4| self.passes_translated(v4, literal)),
-                None => literal || !is_special_v6(v6),
+                None => (literal || !is_special_v6(v6)) && !self.leads_home(v6),
             },
         };
         if open { Verdict::Socket } else { Verdict::Forbidden }
@@ -159,6 +164,17 @@ impl Policy {
     fn is_closed_metadata(&self, ip: IpAddr) -> bool {
         let names_it = |net: &IpNet| net.prefix_len() == net.max_prefix_len() && net.addr() == ip;
         METADATA.contains(&ip) && !self.allow.iter().any(names_it)
+    }
+
+    /// Returns whether a local translator may carry what is sent to `ip` to where nothing leads: to
+    /// this host, to what is denied, or to a cloud's metadata service. What else it carries, those
+    /// who allow its prefix have allowed.
+    fn leads_home(&self, ip: Ipv6Addr) -> bool {
+        let closed = |v4: Ipv4Addr| {
+            let ip = IpAddr::V4(v4);
+            v4.is_loopback() || self.is_own(ip) || contains(&self.deny, ip) || self.is_closed_metadata(ip)
+        };
+        translated(ip).into_iter().flatten().any(closed)
     }
 
     fn is_listener(&self, addr: SocketAddr) -> bool {
@@ -208,9 +224,8 @@ fn is_special_v6(ip: Ipv6Addr) -> bool {
 /// §2.5.5.1), NAT64 (RFC 6052), 6to4 (RFC 3056), and Teredo (RFC 4380) with its server and its
 /// client.
 ///
-/// The prefix for local NAT64 (64:ff9b:1::/48, RFC 8215) is not among them: where its IPv4 address
-/// stands depends on how the translator is set up, so it is refused whole, as an address outside
-/// 2000::/3.
+/// The prefixes of local translators are not among them, see [`translated`]: they are refused whole,
+/// as addresses outside 2000::/3, unless the operator allows them.
 fn embedded(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
     let s = ip.segments();
     let at = |i: usize| join(s[i], s[i + 1]);
@@ -220,6 +235,23 @@ fn embedded(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
         [0x2002, ..] => Some([Some(at(1)), None]),
         [0x2001, 0, ..] => Some([Some(at(2)), Some(join(!s[6], !s[7]))]),
         _ => None,
+    }
+}
+
+/// The IPv4 addresses to which a translator at this site may carry what is sent to an IPv6 address:
+/// local NAT64 (64:ff9b:1::/48, RFC 8215), where the place of the IPv4 address depends on how long
+/// a prefix the translator has (RFC 6052 §2.2), stateless translation (::ffff:0:0:0/96, RFC 7915),
+/// and tunnels inside the site (ISATAP, RFC 5214 §6.1).
+fn translated(ip: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
+    let s = ip.segments();
+    let at = |i: usize| Some(join(s[i], s[i + 1]));
+    let bytes = ip.octets();
+    let of = |places: [usize; 4]| Some(Ipv4Addr::from(places.map(|i| bytes[i])));
+    match s {
+        // Byte 8 is skipped by all of them.
+        [0x64, 0xff9b, 1, ..] => [of([6, 7, 9, 10]), of([7, 9, 10, 11]), of([9, 10, 11, 12]), at(6)],
+        [0, 0, 0, 0, 0xffff, 0, ..] | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => [at(6), None, None, None],
+        _ => [None; 4],
     }
 }
 
@@ -386,6 +418,18 @@ mod tests {
     }
 
     #[test]
+    fn translators_of_the_site_do_not_lead_home() {
+        let policy = with(&["::/0"], &["9.9.9.0/24"], &["5.0.0.1"], &[]);
+        for home in ["5.0.0.1", "9.9.9.9", "127.0.0.1"] {
+            for prefix in ["64:ff9b:1::", "::ffff:0:", "2a00::5efe:", "2a00::200:5efe:", "fe80::5efe:"] {
+                assert_eq!(judge(&policy, &format!("{prefix}{home}")), Verdict::Forbidden, "{prefix}{home}");
+            }
+        }
+        assert_eq!(judge(&policy, "64:ff9b:1:500:0:100::"), Verdict::Forbidden, "behind 48 bits");
+        assert_eq!(judge(&policy, "64:ff9b:1::6.0.0.1"), Verdict::Socket);
+    }
+
+    #[test]
     fn metadata_services_are_closed_unless_they_are_named() {
         let wide =
             ["0.0.0.0/0", "169.254.0.0/16", "168.63.129.0/24", "100.64.0.0/10", "::/0", "64:ff9b::/96"];
@@ -401,12 +445,24 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::169.254.169.254",
             "2002:a83f:8110::1",
+            "fd00:ec2::253",
+            "fd00:a9fe:a9fe::1",
+            // By translators of this site, whose prefixes ::/0 allows.
+            "::ffff:0:169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:64a9:fe:a9fe::",
+            "64:ff9b:1:6464:a9:fea9:fe00:0",
+            "2a00::5efe:169.254.169.254",
+            "fd00::200:5efe:168.63.129.16",
         ];
         let policy = with(&wide, &[], &[], &[]);
         for ip in closed {
             assert_eq!(judge(&policy, ip), Verdict::Forbidden, "{ip}");
         }
-        assert_eq!(judge(&policy, "169.254.1.1"), Verdict::Socket);
+        for ip in ["169.254.1.1", "64:ff9b:1::808:808", "::ffff:0:8.8.8.8", "2a00::5efe:10.0.0.1"] {
+            assert_eq!(judge(&policy, ip), Verdict::Socket, "{ip}");
+        }
         let nothing = with(&[], &[], &[], &[]);
         assert_eq!(judge(&nothing, "168.63.129.16"), Verdict::Forbidden, "though it is a public address");
         let named = with(&["169.254.169.254/32", "fd00:ec2::254/128"], &[], &[], &[]);
