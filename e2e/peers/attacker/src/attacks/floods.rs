@@ -35,6 +35,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         .beside(Watched::Flow, FLOW),
     Attack::new("ping-frames", |server| frames(server, |_| frame(PING, &[b'x'; 120]).repeat(500)))
         .beside(Watched::Flow, FLOW),
+    Attack::new("h2-frames", h2_frames).beside(Watched::Flow, FLOW),
     Attack::new("rapid-reset", rapid_reset).short(),
     Attack::new("continuation", continuation).short(),
 ];
@@ -152,6 +153,45 @@ pub(super) fn frames(server: &Server<'_>, block: impl Fn(u8) -> Vec<u8>) -> Resu
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     Err(_) => break,
                 }
+            }
+            sent
+        }));
+    }
+    let bytes_in: u64 = senders.into_iter().map(|sender| sender.join().unwrap_or_default()).sum();
+    let rate = bytes_in as f64 / FLOOD.as_secs_f64() / 1e6;
+    Ok(Report { bytes_in, note: format!("{rate:.1} MB/s taken"), ..Report::default() })
+}
+
+/// Twenty connections send frames of HTTP/2 that ask for nothing, or for an answer each, as fast as
+/// they are taken: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, and frames of no known kind.
+fn h2_frames(server: &Server<'_>) -> Result<Report, String> {
+    let kinds: [(u8, &[u8]); 5] =
+        [(6, &[7; 8]), (h2::SETTINGS, &[]), (8, &[0, 0, 0, 1]), (2, &[0, 0, 0, 0, 9]), (0xb, &[0; 100])];
+    let mut senders = Vec::new();
+    for n in 0..20u8 {
+        let (kind, payload) = kinds[usize::from(n) % kinds.len()];
+        // Priorities are of streams, all else is of the connection.
+        let block = h2::frame(kind, 0, if kind == 2 { 7 } else { 0 }, payload).repeat(1000);
+        let web = server.web();
+        senders.push(thread::spawn(move || {
+            let (start, mut sent) = (Instant::now(), 0u64);
+            while start.elapsed() < FLOOD {
+                let Ok(mut stream) = h2::connect(attacker(17, n + 1), web, 65_535) else { continue };
+                let Ok(mut reader) = stream.tcp().try_clone() else { continue };
+                thread::spawn(move || {
+                    let mut buffer = [0; 65_536];
+                    while reader.read(&mut buffer).is_ok_and(|length| length > 0) {}
+                });
+                let _ = stream.tcp().set_write_timeout(Some(Duration::from_millis(500)));
+                let mut at = 0;
+                while start.elapsed() < FLOOD {
+                    match stream.write(&block[at..]) {
+                        Ok(length) => (at, sent) = ((at + length) % block.len(), sent + length as u64),
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                        Err(_) => break,
+                    }
+                }
+                let _ = stream.tcp().shutdown(std::net::Shutdown::Both);
             }
             sent
         }));

@@ -1,12 +1,14 @@
 //! Attacks that make the server hold memory.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::streams::is_open;
 use super::{Attack, Report, attacker};
 use crate::arena::Server;
 use crate::wire::h2;
-use crate::wire::http::{join, request};
+use crate::wire::http::{connect_from, join, request};
 use crate::wire::websocket::WebSocket;
 
 /// The time for which an attacker holds what it has opened.
@@ -21,6 +23,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("websockets", |server| websockets(server, IDLE_MEMBER)),
     Attack::new("slow-readers", slow_readers).short(),
     Attack::new("never-read", never_read).short(),
+    Attack::new("pipelined", pipelined),
 ];
 
 /// One member's backlog of 3 MB is polled on 60 connections with 32 streams each, whose windows are
@@ -132,6 +135,46 @@ pub(super) fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
     let joins = join(attacker(14, 1), server.web(), r#"{"type":"create"}"#).is_ok();
     report.promise(joins, "another client cannot join");
     report.note = format!("{} put out", server.metric("columba_signal_put_out_slow_total"));
+    Ok(report)
+}
+
+/// Clients of many networks wait by long polls, and send on meanwhile: what the server leaves unread
+/// waits in the kernel. Clients who only wait are not disturbed.
+fn pipelined(server: &Server<'_>) -> Result<Report, String> {
+    const HONEST: u16 = 40;
+    let mut report = Report::default();
+    let fail = |error: std::io::Error| format!("a client cannot poll: {error}");
+    let poll = |source: IpAddr| {
+        let (_, bearer) = join(source, server.web(), r#"{"type":"create"}"#)?;
+        let mut stream = connect_from(source, server.web().address)?;
+        write!(
+            stream,
+            "GET /v1/signal/events?wait=30 HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {bearer}\r\n\r\n",
+            server.web()
+        )?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let mut honest = Vec::new();
+    for n in 0..HONEST {
+        honest.push(poll(attacker(1900 + n, 1)).map_err(fail)?);
+    }
+    let (mut open, junk) = (Vec::new(), vec![b'j'; 200_000]);
+    for n in 0..2400u16 {
+        let Ok(mut stream) = poll(attacker(2100 + n / 8, 1 + (n % 8) as u8)) else { continue };
+        report.bytes_in += stream.write(&junk).unwrap_or_default() as u64;
+        open.push(stream);
+    }
+    std::thread::sleep(HOLD);
+    for stream in &mut open {
+        report.bytes_in += stream.write(&junk).unwrap_or_default() as u64;
+    }
+    std::thread::sleep(HOLD);
+    let opened = open.len();
+    open.retain_mut(is_open);
+    honest.retain_mut(is_open);
+    report.note = format!("{} of {opened} that send on are left, {} who wait", open.len(), honest.len());
+    report.promise(honest.len() == usize::from(HONEST), "clients who only wait were put out");
     Ok(report)
 }
 

@@ -23,7 +23,7 @@ const UNDISTURBED: Promise =
     Promise { loss: 0.5, delay: Duration::from_millis(500), amplification: f64::INFINITY };
 
 pub(super) const ATTACKS: &[Attack] = &[
-    Attack::new("senders", senders).beside(Watched::Compared, COMPARED),
+    Attack::new("senders", senders).beside(Watched::Compared, COMPARED).short(),
     Attack::new("clock-step", clock_step).with_clock().beside(Watched::Flow, UNDISTURBED).short(),
     Attack::new("channels", channels).beside(Watched::Flow, FLOW),
     Attack::new("permissions", permissions).beside(Watched::Flow, FLOW),

@@ -41,7 +41,7 @@ pub(super) fn closed_by_the_server(server: &Server<'_>, open: &mut Vec<TcpStream
 }
 
 /// Returns whether the other side has not closed a connection. What it says is read.
-fn is_open(stream: &mut TcpStream) -> bool {
+pub(super) fn is_open(stream: &mut TcpStream) -> bool {
     let mut buffer = [0; 4096];
     if stream.set_nonblocking(true).is_err() {
         return false;
