@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -112,6 +112,19 @@ impl Server {
             self.output.push('\n');
             if line.contains(words) {
                 return;
+            }
+        }
+    }
+
+    /// All that it says from now on, until it ends.
+    pub fn rest_of_output(&mut self) -> Vec<String> {
+        let lines = self.lines.get_mut().expect("no test panicked");
+        let mut rest = Vec::new();
+        loop {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
             }
         }
     }
