@@ -261,6 +261,29 @@ fn freed_memory_goes_back_to_the_system() {
     println!("{} bytes of 40 MB are kept", kept());
 }
 
+/// The kernel keeps what is sent on while a request is answered; who only waits counts for nothing.
+#[test]
+fn bytes_left_unread_while_a_request_is_answered_count() {
+    const SOCKETS: &str = "columba_memory_held_bytes{holder=\"sockets\"}";
+    let server = generous(&[]);
+    let poll = |_| {
+        let (_, bearer) = server.join(r#"{"type":"create"}"#);
+        let mut stream = server.connect();
+        write!(stream, "GET /v1/signal/events?wait=30 HTTP/1.1\r\nhost: a.test\r\n{bearer}\r\n\r\n")
+            .expect("the request is taken");
+        stream
+    };
+    let mut polls: Vec<TcpStream> = (0..20).map(poll).collect();
+    server.wait_for_metric("columba_signal_connections", |open| open == 20);
+    assert_eq!(server.metric(SOCKETS), 0, "they wait");
+    for stream in &mut polls[..5] {
+        stream.write_all(&[b'x'; 40_000]).expect("the kernel takes it");
+    }
+    server.wait_for_metric(SOCKETS, |held| held == 5 * 65_536);
+    drop(polls);
+    server.wait_for_metric(SOCKETS, |held| held == 0);
+}
+
 /// Only a connection that is read to its end shows that the server has closed it.
 #[test]
 fn client_that_reads_nothing_over_http1_is_closed() {

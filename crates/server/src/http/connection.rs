@@ -2,10 +2,12 @@
 //! instead.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,7 +27,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::answer::{self, Answer, Watch};
-use super::socket::{self, Socket};
+use super::socket::{self, Socket, Unread};
 use super::static_files::plain;
 use super::stream::{ByteStream, Peeked};
 use super::streams::{self, Streams};
@@ -228,9 +230,16 @@ async fn dispatch<S: ByteStream>(
     // A connection that comes while the server drains must get its answer; to hyper it would look
     // idle.
     let mut is_notified = shared.drain.has_begun();
+    let mut unread = Unread::new(account.clone());
     loop {
+        let step = poll_fn(|context| match http.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(io::Error::other)),
+            Poll::Pending => {
+                unread.look().map_or_else(|e| Poll::Ready(Err(io::Error::other(e))), |()| Poll::Pending)
+            }
+        });
         tokio::select! {
-            result = http.as_mut() => return result.map_err(io::Error::other),
+            result = step => return result,
             () = watch.stalled(shared.patience) => return Err(io::ErrorKind::TimedOut.into()),
             () = patience.as_mut(), if !checked => {
                 checked = true;

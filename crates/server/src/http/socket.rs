@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::memory::{Account, Held, Holder};
+use crate::memory::{Account, Evicted, Held, Holder};
 use crate::turn::ClientStream;
 
 /// The time for which a client may go on sending before the connection is closed.
@@ -50,6 +50,33 @@ pub(super) fn bound_queue(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     Ok(())
+}
+
+/// Counts what the kernel holds for a client that is left unread: what it sends on while its request
+/// is answered, say.
+///
+/// A reader that wants more goes on until there is nothing, so one that has stopped while there was
+/// something leaves the rest where it is. A client that waits for its answer counts for nothing.
+#[derive(Debug)]
+pub(super) struct Unread {
+    account: Account,
+    held: Option<Held>,
+}
+
+impl Unread {
+    pub(super) fn new(account: Account) -> Self {
+        Self { account, held: None }
+    }
+
+    /// To be called whenever the reader has nothing more to do.
+    pub(super) fn look(&mut self) -> Result<(), Evicted> {
+        if !self.account.has_unread() {
+            self.held = None;
+        } else if self.held.is_none() {
+            self.held = Some(self.account.hold(Holder::Sockets, UNREAD_BYTES)?);
+        }
+        Ok(())
+    }
 }
 
 /// A TCP connection with whatever must be kept until it is closed.
@@ -130,7 +157,10 @@ impl<K: Send + 'static> AsyncRead for Socket<K> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(context, buffer)
+        let (before, mut this) = (buffer.filled().len(), self);
+        let read = this.as_mut().stream()?.poll_read(context, buffer);
+        this.account.note_unread(buffer.filled().len() > before);
+        read
     }
 }
 

@@ -98,7 +98,7 @@ impl Budget {
     pub(crate) fn open(&self, network: Option<IpAddr>) -> Account {
         let eviction = Arc::new(Eviction::default());
         let id = self.ledger().open(network, eviction.clone());
-        Account(Arc::new(Open { budget: self.clone(), id, eviction }))
+        Account(Arc::new(Open { budget: self.clone(), id, eviction, unread: AtomicBool::new(false) }))
     }
 
     /// Sets the bytes that wait in the queues of sessions, which belong to no single connection.
@@ -134,6 +134,8 @@ struct Open {
     budget: Budget,
     id: AccountId,
     eviction: Arc<Eviction>,
+    /// The last reading of the connection's socket took something, so that there may be more.
+    unread: AtomicBool,
 }
 
 impl Drop for Open {
@@ -157,6 +159,16 @@ impl Account {
     /// Returns whether the account has been evicted.
     pub(crate) fn is_evicted(&self) -> bool {
         self.0.eviction.decided.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the connection's socket may have more to read.
+    pub(crate) fn note_unread(&self, unread: bool) {
+        self.0.unread.store(unread, Ordering::Relaxed);
+    }
+
+    /// Returns whether the connection's socket may have more to read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.0.unread.load(Ordering::Relaxed)
     }
 
     /// Returns when the account is evicted: the connection is to be closed at once. For one task at
