@@ -80,7 +80,7 @@ impl Wake {
 pub(super) enum Next {
     Frame(Frame),
     /// Everything has been sent.
-    Closed(Closing),
+    Closed,
 }
 
 /// The end of an answer that cannot be completed.
@@ -117,6 +117,11 @@ impl Attachment {
         self.signal.with(|relay, now| relay.poll_transmit(now, self.id, &source))
     }
 
+    /// Returns whether the relay may have a frame.
+    pub(super) fn is_writable(&self) -> bool {
+        self.wake.writable.load(Ordering::Acquire)
+    }
+
     /// Has the task woken when there is a frame, or the end.
     pub(super) fn wake_on_change(&self, context: &Context<'_>) {
         self.wake.waker.register(context.waker());
@@ -133,7 +138,40 @@ impl Attachment {
             self.wake.writable.store(true, Ordering::Release);
             return Poll::Ready(Next::Frame(frame));
         }
-        closing.map_or(Poll::Pending, |closing| Poll::Ready(Next::Closed(closing)))
+        if closing.is_some() { Poll::Ready(Next::Closed) } else { Poll::Pending }
+    }
+
+    /// Hands over the frames that there are, until `take` says that it has enough. Pending if there
+    /// are none; otherwise whether it is the end. As with [`poll_next`](Self::poll_next) the task is
+    /// woken when there is more.
+    pub(super) fn poll_frames(
+        &self,
+        context: &Context<'_>,
+        mut take: impl FnMut(Frame) -> bool,
+    ) -> Poll<Option<Closing>> {
+        self.wake_on_change(context);
+        let closing = self.closing();
+        if self.wake.writable.swap(false, Ordering::AcqRel) || closing.is_some() {
+            let source = |peer: PeerId| self.signal.ice_servers.of(&self.client).for_peer(peer);
+            let mut some = false;
+            let all = self.signal.with(|relay, now| {
+                while let Some(frame) = relay.poll_transmit(now, self.id, &source) {
+                    some = true;
+                    if !take(frame) {
+                        return false;
+                    }
+                }
+                true
+            });
+            if !all {
+                self.wake.writable.store(true, Ordering::Release);
+                return Poll::Ready(None);
+            }
+            if some && closing.is_none() {
+                return Poll::Ready(None);
+            }
+        }
+        closing.map_or(Poll::Pending, |closing| Poll::Ready(Some(closing)))
     }
 
     /// Waits for the next frame, or the end.

@@ -170,7 +170,7 @@ async fn next_part(attachment: &Attachment, account: &Account) -> Result<Option<
         }
         match timeout_at(Instant::now() + COMMENT_EVERY, attachment.next()).await {
             Ok(Next::Frame(frame)) => attachment.put(frame.server_sent_event(), account)?,
-            Ok(Next::Closed(_)) => return Ok(None),
+            Ok(Next::Closed) => return Ok(None),
             Err(_) => return Ok(Some(Bytes::from_static(b": still here\n\n"))),
         }
     }

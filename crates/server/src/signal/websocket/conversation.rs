@@ -6,19 +6,19 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use columba_signal::{Config, ErrorCode, Input, Reading};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::frame::{self, Decoder, Incoming};
 use crate::http::UNREAD_BYTES;
 use crate::memory::Held;
 use crate::places::Place;
-use crate::signal::attachment::{Attachment, Closing, Next};
+use crate::signal::attachment::{Attachment, Closing};
 
 /// The time in which a client must take the last frames and send its own close.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -32,6 +32,10 @@ const BATCH: usize = 16 * 1024;
 /// The frames that are read while the client takes nothing of what is to be written. Their answers
 /// wait in the relay.
 const UNANSWERED: u32 = 32;
+
+/// The time after a write in which small frames wait for others to go along with: a write costs as
+/// much as all else that is done for a small message.
+const REST: Duration = Duration::from_millis(1);
 
 /// The stage of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,10 @@ pub(super) struct Conversation {
     out: Vec<u8>,
     written: usize,
     unflushed: bool,
+    /// When frames of the relay were last taken to be written.
+    pulled: Option<Instant>,
+    /// Until then no more are taken.
+    rest: Option<Pin<Box<Sleep>>>,
     /// Frames read since something could be written.
     unanswered: u32,
     stage: Stage,
@@ -80,6 +88,8 @@ impl Conversation {
             out: Vec::new(),
             written: 0,
             unflushed: false,
+            pulled: None,
+            rest: None,
             unanswered: 0,
             stage: Stage::Open,
             pause: None,
@@ -110,30 +120,56 @@ impl Conversation {
             if self.stage != Stage::Open {
                 return Poll::Ready(Ok(()));
             }
+            ready!(self.poll_rest(context));
             while self.out.len() < BATCH && self.stage == Stage::Open {
-                match self.attachment.poll_next(context) {
-                    Poll::Ready(Next::Frame(next)) => {
-                        frame::write_text(&mut self.out, &next.text);
-                        if next.ping {
-                            frame::write_ping(&mut self.out);
-                        }
+                let out = &mut self.out;
+                let pulled = self.attachment.poll_frames(context, |frame| {
+                    frame::write_text(out, &frame.text);
+                    if frame.ping {
+                        frame::write_ping(out);
                     }
-                    Poll::Ready(Next::Closed(Closing { code, error })) => {
-                        frame::write_close(
-                            &mut self.out,
-                            code,
-                            error.map(ErrorCode::as_str).unwrap_or_default(),
-                        );
+                    out.len() < BATCH
+                });
+                match pulled {
+                    Poll::Ready(None) => {}
+                    Poll::Ready(Some(Closing { code, error })) => {
+                        let reason = error.map(ErrorCode::as_str).unwrap_or_default();
+                        frame::write_close(&mut self.out, code, reason);
                         self.stage = Stage::Ending;
                     }
                     Poll::Pending => break,
                 }
+            }
+            if self.out.len() >= BATCH {
+                // A full batch is worth a write, and so is the next.
+                self.pulled = None;
             }
             self.account()?;
             if self.out.is_empty() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Ready when frames of the relay may be taken, if it has any. The first after a while goes out
+    /// at once, those that come soon after one wait for a moment, and go out together.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(context));
+            self.rest = None;
+            self.pulled = None;
+        }
+        if !self.attachment.is_writable() || self.attachment.closing().is_some() {
+            return Poll::Ready(());
+        }
+        let now = Instant::now();
+        let until = self.pulled.map(|pulled| pulled + REST).filter(|until| *until > now);
+        let Some(until) = until else {
+            self.pulled = Some(now);
+            return Poll::Ready(());
+        };
+        let rest = self.rest.insert(Box::pin(sleep_until(until.into())));
+        rest.as_mut().poll(context)
     }
 
     /// Reads and handles what has arrived. Ready when nothing more will be read.
@@ -226,7 +262,7 @@ impl Conversation {
         /// The step in bytes in which the budget is told, so that small messages need not be.
         const STEP: usize = 4096;
         let mut bytes = (self.decoder.held() + self.out.capacity()) / STEP * STEP;
-        if self.pause.is_some() {
+        if self.pause.is_some() || self.unanswered >= UNANSWERED {
             bytes += UNREAD_BYTES;
         }
         self.held.resize(self.idle_bytes + bytes).map_err(io::Error::other)
