@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Server, receive, receive_close, send_text, text};
@@ -201,4 +202,21 @@ fn slow_reader_is_removed_and_the_others_are_notified() {
     });
     assert_eq!(reason, Some(json!("too-slow")));
     drop(slow);
+}
+
+/// A client that asks much at once, and reads afterwards, is answered and not put out: what it asks
+/// is read no faster than the answers leave.
+#[test]
+fn many_questions_at_once_are_all_answered() {
+    const COUNT: usize = 3000;
+    const PING: &[u8] = br#"{"type":"ping"}"#;
+    let server = Server::start(&["--messages-per-second", "100000", "--message-burst", "100000"]);
+    let mut socket = server.websocket();
+    send_text(&mut socket, r#"{"type":"create"}"#);
+    assert_eq!(receive(&mut socket)["type"], "joined");
+    let frame = [&[0x81, 0x80 | PING.len() as u8, 0, 0, 0, 0][..], PING].concat();
+    socket.get_mut().write_all(&frame.repeat(COUNT)).expect("the questions are taken");
+    for at in 0..COUNT {
+        assert_eq!(receive(&mut socket)["type"], "pong", "answer {at}");
+    }
 }

@@ -154,10 +154,13 @@ impl Conversation {
     /// Ready when frames of the relay may be taken, if it has any. The first after a while goes out
     /// at once, those that come soon after one wait for a moment, and go out together.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.unanswered >= UNANSWERED {
+            // The client waits for answers, and is not read before they go out.
+            (self.rest, self.pulled) = (None, None);
+        }
         if let Some(rest) = &mut self.rest {
             ready!(rest.as_mut().poll(context));
-            self.rest = None;
-            self.pulled = None;
+            (self.rest, self.pulled) = (None, None);
         }
         if !self.attachment.is_writable() || self.attachment.closing().is_some() {
             return Poll::Ready(());
@@ -179,8 +182,10 @@ impl Conversation {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            // The writing wakes this task when the client takes something.
-            if self.stage == Stage::Open && self.unanswered >= UNANSWERED && !self.out.is_empty() {
+            // The writing wakes this task when the client takes something; the relay has done so if
+            // there is something to pull, before too many answers wait there.
+            let answers_wait = !self.out.is_empty() || self.attachment.is_writable();
+            if self.stage == Stage::Open && self.unanswered >= UNANSWERED && answers_wait {
                 return Poll::Pending;
             }
             let mut space = [MaybeUninit::<u8>::uninit(); READ];
@@ -262,7 +267,7 @@ impl Conversation {
         /// The step in bytes in which the budget is told, so that small messages need not be.
         const STEP: usize = 4096;
         let mut bytes = (self.decoder.held() + self.out.capacity()) / STEP * STEP;
-        if self.pause.is_some() || self.unanswered >= UNANSWERED {
+        if self.pause.is_some() || (self.unanswered >= UNANSWERED && !self.out.is_empty()) {
             bytes += UNREAD_BYTES;
         }
         self.held.resize(self.idle_bytes + bytes).map_err(io::Error::other)
