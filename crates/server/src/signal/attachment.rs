@@ -25,6 +25,13 @@ pub(super) struct Closing {
     pub(super) error: Option<ErrorCode>,
 }
 
+impl Closing {
+    /// Returns whether the client gets nothing more of an answer that is under way.
+    fn cuts(self) -> bool {
+        matches!(self.error, Some(ErrorCode::Replaced | ErrorCode::TooSlow))
+    }
+}
+
 /// The wake-up of a connection's task.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
@@ -63,7 +70,7 @@ impl Wake {
     pub(super) fn close(&self, closing: Closing) {
         let mut state = self.state();
         state.closing = Some(closing);
-        if matches!(closing.error, Some(ErrorCode::Replaced | ErrorCode::TooSlow)) {
+        if closing.cuts() {
             state.cut |= state.unsent.take().is_some();
         }
         drop(state);
@@ -187,7 +194,13 @@ impl Attachment {
     /// Lets a text wait until HTTP takes it.
     pub(super) fn put(&self, text: String, account: &Account) -> Result<(), Evicted> {
         let held = account.hold(Holder::Answers, text.capacity())?;
-        self.wake.state().unsent = Some(Unsent { text, taken: 0, _held: held });
+        let mut state = self.wake.state();
+        if state.closing.is_some_and(Closing::cuts) {
+            // It was replaced while its answer was made.
+            state.cut = true;
+        } else {
+            state.unsent = Some(Unsent { text, taken: 0, _held: held });
+        }
         Ok(())
     }
 
