@@ -393,6 +393,7 @@ impl Peer {
         }
         // It may never have had a transport.
         self.data.close(now);
+        self.packets.close();
         self.progress(now);
     }
 

@@ -171,7 +171,10 @@ impl Media {
         round_trip: impl Fn(TransportId) -> Option<Duration>,
     ) {
         for at in 0..self.sessions.len() {
-            self.sessions[at].path.handle_timeout(now);
+            let session = &mut self.sessions[at];
+            session.path.handle_timeout(now);
+            // The owner polls for packets now. One that waits for a stream gets no other deadline.
+            session.opening = session.opening.filter(|opening| *opening > now);
             if self.sessions[at].next_report <= now {
                 let (transport, has_senders) = (self.sessions[at].transport, self.has_sent(at));
                 if let Some(round_trip) = round_trip(transport).filter(|_| !has_senders) {

@@ -245,6 +245,13 @@ impl Media {
         self.tell_wishes(now);
     }
 
+    /// Ends all streams: nothing is sent, received or due any more. Frames that wait can be taken.
+    pub(crate) fn close(&mut self) {
+        self.sessions.clear();
+        self.outbound.clear();
+        self.inbound.clear();
+    }
+
     /// The path of a transport is another one.
     pub(crate) fn handle_path_change(&mut self, now: Instant, transport: TransportId) {
         if let Some(at) = self.position(transport) {

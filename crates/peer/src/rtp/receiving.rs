@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::transport::TransportId;
 
 /// Streams that are received at once, at most.
-const MAX_INBOUND: usize = 256;
+const MAX_INBOUND: usize = 64;
 
 /// A stream without packets for so long gives its place to another.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(10);

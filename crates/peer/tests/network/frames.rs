@@ -248,3 +248,18 @@ fn frames_must_be_of_a_codec_that_is_agreed() {
     assert!(received.iter().all(|(info, _)| info.payload_type == audio && info.clock_rate == 8000));
     assert_eq!(received[49].0.timestamp - received[0].0.timestamp, 49 * 160);
 }
+
+/// Closing leaves no report, request or stream that is due.
+#[test]
+fn nothing_is_due_after_closing() {
+    let (mut lab, ids) = call(Lab::lan(&Configuration::default(), 0.05, 7));
+    talk(&mut lab, &ids, 20);
+    for index in [ALICE, BOB] {
+        lab.with(index, |host, now| host.peer.close(now));
+    }
+    lab.run_for(SECOND * 5);
+    for index in [ALICE, BOB] {
+        let peer = &lab.peer(index).peer;
+        assert!(peer.is_drained() && peer.poll_timeout().is_none());
+    }
+}
