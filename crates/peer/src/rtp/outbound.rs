@@ -150,7 +150,7 @@ impl Outbound {
             matches!(codec.role, Role::Media(_)) && wanted.is_none_or(|wanted| codec.payload_type == wanted)
         };
         let codec = self.codecs.iter().find(is_wanted).copied();
-        codec.ok_or(Error::InvalidFrame { reason: "its payload type is not agreed".into() })
+        codec.ok_or_else(|| Error::InvalidFrame { reason: "its payload type is not agreed".into() })
     }
 
     /// Cuts a frame into packets of at most `largest` bytes, which wait in `queue`.
