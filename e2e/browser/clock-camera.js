@@ -9,7 +9,10 @@ export function clockCamera() {
   if (devices === undefined) return;
   const own = devices.getUserMedia.bind(devices);
 
-  /** Beeps that are made here; without a sound card Firefox makes none. @param {AudioContext} sound */
+  /**
+   * Beeps that are made here; without a sound card Firefox makes none.
+   * @param {AudioContext} sound
+   */
   const made = (sound) => {
     const out = sound.createMediaStreamDestination();
     const beep = sound.createOscillator();

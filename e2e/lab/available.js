@@ -16,7 +16,10 @@ export async function programsMissing(...programs) {
   return verdict(await firstMissing(programs));
 }
 
-/** Why Debian's Python cannot use these introspected libraries, or `false`. @param {...string} libraries */
+/**
+ * The reason why Debian's Python cannot use these introspected libraries, or `false`.
+ * @param {...string} libraries
+ */
 export async function pythonMissing(...libraries) {
   const lines = libraries.map((library) => `gi.require_version('${library}', '1.0')`);
   const found = run('/usr/bin/python3', ['-c', ['import gi', ...lines].join('\n')]);

@@ -62,8 +62,8 @@ export async function describeFile(path) {
  * Finds the flashes of the picture and the beeps of the sound in a recording of `clockCamera`.
  *
  * @param {string} path
- * @returns {Promise<{ flashes: number[], beeps: number[], offsets: number[] }>} seconds; an offset is
- *   the time from a flash to its beep
+ * @returns {Promise<{ flashes: number[], beeps: number[], offsets: number[] }>} seconds; an offset
+ *   is the time from a flash to its beep
  */
 export async function beats(path) {
   const show = ['-f', 'null', '-'];

@@ -57,7 +57,7 @@ export class Peer {
     for (const look of this.#waiting) look();
   }
 
-  /** What was reported and not awaited. */
+  /** The events that were reported and not awaited. */
   get reported() {
     return this.#events;
   }

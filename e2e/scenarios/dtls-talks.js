@@ -112,7 +112,10 @@ export async function talkOnChannel(rival, role) {
 class Relay {
   /** @type {number | undefined} */ #client;
 
-  /** @param {import('node:dgram').Socket} front @param {import('node:dgram').Socket} back @param {number} to @param {number} seed */
+  /**
+   * @param {import('node:dgram').Socket} front @param {import('node:dgram').Socket} back
+   * @param {number} to @param {number} seed
+   */
   constructor(front, back, to, seed) {
     this.port = front.address().port;
     this.front = front;
@@ -130,7 +133,10 @@ class Relay {
     return new Relay(await bound(), await bound(), to, seed);
   }
 
-  /** @param {Buffer} message @param {import('node:dgram').Socket} from @param {() => number | undefined} to */
+  /**
+   * @param {Buffer} message @param {import('node:dgram').Socket} from
+   * @param {() => number | undefined} to
+   */
   #pass(message, from, to) {
     if (this.#chance(LOSS)) return;
     for (let copies = this.#chance(DOUBLING) ? 2 : 1; copies > 0; copies--) {

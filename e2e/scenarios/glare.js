@@ -90,7 +90,7 @@ class Signaling {
   }
 
   /**
-   * Whether messages wait for an offer of a side that is stable.
+   * Returns whether messages wait for an offer of a side that is stable.
    * @param {string[]} states the signaling states of both
    */
   waitsInVain(states) {

@@ -18,7 +18,7 @@ import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 
-/** The greatest distance of sound and picture that nobody notices, in seconds (ITU-R BT.1359). */
+/** The greatest distance of sound and picture that viewers miss, in seconds (ITU-R BT.1359). */
 const LIP_SYNC = 0.04;
 
 const skip = await programsMissing(...BROWSER_PROGRAMS, 'ffmpeg', 'ffprobe');

@@ -364,8 +364,8 @@ impl PeerConnection {
     }
 
     /// Waits for the next packet of media, in the clear, of transceivers whose level is
-    /// [`ReceiveLevel::Packets`](crate::ReceiveLevel), and the RTCP of their transports, and moves it into `buf`; `None`
-    /// once the connection is closed. For one task. Cancelling loses nothing.
+    /// [`ReceiveLevel::Packets`](crate::ReceiveLevel), and the RTCP of their transports, and moves
+    /// it into `buf`; `None` once the connection is closed. For one task. Cancelling loses nothing.
     pub async fn recv_packet(&self, buf: &mut Vec<u8>) -> Option<ReceivedPacket> {
         let shared = &self.handle.shared;
         loop {

@@ -68,7 +68,8 @@ pub(crate) struct EventQueue {
 }
 
 impl EventQueue {
-    /// What is pushed from now on belongs to a new task: what the W3C does in one queued task.
+    /// Begins a new task, to which events pushed from now on belong: what the W3C does in one
+    /// queued task.
     pub(crate) fn begin_task(&mut self) {
         self.task = self.task.wrapping_add(1);
     }
@@ -220,7 +221,7 @@ fn repeated<'a>(channel: &'a Channel, change: &Change) -> Option<&'a AtomicBool>
     }
 }
 
-/// What an event has happened to.
+/// The part of a connection that an event has happened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     /// The whole.

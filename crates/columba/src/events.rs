@@ -113,13 +113,12 @@ pub enum Event {
 /// # Tasks
 ///
 /// [`recv_task`](Self::recv_task) returns together what the W3C has happen in one queued task. A
-/// binding reproduces the W3C's order exactly if it takes the tasks after each call until none waits,
-/// and runs each as a task of its own event loop, in which all values become visible before the first
-/// event is fired. The promise of a description that is set is settled at the end of the last task
-/// with [`Event::SignalingState`] that has followed from the call, before all others; at once where
-/// there is none. `open` of a channel of the other side's follows
-/// [`Event::DataChannel`] in a task of its own, and the messages of [`Event::ChannelReadable`] are
-/// a task each.
+/// binding reproduces the W3C's order exactly if it takes the tasks after each call until none
+/// waits, and runs each as a task of its own event loop, in which all values become visible before
+/// the first event is fired. The promise of a description that is set is settled at the end of the
+/// last task with [`Event::SignalingState`] that has followed from the call, before all others; at
+/// once where there is none. `open` of a channel of the other side's follows [`Event::DataChannel`]
+/// in a task of its own, and the messages of [`Event::ChannelReadable`] are a task each.
 ///
 /// [`PeerConnection::close`]: crate::PeerConnection::close
 #[derive(Debug)]
@@ -160,9 +159,9 @@ impl Events {
     }
 
     /// Waits for the next events that the W3C has happen in one queued task, and returns them in
-    /// their order: those of a description that was set, of a change of state with the states of the
-    /// whole that follow from it, of the end of gathering, or `error` and `close` of a data channel.
-    /// `None` once the connection is closed and all events were received. After
+    /// their order: those of a description that was set, of a change of state with the states of
+    /// the whole that follow from it, of the end of gathering, or `error` and `close` of a data
+    /// channel. `None` once the connection is closed and all events were received. After
     /// [`recv`](Self::recv), it returns what is left of a task. Cancelling loses nothing.
     pub async fn recv_task(&mut self) -> Option<Vec<Event>> {
         loop {

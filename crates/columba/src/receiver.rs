@@ -30,7 +30,7 @@ pub struct RtpReceiver {
 pub struct EncodedFrame {
     /// The data: for H.264 with start codes, for AV1 a temporal unit of OBUs with sizes.
     pub data: Bytes,
-    /// What is known of it.
+    /// The properties of the frame.
     pub info: ReceivedFrame,
 }
 

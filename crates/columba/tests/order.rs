@@ -101,7 +101,7 @@ async fn negotiate(sides: &mut Sides, from: Side) {
     sides[from].set_remote("answer", answer).await;
 }
 
-/// What two pages of a browser do in `e2e/record/orders.js`.
+/// Plays what two connections of a browser do in `e2e/browser/pages/orders.js`.
 async fn play() -> Sections {
     use Side::{Callee, Caller};
     let mut sides = Sides::new();

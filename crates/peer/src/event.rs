@@ -97,8 +97,8 @@ pub enum Event {
     /// The next frame of this transceiver's encoding with this name is to be a key frame: the other
     /// side asks for it, or is a new one.
     KeyFrameWanted(TransceiverId, Option<Arc<str>>),
-    /// The bits per second that this transceiver's encoding with this name is to have: what the path
-    /// carries, within the parameters. Changes of less than 5 % are not told.
+    /// The bits per second that this transceiver's encoding with this name is to have: what the
+    /// path carries, within the parameters. Changes of less than 5 % are not told.
     BitrateWanted(TransceiverId, Option<Arc<str>>, u64),
     /// The connection has failed, and why; comes right before the state that follows from it.
     Error(Error),

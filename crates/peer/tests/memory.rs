@@ -1,5 +1,5 @@
-//! The memory of a peer connection: idle with an open channel, after it was closed, and what packets
-//! take of it.
+//! The memory of a peer connection: idle with an open channel, after it was closed, and what
+//! packets take of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};

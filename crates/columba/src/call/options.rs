@@ -38,7 +38,8 @@ pub struct CallOptions {
 /// The media of a call's connections.
 ///
 /// There is room for one track of each kind in each direction, as the call page has it. The senders
-/// and receivers are those of [`PeerConnection::transceivers`](crate::PeerConnection::transceivers).
+/// and receivers are those of
+/// [`PeerConnection::transceivers`](crate::PeerConnection::transceivers).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallMedia {
     /// The tracks that are sent to everybody, one of each kind at most.

@@ -440,8 +440,8 @@ impl RemotePeer {
                 self.shared.emit(CallEvent::TrackAdded { peer: self.peer, track });
             }
             Event::Error(error) => self.failed(&error.into()),
-            // A task of the link serves the call's own channel, and ICE restarts by itself where that
-            // is wanted.
+            // A task of the link serves the call's own channel, and ICE restarts by itself where
+            // that is wanted.
             Event::SignalingState(_)
             | Event::IceGatheringState(_)
             | Event::IceConnectionState(_)

@@ -27,7 +27,7 @@ impl Side {
     }
 }
 
-/// What a page would see.
+/// The values that a page would see.
 #[derive(Debug)]
 struct Visible {
     signaling: String,

@@ -1,6 +1,6 @@
 //! Where the order of a browser, or what its page sees, is another than ours, and why.
 
-/// What is different.
+/// The kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// The events, or their order, and the values, perhaps.
@@ -16,7 +16,7 @@ pub(crate) struct Difference {
     pub(crate) side: &'static str,
     pub(crate) lane: &'static str,
     pub(crate) what: What,
-    /// What the browser does.
+    /// The reason: the browser's behaviour.
     pub(crate) why: &'static str,
 }
 

@@ -118,7 +118,8 @@ fn signalled_victims_get_few_large_checks() {
     }
 }
 
-/// What checks cannot carry goes behind them, in indications that only the other side can write.
+/// Values that checks cannot carry go behind them, in indications that only the other side can
+/// write.
 #[test]
 fn indications_are_authentic() {
     let values: Vec<Vec<u8>> = (0..3).map(|number| vec![number; 900]).collect();

@@ -73,7 +73,7 @@ pub struct Sender {
     pub(crate) ssrcs: [[u32; 2]; MAX_ENCODINGS],
     /// The canonical name of this side (RFC 3550 §6.5.1).
     pub(crate) cname: Arc<str>,
-    /// What `getParameters` has returned, for the `setParameters` that may follow:
+    /// The parameters that `getParameters` has returned, for the `setParameters` that may follow:
     /// `[[LastReturnedParameters]]`.
     pub(crate) returned: Option<Box<RtpSendParameters>>,
 }
@@ -91,7 +91,7 @@ pub struct Receiver {
     pub muted: bool,
 }
 
-/// What a sender is known by in packets.
+/// The identity of a sender in packets.
 #[derive(Clone, Debug)]
 pub(super) struct SenderIdentity {
     pub(super) ssrcs: [[u32; 2]; MAX_ENCODINGS],

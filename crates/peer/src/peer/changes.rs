@@ -26,8 +26,8 @@ impl Peer {
                 self.events.begin();
             }
             match change {
-                // Ends of tracks are tasks of their own, behind this one (Media Capture and Streams,
-                // "track ended by the user agent").
+                // Ends of tracks are tasks of their own, behind this one (Media Capture and
+                // Streams, "track ended by the user agent").
                 Change::Media(event @ Event::TrackEnded(..)) => ended.push(event),
                 change => self.execute_one(now, change),
             }

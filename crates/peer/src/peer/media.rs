@@ -163,12 +163,12 @@ impl Peer {
     }
 
     /// `RTCRtpSender.setParameters`: changes the encodings of
-    /// [`send_parameters`](Self::send_parameters), which must have been called before, and after the
-    /// last answer.
+    /// [`send_parameters`](Self::send_parameters), which must have been called before, and after
+    /// the last answer.
     ///
     /// # Errors
-    /// [`Error::InvalidModificationOfMedia`] if encodings have come, gone or changed their names, if
-    /// one has a codec that was not negotiated, or if something else was changed;
+    /// [`Error::InvalidModificationOfMedia`] if encodings have come, gone or changed their names,
+    /// if one has a codec that was not negotiated, or if something else was changed;
     /// [`Error::ParametersNotRead`], [`Error::OutOfRange`], [`Error::TransceiverStopped`],
     /// [`Error::NoSuchTransceiver`], [`Error::Closed`].
     pub fn set_send_parameters(

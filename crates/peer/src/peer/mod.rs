@@ -159,12 +159,13 @@ impl Peer {
     /// `setConfiguration`: servers and policies take effect with the next gathering, for which the
     /// next offer restarts ICE (RFC 9429 §4.1.18); no negotiation is needed for it. A candidate
     /// pool that was gathered with other ones is given up, and gathered anew. Sizes of datagrams,
-    /// the parameters of data, and whether the key exchange is post-quantum and handshakes are early
-    /// stay as they were in the beginning.
+    /// the parameters of data, and whether the key exchange is post-quantum and handshakes are
+    /// early stay as they were in the beginning.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::InvalidIceServer`], and [`Error::InvalidConfiguration`] if the
-    /// certificates or the bundle policy change, or the size of the candidate pool after a local description was set.
+    /// certificates or the bundle policy change, or the size of the candidate pool after a local
+    /// description was set.
     pub fn set_configuration(&mut self, now: Instant, configuration: Configuration) -> Result<(), Error> {
         self.require_open()?;
         let same = configuration.certificates.is_empty()
@@ -348,11 +349,11 @@ impl Peer {
     }
 
     /// Returns the next events that the W3C has happen in one queued task, in their order: those of
-    /// a description that was set, of a change of the selected pair and the state of an ICE transport
-    /// with the states of the whole that follow from it, of a state of gathering. A binding is exact
-    /// that runs each of them as a task of its own, makes all of its values visible, and then fires
-    /// its events. Mixed with
-    /// [`poll_event`](Self::poll_event), it returns what is left of a task.
+    /// a description that was set, of a change of the selected pair and the state of an ICE
+    /// transport with the states of the whole that follow from it, of a state of gathering. A
+    /// binding is exact that runs each of them as a task of its own, makes all of its values
+    /// visible, and then fires its events. Mixed with [`poll_event`](Self::poll_event), it returns
+    /// what is left of a task.
     pub fn poll_task(&mut self) -> Option<Vec<Event>> {
         let mut events = vec![self.poll_event()?];
         while self.task_goes_on() {

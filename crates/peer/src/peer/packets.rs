@@ -16,8 +16,8 @@ use crate::rtp::{
 use crate::transport::{Transport, TransportId};
 
 impl Peer {
-    /// Sends an encoded frame as a transceiver's: it is cut into packets, which are protected, paced
-    /// and sent again if the other side asks for them.
+    /// Sends an encoded frame as a transceiver's: it is cut into packets, which are protected,
+    /// paced and sent again if the other side asks for them.
     ///
     /// [`Event::KeyFrameWanted`] asks for key frames, [`Event::BitrateWanted`] tells the rate that
     /// the path carries.

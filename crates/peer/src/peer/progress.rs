@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::states::{IceConnectionState, PeerConnectionState};
 use crate::transport::{Transport, TransportEvent, TransportId, is_direct};
 
-/// What has happened to the path of a transport.
+/// A change of the path of a transport.
 #[derive(Default)]
 struct PathChange {
     pair: Option<Box<SelectedPair>>,

@@ -1,8 +1,9 @@
-//! Audio and video between the network and the application: packets protected where they stand, told
-//! apart by their media section, repaired, paced; as encoded frames, or as they are for those who
-//! forward them.
+//! Audio and video between the network and the application: packets protected where they stand,
+//! told apart by their media section, repaired, paced; as encoded frames, or as they are for those
+//! who forward them.
 //!
-//! A transport has one session. It knows no descriptions: `peer/packets.rs` tells what they agree on.
+//! A transport has one session. It knows no descriptions: `peer/packets.rs` tells what they agree
+//! on.
 
 mod feedback;
 mod frame;

@@ -46,9 +46,9 @@ pub struct OutboundStats {
     pub track: Option<String>,
     /// The bitrate that the application was told, in bits per second.
     pub target_bitrate: Option<u64>,
-    /// What was sent.
+    /// Statistics of the packets sent.
     pub sent: OutboundRtpStats,
-    /// What the other side says that it received.
+    /// Statistics of reception, as the other side reports them.
     pub remote: RemoteInboundRtpStats,
 }
 
@@ -76,9 +76,9 @@ pub struct InboundStats {
     pub track: Option<String>,
     /// Corrections that arrived.
     pub fec_packets_received: u64,
-    /// What was received.
+    /// Statistics of the packets received.
     pub received: InboundRtpStats,
-    /// What the other side says that it sent.
+    /// Statistics of sending, as the other side reports them.
     pub remote: RemoteOutboundRtpStats,
 }
 

@@ -4,8 +4,8 @@
 //! Both sides must have said so in their descriptions (`a=ice-options:sped`). Deviations from the
 //! draft:
 //!
-//! - There are no acknowledgments beside those of DTLS, and an answered check. What was embedded and
-//!   not delivered goes out again as soon as there is a path, and DTLS repeats itself there.
+//! - There are no acknowledgments beside those of DTLS, and an answered check. What was embedded
+//!   and not delivered goes out again as soon as there is a path, and DTLS repeats itself there.
 //! - With a path, DTLS's datagrams go by themselves and are not embedded any more.
 //! - Further datagrams of a flight go in authentic Binding indications behind the check. The draft
 //!   leaves that open, and post-quantum keys need it.
@@ -20,8 +20,8 @@ use bytes::Bytes;
 use super::Transport;
 use super::dtls::{DtlsRole, HANDSHAKE_DATAGRAM};
 
-/// Bytes of an embedded datagram at most: with what is around it in a check, and with a TURN header,
-/// it is about as long as others of a handshake.
+/// Bytes of an embedded datagram at most: with what is around it in a check, and with a TURN
+/// header, it is about as long as others of a handshake.
 const EMBEDDED_DATAGRAM: usize = 1000;
 
 /// Datagrams of a flight that are embedded, at most. More wait for the path.
@@ -57,7 +57,8 @@ impl Transport {
         if self.embeds() { EMBEDDED_DATAGRAM } else { HANDSHAKE_DATAGRAM }
     }
 
-    /// Returns true if DTLS waits for a path, and its timers with it: checks repeat what they carry.
+    /// Returns true if DTLS waits for a path, and its timers with it: checks repeat what they
+    /// carry.
     pub(super) fn is_dtls_patient(&self) -> bool {
         self.embeds() && self.dtls.role() == Some(DtlsRole::Client)
     }

@@ -1,5 +1,5 @@
-//! The examples of RFC 4317, each with all of its exchanges, section by section. Addresses are ICE's
-//! here: where an example moves one, ICE restarts.
+//! The examples of RFC 4317, each with all of its exchanges, section by section. Addresses are
+//! ICE's here: where an example moves one, ICE restarts.
 
 use columba_peer::{
     BundlePolicy, OfferOptions, RtpCodec, RtpCodecCapability, SessionDescription, Track, TrackKind,

@@ -61,7 +61,7 @@ fn offers_that_replace_each_other_are_taken_back_together() {
     assert_eq!(world.peers[ALICE].transceivers()[0].mid, None);
 }
 
-/// Whoever waits, and for what: nothing fails within ten minutes, and then it goes on.
+/// Whichever side waits, and for what: nothing fails within ten minutes, and then it goes on.
 #[test]
 fn ten_minutes_in_any_state_before_the_answer_fail_nothing() {
     let failed = |events: &[Event]| {
@@ -121,8 +121,8 @@ fn restart_ice_without_a_description_wants_nothing() {
     assert!(!offered.peers[ALICE].is_negotiation_needed());
 }
 
-/// RFC 9429 §4.1.18: another configuration restarts with the next offer of this side's, whoever
-/// negotiates before; the same one does not.
+/// RFC 9429 §4.1.18: another configuration restarts with the next offer of this side's, whichever
+/// side negotiates before; the same one does not.
 #[test]
 fn needs_ice_restart_is_a_matter_of_the_next_own_offer() {
     let server = IceServer { urls: vec!["stun:192.0.2.9".into()], ..IceServer::default() };

@@ -145,7 +145,7 @@ fn frames_arrive_whole_in_order_and_with_their_times() {
     }
 }
 
-/// What is lost is sent again; what cannot be repaired begins anew with a key frame.
+/// Lost packets are sent again; a stream that cannot be repaired begins anew with a key frame.
 #[test]
 fn losses_are_repaired() {
     for (loss, seed) in [(0.01, 2), (0.05, 3), (0.1, 4)] {

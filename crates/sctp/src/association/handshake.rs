@@ -91,8 +91,8 @@ impl Association {
             }
             State::Idle | State::CookieWait => (self.local_tag, self.local_tsn, (0, 0)),
             State::CookieEchoed { .. } => (self.local_tag, self.local_tsn, (self.local_tag, self.peer.tag)),
-            // Deviation: RFC 9260 §5.2.2 wants another tag. This INIT is the one that was carried in
-            // another way; ours was lost there, so that the peer begins the handshake.
+            // Deviation: RFC 9260 §5.2.2 wants another tag. This INIT is the one that was carried
+            // in another way; ours was lost there, so that the peer begins the handshake.
             _ if self.is_imported && init.tag == self.peer.tag && init.initial_tsn == self.peer.tsn => {
                 (self.local_tag, self.local_tsn, (0, 0))
             }
@@ -294,7 +294,8 @@ impl Association {
 }
 
 /// Returns whether this is an INIT chunk, header included, as
-/// [`export_init`](Association::export_init) writes it, that an association can be established with.
+/// [`export_init`](Association::export_init) writes it, that an association can be established
+/// with.
 #[must_use]
 pub fn is_init(chunk: &[u8]) -> bool {
     read_init(chunk).is_some()

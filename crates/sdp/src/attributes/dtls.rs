@@ -137,9 +137,9 @@ impl Field for Setup {
 }
 
 /// `a=dtls-groups`: groups of DTLS's key exchange that this side takes at once, by their names in
-/// IANA's registry of TLS Supported Groups. No standard has it: Columba's peers tell each other that
-/// a ClientHello with a post-quantum key, which needs two datagrams, is welcome. An answer names
-/// those of the offer that its side has, too.
+/// IANA's registry of TLS Supported Groups. No standard has it: Columba's peers tell each other
+/// that a ClientHello with a post-quantum key, which needs two datagrams, is welcome. An answer
+/// names those of the offer that its side has, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DtlsGroups(pub Vec<String>);
 

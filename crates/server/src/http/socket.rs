@@ -52,8 +52,8 @@ pub(super) fn bound_queue(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Counts what the kernel holds for a client that is left unread: what it sends on while its request
-/// is answered, say.
+/// Counts what the kernel holds for a client that is left unread: what it sends on while its
+/// request is answered, say.
 ///
 /// A reader that wants more goes on until there is nothing, so one that has stopped while there was
 /// something leaves the rest where it is. A client that waits for its answer counts for nothing.

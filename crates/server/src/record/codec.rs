@@ -1,4 +1,4 @@
-//! What a file says of a track, read from its first key frame.
+//! The description of a track in a file, read from its first key frame.
 
 use bytes::Bytes;
 use columba_containers::{Codec, Track};

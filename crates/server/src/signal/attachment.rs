@@ -149,8 +149,8 @@ impl Attachment {
     }
 
     /// Hands over the frames that there are, until `take` says that it has enough. Pending if there
-    /// are none; otherwise whether it is the end. As with [`poll_next`](Self::poll_next) the task is
-    /// woken when there is more.
+    /// are none; otherwise whether it is the end. As with [`poll_next`](Self::poll_next) the task
+    /// is woken when there is more.
     pub(super) fn poll_frames(
         &self,
         context: &Context<'_>,

@@ -224,8 +224,8 @@ fn is_special_v6(ip: Ipv6Addr) -> bool {
 /// §2.5.5.1), NAT64 (RFC 6052), 6to4 (RFC 3056), and Teredo (RFC 4380) with its server and its
 /// client.
 ///
-/// The prefixes of local translators are not among them, see [`translated`]: they are refused whole,
-/// as addresses outside 2000::/3, unless the operator allows them.
+/// The prefixes of local translators are not among them, see [`translated`]: they are refused
+/// whole, as addresses outside 2000::/3, unless the operator allows them.
 fn embedded(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
     let s = ip.segments();
     let at = |i: usize| join(s[i], s[i + 1]);

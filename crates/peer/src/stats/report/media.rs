@@ -60,7 +60,7 @@ dictionary! {
         codec_id: String,
         /// The name of the section.
         mid: String,
-        /// What the other side says of it.
+        /// The statistics that the other side reports of it.
         remote_id: String,
         /// Frames received whole.
         frames_received: u64,
@@ -103,9 +103,9 @@ dictionary! {
         mid: String,
         /// The name of the encoding.
         rid: String,
-        /// What is sent.
+        /// The source of the media that is sent.
         media_source_id: String,
-        /// What the other side says of it.
+        /// The statistics that the other side reports of it.
         remote_id: String,
         /// The stream of retransmissions.
         rtx_ssrc: u32,

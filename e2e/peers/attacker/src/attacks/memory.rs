@@ -138,8 +138,8 @@ pub(super) fn slow_readers(server: &Server<'_>) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Clients of many networks wait by long polls, and send on meanwhile: what the server leaves unread
-/// waits in the kernel. Clients who only wait are not disturbed.
+/// Clients of many networks wait by long polls, and send on meanwhile: what the server leaves
+/// unread waits in the kernel. Clients who only wait are not disturbed.
 fn pipelined(server: &Server<'_>) -> Result<Report, String> {
     const HONEST: u16 = 40;
     let mut report = Report::default();

@@ -5,9 +5,9 @@
 //! with its key.
 //!
 //! `columba-e2e-dtls '{"do":"connect","role":"client","port":…,"pem":…,"other":…}'`: see
-//! [`Options`]. It reports `ready` when a server listens, and then `done`, or `error`: JSON objects,
-//! a line each. Its socket stays open until its standard input ends, so that what the other side
-//! still sends is not refused.
+//! [`Options`]. It reports `ready` when a server listens, and then `done`, or `error`: JSON
+//! objects, a line each. Its socket stays open until its standard input ends, so that what the
+//! other side still sends is not refused.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -70,13 +70,13 @@ struct Options {
     group: Option<String>,
     /// The only cipher suite, by its name.
     suite: Option<String>,
-    /// Whether `use_srtp` is negotiated.
+    /// True if `use_srtp` is negotiated.
     #[serde(default)]
     srtp: bool,
     /// The milliseconds after which a flight is sent again.
     #[serde(default = "first_timeout")]
     first_timeout: u64,
-    /// Whether the other side is asked to close, and its notification awaited.
+    /// True if the other side is asked to close, and its notification awaited.
     #[serde(default)]
     other_closes: bool,
 }
@@ -180,7 +180,7 @@ fn connect(options: &Options, rng: &mut ChaCha20Rng) -> Result<UdpSocket, Failur
         .hold(options.other_closes)
 }
 
-/// What happens between the first datagram and the last.
+/// The exchange between the first datagram and the last.
 struct Talk {
     own: Association,
     socket: UdpSocket,
