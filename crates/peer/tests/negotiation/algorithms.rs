@@ -268,15 +268,8 @@ fn configurations_are_refused_as_the_w3c_says() {
 }
 
 #[test]
-fn senders_and_transceivers_are_refused_as_the_w3c_says() {
+fn encodings_of_new_transceivers_are_refused_as_the_w3c_says() {
     let mut world = in_state(SignalingState::Stable);
-    let other = {
-        let mut other = World::new();
-        for name in ["a", "b", "c", "d"] {
-            other.peers[BOB].add_track(other.now, Track::audio(name), vec![]).unwrap();
-        }
-        other.peers[BOB].transceivers()[3].id
-    };
     let now = world.now;
     let peer = &mut world.peers[ALICE];
     let encoding = RtpEncodingParameters::default;
@@ -326,16 +319,35 @@ fn senders_and_transceivers_are_refused_as_the_w3c_says() {
     let scales = peer.transceiver(id).unwrap().sender.encodings;
     assert_eq!(scales.len(), 3);
     assert!(scales.iter().all(|one| one.scale_resolution_down_by == Some(1.0)));
-    // A transceiver of another connection, and one that has stopped.
+}
+
+#[test]
+fn unsuitable_tracks_and_foreign_transceivers_are_refused_as_the_w3c_says() {
+    let other = {
+        let mut other = World::new();
+        for name in ["a", "b", "c", "d"] {
+            other.peers[BOB].add_track(other.now, Track::audio(name), vec![]).unwrap();
+        }
+        other.peers[BOB].transceivers()[3].id
+    };
+    let mut world = World::new();
+    let now = world.now;
+    let peer = &mut world.peers[ALICE];
     let access = Some(ErrorKind::InvalidAccessError);
-    let state = Some(ErrorKind::InvalidStateError);
-    let mut fresh = World::new();
-    let peer = &mut fresh.peers[ALICE];
     assert_eq!(class(peer.remove_track(now, other)), access);
     assert_eq!(class(peer.replace_track(now, other, None)), access);
     let id = peer.add_track(now, Track::audio("mic"), vec![]).unwrap();
     assert_eq!(class(peer.add_track(now, Track::audio("mic"), vec![])), access);
     assert_eq!(class(peer.replace_track(now, id, Some(Track::video("x")))), Some(ErrorKind::TypeError));
+}
+
+#[test]
+fn operations_on_stopped_transceivers_are_refused_as_the_w3c_says() {
+    let mut world = World::new();
+    let now = world.now;
+    let peer = &mut world.peers[ALICE];
+    let state = Some(ErrorKind::InvalidStateError);
+    let id = peer.add_track(now, Track::audio("mic"), vec![]).unwrap();
     while peer.poll_event().is_some() {}
     peer.stop_transceiver(now, id).unwrap();
     assert_eq!(peer.poll_event(), Some(Event::TrackEnded(id, TrackKind::Audio)));
@@ -345,8 +357,8 @@ fn senders_and_transceivers_are_refused_as_the_w3c_says() {
     assert_eq!(class(peer.remove_track(now, id)), None);
     assert_eq!(class(peer.stop_transceiver(now, id)), None);
     assert_eq!(peer.poll_event(), None, "it ends once");
-    fresh.exchange(ALICE);
-    let peer = &mut fresh.peers[ALICE];
+    world.exchange(ALICE);
+    let peer = &mut world.peers[ALICE];
     assert_eq!(peer.transceiver(id), None);
     assert_eq!(class(peer.remove_track(now, id)), None);
     assert_eq!(class(peer.stop_transceiver(now, id)), None);
