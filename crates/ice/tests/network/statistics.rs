@@ -50,8 +50,15 @@ fn messages_and_bytes_of_a_pair_are_counted_once() {
     assert_eq!(stats.counters.responses_received, 1);
     assert_eq!(stats.counters.current_round_trip_time, Some(MS * 30));
 
-    // The nomination.
     let second = stranger.take().remove(0);
+
+    // The other side's check.
+    stranger.check(remote, &Check::default());
+    let stats = pair(&stranger, remote);
+    assert_eq!((stats.counters.requests_received, stats.counters.responses_sent), (1, 1));
+    assert_eq!(stranger.take().len(), 1, "the answer");
+
+    // The nomination, of which the other side has heard.
     assert!(second.nominates());
     stranger.pass(MS * 50);
     stranger.answer(&second, second.path.local);
@@ -61,12 +68,6 @@ fn messages_and_bytes_of_a_pair_are_counted_once() {
     assert_eq!(stats.counters.retransmissions_sent, 0);
     assert_eq!(stats.counters.current_round_trip_time, Some(MS * 50));
     assert_eq!(stats.counters.total_round_trip_time, MS * 80);
-
-    // The other side's check.
-    stranger.check(remote, &Check::default());
-    let stats = pair(&stranger, remote);
-    assert_eq!((stats.counters.requests_received, stats.counters.responses_sent), (1, 1));
-    assert_eq!(stranger.take().len(), 1, "the answer");
 
     // Data: 3 packets of 100 bytes out, 2 of 60 bytes in.
     let mut last_sent = stranger.now;
