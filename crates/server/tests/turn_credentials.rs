@@ -137,7 +137,7 @@ fn join_key_opens_signaling_and_turn() {
     for (message, code) in [
         (r#"{"type":"create"}"#, "key-required"),
         (r#"{"type":"create","key":"sesam"}"#, "wrong-key"),
-        (r#"{"type":"join","session":"room","key":""}"#, "wrong-key"),
+        (r#"{"type":"join","session":"room","key":""}"#, "key-required"),
     ] {
         let answer = server.request("POST /v1/signal", message);
         assert_eq!((answer.status, text(&answer.json()["code"])), (403, code), "{message}");

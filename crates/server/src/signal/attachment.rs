@@ -191,12 +191,19 @@ impl Attachment {
         self.wake.state().closing
     }
 
-    /// Lets a text wait until HTTP takes it.
-    pub(super) fn put(&self, text: String, account: &Account) -> Result<(), Evicted> {
+    /// Lets an event wait until HTTP takes it: of the last one the client hears why its stream ends.
+    pub(super) fn put_event(&self, text: String, account: &Account) -> Result<(), Evicted> {
+        let held = account.hold(Holder::Answers, text.capacity())?;
+        self.wake.state().unsent = Some(Unsent { text, taken: 0, _held: held });
+        Ok(())
+    }
+
+    /// Lets a part of a poll's answer wait until HTTP takes it. Of a poll that was replaced while
+    /// its answer was made, nothing is kept.
+    pub(super) fn put_answer(&self, text: String, account: &Account) -> Result<(), Evicted> {
         let held = account.hold(Holder::Answers, text.capacity())?;
         let mut state = self.wake.state();
         if state.closing.is_some_and(Closing::cuts) {
-            // It was replaced while its answer was made.
             state.cut = true;
         } else {
             state.unsent = Some(Unsent { text, taken: 0, _held: held });

@@ -169,7 +169,7 @@ async fn next_part(attachment: &Attachment, account: &Account) -> Result<Option<
             return Ok(Some(piece));
         }
         match timeout_at(Instant::now() + COMMENT_EVERY, attachment.next()).await {
-            Ok(Next::Frame(frame)) => attachment.put(frame.server_sent_event(), account)?,
+            Ok(Next::Frame(frame)) => attachment.put_event(frame.server_sent_event(), account)?,
             Ok(Next::Closed) => return Ok(None),
             Err(_) => return Ok(Some(Bytes::from_static(b": still here\n\n"))),
         }
@@ -194,7 +194,7 @@ async fn poll(attachment: Attachment, account: Account) -> Response<Body> {
         return json(StatusCode::OK, text);
     }
     let mut left = LONGEST_ANSWER.saturating_sub(text.len());
-    if attachment.put(text, &account).is_err() {
+    if attachment.put_answer(text, &account).is_err() {
         return refuse(&no_memory());
     }
     let mut attachment = Some(attachment);
@@ -207,7 +207,7 @@ async fn poll(attachment: Attachment, account: Account) -> Response<Body> {
             && let Some(frame) = present.try_next()
         {
             left = left.saturating_sub(frame.text.len());
-            present.put(format!(",{}", frame.text), &account)?;
+            present.put_answer(format!(",{}", frame.text), &account)?;
             return Ok(present.piece()?);
         }
         attachment = None;
