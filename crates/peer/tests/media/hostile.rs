@@ -86,7 +86,7 @@ fn bombs_are_refused_or_answered_at_little_cost() {
     let unbundled = |text: String| text.replacen("a=group:BUNDLE", "a=x-group:", 1);
     // The text, the line of the refusal, and a word of its reason; none if it is answered.
     type Refusal<'a> = Option<(u32, &'a str)>;
-    let bombs: [(&str, String, Refusal); 14] = [
+    let bombs: [(&str, String, Refusal<'_>); 14] = [
         ("a line of two megabytes", format!("{head}a=x:{}\r\n", "x".repeat(2 << 20)), Some((0, "bytes"))),
         ("a long line", format!("{head}a=x:{}\r\n", "x".repeat(20_000)), Some((5, "one line"))),
         ("a million empty lines", "\r\n".repeat(1_000_000), Some((0, "bytes"))),
