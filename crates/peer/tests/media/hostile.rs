@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::common::*;
 
-/// The bytes that a description and its answer may allocate, one after the other, for each of its own.
+/// The bytes that a description and its answer may allocate in all, for each of its own.
 const BYTES_PER_BYTE: u64 = 1000;
 
 /// Sections of an offer that is offered again with all codecs in each.

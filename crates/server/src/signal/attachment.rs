@@ -191,7 +191,7 @@ impl Attachment {
         self.wake.state().closing
     }
 
-    /// Lets an event wait until HTTP takes it: of the last one the client hears why its stream ends.
+    /// Lets an event wait until HTTP takes it. The last one says why the stream ends.
     pub(super) fn put_event(&self, text: String, account: &Account) -> Result<(), Evicted> {
         let held = account.hold(Holder::Answers, text.capacity())?;
         self.wake.state().unsent = Some(Unsent { text, taken: 0, _held: held });

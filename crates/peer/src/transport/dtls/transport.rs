@@ -18,9 +18,9 @@ use crate::error::Error;
 use crate::states::DtlsTransportState;
 use crate::stats::DtlsStats;
 
-/// Bytes of a handshake's datagrams at most, however large others may be. The path's MTU is not known
-/// yet, and before a relay has a channel they go to it in Send indications, with 36 bytes more: every
-/// path carries 1,232 (IPv6, RFC 8200 §5).
+/// Bytes of a handshake's datagrams at most, however large others may be. The path's MTU is not
+/// known yet, and before a relay has a channel they go to it in Send indications, with 36 bytes
+/// more: every path carries 1,232 (IPv6, RFC 8200 §5).
 pub(crate) const HANDSHAKE_DATAGRAM: usize = 1196;
 
 /// Datagrams kept that arrive too early: a ClientHello has one or, with post-quantum keys, two.
