@@ -127,6 +127,10 @@ pub use columba_ice::{
     Stats as IceStats, TcpMode, TcpType, Timings as IceTimings, Transmit, Transport, TransportPolicy,
     TransportStats as IceTransportStats,
 };
+pub use columba_rtp::stream::{
+    InboundRtpStats, OutboundRtpStats, RemoteInboundRtpStats, RemoteOutboundRtpStats,
+};
+pub use columba_rtp::{CompactNtp, NtpTime};
 pub use columba_sctp::Stats as SctpAssociationStats;
 pub use columba_sdp::attributes::{Fingerprint, HashFunction};
 pub use configuration::{
