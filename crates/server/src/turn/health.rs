@@ -66,7 +66,7 @@ impl Service {
             drop::<Option<Connected>>(connected);
             asked
         });
-        match timeout(PATIENCE * (TRIES as u32 + 1), asking.ok_or(Fault::Threads)?).await {
+        match timeout(PATIENCE * (2 * TRIES as u32), asking.ok_or(Fault::Threads)?).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(Fault::Stun),
             Ok(Err(_)) | Err(_) => Err(Fault::Threads),
