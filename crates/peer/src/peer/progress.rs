@@ -147,6 +147,17 @@ impl Peer {
         }
     }
 
+    /// Restarts ICE after the delay of the controlled side. The path may have come back meanwhile,
+    /// or the transport that lost it have ended, without a change in the state of all together.
+    pub(super) fn restart_unless_connected(&mut self) {
+        let is_connected = |one: &Transport| {
+            matches!(one.ice_state(), IceConnectionState::Connected | IceConnectionState::Completed)
+        };
+        if !self.transports.iter().filter(|one| one.is_used()).all(is_connected) {
+            self.jsep.restart_ice();
+        }
+    }
+
     /// Returns true if data runs over this transport.
     fn carries_data(&self, id: TransportId) -> bool {
         self.data.transport() == Some(id)

@@ -221,8 +221,9 @@ fn storms(first: u64) {
     assert!(failed.is_empty(), "worlds have failed, each to be seen with NETSIM_SEED: {failed:?}");
 }
 
-/// Worlds in which a fault was found: a connection was closed while signals were under way.
-const FAULTS: [u64; 4] = [1230, 1250, 1476, 1549];
+/// Worlds in which a fault was found: a connection was closed while signals were under way, and ICE
+/// was restarted although the path had come back (1892).
+const FAULTS: [u64; 5] = [1230, 1250, 1476, 1549, 1892];
 
 #[test]
 fn worlds_in_which_a_fault_was_found_settle() {
