@@ -231,6 +231,13 @@ impl Agent {
         self.state
     }
 
+    /// Returns true from [`Event::RestartWanted`] until the path has come back or both sides have
+    /// restarted ICE.
+    #[must_use]
+    pub fn wants_restart(&self) -> bool {
+        self.sessions.current().restart_requested
+    }
+
     /// Returns the state of gathering.
     #[must_use]
     pub fn gathering_state(&self) -> GatheringState {

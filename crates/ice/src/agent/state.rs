@@ -142,6 +142,9 @@ impl Agent {
             self.timers.state = Some(self.timers.state.map_or(until, |at| at.min(until)));
         } else if lost.is_some() || hopeless {
             self.request_restart();
+        } else if self.pairs.active().is_some_and(|pair| pair.consent.silent_since().is_none()) {
+            // The path has come back; should it die again, that is said again.
+            self.sessions.current_mut().restart_requested = false;
         }
     }
 }

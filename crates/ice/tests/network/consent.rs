@@ -41,6 +41,28 @@ fn recovered_path_is_connected_again() {
     assert!(lab.exchanges_data());
 }
 
+/// A restart is asked for each time that the path dies, and no longer once it has come back.
+#[test]
+fn restart_is_wanted_as_long_as_the_path_is_dead() {
+    let mut lab = lan(2);
+    for deaths in 1..=3 {
+        lab.cut(1.0);
+        assert!(
+            lab.run_until(SECOND * 12, |lab| lab.both(|host| host.restarts_wanted == deaths)),
+            "{deaths}"
+        );
+        assert!(lab.both(|host| host.agent.wants_restart()));
+        lab.run_for(SECOND * 2);
+        assert!(lab.both(|host| host.agent.wants_restart() && host.restarts_wanted == deaths));
+        lab.cut(0.0);
+        assert!(lab.run_until(SECOND * 5, |lab| lab.both(|host| !host.agent.wants_restart())), "{deaths}");
+        assert!(lab.connected() && lab.exchanges_data());
+    }
+    lab.cut(1.0);
+    assert!(lab.run_until(SECOND * 60, |lab| lab.both(|host| host.agent.state() == State::Failed)));
+    assert!(lab.both(|host| host.agent.wants_restart() && host.restarts_wanted == 4));
+}
+
 #[test]
 fn consent_sends_one_request_in_five_seconds() {
     let mut lab = lan(3);

@@ -289,7 +289,7 @@ impl Peer {
         self.handle_media_timeout(now);
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
-            self.restart_unless_connected();
+            self.restart_if_still_wanted();
         }
         self.progress(now);
     }

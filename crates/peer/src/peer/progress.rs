@@ -147,13 +147,10 @@ impl Peer {
         }
     }
 
-    /// Restarts ICE after the delay of the controlled side. The path may have come back meanwhile,
-    /// or the transport that lost it have ended, without a change in the state of all together.
-    pub(super) fn restart_unless_connected(&mut self) {
-        let is_connected = |one: &Transport| {
-            matches!(one.ice_state(), IceConnectionState::Connected | IceConnectionState::Completed)
-        };
-        if !self.transports.iter().filter(|one| one.is_used()).all(is_connected) {
+    /// Restarts ICE after the delay of the controlled side, unless the path has come back meanwhile,
+    /// or the transport that lost it has ended.
+    pub(super) fn restart_if_still_wanted(&mut self) {
+        if self.transports.iter().any(|one| one.is_used() && one.wants_restart()) {
             self.jsep.restart_ice();
         }
     }

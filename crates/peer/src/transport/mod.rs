@@ -450,6 +450,11 @@ impl Transport {
         self.former.as_ref().filter(|_| self.agent.running_credentials() == credentials)
     }
 
+    /// Returns whether only a restart gives this transport a path again.
+    pub(crate) fn wants_restart(&self) -> bool {
+        self.agent.wants_restart()
+    }
+
     pub(crate) fn ice_state(&self) -> IceConnectionState {
         self.ice_state
     }
