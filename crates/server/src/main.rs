@@ -12,6 +12,7 @@ mod http;
 mod logging;
 mod memory;
 mod metrics;
+mod moderation;
 mod paste;
 mod pipe;
 mod places;

@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::http::{self, App, Shared, router};
 use crate::logging;
 use crate::memory::Budget;
+use crate::moderation;
 use crate::signal::{self, Endpoint, IceServerSource, Members, Signal};
 use crate::supervision::Supervisor;
 use crate::tls::Tls;
@@ -32,6 +33,7 @@ pub(crate) fn run(config: Config) -> Result<(), Failure> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_park(moderation::before_sleep)
         .build()
         .map_err(|error| Failure::new(format!("The system gives no threads ({error}).")))?;
     let result = runtime.block_on(serve(config, None));
