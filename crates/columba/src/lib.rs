@@ -73,6 +73,11 @@
 //! | [`copy_and_paste`] | no server at all: people carry the descriptions |
 //! | [`one_port`] | thousands of connections on one port ([`Endpoint`]) |
 //! | [`relay_only`] | a call in which no one learns another's address |
+//! | [`play_file`] | the frames of a WebM, MP4 or Ogg file, for everybody in a session |
+//! | [`record_peers`] | what browsers say and show, each in a file |
+//! | [`echo_video`] | a mirror: a browser's picture sent back |
+//! | [`audio_levels`] | the loudness of everybody, without decoding anything |
+//! | [`encrypted_frames`] | pictures that are encrypted end to end, above SRTP |
 //!
 //! [`two_peers`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/two_peers.rs
 //! [`echo_server`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/echo_server.rs
@@ -80,6 +85,11 @@
 //! [`copy_and_paste`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/copy_and_paste.rs
 //! [`one_port`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/one_port.rs
 //! [`relay_only`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/relay_only.rs
+//! [`play_file`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/play_file.rs
+//! [`record_peers`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/record_peers.rs
+//! [`echo_video`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/echo_video.rs
+//! [`audio_levels`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/audio_levels.rs
+//! [`encrypted_frames`]: https://github.com/columba-rtc/columba/blob/main/crates/columba/examples/encrypted_frames.rs
 //!
 //! # How it behaves
 //!
