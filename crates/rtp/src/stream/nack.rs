@@ -100,7 +100,8 @@ impl NackGenerator {
         let mut lost = None;
         let count = self.missing.len();
         self.missing.retain_mut(|missing| {
-            let old = now.saturating_duration_since(missing.since) > limits.max_age;
+            // At the very deadline it is old: otherwise the deadline would stay, with nothing to do.
+            let old = now.saturating_duration_since(missing.since) >= limits.max_age;
             if missing.next > now && !old {
                 return true;
             }
@@ -137,6 +138,24 @@ impl NackGenerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A long round trip puts the next request behind the end of a packet's age, which is a
+    /// deadline, too.
+    #[test]
+    fn nothing_stays_due() {
+        let mut nack = NackGenerator::new(NackLimits::default());
+        let (mut now, mut out) = (crate::test_time(), Vec::new());
+        assert!(nack.handle_packet(now, 1) && nack.handle_packet(now, 4));
+        let mut deadlines = 0;
+        while let Some(due) = nack.poll_timeout() {
+            assert!(due >= now);
+            now = due;
+            nack.poll(now, Duration::from_millis(700), &mut out);
+            assert!(nack.poll_timeout().is_none_or(|next| next > now), "nothing is left to do at {due:?}");
+            deadlines += 1;
+        }
+        assert_eq!((deadlines, nack.given_up()), (3, 2));
+    }
 
     const RTT: Duration = Duration::from_millis(100);
 
