@@ -12,7 +12,8 @@ import { selectedRoute } from './route.js';
  *   restarted
  * @property {number} polite how much later the polite side acts, so that both do not restart at
  *   once
- * @property {number} retry how long a connection may take to come up before the next attempt
+ * @property {number} retry how long a connection may take to come up before the next attempt; twice
+ *   as long after each connection that never came up, up to four times
  * @property {number} sendAgain how long an offer waits for its answer before it is sent again
  * @property {number} absent how long a peer that neither the server nor a connection reaches is
  *   kept
@@ -73,6 +74,12 @@ const MAX_NAME = 40;
 /** Messages that wait until the call connects to the peer; the oldest is dropped first. */
 const MAX_HELD = 64;
 
+/** Messages that wait for the first offer of their connection; the oldest is dropped first. */
+const MAX_EARLY = 64;
+
+/** A machine that is slow to connect gets up to so many times as much time. */
+const MAX_SLOWNESS = 4;
+
 /**
  * Another participant of a {@link import('../call.js').Call}, and the connection to it.
  *
@@ -117,8 +124,18 @@ export class CallPeer {
   #senders = new Map();
   /** @type {string[]} */
   #waitingChat = [];
+  /**
+   * Messages of a connection later than the present one, whose first offer is not here yet.
+   *
+   * @type {any[]}
+   */
+  #early = [];
   #restarts = 0;
-  #restarting = false;
+  /** The connection whose restart waits for credentials. @type {RTCPeerConnection | null} */
+  #restarting = null;
+  /** Doubled by each connection that never came up. */
+  #slowness = 1;
+  #cameUp = true;
   #dataWasClosed = false;
   #hasLeft = false;
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
@@ -203,8 +220,36 @@ export class CallPeer {
   #take(message) {
     if (message.bye === true) return this.#saidGoodbye();
     if (Number.isSafeInteger(message.renew)) return this.#renewalAsked(message.renew);
-    if (!this.#accepts(message.attempt)) return;
-    const { description, offer, withdrawn, candidate } = message;
+    if (!Number.isSafeInteger(message.attempt)) return;
+    if (this.#polite && message.attempt > this.#attempt) return this.#takeLater(message);
+    if (message.attempt === this.#attempt) this.#negotiate(message);
+  }
+
+  /**
+   * Follows the first offer of a later connection. Anything else of it waits for that: a connection
+   * of which this side has forgotten the offer, because it was loaded again or had given the peer
+   * up, would never come up.
+   *
+   * @param {any} message
+   */
+  #takeLater(message) {
+    const { attempt, description } = message;
+    if (description?.type !== 'offer') {
+      this.#early.push(message);
+      if (this.#early.length > MAX_EARLY) this.#early.shift();
+      return;
+    }
+    const early = this.#early.splice(0);
+    this.#open(attempt);
+    this.#negotiate(message);
+    for (const each of early) {
+      if (each.attempt === attempt) this.#negotiate(each);
+      else if (each.attempt > attempt) this.#early.push(each);
+    }
+  }
+
+  /** @param {any} message of the present connection */
+  #negotiate({ description, offer, withdrawn, candidate }) {
     const isDescription = typeof description?.sdp === 'string' && typeof description.type === 'string';
     this.#negotiation?.receive({
       description: isDescription ? description : undefined,
@@ -309,11 +354,28 @@ export class CallPeer {
     else this.#after('ask', this.#host.timing.patience, () => this.#ask());
   }
 
-  /** Asks for the first offer, until it comes. */
+  /**
+   * Asks for the first offer, until it comes. If the other side is at a connection already, it is
+   * one whose offer this side does not have: it cannot go on, whatever the other side thinks of it.
+   */
   #ask() {
     if (this.#connection !== null) return;
-    if (this.#host.isReachable(this)) this.#post.send({ renew: 0 });
+    const renew = Math.max(0, ...this.#early.map(({ attempt }) => attempt));
+    if (this.#host.isReachable(this)) this.#post.send({ renew });
     this.#after('ask', this.#host.timing.sendAgain, () => this.#ask());
+  }
+
+  /**
+   * Renews in a while, when signaling reaches the peer; the polite side asks until it has another
+   * connection.
+   *
+   * @param {number} delay
+   */
+  #renewSoon(delay) {
+    this.#after('renew', delay, () => {
+      this.#renewSoon(this.#host.timing.sendAgain);
+      if (this.#host.isReachable(this)) this.#renew();
+    });
   }
 
   /**
@@ -325,6 +387,8 @@ export class CallPeer {
    */
   #renewalAsked(attempt) {
     if (this.#polite) return;
+    // Its number is greater where the clock of this side was set back.
+    if (attempt > this.#attempt && attempt < Number.MAX_SAFE_INTEGER) this.#attempt = attempt;
     if (attempt === this.#attempt || (attempt === 0 && !this.#isInUse())) this.#renew();
     else this.#negotiation?.sendAgain();
   }
@@ -338,7 +402,10 @@ export class CallPeer {
   /** @param {number} attempt */
   #open(attempt) {
     this.close();
+    if (!this.#cameUp) this.#slowness = Math.min(2 * this.#slowness, MAX_SLOWNESS);
+    this.#cameUp = false;
     this.#attempt = attempt;
+    this.#restarts = 0;
     this.#dataWasClosed = false;
     this.#stream = null;
     const connection = this.#host.connect(this);
@@ -346,28 +413,20 @@ export class CallPeer {
     this.#negotiation = new Negotiation(connection, {
       polite: this.#polite,
       // The number is that of this connection, however late the message is made.
-      send: (message) => this.#post.send({ attempt, ...message }),
+      send: (message) => {
+        this.#post.send({ attempt, ...message });
+        if (message.description !== undefined) this.#watch();
+      },
       failed: (error) => this.#negotiationFailed(error),
     });
     connection.onconnectionstatechange = () => this.#stateChanged();
+    connection.onsignalingstatechange = () => this.#agreed();
     connection.ontrack = ({ track, transceiver }) => this.#trackArrived(track, transceiver);
     connection.ondatachannel = ({ channel }) => this.#host.channel(this, channel);
     this.#openData(connection);
     if (!this.#polite) this.#offerMedia(connection);
     this.#watch();
     this.#host.changed(this);
-  }
-
-  /**
-   * Returns whether a message concerns the present connection; the impolite side's first message of
-   * a newer one makes the polite side follow.
-   *
-   * @param {unknown} attempt
-   */
-  #accepts(attempt) {
-    if (typeof attempt !== 'number' || !Number.isSafeInteger(attempt)) return false;
-    if (this.#polite && attempt > this.#attempt) this.#open(attempt);
-    return attempt === this.#attempt;
   }
 
   /** @param {RTCPeerConnection} connection */
@@ -426,7 +485,7 @@ export class CallPeer {
     if (this.#timers.has('goodbye')) return this.#host.gone(this);
     this.#host.changed(this);
     this.#checkAbsence();
-    this.#after('renew', this.#host.timing.disconnected, () => this.#host.isReachable(this) && this.#renew());
+    this.#renewSoon(this.#host.timing.disconnected);
   }
 
   /**
@@ -467,6 +526,8 @@ export class CallPeer {
     const state = this.#connection?.connectionState;
     if (state === 'connected') {
       this.#restarts = 0;
+      this.#slowness = 1;
+      this.#cameUp = true;
       for (const name of ['disconnected', 'retry', 'absent']) this.#clear(name);
       void this.#lookUpRoute();
     } else if (state === 'disconnected') {
@@ -483,15 +544,23 @@ export class CallPeer {
   #recover() {
     if (this.isConnected) return;
     this.#after('retry', this.#polite ? this.#host.timing.polite : 0, () => {
-      if (!this.isConnected) void this.#restart();
+      if (!this.isConnected) this.#restartUnlessConnected();
     });
   }
 
   /** Keeps an eye on a connection that is not up: repeats, restarts and finally renews. */
   #watch() {
-    const { timing } = this.#host;
-    if (!this.#timers.has('sendAgain')) this.#after('sendAgain', timing.sendAgain, () => this.#checkAnswer());
-    if (!this.isConnected && !this.#timers.has('retry')) this.#after('retry', timing.retry, () => this.#retry());
+    if (!this.#timers.has('sendAgain')) this.#after('sendAgain', this.#host.timing.sendAgain, () => this.#checkAnswer());
+    if (!this.isConnected && !this.#timers.has('retry')) this.#retryLater();
+  }
+
+  #retryLater() {
+    this.#after('retry', this.#host.timing.retry * this.#slowness, () => this.#retry());
+  }
+
+  /** What was agreed has all of the time to come up. */
+  #agreed() {
+    if (this.#connection?.signalingState === 'stable' && !this.isConnected) this.#retryLater();
   }
 
   #checkAnswer() {
@@ -503,28 +572,40 @@ export class CallPeer {
   /** @returns {void} */
   #retry() {
     if (this.isConnected) return;
-    if (!this.#host.isReachable(this)) return this.#after('retry', this.#host.timing.retry, () => this.#retry());
+    if (!this.#host.isReachable(this)) return this.#retryLater();
     if (this.#connection === null) return;
-    if (this.#restarts < MAX_RESTARTS) return void this.#restart();
-    this.#restarts = 0;
+    if (this.#restarts < MAX_RESTARTS) return this.#restartUnlessConnected();
+    // The polite side asks again, until it has another connection.
     this.#renew();
     this.#watch();
   }
 
-  /** Restarts ICE, with fresh TURN credentials, because the old ones may have ended. */
-  async #restart() {
+  /** Restarts ICE, unless the connection comes up before that, or an offer has no answer yet. */
+  #restartUnlessConnected() {
+    // It is sent again. A restart behind it would only undo what its answer begins.
+    const isUnanswered = () => this.#connection?.signalingState === 'have-local-offer';
+    void this.#restart(() => !this.isConnected && !isUnanswered());
+  }
+
+  /**
+   * Restarts ICE, with fresh TURN credentials, because the old ones may have ended.
+   *
+   * @param {() => boolean} isNeeded asked again when the credentials are there
+   */
+  async #restart(isNeeded = () => true) {
     const connection = this.#connection;
-    if (connection === null || this.#restarting) return;
-    this.#restarting = true;
+    if (connection === null) return;
+    this.#retryLater();
+    if (this.#restarting === connection) return;
+    this.#restarting = connection;
     this.#restarts += 1;
-    this.#after('retry', this.#host.timing.retry, () => this.#retry());
     try {
       this.setConfiguration(await this.#host.freshConfiguration());
     } finally {
-      this.#restarting = false;
+      if (this.#restarting === connection) this.#restarting = null;
     }
     if (connection !== this.#connection) return;
-    connection.restartIce();
+    if (isNeeded()) connection.restartIce();
     this.#watch();
   }
 
@@ -532,7 +613,7 @@ export class CallPeer {
   #negotiationFailed(error) {
     const detail = error instanceof Error ? error.message : String(error);
     this.#host.error(this, 'negotiation-failed', `The connection to this peer has to be made anew: ${detail}`);
-    this.#after('renew', this.#host.timing.patience, () => this.#host.isReachable(this) && this.#renew());
+    this.#renewSoon(this.#host.timing.patience);
   }
 
   /**
