@@ -75,6 +75,9 @@ const ACKNOWLEDGE_EVERY = 16;
  */
 const MAX_GAPS = 5;
 
+/** So many times as long as usual a connection may take to be entered, after failures. */
+const MAX_PATIENCE = 8;
+
 /**
  * The time for which refusals of messages behind a missing one may still come in, in milliseconds.
  */
@@ -357,7 +360,7 @@ export class SignalingChannel extends HandlerTarget {
       membership === null
         ? this.#entry
         : { type: 'resume', peer: membership.peer, secret: membership.secret, seq: this.#lastSeq };
-    const options = { url: this.#url, entry, handlers, timing: this.#timing };
+    const options = { url: this.#url, entry, handlers, timing: this.#patientTiming() };
     if (transport === 'http') {
       this.#connection = new HttpConnection(options);
       return;
@@ -367,6 +370,22 @@ export class SignalingChannel extends HandlerTarget {
     } catch {
       this.#ended({ kind: 'unreachable', code: 'unreachable', message: 'This browser does not allow WebSockets here.' }, transport);
     }
+  }
+
+  /**
+   * The durations of the next connection. After each failure it gets twice the time to be entered:
+   * on a slow machine, or a slow network, none would ever be in otherwise.
+   */
+  #patientTiming() {
+    const factor = Math.min(2 ** this.#failures, MAX_PATIENCE);
+    const { open, answer, request, firstByte } = this.#timing;
+    return {
+      ...this.#timing,
+      open: factor * open,
+      answer: factor * answer,
+      request: factor * request,
+      firstByte: factor * firstByte,
+    };
   }
 
   /** Ends the present connection and ignores whatever it still says. */

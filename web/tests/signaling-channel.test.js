@@ -438,3 +438,13 @@ test('online makes a waiting channel connect at once', async () => {
     delete world.removeEventListener;
   }
 });
+
+test('a server that answers later than a connection may take is entered all the same', async () => {
+  for (const transport of /** @type {const} */ (['auto', 'websocket', 'http'])) {
+    relay.delay = 250;
+    const channel = open(TOKEN, { transport, timing: { answer: 50, request: 50 } });
+    await once(channel, 'open');
+    relay.delay = 0;
+    channel.close();
+  }
+});

@@ -19,6 +19,8 @@ export class FakeRelay {
   webSockets = /** @type {'yes' | 'refuse' | 'hang'} */ ('yes');
   /** Hold event streams back like a buffering proxy. */
   bufferStreams = false;
+  /** Answer everything so many milliseconds late. */
+  delay = 0;
   /** Swallow everything that arrives on WebSockets, like a network that went away silently. */
   deaf = false;
   /** Refuse every send once with this error before accepting it. */
@@ -184,7 +186,8 @@ export class FakeRelay {
     /** @type {any} */
     let member = null;
     const write = (/** @type {any} */ message) => socket.send(JSON.stringify(message));
-    socket.on('message', (text) => {
+    socket.on('message', async (text) => {
+      if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
       if (this.deaf) return;
       const message = JSON.parse(String(text));
       if (member) {
@@ -221,6 +224,7 @@ export class FakeRelay {
     };
     const route = `${request.method} ${url.pathname.slice('/v1/signal'.length)}`;
     this.log.push(`http ${route}`);
+    if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
     if (route === 'POST ') {
       const { member, answer } = this.enter(JSON.parse(body));
       return json(member ? 201 : 409, answer);
