@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use columba_turn::server::{self, Admission, Rate, Transport};
+use columba_turn::server::{self, Admission, Doubt, Rate, Transport};
+use ipnet::IpNet;
 
 use super::config::TurnConfig;
 use super::listener::{BindError, Bound};
@@ -108,6 +109,27 @@ pub(crate) fn turn_config(
     }
 }
 
+/// The warning about an entry of `--allow-peer`.
+fn sentence(net: IpNet, doubt: Doubt) -> String {
+    match doubt {
+        Doubt::Nowhere => format!(
+            "--allow-peer {net} opens nothing: unspecified, multicast, broadcast and link-local IPv6 addresses are \
+             no peers."
+        ),
+        Doubt::Denied(denied) => {
+            format!("--allow-peer {net} opens nothing: --deny-peer {denied} covers it and is stronger.")
+        }
+        Doubt::Metadata(ip) => format!(
+            "--allow-peer {net} does not open {ip}, where clouds keep a machine's secrets: only --allow-peer {ip} \
+             does."
+        ),
+        Doubt::Loopback => format!(
+            "--allow-peer {net} lets every client reach all programs that listen at loopback addresses of this \
+             machine, except this one."
+        ),
+    }
+}
+
 /// One sentence for each thing that the options allow and that stays closed nevertheless. `own` are
 /// this machine's addresses, `listeners` the addresses that the program listens on.
 pub(crate) fn unserved_peers(
@@ -115,7 +137,13 @@ pub(crate) fn unserved_peers(
     own: &[IpAddr],
     listeners: &[SocketAddr],
 ) -> Vec<String> {
-    let mut sentences = Vec::new();
+    let asked = server::Config {
+        allow_peers: options.allow_peer.clone(),
+        deny_peers: options.deny_peer.clone(),
+        ..server::Config::default()
+    };
+    let doubts = asked.doubtful_peers();
+    let mut sentences: Vec<_> = doubts.into_iter().map(|(net, doubt)| sentence(net, doubt)).collect();
     if options.allow_own_port.is_empty() {
         for net in &options.allow_peer {
             if let Some(ip) = own.iter().find(|ip| net.contains(*ip)) {
@@ -215,6 +243,11 @@ mod tests {
         assert!(sentences[0].contains("192.0.2.2") && sentences[1].contains("2001:db8::5"), "{sentences:?}");
         assert_eq!(said(&["--allow-peer", "192.0.2.0/24", "--allow-own-port", "7882"]), [""; 0]);
         assert!(said(&["--allow-own-port", "3478"])[0].contains("3478"));
+        let first = |arguments: &[&str]| said(arguments).swap_remove(0);
+        assert!(first(&["--allow-peer", "224.0.0.0/4"]).contains("opens nothing"));
+        assert!(first(&["--allow-peer", "127.0.0.0/8"]).contains("loopback"));
+        assert!(first(&["--allow-peer", "169.254.0.0/16"]).contains("169.254.169.254"));
+        assert!(first(&["--allow-peer", "10.1.0.0/16", "--deny-peer", "10.0.0.0/8"]).contains("--deny-peer"));
     }
 
     #[test]

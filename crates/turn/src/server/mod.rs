@@ -28,6 +28,7 @@ pub use path::{
     Arrival, Event, FiveTuple, Forward, Input, PortRequirement, RefusalReason, RelayId, Transmit, Transport,
     UnixTime,
 };
+pub use policy::Doubt;
 pub use stats::{DropReason, ERROR_CODES, Stats};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -71,6 +71,61 @@ const METADATA: [IpAddr; 20] = [
     v6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe]),
 ];
 
+/// Where no datagram of a relay can go: it would reach this very host or many at once, or has no
+/// route without a scope, which STUN cannot carry.
+const NOWHERE: [(IpAddr, u8); 7] = [
+    (v4(0, 0, 0, 0), 32),
+    (v4(224, 0, 0, 0), 4),
+    (v4(255, 255, 255, 255), 32),
+    (v6([0; 8]), 128),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0]), 10),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0]), 8),
+    // What is IPv4 is judged as such.
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0]), 96),
+];
+
+/// The reason for which an entry of [`Config::allow_peers`] opens less than it names, or more than
+/// its operator may think. See [`Config::doubtful_peers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nothing is opened: no datagram can go there (unspecified, multicast, broadcast, IPv6
+    /// link-local, and IPv4 addresses written as IPv6).
+    Nowhere,
+    /// Nothing is opened: this entry of [`Config::deny_peers`] is stronger.
+    Denied(IpNet),
+    /// This metadata service of a cloud stays closed, because only an entry for it alone opens it.
+    Metadata(IpAddr),
+    /// Clients reach every program of this host that listens at a loopback address, but for
+    /// [`Config::listeners`].
+    Loopback,
+}
+
+impl Config {
+    /// The entries of [`allow_peers`](Self::allow_peers) that do not simply open what they name,
+    /// each with the reason, to be said to the operator. Addresses of the host itself
+    /// ([`own_addresses`](Self::own_addresses)), which may change, are not looked at.
+    #[must_use]
+    pub fn doubtful_peers(&self) -> Vec<(IpNet, Doubt)> {
+        let mut doubts = Vec::new();
+        for net in &self.allow_peers {
+            let is_whole = |other: &IpNet| other.contains(net);
+            if nowhere().any(|other| is_whole(&other)) {
+                doubts.push((*net, Doubt::Nowhere));
+            } else if let Some(denied) = self.deny_peers.iter().find(|denied| is_whole(denied)) {
+                doubts.push((*net, Doubt::Denied(*denied)));
+            } else {
+                let is_closed = |ip: &IpAddr| net.contains(ip) && is_metadata_closed(&self.allow_peers, *ip);
+                let named = METADATA.into_iter().find(is_closed);
+                doubts.extend(named.map(|ip| (*net, Doubt::Metadata(ip))));
+                let loopback = [v4(127, 0, 0, 1), v6([0, 0, 0, 0, 0, 0, 0, 1])];
+                let is_loopback = loopback.iter().any(|ip| net.contains(ip)) || net.addr().is_loopback();
+                doubts.extend(is_loopback.then_some((*net, Doubt::Loopback)));
+            }
+        }
+        doubts
+    }
+}
+
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
 }
@@ -115,8 +170,7 @@ impl Policy {
 
     /// Returns whether a client may have a permission for `ip`, which must be canonical.
     pub(super) fn judge(&self, ip: IpAddr) -> Verdict {
-        // Sent to the unspecified address, a datagram reaches this very host: nothing opens that.
-        if ip.is_unspecified() || contains(&self.deny, ip) || self.is_closed_metadata(ip) {
+        if goes_nowhere(ip) || contains(&self.deny, ip) || self.is_closed_metadata(ip) {
             return Verdict::Forbidden;
         }
         if self.is_own(ip) {
@@ -162,8 +216,7 @@ impl Policy {
     /// Returns whether `ip` is a cloud's metadata service that is not allowed by an entry for it
     /// alone.
     fn is_closed_metadata(&self, ip: IpAddr) -> bool {
-        let names_it = |net: &IpNet| net.prefix_len() == net.max_prefix_len() && net.addr() == ip;
-        METADATA.contains(&ip) && !self.allow.iter().any(names_it)
+        METADATA.contains(&ip) && is_metadata_closed(&self.allow, ip)
     }
 
     /// Returns whether a local translator may carry what is sent to `ip` to where nothing leads: to
@@ -188,8 +241,24 @@ impl Policy {
         !self.is_own(ip)
             && !contains(&self.deny, ip)
             && !self.is_closed_metadata(ip)
-            && !v4.is_unspecified()
+            && !goes_nowhere(ip)
             && (literal || contains(&self.allow, ip) || !is_special_v4(v4))
+    }
+}
+
+/// Returns whether no entry is for this metadata service alone.
+fn is_metadata_closed(allow: &[IpNet], ip: IpAddr) -> bool {
+    !allow.iter().any(|net| net.prefix_len() == net.max_prefix_len() && net.addr() == ip)
+}
+
+fn nowhere() -> impl Iterator<Item = IpNet> {
+    NOWHERE.into_iter().map(|(ip, length)| IpNet::new_assert(ip, length))
+}
+
+fn goes_nowhere(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local(),
     }
 }
 
@@ -471,6 +540,58 @@ mod tests {
         assert_eq!(judge(&named, "169.254.170.2"), Verdict::Forbidden);
         let denied = with(&["169.254.169.254/32"], &["169.254.0.0/16"], &[], &[]);
         assert_eq!(judge(&denied, "169.254.169.254"), Verdict::Forbidden, "a denial is stronger");
+    }
+
+    #[test]
+    fn nothing_opens_addresses_where_no_datagram_can_go() {
+        let policy = with(&["0.0.0.0/0", "::/0", "224.0.0.5/32", "fe80::1/128"], &[], &[], &[]);
+        for ip in [
+            "0.0.0.0",
+            "::",
+            "224.0.0.5",
+            "239.1.2.3",
+            "255.255.255.255",
+            "ff02::1",
+            "ff0e::1",
+            "fe80::1",
+            "febf::1",
+            "::ffff:224.0.0.1",
+            "64:ff9b::224.0.0.1",
+            "2002:ffff:ffff::1",
+        ] {
+            assert_eq!(judge(&policy, ip), Verdict::Forbidden, "{ip}");
+        }
+    }
+
+    #[test]
+    fn entries_that_open_less_or_more_than_they_seem_to_are_known() {
+        let doubts = |allow: &[&str], deny: &[&str]| {
+            let config = Config {
+                allow_peers: allow.iter().map(|s| s.parse().unwrap()).collect(),
+                deny_peers: deny.iter().map(|s| s.parse().unwrap()).collect(),
+                ..Config::default()
+            };
+            config.doubtful_peers().into_iter().map(|(_, doubt)| doubt).collect::<Vec<_>>()
+        };
+        assert_eq!(doubts(&["10.0.0.0/8", "192.168.1.7/32", "fd12::/16"], &["10.1.0.0/16"]), []);
+        for net in ["224.0.0.0/4", "239.1.0.0/16", "255.255.255.255/32", "0.0.0.0/32", "::/128"] {
+            assert_eq!(doubts(&[net], &[]), [Doubt::Nowhere], "{net}");
+        }
+        for net in ["ff00::/8", "ff02::1/128", "fe80::/10", "fe80::a9fe:a9fe/128", "::ffff:10.0.0.0/104"] {
+            assert_eq!(doubts(&[net], &[]), [Doubt::Nowhere], "{net}");
+        }
+        let all = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(doubts(&["10.1.0.0/16"], &["10.0.0.0/8"]), [Doubt::Denied(all)]);
+        assert_eq!(doubts(&["10.0.0.0/8"], &["10.0.0.0/8"]), [Doubt::Denied(all)]);
+        let metadata = |ip: &str| Doubt::Metadata(ip.parse().unwrap());
+        assert_eq!(doubts(&["169.254.0.0/16"], &[]), [metadata("169.254.169.254")]);
+        assert_eq!(doubts(&["169.254.169.254/32"], &[]), []);
+        assert_eq!(doubts(&["168.63.0.0/16"], &[]), [metadata("168.63.129.16")]);
+        assert_eq!(doubts(&["fd00:ec2::/32"], &[]).len(), 1);
+        for net in ["127.0.0.0/8", "127.0.0.1/32", "127.5.0.0/16", "::1/128"] {
+            assert_eq!(doubts(&[net], &[]), [Doubt::Loopback], "{net}");
+        }
+        assert_eq!(doubts(&["0.0.0.0/0"], &[]), [metadata("169.254.169.254"), Doubt::Loopback]);
     }
 
     #[test]
