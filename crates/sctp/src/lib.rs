@@ -65,7 +65,7 @@ pub use error::{CloseReason, ImportError, SendError};
 pub use event::Event;
 pub use message::{Message, ReceivedMessage, Reliability};
 pub use serial::{Ppid, StreamId};
-pub use stats::Stats;
+pub use stats::{Fates, Stats};
 
 /// A time for tests; which one does not matter.
 #[cfg(test)]

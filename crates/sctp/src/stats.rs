@@ -1,6 +1,20 @@
 //! Counters of an association.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// The fates of user data, since they were asked for last: what one estimator of the path learns of
+/// it, that serves data and media alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fates {
+    /// Bytes of chunks that were acknowledged for the first time.
+    pub acknowledged: usize,
+    /// Bytes of chunks that were found lost.
+    pub lost: usize,
+    /// The time at which the newest one that was acknowledged was sent; `None` if it was sent more
+    /// than once.
+    pub newest: Option<Instant>,
+}
 
 /// Counters since birth, and the present view of the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

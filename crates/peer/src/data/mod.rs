@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use columba_ice::Ecn;
 use columba_sctp::channels::{ChannelEvent, DataChannels, Role};
-use columba_sctp::{CloseReason, Config};
+use columba_sctp::{CloseReason, Config, Fates};
 use rand_core::CryptoRng;
 
 pub use channel::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
@@ -179,6 +179,16 @@ impl Data {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.channels.handle_timeout(now);
+    }
+
+    /// Takes the fates of user data since the last call.
+    pub(crate) fn take_fates(&mut self) -> Option<Fates> {
+        self.channels.take_fates()
+    }
+
+    /// Returns the priority of the channel whose data goes next, if its congestion window lets it.
+    pub(crate) fn waiting_priority(&mut self) -> Option<Priority> {
+        self.channels.waiting_priority().map(Priority::from_weight)
     }
 
     /// Sets the size of the largest packet to try on the current path.

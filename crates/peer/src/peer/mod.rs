@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use columba_ice::{Ecn, Input, LocalAddress, Path, Request, Transmit};
-use columba_sctp::Unlimited;
+use columba_rtp::NtpTime;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -34,7 +34,7 @@ use crate::stats::Dropped;
 use crate::tasks::Tasks;
 use crate::time::{UnixTime, WallClock};
 use crate::transport::dtls::DtlsTransportConfig;
-use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportId, packet_size};
+use crate::transport::{DatagramSizes, Source, Transport, TransportConfig, TransportId, packet_size};
 
 /// Bytes of a datagram that every IPv4 host takes: 576 less 68 of headers (RFC 791 §3.1).
 const SMALLEST_DATAGRAM: usize = 508;
@@ -274,8 +274,11 @@ impl Peer {
             return;
         };
         let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport));
+        let carries_data = data.is_some();
         if let Some(range) = self.transports[index].handle_datagram(now, path, ecn, datagram, data) {
             self.handle_media(received_at.unwrap_or(now), transport, &mut datagram[range]);
+        } else if carries_data && let Some(fates) = self.data.take_fates() {
+            self.packets.handle_fates(now, transport, &fates);
         }
         self.progress(now);
     }
@@ -300,18 +303,9 @@ impl Peer {
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let wall = self.ntp(now);
         for transport in &mut self.transports {
-            // Media goes after what keeps the connection, and before data, which can wait.
-            if self.packets.has_outgoing(transport.id()) {
-                let (id, packets) = (transport.id(), &mut self.packets);
-                let write = |buf: &mut [u8], limit| packets.write_next(now, wall, id, buf, limit);
-                let transmit = transport.poll_transmit(now, None, buf);
-                if let Some(transmit) = transmit.or_else(|| transport.transmit_packets(now, buf, write)) {
-                    return Some(transmit);
-                }
-            }
-            let data = Some(&mut self.data).filter(|data| data.transport() == Some(transport.id()));
-            if let Some(transmit) = transport.poll_transmit(now, data, buf) {
-                return Some(transmit);
+            let transmit = poll_transmit(now, wall, transport, &mut self.packets, &mut self.data, buf);
+            if transmit.is_some() {
+                return transmit;
             }
         }
         self.progress(now);
@@ -425,6 +419,46 @@ impl Peer {
     }
 }
 
+/// Writes the next datagrams of a transport: media goes after what keeps the connection; data has
+/// its share of what the path carries.
+fn poll_transmit(
+    now: Instant,
+    wall: NtpTime,
+    transport: &mut Transport,
+    packets: &mut Media,
+    data: &mut Data,
+    buf: &mut [u8],
+) -> Option<Transmit> {
+    let id = transport.id();
+    let carries_data = data.transport() == Some(id);
+    if carries_data && packets.has_session(id) {
+        packets.note_data(now, id, data.waiting_priority());
+    }
+    let mut is_asked = false;
+    loop {
+        if packets.has_outgoing(id) {
+            let write = |buf: &mut [u8], limit| packets.write_next(now, wall, id, buf, limit);
+            let transmit = transport.poll_transmit(now, None, buf);
+            if let Some(transmit) = transmit.or_else(|| transport.transmit_packets(now, buf, write)) {
+                return Some(transmit);
+            }
+        }
+        if is_asked {
+            return None;
+        }
+        let mut budget = packets.data_budget(id);
+        let source = carries_data.then(|| Source { data: &mut *data, budget: &mut budget });
+        if let Some(transmit) = transport.poll_transmit(now, source, buf) {
+            return Some(transmit);
+        }
+        // It was its turn, and something else than the budget holds it back: media need not wait.
+        if !budget.forgoes() {
+            return None;
+        }
+        is_asked = true;
+    }
+}
+
 /// Returns the request that takes back what an input reports.
 fn undone(input: Input) -> Option<Request> {
     match input {
@@ -466,5 +500,5 @@ fn transport_config(
         seed,
     };
     let embedding = configuration.early_handshakes;
-    TransportConfig { ice, dtls, embedding, budget: Box::new(Unlimited), sizes }
+    TransportConfig { ice, dtls, embedding, sizes }
 }

@@ -18,7 +18,9 @@ use crate::event::Event;
 use crate::states::PeerConnectionState;
 use crate::time::UnixTime;
 use crate::transport::dtls::{DtlsRole, DtlsTransportConfig};
-use crate::transport::{DatagramSizes, Transport, TransportConfig, TransportEvent, TransportId, packet_size};
+use crate::transport::{
+    DatagramSizes, Source, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
+};
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 const STEP: Duration = Duration::from_millis(5);
@@ -56,7 +58,6 @@ impl World {
                 datagram_size: 1200,
                 seed: [9; 32],
             },
-            budget: Box::new(columba_sctp::Unlimited),
             sizes: DatagramSizes { safe: 1200, probed: 1200 },
         };
         let mut browser = Transport::new(TransportId::FIRST, config, &mut rng);
@@ -169,7 +170,9 @@ impl World {
             }
         }
         let mut buf = vec![0; 65_536];
-        while let Some(transmit) = self.browser.poll_transmit(now, Some(&mut self.data), &mut buf) {
+        loop {
+            let source = Source { data: &mut self.data, budget: &mut columba_sctp::Unlimited };
+            let Some(transmit) = self.browser.poll_transmit(now, Some(source), &mut buf) else { break };
             let path = Path::udp(transmit.path.remote, transmit.path.local);
             let Some((transport, _)) = self.socket else { continue };
             let size = transmit.segment_size.unwrap_or_else(|| transmit.range.len()).max(1);

@@ -146,7 +146,7 @@ impl Media {
                     TrackKind::Video => pictures += 1,
                 }
             }
-            let total = session.path.bits_per_second().saturating_sub(sounds * AUDIO_SHARE);
+            let total = session.path.bits_beside_data(now).saturating_sub(sounds * AUDIO_SHARE);
             let mut left = (total, pictures);
             for outbound in self.outbound.iter_mut().filter(of).filter(|one| one.kind == TrackKind::Video) {
                 // What one does not need, the next ones may have.

@@ -24,15 +24,18 @@ use std::time::Instant;
 use columba_rtp::congestion::Class;
 use columba_rtp::srtp::{MasterKey, Profile, SrtpReceiver, SrtpSender};
 use columba_rtp::{NtpTime, Packet, SequenceNumber, Ssrc, is_rtcp};
+use columba_sctp::Fates;
 
 pub use frame::{OutgoingFrame, ReceiveLevel, ReceivedFrame, RtpSource};
 use inbound::Inbound;
 use outbound::Outbound;
+pub(crate) use path::DataBudget;
 use queue::Queue;
 pub(crate) use sections::{ReceivingSection, Sections, SendingSection};
 use session::{Line, Session};
 pub use statistics::{InboundStats, OutboundStats, RtpStats};
 
+use crate::data::Priority;
 use crate::error::Error;
 use crate::event::Event;
 use crate::media::TransceiverId;
@@ -349,6 +352,30 @@ impl Media {
         }
         let at = self.position(transport).ok_or(Error::NotSending)?;
         self.sessions[at].queue(true, packet)
+    }
+
+    /// Says whether data waits for a transport, and of which priority.
+    pub(crate) fn note_data(&mut self, now: Instant, transport: TransportId, waiting: Option<Priority>) {
+        if let Some(at) = self.position(transport) {
+            let pictures = self.sessions[at].video.bytes();
+            self.sessions[at].path.note_data(now, waiting, pictures);
+        }
+    }
+
+    /// Returns the share of data in what a transport's path carries.
+    pub(crate) fn data_budget(&mut self, transport: TransportId) -> DataBudget<'_> {
+        match self.position(transport) {
+            Some(at) => self.sessions[at].path.data_budget(),
+            None => DataBudget::default(),
+        }
+    }
+
+    /// Takes the fates of data, which belong to the model of the path.
+    pub(crate) fn handle_fates(&mut self, now: Instant, transport: TransportId, fates: &Fates) {
+        if let Some(at) = self.position(transport) {
+            self.sessions[at].path.handle_fates(now, fates);
+            self.tell_wishes(now);
+        }
     }
 
     /// Returns true if packets wait for this transport.

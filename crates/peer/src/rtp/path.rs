@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use columba_rtp::congestion::{
-    ArrivalClock, ArrivalRecorder, DelayEstimator, Estimator, EstimatorLimits, Pacer, SentPackets,
+    ArrivalClock, ArrivalRecorder, Class, DataPriority, DelayEstimator, Estimator, EstimatorLimits, Pacer,
+    PacketResult, SentPackets,
 };
 use columba_rtp::rtcp::{CompoundWriter, TransportFeedback};
 use columba_rtp::{SequenceNumber, Ssrc};
+use columba_sctp::{Budget, Fates};
+
+use crate::data::Priority;
 
 /// The estimate to begin with, in bits per second.
 const START: u64 = 1_000_000;
@@ -20,7 +24,26 @@ const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// The time between two transport-wide reports of this side's.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A path, as media sees it.
+/// The time for which data keeps to its share after the last packet of media: on a path without
+/// media SCTP's controller, which does not wait for the delay to tell, is the better one.
+const MEDIA_LASTS: Duration = Duration::from_secs(2);
+
+/// The time for which media leaves room for data that has waited.
+const DATA_LASTS: Duration = Duration::from_secs(1);
+
+/// The time that pictures may wait for the path before data lets them go first, and the one from
+/// which it does no longer.
+const BEHIND: Duration = Duration::from_millis(40);
+const HOPELESS: Duration = Duration::from_secs(1);
+
+/// The part of their share that pictures are told beside data: the rest is for headers, and for
+/// catching up.
+const HEADROOM: f64 = 0.93;
+
+/// Bytes that the record of DTLS adds to a packet of data.
+const RECORD: usize = 37;
+
+/// A path, as all that leaves on it sees it.
 #[derive(Debug)]
 pub(super) struct MediaPath {
     /// Made with the first packet that is numbered.
@@ -36,6 +59,57 @@ pub(super) struct MediaPath {
     pub(super) remb: Option<u64>,
     /// The other side tells of arrivals.
     is_told: bool,
+    last_media: Option<Instant>,
+    /// The class of the data that waited last, and when.
+    data: Option<(Class, Instant)>,
+    /// The class of the data that waits now, which may be a lower one.
+    turn: Option<Class>,
+}
+
+/// The share of data in what a path carries; `None` where nothing limits it.
+#[derive(Debug, Default)]
+pub(crate) struct DataBudget<'a> {
+    path: Option<(&'a mut MediaPath, Class)>,
+    is_refused: bool,
+}
+
+impl DataBudget<'_> {
+    /// Gives its turn up, if something else has held data back. Returns whether it had one.
+    pub(crate) fn forgoes(self) -> bool {
+        let Some((path, class)) = self.path.filter(|_| !self.is_refused) else { return false };
+        let had = path.pacer.next_class() == Some(class);
+        path.pacer.set_waiting(class, false);
+        had
+    }
+}
+
+impl Budget for DataBudget<'_> {
+    fn available(&mut self, now: Instant) -> usize {
+        let Some((path, class)) = &mut self.path else { return usize::MAX };
+        let available = path.pacer.available(now, *class);
+        self.is_refused = available == 0;
+        available
+    }
+
+    fn consumed(&mut self, now: Instant, bytes: usize) {
+        if let Some((path, class)) = &mut self.path {
+            path.pacer.sent(now, *class, bytes + RECORD);
+        }
+    }
+
+    fn next_opening(&self, now: Instant) -> Option<Instant> {
+        self.path.as_ref().and_then(|(path, class)| path.pacer.next_opening(now, *class))
+    }
+}
+
+/// Returns the class of data of a priority.
+const fn class(priority: Priority) -> Class {
+    Class::Data(match priority {
+        Priority::VeryLow => DataPriority::VeryLow,
+        Priority::Low => DataPriority::Low,
+        Priority::Medium => DataPriority::Medium,
+        Priority::High => DataPriority::High,
+    })
 }
 
 impl MediaPath {
@@ -50,6 +124,9 @@ impl MediaPath {
             round_trip: FIRST_ROUND_TRIP,
             remb: None,
             is_told: false,
+            last_media: None,
+            data: None,
+            turn: None,
         }
     }
 
@@ -62,6 +139,57 @@ impl MediaPath {
     /// Returns the bits per second that may be sent.
     pub(super) fn bits_per_second(&self) -> u64 {
         if self.is_told { self.estimator.bits_per_second() } else { self.remb.unwrap_or(UNKNOWN) }
+    }
+
+    /// Returns whether the allowance counts for data, too: media shares the path, and the model
+    /// knows what it carries.
+    fn limits_data(&self, now: Instant) -> bool {
+        self.is_told && self.last_media.is_some_and(|at| now.saturating_duration_since(at) < MEDIA_LASTS)
+    }
+
+    /// Says whether data waits, and of which priority, and the bytes of pictures that wait.
+    pub(super) fn note_data(&mut self, now: Instant, waiting: Option<Priority>, pictures: usize) {
+        let class = waiting.filter(|_| self.limits_data(now)).map(class);
+        self.data = class.map(|class| (class, now)).or(self.data);
+        // Where pictures have fallen behind, data lets them catch up. An encoder that does not keep
+        // to its rate never would.
+        let behind = pictures as f64 * 8.0 / self.bits_per_second().max(1) as f64;
+        let lets_go = (BEHIND.as_secs_f64()..HOPELESS.as_secs_f64()).contains(&behind);
+        let turn = class.map(|class| if lets_go { Class::Probe } else { class });
+        if let Some(other) = self.turn.filter(|other| Some(*other) != turn) {
+            self.pacer.set_waiting(other, false);
+        }
+        if let Some(class) = turn {
+            self.pacer.set_waiting(class, true);
+        }
+        self.turn = turn;
+    }
+
+    /// Returns the budget of data.
+    pub(super) fn data_budget(&mut self) -> DataBudget<'_> {
+        let class = self.turn;
+        DataBudget { path: class.map(|class| (self, class)), is_refused: false }
+    }
+
+    /// The fates of data are known.
+    pub(super) fn handle_fates(&mut self, now: Instant, fates: &Fates) {
+        let Some(sent) = fates.newest else { return };
+        let arrival = now.saturating_duration_since(self.epoch);
+        let result = |bytes, arrival| PacketResult { sent, bytes, arrival, marked: false };
+        let results = [result(fates.acknowledged, Some(arrival)), result(fates.lost, None)];
+        let told = if fates.lost > 0 { &results[..] } else { &results[..1] };
+        self.estimator.handle_feedback(now, ArrivalClock::Acknowledgement, told);
+        self.update(now);
+    }
+
+    /// Returns the bits per second that pictures may have beside data that waits.
+    pub(super) fn bits_beside_data(&self, now: Instant) -> u64 {
+        let rate = self.bits_per_second();
+        let waited = |at| now.saturating_duration_since(at) < DATA_LASTS;
+        match self.data.filter(|(_, at)| waited(*at)) {
+            Some((class, _)) => (rate as f64 * HEADROOM * Class::Video.share_beside(class)) as u64,
+            None => rate,
+        }
     }
 
     /// Gives the estimate to the pacer.
@@ -83,6 +211,7 @@ impl MediaPath {
         bytes: usize,
         is_numbered: bool,
     ) {
+        self.last_media = Some(now);
         if is_numbered {
             self.sent.get_or_insert_default().handle_sent(now, stream.0, stream.1, bytes);
             self.estimator.handle_sent(now, bytes);

@@ -24,6 +24,10 @@ impl<T> Queue<T> {
         self.entries.is_empty()
     }
 
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Returns true if so many packets with so many bytes fit in.
     pub(super) fn has_room(&self, packets: usize, bytes: usize) -> bool {
         self.entries.len() + packets <= self.max_packets && self.bytes + bytes <= self.max_bytes

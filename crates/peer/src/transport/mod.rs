@@ -1,5 +1,4 @@
-//! One transport: ICE, DTLS, the keys of SRTP, the budget of the path, and the demultiplexer
-//! between them.
+//! One transport: ICE, DTLS, the keys of SRTP, and the demultiplexer between them.
 //!
 //! A transport knows nothing of media sections and of other transports. Its identifiers of sockets,
 //! connections and names are unique together with its [`TransportId`].
@@ -21,7 +20,6 @@ use columba_ice::{
     LocalAddress, Path, Received as IceReceived, RemoteParameters, Request, Role, SelectedPair, State,
     Transmit,
 };
-use columba_sctp::Budget;
 use columba_sdp::Candidate;
 use columba_sdp::attributes::Fingerprint;
 use rand_core::CryptoRng;
@@ -29,7 +27,7 @@ use rand_core::CryptoRng;
 use embedding::Embedding;
 
 use dtls::{DtlsRole, DtlsTransport, DtlsTransportConfig, DtlsTransportEvent, SrtpKeys};
-pub(crate) use transmit::{is_direct, packet_size};
+pub(crate) use transmit::{Source, is_direct, packet_size};
 
 use crate::data::Data;
 use crate::error::Error;
@@ -70,8 +68,6 @@ pub(crate) struct Transport {
     embedding: Embedding,
     /// The keys of SRTP, once DTLS is connected, if both sides want SRTP (RFC 5764).
     srtp: Option<SrtpKeys>,
-    /// The allowance of the path, shared by all packets that leave on it.
-    budget: Box<dyn Budget + Send>,
     sizes: DatagramSizes,
     /// A section of a description uses it. Its states count only as long as one does.
     is_used: bool,
@@ -101,9 +97,6 @@ pub(crate) struct TransportConfig {
     pub(crate) dtls: DtlsTransportConfig,
     /// Checks may carry DTLS's handshake, where the other side has that, too.
     pub(crate) embedding: bool,
-    /// The allowance of the path. SCTP asks it before each packet with user data, and keeps its
-    /// next opening among its own deadlines.
-    pub(crate) budget: Box<dyn Budget + Send>,
     pub(crate) sizes: DatagramSizes,
 }
 
@@ -183,7 +176,6 @@ impl Transport {
             dtls: DtlsTransport::new(config.dtls),
             embedding: Embedding::new(config.embedding),
             srtp: None,
-            budget: config.budget,
             sizes: config.sizes,
             is_used: false,
             has_ended: false,

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
 use super::dtls::{DtlsRole, DtlsTransportConfig};
+use super::transmit::Source;
 use super::{
     DatagramSizes, Protocol, Transport, TransportConfig, TransportEvent, TransportId, packet_size,
     protocol_of,
@@ -30,6 +31,7 @@ fn start() -> Instant {
 struct Host {
     transports: Vec<Transport>,
     data: Option<Data>,
+    budget: Box<dyn Budget + Send>,
     certificate: Certificate,
     address: IpAddr,
     next_port: u16,
@@ -45,7 +47,6 @@ impl Host {
         let mut rng = ChaCha12Rng::from_seed([number; 32]);
         let wall = UnixTime(Duration::from_secs(1_790_000_000));
         let certificate = Certificate::generate(&mut rng, wall).unwrap();
-        let mut budget = budget;
         let transports = (0..count).map(|id| {
             let config = TransportConfig {
                 ice: Config::default(),
@@ -58,7 +59,6 @@ impl Host {
                     datagram_size: 1200,
                     seed: [100 + number + id as u8; 32],
                 },
-                budget: budget.take().unwrap_or_else(|| Box::new(Unlimited)),
                 sizes: DatagramSizes { safe: 1200, probed: 1200 },
             };
             Transport::new(TransportId(id), config, &mut rng)
@@ -66,6 +66,7 @@ impl Host {
         Self {
             transports: transports.collect(),
             data: None,
+            budget: budget.unwrap_or_else(|| Box::new(Unlimited)),
             certificate,
             address: IpAddr::from([10, 0, 0, number]),
             next_port: 4000,
@@ -108,6 +109,7 @@ impl Host {
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<columba_ice::Transmit> {
         for transport in &mut self.transports {
             let data = self.data.as_mut().filter(|_| transport.id() == TransportId(0));
+            let data = data.map(|data| Source { data, budget: &mut *self.budget });
             if let Some(transmit) = transport.poll_transmit(now, data, buf) {
                 return Some(transmit);
             }
@@ -253,7 +255,7 @@ impl Budget for Gate {
 }
 
 #[test]
-fn budget_of_the_transport_holds_data_back_until_it_opens() {
+fn budget_of_the_path_holds_data_back_until_it_opens() {
     let now = start();
     let opens = now + Duration::from_secs(10);
     let mut world = World::new(1, now, Some(Box::new(Gate { opens, left: 3000 })));

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use columba_ice::{CandidateKind, HEADROOM, SelectedPair, TAILROOM, Transmit};
+use columba_sctp::{Budget, Unlimited};
 
 use super::Transport;
 use super::dtls::{BACK, FRONT};
@@ -27,13 +28,21 @@ const MAX_FINAL_DATA: usize = 64;
 /// Last datagrams of a closed transport at most, close notifications included.
 pub(super) const MAX_FINAL: usize = MAX_FINAL_DATA + 8;
 
+/// The source of SCTP packets, and the allowance of the path, which it asks before each packet with
+/// user data, and whose next opening it keeps among its own deadlines.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) data: &'a mut Data,
+    pub(crate) budget: &'a mut dyn Budget,
+}
+
 impl Transport {
     /// Writes the next datagram, or a batch of equally long ones, into `buf`. `data` is the source
-    /// of SCTP packets, if it runs over this transport.
+    /// of SCTP packets, if data runs over this transport.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
-        data: Option<&mut Data>,
+        data: Option<Source<'_>>,
         buf: &mut [u8],
     ) -> Option<Transmit> {
         if let Some((transmit, bytes)) = self.closing.pop_front() {
@@ -50,13 +59,13 @@ impl Transport {
             }
         }
         // Checks may have carried a handshake to its end before there is a path.
-        let data = data.filter(|_| self.is_writable)?;
+        let mut source = data.filter(|_| self.is_writable)?;
         // A stream that takes no more leaves the data with SCTP, which decides what goes next.
         while !self.agent.is_clogged()
-            && let Some((range, segment_size)) = self.next_batch(now, data, buf)
+            && let Some((range, segment_size)) = self.next_batch(now, &mut source, buf)
         {
             match self.agent.prepare(now, buf, range, segment_size) {
-                Some(transmit) => return Some(Transmit { ecn: data.ecn(), ..transmit }),
+                Some(transmit) => return Some(Transmit { ecn: source.data.ecn(), ..transmit }),
                 None => self.counters.no_path += 1,
             }
         }
@@ -112,13 +121,13 @@ impl Transport {
     fn next_batch(
         &mut self,
         now: Instant,
-        data: &mut Data,
+        source: &mut Source<'_>,
         buf: &mut [u8],
     ) -> Option<(Range<usize>, Option<usize>)> {
-        let known = data.packet_size();
+        let known = source.data.packet_size();
         let (front, back) = self.dtls.overhead();
         let mut lengths = [0; MAX_BATCH];
-        let plain = self.next_packet(now, data, buf, HEADROOM, MAX_PACKET)?;
+        let plain = self.next_packet(now, source, buf, HEADROOM, MAX_PACKET)?;
         let size = front + plain + back;
         lengths[0] = plain;
         let mut count = 1;
@@ -130,7 +139,7 @@ impl Transport {
             if at + size + TAILROOM > buf.len() || (count + 1) * size > MAX_BATCH_BYTES {
                 break;
             }
-            let Some(length) = self.next_packet(now, data, buf, at, plain) else { break };
+            let Some(length) = self.next_packet(now, source, buf, at, plain) else { break };
             lengths[count] = length;
             count += 1;
         }
@@ -145,7 +154,7 @@ impl Transport {
     fn next_packet(
         &mut self,
         now: Instant,
-        data: &mut Data,
+        source: &mut Source<'_>,
         buf: &mut [u8],
         at: usize,
         size: usize,
@@ -153,7 +162,7 @@ impl Transport {
         let (front, back) = self.dtls.overhead();
         let start = at + front;
         let size = size.min(buf.len().checked_sub(start + back + TAILROOM)?);
-        data.channels.poll_transmit(now, &mut *self.budget, buf.get_mut(start..start + size)?)
+        source.data.channels.poll_transmit(now, &mut *source.budget, buf.get_mut(start..start + size)?)
     }
 
     /// Returns the size of the largest SCTP packet to try on this pair, in bytes. Only between two
@@ -181,8 +190,10 @@ impl Transport {
     }
 
     fn queue_final_data(&mut self, now: Instant, data: &mut Data, buf: &mut [u8], most: usize) {
+        let mut source = Source { data, budget: &mut Unlimited };
+        let largest = packet_size(self.sizes.safe);
         while self.closing.len() < most
-            && let Some(length) = self.next_packet(now, data, buf, HEADROOM, packet_size(self.sizes.safe))
+            && let Some(length) = self.next_packet(now, &mut source, buf, HEADROOM, largest)
         {
             if let Some(record) = self.dtls.seal(buf, HEADROOM, &[length]) {
                 self.queue_final(now, buf, record);

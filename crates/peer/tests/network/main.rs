@@ -13,6 +13,7 @@ mod packets;
 mod patience;
 mod renewing;
 mod server;
+mod sharing;
 mod stalling;
 mod statistics;
 mod storms;

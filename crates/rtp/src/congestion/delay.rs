@@ -9,6 +9,8 @@ const BASE_WINDOW: Duration = Duration::from_secs(10);
 const BASE_PARTS: u32 = 10;
 /// The time in which a queue that stands does not empty once.
 const STANDING_WINDOW: Duration = Duration::from_millis(120);
+/// The time without reports after which the last ones say nothing any more.
+const SILENT: Duration = Duration::from_millis(600);
 /// Packets in that time at most.
 const MAX_RECENT: usize = 1024;
 
@@ -48,10 +50,12 @@ impl DelayTracker {
         }
     }
 
-    /// Returns the delay that the queue adds to every packet, in seconds.
-    pub(super) fn standing(&self) -> f64 {
+    /// Returns the delay that the queue adds to every packet, in seconds; `None` where nothing was
+    /// reported for long.
+    pub(super) fn standing(&self, now: Instant) -> Option<f64> {
+        self.recent.back().filter(|(at, _)| now.saturating_duration_since(*at) <= SILENT)?;
         let base = self.parts.iter().map(|(_, least)| *least).fold(f64::INFINITY, f64::min);
-        self.recent.front().map_or(0.0, |(_, delay)| (delay - base).max(0.0))
+        self.recent.front().map(|(_, delay)| (delay - base).max(0.0))
     }
 
     pub(super) fn clear(&mut self) {
@@ -65,6 +69,8 @@ impl DelayTracker {
 pub(super) struct DeliveryRate {
     arrivals: VecDeque<(Duration, usize)>,
     bytes: usize,
+    /// The time of the last report.
+    reported: Option<Instant>,
 }
 
 impl DeliveryRate {
@@ -72,7 +78,9 @@ impl DeliveryRate {
     const WINDOW: Duration = Duration::from_millis(300);
     const MAX_PACKETS: usize = 8192;
 
-    pub(super) fn handle(&mut self, arrival: Duration, bytes: usize) {
+    /// Takes a packet that was reported now.
+    pub(super) fn handle(&mut self, now: Instant, arrival: Duration, bytes: usize) {
+        self.reported = Some(now);
         self.arrivals.push_back((arrival, bytes));
         self.bytes += bytes;
         while let Some((first, bytes)) = self.arrivals.front().copied().filter(|(first, _)| {
@@ -85,7 +93,8 @@ impl DeliveryRate {
     }
 
     /// Returns bits per second; `None` while too little has arrived to tell.
-    pub(super) fn bits_per_second(&self) -> Option<f64> {
+    pub(super) fn bits_per_second(&self, now: Instant) -> Option<f64> {
+        self.reported.filter(|at| now.saturating_duration_since(*at) <= SILENT)?;
         let (first, last) = (self.arrivals.front()?, self.arrivals.back()?);
         let passed = last.0.saturating_sub(first.0);
         if passed < Self::WINDOW / 4 || self.arrivals.len() < 4 {
@@ -97,7 +106,7 @@ impl DeliveryRate {
 
     pub(super) fn clear(&mut self) {
         self.arrivals.clear();
-        self.bytes = 0;
+        (self.bytes, self.reported) = (0, None);
     }
 }
 
@@ -113,28 +122,32 @@ mod tests {
         for index in 0..1000 {
             let jitter = (index * 7919 % 30) as f64 / 1000.0;
             tracker.handle(at(index), 100.0 + jitter);
-            assert!(index < 50 || tracker.standing() < 0.02);
+            assert!(index < 50 || tracker.standing(at(index)).unwrap() < 0.02);
         }
         for index in 1000..1100 {
             let jitter = (index * 7919 % 30) as f64 / 1000.0;
             tracker.handle(at(index), 100.05 + jitter);
         }
-        assert!((0.049..0.07).contains(&tracker.standing()));
+        assert!((0.049..0.07).contains(&tracker.standing(at(1099)).unwrap()));
+        assert_eq!(tracker.standing(at(1200)), None);
         // A longer way is the base after a while.
         for index in 1100..2300 {
             tracker.handle(at(index), 100.05);
         }
-        assert!(tracker.standing() < 0.001);
+        assert!(tracker.standing(at(2299)).unwrap() < 0.001);
     }
 
     #[test]
     fn rates_are_measured_by_arrivals() {
+        let start = crate::test_time();
         let mut rate = DeliveryRate::default();
-        assert_eq!(rate.bits_per_second(), None);
+        assert_eq!(rate.bits_per_second(start), None);
         for index in 0..1000 {
-            rate.handle(Duration::from_millis(10 * index), 1250);
+            rate.handle(start, Duration::from_millis(10 * index), 1250);
         }
-        let measured = rate.bits_per_second().unwrap();
+        let measured = rate.bits_per_second(start).unwrap();
         assert!((measured - 1e6).abs() < 1.0, "{measured}");
+        // What has ended is not delivered any more.
+        assert_eq!(rate.bits_per_second(start + SILENT * 2), None);
     }
 }

@@ -18,7 +18,7 @@ pub struct EstimatorLimits {
 
 impl Default for EstimatorLimits {
     fn default() -> Self {
-        Self { start: 300_000, min: 30_000, max: 200_000_000 }
+        Self { start: 300_000, min: 30_000, max: 2_000_000_000 }
     }
 }
 
@@ -126,8 +126,8 @@ impl DelayEstimator {
 
     /// Returns the delay that the queue adds to every packet.
     #[must_use]
-    pub fn standing_queue(&self) -> Duration {
-        Duration::from_secs_f64(self.queue())
+    pub fn standing_queue(&self, now: Instant) -> Duration {
+        Duration::from_secs_f64(self.queue(now))
     }
 
     /// Returns the part of packets that are lost, smoothed.
@@ -136,12 +136,15 @@ impl DelayEstimator {
         self.loss
     }
 
-    fn queue(&self) -> f64 {
-        self.delays[0].standing().max(self.delays[1].standing())
+    fn queue(&self, now: Instant) -> f64 {
+        // Acknowledgements wait for company, and for their own way back: they only count where the
+        // receiver's clock is not known.
+        let [receiver, acknowledged] = &self.delays;
+        receiver.standing(now).or_else(|| acknowledged.standing(now)).unwrap_or(0.0)
     }
 
-    fn delivered_rate(&self) -> Option<f64> {
-        let rates = self.delivered.iter().filter_map(DeliveryRate::bits_per_second);
+    fn delivered_rate(&self, now: Instant) -> Option<f64> {
+        let rates = self.delivered.iter().filter_map(|one| one.bits_per_second(now));
         rates.reduce(|one, other| one + other)
     }
 
@@ -149,8 +152,8 @@ impl DelayEstimator {
         let passed = self.last_feedback.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last_feedback = Some(now);
         let passed = passed.as_secs_f64().min(0.2);
-        let queue = self.queue();
-        let Some(delivered) = self.delivered_rate() else { return };
+        let queue = self.queue(now);
+        let Some(delivered) = self.delivered_rate(now) else { return };
         if queue > LONG_QUEUE || self.loss > HEAVY_LOSS {
             self.decrease(now, delivered, queue);
         } else if queue > SHORT_QUEUE {
@@ -225,10 +228,11 @@ impl Estimator for DelayEstimator {
         }
         self.unanswered = None;
         let index = clock as usize;
-        let mut lost = 0;
+        let (mut lost, mut total) = (0, 0);
         for result in results {
+            total += result.bytes;
             let Some(arrival) = result.arrival else {
-                lost += 1;
+                lost += result.bytes;
                 continue;
             };
             let epoch = *self.epoch.get_or_insert(result.sent);
@@ -237,12 +241,12 @@ impl Estimator for DelayEstimator {
                 None => -epoch.duration_since(result.sent).as_secs_f64(),
             };
             self.delays[index].handle(now, arrival.as_secs_f64() - sent);
-            self.delivered[index].handle(arrival, result.bytes);
-            lost += usize::from(result.marked);
+            self.delivered[index].handle(now, arrival, result.bytes);
+            lost += if result.marked { result.bytes } else { 0 };
         }
         // A report of few packets counts for little.
         let weight = (results.len() as f64 / 50.0).min(0.5);
-        self.loss += weight * (lost as f64 / results.len() as f64 - self.loss);
+        self.loss += weight * (lost as f64 / total.max(1) as f64 - self.loss);
         self.update(now);
     }
 

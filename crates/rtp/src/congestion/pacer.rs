@@ -56,6 +56,14 @@ impl Class {
         }
     }
 
+    /// Returns the part that it gets of what it shares with another class, if both always have
+    /// something to send.
+    #[must_use]
+    pub fn share_beside(self, other: Self) -> f64 {
+        let (own, other) = (self.weight(), other.weight());
+        if own.is_finite() { own / (own + other) } else { 1.0 }
+    }
+
     /// Returns whether it always has more to send; the rate of the others follows the estimate.
     const fn is_greedy(self) -> bool {
         matches!(self, Self::Data(_) | Self::Probe)
@@ -128,6 +136,12 @@ impl Pacer {
             }
         }
         self.waiting[index] = waiting;
+    }
+
+    /// Returns whether a class has said that it has something to send.
+    #[must_use]
+    pub const fn is_waiting(&self, class: Class) -> bool {
+        self.waiting[class.index()]
     }
 
     /// Returns whether a class may send a packet now.

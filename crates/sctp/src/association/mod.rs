@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::message::{Message, ReceivedMessage, Reliability};
 use crate::rx::{Notice, Receiver};
 use crate::serial::{Ppid, StreamId, Tsn};
-use crate::stats::Stats;
+use crate::stats::{Fates, Stats};
 use crate::timers::{Timer, Timers};
 use crate::tx::{Policy, QueuedMessage, Sender};
 use crate::wire::cause;
@@ -464,6 +464,19 @@ impl Association {
 
     pub(crate) fn is_sack_due(&self) -> bool {
         self.receiver.is_sack_due()
+    }
+
+    /// Takes the fates of user data since the last call; `None` if nothing has become of any.
+    pub fn take_fates(&mut self) -> Option<Fates> {
+        let fates = std::mem::take(&mut self.sender.fates);
+        (fates.acknowledged + fates.lost > 0).then_some(fates)
+    }
+
+    /// Returns the weight of the stream whose data goes next, if there is data that the congestion
+    /// window lets go.
+    pub fn waiting_weight(&mut self) -> Option<u16> {
+        let may_send = !self.is_closed() && self.sender.would_send();
+        may_send.then(|| self.sender.queue.next_weight())
     }
 
     /// When should [`handle_timeout`](Self::handle_timeout) be called?

@@ -104,7 +104,11 @@ impl Association {
             self.timers.stop(Timer::Budget);
             return true;
         }
-        match budget.next_opening(now).filter(|_| self.sender.would_send()) {
+        let would_send = self.sender.would_send();
+        if would_send {
+            self.sender.note_held_back();
+        }
+        match budget.next_opening(now).filter(|_| would_send) {
             // A budget that is used up and says "now" must not keep its owner busy.
             Some(at) => self.timers.set(Timer::Budget, at.max(now + MIN_BUDGET_WAIT)),
             None => self.timers.stop(Timer::Budget),

@@ -54,6 +54,7 @@ use crate::config::Config;
 use crate::error::{CloseReason, ImportError, SendError};
 use crate::message::Message;
 use crate::serial::StreamId;
+use crate::stats::Fates;
 use crate::stream_table::StreamTable;
 use channel::Channel;
 use dcep::ppid;
@@ -497,6 +498,17 @@ impl DataChannels {
         buffer: &mut [u8],
     ) -> Option<usize> {
         self.association.poll_transmit(now, budget, buffer)
+    }
+
+    /// Takes the fates of user data since the last call; see [`Association::take_fates`].
+    pub fn take_fates(&mut self) -> Option<Fates> {
+        self.association.take_fates()
+    }
+
+    /// Returns the priority of the channel whose data goes next, if there is data that the
+    /// congestion window lets go (RFC 8832 §5.1).
+    pub fn waiting_priority(&mut self) -> Option<u16> {
+        self.association.waiting_weight()
     }
 
     /// When should [`handle_timeout`](Self::handle_timeout) be called?

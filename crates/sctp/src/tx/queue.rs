@@ -299,6 +299,12 @@ impl SendQueue {
         }
     }
 
+    /// Returns the weight of the stream whose fragment is the next; the default if there is none.
+    pub(crate) fn next_weight(&self) -> u16 {
+        let next = self.current.or_else(|| self.ready.peek().map(|Reverse((_, id))| *id));
+        next.and_then(|id| self.streams.get(id)).map_or(DEFAULT_WEIGHT, |stream| stream.weight)
+    }
+
     /// Returns whether a fragment could be had.
     pub(crate) fn has_fragment(&self) -> bool {
         self.queued > 0

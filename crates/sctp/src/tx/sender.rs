@@ -8,6 +8,7 @@ use super::outstanding::{AckSummary, NeverSent, NewestAcked, Outstanding, Sent, 
 use super::{Delivery, Fragment, Marks, Pacer, Rack, RoundTrip, SendQueue};
 use crate::config::{Config, CongestionControl};
 use crate::serial::{StreamId, Tsn};
+use crate::stats::Fates;
 use crate::timers::{Timer, Timers};
 use crate::wire::{DATA_HEADER, ForwardTsn, I_DATA_HEADER, PACKET_HEADER, Sack, Skipped, Writer};
 
@@ -57,6 +58,8 @@ pub(crate) struct Sender {
     last_forward: Option<(Tsn, Instant)>,
     last_sent: Option<Instant>,
     pub(crate) retransmitted_chunks: u64,
+    /// Those that the owner has not taken yet.
+    pub(crate) fates: Fates,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +100,7 @@ impl Sender {
             last_forward: None,
             last_sent: None,
             retransmitted_chunks: 0,
+            fates: Fates::default(),
         }
     }
 
@@ -194,6 +198,10 @@ impl Sender {
         if summary.acked > 0 {
             self.probing = false;
             self.delivery.on_acked(now, summary.acked);
+            self.fates.acknowledged += summary.acked;
+            // Which one of several copies has arrived is not known.
+            let newest = summary.newest.filter(|newest| !newest.retransmitted);
+            self.fates.newest = newest.map(|newest| newest.sent_at).or(self.fates.newest);
             match measure(now, summary.newest) {
                 Some(round_trip) => self.round_trip.measured(round_trip),
                 None => self.round_trip.answered(),
@@ -286,6 +294,12 @@ impl Sender {
             self.free_packet = Some(FreePacket::Retransmit);
         }
         self.lost = (self.lost.0 + total, self.lost.1 + quiet);
+        self.fates.lost += total;
+    }
+
+    /// The path's budget holds data back: what arrives then tells how much that gave out.
+    pub(crate) fn note_held_back(&mut self) {
+        self.delivery.note_app_limited(self.outstanding.in_flight());
     }
 
     /// The peer says that the packet with this TSN was marked. Says whether it can have been.

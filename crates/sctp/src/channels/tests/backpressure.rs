@@ -142,3 +142,25 @@ fn marks_that_contradict_each_other_are_mended() {
         assert!(pair.ends[0].is_writable(id));
     }
 }
+
+/// The owner of a path learns of the fates of data, of who waits, and holds it back.
+#[test]
+fn fates_and_priorities_are_told_to_the_owner_of_the_path() {
+    let mut pair = Pair::started(Config::default());
+    assert_eq!(pair.ends[0].waiting_priority(), None);
+    let init = ChannelInit { priority: 512, ..ChannelInit::default() };
+    let channel = pair.ends[0].open(pair.now, "urgent", init).unwrap();
+    pair.run();
+    pair.ends[0].take_fates();
+    let sent_at = pair.now;
+    (0..2).for_each(|_| pair.ends[0].send(pair.now, channel, bytes(50_000)).unwrap());
+    assert_eq!(pair.ends[0].waiting_priority(), Some(512));
+    pair.drop_every = 10;
+    pair.run();
+    pair.run();
+    assert_eq!(pair.ends[0].waiting_priority(), None);
+    let fates = pair.ends[0].take_fates().unwrap();
+    assert!((100_000..110_000).contains(&fates.acknowledged), "{fates:?}");
+    assert!(fates.lost > 5000 && fates.newest.is_some_and(|at| at >= sent_at), "{fates:?}");
+    assert_eq!(pair.ends[0].take_fates(), None);
+}
