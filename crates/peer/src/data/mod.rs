@@ -319,7 +319,7 @@ impl Data {
             transport,
             state: self.state,
             max_message_size: theirs.map_or(longest, |theirs| theirs.min(longest)),
-            max_channels: is_connected.then(|| self.channels.association().outgoing_streams()),
+            max_channels: is_connected.then(|| self.channels.association().bidirectional_streams()),
         })
     }
 

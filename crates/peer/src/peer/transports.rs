@@ -55,7 +55,8 @@ pub struct SctpTransport {
     /// Bytes of the longest message that can be sent: the other side's limit, or what this side
     /// lets wait, whichever is less.
     pub max_message_size: u64,
-    /// The number of channels that there can be, once connected.
+    /// The number of channels that there can be, once connected: the streams that both sides have
+    /// agreed on in each direction, whichever are fewer.
     pub max_channels: Option<u16>,
 }
 

@@ -28,6 +28,8 @@ pub(super) struct PeerInit {
     pub(super) tag: u32,
     pub(super) tsn: Tsn,
     pub(super) window: u32,
+    /// The number of streams that it sends on at most.
+    pub(super) outgoing_streams: u16,
     /// The number of streams that it takes from us.
     pub(super) incoming_streams: u16,
     pub(super) extensions: Extensions,
@@ -39,6 +41,7 @@ impl From<&Init<'_>> for PeerInit {
             tag: init.tag,
             tsn: init.initial_tsn,
             window: init.window,
+            outgoing_streams: init.outgoing_streams,
             incoming_streams: init.incoming_streams,
             extensions: init.extensions,
         }
@@ -59,6 +62,7 @@ impl Cookie {
         writer.u32(self.peer.tag);
         writer.u32(self.peer.tsn.0);
         writer.u32(self.peer.window);
+        writer.u16(self.peer.outgoing_streams);
         writer.u16(self.peer.incoming_streams);
         let extensions = self.peer.extensions;
         for set in [
@@ -101,6 +105,7 @@ impl Cookie {
                 tag: reader.u32()?,
                 tsn: Tsn(reader.u32()?),
                 window: reader.u32()?,
+                outgoing_streams: reader.u16()?,
                 incoming_streams: reader.u16()?,
                 extensions: Extensions {
                     forward_tsn: reader.u8()? != 0,
@@ -122,7 +127,7 @@ fn authenticate(content: &[u8], key: &[u8; 16]) -> [u8; 16] {
     hasher.finish128().as_bytes()
 }
 
-const CONTENT: usize = 45;
+const CONTENT: usize = 47;
 /// The number of bytes that a cookie has.
 pub(super) const LENGTH: usize = CONTENT + 16;
 
@@ -137,7 +142,13 @@ mod tests {
             local_tag: 1,
             local_tsn: Tsn(2),
             tie_tags: (3, 4),
-            peer: PeerInit { tag: 5, window: 6, incoming_streams: 7, ..PeerInit::default() },
+            peer: PeerInit {
+                tag: 5,
+                window: 6,
+                outgoing_streams: 8,
+                incoming_streams: 7,
+                ..PeerInit::default()
+            },
         };
         let key = [9; 16];
         let bytes = cookie.to_bytes(&key);

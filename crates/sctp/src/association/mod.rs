@@ -179,7 +179,7 @@ impl Association {
             cookie_key,
             state: State::Idle,
             is_imported: false,
-            peer: PeerInit { incoming_streams: u16::MAX, ..PeerInit::default() },
+            peer: PeerInit { outgoing_streams: u16::MAX, incoming_streams: u16::MAX, ..PeerInit::default() },
             timers: Timers::default(),
             notification: Notification::default(),
             due: Due::default(),
@@ -396,6 +396,12 @@ impl Association {
     /// Below which number streams are accepted by [`send`](Self::send).
     pub fn outgoing_streams(&self) -> u16 {
         self.config.streams.min(self.peer.incoming_streams)
+    }
+
+    /// The number of streams that go in both directions, as a data channel needs them (RFC 8831
+    /// §6.2); known once the peer has said how many it has.
+    pub fn bidirectional_streams(&self) -> u16 {
+        self.outgoing_streams().min(self.peer.outgoing_streams)
     }
 
     /// The route to the peer has changed: round trip, congestion window and packet size are learnt

@@ -202,8 +202,10 @@ fn streams_that_the_peer_does_not_take_are_not_used() {
     hand.send(2, b"fine");
     hand.association.connect(hand.now);
     hand.poll_output();
-    let answer = Init { cookie: b"theirs", incoming_streams: 256, ..peer_init(EVERYTHING) };
+    let peer = peer_init(EVERYTHING);
+    let answer = Init { cookie: b"theirs", incoming_streams: 256, outgoing_streams: 9, ..peer };
     hand.deliver(|writer| answer.write(writer, chunk_type::INIT_ACK));
+    assert_eq!(hand.association.bidirectional_streams(), 9);
     let output = hand.poll_output();
     assert_eq!(kinds(&output), [chunk_type::COOKIE_ECHO, chunk_type::DATA], "RFC 9260 §6.5");
     assert_eq!(output[1].value[4..6], [0, 2]);
