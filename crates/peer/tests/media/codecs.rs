@@ -195,6 +195,58 @@ fn number_with_two_meanings_in_a_bundle_is_refused() {
     }
 }
 
+/// Firefox numbers a section that it adds as in an offer that was taken back, and Chromium answers
+/// each section with its own numbers. Packets tell their section by its name, or by their SSRC.
+#[test]
+fn payload_type_with_two_meanings_is_taken_where_packets_name_their_section() {
+    let name = "a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid";
+    let agreed = "99 100\na=rtpmap:99 VP8/90000\na=rtpmap:100 rtx/90000\na=fmtp:100 apt=99\n";
+    let added = "120 124 99 100\na=rtpmap:120 VP8/90000\na=rtpmap:124 rtx/90000\na=fmtp:124 apt=120\n\
+                 a=rtpmap:99 AV1/90000\na=rtpmap:100 rtx/90000\na=fmtp:100 apt=99\n";
+    for (first, second, is_taken) in [
+        (name, name, true),
+        (name, "a=ssrc:1234 cname:dove", true),
+        ("a=ssrc:77 cname:dove", name, true),
+        (name, "", false),
+        ("", name, false),
+    ] {
+        let mut side = Side::new(1);
+        let before = video(&format!("{agreed}{first}"));
+        side.take(offer_of(&before, &["a"]));
+        side.describe();
+        let both = format!("{before}\n{}", video(&format!("{added}{second}")));
+        let result = side.try_take(offer_of(&both, &["a", "b"]));
+        if !is_taken {
+            let Err(Error::InvalidDescription { mid, reason, .. }) = result else { panic!("{result:?}") };
+            assert_eq!(mid.as_deref(), Some("b"));
+            assert!(reason.contains("payload type 99") && reason.contains("\"a\""), "{reason}");
+            continue;
+        }
+        let answer = parse(&side.describe());
+        let sections: Vec<_> = answer.media.iter().map(names).collect();
+        let named = |list: &[(u8, &str)]| list.iter().map(|(n, c)| (*n, (*c).to_owned())).collect::<Vec<_>>();
+        assert_eq!(sections[0], named(&[(99, "VP8"), (100, "rtx")]));
+        assert_eq!(sections[1], named(&[(120, "VP8"), (124, "rtx"), (99, "AV1"), (100, "rtx")]));
+        // What is agreed is kept; a further section of one's own has only numbers of one meaning.
+        side.add(TrackKind::Video, Way::SendRecv);
+        side.add(TrackKind::Video, Way::SendRecv);
+        let offer = parse(&side.describe());
+        let sections: Vec<_> = offer.media.iter().map(names).collect();
+        assert_eq!(sections[0][0], (99, "VP8".to_owned()));
+        for own in &sections[2..] {
+            assert_eq!(own[0], (120, "VP8".to_owned()));
+            assert!(own.iter().all(|(number, codec)| *number != 99 && (*number != 100 || codec == "rtx")));
+            assert_eq!(own, &sections[2]);
+        }
+    }
+    // In one section the first of its meanings counts.
+    let twice = video("99 98\na=rtpmap:99 VP8/90000\na=rtpmap:98 VP9/90000\na=rtpmap:99 AV1/90000");
+    let mut side = Side::new(1);
+    side.take(offer_of(&format!("{twice}\n{name}"), &["a"]));
+    let answered = names(&parse(&side.describe()).media[0]);
+    assert_eq!(answered, [(99, "VP8".to_owned()), (98, "VP9".to_owned())]);
+}
+
 #[test]
 fn redundant_audio_needs_its_codec() {
     let red = |media: &mut columba_peer::MediaConfiguration| {

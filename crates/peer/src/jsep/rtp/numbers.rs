@@ -4,7 +4,7 @@
 use columba_sdp::Codec;
 use columba_sdp::attributes::{ExtMap, Fmtp, RtpMap};
 
-use super::RtpSection;
+use super::{MID_EXTENSION, RtpSection};
 use crate::description::SdpType;
 use crate::error::Error;
 use crate::jsep::remote;
@@ -40,18 +40,37 @@ const ASSIGNED: [(&str, u32, u8); 3] = [("PCMU", 8000, 0), ("PCMA", 8000, 8), ("
 /// The numbers that descriptions of this session have used.
 #[derive(Clone, Debug, Default)]
 pub(in crate::jsep) struct Numbers {
-    codecs: Vec<(TrackKind, RtpMap, Option<Fmtp>)>,
+    codecs: Vec<NumberedCodec>,
     extensions: Vec<(u16, String)>,
+}
+
+/// A codec that has a payload type.
+#[derive(Clone, Debug)]
+struct NumberedCodec {
+    kind: TrackKind,
+    map: RtpMap,
+    parameters: Option<Fmtp>,
+    /// The number was another codec's before, and may still be in another section.
+    is_reused: bool,
 }
 
 impl Numbers {
     /// Learns the numbers of a section that was agreed. A number has the latest of its meanings.
     pub(in crate::jsep) fn learn(&mut self, section: &RtpSection) {
         for codec in &section.codecs {
-            let entry = (section.track_kind(), codec.map.clone(), codec.parameters.clone());
-            match self.codecs.iter_mut().find(|(_, map, _)| map.payload_type == codec.payload_type()) {
-                Some(known) => *known = entry,
-                None => self.codecs.push(entry),
+            let number = codec.payload_type();
+            let known = self.codecs.iter_mut().find(|one| one.map.payload_type == number);
+            let learned = NumberedCodec {
+                kind: section.track_kind(),
+                map: codec.map.clone(),
+                parameters: codec.parameters.clone(),
+                is_reused: known
+                    .as_ref()
+                    .is_some_and(|known| known.is_reused || !is_same_map(&known.map, &codec.map)),
+            };
+            match known {
+                Some(known) => *known = learned,
+                None => self.codecs.push(learned),
             }
         }
         for extension in section.extensions.iter().filter(|one| one.id <= super::MAX_EXTENSION) {
@@ -63,7 +82,7 @@ impl Numbers {
     }
 
     /// Returns the payload type of a codec: that of the section `known`, else that of another
-    /// section, else a free one. `None` if there is no free one.
+    /// section, else a free one, else one that was another codec's. `None` if there is none.
     pub(super) fn payload_type(
         &mut self,
         codec: &RtpCodec,
@@ -78,17 +97,23 @@ impl Numbers {
         if let Some(codec) = own.find(|one| is_it(&one.map, one.parameters.as_ref())) {
             return Some(codec.payload_type());
         }
-        let mut others = self.codecs.iter();
-        if let Some((_, map, _)) = others.find(|(of, map, fmtp)| *of == kind && is_it(map, fmtp.as_ref())) {
-            return Some(map.payload_type);
+        let others = || {
+            let same = |one: &&NumberedCodec| one.kind == kind && is_it(&one.map, one.parameters.as_ref());
+            self.codecs.iter().filter(same)
+        };
+        if let Some(other) = others().find(|other| !other.is_reused) {
+            return Some(other.map.payload_type);
         }
-        let is_free = |number: &u8| !self.codecs.iter().any(|(_, map, _)| map.payload_type == *number);
+        let is_free = |number: &u8| !self.codecs.iter().any(|one| one.map.payload_type == *number);
         let assigned = ASSIGNED.iter().find(|(name, rate, _)| {
             codec.name().eq_ignore_ascii_case(name) && codec.clock_rate == *rate && codec.channels.is_none()
         });
         let assigned = assigned.map(|(_, _, number)| *number).filter(is_free);
-        let number = assigned.or_else(|| DYNAMIC.into_iter().flatten().find(is_free))?;
-        self.codecs.push((kind, codec.rtpmap(number), parameters(number)));
+        let Some(number) = assigned.or_else(|| DYNAMIC.into_iter().flatten().find(is_free)) else {
+            return others().next().map(|other| other.map.payload_type);
+        };
+        let map = codec.rtpmap(number);
+        self.codecs.push(NumberedCodec { kind, map, parameters: parameters(number), is_reused: false });
         Some(number)
     }
 
@@ -139,22 +164,31 @@ pub(super) fn repairs(fmtp: Option<&Fmtp>) -> Option<u8> {
 
 /// Refuses a description in which a number has two meanings in one bundle (RFC 9143 §10.1.2,
 /// RFC 8285 §7).
+///
+/// Deviation: payload types may have two, where the packets of both sections tell which one is
+/// theirs. Firefox writes such offers after it has taken one of its own back, and Chromium answers
+/// them.
 pub(in crate::jsep) fn check_bundle<'a>(
     kind: SdpType,
     sections: impl Iterator<Item = &'a Section>,
 ) -> Result<(), Error> {
-    let mut codecs: [Option<(&Codec, &str)>; 128] = [None; 128];
+    let mut codecs: [Option<(&Codec, &Section)>; 128] = [None; 128];
     let mut extensions: [Option<(&ExtMap, &str)>; 256] = [None; 256];
     for section in sections {
         let Kind::Rtp(media) = &section.kind else { continue };
         let mid = section.mid.as_str();
         let wrong = |reason: String| Err(remote::wrong(kind, Some(mid), &reason));
         for codec in &media.codecs {
-            let Some(known) = codecs.get_mut(usize::from(codec.payload_type())) else { continue };
-            let (first, other) = *known.get_or_insert((codec, mid));
-            if !is_same(first, codec) {
-                let number = codec.payload_type();
-                return wrong(format!("payload type {number} is another codec in section {other:?}"));
+            let number = codec.payload_type();
+            let Some(known) = codecs.get_mut(usize::from(number)) else { continue };
+            let (first, other) = *known.get_or_insert((codec, section));
+            let is_told_apart = names_its_packets(other) && names_its_packets(section);
+            if !is_same(first, codec) && !is_told_apart {
+                let other = &other.mid;
+                return wrong(format!(
+                    "payload type {number} is another codec in section {other:?}, and packets do not tell \
+                     their section"
+                ));
             }
         }
         for extension in &media.extensions {
@@ -169,8 +203,19 @@ pub(in crate::jsep) fn check_bundle<'a>(
     Ok(())
 }
 
+/// Returns whether packets of a section are told from others by more than their payload type: by
+/// its name in a header extension, or by their SSRCs (RFC 9143 §9.2).
+fn names_its_packets(section: &Section) -> bool {
+    let Kind::Rtp(media) = &section.kind else { return false };
+    media.extensions.iter().any(|one| one.uri == MID_EXTENSION) || !media.ssrcs.all.is_empty()
+}
+
 fn is_same(one: &Codec, other: &Codec) -> bool {
-    one.map.is(&other.map.encoding)
-        && one.map.clock_rate == other.map.clock_rate
-        && one.map.channels.unwrap_or(1) == other.map.channels.unwrap_or(1)
+    is_same_map(&one.map, &other.map)
+}
+
+fn is_same_map(one: &RtpMap, other: &RtpMap) -> bool {
+    one.is(&other.encoding)
+        && one.clock_rate == other.clock_rate
+        && one.channels.unwrap_or(1) == other.channels.unwrap_or(1)
 }
