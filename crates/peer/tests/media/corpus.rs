@@ -101,8 +101,9 @@ fn recorded_answers_are_read() {
 }
 
 /// The answers to `columba-av-offer`, and what they make of audio and video.
-const ANSWERS_TO_OURS: [(&str, [Way; 2]); 4] = [
+const ANSWERS_TO_OURS: [(&str, [Way; 2]); 5] = [
     ("aiortc", [Way::SendOnly; 2]),
+    ("gstreamer", [Way::SendOnly; 2]),
     ("janus", [Way::SendRecv; 2]),
     ("libdatachannel", [Way::SendRecv; 2]),
     ("pion", [Way::SendOnly; 2]),
