@@ -233,3 +233,196 @@ fn answers_without_mid_follow_the_order_of_the_offer() {
     assert_eq!(mids, theirs);
     assert!(world.peers[ALICE].sctp_transport().is_some());
 }
+
+fn with_tls_id(description: &SessionDescription, name: &str) -> SessionDescription {
+    let lines = description.sdp.lines().map(|line| match line.starts_with("a=tls-id:") {
+        true => format!("a=tls-id:{name}\r\n"),
+        false => format!("{line}\r\n"),
+    });
+    SessionDescription { sdp: lines.collect(), ..description.clone() }
+}
+
+fn tls_id(sdp: &str) -> &str {
+    sdp.lines().find_map(|line| line.strip_prefix("a=tls-id:")).unwrap()
+}
+
+/// A new DTLS association by the answer to a restart, by one offer after the other, and by an offer
+/// that is taken back: only what was agreed counts.
+#[test]
+fn dtls_begins_anew_with_what_was_agreed() {
+    let mut world = World::agreed();
+    // The answer to a plain offer cannot name another one; that to a restart can.
+    let another = "another-association-of-bob";
+    for restarts in [false, true] {
+        if restarts {
+            world.peers[ALICE].restart_ice(world.now);
+        }
+        let offer = world.describe(ALICE);
+        world.set(BOB, offer);
+        let answer = with_tls_id(&world.describe(BOB), another);
+        let result = world.peers[ALICE].set_remote_description(world.now, answer.clone());
+        assert_eq!(result.is_ok(), restarts, "{result:?}");
+        if !restarts {
+            let mine = with_tls_id(&answer, tls_id(&world.text(BOB)));
+            world.set(ALICE, mine);
+        }
+    }
+    // Each restart of a renewed side is answered with a new name of one's own.
+    let mut names = vec![tls_id(&world.text(BOB)).to_owned()];
+    for round in 0..3 {
+        world.peers[ALICE].restart_ice(world.now);
+        let offer = with_tls_id(&world.describe(ALICE), &format!("association-number-{round}-of-alice"));
+        world.set(BOB, offer.clone());
+        // Taken back, it leaves nothing behind.
+        world.set(BOB, SessionDescription::rollback());
+        assert_eq!(tls_id(&world.text(BOB)), names[round]);
+        world.set(BOB, offer);
+        let answer = world.describe(BOB);
+        names.push(tls_id(&answer.sdp).to_owned());
+        world.set(ALICE, answer);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 4);
+}
+
+/// Names are not resolved under the policy `relay`, in whatever way they come.
+#[test]
+fn names_in_descriptions_are_not_resolved_either() {
+    let names = [
+        "1 1 udp 2113929471 tracker.example.org 10100 typ host",
+        "2 1 udp 2113929471 861c320e-b193-4828-a1b7-0406ee17cb66.local 10101 typ host",
+        "3 1 tcp 1518283007 tracker.example.org 10102 typ host tcptype passive",
+        "4 1 udp 41885439 relay.example.org 10103 typ relay raddr 0.0.0.0 rport 0",
+    ];
+    let asked = |policy: TransportPolicy, is_answer: bool| {
+        let configuration = Configuration { ice_transport_policy: policy, ..Configuration::default() };
+        let mut world = World::with([Configuration::default(), configuration]);
+        let extended = |description: SessionDescription| {
+            let lines: String = names.iter().map(|name| format!("a=candidate:{name}\r\n")).collect();
+            SessionDescription { sdp: description.sdp + &lines, ..description }
+        };
+        let (first, second) = if is_answer { (BOB, ALICE) } else { (ALICE, BOB) };
+        if is_answer {
+            world.open(BOB, "other");
+        }
+        let offer = world.describe(first);
+        let offer = if is_answer { offer } else { extended(offer) };
+        world.set(second, offer);
+        let answer = world.describe(second);
+        world.set(first, if is_answer { extended(answer) } else { answer });
+        world.drain(BOB);
+        world.requests[BOB].iter().filter(|request| request.starts_with("Resolve")).count()
+    };
+    for is_answer in [false, true] {
+        assert_eq!(asked(TransportPolicy::Relay, is_answer), 0);
+        assert!(asked(TransportPolicy::All, is_answer) >= 2);
+    }
+}
+
+/// `negotiationneeded` is looked at when it fires: what is pending, done, or no longer wanted by
+/// then does not fire, and what is still wanted does.
+#[test]
+fn negotiation_is_announced_if_it_is_needed_then() {
+    let fires = |world: &mut World, index: usize| {
+        let events = world.drain(index);
+        events.into_iter().filter(|event| *event == Event::NegotiationNeeded).count()
+    };
+    // Described before it fires.
+    let mut world = World::agreed();
+    world.peers[ALICE].add_track(world.now, Track::audio("a"), vec![]).unwrap();
+    let offer = world.describe(ALICE);
+    assert_eq!(fires(&mut world, ALICE), 0);
+    world.roll_back_local(ALICE);
+    assert_eq!(fires(&mut world, ALICE), 1, "the rollback has brought it back");
+    // The other side's offer comes first, and its answer does not cover it.
+    world.peers[ALICE].restart_ice(world.now);
+    let theirs = world.describe(BOB);
+    world.set(ALICE, theirs);
+    assert_eq!(fires(&mut world, ALICE), 0);
+    let answer = world.describe(ALICE);
+    world.set(BOB, answer);
+    assert_eq!(fires(&mut world, ALICE), 1);
+    drop(offer);
+    // Wanted and given up.
+    let mut world = World::agreed();
+    let id = world.peers[ALICE].add_track(world.now, Track::video("v"), vec![]).unwrap();
+    world.peers[ALICE].stop_transceiver(world.now, id).unwrap();
+    assert_eq!(fires(&mut world, ALICE), 0);
+    // Wanted twice, by two calls.
+    world.peers[ALICE].add_track(world.now, Track::audio("a"), vec![]).unwrap();
+    world.peers[ALICE].restart_ice(world.now);
+    assert_eq!(fires(&mut world, ALICE), 1);
+    world.peers[ALICE].add_track(world.now, Track::video("w"), vec![]).unwrap();
+    assert_eq!(fires(&mut world, ALICE), 0, "it is still being told");
+}
+
+/// Foundations beyond RFC 8839's 32 characters, which some servers write, up to 256.
+#[test]
+fn long_foundations_are_read_in_every_place() {
+    let line = |length: usize, port: u16| {
+        format!("candidate:{} 1 udp 2130706431 10.0.0.9 {port} typ host", "f".repeat(length))
+    };
+    let mut world = World::new();
+    let offer = world.describe(ALICE);
+    let carried: String =
+        [33, 64, 256, 257].iter().map(|length| format!("a={}\r\n", line(*length, *length as u16))).collect();
+    world.set(BOB, SessionDescription { sdp: offer.sdp + &carried, ..offer });
+    let answer = world.describe(BOB);
+    world.set(ALICE, answer);
+    for (length, is_read) in [(32, true), (34, true), (255, true), (300, false)] {
+        let init = columba_peer::IceCandidateInit {
+            candidate: line(length, 1000 + length as u16),
+            sdp_mid: Some("0".to_owned()),
+            sdp_m_line_index: None,
+            username_fragment: None,
+        };
+        let added = world.peers[BOB].add_ice_candidate(world.now, Some(init));
+        assert_eq!(added.is_ok(), is_read, "{length}: {added:?}");
+    }
+    let stats = world.peers[BOB].stats(world.now);
+    let mut ports: Vec<_> =
+        stats.transports[0].ice.remote_candidates.iter().map(|one| one.candidate.port).collect();
+    ports.retain(|port| *port != 4000);
+    ports.sort_unstable();
+    assert_eq!(ports, [33, 64, 256, 1032, 1034, 1255]);
+}
+
+/// `a=setup` of the session counts for sections without one; an answer without any is passive, of
+/// whatever section it is the answer. The default candidate is that of the transport, IPv6 where
+/// there is no IPv4.
+#[test]
+fn setup_options_and_default_addresses_once_more() {
+    use columba_peer::DtlsRole;
+    for (session, section, role) in [
+        ("a=setup:active\r\n", "", DtlsRole::Server),
+        ("a=setup:passive\r\n", "", DtlsRole::Client),
+        ("a=setup:active\r\n", "a=setup:passive\r\n", DtlsRole::Client),
+        ("", "", DtlsRole::Client),
+    ] {
+        let mut world = World::new();
+        let offer = world.describe(ALICE);
+        world.set(BOB, offer);
+        let answer = world.describe(BOB);
+        let sdp = answer.sdp.replace("a=setup:active\r\n", section);
+        let sdp = sdp.replacen("t=0 0\r\n", &format!("t=0 0\r\n{session}"), 1);
+        world.set(ALICE, SessionDescription { sdp, ..answer });
+        let stats = world.peers[ALICE].stats(world.now);
+        assert_eq!(stats.transports[0].dtls.role, Some(role), "{session:?} {section:?}");
+    }
+    let mut world = World::new();
+    let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+    world.peers[BOB].handle_network_change(world.now, &[std::net::IpAddr::from(address).into()]);
+    world.exchange(ALICE);
+    world.drain(BOB);
+    let text = world.text(BOB);
+    assert!(text.contains("m=application 4000 ") && text.contains("c=IN IP6 2001:db8::7\r\n"), "{text}");
+    for sdp in [text, world.text(ALICE)] {
+        let head = sdp.split("m=").next().unwrap();
+        assert!(head.contains("a=ice-options:") && !sdp[head.len()..].contains("a=ice-options"), "{sdp}");
+        assert_eq!(sdp.matches("a=tls-id:").count(), 1);
+    }
+    // Closing says nothing, not even that SCTP is closed.
+    world.peers[BOB].close(world.now);
+    assert_eq!(world.drain(BOB), []);
+}

@@ -229,6 +229,45 @@ fn closing_the_connection_closes_the_channels_of_both_sides_without_its_failure(
     }
 }
 
+/// Of several channels each ends with the error and once; one that was closed before has none, and
+/// nothing follows.
+#[test]
+fn each_channel_of_a_connection_that_is_closed_remotely_ends_once() {
+    for closer in [ALICE, BOB] {
+        let mut lab = Lab::lan(&Configuration::default(), 0.0, 31);
+        let (alice, bob) = open(&mut lab, DataChannelInit::default());
+        let others: Vec<_> = (0..5).map(|_| open(&mut lab, DataChannelInit::default())).collect();
+        lab.with(ALICE, |host, now| host.peer.close_channel(now, alice).unwrap());
+        assert!(lab.run_until(SECOND * 5, |lab| lab.both(|host| host.closed.len() == 1)));
+        let unread = others[0];
+        lab.with(1 - closer, |host, _| host.reads = false);
+        let from = [unread.0, unread.1][closer];
+        send(&mut lab, closer, from, "last words");
+        lab.run_for(SECOND);
+        lab.with(closer, |host, now| host.peer.close(now));
+        lab.run_for(SECOND * 5);
+        let host = lab.peer(1 - closer);
+        let ends = |id: ChannelId| {
+            let events = host.events.iter();
+            let ends = events.filter_map(|event| match event {
+                Event::ChannelClosed(of, reason) if *of == id => Some(reason.clone()),
+                _ => None,
+            });
+            ends.collect::<Vec<_>>()
+        };
+        assert_eq!(ends([alice, bob][1 - closer]), [None]);
+        for other in &others {
+            let id = [other.0, other.1][1 - closer];
+            assert_eq!(ends(id), [Some(Error::ClosedRemotely { cause: Some(12) })]);
+        }
+        let id = [unread.0, unread.1][1 - closer];
+        lab.with(1 - closer, |host, now| {
+            assert_eq!(host.peer.receive(now, id), Some(Message::from("last words")));
+            assert_eq!(host.peer.receive(now, id), None);
+        });
+    }
+}
+
 #[test]
 fn received_messages_can_be_read_after_closing() {
     let mut lab = Lab::lan(&Configuration::default(), 0.0, 8);
