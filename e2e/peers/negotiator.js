@@ -8,7 +8,11 @@ import { pagePeer, programPeer, PROGRAMS } from './data-peer.js';
 
 /** Runs in the page: it uses nothing else of this file. */
 export class Negotiator {
-  #makingOffer = false;
+  /**
+   * Offers that are being made. Chromium may ask for another one before the last is taken back
+   * (docs/known-failures.md), and then a flag would be cleared too early.
+   */
+  #offersBeingMade = 0;
   #ignoreOffer = false;
   #isSettingRemoteAnswerPending = false;
   /** A description of the other side's is being set. */
@@ -40,7 +44,7 @@ export class Negotiator {
 
   async #offer() {
     try {
-      this.#makingOffer = true;
+      this.#offersBeingMade += 1;
       await this.connection.setLocalDescription();
       // Not while the other side's offer waits in the chain: it would be taken back instead.
       if (this.#takesBack && !this.#isTaking && this.connection.signalingState === 'have-local-offer') {
@@ -51,7 +55,7 @@ export class Negotiator {
       }
       this.report({ event: 'signal', description: this.connection.localDescription?.toJSON() });
     } finally {
-      this.#makingOffer = false;
+      this.#offersBeingMade -= 1;
     }
   }
 
@@ -68,7 +72,7 @@ export class Negotiator {
   async #take(description) {
     const { connection, polite } = this;
     const isOffer = description.type === 'offer';
-    const readyForOffer = !this.#makingOffer && (connection.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
+    const readyForOffer = this.#offersBeingMade === 0 && (connection.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
     const offerCollision = isOffer && !readyForOffer;
     this.#ignoreOffer = !polite && offerCollision;
     if (offerCollision) this.report({ event: 'collision' });
@@ -120,7 +124,7 @@ export class Negotiator {
     const sections = connection.getTransceivers().flatMap(({ mid, currentDirection: direction, receiver }) => {
       return direction && direction !== 'stopped' ? [{ mid, kind: receiver.track.kind, direction }] : [];
     });
-    const signaling = this.#makingOffer ? 'making-offer' : connection.signalingState;
+    const signaling = this.#offersBeingMade > 0 ? 'making-offer' : connection.signalingState;
     this.report({ event: 'status', number, signaling, connection: connection.connectionState, sections });
   }
 }
