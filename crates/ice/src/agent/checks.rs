@@ -169,7 +169,10 @@ impl Agent {
         let rto = if is_tcp { timeout } else { rto };
         let priority = self.discovered_priority(pair.local);
         if nominate {
-            self.sessions.current_mut().nomination += 1;
+            let is_unheard = !self.has_heard(self.sessions.current().id);
+            let session = self.sessions.current_mut();
+            session.nomination += 1;
+            session.nominates_unheard = is_unheard;
         }
         let transaction_id = self.new_transaction_id();
         let carries = self.may_carry(id);
@@ -413,8 +416,7 @@ impl Agent {
             self.doubt_selected(now, id);
         }
         if nominate && self.roles.role == Role::Controlling {
-            self.note_unheard(id);
-            self.select(now, id);
+            self.handle_own_nomination(now, id);
         } else if claimed {
             self.accept_nomination(now, id);
         }

@@ -113,14 +113,23 @@ impl Agent {
         self.rank(pair) > 0
     }
 
+    /// Returns whether the other side has sent a check, and so knows this side's credentials.
+    pub(super) fn has_heard(&self, session: SessionId) -> bool {
+        self.pairs.of(session).any(|pair| pair.counters.requests_received > 0)
+    }
+
     /// The other side has answered a nomination. One that does not know this side's credentials yet
     /// may answer all the same, and Firefox (153) forgets the nomination: of the requests from one
-    /// address that come before the answer it keeps the first.
-    pub(super) fn note_unheard(&mut self, id: PairId) {
+    /// address that come before the answer it keeps the first. Its own first check may overtake
+    /// what it has answered to the nomination, from another address.
+    pub(super) fn handle_own_nomination(&mut self, now: Instant, id: PairId) {
         let Some(session) = self.pairs.get(id).map(|pair| pair.session) else { return };
-        let is_heard = self.pairs.of(session).any(|pair| pair.counters.requests_received > 0);
         if let Some(session) = self.sessions.get_mut(session) {
-            session.nominated_unheard = !is_heard;
+            session.nominated_unheard = session.nominates_unheard;
+        }
+        self.select(now, id);
+        if self.has_heard(session) {
+            self.nominate_again(now, session);
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) was_selected: bool,
     /// A pair was nominated before the other side had sent a check.
     pub(super) nominated_unheard: bool,
+    /// The other side had sent no check when the last nomination was sent.
+    pub(super) nominates_unheard: bool,
     /// Checks that have carried the embedded value to addresses that have not answered yet.
     pub(super) carried: u32,
     /// The highest nomination sent or accepted (draft-thatcher-ice-renomination).
@@ -158,6 +160,7 @@ impl Session {
             selected: None,
             was_selected: false,
             nominated_unheard: false,
+            nominates_unheard: false,
             carried: 0,
             nomination: 0,
             failed: false,

@@ -98,6 +98,31 @@ fn nominations_before_the_other_side_has_checked_are_repeated_once() {
     }
 }
 
+/// The other side's first check may overtake its answer to a nomination that came before it knew
+/// this side's credentials, where the two come from different addresses.
+#[test]
+fn nomination_whose_answer_is_overtaken_by_the_first_check_is_repeated_once() {
+    let remotes = ["198.51.100.1", "198.51.100.2"].map(|host| candidate(host, 1));
+    let second = remotes[1].socket_address().unwrap();
+    let mut peer = ScriptedPeer::new(Config::default(), &[ip("192.0.2.1").into()]);
+    peer.set_remote(stranger());
+    remotes.into_iter().for_each(|remote| peer.add(remote));
+    let mut nominations = 0;
+    for _ in 0..60 {
+        for sent in peer.take().into_iter().filter(|sent| sent.is_request()) {
+            if sent.nominates() {
+                nominations += 1;
+                if nominations == 1 {
+                    peer.check(second, &Check::default());
+                }
+            }
+            peer.answer(&sent, sent.path.local);
+        }
+        peer.pass(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(nominations, 2);
+}
+
 /// A check carries the attributes of RFC 8445 and no others, unless the other side has declared
 /// renomination or the owner embeds a value.
 #[test]
