@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use columba_ice::Credentials;
-use columba_sdp::attributes::RtcpMux;
+use columba_sdp::attributes::{Fingerprint, IceUfrag, RtcpMux};
 use columba_sdp::{Candidate, Field, MediaKind, SessionDescription};
 
 use super::application::ApplicationSection;
@@ -58,7 +58,10 @@ impl RemoteDescription {
         let mids = names(kind, &description, known)?;
         let reader = Reader { kind, description: &description, mids: &mids };
         let usable = reader.usable_sections();
-        let bundles = bundle::partition(&description, &mids, &usable);
+        let mut bundles = bundle::partition(&description, &mids, &usable);
+        if kind == SdpType::Offer {
+            reader.pass_over_stopped(&mut bundles);
+        }
         reader.require_rtcp_mux(&usable, &bundles)?;
         let ids = match kind {
             SdpType::Offer => transports::of_offer(&bundles, known, ids),
@@ -182,6 +185,21 @@ impl Reader<'_> {
             .collect()
     }
 
+    /// Leaves out sections on their own that say nothing of a transport, beside others that do.
+    ///
+    /// Deviation: only port 0 rejects a section (RFC 3264 §6). Firefox writes its default address
+    /// into a section that it has stopped (`docs/known-failures.md`).
+    fn pass_over_stopped(&self, bundles: &mut Vec<Bundle>) {
+        let has_transport = |index: &usize| {
+            let lines = &self.description.media[*index].lines;
+            lines.has::<IceUfrag>() || lines.has::<Fingerprint>()
+        };
+        let is_of_session = self.description.lines.has::<IceUfrag>();
+        if !is_of_session && bundles.iter().any(|bundle| bundle.members.iter().any(has_transport)) {
+            bundles.retain(|bundle| bundle.is_group || bundle.members.iter().any(has_transport));
+        }
+    }
+
     /// Refuses RTP whose RTCP has a transport of its own (RFC 9429 §4.1.1: policy "require"). In a
     /// bundle it is enough that one section has the attribute: it is the same for all (RFC 8859:
     /// category IDENTICAL).
@@ -193,7 +211,7 @@ impl Reader<'_> {
                 continue;
             }
             let bundle = bundles.iter().find(|bundle| bundle.members.contains(&index));
-            if !bundle.is_some_and(|bundle| bundle.members.iter().any(|member| has(*member))) {
+            if !bundle.is_none_or(|bundle| bundle.members.iter().any(|member| has(*member))) {
                 return Err(
                     self.wrong(index, "a=rtcp-mux is missing: RTCP on a port of its own is not supported")
                 );

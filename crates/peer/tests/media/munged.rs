@@ -253,3 +253,51 @@ fn local_description_cannot_be_changed() {
     let result = one.peer.set_local_description(*NOW, Some(offer));
     assert!(matches!(result, Err(Error::InvalidModification { .. })));
 }
+
+/// Firefox writes the address of its default candidate into a section that it has stopped, in place
+/// of port 0: without a transport beside others that have one, a section is rejected.
+#[test]
+fn section_that_says_nothing_of_a_transport_is_taken_as_stopped() {
+    let (mut one, offer, answer) = exchange();
+    one.take(answer);
+    let mut two = Side::new(2);
+    two.take(offer.clone());
+    two.describe();
+    let stopped = |offer: &SessionDescription| {
+        let (mut is_in, mut kept) = (false, String::new());
+        for line in offer.sdp.lines() {
+            is_in |= line.starts_with("m=video");
+            let line = match line {
+                "a=group:BUNDLE 0 1" => "a=group:BUNDLE 0".to_owned(),
+                line if line.starts_with("m=video") => "m=video 55937 UDP/TLS/RTP/SAVPF 120".to_owned(),
+                "a=sendrecv" if is_in => "a=inactive".to_owned(),
+                line => line.to_owned(),
+            };
+            let is_kept = ["m=", "c=", "a=mid", "a=inactive"].iter().any(|start| line.starts_with(start));
+            if !is_in || is_kept {
+                kept += &(line + "\r\n");
+            }
+        }
+        kept + "a=rtpmap:120 VP8/90000\r\n"
+    };
+    let again = one.describe();
+    let sdp = stopped(&again);
+    assert!(sdp.contains("m=video 55937 "), "{sdp}");
+    two.take(SessionDescription::offer(sdp.clone()));
+    let answered = parse(&two.describe());
+    assert!(answered.media[1].is_rejected() && !answered.media[0].is_rejected());
+    assert_eq!(two.peer.transceivers().len(), 1, "it is stopped");
+    // It is so in a first offer, too; where no section has a transport, that is an error.
+    let mut fresh = Side::new(3);
+    fresh.take(SessionDescription::offer(sdp.clone()));
+    assert!(parse(&fresh.describe()).media[1].is_rejected());
+    let without =
+        sdp.lines().filter(|line| !line.starts_with("a=ice-") && !line.starts_with("a=fingerprint"));
+    let without = without.fold(String::new(), |text, line| text + line + "\r\n");
+    let refused = Side::new(4).try_take(SessionDescription::offer(without));
+    assert!(matches!(refused, Err(Error::InvalidDescription { .. })), "{refused:?}");
+    // One that has a transport and lacks something else is refused as before.
+    let partly = sdp.replace("a=inactive\r\n", "a=inactive\r\na=ice-ufrag:abcd\r\n");
+    let refused = Side::new(5).try_take(SessionDescription::offer(partly));
+    assert!(matches!(refused, Err(Error::InvalidDescription { .. })), "{refused:?}");
+}
