@@ -147,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// Restarts ICE after the delay of the controlled side, unless the path has come back meanwhile,
+    /// Restarts ICE after the delay of the controlled side, unless the path has come back meanwhile
     /// or the transport that lost it has ended.
     pub(super) fn restart_if_still_wanted(&mut self) {
         if self.transports.iter().any(|one| one.is_used() && one.wants_restart()) {
