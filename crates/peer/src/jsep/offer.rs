@@ -141,12 +141,12 @@ fn give_transports(known: Known<'_>, policy: BundlePolicy, added: &mut [Section]
 
 /// Returns the tagged sections of an offer: that of each transport stays as it is in `current`, if
 /// the section is still in use, else it is the first one. Their credentials and `a=tls-id` are
-/// those of `used`, unless `is_replaced` says that the credentials are to be new.
+/// those of `used`, with new credentials if it `restarts` ICE.
 pub(super) fn tags<'a>(
     sections: &[Section],
     current: &[Tag],
     used: impl Fn(TransportId) -> Option<&'a Tag>,
-    is_replaced: impl Fn(&Tag) -> bool,
+    restarts: bool,
     local: &mut LocalParameters<'_>,
 ) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
@@ -163,7 +163,7 @@ pub(super) fn tags<'a>(
         let (mut credentials, mut tls_id) = (local.draw)();
         if let Some(used) = used(transport) {
             tls_id = used.tls_id.clone();
-            if !is_replaced(used) {
+            if !restarts {
                 credentials = used.credentials.clone();
             }
         }

@@ -331,6 +331,12 @@ impl Jsep {
         self.outdated = self.used_ufrags();
     }
 
+    /// Returns whether the next offer replaces these credentials, and so restarts ICE.
+    fn is_replaced(&self, tag: &Tag) -> bool {
+        let mut replaced = self.to_replace.iter().chain(&self.outdated);
+        replaced.any(|one| *one == *tag.credentials.ufrag)
+    }
+
     fn used_ufrags(&self) -> Vec<String> {
         let descriptions = [&self.current.local, &self.pending.local].into_iter().flatten();
         descriptions.flat_map(LocalDescription::ufrags).collect()
@@ -349,11 +355,10 @@ impl Jsep {
         let sections = self.offered_sections(local, wanted);
         let known = self.current.local.as_ref().map(|local| local.tags.as_slice()).unwrap_or_default();
         let used = |id| self.local().and_then(|local| local.tag(id));
-        let is_replaced = |used: &Tag| {
-            let mut replaced = self.to_replace.iter().chain(&self.outdated);
-            options.ice_restart || replaced.any(|one| *one == *used.credentials.ufrag)
-        };
-        let tags = offer::tags(&sections, known, used, is_replaced, local);
+        // All restart, or none: Firefox refuses an offer with some of both.
+        let mut running = sections.iter().filter_map(|section| used(section.transport?));
+        let restarts = options.ice_restart || running.any(|tag| self.is_replaced(tag));
+        let tags = offer::tags(&sections, known, used, restarts, local);
         let created = self.create(SdpType::Offer, sections, tags, local)?;
         let text = created.text.clone();
         self.created_offer = Some(created);
@@ -369,11 +374,8 @@ impl Jsep {
     ) -> Option<SessionDescription> {
         let created = self.created_offer.as_ref().filter(|created| !created.was_set)?;
         let sections = self.offered_sections(local, wanted);
-        let is_replaced = |tag: &Tag| {
-            let mut replaced = self.to_replace.iter().chain(&self.outdated);
-            replaced.any(|one| *one == *tag.credentials.ufrag)
-        };
-        let is_accurate = created.sections == sections && !created.local.tags.iter().any(is_replaced);
+        let is_replaced = created.local.tags.iter().any(|tag| self.is_replaced(tag));
+        let is_accurate = created.sections == sections && !is_replaced;
         is_accurate.then(|| SessionDescription::offer(created.text.clone()))
     }
 

@@ -277,3 +277,39 @@ fn offer_that_replaces_a_pending_one_keeps_its_transports() {
     assert_eq!(fragments(&again), fragments(&first));
     assert_eq!(world.peers[ALICE].transports().len(), 4);
 }
+
+/// W3C `createOffer`: with `[[LocalIceCredentialsToReplace]]` all credentials are new ones, also
+/// those of a transport that has come since. Firefox refuses a restart of some.
+#[test]
+fn restart_is_one_of_all_transports() {
+    for outdated in [false, true] {
+        let mut world = world([BundlePolicy::MaxCompat; 2]);
+        exchange_unbundled(&mut world);
+        if outdated {
+            let servers = vec![columba_peer::IceServer {
+                urls: vec!["stun:192.0.2.9".into()],
+                ..columba_peer::IceServer::default()
+            }];
+            let configuration = world.peers[ALICE].configuration();
+            let other = Configuration { ice_servers: servers, ..configuration.clone() };
+            world.peers[ALICE].set_configuration(world.now, other).unwrap();
+        } else {
+            world.peers[ALICE].restart_ice(world.now);
+        }
+        // The other side adds a section first, and a transport with it.
+        world.peers[BOB].add_transceiver(world.now, TrackKind::Audio, TransceiverInit::default()).unwrap();
+        let offer = world.describe(BOB);
+        world.set(ALICE, unbundled(offer));
+        let answer = world.describe(ALICE);
+        world.set(BOB, unbundled(answer.clone()));
+        let before: Vec<_> = parse(&answer).media.iter().map(ufrag).collect();
+        assert_eq!(before.len(), 5);
+        let restarted = parse(&world.describe(ALICE));
+        let after: Vec<_> = restarted.media.iter().map(ufrag).collect();
+        assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+        // An offer that replaces it is no other restart.
+        world.peers[ALICE].add_transceiver(world.now, TrackKind::Video, TransceiverInit::default()).unwrap();
+        let again: Vec<_> = parse(&world.describe(ALICE)).media.iter().map(ufrag).collect();
+        assert_eq!(again[..5], after[..]);
+    }
+}
