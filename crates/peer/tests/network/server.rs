@@ -35,6 +35,9 @@ impl TurnHost {
             relay_ipv6: false,
             own_addresses: vec![ip],
             listeners: vec![SocketAddr::new(ip, PORT)],
+            // Both peers have the same, and without bundles a relay for each section.
+            max_allocations_per_credential: 200,
+            max_allocations_per_address: 200,
             ..Config::default()
         };
         let server = Server::new(config, now, WALL, &mut ChaCha12Rng::seed_from_u64(seed));
