@@ -10,6 +10,9 @@ use crate::error::{ErrorCode, Refusal};
 /// The longest pause that a refusal may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
+/// How often the time for the first answer is doubled at most.
+const MAX_DOUBLINGS: u32 = 3;
+
 /// The state of the connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -54,7 +57,10 @@ impl Client {
         if self.phase != Phase::Opening {
             return;
         }
-        self.phase = Phase::Entering { until: now + self.timing.answer };
+        // After each failure there is twice the time: on a slow machine, or a slow network, no
+        // connection would ever be in otherwise.
+        let patience = self.timing.answer * 2_u32.pow(self.attempts.min(MAX_DOUBLINGS));
+        self.phase = Phase::Entering { until: now + patience };
         self.last_activity = now;
         (self.probe_until, self.depart_at, self.paused_until) = (None, None, None);
         self.answers.clear();

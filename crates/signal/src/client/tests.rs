@@ -60,6 +60,8 @@ struct World {
     now: Instant,
     relay: SessionRelay,
     rng: ChaCha12Rng,
+    /// Added to the time of everything on its way.
+    slow: Duration,
     seats: Vec<Seat>,
     /// The server takes no connections until then.
     away_until: Instant,
@@ -75,7 +77,8 @@ impl World {
         let rng = ChaCha12Rng::seed_from_u64(seed);
         let relay = SessionRelay::new(Config::default(), ChaCha12Rng::seed_from_u64(seed + 1000));
         let seats = (0..clients).map(|each| Seat::new(client(now, 100 * seed + each, joining))).collect();
-        Self { now, relay, rng, seats, away_until: now, repeats: 0, losses: 0, expire: None }
+        let slow = Duration::ZERO;
+        Self { now, relay, rng, slow, seats, away_until: now, repeats: 0, losses: 0, expire: None }
     }
 
     fn percent(&mut self, share: u32) -> bool {
@@ -83,7 +86,7 @@ impl World {
     }
 
     fn delay(&mut self) -> Duration {
-        ms(1 + u64::from(self.rng.next_u32() % 40))
+        self.slow + ms(1 + u64::from(self.rng.next_u32() % 40))
     }
 
     fn cut(&mut self, seat: usize) {
@@ -375,6 +378,15 @@ fn refusals_that_nothing_would_change_are_final() {
     let last = world.seats[0].events.last();
     assert!(matches!(last, Some(ClientEvent::Closed(Some(refusal))) if refusal.code == ErrorCode::BadId));
     assert_eq!(world.seats[0].client.poll_timeout(), None);
+}
+
+#[test]
+fn server_that_answers_later_than_the_first_answer_may_take_is_entered_all_the_same() {
+    let mut world = World::new(6, 1);
+    world.slow = ms(6000);
+    world.run(Duration::from_secs(60));
+    let events = &world.seats[0].events;
+    assert!(events.iter().any(|event| matches!(event, ClientEvent::Open { .. })), "{events:?}");
 }
 
 #[test]

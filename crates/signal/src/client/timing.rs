@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The durations of a signaling client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// The server's answer to the first message. Default 5 s.
+    /// The server's answer to the first message; twice as long after each failure, up to eight
+    /// times. Default 5 s.
     pub answer: Duration,
     /// The silence after which the server is asked for a sign of life. Default 12 s.
     pub silence: Duration,
