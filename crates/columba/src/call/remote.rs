@@ -5,11 +5,13 @@
 //! number, so that what was meant for an earlier connection does not disturb a later one. The
 //! polite one follows, and asks for a new attempt when it needs one.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use columba_peer::{CandidateKind, Configuration, Message, PeerConnectionState, SignalingState};
+use columba_peer::{CandidateKind, Configuration, Message, PeerConnectionState, SdpType, SignalingState};
 use columba_signal::{LeaveReason, PeerId};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -30,6 +32,12 @@ use crate::events::Event;
 
 /// After so many ICE restarts in vain the whole connection is made anew.
 const MAX_RESTARTS: u32 = 3;
+
+/// Messages that wait for the first offer of their connection; the oldest is dropped first.
+const MAX_EARLY: usize = 64;
+
+/// A machine that is slow to connect gets up to so many times as much time.
+const MAX_SLOWNESS: u32 = 4;
 
 /// The largest number that browsers keep exactly.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -91,14 +99,26 @@ pub(super) struct RemotePeer {
     /// The number of the present connection; 0 before the first.
     attempt: u64,
     link: Option<Link>,
+    /// Messages of a connection later than the present one, whose first offer is not here yet.
+    early: VecDeque<(u64, CallMessage)>,
     timers: Timers,
     restarts: u32,
+    /// Doubled by each connection that never came up.
+    slowness: u32,
+    came_up: bool,
     data_was_closed: bool,
     has_left: bool,
     /// True between `PeerConnected` and the loss of that connection.
     was_announced: bool,
     /// True if its interruption was announced.
     is_interrupted: bool,
+}
+
+/// The reason for a restart of ICE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    NotConnected,
+    RelayIsGone,
 }
 
 type Flow = ControlFlow<Option<PeerEnd>>;
@@ -120,8 +140,11 @@ impl RemotePeer {
             is_polite: own < peer,
             attempt: 0,
             link: None,
+            early: VecDeque::new(),
             timers: Timers::default(),
             restarts: 0,
+            slowness: 1,
+            came_up: true,
             data_was_closed: false,
             has_left: false,
             was_announced: false,
@@ -229,11 +252,38 @@ impl RemotePeer {
         }
         let Some(attempt) = message.attempt.filter(|number| *number <= MAX_NUMBER) else { return GO_ON };
         if self.is_polite && attempt > self.attempt {
-            self.open(attempt);
+            self.take_later(attempt, message).await;
+        } else if attempt == self.attempt {
+            self.negotiate(message).await;
         }
-        if attempt != self.attempt {
-            return GO_ON;
+        GO_ON
+    }
+
+    /// Follows the first offer of a later connection. Anything else of it waits for that: a
+    /// connection of which this side has forgotten the offer, because it was started again or had
+    /// given the peer up, would never come up.
+    async fn take_later(&mut self, attempt: u64, message: CallMessage) {
+        let is_offer = message.description.as_ref().is_some_and(|it| it.kind == SdpType::Offer);
+        if !is_offer {
+            self.early.push_back((attempt, message));
+            if self.early.len() > MAX_EARLY {
+                self.early.pop_front();
+            }
+            return;
         }
+        self.open(attempt);
+        self.negotiate(message).await;
+        for (number, message) in std::mem::take(&mut self.early) {
+            match number.cmp(&attempt) {
+                Ordering::Less => {}
+                Ordering::Equal => self.negotiate(message).await,
+                Ordering::Greater => self.early.push_back((number, message)),
+            }
+        }
+    }
+
+    /// Takes a message of the present connection.
+    async fn negotiate(&mut self, message: CallMessage) {
         let is_description = message.description.is_some();
         if let Some(link) = &mut self.link {
             let answer = link.negotiation.take(&link.connection, message).await;
@@ -242,7 +292,6 @@ impl RemotePeer {
         if is_description {
             self.watch();
         }
-        GO_ON
     }
 
     /// A new connection, because there is none or the present one cannot go on: the impolite side
@@ -267,6 +316,10 @@ impl RemotePeer {
         if self.is_polite {
             return;
         }
+        // Its number is greater where the clock of this side was set back.
+        if attempt > self.attempt && attempt < MAX_NUMBER {
+            self.attempt = attempt;
+        }
         if attempt == self.attempt || (attempt == 0 && !self.is_in_use()) {
             self.renew().await;
         } else {
@@ -290,6 +343,10 @@ impl RemotePeer {
         self.was_announced = false;
         self.timers.clear_all();
         self.attempt = attempt;
+        if !std::mem::replace(&mut self.came_up, false) {
+            self.slowness = (2 * self.slowness).min(MAX_SLOWNESS);
+        }
+        self.restarts = 0;
         self.data_was_closed = false;
         let (configuration, endpoint) = (self.configuration(), self.endpoint.clone());
         match Link::new(configuration, endpoint, &self.media, self.is_polite) {
@@ -309,8 +366,12 @@ impl RemotePeer {
         }
         let is_watched = self.timers.is_set(Timer::Retry) || self.timers.is_set(Timer::Restart);
         if !self.is_connected() && !is_watched {
-            self.timers.set(Timer::Retry, self.timing.retry);
+            self.retry_later();
         }
+    }
+
+    fn retry_later(&mut self) {
+        self.timers.set(Timer::Retry, self.timing.retry * self.slowness);
     }
 
     /// Does what is due.
@@ -326,13 +387,15 @@ impl RemotePeer {
         match timer {
             Timer::Ask if self.link.is_none() => {
                 if is_reachable {
-                    self.post.send(CallMessage::renew(0));
+                    // If the other side is at a connection already, it is one whose offer this
+                    // side does not have: it cannot go on, whatever the other side thinks of it.
+                    let known = self.early.iter().map(|(attempt, _)| *attempt).max();
+                    self.post.send(CallMessage::renew(known.unwrap_or_default()));
                 }
                 self.timers.set(Timer::Ask, self.timing.send_again);
             }
             Timer::SendAgain => {
-                let waits = |link: &Link| link.connection.signaling_state() == SignalingState::HaveLocalOffer;
-                if self.link.as_ref().is_some_and(waits) {
+                if self.waits_for_answer() {
                     if is_reachable {
                         self.send_again();
                     }
@@ -340,11 +403,17 @@ impl RemotePeer {
                 }
             }
             Timer::Retry if !self.is_connected() => self.retry(is_reachable).await,
-            Timer::Restart if !self.is_connected() => self.restart().await,
-            Timer::Relay if self.is_relayed() => self.restart().await,
+            Timer::Restart if !self.is_connected() => self.restart(Why::NotConnected).await,
+            Timer::Relay if self.is_relayed() => self.restart(Why::RelayIsGone).await,
             Timer::Disconnected => self.recover(),
             Timer::Goodbye => return Flow::Break(Some(PeerEnd::Left)),
-            Timer::Renew if is_reachable => self.renew().await,
+            Timer::Renew => {
+                // Until it can be said, and heard: the polite side asks until it has another one.
+                self.timers.set(Timer::Renew, self.timing.send_again);
+                if is_reachable {
+                    self.renew().await;
+                }
+            }
             Timer::Absent if !is_reachable && !self.is_connected() => {
                 // While the server is away no peer is reachable, which shows nothing about this
                 // one.
@@ -353,19 +422,19 @@ impl RemotePeer {
                 }
                 return self.check_absence();
             }
-            Timer::Ask | Timer::Retry | Timer::Restart | Timer::Relay | Timer::Renew | Timer::Absent => {}
+            Timer::Ask | Timer::Retry | Timer::Restart | Timer::Relay | Timer::Absent => {}
         }
         GO_ON
     }
 
     async fn retry(&mut self, is_reachable: bool) {
         if !is_reachable {
-            self.timers.set(Timer::Retry, self.timing.retry);
+            self.retry_later();
         } else if self.link.is_none() {
         } else if self.restarts < MAX_RESTARTS {
-            self.restart().await;
+            self.restart(Why::NotConnected).await;
         } else {
-            self.restarts = 0;
+            // The polite side asks again, until it has another connection.
             self.renew().await;
             self.watch();
         }
@@ -381,16 +450,27 @@ impl RemotePeer {
     }
 
     /// Restarts ICE, with fresh TURN credentials, because the old ones may have ended.
-    async fn restart(&mut self) {
+    async fn restart(&mut self, why: Why) {
         let Some(link) = &self.link else { return };
         let connection = link.connection.clone();
         self.restarts += 1;
-        self.timers.set(Timer::Retry, self.timing.retry);
+        self.retry_later();
         // Without fresh ones the old ones may still do.
         let _ = self.signaling.refresh_ice_servers().await;
         let _ = connection.set_configuration(self.configuration());
-        connection.restart_ice();
+        // It may have come up meanwhile. An offer that has no answer is sent again: a restart
+        // behind it would only undo what its answer begins.
+        let is_needed = !self.is_connected() && !self.waits_for_answer();
+        if is_needed || why == Why::RelayIsGone {
+            connection.restart_ice();
+        }
         self.watch();
+    }
+
+    /// Returns whether an own offer has no answer yet.
+    fn waits_for_answer(&self) -> bool {
+        let waits = |link: &Link| link.connection.signaling_state() == SignalingState::HaveLocalOffer;
+        self.link.as_ref().is_some_and(waits)
     }
 
     async fn handle_event(&mut self, event: LinkEvent) -> Flow {
@@ -433,6 +513,11 @@ impl RemotePeer {
                 self.send_or_fail(Ok(Some(message)));
             }
             Event::ConnectionState(state) => return self.state_changed(state),
+            // What was agreed has all of the time to come up.
+            Event::SignalingState(SignalingState::Stable) if !self.is_connected() => {
+                self.timers.clear(Timer::Restart);
+                self.retry_later();
+            }
             Event::DataChannel(channel) => {
                 self.shared.emit(CallEvent::ChannelOpened { peer: self.peer, channel });
             }
@@ -472,6 +557,8 @@ impl RemotePeer {
         match state {
             PeerConnectionState::Connected => {
                 self.restarts = 0;
+                self.slowness = 1;
+                self.came_up = true;
                 for timer in [Timer::Disconnected, Timer::Retry, Timer::Restart, Timer::Absent] {
                     self.timers.clear(timer);
                 }

@@ -4,6 +4,7 @@ mod link;
 mod negotiation;
 mod network;
 mod sealing;
+mod storms;
 
 use std::time::Duration;
 

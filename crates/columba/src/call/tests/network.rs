@@ -35,18 +35,27 @@ struct State {
     /// The longest delay of a message, in milliseconds: later ones overtake it.
     delay: u64,
     meddler: Option<Meddler>,
+    has_answered: bool,
+    /// Counts those who have joined. One whose id joins again is replaced: nothing of it passes.
+    joined: u64,
+    present: BTreeMap<PeerId, u64>,
 }
 
 /// The way of one member.
 struct Member {
     network: Network,
     id: PeerId,
+    number: u64,
 }
 
 impl Network {
     pub(super) fn new(seed: u64) -> Self {
         let (members, rng) = (BTreeMap::new(), ChaCha8Rng::seed_from_u64(seed));
-        let state = State { members, is_up: true, rng, loss: 0, repeats: 0, delay: 0, meddler: None };
+        let present = BTreeMap::new();
+        let (loss, repeats, delay, joined) = (0, 0, 0, 0);
+        let (meddler, has_answered, is_up) = (None, false, true);
+        let state =
+            State { members, is_up, rng, loss, repeats, delay, meddler, has_answered, joined, present };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -62,19 +71,28 @@ impl Network {
         self.state.lock().unwrap().meddler = Some(Box::new(meddler));
     }
 
+    /// Returns whether an answer to an offer was sent.
+    pub(super) fn has_answered(&self) -> bool {
+        self.state.lock().unwrap().has_answered
+    }
+
     pub(super) fn join(&self, id: PeerId, options: CallOptions) -> (Call, CallEvents) {
         let (sender, mut events) = mpsc::unbounded_channel();
-        {
+        let number = {
             let mut state = self.state.lock().unwrap();
             sender.send(SignalingEvent::Open { rejoined: false }).unwrap();
-            for (other, to) in &state.members {
+            for (other, to) in state.members.iter().filter(|(other, _)| **other != id) {
                 sender.send(SignalingEvent::PeerJoined { peer: *other, id: None }).unwrap();
                 to.send(SignalingEvent::PeerJoined { peer: id, id: None }).unwrap();
             }
             state.members.insert(id, sender);
-        }
+            state.joined += 1;
+            let number = state.joined;
+            state.present.insert(id, number);
+            number
+        };
         let source = futures_util::stream::poll_fn(move |cx| events.poll_recv(cx));
-        let member = Member { network: self.clone(), id };
+        let member = Member { network: self.clone(), id, number };
         Call::begin(Arc::new(member), Box::pin(source), options).unwrap()
     }
 
@@ -115,6 +133,7 @@ impl Network {
             None => Some(text.to_owned()),
         };
         let Some(text) = text else { return };
+        state.has_answered |= text.contains(r#""type":"answer""#);
         let copies = 1 + u32::from(percent(&mut state.rng, state.repeats));
         for _ in 0..copies {
             if percent(&mut state.rng, state.loss) {
@@ -148,6 +167,13 @@ impl Debug for Member {
     }
 }
 
+impl Member {
+    /// Returns whether it is the last that has joined under its id.
+    fn is_present(&self) -> bool {
+        self.network.state.lock().unwrap().present.get(&self.id) == Some(&self.number)
+    }
+}
+
 impl Signaling for Member {
     fn peer_id(&self) -> Option<PeerId> {
         Some(self.id)
@@ -158,6 +184,9 @@ impl Signaling for Member {
     }
 
     fn is_reachable(&self, peer: PeerId) -> bool {
+        if !self.is_present() {
+            return false;
+        }
         let state = self.network.state.lock().unwrap();
         state.is_up && state.members.contains_key(&peer)
     }
@@ -167,7 +196,9 @@ impl Signaling for Member {
     }
 
     fn send(&self, to: PeerId, message: &RawValue) -> Result<(), SignalingError> {
-        self.network.transmit(self.id, to, message.get());
+        if self.is_present() {
+            self.network.transmit(self.id, to, message.get());
+        }
         Ok(())
     }
 
@@ -180,6 +211,9 @@ impl Signaling for Member {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
+        if !self.is_present() {
+            return Box::pin(async {});
+        }
         let mut state = self.network.state.lock().unwrap();
         state.members.remove(&self.id);
         for to in state.members.values() {
