@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import { Call } from '../src/index.js';
 import { Machine, World } from './support/world.js';
 
-/** How many storms there are, and the seed of the first; the environment asks for others. */
+/** The number of storms, and the seed of the first; the environment asks for others. */
 const STORMS = Number(process.env.STORMS ?? 200);
 const FIRST = Number(process.env.FIRST_STORM ?? 0);
 
-/** How long a storm lasts at most, in milliseconds. */
+/** The longest storm, in milliseconds. */
 const STORM = 180_000;
 
-/** Within this time of quiet all must be connected again. */
+/** The time of quiet within which all must be connected again. */
 const CALM = 15_000;
 
 /** Two calls in a world. */
@@ -34,7 +34,12 @@ class Pair {
     }, machine);
   }
 
-  /** Another page of the same client takes the place of one. @param {Machine} machine @param {number} delay */
+  /**
+   * Another page of the same client takes the place of one.
+   *
+   * @param {Machine} machine
+   * @param {number} delay
+   */
   reload(machine, delay) {
     machine.reload();
     this.enter(machine, delay);
@@ -97,7 +102,12 @@ class Pair {
   }
 }
 
-/** Does something in the time of a pair's world. @param {number} seed @param {(pair: Pair) => Promise<void>} work */
+/**
+ * Does something in the time of a pair's world.
+ *
+ * @param {number} seed
+ * @param {(pair: Pair) => Promise<void>} work
+ */
 async function inWorld(seed, work) {
   const pair = new Pair(seed);
   pair.world.begin();

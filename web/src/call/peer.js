@@ -558,7 +558,7 @@ export class CallPeer {
     this.#after('retry', this.#host.timing.retry * this.#slowness, () => this.#retry());
   }
 
-  /** What was agreed has all of the time to come up. */
+  /** Gives what was agreed all of the time to come up. */
   #agreed() {
     if (this.#connection?.signalingState === 'stable' && !this.isConnected) this.#retryLater();
   }

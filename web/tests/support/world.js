@@ -9,16 +9,19 @@ export class World {
   now = 0;
   /** The machine on which something happens now. @type {Machine | null} */
   current = null;
-  /** How long things take and how often they go wrong: from 0, a quiet world, to 1. */
+  /** The share of things that go wrong or take long: from 0, a quiet world, to 1. */
   trouble = 1;
-  /** How many times longer than usual everything takes, as on a machine with too much to do. */
+  /** A factor on the usual durations, as on a machine with too much to do. */
   slowness = 1;
   connections = 0;
   /** The Unix time at the beginning, in milliseconds. */
   epoch = 1_700_000_000_000;
   #seed;
   #sequence = 0;
-  /** @type {Map<number, { at: number, sequence: number, machine: Machine | null, page: number, act: () => void }>} */
+  /**
+   * @type {Map<number, { at: number, sequence: number, machine: Machine | null, page: number, act:
+   *   () => void }>}
+   */
   #events = new Map();
   #real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, now: Date.now };
 
@@ -67,7 +70,12 @@ export class World {
     return this.random() < probability * this.trouble;
   }
 
-  /** A duration: mostly `usual` at most, in trouble now and then up to `longest`. @param {number} usual @param {number} longest */
+  /**
+   * A duration: mostly `usual` at most, in trouble now and then up to `longest`.
+   *
+   * @param {number} usual
+   * @param {number} longest
+   */
   duration(usual, longest) {
     return this.chance(0.1) ? this.random() * longest : this.random() * usual * this.slowness;
   }
@@ -84,7 +92,12 @@ export class World {
     return sequence;
   }
 
-  /** Lets the time pass until then, or until `condition` holds. @param {number} end @param {() => boolean} [condition] */
+  /**
+   * Lets the time pass until then, or until `condition` holds.
+   *
+   * @param {number} end
+   * @param {() => boolean} [condition]
+   */
   async run(end, condition = () => false) {
     await settled();
     while (!condition()) {
@@ -126,7 +139,11 @@ export class Machine {
     this.connections = new Set();
   }
 
-  /** Nothing happens here for so long, as on a machine without a processor to spare. @param {number} time */
+  /**
+   * Nothing happens here for so long, as on a machine without a processor to spare.
+   *
+   * @param {number} time
+   */
   stand(time) {
     this.standsUntil = Math.max(this.standsUntil, this.world.now + time);
     this.world.server.silent(this, time);
@@ -146,14 +163,18 @@ export class Machine {
   }
 }
 
-/** How long the server keeps a membership without a connection. */
+/** The time for which the server keeps a membership without a connection. */
 const RESUME_WITHIN = 30_000;
 
 /** A signaling server that everybody is in one session of. */
 export class Server {
-  /** Members by name, with the events that wait for them. @type {Map<string, { channel: SimulatedChannel, up: boolean, waiting: Array<() => void> }>} */
+  /**
+   * Members by name, with the events that wait for them.
+   *
+   * @type {Map<string, { channel: SimulatedChannel, up: boolean, waiting: Array<() => void> }>}
+   */
   members = new Map();
-  /** When all that are away are back. */
+  /** The time at which all that are away are back. */
   backAt = 0;
 
   /** @param {World} world */
@@ -180,7 +201,12 @@ export class Server {
     for (const { channel } of this.members.values()) this.deliver(channel, () => channel.went(name, reason));
   }
 
-  /** An event for a member, in order. @param {SimulatedChannel} channel @param {() => void} event */
+  /**
+   * An event for a member, in order.
+   *
+   * @param {SimulatedChannel} channel
+   * @param {() => void} event
+   */
   deliver(channel, event) {
     const member = this.members.get(channel.machine.name);
     if (member?.channel !== channel) return;
@@ -249,7 +275,7 @@ export class SimulatedChannel extends HandlerTarget {
   /** @type {RTCIceServer[]} */
   iceServers = [];
   iceServersExpire = new Date(0);
-  /** When the last event on its way arrives: the next is not earlier. */
+  /** The time at which the last event on its way arrives: the next is not earlier. */
   arrives = 0;
   /** @type {Array<{ data: string, to: string, until: number }>} */
   #waiting = [];
@@ -329,10 +355,10 @@ export class SimulatedChannel extends HandlerTarget {
   }
 }
 
-/** When consent was not given for so long, a connection is disconnected, and then failed. */
+/** The silence after which a connection is disconnected, and then failed. */
 const DISCONNECTED = 5000;
 const FAILED = 20_000;
-/** How long the checks of one generation go on. */
+/** The time for which the checks of one generation go on. */
 const CHECKS = 25_000;
 const TICK = 500;
 
@@ -342,7 +368,11 @@ const TICK = 500;
  * connection.
  */
 class SimulatedConnection {
-  /** All connections by the fragments of their descriptions. @type {WeakMap<World, Map<string, SimulatedConnection>>} */
+  /**
+   * All connections by the fragments of their descriptions.
+   *
+   * @type {WeakMap<World, Map<string, SimulatedConnection>>}
+   */
   static #all = new WeakMap();
 
   signalingState = 'stable';
@@ -372,7 +402,7 @@ class SimulatedConnection {
   /** The pair of fragments that the checks are about, and since when. */
   #generation = '';
   #since = 0;
-  /** How long its checks, and DTLS, take. */
+  /** The duration of its checks, and of DTLS. */
   #takes = 0;
   /** True if this generation has been connected. */
   #worked = false;
