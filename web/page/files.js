@@ -1,5 +1,5 @@
 import { Call, SignalingChannel } from '/columba/index.js';
-import { Incoming, LABEL, Secret, openSink, placeFor } from '/columba/files/index.js';
+import { Incoming, LABEL, Secret, StorageSink, openSink, placeFor } from '/columba/files/index.js';
 import { readFragment } from './address.js';
 import { byId } from './dom.js';
 import { oneLine } from './foreign.js';
@@ -126,7 +126,7 @@ export class FilesScreen {
       incoming.addEventListener(type, (event) => this.#incoming === incoming && listener(event));
     on('offer', () => {
       if (former !== null && former.offer?.transfer === incoming.offer?.transfer) void this.#goOn(incoming, former);
-      else this.#offered();
+      else void this.#offeredAgain(incoming);
     });
     on('progress', () => this.#progress());
     on('error', ({ error }) => {
@@ -135,9 +135,28 @@ export class FilesScreen {
     });
   }
 
-  #offered() {
-    const offer = this.#incoming?.offer;
-    if (offer === null || offer === undefined) return;
+  /**
+   * Goes on with what this page had before it was loaded again, or asks.
+   *
+   * @param {Incoming} incoming
+   */
+  async #offeredAgain(incoming) {
+    const { offer } = incoming;
+    if (offer === null) return;
+    try {
+      if (await StorageSink.has(offer.transfer)) {
+        const sink = await StorageSink.open(offer.transfer);
+        if (this.#incoming === incoming) return this.#receive(incoming, /** @type {OwnSink} */ (sink), sink.kept);
+      }
+    } catch {
+      // Another page has it.
+    }
+    if (this.#incoming === incoming) await this.#offered(offer);
+  }
+
+  /** @param {import('/columba/files/incoming.js').Offer} offer */
+  async #offered(offer) {
+    const place = await placeFor(offer);
     const from = offer.from === '' ? 'Someone' : oneLine(offer.from);
     const size = offer.bytes === undefined ? 'of unknown length' : sizeWords(offer.bytes);
     const one = offer.files === 1 ? 'a file' : `${offer.files} files`;
@@ -145,10 +164,9 @@ export class FilesScreen {
     const list = byId('files-list');
     list.replaceChildren(...offer.top.map((top) => row(`${oneLine(top.name)}${top.folder ? '/' : ''}`, top.bytes)));
     if (offer.more > 0) list.append(row(`and ${offer.more} more`, undefined));
-    const place = placeFor(offer);
     byId('files-place').textContent = {
       folder: 'You choose the folder next.',
-      storage: 'The browser keeps the files until you save them.',
+      storage: 'The browser keeps the files until you save them, also if this page is loaded again.',
       memory: 'The browser keeps the files in memory until you save them, at most 1 GiB.',
     }[place];
   }
@@ -175,7 +193,7 @@ export class FilesScreen {
   /**
    * @param {Incoming} incoming
    * @param {OwnSink} sink
-   * @param {Incoming | null} former
+   * @param {Incoming | import('/columba/files/incoming.js').KeptPlace | null} former
    */
   #receive(incoming, sink, former) {
     incoming.addEventListener('done', () => this.#done(sink.arrived), { once: true });

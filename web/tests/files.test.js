@@ -126,7 +126,7 @@ test('a transfer that broke goes on where it was, over another channel', async (
     const outgoing = new Outgoing(/** @type {RTCDataChannel} */ (again), files, '', '0123456789abcdef');
     const done = once(outgoing, 'done');
     await once(second, 'offer');
-    const asked = first.position;
+    const asked = first.place.position;
     await first.handOver();
     let least = Infinity;
     second.addEventListener('progress', () => (least = Math.min(least, second.bytes)));
@@ -137,6 +137,46 @@ test('a transfer that broke goes on where it was, over another channel', async (
     assert.ok(least > before && before >= Math.min(first.bytes, 9 * PIECE) - PIECE * 2, `${least} ${before} ${first.bytes}`);
     for (const [n, { blob }] of sink.arrived.entries()) assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), contents[n]);
     assert.equal(sink.arrived.length, 2);
+  }
+});
+
+test('a page that is loaded again goes on at the place that its former kept', async () => {
+  /** A sink that keeps what a storage would. */
+  class KeepingSink extends MemorySink {
+    /** @type {string[]} */
+    kept = [];
+    /** @param {import('../src/files/incoming.js').KeptPlace} place */
+    async keep(place) {
+      this.kept.push(JSON.stringify(place));
+    }
+  }
+  const content = (/** @type {number} */ length) => Uint8Array.from({ length }, (_, at) => (at * 7) % 250);
+  // The places are within a large file, and between small ones that have no whole piece.
+  for (const sizes of [[3 * 2 ** 20 + 5], Array.from({ length: 60 }, () => 50_000)]) {
+    const files = sizes.map((size, n) => ({ path: `a/${n}`, file: new File([content(size)], String(n)) }));
+    const run = async (/** @type {KeepingSink} */ sink, /** @type {any} */ place) => {
+      const [mine, theirs] = channels();
+      const incoming = new Incoming(/** @type {RTCDataChannel} */ (theirs));
+      const outgoing = new Outgoing(/** @type {RTCDataChannel} */ (mine), files, '', '0123456789abcdef');
+      const done = once(outgoing, 'done');
+      await once(incoming, 'offer');
+      let least = Infinity;
+      incoming.addEventListener('progress', () => (least = Math.min(least, incoming.bytes)));
+      incoming.accept(sink, place);
+      await done;
+      return least;
+    };
+    const sink = new KeepingSink();
+    await run(sink, null);
+    assert.ok(sink.kept.length >= 1, 'a place was kept');
+    for (const text of sink.kept) {
+      const place = JSON.parse(text);
+      // All checks of hashes and chains hold from here on, and what is before it does not come.
+      const least = await run(new KeepingSink(), place);
+      assert.ok(least > place.bytes + place.position.offset, `${least} bytes after ${text}`);
+      const other = { ...place, transfer: 'another' };
+      assert.ok((await run(new KeepingSink(), other)) <= 2 ** 16, 'another transfer begins at its beginning');
+    }
   }
 });
 

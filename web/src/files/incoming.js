@@ -1,4 +1,4 @@
-import { NO_CHAIN, PIECE, Tree, chainWith, hex, pieceHash } from './tree.js';
+import { NO_CHAIN, PIECE, Tree, chainWith, hex, pieceHash, unhex } from './tree.js';
 
 /** The version of the protocol (`docs/files.md`). */
 export const VERSION = 1;
@@ -38,6 +38,22 @@ const HAVE_EACH = 1024 * 1024;
  * @property {(size: number | undefined) => Promise<void>} end the file is complete, and verified
  * @property {(names: string[]) => Promise<void>} folder
  * @property {() => Promise<void>} abort forgets everything
+ * @property {(place: KeptPlace) => Promise<void>} [keep] keeps the place up to which everything is
+ *   written, for a page that is loaded again
+ * @property {() => Promise<void>} [done] everything has arrived
+ */
+
+/**
+ * The place up to which everything is written, as JSON.
+ *
+ * @typedef {object} KeptPlace
+ * @property {string} transfer
+  * @property {{ entry: number, offset: number, before: string, with?: string, stack?: string[] }}
+ *   position
+ * @property {string} chain the chain with the entry
+ * @property {number} pieces of the entry's content
+ * @property {number} [declared] the bytes of its content
+ * @property {number} bytes of the entries before it
  */
 
 /**
@@ -72,6 +88,7 @@ export class Incoming extends EventTarget {
   #sink = null;
   #next = 0;
   #untilHave = HAVE_EACH;
+  #keepIsDue = false;
   /**
    * @type {{ n: number, bytes: number | undefined, entry: any, offset: number, tree: Tree } | null}
    */
@@ -81,9 +98,9 @@ export class Incoming extends EventTarget {
   #chain = NO_CHAIN;
   /** True if the connection was lost, so that another channel can go on. */
   #isLost = false;
-  /** @type {Incoming | null} the one that this goes on from */
+  /** @type {KeptPlace | null} the one that this goes on from */
   #former = null;
-  /** @type {Incoming['resumed']} a file of which the first part is there */
+  /** @type {KeptPlace | null} that of a file of which the first part is there */
   #resumed = null;
   /** Messages are taken one after the other, because writing takes time. */
   #queue = Promise.resolve();
@@ -107,13 +124,15 @@ export class Incoming extends EventTarget {
    * Takes the files; what the former transfer has written is not sent again.
    *
    * @param {Sink} sink
-   * @param {Incoming | null} [former] one with the same identifier, which was lost
+   * @param {Incoming | KeptPlace | null} [former] where one with the same identifier was, which was
+   *   lost
    */
   accept(sink, former = null) {
     if (this.state !== 'offered') return;
     this.#sink = sink;
     this.state = 'accepted';
-    this.#former = former?.offer?.transfer === this.offer?.transfer ? former : null;
+    const place = former instanceof Incoming ? former.place : former;
+    this.#former = place?.transfer === this.offer?.transfer ? place : null;
     this.#send(this.#former === null ? { type: 'accept' } : { type: 'accept', at: this.#former.position });
   }
 
@@ -135,19 +154,26 @@ export class Incoming extends EventTarget {
     await this.#queue;
   }
 
-  /** The place up to which everything is written. */
-  get position() {
+  /**
+   * The place up to which everything is written. One piece of a file alone has no joint: it is sent
+   * again.
+   *
+   * @returns {KeptPlace}
+   */
+  get place() {
     const file = this.#file;
-    if (file === null) return { entry: this.#next, offset: 0, before: hex(this.#chain) };
-    const offset = this.resumed?.offset ?? 0;
-    const stack = offset > 0 ? file.tree.stack.map(hex) : [];
-    return { entry: file.n, offset, before: hex(this.#before), with: hex(this.#chain), stack };
-  }
-
-  /** The file whose first part is there. One piece alone has no joint: it is sent again. */
-  get resumed() {
-    const file = this.#file;
-    return file !== null && file.tree.pieces > 1 && file.offset % PIECE === 0 ? file : null;
+    const transfer = this.offer?.transfer ?? '';
+    const chain = hex(this.#chain);
+    if (file === null) return { transfer, position: { entry: this.#next, offset: 0, before: chain }, chain, pieces: 0, bytes: this.bytes };
+    const isJoined = file.tree.pieces > 1 && file.offset % PIECE === 0;
+    const position = {
+      entry: file.n,
+      offset: isJoined ? file.offset : 0,
+      before: hex(this.#before),
+      with: chain,
+      stack: isJoined ? file.tree.stack.map(hex) : [],
+    };
+    return { transfer, position, chain, pieces: file.tree.pieces, declared: file.bytes, bytes: this.bytes - file.offset };
   }
 
   /** Does not take the files, or stops. */
@@ -210,9 +236,9 @@ export class Incoming extends EventTarget {
     const asked = former?.position;
     if (former !== null && asked !== undefined && entry === asked.entry && (offset === asked.offset || offset === 0)) {
       this.#next = entry;
-      this.#chain = former.#file === null ? former.#chain : former.#before;
-      this.bytes = former.bytes - (former.#file?.offset ?? 0) + offset;
-      this.#resumed = offset > 0 ? former.resumed : null;
+      this.#chain = unhex(asked.before);
+      this.bytes = former.bytes + offset;
+      this.#resumed = offset > 0 ? former : null;
     } else if (entry === 0 && offset === 0) {
       // Something before it has changed: everything anew.
       if (former !== null) await this.#sink?.abort();
@@ -237,14 +263,15 @@ export class Incoming extends EventTarget {
     const resumed = this.#resumed;
     this.#resumed = null;
     const names = safeNames(entry.path);
-    if (resumed !== null && (entry.kind !== 'file' || entry.bytes !== resumed.bytes)) {
+    if (resumed !== null && (entry.kind !== 'file' || entry.bytes !== resumed.declared)) {
       throw new TransferError('violation', 'The sender goes on with another file.');
     }
     if (entry.kind === 'folder') return this.#sink?.folder(names);
     // Browsers make no links.
     if (entry.kind !== 'file') return;
     if (!extentsAreSound(entry)) throw new TransferError('violation', 'A file contradicts itself.');
-    this.#file = { n: entry.n, bytes: entry.bytes, entry, offset: resumed?.offset ?? 0, tree: resumed?.tree ?? new Tree() };
+    const tree = resumed === null ? new Tree() : Tree.restore((resumed.position.stack ?? []).map(unhex), resumed.pieces);
+    this.#file = { n: entry.n, bytes: entry.bytes, entry, offset: resumed?.position.offset ?? 0, tree };
     if (resumed === null) await this.#sink?.begin(names, entry);
   }
 
@@ -274,9 +301,11 @@ export class Incoming extends EventTarget {
     for (const [from, place, length] of partsOf(file.entry, offset, body.length)) {
       await this.#sink?.write(place, body.subarray(from, from + length));
     }
+    if (this.#keepIsDue && content.length === PIECE) await this.#keep();
     this.#untilHave -= body.length;
     if (this.#untilHave <= 0) {
       this.#untilHave = HAVE_EACH;
+      this.#keepIsDue = true;
       this.#send({ type: 'have', entry: file.n, offset: end, bytes: total });
     }
     this.dispatchEvent(new Event('progress'));
@@ -291,13 +320,21 @@ export class Incoming extends EventTarget {
     if (hex(file.tree.root()) !== message.hash) throw new TransferError('violation', 'A file is not what its hash says.');
     this.#file = null;
     await this.#sink?.end(file.entry.size);
+    if (this.#keepIsDue) await this.#keep();
+  }
+
+  /** Keeps the place: after a whole piece, or between two files. */
+  async #keep() {
+    this.#keepIsDue = false;
+    await this.#sink?.keep?.(this.place);
   }
 
   /** @param {any} message */
-  #done(message) {
+  async #done(message) {
     if (message.entries !== this.#next || message.bytes !== this.bytes) {
       throw new TransferError('violation', 'The sender ends before everything has come.');
     }
+    await this.#sink?.done?.();
     this.state = 'over';
     this.#send({ type: 'finished' });
     this.dispatchEvent(new Event('done'));

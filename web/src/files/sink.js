@@ -1,4 +1,5 @@
 import { TransferError } from './incoming.js';
+import { StorageSink } from './storage.js';
 
 /** @typedef {import('./incoming.js').Sink} Sink */
 
@@ -11,19 +12,42 @@ export const MEMORY_LIMIT = 2 ** 30;
  * @typedef {{ name: string, blob: Blob }} Arrived
  */
 
+/** Transfers up to this size are kept in memory: they are sent again faster than gone on with. */
+const SMALL = 2 ** 20;
+
+/** The share of the free storage that a transfer may take. */
+const SHARE = 0.9;
+
 /**
- * The places that this browser can write to, the best first: a folder that the person chooses, the
- * page's own storage, or memory.
+ * The places that this browser can write to, the best first: the page's own storage, which survives
+ * the page; a folder that the person chooses, where the storage has no room; or memory.
  *
  * @param {import('./incoming.js').Offer} offer
- * @returns {'folder' | 'storage' | 'memory'}
+ * @returns {Promise<'folder' | 'storage' | 'memory'>}
  */
-export function placeFor(offer) {
-  const wide = /** @type {any} */ (globalThis);
-  const isSmall = offer.bytes !== undefined && offer.bytes <= 64 * 2 ** 20;
-  if (isSmall && offer.files <= 20) return 'memory';
-  if (typeof wide.showDirectoryPicker === 'function') return 'folder';
-  return typeof navigator.storage?.getDirectory === 'function' ? 'storage' : 'memory';
+export async function placeFor({ bytes, files }) {
+  if (bytes !== undefined && bytes <= SMALL && files <= 20) return 'memory';
+  const canChoose = typeof (/** @type {any} */ (globalThis).showDirectoryPicker) === 'function';
+  if (await hasStorage(bytes, canChoose)) return 'storage';
+  return canChoose ? 'folder' : 'memory';
+}
+
+/**
+ * Returns whether the page's own storage has room.
+ *
+ * @param {number | undefined} bytes
+ * @param {boolean} canChoose whether there is another place for what may be large
+ */
+async function hasStorage(bytes, canChoose) {
+  if (typeof navigator === 'undefined' || typeof navigator.storage?.getDirectory !== 'function' || typeof Worker !== 'function') return false;
+  try {
+    await navigator.storage.getDirectory();
+    const { quota = 0, usage = 0 } = await navigator.storage.estimate();
+    return bytes === undefined ? !canChoose : bytes <= SHARE * (quota - usage);
+  } catch {
+    // Private windows have no storage.
+    return false;
+  }
 }
 
 /**
@@ -94,7 +118,7 @@ export class MemorySink {
 }
 
 /**
- * Writes into a folder: one that the person has chosen, or the page's own storage.
+ * Writes into a folder that the person has chosen.
  *
  * @implements {Sink}
  */
@@ -102,36 +126,26 @@ export class FolderSink {
   /** @type {Arrived[]} */
   arrived = [];
   #top;
-  #isOwn;
-  /** @type {any} */
-  #file = null;
   /** @type {any} */
   #writable = null;
-  /** @type {string} */
-  #name = '';
   /** @type {string[]} names at the top that this transfer has made */
   #made = [];
 
-  /**
-   * @param {any} top a `FileSystemDirectoryHandle`
-   * @param {boolean} isOwn true for the page's storage, out of which files are saved later
-   */
-  constructor(top, isOwn) {
+  /** @param {any} top a `FileSystemDirectoryHandle` */
+  constructor(top) {
     this.#top = top;
-    this.#isOwn = isOwn;
   }
 
   /** @param {string[]} names */
   async begin(names) {
     const folder = await this.#folder(names.slice(0, -1));
     const name = names.at(-1) ?? '';
-    const known = !this.#isOwn && !this.#made.includes(names[0] ?? '') && (await exists(folder, name));
+    const known = !this.#made.includes(names[0] ?? '') && (await exists(folder, name));
     if (known) throw new TransferError('exists', `${name} is there already; choose another folder.`);
     if (names.length === 1) this.#made.push(name);
-    this.#name = names.join('/');
     await this.#writable?.abort();
-    this.#file = await folder.getFileHandle(name, { create: true });
-    this.#writable = await this.#file.createWritable();
+    const file = await folder.getFileHandle(name, { create: true });
+    this.#writable = await file.createWritable();
   }
 
   /**
@@ -147,7 +161,6 @@ export class FolderSink {
     if (size !== undefined) await this.#writable.truncate(size);
     await this.#writable.close();
     this.#writable = null;
-    if (this.#isOwn) this.arrived.push({ name: this.#name, blob: await this.#file.getFile() });
   }
 
   /** @param {string[]} names */
@@ -165,7 +178,7 @@ export class FolderSink {
   async #folder(names) {
     let folder = this.#top;
     for (const [depth, name] of names.entries()) {
-      const isNew = depth === 0 && !this.#isOwn && !this.#made.includes(name);
+      const isNew = depth === 0 && !this.#made.includes(name);
       if (isNew && (await exists(folder, name))) throw new TransferError('exists', `${name} is there already; choose another folder.`);
       if (depth === 0) this.#made.push(name);
       folder = await folder.getDirectoryHandle(name, { create: true });
@@ -192,19 +205,18 @@ async function exists(folder, name) {
  * click.
  *
  * @param {import('./incoming.js').Offer} offer
- * @returns {Promise<MemorySink | FolderSink>}
+ * @returns {Promise<MemorySink | FolderSink | StorageSink>}
  */
 export async function openSink(offer) {
-  const place = placeFor(offer);
+  const place = await placeFor(offer);
   if (place === 'folder') {
-    return new FolderSink(await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: 'readwrite' }), false);
+    return new FolderSink(await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: 'readwrite' }));
   }
   if (place === 'storage') {
     try {
-      const own = await navigator.storage.getDirectory();
-      return new FolderSink(await own.getDirectoryHandle(`transfer-${offer.transfer.replaceAll(/[^0-9a-f]/g, '')}`, { create: true }), true);
+      return await StorageSink.open(offer.transfer);
     } catch {
-      // Private windows have no storage.
+      // Another page of the same link writes there.
     }
   }
   return new MemorySink();

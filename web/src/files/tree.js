@@ -147,6 +147,19 @@ export class Tree {
   #single = null;
 
   /**
+   * A tree whose complete subtrees have these values.
+   *
+   * @param {Uint8Array[]} stack
+   * @param {number} pieces more than one
+   */
+  static restore(stack, pieces) {
+    const tree = new Tree();
+    tree.#stack = stack.map((value) => new Uint32Array(value.slice().buffer, 0, 8));
+    tree.#pieces = pieces;
+    return tree;
+  }
+
+  /**
    * Adds the next piece.
    *
    * @param {Uint8Array} content
@@ -192,6 +205,16 @@ function ones(number) {
   let count = 0;
   for (let rest = number; rest > 0; rest = Math.floor(rest / 2)) count += rest % 2;
   return count;
+}
+
+/**
+ * The bytes of hexadecimal text.
+ *
+ * @param {string} text
+ * @returns {Uint8Array}
+ */
+export function unhex(text) {
+  return Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }
 
 /** @param {Uint8Array} bytes */

@@ -164,7 +164,11 @@ impl Host {
 pub(crate) async fn meet(place: &Place, code: &Code) -> Result<Secret, Stop> {
     let (channel, events) = enter(place, &code.session()).await?;
     let outcome = timeout(PATIENCE, prove(&channel, events, code)).await;
-    channel.close().await;
+    // Leaving takes a round trip; the files are not to wait for it.
+    let leaving = tokio::spawn(async move { channel.close().await });
+    if !matches!(outcome, Ok(Ok(_))) {
+        let _ = leaving.await;
+    }
     outcome.unwrap_or_else(|_| {
         let sentence = format!(
             "No sender answers at the code {}; check it, and whether both sides use the same server ({}).",
