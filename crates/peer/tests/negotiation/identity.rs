@@ -61,6 +61,32 @@ fn role_of_the_association_cannot_be_claimed_by_both_sides() {
     assert_eq!(line(&world.describe(BOB).sdp, "a=setup"), "a=setup:active");
 }
 
+/// The first answer settles the roles, before there is a path, too. Firefox claims the client's in
+/// each answer.
+#[test]
+fn later_answer_does_not_change_the_role() {
+    let role = |world: &mut World, index: usize| {
+        let stats = world.peers[index].stats(world.now);
+        stats.transports[0].dtls.role
+    };
+    for (offerer, own, claimed) in
+        [(BOB, DtlsRole::Client, "a=setup:active"), (ALICE, DtlsRole::Server, "a=setup:passive")]
+    {
+        for restarts in [false, true] {
+            let mut world = World::agreed();
+            assert_eq!(role(&mut world, offerer), Some(own));
+            if restarts {
+                world.peers[offerer].restart_ice(world.now);
+            }
+            let offer = world.describe(offerer);
+            world.set(1 - offerer, offer);
+            let answer = world.describe(1 - offerer);
+            world.set(offerer, with_line(&answer, "a=setup", claimed));
+            assert_eq!(role(&mut world, offerer), Some(own), "restarts: {restarts}");
+        }
+    }
+}
+
 /// RFC 4145 §4.1: the answer is passive then.
 #[test]
 fn answer_without_setup_is_passive() {

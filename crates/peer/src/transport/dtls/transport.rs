@@ -143,11 +143,11 @@ impl DtlsTransport {
         self.certificate.as_ref().is_none_or(|der| certificate::matches(fingerprints, der))
     }
 
-    /// Sets what the descriptions have settled. The role stays as long as the association lives.
+    /// Sets what the descriptions have settled. The role stays as long as the association lives, also
+    /// before it has begun (RFC 8842 §5.3): Firefox claims the client's in each answer, and keeps
+    /// that of the first.
     pub(crate) fn set_role(&mut self, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
-        if !self.has_begun() {
-            self.role = Some(role);
-        }
+        self.role.get_or_insert(role);
         if let Some(association) = &mut self.association {
             association.set_fingerprints(known(&fingerprints));
         }
