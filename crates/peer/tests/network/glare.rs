@@ -13,7 +13,7 @@ use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
 /// Seeds of each situation in an ordinary run.
 const SEEDS: u64 = 12;
 
-/// Seeds of each situation in the long run.
+/// Seeds of each situation in the long run; `NETSIM_SEED` for a single one.
 const MANY_SEEDS: u64 = 1000;
 
 /// Two peers behind NATs of some kind, and the random numbers of the situation.
@@ -109,7 +109,11 @@ fn restarts(seed: u64, loss: f64) {
         let dropped = lab.peer(index).peer.stats(lab.network.now()).dropped;
         assert!(loss > 0.0 || dropped.no_path == 0, "{seed}: there was no path");
     }
-    assert!(lab.connected() && is_stable(&lab), "{seed}");
+    // Where packets are lost, a path may just have been given up for another one.
+    let patience = if loss > 0.0 { SECOND * 60 } else { Duration::ZERO };
+    let is_well = lab.run_until(patience, |lab| lab.connected() && is_stable(lab));
+    let states = [ALICE, BOB].map(|index| lab.peer(index).states.clone());
+    assert!(is_well, "{seed}, loss {loss}: {states:?}");
     check_candidates(&lab, seed);
 }
 
@@ -136,7 +140,8 @@ fn glare_of_restarts_settles_where_packets_are_lost() {
 #[test]
 #[ignore = "takes minutes: for the long run"]
 fn glare_with_many_seeds() {
-    for seed in 0..MANY_SEEDS {
+    let only: Option<u64> = std::env::var("NETSIM_SEED").ok().map(|seed| seed.parse().expect("a seed"));
+    for seed in (0..MANY_SEEDS).filter(|seed| only.is_none_or(|only| only == *seed)) {
         for loss in [0.0, 0.2] {
             first_negotiation(seed, loss);
             restarts(seed, loss);
