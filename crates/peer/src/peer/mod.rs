@@ -447,7 +447,7 @@ fn poll_transmit(
             return None;
         }
         let mut budget = packets.data_budget(id);
-        let source = carries_data.then(|| Source { data: &mut *data, budget: &mut budget });
+        let source = carries_data.then_some(Source { data: &mut *data, budget: &mut budget });
         if let Some(transmit) = transport.poll_transmit(now, source, buf) {
             return Some(transmit);
         }
