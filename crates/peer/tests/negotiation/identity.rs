@@ -61,8 +61,8 @@ fn role_of_the_association_cannot_be_claimed_by_both_sides() {
     assert_eq!(line(&world.describe(BOB).sdp, "a=setup"), "a=setup:active");
 }
 
-/// The first answer settles the roles, before there is a path, too. Firefox claims the client's in
-/// each answer.
+/// The first answer settles the roles, before there is a path, too. Firefox may claim another one
+/// in a later answer.
 #[test]
 fn later_answer_does_not_change_the_role() {
     let role = |world: &mut World, index: usize| {

@@ -144,8 +144,8 @@ impl DtlsTransport {
     }
 
     /// Sets what the descriptions have settled. The role stays as long as the association lives, also
-    /// before it has begun (RFC 8842 §5.3): Firefox claims the client's in each answer, and keeps
-    /// that of the first.
+    /// before it has begun (RFC 8842 §5.3): Firefox may claim the client's in a later answer, and
+    /// keeps the server's.
     pub(crate) fn set_role(&mut self, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
         self.role.get_or_insert(role);
         if let Some(association) = &mut self.association {
