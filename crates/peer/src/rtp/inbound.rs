@@ -235,6 +235,8 @@ impl Inbound {
     ) {
         while let Some(info) = self.frames.pop(frame) {
             self.stream.stats.frames_received += 1;
+            // What is missing before it is not needed any more.
+            self.nack.forget_until(info.last);
             if info.key {
                 self.stream.stats.key_frames_received += 1;
                 self.requester.fulfilled();

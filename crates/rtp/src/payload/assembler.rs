@@ -12,6 +12,8 @@ pub struct PartInfo {
     pub ends: bool,
     /// It belongs to a key frame, as far as it can tell: a decoder can begin with that.
     pub key: bool,
+    /// The lowest seven bits of the number of its picture, if the format tells it.
+    pub picture: Option<u8>,
 }
 
 /// Puts frames together from payloads that come in order.
@@ -36,7 +38,7 @@ impl Assembler {
     /// The payload is not of the format.
     pub fn inspect(format: Format, payload: &[u8]) -> Result<PartInfo, ParseError> {
         match format {
-            Format::Whole => Ok(PartInfo { begins: true, ends: true, key: true }),
+            Format::Whole => Ok(PartInfo { begins: true, ends: true, key: true, picture: None }),
             Format::Vp8 => vp8::Descriptor::read(payload).map(|(descriptor, body)| descriptor.place(body)),
             Format::Vp9 => vp9::Descriptor::read(payload).map(|(descriptor, _)| descriptor.place()),
             Format::H264 { .. } => h264::inspect(payload),
@@ -58,7 +60,7 @@ impl Assembler {
         match self.format {
             Format::Whole => {
                 frame.extend_from_slice(payload);
-                Ok(PartInfo { begins: true, ends: true, key: true })
+                Ok(PartInfo { begins: true, ends: true, key: true, picture: None })
             }
             Format::Vp8 => {
                 let (descriptor, body) = vp8::Descriptor::read(payload)?;

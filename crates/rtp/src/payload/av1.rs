@@ -109,6 +109,7 @@ pub(super) fn inspect(payload: &[u8]) -> Result<PartInfo, ParseError> {
             begins: head & CONTINUES == 0,
             ends: false,
             key: head & NEW_SEQUENCE != 0,
+            picture: None,
         }),
         _ => Err(ParseError::truncated("AV1 payload", 0)),
     }

@@ -65,7 +65,7 @@ pub fn is_key_frame(stream: &[u8]) -> bool {
 pub(super) fn inspect(payload: &[u8]) -> Result<PartInfo, ParseError> {
     let head = *payload.first().ok_or_else(|| ParseError::truncated("H.264 payload", 0))?;
     let key = |kind: u8| kind == IDR_SLICE || kind == SPS;
-    let info = |begins, key| PartInfo { begins, ends: false, key };
+    let info = |begins, key| PartInfo { begins, key, ..PartInfo::default() };
     match type_of(head) {
         1..=23 => Ok(info(true, key(type_of(head)))),
         STAP_A => {

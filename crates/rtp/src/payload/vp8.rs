@@ -101,8 +101,13 @@ impl Descriptor {
 
     pub(super) fn place(&self, body: &[u8]) -> PartInfo {
         let begins = self.starts_partition && self.partition == 0;
-        PartInfo { begins, ends: false, key: begins && is_key_frame(body) }
+        PartInfo { begins, ends: false, key: begins && is_key_frame(body), picture: picture(self.picture_id) }
     }
+}
+
+/// Returns what numbers of pictures of seven and of fifteen bits have in common.
+pub(super) fn picture(id: Option<u16>) -> Option<u8> {
+    id.map(|id| (id & 0x7F) as u8)
 }
 
 /// Returns whether a frame is a key frame (RFC 6386 §9.1).

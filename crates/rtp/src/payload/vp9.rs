@@ -119,7 +119,12 @@ impl Descriptor {
     pub(super) fn place(&self) -> PartInfo {
         let base = self.layers.is_none_or(|layers| layers.spatial == 0);
         let begins = self.begins && base;
-        PartInfo { begins, ends: false, key: begins && !self.inter_predicted }
+        PartInfo {
+            begins,
+            ends: false,
+            key: begins && !self.inter_predicted,
+            picture: super::vp8::picture(self.picture_id),
+        }
     }
 }
 

@@ -33,6 +33,10 @@ pub struct FrameInfo {
     pub after_loss: bool,
 }
 
+/// Packets without a part of a frame that may be missing between two pictures: fewer than there are
+/// numbers of pictures.
+const MAX_CORRECTIONS: u64 = 100;
+
 #[derive(Debug)]
 struct Slot {
     info: PacketInfo,
@@ -56,6 +60,8 @@ pub struct FrameBuffer {
     wants_key: bool,
     after_loss: bool,
     dropped: u64,
+    /// The number of the last picture that was given out.
+    picture: Option<u8>,
 }
 
 impl FrameBuffer {
@@ -73,6 +79,7 @@ impl FrameBuffer {
             wants_key: !matches!(format, Format::Whole),
             after_loss: false,
             dropped: 0,
+            picture: None,
         }
     }
 
@@ -141,6 +148,7 @@ impl FrameBuffer {
     pub fn pop(&mut self, out: &mut Vec<u8>) -> Option<FrameInfo> {
         loop {
             self.skip_padding();
+            self.skip_corrections();
             let first = self.next?;
             let slot = self.get(first)?;
             if self.after_loss && !slot.place.begins {
@@ -149,12 +157,12 @@ impl FrameBuffer {
                 self.next = Some(first + 1);
                 continue;
             }
-            let (begin, last) = (slot.info, self.last_of(first)?);
+            let (begin, picture, last) = (slot.info, slot.place.picture, self.last_of(first)?);
             let info = self.assemble(begin, last, out);
             self.next = Some(last + 1);
             match info {
                 Some(info) if info.key || !self.wants_key => {
-                    (self.wants_key, self.after_loss) = (false, false);
+                    (self.wants_key, self.after_loss, self.picture) = (false, false, picture);
                     return Some(info);
                 }
                 Some(_) => self.dropped += 1,
@@ -212,6 +220,24 @@ impl FrameBuffer {
         {
             self.release(next);
             self.next = Some(next + 1);
+        }
+    }
+
+    /// Skips packets that are missing between two pictures whose numbers follow each other: they
+    /// had no part of a frame. Corrections (RFC 5109) have numbers of the stream, and are not sent
+    /// again.
+    fn skip_corrections(&mut self) {
+        let (Some(next), Some(picture)) = (self.next, self.picture) else { return };
+        if self.wants_key || self.get(next).is_some() {
+            return;
+        }
+        let end = self.highest.min(next + MAX_CORRECTIONS);
+        let following = (next..=end).find(|at| self.get(*at).is_some_and(|slot| !slot.payload.is_empty()));
+        let Some(begin) = following else { return };
+        let follows = |slot: &Slot| slot.place.begins && slot.place.picture == Some((picture + 1) & 0x7F);
+        if self.get(begin).is_some_and(follows) {
+            (next..begin).for_each(|number| self.release(number));
+            self.next = Some(begin);
         }
     }
 
@@ -291,6 +317,28 @@ mod tests {
         while let Some(info) = buffer.pop(&mut frame) {
             out.push((info, frame.clone()));
         }
+    }
+
+    /// Corrections between pictures are lost like others, and are not sent again: only missing
+    /// pictures hold the stream.
+    #[test]
+    fn lost_corrections_hold_no_pictures() {
+        let mut buffer = FrameBuffer::new(Format::Vp8, 64);
+        let mut arrive = |number: u64, picture: u8| {
+            let timestamp = RtpTimestamp(3000 * number as u32);
+            let info = PacketInfo { number, timestamp, marker: true, payload_type: PayloadType::default() };
+            // The first packet of a picture, with a number of seven bits.
+            assert!(buffer.insert(info, &[0x90, 0x80, picture, u8::from(number > 10), 1, 2]));
+            let mut received = Vec::new();
+            drain(&mut buffer, &mut received);
+            received.iter().map(|(info, _)| (info.last, info.after_loss)).collect::<Vec<_>>()
+        };
+        assert_eq!(arrive(10, 127), [(10, false)]);
+        assert_eq!(arrive(13, 0), [(13, false)]);
+        assert_eq!(arrive(14, 1), [(14, false)]);
+        assert_eq!(arrive(16, 3), [], "picture 2 is missing");
+        assert_eq!(arrive(15, 2), [(15, false), (16, false)]);
+        assert!(!buffer.wants_key_frame());
     }
 
     proptest! {
