@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 const exec = promisify(execFile);
 
-/** @typedef {'vp8' | 'vp9' | 'av1' | 'h264'} FilmKind */
+/** @typedef {'vp8' | 'vp9' | 'av1' | 'h264' | 'ivf' | 'ogg'} FilmKind */
 
 /** The longest time between two pictures that tell the moment of a change, in seconds. */
 const STEADY = 0.05;
@@ -15,11 +15,13 @@ const STEADY = 0.05;
 /** Seconds of a film. */
 const LENGTH = 4;
 
-/** @type {Record<FilmKind, { name: string, args: string[] }>} */
+/** `only` is set where the file has no sound, or no picture. @type {Record<FilmKind, { name: string, args: string[], only?: 'video' | 'audio' }>} */
 const KINDS = {
   vp8: { name: 'vp8.webm', args: ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8'] },
   vp9: { name: 'vp9.webm', args: ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8'] },
   av1: { name: 'av1.webm', args: ['-c:v', 'libaom-av1', '-usage', 'realtime', '-cpu-used', '8', '-strict', 'experimental'] },
+  ivf: { name: 'vp8.ivf', args: ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8'], only: 'video' },
+  ogg: { name: 'opus.ogg', args: [], only: 'audio' },
   h264: { name: 'h264.mp4', args: ['-c:v', 'libx264', '-preset', 'ultrafast', '-profile:v', 'baseline', '-level', '3.1', '-bf', '0'] },
 };
 
@@ -31,13 +33,17 @@ const KINDS = {
  * @param {FilmKind} kind
  */
 export async function makeFilm(folder, kind) {
-  const { name, args } = KINDS[kind];
+  const { name, args, only } = KINDS[kind];
   const path = join(folder, name);
   if (existsSync(path)) return path;
   const picture = `testsrc=size=320x240:rate=25:duration=${LENGTH}`;
   const tone = `sine=frequency=440:duration=${LENGTH}`;
-  const input = ['-f', 'lavfi', '-i', picture, '-f', 'lavfi', '-i', tone];
-  await exec('ffmpeg', ['-v', 'error', '-y', ...input, '-pix_fmt', 'yuv420p', ...args, '-b:v', '300k', '-g', '25', '-c:a', 'libopus', '-b:a', '32k', path]);
+  const shown = ['-pix_fmt', 'yuv420p', ...args, '-b:v', '300k', '-g', '25'];
+  // One packet a page of Ogg, so that a player that sends page by page keeps the pace.
+  const heard = ['-c:a', 'libopus', '-b:a', '32k', ...(kind === 'ogg' ? ['-page_duration', '20000'] : [])];
+  const input = [picture, tone].flatMap((source) => ['-f', 'lavfi', '-i', source]);
+  const parts = only === 'video' ? [...shown, '-an'] : only === 'audio' ? [...heard, '-vn'] : [...shown, ...heard];
+  await exec('ffmpeg', ['-v', 'error', '-y', ...input, ...parts, path]);
   return path;
 }
 
@@ -56,6 +62,18 @@ export async function describeFile(path) {
     return { codec: found?.codec_name, frames: Number(found?.nb_read_frames ?? 0), width: Number(found?.width ?? 0) };
   };
   return { video: of('video'), audio: of('audio') };
+}
+
+/**
+ * The packets of a file, which may still be written, in its order.
+ *
+ * @param {string} path
+ * @returns {Promise<any[]>} with their times in seconds
+ */
+export async function packets(path) {
+  const args = ['-v', 'error', '-show_entries', 'packet=pts_time,codec_type', '-of', 'json', path];
+  const { stdout } = await exec('ffprobe', args, { maxBuffer: 1 << 26 });
+  return JSON.parse(stdout).packets.map((/** @type {any} */ one) => ({ kind: one.codec_type, time: Number(one.pts_time) }));
 }
 
 /**

@@ -11,15 +11,18 @@ import { CallPage } from '../browser/call-page.js';
 import { clockCamera } from '../browser/clock-camera.js';
 import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { programsMissing } from '../lab/available.js';
-import { beats, describeFile, makeFilm } from '../lab/films.js';
+import { beats, describeFile, makeFilm, packets } from '../lab/films.js';
 import { program, Server } from '../lab/server.js';
 import { stop } from '../lab/shell.js';
-import { SUITE_TIMEOUT } from '../lab/timeouts.js';
+import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
 
 /** The greatest distance of sound and picture that viewers miss, in seconds (ITU-R BT.1359). */
 const LIP_SYNC = 0.04;
+
+/** Seconds of a recording that a crash may cost. */
+const LAST_SECONDS = 3;
 
 const skip = await programsMissing(...BROWSER_PROGRAMS, 'ffmpeg', 'ffprobe');
 
@@ -119,6 +122,49 @@ describe('media', { skip, timeout: SUITE_TIMEOUT }, () => {
       assert.ok(good.length >= 3, `${file}: sound and picture are apart by ${offsets.join(', ')} s`);
     }
   });
+
+  /** @type {[import('../lab/films.js').FilmKind, string, Partial<Record<'video' | 'audio', string>>][]} */
+  const recorded = [
+    ['h264', 'mp4', { video: 'h264', audio: 'opus' }],
+    ['vp9', 'webm', { video: 'vp9', audio: 'opus' }],
+    ['av1', 'webm', { video: 'av1', audio: 'opus' }],
+    ['ivf', 'webm', { video: 'vp8' }],
+    ['ogg', 'webm', { audio: 'opus' }],
+  ];
+  for (const [kind, extension, codecs] of recorded) {
+    it(`a film of ${kind} is played and recorded, and what is recorded outlives the recorder`, async (test) => {
+      const link = `${server.origin}/#${randomUUID()}`;
+      const directory = mkdtempSync(join(folder, 'killed-'));
+      const recorder = run('record', '--wait', '--directory', directory, link);
+      const film = await makeFilm(folder, kind);
+      const player = run('play', '--loop', '--wait', '--name', 'film', film, link);
+      const path = join(directory, `film.${extension}`);
+      const said = () => `${recorder.said()}${player.said()}`;
+      const wanted = Object.keys(codecs).length * 100;
+      // The file grows while it is written: it can be read at any time.
+      const read = () => packets(path).catch(() => []);
+      let begun = Infinity;
+      for (const end = Date.now() + 2 * STEP_TIMEOUT; ; ) {
+        if (recorder.said().includes('Recording film')) begun = Math.min(begun, Date.now());
+        const now = await read();
+        if (now.length > wanted && now.at(-1).time > 6) break;
+        assert.ok(Date.now() < end, `${path} has ${now.length} packets: ${said()}`);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      const before = (await read()).at(-1);
+      const passed = (Date.now() - begun) / 1000;
+      recorder.child.kill('SIGKILL');
+      await new Promise((resolve) => recorder.child.once('exit', resolve));
+      const { video, audio } = await describeFile(path);
+      assert.deepEqual({ video: video.codec, audio: audio.codec }, { video: codecs.video, audio: codecs.audio });
+      const end = (await read()).at(-1);
+      assert.ok(end.time >= before.time, 'nothing that was in the file is lost');
+      assert.ok(end.time > passed - LAST_SECONDS, `${end.time} of ${passed} s`);
+      if (codecs.video) assert.ok(video.frames > 100 && video.width === 320, JSON.stringify(video));
+      if (codecs.audio) assert.ok(audio.frames > 200, JSON.stringify(audio));
+      test.diagnostic(`${end.time.toFixed(1)} s, ${video.frames} pictures, ${audio.frames} of sound`);
+    });
+  }
 
   it('a file that cannot be played, and a directory that is not there, are refused with a sentence', async () => {
     const link = `${server.origin}/#${randomUUID()}`;

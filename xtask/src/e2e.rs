@@ -38,6 +38,7 @@ pub(crate) fn run() -> Outcome {
 
 /// `cargo xtask interop negotiation`: the storms of glare with many collisions.
 /// `cargo xtask interop dtls`: our DTLS with every other, in all that both can, with a table.
+/// `cargo xtask interop media`: our media with every other, in both roles, and over lossy paths.
 pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     let (suite, (name, value)) = match arguments {
         [what] if what == "negotiation" => (what, ("GLARES", COLLISIONS)),
@@ -45,15 +46,22 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
             (what, ("GLARES", number.as_str()))
         }
         [what] if what == "dtls" => (what, ("DTLS_MATRIX", "whole")),
+        [what] if what == "media" => (what, ("MEDIA_PEERS", "whole")),
         _ => {
             return Err(
-                "the arguments of this chore are 'negotiation' and a number of collisions, or 'dtls'"
+                "the arguments of this chore are 'negotiation' and a number of collisions, 'dtls', or \
+                 'media'"
                     .to_owned(),
             );
         }
     };
     install::debian_packages()?;
-    let (folder, suite) = (folder(), if suite == "dtls" { "dtls-peers" } else { suite });
+    let suite = match suite.as_str() {
+        "dtls" => "dtls-peers",
+        "media" => "media-peers",
+        other => other,
+    };
+    let folder = folder();
     build(&folder, Profile::Release)?;
     let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path(suite)]);
     tests.current_dir(&folder).env(name, value);

@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gir1.2-gst-plugins-bad-1.0", "/usr/share/doc/gir1.2-gst-plugins-bad-1.0/copyright"),
     ("gir1.2-nice-0.1", "/usr/share/doc/gir1.2-nice-0.1/copyright"),
     ("gstreamer1.0-nice", "/usr/share/doc/gstreamer1.0-nice/copyright"),
+    ("janus", "/usr/bin/janus"),
     ("gstreamer1.0-plugins-bad", "/usr/share/doc/gstreamer1.0-plugins-bad/copyright"),
     ("iproute2", "/usr/sbin/ip"),
     ("libgnutls28-dev", "/usr/include/gnutls/dtls.h"),

@@ -10,7 +10,7 @@ const OUT = fileURLToPath(new URL('../../out/', import.meta.url));
 /** Milliseconds that a build may take, with the downloads of the first one. */
 const BUILD_TIMEOUT = 300_000;
 
-/** @typedef {'ice' | 'webrtc'} PionProgram the folder of its source */
+/** @typedef {'film' | 'ice' | 'webrtc'} PionProgram the folder of its source */
 
 /** The path of a built program. @param {PionProgram} name */
 export const pionProgram = (name) => join(OUT, `pion-${name}`);

@@ -11,11 +11,15 @@
 //! `columba-e2e-peer '{"do":"negotiate","polite":true}'` negotiates as the W3C's example does, by
 //! commands (`negotiator.rs`).
 //!
+//! `columba-e2e-peer '{"do":"film","film":"film.webm"}'` shows a film and counts frames, by commands
+//! (`film.rs`).
+//!
 //! It writes its events to its standard output, a JSON object a line. It ends with
 //! `{"event":"done",…}` and 0, or with `{"event":"error","message":…}` and 1; where its arguments
 //! or commands are not valid, with one sentence on its standard error and 2.
 
 mod commands;
+mod film;
 mod negotiation;
 mod negotiator;
 mod talk;
@@ -49,6 +53,7 @@ enum Arguments {
     Talk(TalkOptions),
     Obey,
     Negotiate(negotiator::Options),
+    Film(film::Options),
 }
 
 /// The options of the exchange with the peer in a signaling session.
@@ -134,6 +139,7 @@ async fn run() -> Result<(), Failure> {
         Arguments::Talk(options) => join(options).await.map(|done| report(&done)),
         Arguments::Obey => commands::run().await,
         Arguments::Negotiate(options) => negotiator::run(options).await,
+        Arguments::Film(options) => film::run(options).await,
     }
 }
 
