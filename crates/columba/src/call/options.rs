@@ -70,8 +70,8 @@ pub struct CallTiming {
     pub disconnected: Duration,
     /// The delay of the polite side, so that both do not restart at once. Default 1.5 s.
     pub polite: Duration,
-    /// The time in which a connection must come up before the next attempt; twice as long after each
-    /// connection that never came up, up to four times. Default 12 s.
+    /// The time in which a connection must come up before the next attempt; twice as long after
+    /// each connection that never came up, up to four times. Default 12 s.
     pub retry: Duration,
     /// The time for which an offer waits for its answer before it is sent again. Default 5 s.
     pub send_again: Duration,

@@ -10,7 +10,7 @@ use crate::error::{ErrorCode, Refusal};
 /// The longest pause that a refusal may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// How often the time for the first answer is doubled at most.
+/// The number of times that the time for the first answer is doubled at most.
 const MAX_DOUBLINGS: u32 = 3;
 
 /// The state of the connection to the server.

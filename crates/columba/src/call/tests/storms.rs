@@ -108,10 +108,9 @@ async fn strike(rng: &mut ChaCha8Rng, network: &Network, seats: &mut [Seat; 2], 
         _ => {
             let id = seats[victim].id;
             let old = std::mem::replace(&mut seats[victim], Seat::new(network, id));
-            if rng.next_u32() % 2 == 0 {
-                if let Some(connection) = old.connection_to(other) {
-                    soon("closing", connection.close()).await;
-                }
+            let is_gone = rng.next_u32().is_multiple_of(2);
+            if let Some(connection) = old.connection_to(other).filter(|_| is_gone) {
+                soon("closing", connection.close()).await;
             }
             former.push(old);
         }
