@@ -112,7 +112,7 @@ async fn write(
         };
         let (writer, start) = file;
         let ticks = frame.info.timestamp;
-        let (first, arrival) = *begins[track].get_or_insert((ticks, start.elapsed()));
+        let (first, arrival) = *begins[track].get_or_insert_with(|| (ticks, start.elapsed()));
         let seconds = ticks.saturating_sub(first) as f64 / f64::from(frame.info.clock_rate);
         // Frames of both tracks stand in the file in the order of their times.
         last = last.max(arrival + Duration::from_secs_f64(seconds));
