@@ -1,7 +1,9 @@
 //! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine
 //! in it.
 
+mod assaults;
 mod bundles;
+mod calls;
 mod clogging;
 mod early;
 mod failing;

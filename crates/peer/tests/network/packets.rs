@@ -68,7 +68,7 @@ fn receive(lab: &mut Lab, index: usize) -> Vec<Received> {
 }
 
 /// The first payload type of what this side sends, and the number of the extension with the name.
-fn agreed(lab: &mut Lab, index: usize, id: TransceiverId) -> (PayloadType, u8) {
+pub(crate) fn agreed(lab: &mut Lab, index: usize, id: TransceiverId) -> (PayloadType, u8) {
     lab.with(index, |host, now| {
         let parameters = host.peer.send_parameters(now, id).unwrap();
         let mid = parameters.header_extensions.iter().find(|one| one.uri.ends_with(":mid")).unwrap();
@@ -76,7 +76,7 @@ fn agreed(lab: &mut Lab, index: usize, id: TransceiverId) -> (PayloadType, u8) {
     })
 }
 
-fn packet(payload_type: PayloadType, ssrc: u32, number: u16, name: Option<(u8, &str)>) -> Vec<u8> {
+pub(crate) fn packet(payload_type: PayloadType, ssrc: u32, number: u16, name: Option<(u8, &str)>) -> Vec<u8> {
     let header = FixedHeader {
         payload_type,
         sequence_number: SequenceNumber(number),
