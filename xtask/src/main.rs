@@ -36,6 +36,8 @@ cargo xtask CHORE
                       perfect negotiation with ours, Chromium and Firefox: so many collisions of each pair (1000 by default)
   interop dtls        our DTLS with GnuTLS, Mbed TLS, OpenSSL, wolfSSL, Pion's, GStreamer's and aiortc's: both roles, all
                       cipher suites and kinds of certificates, narrow paths and paths that lose; with a table
+  interop media       our media with Pion, aiortc, libwebrtc in Node.js, Janus, Chromium and Firefox: frames counted both
+                      ways, in both roles, over paths that lose 1, 5 and 10 %
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
   soak files [kinds] [kills] [nats] [MEGABYTES]
@@ -46,9 +48,9 @@ cargo xtask CHORE
   soak e2e [--alone|--loaded] [--debug] [SUITE...] [ROUNDS]
                       the end-to-end suites, all or the named ones, again and again (5 rounds by default), alone and
                       with every core loaded; a table says which tests failed how often, and where the output is
-  scenarios [peers] [COUNT]
-                      two ICE agents, or two peers in storms of negotiation, in so many random worlds where things
-                      go wrong (10,000 by default)
+  scenarios [peers|media] [COUNT]
+                      two ICE agents, two peers in storms of negotiation, or calls with media, in so many
+                      random worlds where things go wrong (10,000 by default)
   nat-matrix          every pair of NAT kinds in simulation; writes docs/nat-matrix-simulated.md anew
   screenshot          make the picture of the call page in docs/ anew
   options             write the table of options in README.md anew
