@@ -12,6 +12,7 @@ import { BROWSER_PROGRAMS, launch } from '../browser/launch.js';
 import { Terminal } from '../peers/terminal.js';
 import { programsMissing } from '../lab/available.js';
 import { Server, program } from '../lab/server.js';
+import { SlowWay } from '../lab/slow-way.js';
 import { STEP_TIMEOUT, SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
@@ -186,6 +187,52 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
     assert.deepEqual(page.faults, []);
     await page.close();
   });
+
+  for (const name of NAMES) {
+    it(`go on to a page in ${name} that is loaded again in the middle`, async () => {
+      const large = join(folder, 'large');
+      const size = 20_000_000;
+      writeFileSync(large, randomBytes(size));
+      const sender = new Terminal(['send', '--server', server.origin, '--limit', '5M', join(folder, 'one byte'), large], { home: folder });
+      const { link } = await sender.event('waiting');
+      const page = await CallPage.open(browsers[name], link);
+      await showsFiles(page, 'offered');
+      await page.click('files-take');
+      await sender.reaches(10_000_000);
+      await page.page.reload({ waitUntil: 'load', timeout: STEP_TIMEOUT });
+      // It does not ask again.
+      await showsFiles(page, 'done');
+      const { sent } = await sender.event('done');
+      assert.ok(sent < size - 6_000_000, `${sent} bytes were sent after it`);
+      assert.deepEqual(await arrivedIn(page), { 'one byte': digest(Uint8Array.of(7)), large: digest(readFileSync(large)) });
+      assert.equal(await sender.ended, 0, sender.said);
+      assert.deepEqual(page.faults, []);
+      await page.close();
+    });
+  }
+
+  // On this way a round trip takes so long that all else is short beside it. TCP's own handshake is
+  // not among them, nor is the way between the two programs.
+  for (const [kind, listed, words] of /** @type {const} */ ([
+    ['link', 3, 'WebSocket, entering, offer and answer'],
+    ['code', 7, 'WebSocket, entering, shares, proofs, WebSocket, entering, offer and answer'],
+  ])) {
+    it(`begin to come by a ${kind} after the round trips that docs/files.md lists: ${words}`, async () => {
+      const roundTrip = 4000;
+      const way = await SlowWay.open(server.ports.web, roundTrip / 2);
+      const sender = new Terminal(['send', '--server', server.origin, join(folder, 'файл 日本 🙂.bin')], { home: folder });
+      const { link, code } = await sender.event('waiting');
+      const out = mkdtempSync(join(tmpdir(), 'columba-out-'));
+      const given = kind === 'link' ? [link.replace(server.origin, way.origin)] : ['--server', way.origin, code];
+      const receiver = new Terminal(['receive', '--yes', '--out', out, ...given], { home: mkdtempSync(join(folder, 'home-')) });
+      const { at } = await receiver.event('done');
+      assert.equal(await receiver.ended, 0, receiver.said);
+      await Promise.all([sender.ended, way.close()]);
+      rmSync(out, { recursive: true });
+      const taken = (at - way.begun) / roundTrip;
+      assert.ok(Math.floor(taken) <= listed, `${taken.toFixed(2)} round trips to the server`);
+    });
+  }
 
   it('that a person in the browser declines do not go', async () => {
     const sender = run(['send', '--server', server.origin, join(folder, 'one byte')]);
