@@ -112,6 +112,8 @@ pub struct Association {
     phase: Phase,
     /// When the handshake has to be complete.
     deadline: Option<Instant>,
+    /// There is no path yet, and so no deadline.
+    is_pathless: bool,
     /// A fault in the clear, and when it is believed.
     doubt: Option<Doubt>,
     /// Faults so far, and messages that were handled by attempts that are gone.
@@ -147,6 +149,7 @@ impl Association {
             cookie: None,
             phase: Phase::Handshake,
             deadline: None,
+            is_pathless: false,
             doubt: None,
             faults: 0,
             past_progress: 0,
@@ -240,9 +243,23 @@ impl Association {
         self.attempts.first().map_or((crate::FRONT, crate::BACK), Machine::overhead)
     }
 
+    /// Bytes of the longest packet that a record takes: less than 16,384 if the other side has a
+    /// limit (RFC 8449), which is known once connected.
+    #[must_use]
+    pub fn packet_limit(&self) -> usize {
+        self.attempts.first().map_or(crate::record::MAX_PLAINTEXT, Machine::packet_limit)
+    }
+
+    /// Tells a handshake that it begins over another protocol, before there is a path: it may take
+    /// any time until [`handle_path`](Self::handle_path).
+    pub fn begin_without_path(&mut self) {
+        self.is_pathless = true;
+    }
+
     /// Tells a handshake that begins over another protocol, before there is a path, that there is
     /// one now: its time begins anew, and what was sent last is sent again after `first_timeout`.
     pub fn handle_path(&mut self, now: Instant, first_timeout: Duration) {
+        self.is_pathless = false;
         if self.phase != Phase::Handshake {
             return;
         }
@@ -556,7 +573,7 @@ impl Association {
     /// When the handshake fails.
     fn end_at(&self) -> Option<Instant> {
         let doubt = self.doubt.as_ref().map(|doubt| doubt.at);
-        [doubt, self.deadline].into_iter().flatten().min()
+        [doubt, self.deadline.filter(|_| !self.is_pathless)].into_iter().flatten().min()
     }
 
     /// Notes a fault that came in the clear. If it is real, there is no need to wait long; if it is

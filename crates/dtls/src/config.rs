@@ -7,11 +7,17 @@ use std::time::Duration;
 use crate::certificate::Certificate;
 use crate::crypto::group::Group;
 use crate::crypto::suite::CipherSuite;
+use crate::message::SMALLEST_LIMIT;
+use crate::record::MAX_PLAINTEXT;
 use crate::srtp::SrtpProfile;
 
 /// The smallest datagram that a handshake fits into, in bytes: what every path of IPv4 carries (576
 /// bytes), less headers.
 pub const SMALLEST_DATAGRAM: usize = 508;
+
+/// The limit of a record's size that takes whatever a record holds: see
+/// [`Config::record_size_limit`].
+pub const ANY_RECORD: u16 = u16::MAX;
 
 /// A side in the handshake: the W3C's `RTCDtlsRole`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +53,14 @@ impl Version {
         match self {
             Self::Dtls12 => "DTLS 1.2",
             Self::Dtls13 => "DTLS 1.3",
+        }
+    }
+
+    /// The limit of a record's size (RFC 8449) that all its records keep to.
+    pub(crate) const fn largest_record(self) -> u16 {
+        match self {
+            Self::Dtls12 => MAX_PLAINTEXT as u16,
+            Self::Dtls13 => MAX_PLAINTEXT as u16 + 1,
         }
     }
 
@@ -106,11 +120,16 @@ pub struct Config {
     /// The application protocols, the preferred first (RFC 7301), such as `webrtc` and `c-webrtc`
     /// (RFC 8833); none by default, and then ALPN is not negotiated.
     pub alpn: Vec<Vec<u8>>,
+    /// True if the association does not come about unless both sides agree on one of `alpn`. False
+    /// by default: others than ours may have no ALPN.
+    pub alpn_is_required: bool,
     /// Bytes of the largest datagram of a handshake; 1,200 by default, at least
     /// [`SMALLEST_DATAGRAM`].
     pub datagram_size: usize,
-    /// Bytes of plaintext that the other side may put into a record (RFC 8449), 64 to 16,384; not
-    /// negotiated by default.
+    /// Bytes that the other side may put into a record (RFC 8449), in DTLS 1.3 with one for the
+    /// type of its content: at least 64, and at most what a record holds. Default
+    /// [`ANY_RECORD`], so that the other side can have a limit. With `None` a client does not offer
+    /// to negotiate it; a server answers always.
     pub record_size_limit: Option<u16>,
     /// The time after which a flight is sent again for the first time; a second by default, as RFC
     /// 6347 §4.2.4.1 has it. Three round trips are a good choice where they are known.
@@ -132,8 +151,9 @@ impl Config {
             cipher_suites: CipherSuite::ALL.to_vec(),
             srtp_profiles: SrtpProfile::ALL.to_vec(),
             alpn: Vec::new(),
+            alpn_is_required: false,
             datagram_size: 1200,
-            record_size_limit: None,
+            record_size_limit: Some(ANY_RECORD),
             first_timeout: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(30),
             key_log: None,
@@ -143,6 +163,11 @@ impl Config {
     /// The size of a handshake's datagrams.
     pub(crate) fn datagram_size(&self) -> usize {
         self.datagram_size.max(SMALLEST_DATAGRAM)
+    }
+
+    /// The limit of a record's size that is told to the other side (RFC 8449 §4).
+    pub(crate) fn record_limit(&self, newest: Version) -> u16 {
+        self.record_size_limit.unwrap_or(ANY_RECORD).clamp(SMALLEST_LIMIT, newest.largest_record())
     }
 
     /// The groups that a version has.

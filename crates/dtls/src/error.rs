@@ -113,6 +113,12 @@ pub(crate) const FINGERPRINT_MISMATCH: Fault = Fault::new(
     "the certificate of the other side has none of the fingerprints of its description",
 );
 
+/// The fault of two sides without an application protocol in common.
+pub(crate) const NO_PROTOCOL: Fault = Fault::new(
+    AlertDescription::NO_APPLICATION_PROTOCOL,
+    "both sides have no application protocol in common",
+);
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         if fault == FINGERPRINT_MISMATCH {

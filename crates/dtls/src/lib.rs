@@ -69,7 +69,7 @@ mod wire;
 pub use alert::AlertDescription;
 pub use association::{Association, Event, Negotiated};
 pub use certificate::{Certificate, Fingerprint, HashFunction, KeyAlgorithm};
-pub use config::{Config, KeyLog, Role, SMALLEST_DATAGRAM, Version, Versions};
+pub use config::{ANY_RECORD, Config, KeyLog, Role, SMALLEST_DATAGRAM, Version, Versions};
 pub use cookie::CookieKey;
 pub use crypto::group::Group;
 pub use crypto::suite::CipherSuite;

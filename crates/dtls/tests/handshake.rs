@@ -236,6 +236,71 @@ fn application_protocols_and_size_limits_are_negotiated() {
     }
 }
 
+/// A handshake that travels in checks has no deadline before there is a path, and one from then on.
+#[test]
+fn handshake_without_a_path_waits_for_it() {
+    for is_found in [true, false] {
+        let mut pair = Pair::new(configs(), 1);
+        pair.sides.iter_mut().for_each(Association::begin_without_path);
+        // The ClientHello arrives, and nothing else.
+        pair.pump();
+        pair.faults = Faults { loss: 100, ..Faults::default() };
+        pair.run(Duration::from_secs(600));
+        assert!(pair.events.iter().all(Vec::is_empty), "{:?}", pair.events);
+        let now = pair.now;
+        pair.sides.iter_mut().for_each(|side| side.handle_path(now, SECOND / 10));
+        if is_found {
+            pair.faults = Faults::default();
+            assert!(pair.connect(SECOND), "{:?}", pair.events);
+        } else {
+            pair.run(Duration::from_secs(31));
+            let late = Event::Failed(Error::TimedOut);
+            assert!(pair.events.iter().all(|events| *events == [late.clone()]), "{:?}", pair.events);
+        }
+    }
+}
+
+/// RFC 8833: who needs the confidentiality of `c-webrtc` aborts without it, in either role; others
+/// connect to sides that have no application protocols.
+#[test]
+fn association_that_needs_an_application_protocol_fails_without() {
+    let none = columba_dtls::AlertDescription::NO_APPLICATION_PROTOCOL;
+    for versions in [Versions::Only12, Versions::Only13] {
+        for (needy, is_required) in [(0, true), (1, true), (0, false), (1, false)] {
+            let mut both = configs();
+            both.iter_mut().for_each(|config| config.versions = versions);
+            (both[needy].alpn, both[needy].alpn_is_required) = (vec![b"c-webrtc".to_vec()], is_required);
+            let mut pair = Pair::new(both, 1);
+            assert_eq!(pair.connect(5 * SECOND), !is_required, "{versions:?} {needy}");
+            if is_required {
+                let refused = Event::Failed(Error::PeerAlert(none));
+                assert_eq!(pair.events[1 - needy].last(), Some(&refused), "{versions:?} {needy}");
+                assert!(!pair.events.iter().flatten().any(|event| *event == Event::Connected));
+            } else {
+                assert_eq!(pair.sides[needy].negotiated().unwrap().alpn, None);
+                pair.assert_open();
+            }
+        }
+    }
+}
+
+/// RFC 8449 §4: what has no limit says so, and others' limits count.
+#[test]
+fn limits_of_records_are_offered_and_kept_by_default() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        for limited in [0, 1] {
+            let mut both = configs();
+            both.iter_mut().for_each(|config| config.versions = versions);
+            both[limited].record_size_limit = Some(600);
+            let mut pair = Pair::new(both, 1);
+            assert!(pair.connect(SECOND), "{versions:?} {:?}", pair.events);
+            let most = if versions == Versions::Only12 { 600 } else { 599 };
+            assert_eq!(pair.sides[1 - limited].packet_limit(), most, "{versions:?}");
+            assert_eq!(pair.sides[limited].packet_limit(), 16_384, "{versions:?}");
+        }
+    }
+}
+
 /// Every seed is another path and another handshake.
 #[test]
 fn handshakes_survive_loss_reordering_and_duplication_on_narrow_paths() {

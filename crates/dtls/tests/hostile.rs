@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use columba_dtls::{Association, Event, Role, Versions};
+use columba_dtls::{Association, CookieKey, Event, Role, Versions};
 use common::{Pair, configs, fingerprints, seal, start};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -314,6 +314,60 @@ fn server_keeps_little_of_a_flood_of_hellos() {
     });
     assert!(memory.bytes_current < 100_000, "{memory:?}");
     assert!(more.bytes_current < 4096, "{more:?}");
+}
+
+/// A ClientHello of the fewest bytes that DTLS 1.3 can be asked again for, or of DTLS 1.2.
+fn shortest_hello(is_13: bool) -> Vec<u8> {
+    let mut body = vec![0xFE, 0xFD];
+    body.extend_from_slice(&[7; 32]);
+    body.extend_from_slice(&[0, 0, 0, 2]);
+    body.extend_from_slice(if is_13 { &[0x13, 0x01] } else { &[0xC0, 0x2B] });
+    body.extend_from_slice(&[1, 0]);
+    let versions: &[u8] = &[0, 43, 0, 3, 2, 0xFE, 0xFC];
+    let groups: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 29, 0, 13, 0, 4, 0, 2, 4, 3];
+    let shares: &[u8] = &[0, 51, 0, 2, 0, 0];
+    let extensions = if is_13 { [versions, groups, shares].concat() } else { groups.to_vec() };
+    body.extend_from_slice(&(extensions.len() as u16).to_be_bytes());
+    body.extend_from_slice(&extensions);
+    let length = (body.len() as u32).to_be_bytes();
+    let head = [1, length[1], length[2], length[3], 0, 0, 0, 0, 0, length[1], length[2], length[3]];
+    forged(22, &[&head[..], &body].concat())
+}
+
+/// Bytes out for each byte in are at most one before the address is proven: hellos in whole and in
+/// parts, again and again, cut off, and as time goes by.
+#[test]
+fn server_that_wants_cookies_amplifies_nothing() {
+    for versions in VERSIONS {
+        let (now, mut rng) = (start(), ChaCha20Rng::seed_from_u64(1));
+        let whole = recorded(versions).swap_remove(0).1;
+        let inputs = [whole, shortest_hello(true), shortest_hello(false)];
+        for (place, hello) in inputs.iter().enumerate() {
+            let [client, mut server] = configs();
+            server.versions = versions;
+            let of_client = fingerprints(&client.certificate);
+            let mut server = Association::new(Role::Server, server.into(), of_client, now, &mut rng);
+            server.require_cookie(&CookieKey::new(&mut rng), b"192.0.2.1:5000");
+            let (mut now, mut buf, mut sent, mut got) = (now, [0; 2048], 0, 0);
+            // The last one is one byte of the hello that was answered.
+            let part = [&hello[13..17], &[0, 0, 0, 0, 0, 0, 0, 1, hello[25]][..]].concat();
+            let mut datagrams = vec![hello.clone(), hello.clone(), forged(22, &part), forged(22, &part)];
+            datagrams.extend((1..hello.len()).map(|length| hello[..length].to_vec()));
+            for datagram in datagrams {
+                got += datagram.len();
+                server.handle_input(now, &mut datagram.clone());
+                for _ in 0..3 {
+                    while let Some(length) = server.poll_transmit(now, &mut buf) {
+                        sent += length;
+                    }
+                    assert!(sent <= got, "{versions:?} {place} {}: {sent} of {got}", datagram.len());
+                    now += SECOND;
+                    server.handle_timeout(now);
+                }
+            }
+            assert!(place > 0 || sent > 0, "{versions:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,11 +7,13 @@ use aws_lc_rs::digest;
 
 use crate::error::CertificateError;
 
-/// A hash function of fingerprints.
+/// A hash function of fingerprints, in the order of strength. MD2 and MD5, which RFC 8122 §5
+/// forbids, are not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HashFunction {
-    /// SHA-1. Broken: fingerprints of it prove nothing here.
+    /// SHA-1: only where a description has no other. Collisions of it were found, but no second
+    /// certificate with the fingerprint of a given one.
     Sha1,
     /// SHA-224.
     Sha224,
@@ -36,13 +38,6 @@ impl HashFunction {
             Self::Sha384 => "sha-384",
             Self::Sha512 => "sha-512",
         }
-    }
-
-    /// Returns true if its fingerprints prove a certificate. MD2 and MD5, which RFC 8122 §5
-    /// forbids, are not even known.
-    #[must_use]
-    pub const fn is_trusted(self) -> bool {
-        !matches!(self, Self::Sha1)
     }
 
     fn algorithm(self) -> &'static digest::Algorithm {
@@ -74,10 +69,19 @@ impl Fingerprint {
         Self { hash, digest: digest::digest(hash.algorithm(), certificate).as_ref().to_vec() }
     }
 
-    /// Returns true if it is the one of this certificate, and proves it.
+    /// Returns true if it is the one of this certificate.
     #[must_use]
     pub fn matches(&self, certificate: &[u8]) -> bool {
-        self.hash.is_trusted() && Self::of(self.hash, certificate).digest == self.digest
+        Self::of(self.hash, certificate).digest == self.digest
+    }
+
+    /// Returns true if a certificate is proven by the fingerprints of a description: it has one of
+    /// those of the strongest hash function among them (RFC 8122 §5.1).
+    #[must_use]
+    pub fn prove(fingerprints: &[Self], certificate: &[u8]) -> bool {
+        let strongest = fingerprints.iter().map(|fingerprint| fingerprint.hash).max();
+        let mut counted = fingerprints.iter().filter(|fingerprint| Some(fingerprint.hash) == strongest);
+        counted.any(|fingerprint| fingerprint.matches(certificate))
     }
 }
 
@@ -120,11 +124,29 @@ mod tests {
             let fingerprint = Fingerprint::of(hash, b"a certificate");
             assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint.clone()));
             assert_eq!(fingerprint.to_string().to_uppercase().parse(), Ok(fingerprint.clone()));
-            assert_eq!(fingerprint.matches(b"a certificate"), hash != HashFunction::Sha1);
+            assert!(fingerprint.matches(b"a certificate"));
             assert!(!fingerprint.matches(b"another"));
         }
+        assert!(HashFunction::ALL.is_sorted());
         for text in ["", "sha-256", "sha-256 00", "md5 00", "sha-1 +1", "sha-256 0:1"] {
             assert!(text.parse::<Fingerprint>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn strongest_hash_of_a_description_decides() {
+        let of = |hash, certificate: &[u8]| Fingerprint::of(hash, certificate);
+        for (place, hash) in HashFunction::ALL.into_iter().enumerate() {
+            let right = of(hash, b"right");
+            assert!(
+                Fingerprint::prove(&[of(hash, b"wrong"), right.clone()], b"right"),
+                "of two certificates"
+            );
+            for weaker in &HashFunction::ALL[..place] {
+                assert!(Fingerprint::prove(&[of(*weaker, b"wrong"), right.clone()], b"right"));
+                assert!(!Fingerprint::prove(&[of(*weaker, b"right"), of(hash, b"wrong")], b"right"));
+            }
+        }
+        assert!(!Fingerprint::prove(&[], b"right"));
     }
 }

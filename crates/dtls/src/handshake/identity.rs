@@ -4,10 +4,10 @@ use subtle::ConstantTimeEq;
 
 use super::{Handshake, Message, Peer, Step, expect};
 use crate::alert::AlertDescription;
-use crate::certificate::public_key;
+use crate::certificate::{Fingerprint, public_key};
 use crate::config::{Role, Version};
 use crate::crypto::signature::{self, Scheme};
-use crate::error::{FINGERPRINT_MISMATCH, Fault};
+use crate::error::{FINGERPRINT_MISMATCH, Fault, NO_PROTOCOL};
 use crate::message::{
     CERTIFICATE, CERTIFICATE_VERIFY, Choices, read_certificate, read_signed, signed_content, write_signed,
 };
@@ -26,7 +26,7 @@ impl Handshake {
             };
             return Err(Fault::new(alert, "the other side shows no certificate"));
         }
-        if !self.fingerprints.iter().any(|fingerprint| fingerprint.matches(der)) {
+        if !Fingerprint::prove(&self.fingerprints, der) {
             return Err(FINGERPRINT_MISMATCH);
         }
         let key = public_key(der).ok_or(Fault::new(
@@ -105,6 +105,9 @@ impl Handshake {
             && (choices.record_size_limit.is_none() || config.record_size_limit.is_some());
         if !is_offered {
             return Err(Fault::illegal("the server has chosen what was not offered"));
+        }
+        if config.alpn_is_required && choices.alpn.is_none() {
+            return Err(NO_PROTOCOL);
         }
         self.choices = choices;
         Ok(())

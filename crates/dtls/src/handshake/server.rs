@@ -4,9 +4,8 @@ use super::{Handshake, Io, Message, expect};
 use crate::alert::AlertDescription;
 use crate::config::{Role, Version};
 use crate::cookie;
-use crate::error::Fault;
+use crate::error::{Fault, NO_PROTOCOL};
 use crate::message::{CLIENT_HELLO, Choices, ClientHello, HELLO_VERIFY_REQUEST, write_hello_verify_request};
-use crate::record::MAX_PLAINTEXT;
 
 impl Handshake {
     pub(super) fn on_client_hello(&mut self, io: &mut Io, message: &Message) -> Result<(), Fault> {
@@ -63,12 +62,9 @@ impl Handshake {
         let alpn = match hello.protocols()? {
             Some(offered) if !self.config.alpn.is_empty() => {
                 let chosen = self.config.alpn.iter().find(|name| offered.contains(&&name[..]));
-                let none = Fault::new(
-                    AlertDescription::NO_APPLICATION_PROTOCOL,
-                    "both sides have no application protocol in common",
-                );
-                Some(chosen.ok_or(none)?.clone())
+                Some(chosen.ok_or(NO_PROTOCOL)?.clone())
             }
+            _ if self.config.alpn_is_required => return Err(NO_PROTOCOL),
             _ => None,
         };
         debug_assert!(self.config.has(version));
@@ -78,11 +74,7 @@ impl Handshake {
 
     /// The choices as they are sent: the limit is the own one (RFC 8449 §4).
     pub(super) fn own_choices(&self, hello: &ClientHello<'_>, version: Version) -> Choices {
-        let most = match version {
-            Version::Dtls12 => MAX_PLAINTEXT as u16,
-            Version::Dtls13 => MAX_PLAINTEXT as u16 + 1,
-        };
-        let limit = self.config.record_size_limit.unwrap_or(most).clamp(64, most);
+        let limit = self.config.record_limit(version);
         Choices { record_size_limit: hello.record_size_limit.map(|_| limit), ..self.choices.clone() }
     }
 }

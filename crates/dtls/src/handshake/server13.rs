@@ -96,7 +96,12 @@ impl Handshake {
             let number = group.map_or(0, Group::number);
             let cookie = RetryCookie { suite: suite.number(), group: number, first_hello }.write(key);
             self.transcript = super::Transcript::default();
-            io.flight.push(SERVER_HELLO, 0, retry_request(suite, group, Some(&cookie)));
+            let body = retry_request(suite, group, Some(&cookie));
+            // An answer longer than the question would make amplifiers of servers. ClientHellos that
+            // can be answered at all are longer but for those made for it.
+            if body.len() <= message.body.len() {
+                io.flight.push(SERVER_HELLO, 0, body);
+            }
             io.flight.expect_no_answer();
             return Ok(());
         }

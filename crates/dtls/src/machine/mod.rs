@@ -203,6 +203,11 @@ impl Machine {
         self.io.records.overhead(self.io.records.newest_epoch())
     }
 
+    /// Bytes of the longest packet that the other side takes.
+    pub(crate) fn packet_limit(&self) -> usize {
+        self.io.records.limit()
+    }
+
     /// Makes one record of the packet in `range`, where it stands.
     pub(crate) fn seal(&mut self, buf: &mut [u8], range: Range<usize>) -> Result<Range<usize>, SealError> {
         if !self.is_connected() {

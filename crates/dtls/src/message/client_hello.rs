@@ -180,8 +180,8 @@ impl ClientHelloParts<'_> {
         if !config.alpn.is_empty() {
             put_alpn(out, config.alpn.iter().map(|name| &name[..]));
         }
-        if let Some(limit) = config.record_size_limit {
-            put(out, RECORD_SIZE_LIMIT, |out| put_u16(out, limit.max(64)));
+        if config.record_size_limit.is_some() {
+            put(out, RECORD_SIZE_LIMIT, |out| put_u16(out, config.record_limit(newest)));
         }
         if let Some(cookie) = self.retry_cookie {
             put(out, COOKIE, |out| put_vec16(out, |out| out.extend_from_slice(cookie)));

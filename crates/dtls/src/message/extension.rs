@@ -24,7 +24,7 @@ pub(crate) const UNCOMPRESSED: u8 = 0;
 const MAX_EXTENSIONS: usize = 64;
 
 /// The smallest limit of a record's size (RFC 8449 §4).
-const SMALLEST_LIMIT: u16 = 64;
+pub(crate) const SMALLEST_LIMIT: u16 = 64;
 
 /// Gives each extension of a list to `take`, with its number. None may come twice (RFC 8446 §4.2).
 pub(super) fn for_each<'a>(

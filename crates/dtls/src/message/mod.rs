@@ -20,7 +20,7 @@ pub(crate) use certificate_request::{
 pub(crate) use certificate_verify::{read_signed, signed_content, write_signed};
 pub(crate) use client_hello::{ClientHello, ClientHelloParts};
 pub(crate) use encrypted_extensions::{read_encrypted_extensions, write_encrypted_extensions};
-pub(crate) use extension::Choices;
+pub(crate) use extension::{Choices, SMALLEST_LIMIT};
 pub(crate) use hello_verify_request::{read_hello_verify_request, write_hello_verify_request};
 pub(crate) use key_exchange::{
     ServerKeyExchange, read_client_key_exchange, write_client_key_exchange, write_server_parameters,

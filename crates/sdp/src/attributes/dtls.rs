@@ -33,7 +33,7 @@ pub struct Fingerprint {
 open_words! {
     /// A hash function by its textual name (RFC 8122 §5), read without regard to case.
     HashFunction {
-        /// SHA-1: broken; not to be trusted.
+        /// SHA-1: weak; only where there is no other.
         Sha1 = "sha-1",
         /// SHA-224.
         Sha224 = "sha-224",
