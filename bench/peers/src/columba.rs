@@ -4,18 +4,23 @@ use bytes::Bytes;
 use columba::{Configuration, DataChannel, DataChannelInit, Event, Events, PeerConnection};
 use tokio::sync::mpsc;
 
-use crate::end::{End, Outcome};
+use crate::end::{End, Outcome, PINNED_MTU};
 
 /// A connection of ours and its channel.
-pub(crate) struct Columba {
+pub(crate) struct Columba<const PINNED: bool> {
     connection: PeerConnection,
     channel: DataChannel,
 }
 
-impl End for Columba {
+impl<const PINNED: bool> End for Columba<PINNED> {
     async fn connect() -> Outcome<(Self, Self)> {
-        let (caller, from_caller) = PeerConnection::new(Configuration::default())?;
-        let (callee, from_callee) = PeerConnection::new(Configuration::default())?;
+        let mut configuration = Configuration::default();
+        if PINNED {
+            configuration.datagram_size = PINNED_MTU.into();
+            configuration.max_datagram_size = PINNED_MTU.into();
+        }
+        let (caller, from_caller) = PeerConnection::new(configuration.clone())?;
+        let (callee, from_callee) = PeerConnection::new(configuration)?;
         let channel = caller.create_data_channel("bench", DataChannelInit::default())?;
         callee.set_remote_description(caller.set_local_description(None).await?).await?;
         caller.set_remote_description(callee.set_local_description(None).await?).await?;

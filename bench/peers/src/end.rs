@@ -10,6 +10,9 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>
 /// Bytes that may wait to be sent, where a stack asks for a bound: our library's own default.
 pub(crate) const SEND_BUFFER: usize = 1 << 20;
 
+/// Bytes of the largest UDP payload where it is pinned: what every path carries.
+pub(crate) const PINNED_MTU: u16 = 1200;
+
 /// The longest time that a connection may take to open; the slowest stack needs two seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -2,26 +2,34 @@
 //! open, and the memory of idle connections.
 //!
 //! Without an argument it measures every stack, each in a process of its own and one after the
-//! other, and prints two Markdown tables; with the argument `memory`, only that of memory. With the
-//! name of a stack, after the name of a table (`speed` or `memory`), it measures that one and
-//! prints its row. Both ends of a connection are in the one process, over loopback.
+//! other, and prints three Markdown tables; with the name of one (`speed`, `pinned`, `memory`), only
+//! that. With the name of a stack behind it, it measures that one and prints its row. `pinned` sets
+//! ours beside QUIC where both send datagrams of 1,200 bytes, in turns. Both ends of a connection
+//! are in the one process, over loopback.
 
 mod columba;
 mod end;
 mod measure;
 mod memory;
+mod quinn;
 mod rustrtc;
 mod str0m;
 mod webrtc;
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
-use end::{End, Outcome};
+use end::{End, Outcome, PINNED_MTU};
 use measure::{Figures, MESSAGE, ROUND_TRIPS, THROUGHPUT};
 use memory::{Memory, PEERS, ROUNDS};
 
 /// The stacks, by the names of their crates.
-const STACKS: &[&str] = &["columba", "webrtc", "str0m", "rustrtc"];
+const STACKS: &[&str] = &["columba", "quinn", "webrtc", "str0m", "rustrtc"];
+
+/// The stacks of the table with the MTU pinned. The second is the measure.
+const PINNED: [&str; 2] = ["columba", "quinn"];
+
+/// Times that each of them is measured; the medians count.
+const PINNED_ROUNDS: usize = 3;
 
 /// The lock file of this binary, for the version of each stack.
 const LOCK_FILE: &str = include_str!("../Cargo.lock");
@@ -30,6 +38,7 @@ const LOCK_FILE: &str = include_str!("../Cargo.lock");
 #[derive(Clone, Copy)]
 enum Table {
     Speed,
+    Pinned,
     Memory,
 }
 
@@ -37,21 +46,25 @@ impl Table {
     const fn name(self) -> &'static str {
         match self {
             Self::Speed => "speed",
+            Self::Pinned => "pinned",
             Self::Memory => "memory",
         }
     }
 
     fn named(name: &str) -> Outcome<Self> {
-        let found = [Self::Speed, Self::Memory].into_iter().find(|table| table.name() == name);
-        found.ok_or_else(|| format!("there is no table '{name}', only speed and memory").into())
+        let found = [Self::Speed, Self::Pinned, Self::Memory].into_iter().find(|table| table.name() == name);
+        found.ok_or_else(|| format!("there is no table '{name}', only speed, pinned and memory").into())
     }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match &arguments[..] {
-        [] => print(Table::Speed).and(print(Table::Memory)),
-        [table] => Table::named(table).and_then(print),
+        [] => print(Table::Speed).and(print_pinned()).and(print(Table::Memory)),
+        [table] => Table::named(table).and_then(|table| match table {
+            Table::Pinned => print_pinned(),
+            Table::Speed | Table::Memory => print(table),
+        }),
         [table, stack, ..] => Table::named(table).and_then(|table| row(table, stack)),
     };
     match outcome {
@@ -77,6 +90,41 @@ fn print(table: Table) -> Outcome<()> {
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", ")).into()) }
 }
 
+/// Measures ours and quinn in turns with the MTU pinned, and sets one beside the other.
+fn print_pinned() -> Outcome<()> {
+    print_heading(Table::Pinned)?;
+    let mut numbers = [const { Vec::new() }; PINNED.len()];
+    for _ in 0..PINNED_ROUNDS {
+        for (stack, numbers) in PINNED.iter().zip(&mut numbers) {
+            let child = Command::new(std::env::current_exe()?)
+                .args([Table::Pinned.name(), stack])
+                .stderr(Stdio::inherit())
+                .output()?;
+            let row = String::from_utf8(child.stdout)?;
+            let found = row.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+            let found = <[f64; 3]>::try_from(found).map_err(|_| format!("{stack} was not measured"))?;
+            numbers.push(found);
+        }
+    }
+    let medians = numbers.map(medians);
+    for (stack, [mbits, cpu, open]) in PINNED.iter().zip(&medians) {
+        println!("| {stack} {} | {mbits:.0} | {cpu:.2} | {open:.2} |", version(stack));
+    }
+    let [ours, measure] = medians;
+    let [mbits, cpu, open] = std::array::from_fn(|place| ours[place] / measure[place]);
+    println!("| ours, of quinn's | {mbits:.2} | {cpu:.2} | {open:.2} |\n");
+    Ok(())
+}
+
+/// The median of each number.
+fn medians(rounds: Vec<[f64; 3]>) -> [f64; 3] {
+    std::array::from_fn(|place| {
+        let mut sorted: Vec<f64> = rounds.iter().map(|round| round[place]).collect();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    })
+}
+
 /// Prints the conditions of the measurement and the first lines of its table.
 fn print_heading(table: Table) -> Outcome<()> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -94,6 +142,13 @@ fn print_heading(table: Table) -> Outcome<()> {
             );
             println!("{}", Figures::HEADINGS);
         }
+        Table::Pinned => {
+            println!(
+                "Datagrams of {PINNED_MTU} bytes; medians of {PINNED_ROUNDS} runs in turns. Open: from nothing to \
+                 a channel, or a stream, open at both ends.\n"
+            );
+            println!("| stack | Mbit/s | CPU s/GB | open ms |\n|---|---:|---:|---:|");
+        }
         Table::Memory => {
             println!(
                 "Memory: growth of the resident set over {PEERS} idle peers with an open channel, and after all \
@@ -109,12 +164,15 @@ fn print_heading(table: Table) -> Outcome<()> {
 fn row(table: Table, stack: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let row = runtime.block_on(async {
-        match stack {
-            "columba" => figures::<columba::Columba>(table, stack).await,
-            "webrtc" => figures::<webrtc::Webrtc>(table, stack).await,
-            "str0m" => figures::<str0m::Str0m>(table, stack).await,
-            "rustrtc" => figures::<rustrtc::Rustrtc>(table, stack).await,
-            other => Err(format!("there is no stack '{other}' here, only {}", STACKS.join(", ")).into()),
+        match (stack, table) {
+            ("columba", Table::Pinned) => figures::<columba::Columba<true>>(table, stack).await,
+            ("columba", _) => figures::<columba::Columba<false>>(table, stack).await,
+            ("quinn", Table::Pinned) => figures::<quinn::Quinn<true>>(table, stack).await,
+            ("quinn", _) => figures::<quinn::Quinn<false>>(table, stack).await,
+            ("webrtc", _) => figures::<webrtc::Webrtc>(table, stack).await,
+            ("str0m", _) => figures::<str0m::Str0m>(table, stack).await,
+            ("rustrtc", _) => figures::<rustrtc::Rustrtc>(table, stack).await,
+            (other, _) => Err(format!("there is no stack '{other}' here, only {}", STACKS.join(", ")).into()),
         }
     });
     println!("{}", row.map_err(|error| format!("{stack}: {error}"))?);
@@ -128,6 +186,7 @@ async fn figures<E: End>(table: Table, stack: &str) -> Outcome<String> {
     let version = version(stack);
     Ok(match table {
         Table::Speed => measure::everything::<E>().await?.row(stack, version),
+        Table::Pinned => measure::pinned::<E>().await?.map(|number| number.to_string()).join(" "),
         Table::Memory => memory::measure::<E>().await?.row(stack, version),
     })
 }

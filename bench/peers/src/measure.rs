@@ -81,6 +81,15 @@ pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
     })
 }
 
+/// Measures what is compared with another stack: Mbit/s, CPU seconds for each GB, and milliseconds
+/// to open.
+pub(crate) async fn pinned<E: End>() -> Outcome<[f64; 3]> {
+    let openings = openings::<E>().await?;
+    let (bytes, taken, cpu) = throughput::<E>().await?;
+    let open = share(&openings, 50).as_secs_f64() * 1e3;
+    Ok([bytes * 8.0 / taken / 1e6, cpu / bytes * 1e9, open])
+}
+
 /// The time that each connection took to open, the shortest first.
 async fn openings<E: End>() -> Outcome<Vec<Duration>> {
     let mut taken = Vec::with_capacity(OPENINGS);
