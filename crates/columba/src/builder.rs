@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use columba_peer::{
-    AddressPolicy, BundlePolicy, Certificate, Configuration, IceServer, Peer, PostQuantum, TransportPolicy,
-    UnixTime,
+    AddressPolicy, BundlePolicy, Certificate, Configuration, IceServer, MediaConfidentiality, Peer,
+    PostQuantum, TransportPolicy, UnixTime,
 };
 use tokio::runtime::Handle as Runtime;
 
@@ -80,6 +80,13 @@ impl PeerConnectionBuilder {
     /// Default: with those whose description says that they have it.
     pub fn post_quantum(mut self, post_quantum: PostQuantum) -> Self {
         self.configuration.post_quantum = post_quantum;
+        self
+    }
+
+    /// Sets whether the other side must promise to keep media from other applications (RFC 8833).
+    /// Default: it need not.
+    pub fn media_confidentiality(mut self, confidentiality: MediaConfidentiality) -> Self {
+        self.configuration.media_confidentiality = confidentiality;
         self
     }
 

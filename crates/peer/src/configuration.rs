@@ -45,10 +45,14 @@ pub struct Configuration {
     /// Use of X25519MLKEM768 in DTLS 1.3's key exchange, which a quantum computer does not break.
     /// Default [`PostQuantum::Negotiated`].
     pub post_quantum: PostQuantum,
+    /// The other side's promise to keep media from other applications. Default
+    /// [`MediaConfidentiality::Optional`].
+    pub media_confidentiality: MediaConfidentiality,
     /// True if handshakes may travel earlier than their turn, where both sides' descriptions say
     /// so: DTLS's in checks of ICE (draft-hancke-webrtc-sped), SCTP's in the descriptions
-    /// (draft-hancke-tsvwg-snap). It saves two round trips. Default
-    /// false: DTLS is connected before ICE says so then, and events come in another order.
+    /// (draft-hancke-tsvwg-snap). It saves two round trips; states and events come in the same order
+    /// as without. Default true: others than peers of this library notice nothing but lines in the
+    /// description.
     pub early_handshakes: bool,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
@@ -116,6 +120,19 @@ pub enum PostQuantum {
     Never,
 }
 
+/// A promise of both sides to keep media from other applications, negotiated in DTLS's handshake
+/// (RFC 8833). Once connected, the statistics say what was agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaConfidentiality {
+    /// The connection comes about with and without. A client offers both `webrtc` and `c-webrtc`; a
+    /// server prefers `webrtc`, and takes a client that only offers `c-webrtc`.
+    #[default]
+    Optional,
+    /// The connection fails unless both sides agree on `c-webrtc`, which Firefox can and Chromium
+    /// cannot.
+    Required,
+}
+
 /// The W3C's `RTCIceServer`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct IceServer {
@@ -149,7 +166,8 @@ impl Default for Configuration {
             dtls_versions: DtlsVersions::default(),
             key_log: None,
             post_quantum: PostQuantum::default(),
-            early_handshakes: false,
+            media_confidentiality: MediaConfidentiality::default(),
+            early_handshakes: true,
             datagram_size: 1200,
             max_datagram_size: 16_422,
         }

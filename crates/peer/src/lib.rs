@@ -134,7 +134,8 @@ pub use columba_rtp::{CompactNtp, NtpTime};
 pub use columba_sctp::Stats as SctpAssociationStats;
 pub use columba_sdp::attributes::{Fingerprint, HashFunction};
 pub use configuration::{
-    BundlePolicy, Configuration, DataConfiguration, DtlsVersions, IceServer, PostQuantum,
+    BundlePolicy, Configuration, DataConfiguration, DtlsVersions, IceServer, MediaConfidentiality,
+    PostQuantum,
 };
 pub use data::{ChannelId, ChannelInfo, DataChannelInit, DataChannelState, Message, Priority};
 pub use description::{OfferOptions, SdpType, SessionDescription};

@@ -144,29 +144,25 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Returns true if a certificate has one of these fingerprints (RFC 8122 §5.1). Hash functions that
-/// are broken or unknown prove nothing.
+/// Returns true if a certificate is proven by these fingerprints (RFC 8122 §5.1).
 pub(crate) fn matches(fingerprints: &[Fingerprint], der: &[u8]) -> bool {
-    fingerprints.iter().any(|fingerprint| {
-        algorithm(&fingerprint.hash)
-            .is_some_and(|algorithm| digest::digest(algorithm, der).as_ref() == fingerprint.digest)
-    })
+    columba_dtls::Fingerprint::prove(&known(fingerprints), der)
 }
 
-/// Returns the algorithm of a hash function, if it is trusted.
-pub(crate) fn algorithm(hash: &HashFunction) -> Option<&'static digest::Algorithm> {
-    match hash {
-        HashFunction::Sha224 => Some(&digest::SHA224),
-        HashFunction::Sha256 => Some(&digest::SHA256),
-        HashFunction::Sha384 => Some(&digest::SHA384),
-        HashFunction::Sha512 => Some(&digest::SHA512),
-        _ => None,
-    }
+/// The fingerprints as DTLS has them. Those of hash functions that are forbidden or unknown prove
+/// nothing.
+pub(crate) fn known(fingerprints: &[Fingerprint]) -> Vec<columba_dtls::Fingerprint> {
+    let known = fingerprints.iter().filter_map(|fingerprint| {
+        let hash = hash_function(&fingerprint.hash)?;
+        Some(columba_dtls::Fingerprint { hash, digest: fingerprint.digest.clone() })
+    });
+    known.collect()
 }
 
-/// Returns the hash function as DTLS has it, if it is trusted.
+/// Returns the hash function as DTLS has it. MD2 and MD5 must not be used (RFC 8122 §5).
 pub(crate) fn hash_function(hash: &HashFunction) -> Option<columba_dtls::HashFunction> {
     match hash {
+        HashFunction::Sha1 => Some(columba_dtls::HashFunction::Sha1),
         HashFunction::Sha224 => Some(columba_dtls::HashFunction::Sha224),
         HashFunction::Sha256 => Some(columba_dtls::HashFunction::Sha256),
         HashFunction::Sha384 => Some(columba_dtls::HashFunction::Sha384),
@@ -212,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn one_trusted_hash_of_several_is_enough() {
+    fn strongest_hash_of_several_is_enough() {
         let certificate = generate(1);
         let of = |hash: HashFunction, algorithm| Fingerprint {
             hash,
@@ -224,8 +220,12 @@ mod tests {
         assert!(matches(&[wrong.clone(), good], certificate.der()));
         assert!(!matches(&[wrong], certificate.der()));
         assert!(!matches(&[], certificate.der()));
-        let broken = of(HashFunction::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY);
-        assert!(!matches(&[broken], certificate.der()), "SHA-1 proves nothing");
+        let weak = of(HashFunction::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY);
+        assert!(matches(&[weak.clone()], certificate.der()), "where there is no other");
+        let stronger = Fingerprint { hash: HashFunction::Sha256, digest: vec![0; 32] };
+        assert!(!matches(&[weak, stronger], certificate.der()));
+        let forbidden = Fingerprint { hash: HashFunction::Md5, digest: vec![0; 16] };
+        assert!(!matches(&[forbidden], certificate.der()));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Data {
     has_ended: bool,
     state: SctpTransportState,
     packet_size: usize,
+    /// Bytes of the longest packet that the other side takes.
+    limit: usize,
     /// Packets go from host to host, so that congestion marks arrive.
     direct: bool,
     /// As the other side's description says it; 0 for any length.
@@ -92,6 +94,7 @@ impl Data {
             has_ended: false,
             state: SctpTransportState::Connecting,
             packet_size,
+            limit: usize::MAX,
             direct: false,
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             failure: None,
@@ -139,16 +142,29 @@ impl Data {
         self.transport
     }
 
-    /// Begins the association, unless it has begun. DTLS must be connected.
-    pub(crate) fn begin(&mut self, now: Instant, role: DtlsRole) {
+    /// Begins the association, unless it has begun. DTLS must be connected; `limit` is the length
+    /// of the longest packet that it takes.
+    pub(crate) fn begin(&mut self, now: Instant, role: DtlsRole, limit: usize) {
         if self.has_begun {
             return;
         }
         self.has_begun = true;
+        self.set_limit(now, limit);
         let role = sctp_role(role);
         let imported = self.remote_init.take().map(|init| self.channels.import_init(now, role, &init));
         if !matches!(imported, Some(Ok(()))) {
             self.channels.start(now, role);
+        }
+    }
+
+    /// Keeps packets to what the other side takes in a record (RFC 8449).
+    fn set_limit(&mut self, now: Instant, limit: usize) {
+        // SCTP pads to four bytes.
+        self.limit = limit & !3;
+        let packet_size = self.config.mtu.min(self.limit);
+        if packet_size != self.packet_size {
+            self.packet_size = packet_size;
+            self.handle_path_change(now, packet_size);
         }
     }
 
@@ -193,11 +209,11 @@ impl Data {
 
     /// Sets the size of the largest packet to try on the current path.
     pub(crate) fn set_largest_packet(&mut self, largest: usize) {
-        self.channels.set_max_mtu(largest);
+        self.channels.set_max_mtu(largest.min(self.limit));
     }
 
     pub(crate) fn handle_path_change(&mut self, now: Instant, largest: usize) {
-        self.channels.handle_path_change(now, self.packet_size, largest);
+        self.channels.handle_path_change(now, self.packet_size, largest.min(self.limit));
     }
 
     /// Returns the size of the largest packet that the path is known to carry, in bytes.
@@ -351,5 +367,61 @@ fn sctp_role(role: DtlsRole) -> Role {
     match role {
         DtlsRole::Client => Role::Client,
         DtlsRole::Server => Role::Server,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use columba_sctp::Unlimited;
+    use rand_chacha::ChaCha12Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    /// RFC 8449: the other side's limit of a record is one of all packets, from the first one on.
+    #[test]
+    fn packets_keep_to_the_limit_of_a_record() {
+        let mut now = Instant::now();
+        let configuration = DataConfiguration::default();
+        let mut rng = ChaCha12Rng::seed_from_u64(1);
+        let mut sides = [(), ()].map(|()| Data::new(&configuration, 1160, now, &mut rng));
+        let limits = [400, 1000];
+        for (side, (role, limit)) in
+            sides.iter_mut().zip([DtlsRole::Client, DtlsRole::Server].into_iter().zip(limits))
+        {
+            side.begin(now, role, limit);
+            side.set_largest_packet(9000);
+            side.handle_path_change(now, 9000);
+        }
+        let id = sides[0].create(now, "narrow", DataChannelInit::default()).unwrap();
+        let mut events = Tasks::default();
+        let (mut buf, mut longest, mut heard) = (vec![0; 10_000], [0; 2], 0);
+        let mut is_sent = false;
+        for _ in 0..2_000 {
+            for from in 0..2 {
+                while let Some(length) = sides[from].channels.poll_transmit(now, &mut Unlimited, &mut buf) {
+                    longest[from] = longest[from].max(length);
+                    sides[1 - from].handle_packet(now, Ecn::NotEct, &buf[..length]);
+                }
+            }
+            for side in &mut sides {
+                assert_eq!(side.poll_events(&mut events), None);
+            }
+            while let Some(event) = events.pop_front() {
+                match event {
+                    Event::ChannelOpen(_) if !is_sent => {
+                        is_sent = true;
+                        sides[0].send(now, id, Message::from(vec![7; 50_000])).unwrap();
+                    }
+                    Event::ChannelReadable(id) => heard += usize::from(sides[1].receive(now, id).is_some()),
+                    _ => {}
+                }
+            }
+            now += std::time::Duration::from_millis(10);
+            sides.iter_mut().for_each(|side| side.handle_timeout(now));
+        }
+        assert_eq!(heard, 1);
+        assert!(longest[0] <= 400 && longest[0] > 300, "{longest:?}");
+        assert!(longest[1] <= 1000, "{longest:?}");
     }
 }

@@ -165,7 +165,7 @@ impl Source<'_> {
                 Err(error) => malformed = Some(error),
             }
         }
-        if fingerprints.iter().any(|fingerprint| certificate::algorithm(&fingerprint.hash).is_some()) {
+        if fingerprints.iter().any(|fingerprint| certificate::hash_function(&fingerprint.hash).is_some()) {
             return Ok(fingerprints);
         }
         Err(match malformed {

@@ -209,9 +209,11 @@ impl Peer {
             return;
         }
         let Some(id) = self.data.transport() else { return };
-        let role = self.transports.iter().find(|one| one.id() == id).and_then(|one| one.connected_role());
-        if let Some(role) = role {
-            self.data.begin(now, role);
+        let transport = self.transports.iter().find(|one| one.id() == id);
+        if let Some(transport) = transport
+            && let Some(role) = transport.connected_role()
+        {
+            self.data.begin(now, role, transport.packet_limit());
         }
     }
 }

@@ -192,13 +192,14 @@ impl Peer {
             self.jsep.outdate();
         }
         let Configuration { data, datagram_size, max_datagram_size, .. } = self.configuration;
-        let Configuration { post_quantum, early_handshakes, .. } = self.configuration;
+        let Configuration { post_quantum, media_confidentiality, early_handshakes, .. } = self.configuration;
         let media = Arc::clone(&self.configuration.media);
         self.configuration = Configuration {
             data,
             datagram_size,
             max_datagram_size,
             post_quantum,
+            media_confidentiality,
             early_handshakes,
             media,
             ..configuration
@@ -496,6 +497,7 @@ fn transport_config(
         versions: configuration.dtls_versions,
         key_log: configuration.key_log.clone(),
         post_quantum: configuration.post_quantum,
+        media_confidentiality: configuration.media_confidentiality,
         datagram_size: configuration.datagram_size,
         seed,
     };

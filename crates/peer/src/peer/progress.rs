@@ -7,7 +7,7 @@ use columba_ice::SelectedPair;
 use super::{CONTROLLED_RESTART_DELAY, Peer};
 use crate::error::Error;
 use crate::event::Event;
-use crate::states::{IceConnectionState, PeerConnectionState};
+use crate::states::{DtlsTransportState, IceConnectionState, PeerConnectionState};
 use crate::transport::{Transport, TransportEvent, TransportId, is_direct};
 
 /// A change of the path of a transport.
@@ -56,6 +56,16 @@ impl Peer {
                 }
             }
             self.change_path(now, index, path);
+        }
+        // Data may be open as soon as DTLS is connected, and is told after it.
+        let mut has_connected = false;
+        for index in 0..self.transports.len() {
+            if self.transports[index].dtls_state() == DtlsTransportState::Connected {
+                has_connected |= self.announce_dtls(index);
+            }
+        }
+        if has_connected {
+            self.announce_connection();
         }
         if let Some(error) = self.announce_data() {
             self.events.push_back(Event::Error(error));
@@ -117,6 +127,14 @@ impl Peer {
             TransportEvent::DtlsConnected => {
                 self.begin_media(now, index);
                 self.begin_data(now);
+            }
+            TransportEvent::PathKnown => {
+                self.begin_data(now);
+                while let Some((ecn, packet)) = self.transports[index].next_early_packet() {
+                    if self.carries_data(id) && self.data.has_begun() {
+                        self.data.handle_packet(now, ecn, &packet);
+                    }
+                }
             }
             // The close notification of the other side ends the channels, and is no failure of the
             // connection.
@@ -181,15 +199,18 @@ impl Peer {
     }
 
     /// Announces the state of a transport's DTLS. That of the connection follows in a task of its
-    /// own (W3C "update the connection state").
-    fn announce_dtls(&mut self, index: usize) {
+    /// own (W3C "update the connection state"). Returns true if there was a new one.
+    fn announce_dtls(&mut self, index: usize) -> bool {
         let transport = &mut self.transports[index];
         if transport.has_ended() || self.jsep.is_closed() {
-            return;
+            return false;
         }
-        if let Some(state) = transport.poll_dtls_state() {
+        let mut is_new = false;
+        while let Some(state) = transport.poll_dtls_state() {
             self.events.push_back(Event::DtlsState(transport.id(), state));
+            is_new = true;
         }
+        is_new
     }
 
     /// W3C "update the connection state".

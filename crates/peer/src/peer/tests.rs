@@ -11,7 +11,7 @@ use rand_core::SeedableRng;
 
 use super::Peer;
 use crate::certificate::Certificate;
-use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
+use crate::configuration::{Configuration, DtlsVersions, MediaConfidentiality, PostQuantum};
 use crate::data::{Data, DataChannelInit, Message};
 use crate::description::SessionDescription;
 use crate::event::Event;
@@ -55,6 +55,7 @@ impl World {
                 versions: DtlsVersions::Auto,
                 key_log: None,
                 post_quantum: PostQuantum::default(),
+                media_confidentiality: MediaConfidentiality::default(),
                 datagram_size: 1200,
                 seed: [9; 32],
             },
@@ -221,7 +222,7 @@ fn audio_and_video_alone_connect_and_data_is_added_later() {
     assert_eq!(offer.lines.get::<Group>().unwrap().unwrap().mids, ["a", "v", "0"]);
     let answer = world.description("passive", "inactive", &[("0", "5000")]);
     world.peer.set_remote_description(world.now, SessionDescription::answer(answer)).unwrap();
-    world.data.begin(world.now, DtlsRole::Server);
+    world.data.begin(world.now, DtlsRole::Server, usize::MAX);
     world.run(Duration::from_secs(2));
     assert!(world.events.contains(&Event::ChannelOpen(channel)));
     world.peer.send(world.now, channel, Message::from("after all")).unwrap();

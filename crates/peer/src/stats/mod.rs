@@ -86,6 +86,9 @@ pub struct DtlsStats {
     pub cipher: Option<&'static str>,
     /// The group of the key exchange by its name in IANA's registry, once negotiated.
     pub group: Option<&'static str>,
+    /// The application protocol (RFC 8833), once negotiated: `webrtc`, or `c-webrtc` if both sides
+    /// keep media from other applications. `None` if the other side has none.
+    pub application_protocol: Option<String>,
     /// The SHA-256 fingerprint of the local certificate.
     pub local_fingerprint: String,
     /// The other side's certificate, DER, once known.

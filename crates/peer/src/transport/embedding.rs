@@ -16,9 +16,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use columba_ice::Ecn;
 
 use super::Transport;
 use super::dtls::{DtlsRole, HANDSHAKE_DATAGRAM};
+use crate::states::DtlsTransportState;
 
 /// Bytes of an embedded datagram at most: with what is around it in a check, and with a TURN
 /// header, it is about as long as others of a handshake.
@@ -27,6 +29,9 @@ const EMBEDDED_DATAGRAM: usize = 1000;
 /// Datagrams of a flight that are embedded, at most. More wait for the path.
 const MAX_EMBEDDED: usize = 4;
 
+/// Packets of data that are kept until there is a path, at most; SCTP sends the others again.
+const MAX_EARLY_PACKETS: usize = 32;
+
 /// The state of embedding in a transport.
 #[derive(Debug, Default)]
 pub(super) struct Embedding {
@@ -34,8 +39,12 @@ pub(super) struct Embedding {
     is_offered: bool,
     /// Both sides have it.
     pub(super) is_agreed: bool,
+    /// The owner knows of the path: the events of ICE that came with it were taken.
+    pub(super) is_path_known: bool,
     /// The flight that checks carry; at most [`MAX_EMBEDDED`].
     flight: Vec<Bytes>,
+    /// Packets of data that came before the owner knew of a path; at most [`MAX_EARLY_PACKETS`].
+    packets: VecDeque<(Ecn, Box<[u8]>)>,
     /// Datagrams that were not delivered before there was a path, and go out by themselves.
     direct: VecDeque<Bytes>,
 }
@@ -50,6 +59,55 @@ impl Transport {
     /// Returns true if handshakes do not wait for a path.
     pub(super) fn embeds(&self) -> bool {
         self.embedding.is_agreed && !self.is_writable
+    }
+
+    /// Returns true if the owner does not know yet of a path that embedded handshakes are ahead of.
+    pub(super) fn is_ahead_of_path(&self) -> bool {
+        self.embedding.is_agreed && !self.embedding.is_path_known && !self.has_ended
+    }
+
+    /// Returns the state of DTLS. It does not tell of a handshake that is ahead of the path: states
+    /// come in the order of the W3C, those of ICE first.
+    pub(crate) fn dtls_state(&self) -> DtlsTransportState {
+        match self.dtls.state() {
+            DtlsTransportState::Connecting | DtlsTransportState::Connected if self.is_ahead_of_path() => {
+                match self.dtls.role() {
+                    Some(DtlsRole::Server) => DtlsTransportState::Connecting,
+                    _ => DtlsTransportState::New,
+                }
+            }
+            state => state,
+        }
+    }
+
+    /// The events of ICE were taken, with those of the path, if there is one. Returns true the first
+    /// time, if handshakes may be ahead of it.
+    pub(super) fn note_path(&mut self) -> bool {
+        let is_new = self.is_ahead_of_path() && self.is_writable;
+        self.embedding.is_path_known = self.is_writable;
+        is_new
+    }
+
+    /// Keeps the packets of data that came in the other side's first records, for the time when the
+    /// owner knows of the path: it was found there before.
+    pub(super) fn keep_packets(&mut self, ecn: Ecn, records: &[u8]) {
+        while let Some(packet) = self.dtls.read(records) {
+            if self.embedding.packets.len() < MAX_EARLY_PACKETS {
+                self.embedding.packets.push_back((ecn, packet.into()));
+            } else {
+                self.counters.unknown += 1;
+            }
+        }
+        self.dtls.end_read();
+    }
+
+    /// Returns the next packet of data that was ahead of the path.
+    pub(crate) fn next_early_packet(&mut self) -> Option<(Ecn, Box<[u8]>)> {
+        let packet = self.embedding.packets.pop_front();
+        if packet.is_none() {
+            self.embedding.packets = VecDeque::new();
+        }
+        packet
     }
 
     /// Bytes of a handshake's datagrams at most.
@@ -92,10 +150,11 @@ impl Transport {
 
     /// There is a path: what has perhaps not arrived goes out by itself.
     pub(super) fn end_embedding(&mut self, now: Instant) {
-        if !self.embedding.is_agreed {
+        let flight = std::mem::take(&mut self.embedding.flight);
+        // What was agreed may have been taken back since.
+        if !self.embedding.is_agreed && flight.is_empty() {
             return;
         }
-        let flight = std::mem::take(&mut self.embedding.flight);
         if !self.agent.has_delivered() {
             self.embedding.direct.extend(flight);
         }
@@ -106,6 +165,7 @@ impl Transport {
     /// Forgets what was embedded: it belongs to an association that is gone.
     pub(super) fn forget_embedded(&mut self) {
         (self.embedding.flight, self.embedding.direct) = (Vec::new(), VecDeque::new());
+        self.embedding.packets = VecDeque::new();
         self.agent.set_embedded([]);
     }
 

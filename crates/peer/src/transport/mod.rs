@@ -33,7 +33,7 @@ use crate::data::Data;
 use crate::error::Error;
 use crate::jsep::{Extensions, candidate};
 use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
-use crate::stats::{Discarded, TransportStats};
+use crate::stats::{Discarded, DtlsStats, TransportStats};
 
 /// Paths of which discarded packets are counted. The others' are few: a path that discards is given
 /// up by ICE.
@@ -142,6 +142,9 @@ pub(crate) enum TransportEvent {
     RestartWanted,
     /// DTLS is connected, and the other side has shown the certificate of its description.
     DtlsConnected,
+    /// The events of a path were told that handshakes may have been ahead of: data may begin, and
+    /// has [packets](Transport::next_early_packet) perhaps.
+    PathKnown,
     /// The other side has closed DTLS.
     DtlsClosed,
     /// DTLS has failed.
@@ -223,10 +226,13 @@ impl Transport {
 
     /// Gives the packets of the records that have just been opened to `data`.
     fn read_packets(&mut self, now: Instant, ecn: Ecn, records: &mut [u8], mut data: Option<&mut Data>) {
+        if self.is_ahead_of_path() {
+            return self.keep_packets(ecn, records);
+        }
         if let Some(data) = &mut data
             && let Some(role) = self.connected_role()
         {
-            data.begin(now, role);
+            data.begin(now, role, self.packet_limit());
         }
         while let Some(packet) = self.dtls.read(records) {
             match &mut data {
@@ -269,6 +275,9 @@ impl Transport {
             }
         }
         self.embed(now);
+        if self.note_path() {
+            return Some(TransportEvent::PathKnown);
+        }
         Some(match self.dtls.poll_event()? {
             DtlsTransportEvent::Connected => {
                 self.srtp = self.dtls.srtp_keys();
@@ -413,7 +422,7 @@ impl Transport {
         self.forget_embedded();
         self.srtp = None;
         // The handshake begins with the new session's first valid pair.
-        self.is_writable = false;
+        (self.is_writable, self.embedding.is_path_known) = (false, false);
     }
 
     /// Returns true if the other side has never answered a description.
@@ -460,20 +469,21 @@ impl Transport {
         self.gathering_state
     }
 
-    /// Returns the state of DTLS, if it has changed since the last call.
+    /// Returns the next state of DTLS, if it has changed since the last call.
     pub(crate) fn poll_dtls_state(&mut self) -> Option<DtlsTransportState> {
-        let state = self.dtls.state();
+        use DtlsTransportState::{Connected, Connecting, New};
+        let state = match (self.dtls_state, self.dtls_state()) {
+            // The handshake was over before there was a path.
+            (New, Connected) => Connecting,
+            (_, state) => state,
+        };
         let changed = std::mem::replace(&mut self.dtls_state, state) != state;
         changed.then_some(state)
     }
 
-    /// Returns the local role in DTLS, if it is connected.
+    /// Returns the local role in DTLS, if it is connected, and not ahead of the path.
     pub(crate) fn connected_role(&self) -> Option<DtlsRole> {
-        self.dtls.role().filter(|_| self.dtls.state() == DtlsTransportState::Connected)
-    }
-
-    pub(crate) fn dtls_state(&self) -> DtlsTransportState {
-        self.dtls.state()
+        self.dtls.role().filter(|_| self.dtls_state() == DtlsTransportState::Connected)
     }
 
     pub(crate) fn dtls_role(&self) -> Option<DtlsRole> {
@@ -484,6 +494,11 @@ impl Transport {
     /// shown, or if it has shown none.
     pub(crate) fn accepts(&self, fingerprints: &[Fingerprint]) -> bool {
         self.dtls.accepts(fingerprints)
+    }
+
+    /// Bytes of the longest packet of data that the other side takes in one record.
+    pub(crate) fn packet_limit(&self) -> usize {
+        self.dtls.packet_limit()
     }
 
     /// Sets what the descriptions have settled.
@@ -500,6 +515,9 @@ impl Transport {
             return;
         }
         self.dtls.begin(now, self.round_trip(), self.handshake_datagram());
+        if self.embeds() {
+            self.dtls.begin_without_path();
+        }
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
@@ -534,7 +552,7 @@ impl Transport {
         TransportStats {
             id: self.id,
             ice: self.agent.stats(),
-            dtls: self.dtls.stats(),
+            dtls: DtlsStats { state: self.dtls_state(), ..self.dtls.stats() },
             srtp_profile: self.srtp.as_ref().map(SrtpKeys::profile),
             discarded: self.discarded.clone(),
         }

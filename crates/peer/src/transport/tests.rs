@@ -16,7 +16,7 @@ use super::{
     protocol_of,
 };
 use crate::certificate::Certificate;
-use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
+use crate::configuration::{Configuration, DtlsVersions, MediaConfidentiality, PostQuantum};
 use crate::data::{Data, DataChannelInit, Message};
 use crate::time::UnixTime;
 
@@ -56,6 +56,7 @@ impl Host {
                     versions: DtlsVersions::Auto,
                     key_log: None,
                     post_quantum: PostQuantum::default(),
+                    media_confidentiality: MediaConfidentiality::default(),
                     datagram_size: 1200,
                     seed: [100 + number + id as u8; 32],
                 },
@@ -272,7 +273,7 @@ fn budget_of_the_path_holds_data_back_until_it_opens() {
     world.run(Duration::from_secs(1));
     for (host, role) in world.hosts.iter_mut().zip([DtlsRole::Server, DtlsRole::Client]) {
         assert_eq!(host.transports[0].connected_role(), Some(role));
-        host.data.as_mut().unwrap().begin(world.now, role);
+        host.data.as_mut().unwrap().begin(world.now, role, usize::MAX);
     }
     world.run(Duration::from_secs(1));
     let now = world.now;

@@ -4,14 +4,18 @@
 use std::time::Duration;
 
 use columba_peer::{
-    Configuration, DataChannelInit, DtlsVersions, Message, PostQuantum, SdpType, SessionDescription,
-    SignalingState,
+    Configuration, DataChannelInit, DtlsVersions, Event, IceConnectionState, MediaConfidentiality, Message,
+    PostQuantum, SdpType, SessionDescription, SignalingState,
 };
 
 use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
 
 fn early() -> Configuration {
-    Configuration { early_handshakes: true, ..Configuration::default() }
+    Configuration::default()
+}
+
+fn late() -> Configuration {
+    Configuration { early_handshakes: false, ..Configuration::default() }
 }
 
 /// The round-trip time between two hosts of the lab: two links, there and back.
@@ -98,17 +102,70 @@ fn round_trips(configuration: &Configuration, forge: Forge) -> f64 {
 
 #[test]
 fn early_handshakes_save_round_trips() {
-    let (configuration, late) = (early(), Configuration::default());
+    let (configuration, late) = (early(), late());
     let (soon, usual) = (round_trips(&configuration, |same| same), round_trips(&late, |same| same));
     eprintln!("round trips: {soon}, otherwise {usual}");
     assert!(soon <= 2.0 && usual >= 4.0, "{soon} and {usual}");
     assert!(round_trips(&configuration, of_another) >= usual, "others have not offered it");
 }
 
+/// What is ahead of the path is not told before it: states and events come in one order, early or
+/// not.
+#[test]
+fn events_come_in_the_same_order_as_without() {
+    let told = |configuration: &Configuration, seed, index| {
+        let lab = opened(configuration, |same| same, 0.0, seed);
+        let is_state = |event: &&Event| {
+            matches!(
+                event,
+                Event::DtlsState(..)
+                    | Event::ConnectionState(_)
+                    | Event::IceConnectionState(IceConnectionState::Checking | IceConnectionState::Connected)
+                    | Event::SctpState(_)
+                    | Event::ChannelOpen(_)
+                    | Event::DataChannel(_)
+            )
+        };
+        lab.peer(index).events.iter().filter(is_state).cloned().collect::<Vec<_>>()
+    };
+    for seed in 0..8 {
+        for index in [ALICE, BOB] {
+            assert_eq!(told(&early(), seed, index), told(&late(), seed, index), "seed {seed}");
+        }
+    }
+}
+
+/// RFC 8833: peers of ours agree on `webrtc`, and on `c-webrtc` if one of them needs it.
+#[test]
+fn confidentiality_of_media_is_agreed_upon() {
+    use MediaConfidentiality::{Optional, Required};
+    for dtls_versions in [DtlsVersions::Dtls12, DtlsVersions::Dtls13] {
+        for (alice, bob, protocol) in [
+            (Optional, Optional, "webrtc"),
+            (Required, Optional, "c-webrtc"),
+            (Optional, Required, "c-webrtc"),
+            (Required, Required, "c-webrtc"),
+        ] {
+            let of = |media_confidentiality| Configuration {
+                media_confidentiality,
+                dtls_versions,
+                ..Configuration::default()
+            };
+            let mut lab = Lab::lan_of([&of(alice), &of(bob)], 0.0, 1);
+            lab.open(ALICE, "quiet", DataChannelInit::default());
+            assert!(lab.run_until(10 * SECOND, both_open), "{alice:?} {bob:?}");
+            for index in [ALICE, BOB] {
+                let stats = lab.peer(index).peer.stats(lab.network.now());
+                assert_eq!(stats.transports[0].dtls.application_protocol.as_deref(), Some(protocol));
+            }
+        }
+    }
+}
+
 /// Early handshakes at their worst: they connect, and no later than others.
 #[test]
 fn early_handshakes_survive_loss() {
-    let late = Configuration::default();
+    let late = late();
     let mut sums = [Duration::ZERO; 2];
     for seed in 0..12 {
         for (sum, configuration) in sums.iter_mut().zip([&early(), &late]) {

@@ -309,9 +309,14 @@ impl Lab {
 
     /// Two peers in one network.
     pub(crate) fn lan(configuration: &Configuration, loss: f64, seed: u64) -> Self {
+        Self::lan_of([configuration; 2], loss, seed)
+    }
+
+    /// Two peers of different configurations in one network.
+    pub(crate) fn lan_of(configurations: [&Configuration; 2], loss: f64, seed: u64) -> Self {
         let mut lab = Self::empty(seed);
         let zone = lab.network.add_zone();
-        for address in ["10.0.0.1", "10.0.0.2"] {
+        for (configuration, address) in configurations.into_iter().zip(["10.0.0.1", "10.0.0.2"]) {
             lab.add(zone, address, configuration, loss);
         }
         lab

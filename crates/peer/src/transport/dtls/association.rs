@@ -26,6 +26,10 @@ impl Dtls for Association {
             .ok()
     }
 
+    fn begin_without_path(&mut self) {
+        Self::begin_without_path(self);
+    }
+
     fn handle_path(&mut self, now: Instant, first_timeout: Duration) {
         Self::handle_path(self, now, first_timeout);
     }
@@ -64,6 +68,14 @@ impl Dtls for Association {
 
     fn choices(&self) -> (Option<Version>, Option<CipherSuite>, Option<Group>) {
         Self::choices(self)
+    }
+
+    fn packet_limit(&self) -> usize {
+        Self::packet_limit(self)
+    }
+
+    fn application_protocol(&self) -> Option<Vec<u8>> {
+        self.negotiated()?.alpn
     }
 
     fn dropped(&self) -> u64 {

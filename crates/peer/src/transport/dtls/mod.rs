@@ -34,6 +34,9 @@ pub(crate) trait Dtls: fmt::Debug + Send {
     /// `None` if they cannot be sent.
     fn seal(&mut self, buf: &mut [u8], at: usize, lengths: &[usize]) -> Option<Range<usize>>;
 
+    /// There is no path yet for a handshake that begins: it may take any time.
+    fn begin_without_path(&mut self);
+
     /// There is a path now for a handshake that began without one.
     fn handle_path(&mut self, now: Instant, first_timeout: Duration);
 
@@ -63,6 +66,12 @@ pub(crate) trait Dtls: fmt::Debug + Send {
 
     /// Returns the version, cipher suite and group, as far as they are settled.
     fn choices(&self) -> (Option<Version>, Option<CipherSuite>, Option<Group>);
+
+    /// Bytes of the longest packet that the other side takes, once connected (RFC 8449).
+    fn packet_limit(&self) -> usize;
+
+    /// Returns the application protocol, once connected and if one was negotiated (RFC 8833).
+    fn application_protocol(&self) -> Option<Vec<u8>>;
 
     /// Returns the number of records that were dropped unread.
     fn dropped(&self) -> u64;

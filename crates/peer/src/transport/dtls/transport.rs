@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 
 use super::{Dtls, DtlsRole, SrtpKeys};
 use crate::certificate::{self, Certificate};
-use crate::configuration::{DtlsVersions, PostQuantum};
+use crate::configuration::{DtlsVersions, MediaConfidentiality, PostQuantum};
 use crate::error::Error;
 use crate::states::DtlsTransportState;
 use crate::stats::DtlsStats;
@@ -37,6 +37,11 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The longest first timeout, that of RFC 6347 §4.2.4.1.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The application protocols of WebRTC (RFC 8833); the second one with a promise to keep media
+/// from other applications.
+const WEBRTC: &[u8] = b"webrtc";
+const C_WEBRTC: &[u8] = b"c-webrtc";
 
 /// The longest time that a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,6 +78,7 @@ pub(crate) struct DtlsTransportConfig {
     pub(crate) versions: DtlsVersions,
     pub(crate) key_log: Option<Arc<dyn KeyLog>>,
     pub(crate) post_quantum: PostQuantum,
+    pub(crate) media_confidentiality: MediaConfidentiality,
     /// Bytes of the largest datagram.
     pub(crate) datagram_size: usize,
     /// Seed of all random numbers and keys of the associations.
@@ -149,7 +155,7 @@ impl DtlsTransport {
     pub(crate) fn set_role(&mut self, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
         self.role.get_or_insert(role);
         if let Some(association) = &mut self.association {
-            association.set_fingerprints(known(&fingerprints));
+            association.set_fingerprints(certificate::known(&fingerprints));
         }
         self.fingerprints = fingerprints;
     }
@@ -178,6 +184,10 @@ impl DtlsTransport {
         if is_post_quantum {
             config.groups.insert(0, Group::X25519MlKem768);
         }
+        (config.alpn, config.alpn_is_required) = match self.config.media_confidentiality {
+            MediaConfidentiality::Optional => (vec![WEBRTC.to_vec(), C_WEBRTC.to_vec()], false),
+            MediaConfidentiality::Required => (vec![C_WEBRTC.to_vec()], true),
+        };
         config.datagram_size = self.config.datagram_size.min(datagram_size);
         config.first_timeout = first_timeout(round_trip);
         config.key_log = self.config.key_log.clone();
@@ -187,7 +197,7 @@ impl DtlsTransport {
             DtlsRole::Client => Role::Client,
             DtlsRole::Server => Role::Server,
         };
-        let fingerprints = known(&self.fingerprints);
+        let fingerprints = certificate::known(&self.fingerprints);
         let association = Association::new(side, Arc::new(config), fingerprints, now, &mut self.rng);
         self.association = Some(Box::new(association));
         let early = std::mem::take(&mut self.early);
@@ -198,6 +208,13 @@ impl DtlsTransport {
         }
         // A client may have failed to make a key.
         self.handle_events();
+    }
+
+    /// There is no path yet for the handshake that has begun: it may take any time.
+    pub(crate) fn begin_without_path(&mut self) {
+        if let Some(association) = &mut self.association {
+            association.begin_without_path();
+        }
     }
 
     /// There is a path now for a handshake that began without one. `round_trip` is its round-trip
@@ -249,6 +266,11 @@ impl DtlsTransport {
     /// See [`Dtls::overhead`].
     pub(crate) fn overhead(&self) -> (usize, usize) {
         self.association.as_ref().map_or((super::FRONT, super::BACK), |association| association.overhead())
+    }
+
+    /// See [`Dtls::packet_limit`].
+    pub(crate) fn packet_limit(&self) -> usize {
+        self.association.as_ref().map_or(usize::MAX, |association| association.packet_limit())
     }
 
     /// See [`Dtls::seal`].
@@ -341,6 +363,9 @@ impl DtlsTransport {
             version: version.map(|version| version.name()),
             cipher: cipher.map(|cipher| cipher.name()),
             group: group.map(|group| group.name()),
+            application_protocol: association
+                .and_then(|association| association.application_protocol())
+                .and_then(|name| String::from_utf8(name).ok()),
             local_fingerprint: digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"),
             remote_certificate: self.certificate.clone(),
             records_sent: self.sealed,
@@ -362,15 +387,6 @@ fn failure_of(error: &columba_dtls::Error) -> Error {
         _ => (None, None),
     };
     Error::Dtls { reason: error.to_string(), received_alert, sent_alert }
-}
-
-/// The fingerprints whose hash functions prove a certificate.
-fn known(fingerprints: &[Fingerprint]) -> Vec<columba_dtls::Fingerprint> {
-    let known = fingerprints.iter().filter_map(|fingerprint| {
-        let hash = certificate::hash_function(&fingerprint.hash)?;
-        Some(columba_dtls::Fingerprint { hash, digest: fingerprint.digest.clone() })
-    });
-    known.collect()
 }
 
 /// Returns the first retransmission timeout of a flight: three round trips, where they are known,
