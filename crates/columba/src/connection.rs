@@ -199,9 +199,10 @@ impl PeerConnection {
     /// As [`add_transceiver`](Self::add_transceiver).
     pub fn add_transceiver_with_track(
         &self,
-        track: Track,
+        track: impl Into<Track>,
         init: TransceiverInit,
     ) -> Result<Transceiver, Error> {
+        let track = track.into();
         let kind = track.kind;
         let id = self.with_peer(|peer, now| peer.add_transceiver_with_track(now, track, init))?;
         Ok(self.transceiver(id, kind))
@@ -213,9 +214,10 @@ impl PeerConnection {
     /// The connection is closed, or the track is sent already.
     pub fn add_track(
         &self,
-        track: Track,
+        track: impl Into<Track>,
         streams: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Transceiver, Error> {
+        let track = track.into();
         let (kind, streams) = (track.kind, streams.into_iter().map(Into::into).collect());
         let id = self.with_peer(|peer, now| peer.add_track(now, track, streams))?;
         Ok(self.transceiver(id, kind))

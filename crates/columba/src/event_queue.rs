@@ -265,6 +265,7 @@ fn subject_of(event: &Event) -> Subject {
         | Event::PacketsReadable
         | Event::KeyFrameWanted(..)
         | Event::BitrateWanted(..)
+        | Event::ToneChange(..)
         | Event::Error(_) => Subject::Connection,
     }
 }
@@ -301,7 +302,8 @@ fn is_state(event: &Event) -> bool {
         | Event::FramesReadable(_)
         | Event::PacketsReadable
         | Event::KeyFrameWanted(..)
-        | Event::BitrateWanted(..) => false,
+        | Event::BitrateWanted(..)
+        | Event::ToneChange(..) => false,
     }
 }
 

@@ -249,8 +249,13 @@ impl Events {
             Peer::IceRestartWanted => Event::IceRestartWanted,
             Peer::Error(error) => Event::Error(error),
             Peer::Track { transceiver, track, streams } => {
+                let (media_track, media_streams) = {
+                    let remote = &mut self.shared.lock().remote;
+                    let streams = streams.iter().map(|id| remote.stream(id)).collect();
+                    (remote.track(transceiver, &track, true), streams)
+                };
                 let transceiver = self.transceiver(transceiver, track.kind)?;
-                Event::Track(TrackEvent { transceiver, track, streams })
+                Event::Track(TrackEvent { transceiver, track, streams, media_track, media_streams })
             }
             Peer::TrackMuted(id, kind) => Event::TrackMuted(self.transceiver(id, kind)?),
             Peer::TrackUnmuted(id, kind) => Event::TrackUnmuted(self.transceiver(id, kind)?),
@@ -267,7 +272,8 @@ impl Events {
             | Peer::FramesReadable(_)
             | Peer::PacketsReadable
             | Peer::KeyFrameWanted(..)
-            | Peer::BitrateWanted(..) => return None,
+            | Peer::BitrateWanted(..)
+            | Peer::ToneChange(..) => return None,
         })
     }
 

@@ -124,6 +124,7 @@ mod channel;
 mod connection;
 mod data_channel;
 mod driver;
+mod dtmf;
 mod endpoint;
 mod error;
 mod event_queue;
@@ -140,6 +141,7 @@ mod shared;
 pub mod signaling;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod track;
 mod transceiver;
 
 pub use builder::PeerConnectionBuilder;
@@ -164,6 +166,7 @@ pub use columba_peer::{
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;
+pub use dtmf::DtmfSender;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use events::{Event, Events};
@@ -172,4 +175,5 @@ pub use receiver::{EncodedFrame, RtpReceiver};
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use sender::{EncoderRequest, RtpSender};
+pub use track::{MediaStream, MediaStreamTrack, StreamChange, TrackChange, TrackSource, TrackState};
 pub use transceiver::{TrackEvent, Transceiver};

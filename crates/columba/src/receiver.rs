@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use columba_peer::report::StatsReport;
@@ -13,6 +13,7 @@ use columba_peer::{
 
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::track::MediaStreamTrack;
 
 /// A receiver: the W3C's `RTCRtpReceiver`. Cheap to clone; all clones are handles to the same one.
 ///
@@ -62,6 +63,38 @@ impl RtpReceiver {
     #[must_use]
     pub fn track(&self) -> Option<Track> {
         Some(self.connection.shared.lock().peer.transceiver(self.id)?.receiver.track)
+    }
+
+    /// `track`, as an object; `None` once the transceiver is gone.
+    #[must_use]
+    pub fn media_track(&self) -> Option<MediaStreamTrack> {
+        let mut state = self.connection.shared.lock();
+        let receiver = state.peer.transceiver(self.id)?.receiver;
+        Some(state.remote.track(self.id, &receiver.track, receiver.muted))
+    }
+
+    /// `jitterBufferTarget`: the time that what is received is to wait before it is played; `None`
+    /// leaves it to the one who plays.
+    #[must_use]
+    pub fn jitter_buffer_target(&self) -> Option<Duration> {
+        self.connection.shared.lock().peer.transceiver(self.id)?.receiver.jitter_buffer_target
+    }
+
+    /// Sets `jitterBufferTarget`.
+    ///
+    /// # Errors
+    /// It is above 4 s, or the transceiver is gone.
+    pub fn set_jitter_buffer_target(&self, target: Option<Duration>) -> Result<(), Error> {
+        self.with_peer(|peer, _| peer.set_jitter_buffer_target(self.id, target))
+    }
+
+    /// Limits the bitrate that the other side sends, by TMMBR or REMB, as it is agreed; `None` for no
+    /// limit.
+    ///
+    /// # Errors
+    /// The transceiver is gone.
+    pub fn set_max_bitrate(&self, bits_per_second: Option<u64>) -> Result<(), Error> {
+        self.with_peer(|peer, now| peer.set_receive_limit(now, self.id, bits_per_second))
     }
 
     /// `track.muted`: true while the other side sends nothing.

@@ -10,8 +10,10 @@ use columba_peer::{
     TransceiverId,
 };
 
+use crate::dtmf::DtmfSender;
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::media_signals::MediaSignals;
 
 /// A sender: the W3C's `RTCRtpSender`. Cheap to clone; all clones are handles to the same one.
 ///
@@ -25,7 +27,7 @@ pub struct RtpSender {
 }
 
 /// A request to the encoder behind a sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EncoderRequest {
     /// The next frame is to be a key frame: the other side asks for it, or begins to receive.
@@ -39,6 +41,19 @@ pub enum EncoderRequest {
         rid: Option<Arc<str>>,
         /// Bits per second.
         bits_per_second: u64,
+    },
+    /// The parameters of an encoding have changed, by
+    /// [`set_parameters`](RtpSender::set_parameters): the encoder is the one to scale and to leave
+    /// frames out.
+    Encoding {
+        /// The name of the encoding; `None` if there is only one.
+        rid: Option<Arc<str>>,
+        /// `active`: false if nothing is to be sent.
+        active: bool,
+        /// `maxFramerate`: frames per second at most.
+        max_framerate: Option<f64>,
+        /// `scaleResolutionDownBy`: the factor by which width and height are divided.
+        scale_resolution_down_by: Option<f64>,
     },
 }
 
@@ -150,7 +165,34 @@ impl RtpSender {
     /// # Errors
     /// Something else than the values of encodings has changed, or a value is out of range.
     pub fn set_parameters(&self, parameters: RtpSendParameters) -> Result<(), Error> {
-        self.with_peer(|peer, now| peer.set_send_parameters(now, self.id, parameters))
+        let wanted = parameters.encodings.clone();
+        let signals = self.connection.shared.with_state(|state, now| {
+            let before = state.peer.transceiver(self.id).map(|info| info.sender.encodings);
+            state.peer.set_send_parameters(now, self.id, parameters)?;
+            let after = state.peer.transceiver(self.id).map_or(wanted, |info| info.sender.encodings);
+            let signals = state.media(self.id);
+            for (index, encoding) in after.iter().enumerate() {
+                if before.as_ref().and_then(|before| before.get(index)) != Some(encoding)
+                    && let Some(signals) = &signals
+                {
+                    signals.add_request(EncoderRequest::Encoding {
+                        rid: encoding.rid.as_deref().map(Arc::from),
+                        active: encoding.active,
+                        max_framerate: encoding.max_framerate,
+                        scale_resolution_down_by: encoding.scale_resolution_down_by,
+                    });
+                }
+            }
+            Ok::<_, columba_peer::Error>(signals)
+        })?;
+        signals.iter().for_each(MediaSignals::wake);
+        Ok(())
+    }
+
+    /// `dtmf`: the sender of tones; `None` for a sender of pictures.
+    #[must_use]
+    pub fn dtmf(&self) -> Option<DtmfSender> {
+        (self.kind == TrackKind::Audio).then(|| DtmfSender::new(self.connection.clone(), self.id))
     }
 
     /// `getStats`, as the W3C's report.

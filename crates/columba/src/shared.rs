@@ -13,6 +13,7 @@ use crate::driver::tcp::Outgoing;
 use crate::driver::wake::Wakeups;
 use crate::event_queue::{Change, EventQueue, Queued};
 use crate::media_signals::MediaSignals;
+use crate::track::RemoteMedia;
 
 /// The state machine behind a lock.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct State {
     pub(crate) channels: BTreeMap<ChannelId, Arc<Channel>>,
     /// The transceivers whose media is waited for.
     media: BTreeMap<TransceiverId, Arc<MediaSignals>>,
+    /// The other side's tracks and streams as objects.
+    pub(crate) remote: RemoteMedia,
     /// The TCP connections that are open.
     pub(crate) streams: BTreeMap<Path, Arc<Outgoing>>,
     /// Wakes the driver; taken by the first handle that does, put back when the driver runs.
@@ -51,6 +54,7 @@ impl Shared {
             events: Some(EventQueue::default()),
             channels: BTreeMap::new(),
             media: BTreeMap::new(),
+            remote: RemoteMedia::default(),
             streams: BTreeMap::new(),
             driver: None,
             is_over: false,
@@ -158,6 +162,7 @@ impl State {
         for channel in std::mem::take(&mut self.channels).into_values() {
             channel.close(None);
         }
+        self.remote.end();
         for signals in std::mem::take(&mut self.media).into_values() {
             signals.wake();
         }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::receiver::RtpReceiver;
 use crate::sender::RtpSender;
+use crate::track::{MediaStream, MediaStreamTrack};
 
 /// A transceiver: the W3C's `RTCRtpTransceiver` with its `RTCRtpSender` and `RTCRtpReceiver`. Cheap
 /// to clone; all clones are handles to the same one.
@@ -67,6 +68,11 @@ pub struct TrackEvent {
     pub track: Track,
     /// The identifiers of the streams to which it belongs.
     pub streams: Vec<String>,
+    /// The track as an object: the same for each event of its transceiver.
+    pub media_track: MediaStreamTrack,
+    /// The streams as objects, which have the track already, and their `addtrack` before this
+    /// event.
+    pub media_streams: Vec<MediaStream>,
 }
 
 impl Transceiver {

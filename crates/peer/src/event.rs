@@ -60,7 +60,7 @@ pub enum Event {
         /// The identifiers of the streams to which it belongs.
         streams: Vec<String>,
     },
-    /// `mute` of the track of this transceiver's receiver: the other side no longer sends it, by a
+    /// `mute` of the track of this transceiver's receiver, which was not muted: the other side no longer sends it, by a
     /// description or by the end of its stream (RTCP BYE).
     TrackMuted(TransceiverId, TrackKind),
     /// `unmute` of the track of this transceiver's receiver: the first packet has come since it was
@@ -97,6 +97,9 @@ pub enum Event {
     /// The next frame of this transceiver's encoding with this name is to be a key frame: the other
     /// side asks for it, or is a new one.
     KeyFrameWanted(TransceiverId, Option<Arc<str>>),
+    /// `tonechange` of this transceiver's DTMF sender: a tone begins, or a pause of two seconds; or
+    /// there are no more.
+    ToneChange(TransceiverId, Option<char>),
     /// The bits per second that this transceiver's encoding with this name is to have: what the
     /// path carries, within the parameters. Changes of less than 5 % are not told.
     BitrateWanted(TransceiverId, Option<Arc<str>>, u64),

@@ -2,12 +2,14 @@
 //! packets take of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use columba_peer::{
-    Certificate, ChannelId, Configuration, DataChannelInit, DtlsVersions, Ecn, Event, Input, Message, Path,
-    Peer, Request, TransportId, UnixTime,
+    Certificate, ChannelId, Configuration, DataChannelInit, DtlsVersions, Ecn, Event, Input,
+    MediaConfiguration, Message, OutgoingFrame, Path, Peer, Request, TrackKind, TransceiverDirection,
+    TransceiverInit, TransportId, UnixTime,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
@@ -179,4 +181,59 @@ fn packets_cost_no_allocations() {
         eprintln!("{dtls_versions:?}: {beyond} allocations beside messages, {} datagrams", pair.datagrams);
         assert!(beyond <= 64, "{beyond} for {} datagrams: {used:?}", pair.datagrams);
     }
+}
+
+/// Two peers send each other pictures and sound: in the steady state packets, frames, reports and
+/// feedback take their memory from what is there.
+#[test]
+fn media_costs_no_allocations() {
+    let mut media = MediaConfiguration::default();
+    media.offered = TransceiverDirection::SendRecv;
+    let configuration = Configuration { media: Arc::new(media), ..configuration() };
+    let mut pair = Pair::connected(&configuration);
+    pair.buf = vec![0; 65_536];
+    for kind in [TrackKind::Audio, TrackKind::Video] {
+        let init = TransceiverInit::default();
+        pair.peers[0].add_transceiver(pair.now, kind, init).unwrap();
+    }
+    (0..200).for_each(|_| pair.step());
+    let ids = [0, 1]
+        .map(|index: usize| pair.peers[index].transceivers().iter().map(|info| info.id).collect::<Vec<_>>());
+    let mut frame = vec![7; 1000];
+    let (mut received, mut data) = (0, Vec::with_capacity(8192));
+    let mut run = |pair: &mut Pair, steps: std::ops::Range<u32>| {
+        let mut frames = 0;
+        for step in steps {
+            for index in [0, 1] {
+                for (at, id) in ids[index].iter().enumerate() {
+                    let len = [60, 1000][at];
+                    // The first of VP8 is a key frame.
+                    frame[0] = u8::from(step > 0);
+                    let frame = OutgoingFrame::new(&frame[..len], Duration::from_millis(10) * step);
+                    pair.peers[index].send_frame(pair.now, *id, &frame).unwrap();
+                }
+            }
+            pair.step();
+            for index in [0, 1] {
+                for id in &ids[index] {
+                    while pair.peers[index].receive_frame(*id, &mut data).is_some() {
+                        frames += 1;
+                    }
+                }
+            }
+        }
+        received += frames;
+        frames
+    };
+    // Long enough for each queue, window and history to have been filled once.
+    run(&mut pair, 0..3000);
+    pair.datagrams = 0;
+    let mut frames = 0;
+    let used = allocation_counter::measure(|| frames = run(&mut pair, 3000..5000));
+    assert!(frames >= 7900 && pair.datagrams > 8000, "{frames} {}", pair.datagrams);
+    // Checks of ICE allocate now and then, with media and without.
+    let idle = allocation_counter::measure(|| (0..2000).for_each(|_| pair.step()));
+    let (with, without) = (used.count_total, idle.count_total);
+    eprintln!("{with} allocations with {frames} frames, {without} without");
+    assert!(with <= without + 64, "{used:?}, without media {idle:?}");
 }

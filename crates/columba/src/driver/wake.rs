@@ -52,6 +52,7 @@ impl Wakeups {
             state.negotiations += 1;
             self.media.extend(state.forget_media());
         }
+        state.remote.handle(&event);
         match event {
             Event::ChannelReadable(id) => self.deliver_readable(state, id),
             Event::ChannelOpen(id) => self.deliver_change(state, id, Some(Change::Open)),
@@ -80,6 +81,12 @@ impl Wakeups {
             Event::KeyFrameWanted(id, rid) => self.request(state, id, EncoderRequest::KeyFrame { rid }),
             Event::BitrateWanted(id, rid, bits_per_second) => {
                 self.request(state, id, EncoderRequest::Bitrate { rid, bits_per_second });
+            }
+            Event::ToneChange(id, tone) => {
+                if let Some(signals) = state.media(id) {
+                    signals.add_tone(tone);
+                    self.media.push(signals);
+                }
             }
             event @ (Event::NegotiationNeeded
             | Event::SignalingState(_)

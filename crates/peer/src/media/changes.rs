@@ -40,9 +40,9 @@ impl Transceivers {
             }
             if !direction.receives() && transceiver.fired_direction.is_some_and(Direction::receives) {
                 let removed = std::mem::take(&mut transceiver.receiver.streams);
-                transceiver.receiver.muted = true;
+                let was_muted = std::mem::replace(&mut transceiver.receiver.muted, true);
                 let (id, kind) = (transceiver.id, transceiver.kind);
-                events.push(Event::TrackMuted(id, kind));
+                events.extend((!was_muted).then_some(Event::TrackMuted(id, kind)));
                 events.extend(removed.into_iter().map(|stream| Event::TrackRemoved(id, kind, stream)));
             }
             transceiver.set_current_direction(direction);

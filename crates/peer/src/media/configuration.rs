@@ -75,6 +75,28 @@ impl MediaConfiguration {
         Arc::clone(&DEFAULT)
     }
 
+    /// Returns the same with congestion control feedback (RFC 8888) on the packets of all codecs,
+    /// which takes the place of transport-wide numbers where the other side has it, too. Browsers
+    /// have not.
+    #[must_use]
+    pub fn with_congestion_feedback(mut self) -> Self {
+        let codecs = self.audio_codecs.iter_mut().chain(&mut self.video_codecs);
+        for codec in codecs.filter(|one| !super::codec::is_repair(one.codec.name())) {
+            codec.feedback.push(RtcpFeedback::new("ack", Some("ccfb")));
+        }
+        self
+    }
+
+    /// Returns the same with redundant audio (RFC 2198), which is sent where the other side has it,
+    /// too: each frame goes once more with the next one.
+    #[must_use]
+    pub fn with_redundant_audio(mut self) -> Self {
+        let red = RtpCodecCapability::new(RtpCodec::new("audio/red", 48_000).with_channels(2));
+        let at = self.audio_codecs.len().min(1);
+        self.audio_codecs.insert(at, red);
+        self
+    }
+
     /// Returns the codecs of a kind: the W3C's `RTCRtpReceiver.getCapabilities`.
     #[must_use]
     pub fn codecs(&self, kind: TrackKind) -> &[RtpCodecCapability] {

@@ -135,8 +135,9 @@ impl Transceiver {
         let before = std::mem::replace(&mut self.receiver.streams, streams);
         let receives = self.fired_direction.is_some_and(Direction::receives);
         // The first packet ends it.
+        let was_muted = self.receiver.muted;
         self.receiver.muted |= !direction.receives();
-        if !direction.receives() && receives {
+        if !direction.receives() && receives && !was_muted {
             events.push(Event::TrackMuted(self.id, self.kind));
         }
         for stream in before.iter().filter(|stream| !self.receiver.streams.contains(stream)) {

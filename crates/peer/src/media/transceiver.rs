@@ -1,6 +1,7 @@
 //! A transceiver: a sender and a receiver that share a media section.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use columba_sdp::attributes::Direction;
 
@@ -89,6 +90,8 @@ pub struct Receiver {
     pub streams: Vec<String>,
     /// True if the other side does not send, by the descriptions or because no packet has come yet.
     pub muted: bool,
+    /// `jitterBufferTarget`: the time that what is received is to wait before it is played.
+    pub jitter_buffer_target: Option<Duration>,
 }
 
 /// The identity of a sender in packets.
@@ -155,7 +158,8 @@ impl Transceiver {
         let SenderIdentity { ssrcs, cname } = identity;
         let (streams, msid) = (Vec::new(), random_id());
         let sender = Sender { track: None, streams, encodings, msid, ssrcs, cname, returned: None };
-        let receiver = Receiver { track: Track { id: random_id(), kind }, streams: Vec::new(), muted: true };
+        let track = Track { id: random_id(), kind };
+        let receiver = Receiver { track, streams: Vec::new(), muted: true, jitter_buffer_target: None };
         let mut transceiver = Self {
             id,
             kind,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use columba_sdp::attributes::Direction;
 
@@ -297,6 +298,24 @@ impl Transceivers {
     pub(crate) fn set_muted(&mut self, id: TransceiverId, muted: bool) -> bool {
         let receiver = self.find_mut(id).map(|one| &mut one.receiver);
         receiver.is_ok_and(|receiver| std::mem::replace(&mut receiver.muted, muted) != muted)
+    }
+
+    /// A stream of a sender has other numbers.
+    pub(crate) fn renumber(&mut self, id: TransceiverId, old: u32, new: [u32; 2]) {
+        let Ok(transceiver) = self.find_mut(id) else { return };
+        if let Some(ssrcs) = transceiver.sender.ssrcs.iter_mut().find(|ssrcs| ssrcs[0] == old) {
+            *ssrcs = new;
+        }
+    }
+
+    /// Sets `RTCRtpReceiver.jitterBufferTarget`.
+    pub(crate) fn set_jitter_buffer_target(
+        &mut self,
+        id: TransceiverId,
+        target: Option<Duration>,
+    ) -> Result<(), Error> {
+        self.find_mut(id)?.receiver.jitter_buffer_target = target;
+        Ok(())
     }
 
     /// `RTCRtpSender.setStreams`.

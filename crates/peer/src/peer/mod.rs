@@ -437,7 +437,7 @@ fn poll_transmit(
     }
     let mut is_asked = false;
     loop {
-        if packets.has_outgoing(id) {
+        if packets.has_outgoing(now, id) {
             let write = |buf: &mut [u8], limit| packets.write_next(now, wall, id, buf, limit);
             let transmit = transport.poll_transmit(now, None, buf);
             if let Some(transmit) = transmit.or_else(|| transport.transmit_packets(now, buf, write)) {

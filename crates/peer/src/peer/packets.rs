@@ -1,6 +1,6 @@
 //! Frames and packets of audio and video.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use columba_rtp::NtpTime;
 use columba_sdp::attributes::Direction;
@@ -14,6 +14,9 @@ use crate::rtp::{
     SendingSection,
 };
 use crate::transport::{Transport, TransportId};
+
+/// The greatest `jitterBufferTarget` (W3C WebRTC §5.3).
+const MAX_JITTER_BUFFER_TARGET: Duration = Duration::from_secs(4);
 
 impl Peer {
     /// Sends an encoded frame as a transceiver's: it is cut into packets, which are protected,
@@ -61,6 +64,73 @@ impl Peer {
     /// Asks the other side for a key frame of what a transceiver receives, within limits.
     pub fn request_key_frame(&mut self, now: Instant, transceiver: TransceiverId) {
         self.packets.request_key_frame(now, transceiver);
+    }
+
+    /// Limits the bitrate that the other side sends to a transceiver, by TMMBR (RFC 5104 §4.2.1) or
+    /// REMB, as it is agreed; `None` for no limit. It is told again with each report until the other
+    /// side confirms it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTransceiver`].
+    pub fn set_receive_limit(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        bits_per_second: Option<u64>,
+    ) -> Result<(), Error> {
+        self.jsep.media().find(transceiver)?;
+        self.packets.set_receive_limit(now, transceiver, bits_per_second);
+        Ok(())
+    }
+
+    /// `RTCDTMFSender.canInsertDTMF`: it is agreed that the transceiver sends sound, and tones.
+    pub fn can_insert_dtmf(&mut self, transceiver: TransceiverId) -> bool {
+        self.packets.can_insert_dtmf(transceiver)
+    }
+
+    /// `RTCDTMFSender.insertDTMF`: sends tones of a telephone's keys (RFC 4733), in the place of
+    /// those that wait, and of the sound meanwhile. A comma is a pause of two seconds. The duration
+    /// of a tone is 40 ms to 6 s, the gap between two 30 ms to 6 s; what lies outside is put
+    /// inside. [`Event::ToneChange`] tells of each one as it begins.
+    ///
+    /// # Errors
+    /// [`Error::NotSending`] if [`can_insert_dtmf`](Self::can_insert_dtmf) is false;
+    /// [`Error::InvalidParameters`] if a tone has no key; [`Error::NoSuchTransceiver`],
+    /// [`Error::Closed`].
+    pub fn insert_dtmf(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        tones: &str,
+        duration: Duration,
+        gap: Duration,
+    ) -> Result<(), Error> {
+        self.require_open()?;
+        self.jsep.media().find(transceiver)?;
+        self.packets.insert_dtmf(now, transceiver, tones, duration, gap)
+    }
+
+    /// `RTCDTMFSender.toneBuffer`: the tones that wait.
+    #[must_use]
+    pub fn tone_buffer(&self, transceiver: TransceiverId) -> String {
+        self.packets.tone_buffer(transceiver)
+    }
+
+    /// Sets `RTCRtpReceiver.jitterBufferTarget`: the time that the application would have what is
+    /// received wait before it is played, at most 4 s; `None` leaves it to the buffer. A hint for
+    /// the one who plays, in the receiver's [`TransceiverInfo`](crate::TransceiverInfo).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::NoSuchTransceiver`].
+    pub fn set_jitter_buffer_target(
+        &mut self,
+        transceiver: TransceiverId,
+        target: Option<Duration>,
+    ) -> Result<(), Error> {
+        if target.is_some_and(|target| target > MAX_JITTER_BUFFER_TARGET) {
+            return Err(Error::OutOfRange { reason: "jitterBufferTarget is at most 4 s" });
+        }
+        self.jsep.change_media(|media| media.set_jitter_buffer_target(transceiver, target))
     }
 
     /// `RTCRtpReceiver.getSynchronizationSources`: the streams of the last 10 s, the newest first.
@@ -141,6 +211,9 @@ impl Peer {
 
     /// Announces what has happened to media.
     pub(super) fn announce_media(&mut self) {
+        while let Some((id, old, new)) = self.packets.take_renumbered() {
+            self.jsep.change_media(|media| media.renumber(id, old, new));
+        }
         while let Some(event) = self.packets.take_event() {
             let is_news = match event {
                 Event::TrackMuted(id, _) => self.jsep.change_receiver(id, true),

@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use columba_rtp::rtcp::{Compound, CompoundWriter, ReportBlock, RtcpPacket};
-use columba_rtp::{NtpTime, SequenceNumber, Ssrc};
+use columba_rtp::rtcp::{
+    Compound, CompoundWriter, DelaySinceReceiverReport, ExtendedBlock, ExtendedReport, RateRequest,
+    ReportBlock, RtcpPacket,
+};
+use columba_rtp::{CompactNtp, NtpTime, SequenceNumber, Ssrc};
 
+use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::redundancy::Corrections;
 use super::{Media, Sink};
 use crate::event::Event;
 use crate::media::{TrackKind, TransceiverId};
@@ -22,8 +27,24 @@ const MAX_COMPOUND: usize = 1200;
 const MAX_BLOCKS: usize = 31;
 
 /// Reports in a row by which nothing new has arrived, although packets were sent, after which a
-/// stream sends no more (RFC 8083 §4.3, with reports that come each second).
+/// stream sends no more (RFC 8083 §4.2, with reports that come each second).
 const MAX_UNHEARD: u32 = 10;
+
+/// The time without a report on what is sent after which a stream sends no more (RFC 8083 §4.1):
+/// as many reports as of those without news.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The least time between two streams that begin anew for their numbers.
+const COLLISION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Clocks of receivers that wait for their answer, at most.
+const MAX_CLOCKS: usize = 8;
+
+/// The bitrate that limits nothing.
+const NO_LIMIT: u64 = 1_000_000_000;
+
+/// Bits per second that are enough for a picture whose bitrate has no limit: more is not looked for.
+const ENOUGH: u64 = 2_500_000;
 
 /// The part by which a bitrate must change to be told.
 const TOLD_STEP: f64 = 0.05;
@@ -45,6 +66,7 @@ impl Media {
             };
             match part {
                 RtcpPacket::SenderReport(report) => {
+                    self.note_source(at, now, report.ssrc);
                     if let Some(inbound) = self
                         .inbound
                         .iter_mut()
@@ -78,6 +100,19 @@ impl Media {
                     path.remb = Some(remb.bits_per_second);
                     path.update(now);
                 }
+                RtcpPacket::CongestionControl(feedback) => {
+                    self.sessions[at].path.handle_congestion_feedback(now, &feedback);
+                }
+                RtcpPacket::Tmmbr(requests) => self.handle_limits(at, requests.sender, requests.entries()),
+                RtcpPacket::Tmmbn(limits) => {
+                    for entry in limits.entries() {
+                        let mut streams = self.inbound.iter_mut().filter(|one| one.transport == transport);
+                        if let Some(stream) = streams.find(|one| one.ssrc() == limits.sender) {
+                            stream.told_limit = Some(entry.bits_per_second);
+                        }
+                    }
+                }
+                RtcpPacket::Extended(report) => self.handle_extended(at, now, wall, &report),
                 RtcpPacket::Goodbye(goodbye) => {
                     goodbye.sources().for_each(|ssrc| self.handle_goodbye(transport, ssrc));
                 }
@@ -93,8 +128,10 @@ impl Media {
 
     fn handle_block(&mut self, at: usize, wall: NtpTime, block: &ReportBlock) {
         let transport = self.sessions[at].transport;
+        let path_round_trip = self.sessions[at].path.round_trip;
         let Some(outbound) = self.outbound_mut(transport, block.ssrc) else { return };
         outbound.handle_block(block);
+        outbound.handle_loss(f64::from(block.fraction_lost) / 256.0, path_round_trip);
         if let Some(round_trip) = outbound.stream.handle_report(wall, block) {
             self.sessions[at].path.handle_round_trip(round_trip);
         }
@@ -118,6 +155,155 @@ impl Media {
         }
     }
 
+    /// The other side limits bitrates (RFC 5104 §4.2.1): they hold, and are told back.
+    fn handle_limits(&mut self, at: usize, sender: Ssrc, entries: impl Iterator<Item = RateRequest>) {
+        let transport = self.sessions[at].transport;
+        for entry in entries {
+            let Some(outbound) = self.outbound_mut(transport, entry.ssrc) else { continue };
+            outbound.tmmbr = Some(entry.bits_per_second);
+            let own = outbound.ssrc();
+            let Self { sessions, buffer, .. } = self;
+            let session = &mut sessions[at];
+            let mut writer = CompoundWriter::new(&mut buffer[..MAX_COMPOUND]);
+            let limit = RateRequest { ssrc: sender, ..entry };
+            let is_reduced = session.sections.reduced_size();
+            let begun = if is_reduced { Ok(()) } else { writer.receiver_report(own, &[]) };
+            if begun.and_then(|()| writer.tmmbn(own, &[limit])).is_ok() {
+                let len = writer.len();
+                session.queue_rtcp(&buffer[..len]);
+            }
+        }
+    }
+
+    /// Limits the bitrate that the other side sends to a transceiver: by TMMBR or REMB, as it is
+    /// agreed, with each report until it is confirmed. `None` ends it.
+    pub(crate) fn set_receive_limit(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        bits_per_second: Option<u64>,
+    ) {
+        self.limits.retain(|(id, _)| *id != transceiver);
+        self.limits.push((transceiver, bits_per_second.unwrap_or(NO_LIMIT)));
+        for session in self.sessions.iter_mut() {
+            session.next_report = session.next_report.min(now);
+        }
+    }
+
+    /// Adds the limits of what is received to a report.
+    fn write_limits(
+        limits: &[(TransceiverId, u64)],
+        inbound: &[Inbound],
+        transport: TransportId,
+        reporter: Ssrc,
+        writer: &mut CompoundWriter<'_>,
+    ) {
+        for (transceiver, bits_per_second) in limits.iter().copied() {
+            let of = |one: &&Inbound| one.transport == transport && one.transceiver == transceiver;
+            for stream in inbound.iter().filter(of) {
+                let is_told = stream.told_limit == Some(bits_per_second);
+                let written = if stream.codec.tmmbr && !is_told {
+                    let request = RateRequest { ssrc: stream.ssrc(), bits_per_second, overhead: 0 };
+                    writer.tmmbr(reporter, &[request])
+                } else if stream.codec.remb && !stream.codec.tmmbr {
+                    writer.remb(reporter, bits_per_second, &[stream.ssrc()])
+                } else {
+                    Ok(())
+                };
+                if written.is_err() {
+                    tracing::debug!("a limit of what is received waits for the next report");
+                }
+            }
+        }
+    }
+
+    /// Takes the clocks of those who only receive, and their answers to this side's (RFC 3611).
+    fn handle_extended(&mut self, at: usize, now: Instant, wall: NtpTime, report: &ExtendedReport<'_>) {
+        let reporter = self.reporter(at);
+        let session = &mut self.sessions[at];
+        for block in report.blocks() {
+            match block {
+                ExtendedBlock::ReferenceTime(time) => {
+                    session.clocks.retain(|(ssrc, ..)| *ssrc != report.sender);
+                    if session.clocks.len() == MAX_CLOCKS {
+                        session.clocks.remove(0);
+                    }
+                    session.clocks.push((report.sender, time.compact(), now));
+                }
+                ExtendedBlock::Delay(delay) if delay.ssrc == reporter => {
+                    if let Some(since) = wall.compact().since(delay.last_report) {
+                        session.path.handle_round_trip(since.saturating_sub(delay.delay.to_duration()));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers the clocks that have come since the last report (RFC 3611 §4.5).
+    fn write_delays(
+        clocks: &mut Vec<(Ssrc, CompactNtp, Instant)>,
+        now: Instant,
+        reporter: Ssrc,
+        writer: &mut CompoundWriter<'_>,
+    ) {
+        let none =
+            DelaySinceReceiverReport { ssrc: Ssrc(0), last_report: CompactNtp(0), delay: CompactNtp(0) };
+        let mut delays = [none; MAX_CLOCKS];
+        let count = clocks.len();
+        for (delay, (ssrc, last_report, at)) in delays.iter_mut().zip(clocks.drain(..)) {
+            let passed = now.saturating_duration_since(at).as_secs_f64();
+            let passed = CompactNtp((passed * 65_536.0) as u32);
+            *delay = DelaySinceReceiverReport { ssrc, last_report, delay: passed };
+        }
+        if count > 0 && writer.delays(reporter, &delays[..count]).is_err() {
+            tracing::debug!("clocks of receivers are not answered: there is no room");
+        }
+    }
+
+    /// Another source has the number of one of this side's streams: that ends, and begins anew with
+    /// another number (RFC 3550 §8.2). One that follows to the new number is this side's own
+    /// stream, which comes back in a loop.
+    pub(super) fn note_source(&mut self, at: usize, now: Instant, ssrc: Ssrc) {
+        let transport = self.sessions[at].transport;
+        let of = |one: &Outbound| one.transport == transport && one.has(ssrc);
+        let Some(index) = self.outbound.iter().position(of) else { return };
+        let session = &mut self.sessions[at];
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < COLLISION_INTERVAL;
+        if session.is_looped || session.collided.is_some_and(is_recent) {
+            session.is_looped = true;
+            return;
+        }
+        session.collided = Some(now);
+        let old = self.outbound[index].ssrc();
+        if self.outbound[index].has_sent {
+            self.say_goodbye(at, old);
+        }
+        let mut fresh = [Ssrc(0); 2];
+        for number in &mut fresh {
+            loop {
+                *number = Ssrc(self.random());
+                let number = *number;
+                let is_used = self.outbound.iter().any(|one| one.has(number))
+                    || self.inbound.iter().any(|one| one.ssrc() == number);
+                if number != Ssrc(0) && !is_used {
+                    break;
+                }
+            }
+        }
+        let random = [self.random(), self.random()];
+        self.outbound[index].renew(fresh, random);
+        tracing::debug!(old = old.0, new = fresh[0].0, "another source has the number of a stream");
+        let transceiver = self.outbound[index].transceiver;
+        self.renumbered.push((transceiver, old.0, fresh.map(|ssrc| ssrc.0)));
+    }
+
+    /// Takes a stream that has other numbers now: the transceiver, the former number of its media,
+    /// and the new ones.
+    pub(crate) fn take_renumbered(&mut self) -> Option<(TransceiverId, u32, [u32; 2])> {
+        self.renumbered.pop()
+    }
+
     /// The other side has ended a stream: its track is muted until another begins.
     fn handle_goodbye(&mut self, transport: TransportId, ssrc: Ssrc) {
         let found = self.inbound.iter().position(|one| one.transport == transport && one.ssrc() == ssrc);
@@ -136,7 +322,8 @@ impl Media {
                 self.events.push(Event::KeyFrameWanted(outbound.transceiver, outbound.rid.clone()));
             }
         }
-        for session in &self.sessions {
+        for session in &mut self.sessions {
+            let mut wishes = (0, false);
             let of = |one: &&mut Outbound| one.transport == session.transport && one.is_active;
             let kinds = self.outbound.iter_mut().filter(of).map(|one| (one.kind, one.has_sent));
             let (mut sounds, mut pictures) = (0, 0);
@@ -148,11 +335,18 @@ impl Media {
             }
             let total = session.path.bits_beside_data(now).saturating_sub(sounds * AUDIO_SHARE);
             let mut left = (total, pictures);
+            wishes.0 += sounds * AUDIO_SHARE;
             for outbound in self.outbound.iter_mut().filter(of).filter(|one| one.kind == TrackKind::Video) {
                 // What one does not need, the next ones may have.
                 let share = left.0 / left.1.max(1);
-                let wanted = outbound.max_bitrate.map_or(share, |most| most.min(share));
-                left = (left.0 - wanted, left.1 - 1);
+                let limits = [outbound.max_bitrate, outbound.tmmbr].into_iter().flatten().min();
+                let given = limits.map_or(share, |most| most.min(share));
+                left = (left.0 - given, left.1 - 1);
+                // Corrections take their part of it.
+                let media = outbound.corrections.as_ref().map_or(1.0, Corrections::share_of_media);
+                let wanted = (given as f64 * media) as u64;
+                wishes.0 += limits.unwrap_or(ENOUGH);
+                wishes.1 |= outbound.has_sent;
                 let told = outbound.told_bitrate.unwrap_or(0);
                 if told.abs_diff(wanted) as f64 > TOLD_STEP * told as f64 {
                     outbound.told_bitrate = Some(wanted);
@@ -160,6 +354,7 @@ impl Media {
                     self.events.push(Event::BitrateWanted(outbound.transceiver, rid, wanted));
                 }
             }
+            session.path.want(wishes.0, wishes.1);
         }
     }
 
@@ -184,9 +379,10 @@ impl Media {
                 let varied = REPORT_INTERVAL.mul_f64(0.5 + f64::from(self.random()) / f64::from(u32::MAX));
                 self.sessions[at].next_report = now + varied;
             }
+            self.play_tones(at, now, wall);
             self.ask(at, now);
             if self.sessions[at].path.has_feedback(now) {
-                self.feed_back(at);
+                self.feed_back(at, now);
             }
         }
         self.tell_wishes(now);
@@ -204,7 +400,19 @@ impl Media {
             let session = self.sessions.iter().find(|session| session.transport == one.transport)?;
             one.limiter.poll_timeout(session.next_report)
         });
-        sessions.chain(streams).flatten().chain(limiters).min()
+        let tones = self.outbound.iter().filter_map(|one| one.tones.poll_timeout());
+        sessions.chain(streams).flatten().chain(limiters).chain(tones).min()
+    }
+
+    /// Queues the packets of tones that are due.
+    fn play_tones(&mut self, at: usize, now: Instant, wall: NtpTime) {
+        let Self { sessions, outbound, buffer, events, .. } = self;
+        let session = &mut sessions[at];
+        for one in outbound.iter_mut().filter(|one| one.transport == session.transport) {
+            let id = one.transceiver;
+            let changed = |tone| events.push(Event::ToneChange(id, tone));
+            one.play_tones(now, wall, &mut session.audio, &mut buffer[..], changed);
+        }
     }
 
     fn has_sent(&self, at: usize) -> bool {
@@ -223,7 +431,7 @@ impl Media {
     fn report(&mut self, at: usize, now: Instant, wall: NtpTime) {
         let transport = self.sessions[at].transport;
         let reporter = self.reporter(at);
-        let Self { sessions, outbound, inbound, buffer, .. } = self;
+        let Self { sessions, outbound, inbound, buffer, limits, .. } = self;
         let mut blocks = [ReportBlock::default(); MAX_BLOCKS];
         let mut count = 0;
         for stream in inbound.iter_mut().filter(|one| one.transport == transport) {
@@ -253,6 +461,10 @@ impl Media {
             if let Err(error) = written.and_then(|()| writer.cname(reporter, cname)) {
                 tracing::debug!(%error, "a report is incomplete");
             }
+        }
+        if !writer.is_empty() {
+            Self::write_limits(limits, inbound, transport, reporter, &mut writer);
+            Self::write_delays(&mut sessions[at].clocks, now, reporter, &mut writer);
         }
         let len = writer.len();
         sessions[at].queue_rtcp(&buffer[..len]);
@@ -297,8 +509,8 @@ impl Media {
         }
     }
 
-    /// Queues transport-wide feedback.
-    fn feed_back(&mut self, at: usize) {
+    /// Queues feedback on arrivals.
+    fn feed_back(&mut self, at: usize, now: Instant) {
         let reporter = self.reporter(at);
         let Self { sessions, buffer, .. } = self;
         let session = &mut sessions[at];
@@ -308,7 +520,7 @@ impl Media {
             if !reduced && writer.receiver_report(reporter, &[]).is_err() {
                 return;
             }
-            if !session.path.write_feedback(&mut writer, reporter, session.last_heard) {
+            if !session.path.write_feedback(now, &mut writer, reporter, session.last_heard) {
                 return;
             }
             let len = writer.len();
@@ -337,21 +549,24 @@ impl Media {
 
 impl Outbound {
     /// Takes the other side's report. If it goes on to hear nothing of what is sent, the stream
-    /// sends no more (RFC 8083 §4.3).
+    /// sends no more (RFC 8083 §4.2).
     fn handle_block(&mut self, block: &ReportBlock) {
         self.known();
+        self.unreported = None;
         let is_new = self.heard_until != Some(block.highest_sequence);
         let has_sent = self.stream.stats.packets_sent > self.sent_at_report;
         self.heard_until = Some(block.highest_sequence);
         self.sent_at_report = self.stream.stats.packets_sent;
-        self.unheard = if is_new || !has_sent { 0 } else { self.unheard + 1 };
+        // A stream that has stopped stays so: nothing was sent of which news could come.
+        self.unheard = if is_new { 0 } else { self.unheard + u32::from(has_sent) };
         if self.unheard == MAX_UNHEARD {
             tracing::debug!(ssrc = self.ssrc().0, "a stream that does not arrive is sent no more");
         }
     }
 
-    /// Returns true if what is sent does not arrive for long.
-    pub(super) fn is_broken(&self) -> bool {
-        self.unheard >= MAX_UNHEARD
+    /// Returns true if what is sent does not arrive for long, or nothing is reported of it.
+    pub(super) fn is_broken(&self, now: Instant) -> bool {
+        let is_late = |since: Instant| now.saturating_duration_since(since) > REPORT_TIMEOUT;
+        self.unheard >= MAX_UNHEARD || self.unreported.is_some_and(is_late)
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Inbound {
     /// Corrections and packets that they restored.
     pub(super) fec_packets: u64,
     pub(super) full_intra_number: u8,
+    /// The limit of its bitrate that the other side has confirmed.
+    pub(super) told_limit: Option<u64>,
 }
 
 /// A packet of a stream.
@@ -104,6 +106,7 @@ impl Inbound {
             contributing: Vec::new(),
             fec_packets: 0,
             full_intra_number: 0,
+            told_limit: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! A transport has one session. It knows no descriptions: `peer/packets.rs` tells what they agree
 //! on.
 
+mod dtmf;
 mod feedback;
 mod frame;
 mod inbound;
@@ -12,6 +13,7 @@ mod outbound;
 mod path;
 mod queue;
 mod receiving;
+mod redundancy;
 mod sections;
 mod session;
 mod statistics;
@@ -19,7 +21,7 @@ mod statistics;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use columba_rtp::congestion::Class;
 use columba_rtp::srtp::{MasterKey, Profile, SrtpReceiver, SrtpSender};
@@ -113,6 +115,10 @@ pub(crate) struct Media {
     scratch: Vec<u8>,
     restored: Vec<u8>,
     missing: Vec<SequenceNumber>,
+    /// The bits per second that transceivers want to receive at most.
+    limits: Vec<(TransceiverId, u64)>,
+    /// Streams that have other numbers, which the peer has not taken yet.
+    renumbered: Vec<(TransceiverId, u32, [u32; 2])>,
 }
 
 /// The queues of frames.
@@ -152,6 +158,8 @@ impl Media {
             scratch: Vec::new(),
             restored: Vec::new(),
             missing: Vec::new(),
+            limits: Vec::new(),
+            renumbered: Vec::new(),
         }
     }
 
@@ -194,6 +202,7 @@ impl Media {
         self.inbound.retain(|stream| is_used(stream.transport) && is_there(stream.transceiver));
         self.outbound.retain(|stream| is_there(stream.transceiver));
         self.frames.retain(|id, _| is_there(*id));
+        self.limits.retain(|(id, _)| is_there(*id));
         self.packet_level.retain(|id| is_there(*id));
         // Whether tracks are muted is for the descriptions to say, and for the next packet.
         self.heard.clear();
@@ -240,10 +249,8 @@ impl Media {
             stream.transport != transport || receiving.any(|one| one.transceiver == stream.transceiver)
         };
         self.inbound.retain(still);
-        let is_told = self
-            .outbound
-            .iter()
-            .any(|one| one.transport == transport && one.is_active && one.has_transport_feedback());
+        let is_told =
+            self.outbound.iter().any(|one| one.transport == transport && one.is_active && one.is_told());
         self.sessions[at].sections = sections;
         self.sessions[at].path.set_told(now, is_told);
         self.tell_wishes(now);
@@ -260,6 +267,8 @@ impl Media {
     pub(crate) fn handle_path_change(&mut self, now: Instant, transport: TransportId) {
         if let Some(at) = self.position(transport) {
             self.sessions[at].path.handle_path_change(now);
+            let streams = self.outbound.iter_mut().filter(|one| one.transport == transport);
+            streams.for_each(Outbound::handle_path_change);
         }
     }
 
@@ -327,6 +336,38 @@ impl Media {
         outbound.send(now, frame, largest, queue, &mut buffer[..])
     }
 
+    /// Returns the sender of sound of a transceiver that can send tones.
+    fn tones(&mut self, transceiver: TransceiverId) -> Option<&mut Outbound> {
+        let can = |one: &&mut Outbound| one.transceiver == transceiver && one.is_active;
+        self.outbound.iter_mut().find(can).filter(|one| one.tones_codec().is_some())
+    }
+
+    /// `canInsertDTMF`.
+    pub(crate) fn can_insert_dtmf(&mut self, transceiver: TransceiverId) -> bool {
+        self.tones(transceiver).is_some()
+    }
+
+    /// `insertDTMF`.
+    pub(crate) fn insert_dtmf(
+        &mut self,
+        now: Instant,
+        transceiver: TransceiverId,
+        tones: &str,
+        duration: Duration,
+        gap: Duration,
+    ) -> Result<(), Error> {
+        let outbound = self.tones(transceiver).ok_or(Error::NotSending)?;
+        let reason = "tones are 0 to 9, A to D, # and *, with a comma for a pause, 1,024 at most";
+        let is_known = outbound.tones.insert(now, tones, duration, gap);
+        is_known.then_some(()).ok_or(Error::InvalidParameters { reason })
+    }
+
+    /// `toneBuffer`.
+    pub(crate) fn tone_buffer(&self, transceiver: TransceiverId) -> String {
+        let of = |one: &&Outbound| one.transceiver == transceiver;
+        self.outbound.iter().find(of).map(|one| one.tones.waiting()).unwrap_or_default()
+    }
+
     /// Queues an RTP packet of a transceiver.
     pub(crate) fn send_rtp(&mut self, transceiver: TransceiverId, packet: &[u8]) -> Result<(), Error> {
         let parsed = Packet::parse(packet);
@@ -379,8 +420,8 @@ impl Media {
     }
 
     /// Returns true if packets wait for this transport.
-    pub(crate) fn has_outgoing(&self, transport: TransportId) -> bool {
-        self.position(transport).is_some_and(|at| self.sessions[at].has_outgoing())
+    pub(crate) fn has_outgoing(&self, now: Instant, transport: TransportId) -> bool {
+        self.position(transport).is_some_and(|at| self.sessions[at].has_outgoing(now))
     }
 
     /// Writes the next packet for a transport, protected, if it is not longer than `limit`; returns
@@ -403,6 +444,9 @@ impl Media {
             if limit < usize::MAX && line == Line::Rtcp {
                 return None;
             }
+            if line == Line::Probe {
+                return probe(now, wall, session, outbound, buf, plain);
+            }
             let mut len = 0;
             session.line(line).pop(plain.min(buf.len()), |packet| {
                 buf[..packet.len()].copy_from_slice(packet);
@@ -410,7 +454,7 @@ impl Media {
             })?;
             let protected = match line {
                 Line::Rtcp => session.sender.protect_rtcp(buf, len),
-                Line::Packets => session.sender.protect(buf, len),
+                Line::Packets | Line::Probe => session.sender.protect(buf, len),
                 Line::Frames(class) => {
                     let Some(bytes) = leave(now, wall, session, outbound, class, &mut buf[..len]) else {
                         continue;
@@ -427,6 +471,27 @@ impl Media {
     }
 }
 
+/// Writes a packet that only tries the path; returns its length.
+fn probe(
+    now: Instant,
+    wall: NtpTime,
+    session: &mut Session,
+    outbound: &mut [Outbound],
+    buf: &mut [u8],
+    limit: usize,
+) -> Option<usize> {
+    let mut senders = outbound.iter_mut().filter(|one| one.transport == session.transport && one.is_active);
+    let room = buf.len().min(limit);
+    let len = senders.find_map(|one| one.write_probe(now, wall, buf.get_mut(..room)?));
+    let Some(len) = len else {
+        session.path.end_probe();
+        return None;
+    };
+    let bytes = leave(now, wall, session, outbound, Class::Probe, &mut buf[..len])?;
+    session.path.pacer.sent(now, Class::Probe, bytes);
+    session.sender.protect(buf, len).ok()
+}
+
 /// Numbers and counts a packet that leaves; returns its length with what protection adds, or `None`
 /// if its stream is gone.
 fn leave(
@@ -439,7 +504,7 @@ fn leave(
 ) -> Option<usize> {
     let ssrc = Packet::parse(packet).ok()?.fixed().ssrc;
     let sender = outbound.iter_mut().find(|one| one.transport == session.transport && one.has(ssrc))?;
-    let is_numbered = sender.transport_extension().is_some();
+    let is_numbered = sender.is_numbered();
     let number = if is_numbered { session.path.next_number() } else { SequenceNumber(0) };
     let bytes = packet.len() + session.sender.profile().rtp_overhead();
     let stream = sender.leave(now, wall, number, packet)?;

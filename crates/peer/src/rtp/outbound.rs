@@ -13,8 +13,10 @@ use columba_rtp::{
     SequenceNumber, Ssrc, WriteError,
 };
 
+use super::dtmf::{Step, Tones};
 use super::frame::OutgoingFrame;
 use super::queue::Queue;
+use super::redundancy::{self, Copies, Corrections};
 use super::sections::{AgreedCodec, AgreedEncoding, Extensions, Role, SendingSection};
 use crate::error::Error;
 use crate::media::{TrackKind, TransceiverId};
@@ -22,6 +24,12 @@ use crate::transport::TransportId;
 
 /// The least time between two key frames that the other side's requests cause.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The longest payload with copies of sound, in bytes.
+const MAX_COPIED: usize = 1000;
+
+/// Bytes of a packet that only tries the path, beside its header.
+const PROBE_PADDING: u8 = 224;
 
 /// Bytes by which a retransmission is longer than the packet.
 const RTX_OVERHEAD: usize = 2;
@@ -53,6 +61,17 @@ pub(super) struct Outbound {
     /// The other side has reported on the stream: it knows whose it is.
     is_known: bool,
     pub(super) has_sent: bool,
+    /// Copies of sound, where they are agreed.
+    copies: Option<Copies>,
+    /// Corrections of pictures, where they are agreed.
+    pub(super) corrections: Option<Corrections>,
+    /// The part of packets lost that the other side reports, smoothed.
+    loss: f64,
+    pub(super) tones: Tones,
+    /// The bitrate that the other side allows (TMMBR).
+    pub(super) tmmbr: Option<u64>,
+    /// Something was sent since the other side's last report, first then.
+    pub(super) unreported: Option<Instant>,
     /// The bitrate that the application was told.
     pub(super) told_bitrate: Option<u64>,
     /// Reports in a row by which nothing new has arrived.
@@ -93,6 +112,12 @@ impl Outbound {
             limiter: KeyFrameLimiter::new(KEY_FRAME_INTERVAL),
             is_known: false,
             has_sent: false,
+            copies: None,
+            corrections: None,
+            loss: 0.0,
+            tones: Tones::default(),
+            tmmbr: None,
+            unreported: None,
             told_bitrate: None,
             unheard: 0,
             heard_until: None,
@@ -115,6 +140,12 @@ impl Outbound {
         }
         (self.transport, self.extensions) = (transport, section.extensions);
         self.codecs.clone_from(&section.codecs);
+        let mutable = self.mutable();
+        let corrections = Corrections::of(&self.codecs, mutable).filter(|_| self.kind == TrackKind::Video);
+        match (&self.corrections, corrections) {
+            (Some(own), Some(agreed)) if own.is_same(&agreed) => {}
+            (_, agreed) => self.corrections = agreed,
+        }
         self.chosen = encoding.payload_type;
         self.is_active = encoding.active;
         self.max_bitrate = [encoding.max_bitrate, section.max_bitrate].into_iter().flatten().min();
@@ -123,6 +154,37 @@ impl Outbound {
 
     pub(super) fn ssrc(&self) -> Ssrc {
         self.stream.ssrc()
+    }
+
+    /// The header extensions that are written when a packet leaves; none has number 0.
+    fn mutable(&self) -> [u8; 2] {
+        [self.extensions.transport, self.extensions.send_time].map(Option::unwrap_or_default)
+    }
+
+    /// Begins new streams, because another source has the numbers of these (RFC 3550 §8.2).
+    pub(super) fn renew(&mut self, [ssrc, rtx]: [Ssrc; 2], random: [u32; 2]) {
+        let first = |number: u32| SequenceNumber((number >> 16) as u16);
+        let rate = self.current.or(self.codecs.first().copied()).map_or(90_000, |codec| codec.clock_rate);
+        self.stream = StreamSender::new(ssrc, rate, first(random[0]));
+        self.rtx = StreamSender::new(rtx, rate, first(random[1]));
+        (self.history, self.is_known, self.has_sent) = (None, false, false);
+        (self.unheard, self.heard_until, self.sent_at_report) = (0, None, 0);
+        (self.unreported, self.copies) = (None, None);
+        self.corrections = Corrections::of(&self.codecs, self.mutable());
+        self.limiter.picture_loss();
+    }
+
+    /// Takes the part of packets that the other side reports as lost.
+    pub(super) fn handle_loss(&mut self, loss: f64, round_trip: Duration) {
+        self.loss += 0.3 * (loss - self.loss);
+        if let Some(corrections) = &mut self.corrections {
+            corrections.handle_loss(self.loss, round_trip);
+        }
+    }
+
+    /// Forgets what was reported: the path is another one.
+    pub(super) fn handle_path_change(&mut self) {
+        (self.unheard, self.unreported, self.loss) = (0, None, 0.0);
     }
 
     /// Returns the SSRC of retransmissions, if there are such.
@@ -135,13 +197,20 @@ impl Outbound {
         self.current.as_ref()
     }
 
-    pub(super) fn transport_extension(&self) -> Option<u8> {
-        self.extensions.transport
+    /// Returns true if the other side tells of arrivals: by transport-wide numbers, or by those of
+    /// the stream (RFC 8888).
+    pub(super) fn is_told(&self) -> bool {
+        let wide = self.extensions.transport.is_some() && self.codecs.iter().any(|codec| codec.transport_cc);
+        wide || self.has_ccfb()
     }
 
-    /// Returns true if the other side tells of arrivals by transport-wide numbers.
-    pub(super) fn has_transport_feedback(&self) -> bool {
-        self.extensions.transport.is_some() && self.codecs.iter().any(|codec| codec.transport_cc)
+    fn has_ccfb(&self) -> bool {
+        self.codecs.iter().any(|codec| codec.ccfb)
+    }
+
+    /// Returns true if its packets are remembered until the other side tells of them.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.extensions.transport.is_some() || self.has_ccfb()
     }
 
     fn codec(&self, wanted: Option<u8>) -> Result<AgreedCodec, Error> {
@@ -162,8 +231,12 @@ impl Outbound {
         queue: &mut Queue<()>,
         buffer: &mut [u8],
     ) -> Result<(), Error> {
-        if self.is_broken() {
+        if self.is_broken(now) {
             return Err(Error::NotSending);
+        }
+        // A tone takes the place of the sound.
+        if self.tones.sounds() {
+            return Ok(());
         }
         let codec = self.codec(frame.payload_type)?;
         let Role::Media(format) = codec.role else {
@@ -179,31 +252,158 @@ impl Outbound {
         let level = frame.audio_level.map(|(level, voice)| AudioLevel { level, voice });
         let head = FIXED_HEADER_LEN + self.extensions_len(level.is_some());
         let largest = largest.min(buffer.len());
-        let room = largest.saturating_sub(head + RTX_OVERHEAD);
+        let (protects, copies) = self.redundancy(&codec);
+        let redundancy = if protects { redundancy::OVERHEAD + head - FIXED_HEADER_LEN } else { 0 };
+        let room = largest.saturating_sub(head + RTX_OVERHEAD + redundancy);
         let refused =
             |error: columba_rtp::payload::FrameError| Error::InvalidFrame { reason: error.to_string() };
         let count = self.packetizer.begin(frame.data, room).map_err(refused)?;
-        if !queue.has_room(count, count * largest) {
+        let most = if protects { 2 * count + 1 } else { count };
+        if !queue.has_room(most, most * largest) {
             return Err(Error::BufferFull);
         }
         let ticks = frame.timestamp.as_nanos() * u128::from(codec.clock_rate) / 1_000_000_000;
         let timestamp = RtpTimestamp(self.offset.wrapping_add(ticks as u32));
         self.stream.handle_captured(frame.captured_at.unwrap_or(now), timestamp);
         let is_audio = self.kind == TrackKind::Audio;
-        let mut payload = [0; super::MAX_PACKET];
+        let (mut payload, mut wrapped) = ([0; super::MAX_PACKET], [0; super::MAX_PACKET]);
         while let Some(part) = self.packetizer.next(frame.data, &mut payload[..room]).map_err(refused)? {
             // The marker of sound is that of its beginning (RFC 3551 §4.1).
             let marker = if is_audio { frame.begins_talk } else { part.last };
             let header = self.stream.next_header(codec.payload_type, timestamp, marker);
+            let copied = copies.and_then(|red| self.copy(red, &header, &payload[..part.len], &mut wrapped));
+            let (header, data) = match copied {
+                Some((header, len)) => (header, &wrapped[..len]),
+                None => (header, &payload[..part.len]),
+            };
             let written = self
                 .begin_packet(buffer, &header, level.as_ref(), false)
-                .and_then(|writer| writer.payload(&payload[..part.len], part.padding));
+                .and_then(|writer| writer.payload(data, part.padding));
             let len = written.map_err(|error| Error::InvalidFrame { reason: error.to_string() })?;
-            queue.push((), &buffer[..len]);
+            if protects {
+                self.protect(&buffer[..len], timestamp, queue, &mut wrapped);
+            } else {
+                queue.push((), &buffer[..len]);
+            }
         }
         self.stream.stats.frames_sent += 1;
         self.has_sent = true;
         Ok(())
+    }
+
+    /// Returns whether pictures are protected by corrections, and the payload type that carries
+    /// copies of sound.
+    fn redundancy(&self, codec: &AgreedCodec) -> (bool, Option<PayloadType>) {
+        match self.kind {
+            TrackKind::Video => (self.corrections.as_ref().is_some_and(|one| one.is_on), None),
+            TrackKind::Audio => (false, redundancy::of_sound(&self.codecs, codec)),
+        }
+    }
+
+    /// Writes a frame of sound with copies of those before; returns the header and the length of
+    /// the payload.
+    fn copy(
+        &mut self,
+        red: PayloadType,
+        header: &FixedHeader,
+        frame: &[u8],
+        out: &mut [u8; super::MAX_PACKET],
+    ) -> Option<(FixedHeader, usize)> {
+        let codec = header.payload_type;
+        if self.copies.as_ref().is_none_or(|copies| (copies.red, copies.codec) != (red, codec)) {
+            self.copies = Some(Copies::new(red, codec));
+        }
+        // What does not fit goes without copies.
+        let len = self.copies.as_mut()?.write(header.timestamp, frame, &mut out[..MAX_COPIED])?;
+        Some((FixedHeader { payload_type: red, ..*header }, len))
+    }
+
+    /// Queues a packet of pictures, wrapped, and the correction that is due with it.
+    fn protect(
+        &mut self,
+        packet: &[u8],
+        timestamp: RtpTimestamp,
+        queue: &mut Queue<()>,
+        wrapped: &mut [u8; super::MAX_PACKET],
+    ) {
+        let Some(mut corrections) = self.corrections.take() else { return };
+        if !corrections.encoder.add(packet) {
+            self.push_correction(&mut corrections, timestamp, queue);
+            corrections.encoder.add(packet);
+        }
+        match redundancy::wrap(packet, corrections.red, wrapped) {
+            Some(len) => queue.push((), &wrapped[..len]),
+            None => queue.push((), packet),
+        };
+        if corrections.encoder.count() >= corrections.span {
+            self.push_correction(&mut corrections, timestamp, queue);
+        }
+        self.corrections = Some(corrections);
+    }
+
+    fn push_correction(
+        &mut self,
+        corrections: &mut Corrections,
+        timestamp: RtpTimestamp,
+        queue: &mut Queue<()>,
+    ) {
+        let header = self.stream.next_header(corrections.red, timestamp, false);
+        let mut buffer = [0; super::MAX_PACKET];
+        let Ok(mut writer) = self.begin_packet(&mut buffer, &header, None, false) else { return };
+        let Ok(payload) = writer.payload_mut() else { return };
+        let Some((first, rest)) = payload.split_first_mut() else { return };
+        *first = corrections.ulpfec.get();
+        if let Some(len) = corrections.encoder.finish(rest)
+            && let Ok(len) = writer.finish(1 + len)
+        {
+            queue.push((), &buffer[..len]);
+        }
+    }
+
+    /// Writes a packet that only tries the path: a retransmission of nothing. Returns its length.
+    pub(super) fn write_probe(&mut self, now: Instant, wall: NtpTime, buf: &mut [u8]) -> Option<usize> {
+        let rtx = self.current?.rtx.filter(|_| self.is_known && self.extensions.transport.is_some())?;
+        let timestamp = self.stream.report(now, wall)?.rtp_time;
+        let header = self.rtx.next_header(rtx, timestamp, false);
+        self.begin_packet(buf, &header, None, true).ok()?.payload(&[], PROBE_PADDING).ok()
+    }
+
+    /// Queues the packets of tones that are due. Returns the changes: a tone, or none any more.
+    pub(super) fn play_tones(
+        &mut self,
+        now: Instant,
+        wall: NtpTime,
+        queue: &mut Queue<()>,
+        buffer: &mut [u8],
+        mut changed: impl FnMut(Option<char>),
+    ) {
+        while self.tones.poll_timeout().is_some_and(|at| at <= now) {
+            let Some(codec) = self.tones_codec().filter(|_| self.is_active) else {
+                return self.tones.clear();
+            };
+            let report = self.stream.report(now, wall);
+            let timestamp = report.map_or(RtpTimestamp(self.offset), |report| report.rtp_time);
+            match self.tones.poll(now, timestamp, codec.clock_rate) {
+                None => return,
+                Some(Step::Begins(tone)) => changed(Some(tone)),
+                Some(Step::Ended) => changed(None),
+                Some(Step::Packet(timestamp, marker, payload)) => {
+                    let header = self.stream.next_header(codec.payload_type, timestamp, marker);
+                    let writer = self.begin_packet(buffer, &header, None, false);
+                    if let Ok(len) = writer.and_then(|writer| writer.payload(&payload, 0)) {
+                        queue.push((), &buffer[..len]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the codec of tones: that with the clock of the sound (RFC 4733 §2.1).
+    pub(super) fn tones_codec(&self) -> Option<AgreedCodec> {
+        let media = |one: &&AgreedCodec| matches!(one.role, Role::Media(_)) && !one.tones;
+        let sound = self.current.or_else(|| self.codecs.iter().find(media).copied())?;
+        let is_of = |one: &&AgreedCodec| one.tones && one.clock_rate == sound.clock_rate;
+        self.codecs.iter().find(is_of).copied()
     }
 
     /// The bytes of the header extensions of a packet, with what stands before and behind them.
@@ -322,12 +522,21 @@ impl Outbound {
         let head = packet.len() - payload;
         if fixed.ssrc == self.rtx.ssrc() {
             self.rtx.handle_sent(now, fixed.timestamp, head, payload);
-            self.stream.handle_resent(payload);
+            if payload > 0 {
+                self.stream.handle_resent(payload);
+            }
         } else {
             self.stream.handle_sent(now, fixed.timestamp, head, payload);
-            if self.current.is_some_and(|codec| codec.nack && codec.rtx.is_some()) {
+            self.unreported.get_or_insert(now);
+            if let Some(codec) = self.current.filter(|codec| codec.nack && codec.rtx.is_some()) {
                 let history = self.history.get_or_insert_with(|| History::new(HistoryLimits::default()));
-                history.store(now, fixed.sequence_number, packet);
+                let mut plain = [0; super::MAX_PACKET];
+                let red = self.corrections.as_ref().map(|one| one.red);
+                let unwrapped = (Some(fixed.payload_type) == red)
+                    .then(|| redundancy::unwrap(packet, codec.payload_type, &mut plain))
+                    .flatten();
+                let stored = unwrapped.map_or(&*packet, |len| &plain[..len]);
+                history.store(now, fixed.sequence_number, stored);
             }
         }
         Some((fixed.ssrc, fixed.sequence_number))

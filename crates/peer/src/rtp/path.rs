@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use columba_rtp::congestion::{
-    ArrivalClock, ArrivalRecorder, Class, DataPriority, DelayEstimator, Estimator, EstimatorLimits, Pacer,
-    PacketResult, SentPackets,
+    ArrivalClock, ArrivalRecorder, Class, CongestionRecorder, DataPriority, DelayEstimator, Estimator,
+    EstimatorLimits, Pacer, PacketResult, SentPackets,
 };
-use columba_rtp::rtcp::{CompoundWriter, TransportFeedback};
+use columba_rtp::rtcp::{CompoundWriter, CongestionControlFeedback, TransportFeedback};
 use columba_rtp::{SequenceNumber, Ssrc};
 use columba_sctp::{Budget, Fates};
 
@@ -20,6 +20,14 @@ const UNKNOWN: u64 = 5_000_000;
 
 /// The round trip before it is measured.
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// The time until the path is tried first, between two tries, and that one takes.
+const FIRST_PROBE: Duration = Duration::from_secs(2);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const PROBE_LASTS: Duration = Duration::from_millis(600);
+
+/// The part of the estimate from which it shows by itself what the path carries.
+const USED: f64 = 0.7;
 
 /// The time between two transport-wide reports of this side's.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
@@ -52,6 +60,13 @@ pub(super) struct MediaPath {
     pub(super) pacer: Pacer,
     /// Made with the first number that arrives.
     arrivals: Option<Box<ArrivalRecorder>>,
+    /// The same for numbers of streams (RFC 8888).
+    stream_arrivals: Option<Box<CongestionRecorder>>,
+    /// The bits per second that are wanted, and whether pictures are sent at all.
+    wanted: (u64, bool),
+    /// The time until which the path is tried, and the one from which it is again.
+    probing_until: Option<Instant>,
+    next_probe: Instant,
     epoch: Instant,
     next_feedback: Option<Instant>,
     pub(super) round_trip: Duration,
@@ -119,6 +134,10 @@ impl MediaPath {
             estimator: DelayEstimator::new(EstimatorLimits { start: START, ..EstimatorLimits::default() }),
             pacer: Pacer::new(now, UNKNOWN),
             arrivals: None,
+            stream_arrivals: None,
+            wanted: (0, false),
+            probing_until: None,
+            next_probe: now + FIRST_PROBE,
             epoch: now,
             next_feedback: None,
             round_trip: FIRST_ROUND_TRIP,
@@ -225,6 +244,46 @@ impl MediaPath {
         self.update(now);
     }
 
+    pub(super) fn handle_congestion_feedback(
+        &mut self,
+        now: Instant,
+        feedback: &CongestionControlFeedback<'_>,
+    ) {
+        let Some(sent) = &mut self.sent else { return };
+        let results = sent.handle_congestion_feedback(feedback);
+        self.estimator.handle_feedback(now, ArrivalClock::Receiver, results);
+        self.update(now);
+    }
+
+    /// Takes the bits per second that are wanted, and whether pictures are sent.
+    pub(super) const fn want(&mut self, bits_per_second: u64, has_pictures: bool) {
+        self.wanted = (bits_per_second, has_pictures);
+    }
+
+    /// Returns whether packets are to be sent that only try the path.
+    pub(super) fn is_probing(&self, now: Instant) -> bool {
+        self.probing_until.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn end_probe(&mut self) {
+        self.probing_until = None;
+        self.pacer.set_waiting(Class::Probe, false);
+    }
+
+    /// Tries the path, if more is wanted than it is known to carry, and too little is sent for it
+    /// to show.
+    fn begin_probe(&mut self, now: Instant) {
+        self.next_probe = now + PROBE_INTERVAL;
+        let rate = self.estimator.bits_per_second();
+        let (wanted, has_pictures) = self.wanted;
+        let is_idle = self.last_media.is_none_or(|at| now.saturating_duration_since(at) > MEDIA_LASTS);
+        let is_used = self.estimator.used_bits_per_second(now) as f64 > USED * rate as f64;
+        if self.is_told && has_pictures && !is_idle && !is_used && rate < wanted {
+            self.probing_until = Some(now + PROBE_LASTS);
+            self.pacer.set_waiting(Class::Probe, true);
+        }
+    }
+
     pub(super) fn handle_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
         self.estimator.handle_round_trip(round_trip);
@@ -243,20 +302,31 @@ impl MediaPath {
         self.next_feedback.get_or_insert(received_at + FEEDBACK_INTERVAL);
     }
 
-    /// Returns true if a transport-wide report is to be sent now.
+    /// Takes the number of a stream's packet that has arrived.
+    pub(super) fn handle_stream_arrival(&mut self, received_at: Instant, ssrc: Ssrc, number: SequenceNumber) {
+        let epoch = self.epoch;
+        let arrivals = self.stream_arrivals.get_or_insert_with(|| Box::new(CongestionRecorder::new(epoch)));
+        arrivals.handle_packet(received_at, ssrc, number, 0);
+        self.next_feedback.get_or_insert(received_at + FEEDBACK_INTERVAL);
+    }
+
+    /// Returns true if a report on arrivals is to be sent now.
     pub(super) fn has_feedback(&self, now: Instant) -> bool {
         self.next_feedback.is_some_and(|at| at <= now)
     }
 
-    /// Writes a transport-wide report; false if there is no more to report.
+    /// Writes a report on arrivals; false if there is no more to report.
     pub(super) fn write_feedback(
         &mut self,
+        now: Instant,
         writer: &mut CompoundWriter<'_>,
         sender: Ssrc,
         media: Ssrc,
     ) -> bool {
-        let written =
+        let wide =
             self.arrivals.as_mut().is_some_and(|arrivals| arrivals.write_feedback(writer, sender, media));
+        let streams = self.stream_arrivals.as_mut();
+        let written = wide || streams.is_some_and(|one| one.write_feedback(now, writer, sender));
         if !written {
             self.next_feedback = None;
         }
@@ -268,10 +338,17 @@ impl MediaPath {
             self.estimator.handle_timeout(now);
             self.update(now);
         }
+        if self.probing_until.is_some_and(|until| until <= now) {
+            self.end_probe();
+        }
+        if self.next_probe <= now {
+            self.begin_probe(now);
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let estimator = self.estimator.poll_timeout().filter(|_| self.is_told);
-        [estimator, self.next_feedback].into_iter().flatten().min()
+        let probe = Some(self.next_probe).filter(|_| self.is_told && self.wanted.1);
+        [estimator, self.next_feedback, self.probing_until, probe].into_iter().flatten().min()
     }
 }

@@ -57,6 +57,10 @@ impl Media {
         let session = &mut self.sessions[at];
         let Ok(header) = Header::parse(packet) else { return false };
         note_arrival(session, &header, received_at);
+        let ssrc = header.ssrc();
+        self.note_source(at, received_at, ssrc);
+        let session = &mut self.sessions[at];
+        let Ok(header) = Header::parse(packet) else { return false };
         let Some(route) = session.demultiplexer.route(&header) else { return false };
         let section = &session.sections.receiving[route.section];
         let transceiver = section.transceiver;
@@ -105,6 +109,10 @@ impl Media {
 /// Takes the transport-wide number, of whatever section the packet is.
 fn note_arrival(session: &mut Session, header: &Header<'_>, received_at: Instant) {
     session.last_heard = header.ssrc();
+    let mut receiving = session.sections.receiving.iter();
+    if receiving.any(|section| section.codecs.iter().any(|codec| codec.ccfb)) {
+        return session.path.handle_stream_arrival(received_at, header.ssrc(), header.sequence_number());
+    }
     let told = session.sections.receiving.iter().find(|section| {
         section.extensions.transport.is_some() && section.codecs.iter().any(|codec| codec.transport_cc)
     });

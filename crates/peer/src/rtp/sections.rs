@@ -12,7 +12,7 @@ use crate::jsep::Negotiated;
 use crate::media::{RtpCodec, TrackKind, Transceiver, TransceiverId};
 
 /// The part of a payload type in a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Frames of a codec, or telephone events, or comfort noise.
     Media(Format),
@@ -21,11 +21,12 @@ pub(crate) enum Role {
     /// Redundancy, or the wrapping of forward error correction.
     Red,
     /// Forward error correction.
+    #[default]
     Ulpfec,
 }
 
 /// A payload type that is agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AgreedCodec {
     pub(crate) payload_type: PayloadType,
     pub(crate) role: Role,
@@ -36,6 +37,12 @@ pub(crate) struct AgreedCodec {
     pub(crate) pli: bool,
     pub(crate) fir: bool,
     pub(crate) transport_cc: bool,
+    /// Feedback of RFC 8888.
+    pub(crate) ccfb: bool,
+    pub(crate) remb: bool,
+    pub(crate) tmmbr: bool,
+    /// Tones of a telephone's keys.
+    pub(crate) tones: bool,
 }
 
 /// The numbers of the header extensions that are agreed.
@@ -208,6 +215,10 @@ fn codecs(agreed: &Negotiated) -> Vec<AgreedCodec> {
             pli: has("nack", Some("pli")),
             fir: has("ccm", Some("fir")),
             transport_cc: has("transport-cc", None),
+            ccfb: has("ack", Some("ccfb")),
+            remb: has("goog-remb", None),
+            tmmbr: has("ccm", Some("tmmbr")),
+            tones: parameters.codec.name().eq_ignore_ascii_case("telephone-event"),
         });
     }
     codecs

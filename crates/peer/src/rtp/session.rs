@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use columba_rtp::congestion::Class;
 use columba_rtp::srtp::{SrtpReceiver, SrtpSender};
-use columba_rtp::{Demultiplexer, Ssrc};
+use columba_rtp::{CompactNtp, Demultiplexer, Ssrc};
 
 use super::path::MediaPath;
 use super::queue::Queue;
@@ -24,6 +24,8 @@ pub(super) enum Line {
     /// Packets of the application's own.
     Packets,
     Frames(Class),
+    /// None, but a packet that tries the path.
+    Probe,
 }
 
 /// The session of a transport.
@@ -47,6 +49,12 @@ pub(super) struct Session {
     pub(super) next_report: Instant,
     /// The stream of the last packet that arrived.
     pub(super) last_heard: Ssrc,
+    /// The time at which a stream began anew, because another source had its number.
+    pub(super) collided: Option<Instant>,
+    /// This side's own streams come back.
+    pub(super) is_looped: bool,
+    /// Clocks of receivers, and when they came, until the next report.
+    pub(super) clocks: Vec<(Ssrc, CompactNtp, Instant)>,
 }
 
 impl Session {
@@ -74,6 +82,9 @@ impl Session {
             opening: None,
             next_report: now,
             last_heard: Ssrc(0),
+            collided: None,
+            is_looped: false,
+            clocks: Vec::new(),
         }
     }
 
@@ -102,8 +113,11 @@ impl Session {
         }
     }
 
-    pub(super) fn has_outgoing(&self) -> bool {
-        [&self.rtcp, &self.packets, &self.audio, &self.repair, &self.video].iter().any(|one| !one.is_empty())
+    pub(super) fn has_outgoing(&self, now: Instant) -> bool {
+        self.path.is_probing(now)
+            || [&self.rtcp, &self.packets, &self.audio, &self.repair, &self.video]
+                .iter()
+                .any(|one| !one.is_empty())
     }
 
     /// Returns the queue whose packet goes next. If the pacer lets none go, the time of its next
@@ -124,7 +138,16 @@ impl Session {
         for (class, is_empty) in classes {
             self.path.pacer.set_waiting(class, !is_empty);
         }
-        let (class, _) = classes.into_iter().find(|(_, is_empty)| !is_empty)?;
+        let Some((class, _)) = classes.into_iter().find(|(_, is_empty)| !is_empty) else {
+            if !self.path.is_probing(now) {
+                return None;
+            }
+            if self.path.pacer.may_send(now, Class::Probe) {
+                return Some(Line::Probe);
+            }
+            self.opening = self.path.pacer.next_opening(now, Class::Probe);
+            return None;
+        };
         if self.path.pacer.may_send(now, class) {
             return Some(Line::Frames(class));
         }
@@ -138,7 +161,7 @@ impl Session {
             Line::Packets => &mut self.packets,
             Line::Frames(Class::Audio) => &mut self.audio,
             Line::Frames(Class::Retransmission) => &mut self.repair,
-            Line::Frames(_) => &mut self.video,
+            Line::Frames(_) | Line::Probe => &mut self.video,
         }
     }
 }

@@ -20,7 +20,6 @@ fn transceivers_of_a_withdrawn_offer_go() {
     assert_eq!(
         events,
         [
-            Event::TrackMuted(theirs, TrackKind::Audio),
             Event::TrackRemoved(theirs, TrackKind::Audio, "s".to_owned()),
             Event::TrackEnded(theirs, TrackKind::Audio)
         ]

@@ -263,3 +263,38 @@ fn nothing_is_due_after_closing() {
         assert!(peer.is_drained() && peer.poll_timeout().is_none());
     }
 }
+
+/// A track that plays is muted before it leaves its streams, and others come after that; one that is
+/// muted already is not muted again.
+#[test]
+fn tracks_that_play_are_muted_before_they_leave_their_streams() {
+    let (mut lab, ids) = call(Lab::lan(&Configuration::default(), 0.0, 8));
+    let change = |lab: &mut Lab, act: fn(&mut crate::lab::PeerHost, std::time::Instant, TransceiverId)| {
+        lab.with(BOB, |host, _| host.events.clear());
+        lab.with(ALICE, |host, now| act(host, now, ids[0][1]));
+        lab.run_for(SECOND * 2);
+        let names = lab.peer(BOB).events.iter().filter_map(|event| match event {
+            Event::TrackMuted(..) => Some("mute"),
+            Event::TrackUnmuted(..) => Some("unmute"),
+            Event::TrackRemoved(..) => Some("removetrack"),
+            Event::Track { .. } => Some("track"),
+            _ => None,
+        });
+        names.collect::<Vec<_>>()
+    };
+    talk(&mut lab, &ids, 20);
+    let streams = change(&mut lab, |host, now, id| {
+        host.peer.set_streams(now, id, vec!["one".to_owned()]).unwrap();
+    });
+    assert_eq!(streams.last(), Some(&"track"), "{streams:?}");
+    let stops = |host: &mut crate::lab::PeerHost, now, id| {
+        host.peer.set_direction(now, id, TransceiverDirection::RecvOnly).unwrap();
+    };
+    assert_eq!(change(&mut lab, stops), ["mute", "removetrack"]);
+    let sends = |host: &mut crate::lab::PeerHost, now, id| {
+        host.peer.set_direction(now, id, TransceiverDirection::SendRecv).unwrap();
+    };
+    assert_eq!(change(&mut lab, sends), ["track"]);
+    // No packet has come since.
+    assert_eq!(change(&mut lab, stops), ["removetrack"]);
+}

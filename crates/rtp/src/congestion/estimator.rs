@@ -130,6 +130,13 @@ impl DelayEstimator {
         Duration::from_secs_f64(self.queue(now))
     }
 
+    /// Returns the bits per second that were sent or delivered in the last while.
+    #[must_use]
+    pub fn used_bits_per_second(&self, now: Instant) -> u64 {
+        let delivered = self.delivered_rate(now).unwrap_or(0.0);
+        self.sent.bits_per_second.unwrap_or(0.0).max(delivered) as u64
+    }
+
     /// Returns the part of packets that are lost, smoothed.
     #[must_use]
     pub const fn loss(&self) -> f64 {

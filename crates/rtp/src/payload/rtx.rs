@@ -49,7 +49,7 @@ pub fn wrap(
 pub fn unwrap(packet: &mut [u8], ssrc: Ssrc, payload_type: PayloadType) -> Result<usize, ParseError> {
     let parsed = crate::Packet::parse(packet)?;
     let start = parsed.header().len();
-    if parsed.payload().len() <= OVERHEAD {
+    if parsed.payload().len() < OVERHEAD {
         return Err(ParseError::truncated("retransmission", start));
     }
     let original = SequenceNumber(be16(packet, start));
@@ -98,7 +98,11 @@ mod tests {
         assert!(wrap(&mut buffer[..wrapped + 1], wrapped, &stream, SequenceNumber(9)).is_err());
         let end = unwrap(&mut buffer[..wrapped], Ssrc(1), header.payload_type).unwrap();
         assert_eq!(buffer[..end], original);
+        // One that has only its number stands for a packet without a part of a frame.
         let mut empty = [0x80, 97, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1];
-        assert!(unwrap(&mut empty, Ssrc(1), header.payload_type).is_err());
+        assert!(unwrap(&mut empty.clone()[..12], Ssrc(1), header.payload_type).is_err());
+        assert_eq!(unwrap(&mut empty, Ssrc(1), header.payload_type), Ok(12));
+        let packet = crate::Packet::parse(&empty[..12]).unwrap();
+        assert_eq!((packet.fixed().sequence_number, packet.payload()), (SequenceNumber(1), &[][..]));
     }
 }

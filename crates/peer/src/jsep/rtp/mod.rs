@@ -6,8 +6,8 @@ mod offer;
 mod simulcast;
 
 use columba_sdp::attributes::{
-    Bandwidth, Direction, ExtMap, ExtMapAllowMixed, MaxPtime, Msid, Ptime, Rid, RtcpMux, RtcpMuxOnly,
-    RtcpRsize, RtpMap, Simulcast, Ssrc, SsrcGroup, SsrcGroupSemantics,
+    Bandwidth, CodecTarget, Direction, ExtMap, ExtMapAllowMixed, MaxPtime, Msid, Ptime, Rid, RtcpFb, RtcpMux,
+    RtcpMuxOnly, RtcpRsize, RtpMap, Simulcast, Ssrc, SsrcGroup, SsrcGroupSemantics,
 };
 use columba_sdp::{Codec, Lines, MediaKind, MediaLine, Protocol};
 
@@ -167,9 +167,14 @@ impl RtpSection {
         if self.reduced_size {
             lines.add(&RtcpRsize)?;
         }
+        // Feedback on the packets of all payload types has one line (RFC 8888 §6).
+        let is_of_all = |feedback: &&RtcpFb| feedback.is("ack", Some("ccfb"));
+        if self.codecs.iter().flat_map(|codec| &codec.feedback).any(|one| is_of_all(&one)) {
+            lines.add(&RtcpFb::with_parameter(CodecTarget::All, "ack", "ccfb"))?;
+        }
         for codec in &self.codecs {
             lines.add(&codec.map)?;
-            for feedback in &codec.feedback {
+            for feedback in codec.feedback.iter().filter(|one| !is_of_all(one)) {
                 lines.add(feedback)?;
             }
             if let Some(parameters) = &codec.parameters {
