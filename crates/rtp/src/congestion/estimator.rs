@@ -39,8 +39,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// is not known.
 const UNTRIED: f64 = 1.5;
 const UNTRIED_MORE: f64 = 100_000.0;
-/// The part of packets lost, smoothed, from which losses are taken for congestion.
-const HEAVY_LOSS: f64 = 0.10;
+/// The part of what is sent that is lost, smoothed, from which losses are taken for congestion: a
+/// tenth, lost at random, swings up to it.
+const HEAVY_LOSS: f64 = 0.13;
 /// The time without feedback after which the rate is halved.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The round trip before it is known.
