@@ -110,7 +110,7 @@ impl Agent {
             });
             return Some(());
         }
-        match self.roles.conflict(request, self.config.lite)? {
+        match self.roles.conflict(now, request, self.config.lite)? {
             Conflict::None => {}
             Conflict::Ours => self.switch_role(),
             Conflict::Theirs => {

@@ -66,6 +66,33 @@ fn role_conflicts_with_unusual_phrases_are_resolved() {
     }
 }
 
+/// Firefox changes its role once, and ignores what it is told later.
+#[test]
+fn role_gives_way_to_a_side_that_keeps_its_own() {
+    let mut peer = ScriptedPeer::with_remote(Config::default());
+    let remote = candidate("198.51.100.1", 1).socket_address().unwrap();
+    peer.add(candidate("198.51.100.1", 1));
+    let check = Check { controls: true, ..Check::default() };
+    for _ in 0..4 {
+        peer.check(remote, &check);
+        assert_eq!(peer.agent.role(), Role::Controlling, "it is told so");
+        peer.pass(std::time::Duration::from_millis(600));
+    }
+    for _ in 0..10 {
+        peer.check(remote, &check);
+        assert_eq!(peer.agent.role(), Role::Controlled);
+        peer.pass(std::time::Duration::from_millis(600));
+    }
+    // One that changes it in time makes this side keep its own.
+    let mut peer = ScriptedPeer::with_remote(Config::default());
+    peer.add(candidate("198.51.100.1", 1));
+    for controls in [true, true, false, true, true] {
+        peer.check(remote, &Check { controls, ..Check::default() });
+        assert_eq!(peer.agent.role(), Role::Controlling);
+        peer.pass(std::time::Duration::from_millis(900));
+    }
+}
+
 /// Firefox answers checks before it has the answer with this side's credentials, and forgets that
 /// one of them nominates. Its own checks come as soon as it has them.
 #[test]
