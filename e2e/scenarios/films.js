@@ -31,7 +31,7 @@ export async function meet(...args) {
   return descriptions;
 }
 
-/** What a peer has counted. @param {Peer} peer */
+/** The counts of a peer. @param {Peer} peer */
 export async function count(peer) {
   peer.command({ do: 'count' });
   return await peer.until('counts');
@@ -67,7 +67,13 @@ export async function watch(peers, { audio, video }) {
   );
 }
 
-/** The statistics of a kind in one direction, summed. @param {PeerEvent} counts @param {'inbound' | 'outbound'} way @param {string} kind */
+/**
+ * The statistics of a kind in one direction, summed.
+ *
+ * @param {PeerEvent} counts
+ * @param {'inbound' | 'outbound'} way
+ * @param {string} kind
+ */
 export function sum(counts, way, kind) {
   /** @type {Record<string, number>} */
   const total = {};

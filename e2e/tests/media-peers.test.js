@@ -33,7 +33,7 @@ const skipPython = await programsMissing('/usr/bin/python3');
 const skipJanus = await programsMissing('janus', 'openssl');
 const onlyWhole = whole ? false : 'part of the whole comparison: cargo xtask interop media';
 
-/** What each side must get of the other. */
+/** The frames that each side must get of the other. */
 const ENOUGH = { audio: 100, video: 50 };
 /** Over a path that loses packets: some ten seconds. */
 const LONG = { audio: 300, video: 200 };
@@ -86,7 +86,11 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
     return begin(await browserFilm(browser, pages.origin, codecs));
   }
 
-  /** @type {{ name: string, skip: false | string, install: () => Promise<unknown>, create: () => Peer }[]} */
+  /**
+   * @typedef {{ name: string, skip: false | string, install: () => Promise<unknown>,
+   *   create: () => Peer }} Other
+   */
+  /** @type {Other[]} */
   const others = [
     { name: 'pion', skip: skipPion, install: () => buildPion('film'), create: () => pionFilm(films.ivf, films.ogg) },
     { name: 'aiortc', skip: skipPython || onlyWhole, install: installAiortc, create: aiortcFilm },

@@ -123,7 +123,8 @@ describe('media', { skip, timeout: SUITE_TIMEOUT }, () => {
     }
   });
 
-  /** @type {[import('../lab/films.js').FilmKind, string, Partial<Record<'video' | 'audio', string>>][]} */
+  /** @typedef {Partial<Record<'video' | 'audio', string>>} Codecs */
+  /** @type {[import('../lab/films.js').FilmKind, string, Codecs][]} */
   const recorded = [
     ['h264', 'mp4', { video: 'h264', audio: 'opus' }],
     ['vp9', 'webm', { video: 'vp9', audio: 'opus' }],

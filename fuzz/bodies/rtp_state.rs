@@ -149,7 +149,7 @@ const fn payload_limit() -> usize {
     40
 }
 
-/// What others say of our packets, and what they want again.
+/// Reports of others about our packets, and requests for lost ones.
 fn send(mut now: Instant, data: &[u8]) {
     let mut sender = StreamSender::new(Ssrc(1), 90_000, SequenceNumber(65_000));
     let mut history = History::new(HistoryLimits::default());

@@ -7,8 +7,8 @@ use crate::step;
 /// The number of random worlds by default.
 const SCENARIOS: &str = "10000";
 
-/// Runs two ICE agents, two peers or calls with media in many random worlds. A world that fails prints its seed,
-/// which `NETSIM_SEED` runs again.
+/// Runs two ICE agents, two peers or calls with media in many random worlds. A world that fails
+/// prints its seed, which `NETSIM_SEED` runs again.
 pub(crate) fn scenarios(arguments: &[String]) -> Result<(), String> {
     let (test, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "peers" => (("columba-peer", "storms::"), rest),

@@ -24,7 +24,11 @@ async function freePort() {
 
 /** A Janus of our own: a port and a certificate of P-256, since Debian's is of RSA. */
 export class Janus {
-  /** @param {import('node:child_process').ChildProcess} child @param {string} url @param {string} folder */
+  /**
+   * @param {import('node:child_process').ChildProcess} child
+   * @param {string} url
+   * @param {string} folder
+   */
   constructor(child, url, folder) {
     this.child = child;
     this.url = url;

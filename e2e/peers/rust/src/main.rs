@@ -11,8 +11,8 @@
 //! `columba-e2e-peer '{"do":"negotiate","polite":true}'` negotiates as the W3C's example does, by
 //! commands (`negotiator.rs`).
 //!
-//! `columba-e2e-peer '{"do":"film","film":"film.webm"}'` shows a film and counts frames, by commands
-//! (`film.rs`).
+//! `columba-e2e-peer '{"do":"film","film":"film.webm"}'` shows a film and counts frames, by
+//! commands (`film.rs`).
 //!
 //! It writes its events to its standard output, a JSON object a line. It ends with
 //! `{"event":"done",…}` and 0, or with `{"event":"error","message":…}` and 1; where its arguments
