@@ -223,9 +223,9 @@ async fn receiver(events: &mut CallEvents, kind: TrackKind) -> RtpReceiver {
 
 async fn connected(events: &mut CallEvents) -> PeerConnection {
     loop {
-        match soon("connected", events.recv()).await.expect("the call goes on") {
-            CallEvent::PeerConnected { connection, .. } => return connection,
-            _ => {}
+        let event = soon("connected", events.recv()).await.expect("the call goes on");
+        if let CallEvent::PeerConnected { connection, .. } = event {
+            return connection;
         }
     }
 }

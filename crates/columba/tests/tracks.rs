@@ -123,11 +123,10 @@ async fn encoders_are_told_of_parameters_and_tones_of_their_beginning() {
     video.set_parameters(parameters).unwrap();
     let told = soon("the parameters", async {
         loop {
-            match video.next_request().await.unwrap() {
-                EncoderRequest::Encoding { active, max_framerate, scale_resolution_down_by, .. } => {
-                    return (active, max_framerate, scale_resolution_down_by);
-                }
-                _ => {}
+            let request = video.next_request().await.unwrap();
+            if let EncoderRequest::Encoding { active, max_framerate, scale_resolution_down_by, .. } = request
+            {
+                return (active, max_framerate, scale_resolution_down_by);
             }
         }
     })

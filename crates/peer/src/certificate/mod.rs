@@ -221,7 +221,7 @@ mod tests {
         assert!(!matches(&[wrong], certificate.der()));
         assert!(!matches(&[], certificate.der()));
         let weak = of(HashFunction::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY);
-        assert!(matches(&[weak.clone()], certificate.der()), "where there is no other");
+        assert!(matches(std::slice::from_ref(&weak), certificate.der()), "where there is no other");
         let stronger = Fingerprint { hash: HashFunction::Sha256, digest: vec![0; 32] };
         assert!(!matches(&[weak, stronger], certificate.der()));
         let forbidden = Fingerprint { hash: HashFunction::Md5, digest: vec![0; 16] };

@@ -380,6 +380,7 @@ mod tests {
 
     /// RFC 8449: the other side's limit of a record is one of all packets, from the first one on.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
     fn packets_keep_to_the_limit_of_a_record() {
         let mut now = Instant::now();
         let configuration = DataConfiguration::default();

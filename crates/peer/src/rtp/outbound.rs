@@ -164,7 +164,8 @@ impl Outbound {
     /// Begins new streams, because another source has the numbers of these (RFC 3550 §8.2).
     pub(super) fn renew(&mut self, [ssrc, rtx]: [Ssrc; 2], random: [u32; 2]) {
         let first = |number: u32| SequenceNumber((number >> 16) as u16);
-        let rate = self.current.or(self.codecs.first().copied()).map_or(90_000, |codec| codec.clock_rate);
+        let rate =
+            self.current.or_else(|| self.codecs.first().copied()).map_or(90_000, |codec| codec.clock_rate);
         self.stream = StreamSender::new(ssrc, rate, first(random[0]));
         self.rtx = StreamSender::new(rtx, rate, first(random[1]));
         (self.history, self.is_known, self.has_sent) = (None, false, false);

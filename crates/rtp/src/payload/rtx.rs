@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(buffer[..end], original);
         // One that has only its number stands for a packet without a part of a frame.
         let mut empty = [0x80, 97, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1];
-        assert!(unwrap(&mut empty.clone()[..12], Ssrc(1), header.payload_type).is_err());
+        assert!(unwrap(&mut { empty }[..12], Ssrc(1), header.payload_type).is_err());
         assert_eq!(unwrap(&mut empty, Ssrc(1), header.payload_type), Ok(12));
         let packet = crate::Packet::parse(&empty[..12]).unwrap();
         assert_eq!((packet.fixed().sequence_number, packet.payload()), (SequenceNumber(1), &[][..]));
