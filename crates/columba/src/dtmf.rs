@@ -1,6 +1,5 @@
 //! Tones of a telephone's keys: `RTCDTMFSender`.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use columba_peer::TransceiverId;
 
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::media_signals::MediaSignals;
 
 /// The sender of tones of an [`RtpSender`](crate::RtpSender) of sound: the W3C's `RTCDTMFSender`.
 #[derive(Clone, Debug)]
@@ -56,19 +56,6 @@ impl DtmfSender {
     /// Waits for the next `tonechange`: the tone that begins, or `Some(None)` after the last one.
     /// `None` once the connection or the transceiver is gone.
     pub async fn next_tone(&self) -> Option<Option<char>> {
-        let shared = &self.connection.shared;
-        let signals = shared.lock().media(self.id)?;
-        loop {
-            let mut changed = pin!(signals.requested.notified());
-            changed.as_mut().enable();
-            {
-                let mut state = shared.lock();
-                if let Some(tone) = signals.next_tone() {
-                    return Some(tone);
-                }
-                state.media(self.id)?;
-            }
-            changed.await;
-        }
+        self.connection.next_requested(self.id, MediaSignals::next_tone).await
     }
 }

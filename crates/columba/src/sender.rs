@@ -1,6 +1,5 @@
 //! The sending half of a transceiver, at the level of encoded frames and of RTP packets.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,20 +118,7 @@ impl RtpSender {
     /// Waits for the next request to the encoder; `None` once the connection or the transceiver is
     /// gone. Of each kind and encoding only the last one waits. Cancelling loses nothing.
     pub async fn next_request(&self) -> Option<EncoderRequest> {
-        let shared = &self.connection.shared;
-        let signals = shared.lock().media(self.id)?;
-        loop {
-            let mut changed = pin!(signals.requested.notified());
-            changed.as_mut().enable();
-            {
-                let mut state = shared.lock();
-                if let Some(request) = signals.next_request() {
-                    return Some(request);
-                }
-                state.media(self.id)?;
-            }
-            changed.await;
-        }
+        self.connection.next_requested(self.id, MediaSignals::next_request).await
     }
 
     /// `replaceTrack`: needs no negotiation.

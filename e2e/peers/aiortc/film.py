@@ -3,18 +3,11 @@ reports out. It sends a picture that it encodes itself and silence, and counts t
 at a line that is no command, with one sentence on its standard error and exit code 2."""
 
 import asyncio
-import json
-import sys
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 
-# The exit code for a line that is no command.
-USAGE_ERROR = 2
-
-
-def report(event, **rest):
-    print(json.dumps({"event": event, **rest}), flush=True)
+from commands import describe, report, serve
 
 
 class Peer:
@@ -47,13 +40,13 @@ class Peer:
         if what == "offer":
             self.add_tracks()
             await connection.setLocalDescription(await connection.createOffer())
-            self.describe()
+            describe(connection)
         elif what == "setRemote":
             await connection.setRemoteDescription(RTCSessionDescription(sdp=command["sdp"], type=command["type"]))
             if command["type"] == "offer":
                 self.add_tracks()
                 await connection.setLocalDescription(await connection.createAnswer())
-                self.describe()
+                describe(connection)
         elif what == "count":
             report("counts", **self.counts)
         elif what == "end":
@@ -61,26 +54,9 @@ class Peer:
         else:
             raise ValueError(f"there is no command {what}")
 
-    def describe(self):
-        description = self.connection.localDescription
-        report("description", type=description.type, sdp=description.sdp)
-
 
 async def main():
-    peer, reader = Peer(), asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        try:
-            command = json.loads(line)
-            if not isinstance(command["do"], str):
-                raise ValueError("a name is expected")
-        except (ValueError, TypeError, KeyError) as error:
-            print(f"aiortc: not a command: {error}", file=sys.stderr)
-            sys.exit(USAGE_ERROR)
-        try:
-            await peer.obey(command)
-        except Exception as error:  # whatever it is, it is to be seen
-            report("error", message=repr(error))
+    await serve(Peer())
 
 
 asyncio.run(main())

@@ -5,7 +5,6 @@ The argument is the kind of its certificate's key: `ec`, as aiortc has it, or `r
 
 import asyncio
 import datetime
-import json
 import sys
 
 from aiortc import RTCCertificate, RTCPeerConnection, RTCSessionDescription
@@ -14,8 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-# The exit code for a line that is no command.
-USAGE_ERROR = 2
+from commands import describe, report, serve
 
 # Of RSA keys, and of the certificate's validity.
 BITS = 2048
@@ -39,10 +37,6 @@ class RsaCertificate(RTCCertificate):
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
         certificate = builder.not_valid_after(now + datetime.timedelta(days=DAYS)).sign(key, hashes.SHA256())
         return cls(key=key, cert=certificate)
-
-
-def report(event, **rest):
-    print(json.dumps({"event": event, **rest}), flush=True)
 
 
 class Peer:
@@ -70,12 +64,12 @@ class Peer:
             self.attend(connection.createDataChannel(command["label"]))
         elif what == "offer":
             await connection.setLocalDescription(await connection.createOffer())
-            self.describe()
+            describe(connection)
         elif what == "setRemote":
             await connection.setRemoteDescription(RTCSessionDescription(sdp=command["sdp"], type=command["type"]))
             if command["type"] == "offer":
                 await connection.setLocalDescription(await connection.createAnswer())
-                self.describe()
+                describe(connection)
         elif what == "send":
             self.channels[command["label"]].send(command["text"])
         elif what == "end":
@@ -83,26 +77,9 @@ class Peer:
         else:
             raise ValueError(f"there is no command {what}")
 
-    def describe(self):
-        description = self.connection.localDescription
-        report("description", type=description.type, sdp=description.sdp)
-
 
 async def main():
-    peer, reader = Peer(sys.argv[1]), asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        try:
-            command = json.loads(line)
-            if not isinstance(command["do"], str):
-                raise ValueError("a name is expected")
-        except (ValueError, TypeError, KeyError) as error:
-            print(f"aiortc: not a command: {error}", file=sys.stderr)
-            sys.exit(USAGE_ERROR)
-        try:
-            await peer.obey(command)
-        except Exception as error:  # whatever it is, it is to be seen
-            report("error", message=repr(error))
+    await serve(Peer(sys.argv[1]))
 
 
 asyncio.run(main())
