@@ -15,7 +15,11 @@ const STEADY = 0.05;
 /** Seconds of a film. */
 const LENGTH = 4;
 
-/** `only` is set where the file has no sound, or no picture. @type {Record<FilmKind, { name: string, args: string[], only?: 'video' | 'audio' }>} */
+/**
+ * `only` is set where the file has no sound, or no picture.
+ *
+ * @type {Record<FilmKind, { name: string, args: string[], only?: 'video' | 'audio' }>}
+ */
 const KINDS = {
   vp8: { name: 'vp8.webm', args: ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8'] },
   vp9: { name: 'vp9.webm', args: ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8'] },

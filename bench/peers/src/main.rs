@@ -2,10 +2,10 @@
 //! open, and the memory of idle connections.
 //!
 //! Without an argument it measures every stack, each in a process of its own and one after the
-//! other, and prints three Markdown tables; with the name of one (`speed`, `pinned`, `memory`), only
-//! that. With the name of a stack behind it, it measures that one and prints its row. `pinned` sets
-//! ours beside QUIC where both send datagrams of 1,200 bytes, in turns. Both ends of a connection
-//! are in the one process, over loopback.
+//! other, and prints three Markdown tables; with the name of one (`speed`, `pinned`, `memory`),
+//! only that. With the name of a stack behind it, it measures that one and prints its row. `pinned`
+//! sets ours beside QUIC where both send datagrams of 1,200 bytes, in turns. Both ends of a
+//! connection are in the one process, over loopback.
 
 mod columba;
 mod end;

@@ -88,8 +88,8 @@ impl RtpReceiver {
         self.with_peer(|peer, _| peer.set_jitter_buffer_target(self.id, target))
     }
 
-    /// Limits the bitrate that the other side sends, by TMMBR or REMB, as it is agreed; `None` for no
-    /// limit.
+    /// Limits the bitrate that the other side sends, by TMMBR or REMB, as it is agreed; `None` for
+    /// no limit.
     ///
     /// # Errors
     /// The transceiver is gone.

@@ -185,8 +185,8 @@ impl TrackSource {
         }
     }
 
-    /// Returns whether a track of it is live and enabled: else what it has is for nobody, and
-    /// silence and blackness are to be sent.
+    /// Returns whether a track of it is live and enabled: else its content is not to be
+    /// sent, but silence and blackness.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         let mut enabled = false;
@@ -332,8 +332,8 @@ impl From<MediaStreamTrack> for Track {
     }
 }
 
-/// A stream: the W3C's `MediaStream`, a set of tracks that belong together. Clones of the handle are
-/// the same stream; [`duplicate`](Self::duplicate) is the W3C's `clone`.
+/// A stream: the W3C's `MediaStream`, a set of tracks that belong together. Clones of the handle
+/// are the same stream; [`duplicate`](Self::duplicate) is the W3C's `clone`.
 #[derive(Clone, Debug)]
 pub struct MediaStream {
     inner: Arc<StreamInner>,

@@ -50,9 +50,9 @@ pub struct Configuration {
     pub media_confidentiality: MediaConfidentiality,
     /// True if handshakes may travel earlier than their turn, where both sides' descriptions say
     /// so: DTLS's in checks of ICE (draft-hancke-webrtc-sped), SCTP's in the descriptions
-    /// (draft-hancke-tsvwg-snap). It saves two round trips; states and events come in the same order
-    /// as without. Default true: others than peers of this library notice nothing but lines in the
-    /// description.
+    /// (draft-hancke-tsvwg-snap). It saves two round trips; states and events come in the same
+    /// order as without. Default true: others than peers of this library notice nothing but lines
+    /// in the description.
     pub early_handshakes: bool,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.

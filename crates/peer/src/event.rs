@@ -60,8 +60,8 @@ pub enum Event {
         /// The identifiers of the streams to which it belongs.
         streams: Vec<String>,
     },
-    /// `mute` of the track of this transceiver's receiver, which was not muted: the other side no longer sends it, by a
-    /// description or by the end of its stream (RTCP BYE).
+    /// `mute` of the track of this transceiver's receiver, which was not muted: the other side no
+    /// longer sends it, by a description or by the end of its stream (RTCP BYE).
     TrackMuted(TransceiverId, TrackKind),
     /// `unmute` of the track of this transceiver's receiver: the first packet has come since it was
     /// muted.

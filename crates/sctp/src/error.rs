@@ -87,4 +87,8 @@ pub enum ImportError {
     /// It is not an INIT chunk with what it must have.
     #[error("not a usable INIT chunk")]
     Malformed,
+    /// It is the INIT of this association itself: some implementations (libdatachannel) answer with
+    /// the lines of an offer that they do not know.
+    #[error("the INIT of this side itself")]
+    Own,
 }

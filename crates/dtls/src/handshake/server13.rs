@@ -97,8 +97,8 @@ impl Handshake {
             let cookie = RetryCookie { suite: suite.number(), group: number, first_hello }.write(key);
             self.transcript = super::Transcript::default();
             let body = retry_request(suite, group, Some(&cookie));
-            // An answer longer than the question would make amplifiers of servers. ClientHellos that
-            // can be answered at all are longer but for those made for it.
+            // An answer longer than the question would make amplifiers of servers. ClientHellos
+            // that can be answered at all are longer but for those made for it.
             if body.len() <= message.body.len() {
                 io.flight.push(SERVER_HELLO, 0, body);
             }

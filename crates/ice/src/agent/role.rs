@@ -7,8 +7,8 @@ use columba_stun::attributes::{IceControlled, IceControlling};
 
 use crate::event::Role;
 
-/// How long the other side may go on with a role that it was told to change. Firefox (153) changes
-/// it once at most, for all transports, and then ignores what it is told.
+/// The time for which the other side may go on with a role that it was told to change. Firefox
+/// (153) changes it once at most, for all transports, and then ignores what it is told.
 const STUBBORNNESS: Duration = Duration::from_secs(2);
 
 /// The role, and the number that decides where both sides claim the same.

@@ -67,8 +67,8 @@ impl Peer {
     }
 
     /// Limits the bitrate that the other side sends to a transceiver, by TMMBR (RFC 5104 §4.2.1) or
-    /// REMB, as it is agreed; `None` for no limit. It is told again with each report until the other
-    /// side confirms it.
+    /// REMB, as it is agreed; `None` for no limit. It is told again with each report until the
+    /// other side confirms it.
     ///
     /// # Errors
     /// [`Error::NoSuchTransceiver`].

@@ -43,7 +43,8 @@ const MAX_CLOCKS: usize = 8;
 /// The bitrate that limits nothing.
 const NO_LIMIT: u64 = 1_000_000_000;
 
-/// Bits per second that are enough for a picture whose bitrate has no limit: more is not looked for.
+/// Bits per second that are enough for a picture whose bitrate has no limit: more is not looked
+/// for.
 const ENOUGH: u64 = 2_500_000;
 
 /// The part by which a bitrate must change to be told.

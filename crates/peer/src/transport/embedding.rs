@@ -80,8 +80,8 @@ impl Transport {
         }
     }
 
-    /// The events of ICE were taken, with those of the path, if there is one. Returns true the first
-    /// time, if handshakes may be ahead of it.
+    /// The events of ICE were taken, with those of the path, if there is one. Returns true the
+    /// first time, if handshakes may be ahead of it.
     pub(super) fn note_path(&mut self) -> bool {
         let is_new = self.is_ahead_of_path() && self.is_writable;
         self.embedding.is_path_known = self.is_writable;

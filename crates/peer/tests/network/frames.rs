@@ -264,8 +264,8 @@ fn nothing_is_due_after_closing() {
     }
 }
 
-/// A track that plays is muted before it leaves its streams, and others come after that; one that is
-/// muted already is not muted again.
+/// A track that plays is muted before it leaves its streams, and others come after that; one that
+/// is muted already is not muted again.
 #[test]
 fn tracks_that_play_are_muted_before_they_leave_their_streams() {
     let (mut lab, ids) = call(Lab::lan(&Configuration::default(), 0.0, 8));

@@ -192,7 +192,8 @@ fn storm(seed: u64) {
     check_agreement(&lab, seed);
     check_candidates(&lab, seed);
     check_data(&mut lab, seed);
-    // Nothing goes on of itself, but for a restart where checks got lost, perhaps before it settled.
+    // Nothing goes on of itself, but for a restart where checks got lost, perhaps before it
+    // settled.
     let count = |lab: &Lab, is_it: fn(&Event) -> bool| {
         let of = |index: usize| lab.peer(index).events.iter();
         of(ALICE).chain(of(BOB)).filter(|event| is_it(event)).count()

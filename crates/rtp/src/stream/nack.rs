@@ -100,7 +100,8 @@ impl NackGenerator {
         let mut lost = None;
         let count = self.missing.len();
         self.missing.retain_mut(|missing| {
-            // At the very deadline it is old: otherwise the deadline would stay, with nothing to do.
+            // At the very deadline it is old: otherwise the deadline would stay, with nothing to
+            // do.
             let old = now.saturating_duration_since(missing.since) >= limits.max_age;
             if missing.next > now && !old {
                 return true;

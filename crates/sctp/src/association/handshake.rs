@@ -31,12 +31,15 @@ impl Association {
     /// a handshake.
     ///
     /// # Errors
-    /// If the handshake has begun, or it is not an INIT.
+    /// If the handshake has begun, or it is not an INIT, or our own.
     pub fn import_init(&mut self, now: Instant, init: &[u8]) -> Result<(), ImportError> {
         if self.state != State::Idle {
             return Err(ImportError::TooLate);
         }
         let init = read_init(init).ok_or(ImportError::Malformed)?;
+        if init.tag == self.local_tag {
+            return Err(ImportError::Own);
+        }
         self.adopt(PeerInit::from(&init));
         self.is_imported = true;
         self.establish(now);

@@ -556,7 +556,7 @@ impl DataChannels {
     /// See [`Association::import_init`]; instead of [`start`](Self::start).
     ///
     /// # Errors
-    /// If the handshake has begun, or it is not an INIT.
+    /// If the handshake has begun, or it is not an INIT, or our own.
     pub fn import_init(&mut self, now: Instant, role: Role, init: &[u8]) -> Result<(), ImportError> {
         self.association.import_init(now, init)?;
         self.set_role(now, role);

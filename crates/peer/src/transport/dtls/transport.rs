@@ -149,9 +149,9 @@ impl DtlsTransport {
         self.certificate.as_ref().is_none_or(|der| certificate::matches(fingerprints, der))
     }
 
-    /// Sets what the descriptions have settled. The role stays as long as the association lives, also
-    /// before it has begun (RFC 8842 §5.3): Firefox may claim the client's in a later answer, and
-    /// keeps the server's.
+    /// Sets what the descriptions have settled. The role stays as long as the association lives,
+    /// also before it has begun (RFC 8842 §5.3): Firefox may claim the client's in a later answer,
+    /// and keeps the server's.
     pub(crate) fn set_role(&mut self, role: DtlsRole, fingerprints: Vec<Fingerprint>) {
         self.role.get_or_insert(role);
         if let Some(association) = &mut self.association {

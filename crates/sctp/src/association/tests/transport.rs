@@ -1,6 +1,7 @@
 //! The transport below: output held, ports, packets.
 
 use super::*;
+use crate::error::ImportError;
 
 #[test]
 fn while_output_is_held_time_stands_still() {
@@ -24,6 +25,15 @@ fn while_output_is_held_time_stands_still() {
     assert_eq!(kinds(&hand.poll_output()), [chunk_type::DATA]);
     let at = hand.association.poll_timeout().unwrap();
     assert!(at > hand.now, "deadlines go on from where they stood");
+}
+
+#[test]
+fn own_init_that_comes_back_is_none_of_the_peers() {
+    let mut hand = Hand::new(Config::default());
+    let own = hand.association.export_init();
+    assert_eq!(hand.association.import_init(hand.now, &own), Err(ImportError::Own));
+    hand.association.connect(hand.now);
+    assert_eq!(kinds(&hand.poll_output()), [chunk_type::INIT], "the handshake goes its usual way");
 }
 
 #[test]
