@@ -12,7 +12,7 @@ use columba_peer::{
 use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
 
 fn early() -> Configuration {
-    Configuration::default()
+    Configuration { early_handshakes: true, ..Configuration::default() }
 }
 
 fn late() -> Configuration {
