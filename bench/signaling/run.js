@@ -4,6 +4,7 @@
 //   node run.js PROGRAM [IDLE CONNECTIONS]
 
 import { columba, peerjs } from './servers.js';
+import { waiting } from './waiting.js';
 
 const [program, idle = '10000'] = process.argv.slice(2);
 const IDLE = Number(idle);
@@ -49,6 +50,28 @@ async function memory(kind, server) {
   for (const { socket } of [...first, ...members]) socket.terminate();
   await pause(2000);
   return { each, load };
+}
+
+/** The growth of the process for each connection that waits in another way than a WebSocket. */
+async function growth(way, server) {
+  const open = async (count) => {
+    const sockets = [];
+    while (sockets.length < count) {
+      const wanted = Math.min(AT_ONCE, count - sockets.length);
+      sockets.push(...await Promise.all(Array.from({ length: wanted }, () => way.open(server))));
+    }
+    return sockets;
+  };
+  const first = await open(100);
+  await pause(1000);
+  const before = server.resident();
+  const sockets = await open(IDLE);
+  await pause(1000);
+  const each = (server.resident() - before) / IDLE;
+  const gone = [...first, ...sockets].filter(({ destroyed }) => destroyed).length;
+  if (gone > 0) throw new Error(`${gone} connections did not stay`);
+  sockets.concat(first).forEach((socket) => socket.destroy());
+  return each;
 }
 
 /** Messages for each second of processor time, with as many under way as the server takes. */
@@ -128,6 +151,16 @@ const table = [titles, titles.map(() => '---'), ...rows.map(cells)];
 for (const row of table) console.log(`| ${row.join(' | ')} |`);
 const [ours, theirs] = rows;
 const times = (a, b) => `${(a / b).toFixed(1)} x`;
+
+console.log(`\n| ${IDLE} that wait at columba by | memory of each |\n| --- | --- |`);
+for (const way of waiting) {
+  const server = await columba.start(program);
+  try {
+    console.log(`| ${way.name} | ${((await growth(way, server)) / 1000).toFixed(1)} kB |`);
+  } finally {
+    await server.stop();
+  }
+}
 console.log(`\nours to theirs: memory ${times(ours.each, theirs.each)} (goal 0.5), small messages ` +
   `${times(ours.small, theirs.small)} (goal 2), large messages ${times(ours.large, theirs.large)} (goal 2)`);
 process.exit(0);
