@@ -23,6 +23,10 @@ use crate::failure::Failure;
 /// Some systems take no certificate that is good for longer than this.
 const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(825 * 86_400);
 
+/// The part of that time that lies in the past: whichever way the clock is set right afterwards, the
+/// certificate is good for more than a year.
+const SELF_SIGNED_BACKDATED: Duration = Duration::from_secs(400 * 86_400);
+
 /// Before it ends, it is made anew.
 const SELF_SIGNED_RENEWAL: Duration = Duration::from_secs(30 * 86_400);
 
@@ -173,7 +177,7 @@ fn self_signed(
 
 fn is_fresh(cert: &Path) -> bool {
     let age = fs::metadata(cert).and_then(|meta| meta.modified()).ok().and_then(|made| made.elapsed().ok());
-    age.is_some_and(|age| age < SELF_SIGNED_LIFETIME - SELF_SIGNED_RENEWAL)
+    age.is_some_and(|age| age < SELF_SIGNED_LIFETIME - SELF_SIGNED_BACKDATED - SELF_SIGNED_RENEWAL)
 }
 
 fn make(options: &ServeOptions) -> Result<(String, String), rcgen::Error> {
@@ -190,11 +194,16 @@ fn make(options: &ServeOptions) -> Result<(String, String), rcgen::Error> {
 
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "Columba, self-signed");
-    // An hour back, for clients whose clock is behind.
-    params.not_before = (SystemTime::now() - Duration::from_secs(3600)).into();
-    params.not_after = (SystemTime::now() + SELF_SIGNED_LIFETIME).into();
+    let (begin, end) = validity(SystemTime::now());
+    (params.not_before, params.not_after) = (begin.into(), end.into());
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
+/// The time for which a certificate is good that is made now, by a clock that may be wrong.
+fn validity(now: SystemTime) -> (SystemTime, SystemTime) {
+    let begin = now - SELF_SIGNED_BACKDATED;
+    (begin, begin + SELF_SIGNED_LIFETIME)
 }
 
 /// Writes a file that only this user can read, whole or not at all.
@@ -215,6 +224,17 @@ fn keep(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificate_outlives_a_clock_that_is_set_right() {
+        let year = Duration::from_secs(365 * 86_400);
+        // As shown when the certificate is made; the epoch is where machines without a clock begin.
+        for shown in [SystemTime::UNIX_EPOCH, SystemTime::now()] {
+            let (begin, end) = validity(shown);
+            assert!(begin <= shown - year && end >= shown + year);
+            assert!(end.duration_since(begin).unwrap() <= SELF_SIGNED_LIFETIME);
+        }
+    }
 
     #[test]
     fn file_that_cannot_be_put_in_place_is_removed() {

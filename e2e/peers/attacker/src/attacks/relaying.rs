@@ -1,7 +1,7 @@
 //! Attacks on relaying: by those who have credentials, by members beside it, and by time itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use columba_stun::attributes::{Nonce, Realm, RequestedTransport, Username, XorPeerAddress};
 use columba_stun::{Class, IntegrityKey, MessageBuilder, Method, TransactionId};
@@ -60,8 +60,9 @@ fn minted(now: Duration, lives: Duration, user: &str) -> Credentials {
     Credentials::mint(SECRET.as_bytes(), UnixTime(now), lives, user)
 }
 
-/// The server's clock goes three days ahead, then a month back: what lives goes on, and what is new
-/// is judged by the time that is shown.
+/// The server's clock is stepped: by hours and days either way, to shortly after 1970 as on a
+/// machine without a clock of its own, and beyond what 32 bits hold. What lives goes on, and what is
+/// new is judged by the time that is shown.
 fn clock_step(server: &Server<'_>) -> Result<Report, String> {
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: i64 = 24 * 3600;
@@ -69,7 +70,11 @@ fn clock_step(server: &Server<'_>) -> Result<Report, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut client = Turn::udp(attacker(7000, 1), server.stun(), "before").map_err(text)?;
     client.allocate().map_err(text)?.map_err(|code| format!("an allocation is answered {code}"))?;
-    for (number, seconds) in [(1u8, 3 * DAY), (2, -30 * DAY), (3, 0)] {
+    let since_1970 = i64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+        .map_err(|error| error.to_string())?;
+    let shortly_after = 2 * DAY - since_1970;
+    let steps = [DAY / 2, 3 * DAY, -30 * DAY, -DAY / 2, shortly_after, 90 * 365 * DAY, 0];
+    for (number, seconds) in (1u8..).zip(steps) {
         let shown = server.step_clock(seconds)?;
         let refreshed = client.refresh(HOUR / 6).map_err(text)?;
         report.promise(refreshed == Ok(()), format!("{seconds} s: a refresh is answered {refreshed:?}"));
@@ -99,7 +104,7 @@ fn clock_step(server: &Server<'_>) -> Result<Report, String> {
         report.promise(given == Ok(()), format!("{seconds} s: the server's own are answered {given:?}"));
     }
     let _ = client.release();
-    report.note = "three days ahead, thirty back".to_owned();
+    report.note = format!("{} steps, from 1970 to the next century", steps.len());
     Ok(report)
 }
 

@@ -69,7 +69,7 @@ fn stun_bytes(at: usize) -> u8 {
 }
 
 /// Connections that send a byte now and then, and never anything whole.
-fn slowloris(port: SocketAddr, bytes: fn(usize) -> u8) -> Result<Report, String> {
+pub(super) fn slowloris(port: SocketAddr, bytes: fn(usize) -> u8) -> Result<Report, String> {
     let mut report = Report::default();
     let mut open: Vec<TcpStream> = Vec::new();
     for n in 0..DRIBBLING {
