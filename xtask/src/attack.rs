@@ -3,23 +3,26 @@
 
 use std::process::Command;
 
+use crate::programs::Profile;
 use crate::step::{self, Count};
 
 /// Runs the named attacks, or all.
 pub(crate) fn run(names: &[String]) -> Result<(), String> {
-    build()?;
-    step::finish(attacker(names)?)
+    let profile = Profile::Release;
+    profile.build_attacks()?;
+    step::finish(attacker(profile, names)?)
 }
 
 /// The attacks that are part of the tests.
 pub(crate) fn short() -> (Count, Result<(), String>) {
     let failed = |sentence| (Count { failed: 1, ..Count::default() }, Err(sentence));
-    match attacker(&["--short".to_owned()]) {
+    let profile = Profile::Debug;
+    match attacker(profile, &["--short".to_owned()]) {
         Err(sentence) => {
             println!("skipped: {sentence}");
             (Count { skipped: 1, ..Count::default() }, Ok(()))
         }
-        Ok(command) => match build() {
+        Ok(command) => match profile.build_attacks() {
             Ok(()) => step::counted(command),
             Err(sentence) => failed(sentence),
         },
@@ -33,22 +36,18 @@ pub(crate) fn soak(arguments: &[String]) -> Result<(), String> {
         [minutes] if minutes.parse::<f64>().is_ok() => minutes,
         _ => return Err("the only argument of this chore is a number of minutes".to_owned()),
     };
-    build()?;
-    step::finish(attacker(&["--soak".to_owned(), minutes.to_owned()])?)
-}
-
-fn build() -> Result<(), String> {
-    let packages = ["--package", "columba-server", "--package", "columba-e2e-attacker"];
-    step::run("cargo", &[["build", "--release"].as_slice(), &packages].concat())
+    let profile = Profile::Release;
+    profile.build_attacks()?;
+    step::finish(attacker(profile, &["--soak".to_owned(), minutes.to_owned()])?)
 }
 
 /// The attacker in a network namespace of its own.
-fn attacker(arguments: &[String]) -> Result<Command, String> {
+fn attacker(profile: Profile, arguments: &[String]) -> Result<Command, String> {
     let can = Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).output();
     if !can.is_ok_and(|output| output.status.success()) {
         return Err("network namespaces need root on Linux, unshare and ip".to_owned());
     }
-    let mut command = step::command("unshare", &["--net", "target/release/columba-e2e-attacker"]);
-    command.arg("target/release/columba").args(arguments);
+    let mut command = step::command("unshare", &["--net", &profile.program("columba-e2e-attacker")]);
+    command.arg(profile.program("columba")).args(arguments);
     Ok(command)
 }

@@ -4,10 +4,12 @@ use std::fs;
 use std::iter;
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
 use crate::install;
+use crate::programs::Profile;
 use crate::step::{self, Count};
 
 /// The ending of the files of tests.
@@ -23,15 +25,14 @@ const COLLISIONS: &str = "1000";
 /// network namespaces of its own.
 const AT_ONCE: usize = 2;
 
-/// Builds the programs, checks the types of the tests, and runs the suites.
+/// Builds the programs, checks the types of the tests, and runs the suites. The programs are those
+/// of a debug build, which costs little after the Rust tests, and checks what it assumes.
 pub(crate) fn run() -> Outcome {
-    let folder = folder();
-    match build(&folder, Profile::Release).and_then(|()| suites(&folder)) {
-        Ok(suites) => each(&suites, |suite| {
-            let mut tests = step::command("node", &["--test", &path(suite)]);
-            tests.current_dir(&folder);
-            step::counted_in_one_piece(tests)
-        }),
+    let (folder, profile) = (folder(), Profile::Debug);
+    match build(&folder, profile).and_then(|()| suites(&folder)) {
+        Ok(suites) => {
+            each(&suites, |suite| step::counted_in_one_piece(node(&folder, profile, &[&path(suite)])))
+        }
         Err(sentence) => (Count { failed: 1, ..Count::default() }, Err(sentence)),
     }
 }
@@ -63,8 +64,8 @@ pub(crate) fn interop(arguments: &[String]) -> Result<(), String> {
     };
     let folder = folder();
     build(&folder, Profile::Release)?;
-    let mut tests = step::command("node", &["--test", "--test-reporter=spec", &path(suite)]);
-    tests.current_dir(&folder).env(name, value);
+    let mut tests = node(&folder, Profile::Release, &["--test-reporter=spec", &path(suite)]);
+    tests.env(name, value);
     step::finish(tests)
 }
 
@@ -78,32 +79,19 @@ pub(crate) fn path(suite: &str) -> String {
     format!("tests/{suite}{ENDING}")
 }
 
-/// The profile of the programs under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    Release,
-    Debug,
-}
-
 /// Builds the programs under test, and checks the types of the tests.
-///
-/// # Errors
-///
-/// Fails for a debug build beside a program of a release build, which the tests would take.
 pub(crate) fn build(folder: &Path, profile: Profile) -> Result<(), String> {
-    let packages = ["columba-server", "columba-e2e-peer", "columba-e2e-ice", "columba-e2e-dtls"];
-    let programs = packages.iter().flat_map(|package| ["--package", package]).collect::<Vec<_>>();
-    let build: &[&str] = match profile {
-        Profile::Release => &["build", "--release"],
-        Profile::Debug if step::top().join("target/release/columba").exists() => {
-            return Err("target/release/columba is in the way of a debug build: remove it first".to_owned());
-        }
-        Profile::Debug => &["build"],
-    };
-    step::run("cargo", &[build, &programs].concat())?;
+    profile.build_e2e()?;
     let mut types = step::command("npm", &["run", "--silent", "check"]);
     types.current_dir(folder);
     step::finish(types)
+}
+
+/// Node's test runner in the folder of the tests, with the programs of a profile.
+pub(crate) fn node(folder: &Path, profile: Profile, words: &[&str]) -> Command {
+    let mut tests = step::command("node", &[["--test"].as_slice(), words].concat());
+    tests.current_dir(folder).env("COLUMBA_BIN", profile.columba());
+    tests
 }
 
 /// The suites: the names of the test files without their ending, in order.

@@ -8,6 +8,7 @@ mod fuzz;
 mod install;
 mod names;
 mod packages;
+mod programs;
 mod simulation;
 mod soak;
 mod step;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::e2e::Profile;
+use crate::programs::Profile;
 use crate::{attack, e2e, install, step};
 
 /// Rounds of each suite under each load by default.
@@ -66,7 +66,7 @@ fn e2e(arguments: &[String]) -> Result<(), String> {
         for results in &mut results {
             for &load in &loads {
                 let start = Instant::now();
-                let failed = run_suite(&folder, &kept, &results.suite, load, round)?;
+                let failed = run_suite(&folder, profile, &kept, &results.suite, load, round)?;
                 let outcome = if failed.is_some() { "failed" } else { "passed" };
                 let seconds = start.elapsed().as_secs();
                 println!("{} {load}, round {round} of {rounds}: {outcome} after {seconds} s", results.suite);
@@ -132,6 +132,7 @@ fn kept_folder() -> Result<PathBuf, String> {
 /// Runs a suite once. Returns what failed: the names of the tests, and the file of the output.
 fn run_suite(
     folder: &Path,
+    profile: Profile,
     kept: &Path,
     suite: &str,
     load: Load,
@@ -148,10 +149,9 @@ fn run_suite(
         "--test-reporter=./lab/failed-tests.js",
         &format!("--test-reporter-destination={}", names.display()),
     ];
-    let mut tests =
-        step::command("node", &[["--test"].as_slice(), &reporters, &[&e2e::path(suite)]].concat());
+    let mut tests = e2e::node(folder, profile, &[reporters.as_slice(), &[&e2e::path(suite)]].concat());
     // Nothing is skipped in silence.
-    tests.current_dir(folder).env("CI", "true").stdout(Stdio::from(file)).stderr(Stdio::from(both));
+    tests.env("CI", "true").stdout(Stdio::from(file)).stderr(Stdio::from(both));
     let busy = (load == Load::Loaded).then(BusyLoops::start);
     let status = tests.status().map_err(|error| format!("node could not be started: {error}"))?;
     drop(busy);
