@@ -1,8 +1,10 @@
 //! Networks, as operators write them, in the form in which addresses are compared.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::units::Host;
 
 /// The bits in front of the IPv4 address in an IPv4-mapped one (RFC 4291 §2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
@@ -19,6 +21,25 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         IpNet::V6(network) => of_mapped(network).map_or(IpNet::V6(network), IpNet::V4),
         IpNet::V4(_) => network,
     })
+}
+
+/// Reads an address that clients can send to.
+pub(super) fn reachable(text: &str) -> Result<IpAddr, String> {
+    let Ok(address) = text.parse::<IpAddr>().map(|address| address.to_canonical()) else {
+        return Err("write an address like 203.0.113.1 or 2001:db8::1, without a port".to_owned());
+    };
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if address.is_unspecified() || address.is_multicast() || broadcast {
+        return Err(format!("{address} is no address of one machine: write the one that clients send to"));
+    }
+    Ok(address)
+}
+
+/// Reads a host name, or an address that clients can send to.
+pub(super) fn reachable_host(text: &str) -> Result<Host, String> {
+    let host: Host = text.parse()?;
+    host.ip().map_or(Ok(()), |ip| reachable(&ip.to_string()).map(drop))?;
+    Ok(host)
 }
 
 fn of_mapped(network: Ipv6Net) -> Option<Ipv4Net> {
@@ -49,6 +70,17 @@ mod tests {
             let network = network(text).expect(text);
             assert_eq!(network.contains(&address.parse::<IpAddr>().unwrap()), is_within, "{text}: {address}");
         }
+    }
+
+    #[test]
+    fn addresses_that_no_client_can_send_to_are_refused() {
+        for text in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:0.0.0.0"] {
+            assert!(reachable(text).unwrap_err().contains("one machine"), "{text}");
+            assert!(reachable_host(text).is_err(), "{text}");
+        }
+        assert!(reachable("203.0.113.1:80").unwrap_err().contains("without a port"));
+        assert_eq!(reachable("::ffff:203.0.113.1"), Ok(IpAddr::from([203, 0, 113, 1])));
+        assert!(reachable_host("example.org").is_ok() && reachable_host("[2001:db8::1]").is_ok());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::network::network;
+use super::network::{network, reachable, reachable_host};
 use super::origin::AllowedOrigin;
 use super::units::{Allowance, Host, Listen, PortRange, Secret, Size, Span};
 use crate::memory::default_limit;
@@ -137,12 +137,12 @@ pub(crate) struct RelayOptions {
 
     /// The host in the STUN and TURN URLs that clients are given [default: the host that the client
     /// asked for]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = reachable_host)]
     pub(crate) public_host: Option<Host>,
 
     /// The addresses under which the outside reaches this machine, when they are not its own (1:1
     /// NAT)
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = reachable)]
     pub(crate) public_address: Vec<std::net::IpAddr>,
 
     /// The UDP ports that relayed traffic comes from
