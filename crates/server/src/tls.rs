@@ -23,8 +23,8 @@ use crate::failure::Failure;
 /// Some systems take no certificate that is good for longer than this.
 const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(825 * 86_400);
 
-/// The part of that time that lies in the past: whichever way the clock is set right afterwards, the
-/// certificate is good for more than a year.
+/// The part of that time that lies in the past: whichever way the clock is set right afterwards,
+/// the certificate is good for more than a year.
 const SELF_SIGNED_BACKDATED: Duration = Duration::from_secs(400 * 86_400);
 
 /// Before it ends, it is made anew.

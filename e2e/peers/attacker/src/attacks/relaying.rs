@@ -61,8 +61,8 @@ fn minted(now: Duration, lives: Duration, user: &str) -> Credentials {
 }
 
 /// The server's clock is stepped: by hours and days either way, to shortly after 1970 as on a
-/// machine without a clock of its own, and beyond what 32 bits hold. What lives goes on, and what is
-/// new is judged by the time that is shown.
+/// machine without a clock of its own, and beyond what 32 bits hold. What lives goes on, and what
+/// is new is judged by the time that is shown.
 fn clock_step(server: &Server<'_>) -> Result<Report, String> {
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: i64 = 24 * 3600;

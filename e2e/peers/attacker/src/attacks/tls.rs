@@ -89,7 +89,8 @@ fn crumbs_of_a_hello(server: &Server<'_>) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Connections over TLS whose requests come byte by byte, each in a record of its own, and never end.
+/// Connections over TLS whose requests come byte by byte, each in a record of its own, and never
+/// end.
 fn crumbs_of_a_head(server: &Server<'_>) -> Result<Report, String> {
     let mut report = Report::default();
     let mut open: Vec<Transport> = Vec::new();
