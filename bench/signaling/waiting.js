@@ -1,5 +1,5 @@
-// The other ways to wait for events, of our server alone: a connection that has said nothing yet, an
-// event stream, and a long poll.
+// The other ways to wait for events, of our server alone: a connection that has said nothing yet,
+// an event stream, and a long poll.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
