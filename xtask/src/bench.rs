@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: the benchmarks of `bench/`, the comparisons with others in
-//! `bench/peers/`, `bench/sctp/` and `bench/signaling/`, and simulations.
+//! `bench/peers/`, `bench/sctp/`, `bench/media/` and `bench/signaling/`, and simulations.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,8 @@ const NAMED: &[(&str, Run)] = &[
         step::run("cargo", &[["run"].as_slice(), &manifest, &["--bin=links"]].concat())
     }),
     ("sctp-sim", simulate),
+    ("rtp", || media("memory")),
+    ("media", || ["forward", "tracks", "sockets"].into_iter().try_for_each(media)),
     ("negotiation", negotiation),
     ("turn", turn),
     ("files", files),
@@ -73,6 +75,12 @@ fn negotiation() -> Result<(), String> {
     step::run("cargo", &["build", "--release", "--package", "columba-bench-negotiation"])?;
     let program = step::top().join("target/release/columba-bench-negotiation");
     step::run("taskset", &["-c", "1", &program.to_string_lossy()])
+}
+
+/// Runs one of the programs that set our media beside other stacks'.
+fn media(program: &str) -> Result<(), String> {
+    let manifest = ["--release", "--locked", "--manifest-path", "bench/media/Cargo.toml", "--bin", program];
+    step::run("cargo", &[["run"].as_slice(), &manifest].concat())
 }
 
 /// Measures our TURN server beside coturn and a bare forwarder: the servers on the first core, the

@@ -27,6 +27,8 @@ cargo xtask CHORE
                       'sctp' our SCTP in memory beside other engines, 'sctp-sim'
                       holds SCTP to its goals over simulated paths,
                       'sctp-loss' sets it beside other engines over lossy ones,
+                      'rtp' sets our SRTP beside the bare ciphers and other stacks,
+                      'media' our forwarding, our tracks and our media over sockets beside str0m,
                       'turn' sets our TURN server beside coturn and a bare forwarder,
                       'negotiation' measures offers and answers, and whole connections in memory,
                       'files' sets columba send beside croc, magic-wormhole and a sender over quinn
@@ -61,7 +63,7 @@ cargo xtask CHORE
   package [ARGUMENT...] packs every published crate and builds it from its archive";
 
 /// The folders of all workspaces, each with a lock file of its own.
-const WORKSPACES: &[&str] = &["", "bench/files/", "bench/peers/", "bench/sctp/", "fuzz/"];
+const WORKSPACES: &[&str] = &["", "bench/files/", "bench/media/", "bench/peers/", "bench/sctp/", "fuzz/"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

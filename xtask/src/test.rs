@@ -91,8 +91,9 @@ fn clippy() -> (Count, Result<(), String>) {
 /// Checks that the workspaces beside the main one build with the versions of their lock files, also
 /// after a change of a crate's dependencies.
 fn locks() -> Result<(), String> {
-    ["bench/peers/Cargo.toml", "bench/sctp/Cargo.toml", "fuzz/Cargo.toml"].iter().try_for_each(|manifest| {
-        step::run("cargo", &["update", "--workspace", "--locked", "--manifest-path", manifest])
+    ["bench/media", "bench/peers", "bench/sctp", "fuzz"].iter().try_for_each(|folder| {
+        let manifest = format!("{folder}/Cargo.toml");
+        step::run("cargo", &["update", "--workspace", "--locked", "--manifest-path", &manifest])
     })
 }
 
