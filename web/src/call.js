@@ -9,7 +9,7 @@ import {
   CallTrackEvent,
 } from './call/events.js';
 import { CALL_TIMING, CallPeer, MAX_CHAT } from './call/peer.js';
-import { VERSION } from './call/post.js';
+import { Post, VERSION } from './call/post.js';
 import { SignalingChannel } from './signaling-channel.js';
 import { HandlerTarget, senderOf } from './signaling/events.js';
 
@@ -88,6 +88,14 @@ export class Call extends HandlerTarget {
   #options;
   /** @type {Map<string, CallPeer>} */
   #peers = new Map();
+  /**
+   * Peers that have said goodbye and are in the session still. They may call again on their
+   * channel, but what they have sent before may come later than the goodbye, which goes over the
+   * connection.
+   *
+   * @type {Map<string, { attempt: number, post: Post }>}
+   */
+  #farewells = new Map();
   /** @type {Map<string, MediaStreamTrack>} */
   #tracks = new Map();
   #localStream;
@@ -355,6 +363,7 @@ export class Call extends HandlerTarget {
   /** @param {import('./signaling/events.js').PeerEvent} event */
   #presenceChanged({ change, peer: id, id: clientId, reason }) {
     const peer = this.#peers.get(id);
+    this.#farewells.delete(id);
     if (change === 'left') peer?.unreachable(reason);
     else if (peer === undefined) this.#addPeer(id, clientId);
     // It is the same peer as before, whatever happened to the server meanwhile.
@@ -369,10 +378,28 @@ export class Call extends HandlerTarget {
     const message = data?.call;
     if (message === undefined) return void this.dispatchEvent(new CallSignalEvent(from, data));
     if (typeof message !== 'object' || message === null) return;
-    // One that has left on this channel may be calling again.
-    const isNew = !this.#peers.has(from) && message.bye !== true && this.#channel.peers.has(from);
-    if (isNew) this.#addPeer(from, this.#channel.peers.get(from)?.id);
+    if (!this.#peers.has(from) && this.#channel.peers.has(from)) {
+      // One that has left on this channel may be calling again.
+      const farewell = this.#farewells.get(from);
+      if (farewell !== undefined) return farewell.post.receive(message);
+      if (message.bye !== true) this.#addPeer(from, this.#channel.peers.get(from)?.id);
+    }
     this.#peers.get(from)?.receive(message);
+  }
+
+  /** @param {CallPeer} peer */
+  #keepFarewell({ id, attempt }) {
+    const post = new Post(this.#options.seal, this.#host.id, id, {
+      send: () => {},
+      receive: (message) => {
+        if (this.#farewells.get(id)?.post === post && isLater(message, attempt)) {
+          this.#addPeer(id, this.#channel.peers.get(id)?.id);
+        }
+        this.#peers.get(id)?.receiveOpened(message);
+      },
+      refused: () => {},
+    });
+    this.#farewells.set(id, { attempt, post });
   }
 
   /** @param {import('./signaling/events.js').SignalingStateEvent} event */
@@ -400,6 +427,7 @@ export class Call extends HandlerTarget {
    * @param {string} [clientId]
    */
   #addPeer(id, clientId) {
+    this.#farewells.delete(id);
     this.#host.id = this.#channel.peerId ?? '';
     const peer = new CallPeer(this.#host, id, { polite: (this.#channel.peerId ?? '') < id, clientId });
     this.#peers.set(id, peer);
@@ -413,6 +441,7 @@ export class Call extends HandlerTarget {
     if (this.#peers.get(peer.id) !== peer) return;
     this.#peers.delete(peer.id);
     peer.close();
+    if (this.#channel.peers.has(peer.id)) this.#keepFarewell(peer);
     this.dispatchEvent(new CallPeerEvent(peer, 'left'));
     this.#updateState();
     if (this.#channel.state === 'closed' && this.#peers.size === 0) this.leave();
@@ -558,6 +587,16 @@ export class Call extends HandlerTarget {
   #dispatchError(code, message, details) {
     this.dispatchEvent(new CallErrorEvent(code, message, details));
   }
+}
+
+/**
+ * Returns whether a message can be about a later connection than this one.
+ *
+ * @param {any} message
+ * @param {number} attempt
+ */
+function isLater(message, attempt) {
+  return message.bye !== true && (Number.isSafeInteger(message.renew) || message.attempt > attempt);
 }
 
 /**

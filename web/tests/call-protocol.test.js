@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Negotiation } from '../src/call/negotiation.js';
 import { Call } from '../src/index.js';
+import { SignalingMessageEvent } from '../src/signaling/events.js';
 import { FakeNetwork } from './support/channel.js';
 import { FakePeerConnection } from './support/peer-connection.js';
 
@@ -260,4 +261,32 @@ test('candidates end with a notice, and only those that live are said again', as
   polite.sent.length = 0;
   polite.negotiation.sendAgain();
   assert.deepEqual(polite.sent.map(({ candidate }) => candidate), [live, end]);
+});
+
+test('what comes late does not bring a peer back that has left, and a new connection does', async () => {
+  for (const seal of [undefined, toy('key')]) {
+    for (const [first, second] of [['a', 'b'], ['d', 'c']]) {
+      const { call: one, channel } = enter(first, { seal });
+      const { call: two, channel: other } = enter(second, { seal });
+      await connected(one, two);
+      const id = /** @type {string} */ (other.peerId);
+      const late = network.log.filter(({ from }) => from === id).map(({ from: _from, to: _to, ...call }) => ({ call }));
+      assert.ok(late.length > 0, 'an offer or an answer');
+      /** @type {string[]} */
+      const changes = [];
+      one.onpeer = ({ change }) => change !== 'changed' && changes.push(change);
+      network.loses = () => true;
+      [...two.peers.values()][0].sendBye();
+      await until(() => one.peers.size === 0, 'it has left');
+      for (const data of late) channel.dispatchEvent(new SignalingMessageEvent(data, id));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.deepEqual(changes, ['left']);
+      // The other side has not closed its call, and makes a new connection.
+      network.loses = () => false;
+      await until(() => one.peers.size === 1, 'it calls again');
+      await connected(one, two);
+      for (const call of calls.splice(0)) call.leave();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
 });

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, program, run};
+use common::{PATIENCE, Server, program, receive, receive_close, run, send_text};
 
 /// A terminal with `columba chat`.
 struct Terminal {
@@ -52,6 +52,8 @@ impl Terminal {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                // What it says at its end, for a test that expects something else.
+                self.lines.iter().for_each(|line| println!("{line}"));
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -100,6 +102,23 @@ fn two_terminals_chat_and_see_each_other_leave() {
     assert_eq!(ann.shows("yes"), r"Bob: yes, \u{1b}[31mme");
     assert_eq!(bob.end(), Some(0));
     assert_eq!(ann.shows("left"), "* Bob has left.");
+    assert_eq!(ann.end(), Some(0));
+}
+
+/// The status to one to whom no connection was ever made is no line that was lost.
+#[test]
+fn those_who_leave_unconnected_miss_no_line() {
+    let server = Server::start(&[]);
+    let ann = Terminal::start(&["--wait", &format!("{}#a-session", page(&server))]);
+    ann.shows("You are the first one here");
+    let mut passer = server.websocket();
+    send_text(&mut passer, r#"{"type":"join","session":"a-session"}"#);
+    assert_eq!(receive(&mut passer)["type"], "joined");
+    send_text(&mut passer, r#"{"type":"leave"}"#);
+    receive_close(&mut passer);
+    let bob = Terminal::start(&["--name", "Bob", &format!("{}#a-session", page(&server))]);
+    ann.shows("Bob is here");
+    assert_eq!(bob.end(), Some(0));
     assert_eq!(ann.end(), Some(0));
 }
 

@@ -108,7 +108,7 @@ export class CallPeer {
   #polite;
   #post;
   #started = false;
-  /** @type {any[]} */
+  /** Messages from before the start, and whether each was opened. @type {[any, boolean][]} */
   #held = [];
   /** The number of the present connection; 0 before the first. */
   #attempt = 0;
@@ -158,6 +158,11 @@ export class CallPeer {
     });
   }
 
+  /** The number of the present connection, or of the last one; 0 before the first. */
+  get attempt() {
+    return this.#attempt;
+  }
+
   /** The browser's own connection to this peer; another one after it had to be made anew. */
   get connection() {
     return this.#connection;
@@ -186,7 +191,10 @@ export class CallPeer {
     this.#started = true;
     this.#renew();
     this.#watch();
-    for (const message of this.#held.splice(0)) this.receive(message);
+    for (const [message, isOpened] of this.#held.splice(0)) {
+      if (isOpened) this.#take(message);
+      else this.#post.receive(message);
+    }
   }
 
   /**
@@ -212,7 +220,22 @@ export class CallPeer {
    */
   receive(message) {
     if (this.#started) return this.#post.receive(message);
-    this.#held.push(message);
+    this.#hold(message, false);
+  }
+
+  /**
+   * Takes a message that was opened, if it was sealed.
+   *
+   * @param {any} message
+   */
+  receiveOpened(message) {
+    if (this.#started) return this.#take(message);
+    this.#hold(message, true);
+  }
+
+  /** @param {any} message @param {boolean} isOpened */
+  #hold(message, isOpened) {
+    this.#held.push([message, isOpened]);
     if (this.#held.length > MAX_HELD) this.#held.shift();
   }
 

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use super::Source;
 use super::events::{CallEvent, PeerEnd};
-use super::message::Received;
+use super::message::{CallMessage, Received};
 use super::options::{Admission, CallOptions};
-use super::post::Post;
-use super::remote::{Means, PeerCommand, RemotePeer};
+use super::post::{Delivery, Post};
+use super::remote::{Ended, Means, PeerCommand, RemotePeer};
 use super::signaling::Signaling;
 use super::state::{PeerRequest, Shared};
 use crate::signaling::{SignalingError, SignalingEvent};
@@ -34,6 +34,18 @@ enum Peer {
     Connecting(mpsc::Sender<PeerCommand>),
 }
 
+/// A peer that has said goodbye and is still in the session. It may call again on its channel, but
+/// what it has sent before may come later than its goodbye, which goes over the connection.
+struct Farewell {
+    /// The number of the last connection.
+    attempt: u64,
+    /// The way to the task that opens its messages, if they are sealed.
+    listener: Option<mpsc::Sender<String>>,
+}
+
+/// The first message of a peer that calls again, and what came behind it.
+type Heard = (PeerId, CallMessage, mpsc::Receiver<String>);
+
 pub(super) struct Hub {
     shared: Arc<Shared>,
     signaling: Arc<dyn Signaling>,
@@ -42,7 +54,9 @@ pub(super) struct Hub {
     peers: BTreeMap<PeerId, Peer>,
     /// Peers that are not listened to until they leave the session.
     dismissed: BTreeSet<PeerId>,
-    tasks: JoinSet<(PeerId, Option<PeerEnd>)>,
+    farewells: BTreeMap<PeerId, Farewell>,
+    tasks: JoinSet<Ended>,
+    listeners: JoinSet<Option<Heard>>,
 }
 
 impl Hub {
@@ -52,8 +66,17 @@ impl Hub {
         own: PeerId,
         options: CallOptions,
     ) -> Self {
-        let (peers, dismissed, tasks) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
-        Self { shared, signaling, own, options, peers, dismissed, tasks }
+        Self {
+            shared,
+            signaling,
+            own,
+            options,
+            peers: BTreeMap::new(),
+            dismissed: BTreeSet::new(),
+            farewells: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            listeners: JoinSet::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut source: Source) {
@@ -67,10 +90,11 @@ impl Hub {
                 }
                 () = self.shared.room(), if !has_room => {}
                 Some(ended) = self.tasks.join_next() => {
-                    if let Ok((peer, end)) = ended {
-                        self.ended(peer, end.unwrap_or(PeerEnd::Dismissed));
+                    if let Ok(ended) = ended {
+                        self.task_ended(ended);
                     }
                 }
+                Some(Ok(Some(heard))) = self.listeners.join_next() => self.heard(heard),
                 (peer, request) = self.shared.next_request() => self.fulfil(peer, request).await,
                 patience = self.shared.leaving() => {
                     self.leave(patience, &mut source).await;
@@ -86,6 +110,7 @@ impl Hub {
         match event {
             SignalingEvent::PeerJoined { peer, id } => {
                 self.dismissed.remove(&peer);
+                self.farewells.remove(&peer);
                 self.reachable(peer, true);
                 if self.peers.contains_key(&peer) {
                     // It is the same peer as before, whatever happened to the server meanwhile.
@@ -97,6 +122,7 @@ impl Hub {
             SignalingEvent::PeerLeft { peer, reason } => {
                 self.reachable(peer, false);
                 self.dismissed.remove(&peer);
+                self.farewells.remove(&peer);
                 if matches!(self.peers.get(&peer), Some(Peer::Waiting(_))) {
                     self.ended(peer, PeerEnd::Left);
                 }
@@ -137,15 +163,52 @@ impl Hub {
         if self.dismissed.contains(&from) {
             return;
         }
-        // One that has left on this channel may be calling again.
-        let is_goodbye = matches!(&received, Received::Clear(message) if message.bye == Some(true));
-        if !self.peers.contains_key(&from) && !is_goodbye && self.signaling.is_reachable(from) {
+        if !self.peers.contains_key(&from) && self.signaling.is_reachable(from) {
+            // One that has left on this channel may be calling again.
+            let is_new = match (&received, self.farewells.get(&from)) {
+                (Received::Clear(message), None) => message.bye != Some(true),
+                (Received::Clear(message), Some(farewell)) => message.is_later_than(farewell.attempt),
+                (Received::Sealed(text), Some(_)) if self.options.admission == Admission::Automatic => {
+                    return self.listen(from, text.clone());
+                }
+                (Received::Unreadable, Some(_)) => false,
+                _ => true,
+            };
+            if !is_new {
+                return;
+            }
             self.add(from, None);
         }
         self.command(from, PeerCommand::Signal(received));
     }
 
+    /// Gives a sealed message of a peer that has said goodbye to the task that opens them.
+    fn listen(&mut self, from: PeerId, text: String) {
+        let Some(Farewell { attempt, listener }) = self.farewells.get_mut(&from) else { return };
+        let listener = listener.get_or_insert_with(|| {
+            let (sender, messages) = mpsc::channel(MAX_COMMANDS);
+            let post = Post::new(self.signaling.clone(), self.options.seal.clone(), self.own, from);
+            self.listeners.spawn(hear(from, *attempt, post, messages));
+            sender
+        });
+        // A peer that calls again repeats itself.
+        let _ = listener.try_send(text);
+    }
+
+    /// A peer that had said goodbye calls again.
+    fn heard(&mut self, (peer, first, mut messages): Heard) {
+        if self.farewells.remove(&peer).is_none() || self.peers.contains_key(&peer) {
+            return;
+        }
+        self.add(peer, None);
+        self.command(peer, PeerCommand::Signal(Received::Opened(first)));
+        while let Ok(text) = messages.try_recv() {
+            self.command(peer, PeerCommand::Signal(Received::Sealed(text)));
+        }
+    }
+
     fn add(&mut self, peer: PeerId, client_id: Option<ClientId>) {
+        self.farewells.remove(&peer);
         self.peers.insert(peer, Peer::Waiting(VecDeque::new()));
         self.shared.add_peer(peer);
         self.shared.emit(CallEvent::PeerJoined { peer, client_id });
@@ -220,6 +283,13 @@ impl Hub {
         }
     }
 
+    fn task_ended(&mut self, Ended { peer, end, attempt }: Ended) {
+        if end == Some(PeerEnd::Left) && self.signaling.is_reachable(peer) {
+            self.farewells.insert(peer, Farewell { attempt, listener: None });
+        }
+        self.ended(peer, end.unwrap_or(PeerEnd::Dismissed));
+    }
+
     fn ended(&mut self, peer: PeerId, end: PeerEnd) {
         if self.peers.remove(&peer).is_some() {
             self.shared.remove_peer(peer);
@@ -242,10 +312,28 @@ impl Hub {
                         self.command(from, PeerCommand::Signal(received));
                     }
                 },
-                Some(ended) = self.tasks.join_next() => if let Ok((peer, _)) = ended {
+                Some(ended) = self.tasks.join_next() => if let Ok(Ended { peer, .. }) = ended {
                     self.ended(peer, PeerEnd::Dismissed);
                 },
             }
         }
     }
+}
+
+/// Opens messages until there is one that can be about a later connection than this one.
+async fn hear(
+    peer: PeerId,
+    attempt: u64,
+    mut post: Post,
+    mut messages: mpsc::Receiver<String>,
+) -> Option<Heard> {
+    while let Some(text) = messages.recv().await {
+        post.receive(Received::Sealed(text));
+        if let Delivery::Message(message) = post.next().await
+            && message.is_later_than(attempt)
+        {
+            return Some((peer, message, messages));
+        }
+    }
+    None
 }

@@ -65,6 +65,8 @@ pub(super) enum Received {
     Clear(CallMessage),
     /// A sealed message, not opened yet.
     Sealed(String),
+    /// A message that was sealed, and was opened.
+    Opened(CallMessage),
     /// A message of the call protocol that cannot be read.
     Unreadable,
     /// Something else: the application's.
@@ -96,6 +98,13 @@ impl CallMessage {
         }
         self.candidate = self.candidate.filter(|candidate| !is_relayed(&candidate.candidate));
         self
+    }
+
+    /// Returns whether it can be about a later connection than this one. What is not may have been
+    /// overtaken by a goodbye, which goes over the connection.
+    pub(super) fn is_later_than(&self, attempt: u64) -> bool {
+        let is_later = self.renew.is_some() || self.attempt.is_some_and(|number| number > attempt);
+        is_later && self.bye != Some(true)
     }
 
     pub(super) fn bye() -> Self {

@@ -127,7 +127,9 @@ impl Post {
             let refused = |text: &str| Poll::Ready(Delivery::Refused(text.to_owned()));
             match (self.incoming.pop_front(), &self.seal) {
                 (None, _) => return Poll::Pending,
-                (Some(Received::Clear(message)), None) => return Poll::Ready(Delivery::Message(message)),
+                (Some(Received::Clear(message)), None) | (Some(Received::Opened(message)), _) => {
+                    return Poll::Ready(Delivery::Message(message));
+                }
                 (Some(Received::Clear(_)), Some(_)) => return refused("the message is not sealed"),
                 (Some(Received::Sealed(_)), None) => {
                     return refused("the message is sealed, and there is no key");

@@ -84,6 +84,16 @@ pub(super) struct Means {
     pub(super) peer: PeerId,
 }
 
+/// The end of a peer's task.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) peer: PeerId,
+    /// `None` if this side has left.
+    pub(super) end: Option<PeerEnd>,
+    /// The number of the last connection; 0 if there was none.
+    pub(super) attempt: u64,
+}
+
 /// Another participant.
 pub(super) struct RemotePeer {
     peer: PeerId,
@@ -152,11 +162,8 @@ impl RemotePeer {
         }
     }
 
-    /// Runs until the peer or this side has left: `None` if it was this side.
-    pub(super) async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<PeerCommand>,
-    ) -> (PeerId, Option<PeerEnd>) {
+    /// Runs until the peer or this side has left.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<PeerCommand>) -> Ended {
         self.renew().await;
         self.watch();
         loop {
@@ -169,7 +176,7 @@ impl RemotePeer {
             };
             if let Flow::Break(end) = flow {
                 self.shared.set_connection(self.peer, None);
-                return (self.peer, end);
+                return Ended { peer: self.peer, end, attempt: self.attempt };
             }
         }
     }

@@ -83,7 +83,7 @@ async fn chat(options: &ChatOptions, link: SessionLink) -> Result<(), Failure> {
     let name = options.name.trim().to_owned();
     let (call, events) =
         Call::over(channel, events, CallOptions::default()).map_err(|error| failure(&error))?;
-    Conversation { call, events, name, guests: 0, peers: BTreeMap::new() }.hold().await
+    Conversation { call, events, name, guests: 0, peers: BTreeMap::new(), missed: 0 }.hold().await
 }
 
 /// The error as a sentence.
@@ -112,6 +112,9 @@ struct Conversation {
     /// The number of peers so far, to name those without a name.
     guests: u32,
     peers: BTreeMap<PeerId, Participant>,
+    /// Participants that left before a connection to them was made: the status to each of them was
+    /// never sent.
+    missed: usize,
 }
 
 /// Another participant.
@@ -153,6 +156,7 @@ impl Conversation {
             CallEvent::SignalingRefused(refusal) => screen::note(&refusal.message),
             CallEvent::PeerLeft { peer, end } => {
                 if let Some(participant) = self.peers.remove(&peer) {
+                    self.missed += usize::from(!participant.was_connected);
                     participant.left(end);
                 }
             }
@@ -240,7 +244,7 @@ impl Conversation {
         };
         // For those to whom no connection was made, the status was not sent either, and is no line.
         let statuses = self.peers.values().filter(|participant| !participant.was_connected).count();
-        if unsent > statuses && !patience.is_zero() {
+        if unsent > statuses + self.missed && !patience.is_zero() {
             return Err(Failure::new(
                 "Not every participant got your last lines: no connection came up in time.",
             ));

@@ -1,5 +1,6 @@
 //! Calls over loopback, with signaling that misbehaves.
 
+mod leaving;
 mod link;
 mod negotiation;
 mod network;

@@ -7,21 +7,29 @@ use tokio::sync::watch;
 
 use super::network::Network;
 use super::{ann, bob, connected, options, soon, talk, until};
+use crate::call::message::{CallMessage, sealed};
 use crate::call::{BoxFuture, CallEvent, CallEvents, CallOptions, Seal, SealError};
 
 /// A toy that binds a text to a key, once there is one.
 #[derive(Debug)]
-struct Toy {
+pub(super) struct Toy {
     key: watch::Receiver<Option<u64>>,
 }
 
 impl Toy {
-    fn with(key: u64) -> CallOptions {
+    pub(super) fn with(key: u64) -> CallOptions {
         Self::waiting(watch::Sender::new(Some(key)).subscribe())
     }
 
     fn waiting(key: watch::Receiver<Option<u64>>) -> CallOptions {
         CallOptions { seal: Some(Arc::new(Self { key })), ..options() }
+    }
+
+    /// The message that asks for a connection, as it goes through the server.
+    pub(super) async fn renewal(key: u64, from: PeerId, to: PeerId) -> String {
+        let toy = Self { key: watch::Sender::new(Some(key)).subscribe() };
+        let text = CallMessage::renew(0).into_sealable(from, to).unwrap();
+        sealed(toy.seal(to, text).await.unwrap()).unwrap().get().to_owned()
     }
 
     async fn tag(&self, text: &str) -> Result<u64, SealError> {
