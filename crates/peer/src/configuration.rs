@@ -51,8 +51,8 @@ pub struct Configuration {
     /// True if handshakes may travel earlier than their turn, where both sides' descriptions say
     /// so: DTLS's in checks of ICE (draft-hancke-webrtc-sped), SCTP's in the descriptions
     /// (draft-hancke-tsvwg-snap). It saves two round trips; states and events come in the same
-    /// order as without, but one side may have an open channel a round trip before the other.
-    /// Default false.
+    /// order as without. Default true: others than peers of this library notice nothing but lines
+    /// in the description.
     pub early_handshakes: bool,
     /// Bytes of the largest UDP payload that is sent, without a TURN header; 508 to 8,952. Default
     /// 1,200: with everything around it less than the 1,280 bytes that every IPv6 path carries.
@@ -167,7 +167,7 @@ impl Default for Configuration {
             key_log: None,
             post_quantum: PostQuantum::default(),
             media_confidentiality: MediaConfidentiality::default(),
-            early_handshakes: false,
+            early_handshakes: true,
             datagram_size: 1200,
             max_datagram_size: 16_422,
         }

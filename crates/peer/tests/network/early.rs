@@ -12,7 +12,7 @@ use columba_peer::{
 use crate::lab::{ALICE, BOB, Forge, Lab, SECOND};
 
 fn early() -> Configuration {
-    Configuration { early_handshakes: true, ..Configuration::default() }
+    Configuration::default()
 }
 
 fn late() -> Configuration {
