@@ -126,7 +126,11 @@ async fn play() -> Sections {
     sides.until(needs).await;
     negotiate(&mut sides, Caller).await;
     sides[Caller].send_untold();
-    sides.until(|sides| sides[Callee].has_told("channel message")).await;
+    sides
+        .until(|sides| {
+            sides[Callee].has_told("channel message") && sides[Caller].has_told("channel bufferedamountlow")
+        })
+        .await;
 
     sides.begin("an offer is taken back by both");
     let audio =
