@@ -130,8 +130,8 @@ impl Association {
     /// Creates an association. A client's first flight is ready at once; a server waits for it.
     ///
     /// The other side's certificate must have one of `fingerprints`. Random numbers and the keys of
-    /// elliptic curves come from `rng`; ML-KEM's, and the randomness in signatures, from the
-    /// cryptography library's own generator.
+    /// X25519 come from `rng`; those of P-256, P-384 and ML-KEM, and the randomness in signatures,
+    /// from the cryptography library's own generator.
     pub fn new(
         role: Role,
         config: Arc<Config>,

@@ -5,12 +5,9 @@ use std::fmt;
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey};
 use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::Fault;
-
-/// Attempts to draw a scalar from the generator: nearly every string of bytes is one.
-const MAX_DRAWS: usize = 64;
 
 /// Bytes of the encapsulation key and of the ciphertext of ML-KEM-768 (FIPS 203 §8), and of an
 /// X25519 key.
@@ -88,8 +85,8 @@ pub(crate) struct KeyExchange {
 pub(crate) type SharedSecret = Zeroizing<Vec<u8>>;
 
 impl KeyExchange {
-    /// Makes a key. That of an elliptic curve comes from `rng`; ML-KEM's from the cryptography
-    /// library's own generator.
+    /// Makes a key. X25519's comes from `rng`; those of P-256, P-384 and ML-KEM from the
+    /// cryptography library's own generator.
     pub(crate) fn new(group: Group, rng: &mut impl CryptoRng) -> Result<Self, Fault> {
         let (curve, public) = curve_key(group, rng)?;
         let (kem, share) = match group {
@@ -154,15 +151,16 @@ fn split(share: &[u8], at: usize) -> Result<(&[u8], &[u8]), Fault> {
 
 fn curve_key(group: Group, rng: &mut impl CryptoRng) -> Result<(PrivateKey, Vec<u8>), Fault> {
     let (algorithm, length) = group.curve();
-    let mut scalar = [0; 48];
-    for _ in 0..MAX_DRAWS {
-        rng.fill_bytes(&mut scalar[..length]);
-        let Ok(key) = PrivateKey::from_private_key(algorithm, &scalar[..length]) else { continue };
-        scalar.zeroize();
-        let public = key.compute_public_key()?.as_ref().to_vec();
-        return Ok((key, public));
-    }
-    Err(Fault::crypto())
+    let key = if matches!(group, Group::Secp256r1 | Group::Secp384r1) {
+        // The library would prove a given key of these curves once more, by a multiplication.
+        PrivateKey::generate(algorithm)?
+    } else {
+        let mut scalar = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *scalar);
+        PrivateKey::from_private_key(algorithm, &scalar[..length]).map_err(|_| Fault::crypto())?
+    };
+    let public = key.compute_public_key()?.as_ref().to_vec();
+    Ok((key, public))
 }
 
 fn agree_on_curve(group: Group, key: &PrivateKey, point: &[u8]) -> Result<SharedSecret, Fault> {
