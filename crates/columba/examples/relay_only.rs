@@ -16,6 +16,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let server = arguments.next().unwrap_or_else(|| "http://localhost:8080".to_owned());
     let session = arguments.next().unwrap_or_else(|| "a-session".to_owned());
+    talk(&server, &session).await
+}
+
+/// Greets everybody in a session, and prints what they say.
+pub(crate) async fn talk(server: &str, session: &str) -> Result<(), Box<dyn Error>> {
     let configuration =
         Configuration { ice_transport_policy: TransportPolicy::Relay, ..Configuration::default() };
     let options = CallOptions { configuration, ..CallOptions::default() };

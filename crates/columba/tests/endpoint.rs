@@ -224,3 +224,75 @@ async fn socket_is_closed_with_its_last_user() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_families_share_one_endpoint() {
+    let Ok(probe) = std::net::UdpSocket::bind("[::1]:0") else {
+        println!("skipped: this machine has no IPv6");
+        return;
+    };
+    drop(probe);
+    let server = Endpoint::bind_all(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]).unwrap();
+    let [ipv4, ipv6] = server.local_addresses()[..] else { panic!("two addresses") };
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        for (client, local) in [("127.0.0.1:0", ipv4), ("[::1]:0", ipv6)] {
+            let pair = Pair::between(&bind(client.parse().unwrap()), &server).await;
+            assert_eq!(selected_path(&pair.callee).local, local, "for {client}");
+            all.push(pair);
+        }
+    }
+    assert_eq!(server.connections(), 8);
+    for pair in &all {
+        pair.talk("still there?").await;
+    }
+    for pair in all {
+        pair.close().await;
+    }
+    emptied(&server).await;
+}
+
+#[tokio::test]
+async fn port_of_all_addresses_is_bound_in_both_families() {
+    let Ok(first) = Endpoint::bind_all(&["0.0.0.0:0".parse().unwrap(), "[::]:0".parse().unwrap()]) else {
+        println!("skipped: this machine has no IPv6");
+        return;
+    };
+    let [ipv4, ipv6] = first.local_addresses()[..] else { panic!("two addresses") };
+    assert!(ipv4.is_ipv4() && ipv6.is_ipv6());
+    // The same port of the other family is free: the socket of IPv6 does not take it.
+    let other: SocketAddr = (Ipv4Addr::UNSPECIFIED, ipv6.port()).into();
+    assert!(Endpoint::bind(other).is_ok(), "{other}");
+}
+
+#[tokio::test]
+async fn addresses_that_are_missing_or_double_are_refused() {
+    let double: [SocketAddr; 2] = ["127.0.0.1:0".parse().unwrap(), "127.0.0.1:9".parse().unwrap()];
+    for addresses in [&[][..], &double] {
+        let error = Endpoint::bind_all(addresses).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pair_whose_addresses_are_taken_has_a_socket_beside() {
+    let [one, other] = [(); 2].map(|()| bind("127.0.0.1:0".parse().unwrap()));
+    let first = Pair::between(&one, &other).await;
+    let second = Pair::between(&one, &other).await;
+    let ways = [&first, &second].map(|pair| [&pair.caller, &pair.callee].map(selected_path));
+    assert_eq!(
+        (ways[0][0].remote, ways[0][1].remote),
+        (other.local_address(), one.local_address()),
+        "the first has the shared ports"
+    );
+    // A socket beside is known to the other side alone, as the address that checks come from.
+    let beside = [(ways[1][1].remote, one.local_address()), (ways[1][0].remote, other.local_address())];
+    assert!(beside.iter().any(|(seen, shared)| seen != shared), "{beside:?}");
+    first.talk("the first").await;
+    second.talk("the second").await;
+    first.close().await;
+    second.talk("the second is alone").await;
+    second.close().await;
+    emptied(&one).await;
+    emptied(&other).await;
+}

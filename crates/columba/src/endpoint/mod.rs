@@ -51,8 +51,9 @@ const BATCHES_PER_TURN: usize = 16;
 /// between them), and each TURN allocation, have sockets of their own besides. TCP is not shared.
 ///
 /// Bound to an unspecified address, connections use all addresses of the host on this port;
-/// bound to another, that one alone. Of a host with IPv4 and IPv6, the other family has sockets of
-/// its own.
+/// bound to another, that one alone. [`bind`](Self::bind) serves the family of its address, and on
+/// a host with IPv4 and IPv6 the other one has sockets of its own; [`bind_all`](Self::bind_all)
+/// takes an address of each.
 #[derive(Clone)]
 pub struct Endpoint {
     inner: Arc<Inner>,
@@ -65,7 +66,8 @@ struct Inner {
 }
 
 struct Core {
-    socket: Socket,
+    /// At least one, and no two of the same IP address.
+    sockets: Vec<Socket>,
     table: Mutex<Table>,
     members: Mutex<HashMap<Owner, Weak<Shared>>>,
     next: AtomicU64,
@@ -82,21 +84,56 @@ impl Endpoint {
     /// # Panics
     /// If this is called outside of a runtime.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::over(vec![Socket::bind_to(TransportId::FIRST, address)?]))
+    }
+
+    /// Binds a UDP socket at each of these addresses, for instance `0.0.0.0:5000` and `[::]:5000` for
+    /// all addresses of a host with IPv4 and IPv6. To be called inside a tokio runtime, which reads
+    /// the sockets.
+    ///
+    /// # Errors
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): there is no address, or one IP address is
+    ///   there twice.
+    /// - The system refuses: an address is in use, or not the host's.
+    ///
+    /// # Panics
+    /// If this is called outside of a runtime.
+    pub fn bind_all(addresses: &[SocketAddr]) -> io::Result<Self> {
+        let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+        if addresses.is_empty() {
+            return Err(invalid("an endpoint needs an address".to_owned()));
+        }
+        for (number, address) in addresses.iter().enumerate() {
+            if addresses[..number].iter().any(|before| before.ip() == address.ip()) {
+                return Err(invalid(format!("{} is there twice: one port for each address", address.ip())));
+            }
+        }
+        let sockets = addresses.iter().map(|address| Socket::bind_to(TransportId::FIRST, *address));
+        Ok(Self::over(sockets.collect::<io::Result<_>>()?))
+    }
+
+    fn over(sockets: Vec<Socket>) -> Self {
         let core = Arc::new(Core {
-            socket: Socket::bind_to(TransportId::FIRST, address)?,
+            sockets,
             table: Mutex::default(),
             members: Mutex::default(),
             next: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
         });
         let task = tokio::spawn(receive(core.clone())).abort_handle();
-        Ok(Self { inner: Arc::new(Inner { core, task }) })
+        Self { inner: Arc::new(Inner { core, task }) }
     }
 
-    /// The address of the socket.
+    /// The address of the socket; of several, that of the first.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
-        self.inner.core.socket.local
+        self.inner.core.sockets[0].local
+    }
+
+    /// The addresses of the sockets, in the order in which they were bound.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.inner.core.sockets.iter().map(|socket| socket.local).collect()
     }
 
     /// The number of connections that use the socket now.
@@ -113,19 +150,22 @@ impl Endpoint {
 
     /// The addresses that a connection gathers: the endpoint's, or all of the host.
     pub(crate) fn addresses(&self) -> watch::Receiver<Arc<[LocalAddress]>> {
-        let address = self.local_address().ip();
-        if address.is_unspecified() {
+        let bound = self.local_addresses();
+        if bound.iter().any(|address| address.ip().is_unspecified()) {
             return network::watch();
         }
-        watch::Sender::new(Arc::from([LocalAddress::from(address)])).subscribe()
+        let own: Arc<[LocalAddress]> = bound.iter().map(|each| LocalAddress::from(each.ip())).collect();
+        watch::Sender::new(own).subscribe()
     }
 
-    /// The local address for a host's address, if the socket has it.
-    fn local_for(&self, address: IpAddr) -> Option<SocketAddr> {
-        let bound = self.local_address();
-        let is_same_family = bound.is_ipv4() == address.is_ipv4();
-        let has_it = bound.ip() == address || (bound.ip().is_unspecified() && is_same_family);
-        has_it.then(|| SocketAddr::new(address, bound.port()))
+    /// The number of the socket that has a host's address, and the local address there.
+    fn local_for(&self, address: IpAddr) -> Option<(usize, SocketAddr)> {
+        self.inner.core.sockets.iter().enumerate().find_map(|(number, socket)| {
+            let bound = socket.local;
+            let is_same_family = bound.is_ipv4() == address.is_ipv4();
+            let has_it = bound.ip() == address || (bound.ip().is_unspecified() && is_same_family);
+            has_it.then(|| (number, SocketAddr::new(address, bound.port())))
+        })
     }
 }
 
@@ -146,12 +186,12 @@ impl Core {
         lock(&self.members).get(&owner)?.upgrade()
     }
 
-    /// Gives a batch to the connections.
-    fn deliver(&self, incoming: &mut [u8], batch: &[RecvMeta]) {
+    /// Gives a batch that arrived at this address to the connections.
+    fn deliver(&self, bound: SocketAddr, incoming: &mut [u8], batch: &[RecvMeta]) {
         let (now, wall) = (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
         for (meta, datagrams) in udp::slots(incoming, batch) {
-            let local = meta.dst_ip.unwrap_or_else(|| self.socket.local.ip()).to_canonical();
-            let path = Path::udp(SocketAddr::new(local, self.socket.local.port()), meta.addr);
+            let local = meta.dst_ip.unwrap_or_else(|| bound.ip()).to_canonical();
+            let path = Path::udp(SocketAddr::new(local, bound.port()), meta.addr);
             let received_at = udp::arrival(now, wall.as_ref().ok(), meta.timestamp);
             for datagram in datagrams.chunks_mut(meta.stride) {
                 let owner = lock(&self.table).route(path.local.ip(), path.remote, datagram);
@@ -168,18 +208,20 @@ impl Core {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..BATCHES_PER_TURN {
-            match self.socket.poll_batch(cx, |incoming, batch| self.deliver(incoming, batch)) {
-                Received::Nothing => return Poll::Pending,
-                Received::Something => {}
-            }
+        let mut is_more = false;
+        for socket in &self.sockets {
+            let deliver =
+                |incoming: &mut [u8], batch: &[RecvMeta]| self.deliver(socket.local, incoming, batch);
+            is_more |= (0..BATCHES_PER_TURN).all(|_| socket.poll_batch(cx, deliver) == Received::Something);
         }
-        cx.waker().wake_by_ref();
+        if is_more {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }
 
-/// Reads the socket, for ever.
+/// Reads the sockets, for ever.
 async fn receive(core: Arc<Core>) {
     poll_fn(|cx| core.poll(cx)).await;
 }

@@ -29,6 +29,8 @@ pub(crate) struct Seat {
 pub(crate) struct Port {
     endpoint: Endpoint,
     owner: Owner,
+    /// The number of the endpoint's socket.
+    socket: usize,
     /// The local address of its paths, for the ICE agent.
     pub(crate) local: SocketAddr,
     /// The addresses that are reached over the endpoint's socket.
@@ -54,8 +56,8 @@ impl Seat {
             return None;
         }
         let (endpoint, owner) = (self.endpoint.clone(), self.owner);
-        let local = endpoint.local_for(address)?;
-        Some(Port { endpoint, owner, local, claimed: Vec::new(), taken: Vec::new(), own: None })
+        let (socket, local) = endpoint.local_for(address)?;
+        Some(Port { endpoint, owner, socket, local, claimed: Vec::new(), taken: Vec::new(), own: None })
     }
 
     /// Keeps the fragments by which checks find the connection those of its local descriptions.
@@ -113,13 +115,13 @@ impl Port {
         lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
         let core = &self.endpoint.inner.core;
-        if !core.socket.try_send(buffer, &mut transmit, Some(self.local.ip()), lost) {
+        if !core.sockets[self.socket].try_send(buffer, &mut transmit, Some(self.local.ip()), lost) {
             return None;
         }
         // The socket wakes one task by itself, and many may wait.
-        let (core, waker) = (core.clone(), cx.waker().clone());
+        let (core, number, waker) = (core.clone(), self.socket, cx.waker().clone());
         tokio::spawn(async move {
-            core.socket.writable().await;
+            core.sockets[number].writable().await;
             waker.wake();
         });
         Some(transmit)

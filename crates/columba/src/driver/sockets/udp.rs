@@ -67,6 +67,10 @@ impl Socket {
     pub(crate) fn bind_to(transport: TransportId, address: SocketAddr) -> io::Result<Self> {
         let raw = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         raw.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            // Leaves the port of IPv4 to another socket.
+            raw.set_only_v6(true)?;
+        }
         raw.bind(&address.into())?;
         let io = UdpSocket::from_std(raw.into())?;
         let state = UdpSocketState::new((&io).into())?;
