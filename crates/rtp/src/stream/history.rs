@@ -33,12 +33,14 @@ struct Slot {
     packet: Vec<u8>,
 }
 
-/// The packets of one stream, in the clear. Memory is used again, so that nothing is allocated for
-/// a packet once the history is full.
+/// The packets of one stream, in the clear. The memory of those that are too old is used again, so
+/// that nothing is allocated for a packet once there are as many as the stream needs.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
     slots: Vec<Option<Slot>>,
+    /// The place of the oldest packet, or one before it.
+    oldest: usize,
     /// Bytes that may be sent again.
     allowance: f64,
 }
@@ -51,18 +53,31 @@ impl History {
     #[must_use]
     pub fn new(limits: HistoryLimits) -> Self {
         let slots = std::iter::repeat_with(|| None).take(KEPT).collect();
-        Self { limits, slots, allowance: Self::FIRST_ALLOWANCE }
+        Self { limits, slots, oldest: 0, allowance: Self::FIRST_ALLOWANCE }
     }
 
     /// Keeps a packet that was sent.
     pub fn store(&mut self, now: Instant, sequence: SequenceNumber, packet: &[u8]) {
         let earned = self.limits.share * packet.len() as f64;
         self.allowance = (self.allowance + earned).min(Self::FIRST_ALLOWANCE.max(earned));
-        let slot = &mut self.slots[usize::from(sequence.0) % KEPT];
-        let mut bytes = slot.take().map(|slot| slot.packet).unwrap_or_default();
+        let place = usize::from(sequence.0) % KEPT;
+        let mut bytes = match self.slots[place].take() {
+            Some(slot) => slot.packet,
+            None => self.take_oldest(now, place),
+        };
         bytes.clear();
         bytes.extend_from_slice(packet);
-        *slot = Some(Slot { sequence, sent: now, resent: None, resends: 0, packet: bytes });
+        self.slots[place] = Some(Slot { sequence, sent: now, resent: None, resends: 0, packet: bytes });
+    }
+
+    /// Returns the memory of the oldest packet, if it is of no use any more.
+    fn take_oldest(&mut self, now: Instant, newest: usize) -> Vec<u8> {
+        // Numbers that were never stored leave gaps.
+        while self.slots[self.oldest].is_none() && self.oldest != newest {
+            self.oldest = (self.oldest + 1) % KEPT;
+        }
+        let is_old = |slot: &mut Slot| now.saturating_duration_since(slot.sent) > self.limits.max_age;
+        self.slots[self.oldest].take_if(is_old).map(|slot| slot.packet).unwrap_or_default()
     }
 
     /// Returns a packet to be sent again; `None` if it is not kept, too old, was sent again too
@@ -105,6 +120,24 @@ mod tests {
         assert_eq!(history.resend(at(500), SequenceNumber(7 + KEPT as u16), RTT), None);
         history.store(start, SequenceNumber(8), b"packet");
         assert_eq!(history.resend(at(2001), SequenceNumber(8), RTT), None);
+    }
+
+    /// The memory is that of the packets which are young enough, whatever gaps their numbers have.
+    #[test]
+    fn old_packets_give_their_memory() {
+        let start = crate::test_time();
+        let mut history = History::new(HistoryLimits::default());
+        let mut number = 60_000_u16;
+        for index in 0..5000_u32 {
+            let now = start + Duration::from_millis(10) * index;
+            number = number.wrapping_add(if index % 50 == 0 { 30 } else { 1 });
+            history.store(now, SequenceNumber(number), &[0; 1000]);
+            let held = history.slots.iter().flatten().count();
+            assert!(held <= 203, "{held} packets after {index}");
+            if index % 10 == 0 {
+                assert!(history.resend(now, SequenceNumber(number), RTT).is_some(), "{index}");
+            }
+        }
     }
 
     /// Requests for everything, again and again, do not double what is sent.
