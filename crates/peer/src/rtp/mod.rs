@@ -283,10 +283,7 @@ impl Media {
 
     /// Moves the next packet to the application.
     pub(crate) fn receive(&mut self, buf: &mut Vec<u8>) -> Option<ReceivedPacket> {
-        self.received.pop(usize::MAX, |packet| {
-            buf.clear();
-            buf.extend_from_slice(packet);
-        })
+        self.received.exchange(buf)
     }
 
     /// Moves the next frame of a transceiver to the application.

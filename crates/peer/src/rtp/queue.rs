@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 /// Packets of the empty queue whose memory is kept.
 const SPARE: usize = 64;
 
+/// Bytes of foreign memory that is kept at most.
+const MAX_SPARE: usize = 4096;
+
 /// Packets with what is known of each.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -57,6 +60,17 @@ impl<T> Queue<T> {
         }
         Some(about)
     }
+
+    /// Takes the first packet by giving its memory for that of `buf`.
+    pub(super) fn exchange(&mut self, buf: &mut Vec<u8>) -> Option<T> {
+        let (about, bytes) = self.entries.pop_front()?;
+        self.bytes -= bytes.len();
+        let spare = std::mem::replace(buf, bytes);
+        if self.spare.len() < SPARE && spare.capacity() <= MAX_SPARE {
+            self.spare.push(spare);
+        }
+        Some(about)
+    }
 }
 
 #[cfg(test)]
@@ -76,5 +90,12 @@ mod tests {
         assert!(queue.push(6, &[0; 5]));
         assert_eq!([0; 3].map(|_| queue.pop(9, |_| {})), [Some(2), Some(4), Some(6)]);
         assert!(queue.is_empty() && queue.bytes == 0);
+        assert!(queue.push(7, &[1; 3]) && queue.push(8, &[2; 2]));
+        let mut buf = vec![0; 9];
+        assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(7), &[1; 3][..]));
+        assert!(queue.push(9, &[3; 1]));
+        assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(8), &[2; 2][..]));
+        assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(9), &[3; 1][..]));
+        assert!(queue.exchange(&mut buf).is_none() && queue.bytes == 0);
     }
 }
