@@ -183,6 +183,8 @@ pub(crate) struct Negotiated {
     pub(crate) codecs: Vec<RtpCodecParameters>,
     pub(crate) header_extensions: Vec<RtpHeaderExtension>,
     pub(crate) reduced_size: bool,
+    /// Receivers measure the round trip (RFC 3611 §4.4).
+    pub(crate) receiver_round_trip: bool,
     /// The limits of the first section.
     pub(crate) limits: SendLimits,
     /// The canonical name of the other side.
@@ -234,6 +236,7 @@ pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option
         header_extensions: media.extensions.iter().filter(both).map(extension).collect(),
         limits: media.limits,
         reduced_size: media.reduced_size && other.is_none_or(|other| other.reduced_size),
+        receiver_round_trip: media.receiver_round_trip && other.is_none_or(|other| other.receiver_round_trip),
         cname,
     }
 }

@@ -233,7 +233,13 @@ impl Media {
                 }
                 ExtendedBlock::Delay(delay) if delay.ssrc == reporter => {
                     if let Some(since) = wall.compact().since(delay.last_report) {
-                        session.path.handle_round_trip(since.saturating_sub(delay.delay.to_duration()));
+                        let round_trip = since.saturating_sub(delay.delay.to_duration());
+                        session.path.handle_round_trip(round_trip);
+                        let transport = session.transport;
+                        // Its streams come from the end of the transport that has answered.
+                        for inbound in self.inbound.iter_mut().filter(|one| one.transport == transport) {
+                            inbound.stream.handle_round_trip(round_trip);
+                        }
                     }
                 }
                 _ => {}
@@ -432,6 +438,7 @@ impl Media {
     fn report(&mut self, at: usize, now: Instant, wall: NtpTime) {
         let transport = self.sessions[at].transport;
         let reporter = self.reporter(at);
+        let has_sent = self.has_sent(at);
         let Self { sessions, outbound, inbound, buffer, limits, .. } = self;
         let mut blocks = [ReportBlock::default(); MAX_BLOCKS];
         let mut count = 0;
@@ -466,6 +473,14 @@ impl Media {
         if !writer.is_empty() {
             Self::write_limits(limits, inbound, transport, reporter, &mut writer);
             Self::write_delays(&mut sessions[at].clocks, now, reporter, &mut writer);
+            // Senders measure the round trip by the reports on what they send.
+            let mut receiving = sessions[at].sections.receiving.iter();
+            if !has_sent
+                && receiving.any(|one| one.receiver_round_trip)
+                && writer.reference_time(reporter, wall).is_err()
+            {
+                tracing::debug!("a receiver's clock waits for the next report");
+            }
         }
         let len = writer.len();
         sessions[at].queue_rtcp(&buffer[..len]);

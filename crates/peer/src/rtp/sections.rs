@@ -75,6 +75,7 @@ pub(crate) struct ReceivingSection {
     /// Streams, each with that of its retransmissions.
     pub(crate) repaired: Vec<(Ssrc, Ssrc)>,
     pub(crate) reduced_size: bool,
+    pub(crate) receiver_round_trip: bool,
 }
 
 /// A section that sends.
@@ -135,6 +136,7 @@ impl ReceivingSection {
             extensions,
             repaired: repaired.map(|(main, rtx)| (Ssrc(*main), Ssrc(*rtx))).collect(),
             reduced_size: agreed.reduced_size,
+            receiver_round_trip: agreed.receiver_round_trip,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use columba_netsim::Nat;
+use columba_netsim::{Link, Nat};
 use columba_peer::{
     Configuration, DataChannelInit, Error, Event, OutgoingFrame, ReceivedFrame, TrackKind,
     TransceiverDirection, TransceiverId, TransceiverInit,
@@ -105,6 +105,29 @@ fn talk(lab: &mut Lab, ids: &[Vec<TransceiverId>; 2], frames: u32) -> [Received;
         all.extend(receive(lab, BOB, ids[1][at]));
     }
     received
+}
+
+/// Bob only receives: he sends his clock, and measures the round trip by Alice's answers.
+#[test]
+fn receivers_measure_the_round_trip() {
+    let (mut lab, ids) = call(Lab::lan(&Configuration::default(), 0.0, 21));
+    let delay = Duration::from_millis(20);
+    for interface in lab.interfaces.clone() {
+        lab.network.change_link(interface, |up, down| {
+            (*up, *down) = (Link::with_delay(delay), Link::with_delay(delay));
+        });
+    }
+    talk(&mut lab, &ids, 300);
+    let stats = lab.peer(BOB).peer.stats(lab.network.now()).rtp;
+    assert_eq!(stats.inbound.len(), 2);
+    for remote in stats.inbound.iter().map(|stream| stream.remote) {
+        let measured = remote.round_trip_time.expect("a round trip");
+        assert!((4 * delay..5 * delay).contains(&measured), "{measured:?}");
+        assert!(remote.round_trip_time_measurements >= 2, "{remote:?}");
+    }
+    // Alice, who sends, has no need to.
+    let stats = lab.peer(ALICE).peer.stats(lab.network.now()).rtp;
+    assert!(stats.outbound.iter().any(|one| one.remote.round_trip_time.is_some()));
 }
 
 #[test]

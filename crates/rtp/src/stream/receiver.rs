@@ -195,7 +195,16 @@ impl StreamReceiver {
             bytes_sent: u64::from(info.bytes),
             reports_sent: self.remote.reports_sent + 1,
             remote_timestamp: Some(info.ntp_time),
+            ..self.remote
         };
+    }
+
+    /// Takes a round trip that was measured by the other side's answer to this side's clock (RFC
+    /// 3611 §4.5).
+    pub fn handle_round_trip(&mut self, round_trip: Duration) {
+        self.remote.round_trip_time = Some(round_trip);
+        self.remote.total_round_trip_time += round_trip;
+        self.remote.round_trip_time_measurements += 1;
     }
 
     /// Returns the block for a report (RFC 3550 appendix A.3), and begins the next interval; `None`

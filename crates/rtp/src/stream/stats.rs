@@ -92,4 +92,10 @@ pub struct RemoteOutboundRtpStats {
     pub reports_sent: u64,
     /// `remoteTimestamp`: the other side's clock at its last report.
     pub remote_timestamp: Option<NtpTime>,
+    /// `roundTripTime`, where the other side answers this side's clock (RFC 3611 §4.5).
+    pub round_trip_time: Option<Duration>,
+    /// `totalRoundTripTime`.
+    pub total_round_trip_time: Duration,
+    /// `roundTripTimeMeasurements`.
+    pub round_trip_time_measurements: u64,
 }

@@ -35,6 +35,7 @@ pub(in crate::jsep) fn answer(
         allow_mixed: offer.allow_mixed,
         mux_only: false,
         reduced_size: offer.reduced_size,
+        receiver_round_trip: offer.receiver_round_trip,
         msids: if sends { msids(transceiver) } else { Vec::new() },
         rids,
         simulcast,

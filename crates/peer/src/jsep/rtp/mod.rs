@@ -1,6 +1,7 @@
 //! Sections of audio and video: codecs, header extensions, directions, streams, encodings.
 
 mod answer;
+mod extended;
 mod numbers;
 mod offer;
 mod simulcast;
@@ -15,6 +16,7 @@ pub(super) use answer::{answer, check_answer};
 pub(super) use numbers::{Numbers, check_bundle};
 pub(super) use offer::offer;
 
+use self::extended::ExtendedReports;
 use super::remote::Reader;
 use crate::error::Error;
 use crate::media::{SendLimits, TrackKind, Transceiver, TransceiverId};
@@ -60,6 +62,8 @@ pub(super) struct RtpSection {
     mux_only: bool,
     /// RTCP packets may be of reduced size (RFC 5506).
     pub(super) reduced_size: bool,
+    /// Receivers measure the round trip (RFC 3611 §4.4).
+    pub(super) receiver_round_trip: bool,
     /// The streams of the sender's track (RFC 8830).
     pub(super) msids: Vec<Msid>,
     rids: Vec<Rid>,
@@ -88,6 +92,11 @@ impl RtpSection {
                 || reader.description.lines.has::<ExtMapAllowMixed>(),
             mux_only: lines.has::<RtcpMuxOnly>(),
             reduced_size: lines.has::<RtcpRsize>(),
+            receiver_round_trip: reader
+                .description
+                .effective_all::<ExtendedReports>(section)
+                .flatten()
+                .any(|reports| reports.receiver_round_trip),
             msids: msids(lines),
             rids: lines.all::<Rid>().flatten().collect(),
             simulcast: lines.get::<Simulcast>().map_err(all)?,
@@ -166,6 +175,9 @@ impl RtpSection {
         }
         if self.reduced_size {
             lines.add(&RtcpRsize)?;
+        }
+        if self.receiver_round_trip {
+            lines.add(&ExtendedReports { receiver_round_trip: true })?;
         }
         // Feedback on the packets of all payload types has one line (RFC 8888 §6).
         let is_of_all = |feedback: &&RtcpFb| feedback.is("ack", Some("ccfb"));

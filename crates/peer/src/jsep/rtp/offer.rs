@@ -34,6 +34,7 @@ pub(in crate::jsep) fn offer(
         allow_mixed,
         mux_only: true,
         reduced_size: true,
+        receiver_round_trip: true,
         msids: msids(transceiver),
         rids,
         simulcast,

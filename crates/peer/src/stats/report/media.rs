@@ -166,11 +166,17 @@ dictionary! {
         local_id: String,
         /// Reports that told it.
         reports_sent: u64,
+        /// The sum of round trips.
+        total_round_trip_time: f64,
+        /// Round trips that were measured.
+        round_trip_time_measurements: u64,
         ;
         /// The codec.
         codec_id: String,
         /// The other side's clock at the last report, in milliseconds.
         remote_timestamp: f64,
+        /// The round trip that was measured last.
+        round_trip_time: f64,
     }
 }
 
@@ -296,6 +302,9 @@ impl Writer {
                 reports_sent: remote.reports_sent,
                 codec_id: codec_id.clone(),
                 remote_timestamp: told.map(|time| time.to_unix().as_secs_f64() * 1000.0),
+                total_round_trip_time: remote.total_round_trip_time.as_secs_f64(),
+                round_trip_time_measurements: remote.round_trip_time_measurements,
+                round_trip_time: remote.round_trip_time.map(|time| time.as_secs_f64()),
             };
             self.add(remote_id.clone(), Object::RemoteOutboundRtp(object));
         }
