@@ -1,10 +1,14 @@
-//! DTLS in memory, beside the crate `dimpl` and the bare AEAD, in one run: records of 1,200 bytes
-//! sealed and opened, and whole handshakes.
+//! DTLS in memory, beside the crate `dimpl`, rustls' TLS 1.3 and the bare AEAD, in one run: records
+//! of 1,200 bytes sealed and opened, and whole handshakes.
+
+#[path = "dtls/rustls.rs"]
+mod rustls;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::rustls::crypto::aws_lc_rs::kx_group as aws_lc_rs_groups;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use columba_dtls::{
     Association, Certificate, Config, Event, Group, HashFunction, KeyAlgorithm, Role, Versions,
@@ -124,6 +128,22 @@ fn handshakes(criterion: &mut Criterion) {
                 bencher.iter(|| connect_dimpl(&mut dimpl.pair(&own, versions, Instant::now())));
             });
         }
+    }
+    // `dimpl` has no group that is proof against quantum computers.
+    for (group, theirs) in
+        [(Group::X25519, aws_lc_rs_groups::X25519), (Group::X25519MlKem768, aws_lc_rs_groups::X25519MLKEM768)]
+    {
+        let label = format!("1.3 {}", group.name());
+        if group == Group::X25519MlKem768 {
+            bench.bench_function(BenchmarkId::new("columba", &label), |bencher| {
+                bencher.iter(|| {
+                    let now = Instant::now();
+                    connect(&mut pair(&own, Versions::Only13, group, now), now);
+                });
+            });
+        }
+        let rustls = rustls::Peers::new(&own, theirs);
+        bench.bench_function(BenchmarkId::new("rustls", &label), |bencher| bencher.iter(|| rustls.connect()));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::step;
 
@@ -13,9 +14,7 @@ type Run = fn() -> Result<(), String>;
 /// stacks, or take long.
 const NAMED: &[(&str, Run)] = &[
     ("signaling", signaling),
-    ("peers", || {
-        step::run("cargo", &["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"])
-    }),
+    ("peers", peers),
     ("sctp", sctp),
     ("sctp-loss", || {
         let manifest = ["--release", "--locked", "--manifest-path", "bench/sctp/Cargo.toml"];
@@ -35,6 +34,25 @@ const WORMHOLE: &[&str] = &["magic-wormhole==0.24.0", "magic-wormhole-mailbox-se
 
 /// The folder of the sources that are changed before they are measured.
 const VENDORED: &str = "target/bench-sctp-vendor";
+
+/// The document that the comparison of data channels writes.
+const BENCHMARKS: &str = "docs/benchmarks.md";
+
+/// Sets our data channels beside other stacks', and writes the tables.
+fn peers() -> Result<(), String> {
+    let build = ["build", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"];
+    step::run("cargo", &build)?;
+    let program = step::top().join("bench/peers/target/release/columba-bench-peers");
+    let failed = |error: std::io::Error| format!("{}: {error}", program.display());
+    let output = Command::new(&program).stderr(Stdio::inherit()).output().map_err(failed)?;
+    let document = String::from_utf8_lossy(&output.stdout);
+    print!("{document}");
+    if !output.status.success() {
+        return Err(format!("not everything was measured; {BENCHMARKS} stays as it is"));
+    }
+    fs::write(step::top().join(BENCHMARKS), document.trim_end().to_owned() + "\n")
+        .map_err(|error| format!("{BENCHMARKS}: {error}"))
+}
 
 /// Runs all benchmarks, or those named.
 pub(crate) fn run(names: &[String]) -> Result<(), String> {

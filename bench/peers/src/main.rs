@@ -2,10 +2,11 @@
 //! open, and the memory of idle connections.
 //!
 //! Without an argument it measures every stack, each in a process of its own and one after the
-//! other, and prints three Markdown tables; with the name of one (`speed`, `pinned`, `memory`),
-//! only that. With the name of a stack behind it, it measures that one and prints its row. `pinned`
-//! sets ours beside QUIC where both send datagrams of 1,200 bytes, in turns. Both ends of a
-//! connection are in the one process, over loopback.
+//! other, and prints a Markdown document, which the chore writes to `docs/benchmarks.md`; with the
+//! name of a table (`speed`, `sizes`, `pinned`, `memory`, `thousand`), only that. With the name of
+//! a stack behind it, it measures that one and prints its row. `pinned` sets ours beside QUIC where
+//! both send datagrams of 1,200 bytes, in turns. Both ends of a connection are in the one process,
+//! over loopback.
 
 mod columba;
 mod end;
@@ -19,8 +20,8 @@ mod webrtc;
 use std::process::{Command, ExitCode, Stdio};
 
 use end::{End, Outcome, PINNED_MTU};
-use measure::{Figures, MESSAGE, ROUND_TRIPS, THROUGHPUT};
-use memory::{Memory, PEERS, ROUNDS};
+use measure::{Figures, MESSAGE, ROUND_TRIPS, SIZES, THROUGHPUT};
+use memory::{MANY, Memory, PEERS, ROUNDS};
 
 /// The stacks, by the names of their crates.
 const STACKS: &[&str] = &["columba", "quinn", "webrtc", "str0m", "rustrtc"];
@@ -38,33 +39,47 @@ const LOCK_FILE: &str = include_str!("../Cargo.lock");
 #[derive(Clone, Copy)]
 enum Table {
     Speed,
+    Sizes,
     Pinned,
     Memory,
+    Thousand,
 }
 
 impl Table {
+    const ALL: [Self; 5] = [Self::Speed, Self::Sizes, Self::Pinned, Self::Memory, Self::Thousand];
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Speed => "Throughput, round trips, time to open",
+            Self::Sizes => "Sizes of messages",
+            Self::Pinned => "The same datagrams as QUIC",
+            Self::Memory => "Memory",
+            Self::Thousand => "A thousand connections",
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Speed => "speed",
+            Self::Sizes => "sizes",
+            Self::Thousand => "thousand",
             Self::Pinned => "pinned",
             Self::Memory => "memory",
         }
     }
 
     fn named(name: &str) -> Outcome<Self> {
-        let found = [Self::Speed, Self::Pinned, Self::Memory].into_iter().find(|table| table.name() == name);
-        found.ok_or_else(|| format!("there is no table '{name}', only speed, pinned and memory").into())
+        let found = Self::ALL.into_iter().find(|table| table.name() == name);
+        let names = Self::ALL.map(Self::name).join(", ");
+        found.ok_or_else(|| format!("there is no table '{name}', only {names}").into())
     }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match &arguments[..] {
-        [] => print(Table::Speed).and(print_pinned()).and(print(Table::Memory)),
-        [table] => Table::named(table).and_then(|table| match table {
-            Table::Pinned => print_pinned(),
-            Table::Speed | Table::Memory => print(table),
-        }),
+        [] => print_document(),
+        [table] => Table::named(table).and_then(print),
         [table, stack, ..] => Table::named(table).and_then(|table| row(table, stack)),
     };
     match outcome {
@@ -76,9 +91,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures everything. A table that fails in part does not keep the others from being measured.
+fn print_document() -> Outcome<()> {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let model = file("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned()));
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?.stdout;
+    let load = file("/proc/loadavg");
+    println!("# Benchmarks of data channels\n");
+    println!(
+        "Written by `cargo xtask bench peers`; both ends of a connection are in one process, over loopback."
+    );
+    println!(
+        "{}; a load of {} on {} CPUs at the beginning; Linux {}; {}.\n",
+        String::from_utf8(date)?.trim(),
+        load.split(' ').next().unwrap_or_default(),
+        std::thread::available_parallelism()?,
+        file("/proc/sys/kernel/osrelease").trim(),
+        model.as_deref().unwrap_or("a CPU without a name"),
+    );
+    let outcomes = Table::ALL.map(print);
+    outcomes.into_iter().collect()
+}
+
 /// Measures every stack. One that fails is named at the end, and the others are measured all the
 /// same.
 fn print(table: Table) -> Outcome<()> {
+    if matches!(table, Table::Pinned) {
+        return print_pinned();
+    }
     print_heading(table)?;
     let mut failed = Vec::new();
     for stack in STACKS {
@@ -127,9 +169,25 @@ fn medians(rounds: Vec<[f64; 3]>) -> [f64; 3] {
 
 /// Prints the conditions of the measurement and the first lines of its table.
 fn print_heading(table: Table) -> Outcome<()> {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    println!("{} CPUs, Linux {}", std::thread::available_parallelism()?, kernel.trim());
+    println!("## {}\n", table.title());
     match table {
+        Table::Sizes => {
+            println!(
+                "Mbit/s on one reliable, ordered channel, in one direction, with messages of so many KiB, for {} s \
+                 each. A dash: a stack does not send them.\n",
+                THROUGHPUT.as_secs()
+            );
+            let sizes = SIZES.map(|size| (size / 1024).to_string());
+            println!("| stack | {} KiB |\n|---|{}", sizes.join(" KiB | "), "---:|".repeat(SIZES.len()));
+        }
+        Table::Thousand => {
+            println!(
+                "Growth of the resident set with {MANY} connections open and idle at once, which are {} peers, and \
+                 the time to open all of them.\n",
+                2 * MANY
+            );
+            println!("| stack | open kB/peer | opened in s |\n|---|---:|---:|");
+        }
         Table::Speed => {
             let (kibibytes, seconds) = (MESSAGE / 1024, THROUGHPUT.as_secs());
             println!(
@@ -187,7 +245,12 @@ async fn figures<E: End>(table: Table, stack: &str) -> Outcome<String> {
     Ok(match table {
         Table::Speed => measure::everything::<E>().await?.row(stack, version),
         Table::Pinned => measure::pinned::<E>().await?.map(|number| number.to_string()).join(" "),
+        Table::Sizes => format!("| {stack} {version} | {} |", measure::sizes::<E>().await.join(" | ")),
         Table::Memory => memory::measure::<E>().await?.row(stack, version),
+        Table::Thousand => {
+            let (kilobytes, seconds) = memory::measure_many::<E>().await?;
+            format!("| {stack} {version} | {kilobytes:.1} | {seconds:.1} |")
+        }
     })
 }
 

@@ -12,6 +12,9 @@ use crate::end::{End, Outcome, connect};
 /// Bytes of a message of the throughput measurement.
 pub(crate) const MESSAGE: usize = 64 * 1024;
 
+/// Bytes of the messages of the measurement of sizes.
+pub(crate) const SIZES: [usize; 4] = [1 << 10, 16 << 10, MESSAGE, 256 << 10];
+
 /// The duration of the throughput measurement.
 pub(crate) const THROUGHPUT: Duration = Duration::from_secs(4);
 
@@ -70,7 +73,7 @@ impl Figures {
 pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
     let openings = openings::<E>().await?;
     let round_trips = round_trips::<E>().await?;
-    let (bytes, taken, cpu) = throughput::<E>().await?;
+    let (bytes, taken, cpu) = throughput::<E>(MESSAGE).await?;
     Ok(Figures {
         bits_per_second: bytes * 8.0 / taken,
         cpu_seconds_per_gigabyte: cpu / bytes * 1e9,
@@ -85,7 +88,7 @@ pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
 /// to open.
 pub(crate) async fn pinned<E: End>() -> Outcome<[f64; 3]> {
     let openings = openings::<E>().await?;
-    let (bytes, taken, cpu) = throughput::<E>().await?;
+    let (bytes, taken, cpu) = throughput::<E>(MESSAGE).await?;
     let open = share(&openings, 50).as_secs_f64() * 1e3;
     Ok([bytes * 8.0 / taken / 1e6, cpu / bytes * 1e9, open])
 }
@@ -139,17 +142,29 @@ async fn round_trips<E: End>() -> Outcome<Vec<Duration>> {
     Ok(taken)
 }
 
+/// Mbit/s with messages of each size. A stack that does not send them has a dash.
+pub(crate) async fn sizes<E: End>() -> [String; SIZES.len()] {
+    let mut columns = [const { String::new() }; SIZES.len()];
+    for (column, size) in columns.iter_mut().zip(SIZES) {
+        *column = match timeout(LOST + THROUGHPUT, throughput::<E>(size)).await {
+            Ok(Ok((bytes, taken, _))) => format!("{:.0}", bytes * 8.0 / taken / 1e6),
+            Ok(Err(_)) | Err(_) => "–".to_owned(),
+        };
+    }
+    columns
+}
+
 /// Bytes received, the seconds in which they were, and the CPU seconds that this took.
-async fn throughput<E: End>() -> Outcome<(f64, f64, f64)> {
+async fn throughput<E: End>(size: usize) -> Outcome<(f64, f64, f64)> {
     let (sending, receiving) = connect::<E>().await?;
     let sender = tokio::spawn(async move {
-        let message = Bytes::from(vec![2; MESSAGE]);
+        let message = Bytes::from(vec![2; size]);
         while sending.send(message.clone()).await.is_ok() {}
         sending
     });
-    receive_until(&receiving, Instant::now() + WARM_UP).await?;
+    receive_until(&receiving, size, Instant::now() + WARM_UP).await?;
     let (start, cpu) = (Instant::now(), cpu_seconds()?);
-    let bytes = receive_until(&receiving, start + THROUGHPUT).await?;
+    let bytes = receive_until(&receiving, size, start + THROUGHPUT).await?;
     let (taken, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
     sender.abort();
     if bytes == 0 {
@@ -159,14 +174,14 @@ async fn throughput<E: End>() -> Outcome<(f64, f64, f64)> {
 }
 
 /// Receives until then; returns the number of bytes.
-async fn receive_until<E: End>(end: &E, deadline: Instant) -> Outcome<usize> {
+async fn receive_until<E: End>(end: &E, size: usize, deadline: Instant) -> Outcome<usize> {
     let mut over = std::pin::pin!(sleep_until(deadline.into()));
     let mut bytes = 0;
     loop {
         tokio::select! {
             length = end.receive() => match length? {
-                MESSAGE => bytes += MESSAGE,
-                other => return Err(format!("{MESSAGE} bytes arrived as {other}").into()),
+                length if length == size => bytes += size,
+                other => return Err(format!("{size} bytes arrived as {other}").into()),
             },
             () = &mut over => return Ok(bytes),
         }

@@ -1,7 +1,7 @@
 //! The resident memory of connections that are open and idle, and what is left of it once they are
 //! closed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Handle;
@@ -12,6 +12,9 @@ use crate::end::{End, Outcome, connect};
 
 /// Connections that are open at once; each has two peers in this process.
 const CONNECTIONS: usize = 200;
+
+/// Connections that are open at once where there are many.
+pub(crate) const MANY: usize = 1000;
 
 /// Peers that are open at once.
 pub(crate) const PEERS: usize = 2 * CONNECTIONS;
@@ -84,6 +87,19 @@ pub(crate) async fn measure<E: End>() -> Outcome<Memory> {
         closed.push(Usage::now()?);
     }
     Ok(Memory { before, open: while_open.ok_or("no round")?, closed })
+}
+
+/// Kilobytes of each peer with many connections open, and the seconds that it took to open them.
+pub(crate) async fn measure_many<E: End>() -> Outcome<(f64, f64)> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    close(open::<E>(WARM_UP).await?).await?;
+    let (before, start) = (Usage::now()?, Instant::now());
+    let connections = open::<E>(MANY).await?;
+    let taken = start.elapsed() - SETTLE;
+    let grown = Usage::now()?.resident_kilobytes as f64 - before.resident_kilobytes as f64;
+    close(connections).await?;
+    Ok((grown / (2 * MANY) as f64, taken.as_secs_f64()))
 }
 
 /// Opens connections, and waits until they are idle.
