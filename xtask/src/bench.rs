@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::step;
 
@@ -40,11 +40,9 @@ const BENCHMARKS: &str = "docs/benchmarks.md";
 
 /// Sets our data channels beside other stacks', and writes the tables.
 fn peers() -> Result<(), String> {
-    let build = ["build", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"];
-    step::run("cargo", &build)?;
-    let program = step::top().join("bench/peers/target/release/columba-bench-peers");
-    let failed = |error: std::io::Error| format!("{}: {error}", program.display());
-    let output = Command::new(&program).stderr(Stdio::inherit()).output().map_err(failed)?;
+    let run = ["run", "--release", "--locked", "--manifest-path", "bench/peers/Cargo.toml"];
+    let output = step::command("cargo", &run).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo: {error}"))?;
     let document = String::from_utf8_lossy(&output.stdout);
     print!("{document}");
     if !output.status.success() {
