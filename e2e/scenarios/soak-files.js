@@ -1,17 +1,21 @@
 // `cargo xtask soak files`: what files there may be, every step at which a side may be killed, and
-// every pair of NATs, with a shared server and with none.
+// every pair of NATs, with a shared server and with none; and networks and servers that change in the
+// middle of 1 GB.
 //
-//   node scenarios/soak-files.js [kinds] [kills] [nats] [MEGABYTES]
+//   node scenarios/soak-files.js [kinds] [kills] [nats] [moves] [MEGABYTES]
 //
 // All parts, or the named ones; MEGABYTES is the size of the largest file (4,096 by default).
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   closeSync, createReadStream, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Terminal } from '../peers/terminal.js';
 import { labMissing } from '../lab/available.js';
 import { figure1, figure3, PUBLIC_HOST } from '../lab/figures.js';
@@ -35,7 +39,7 @@ const NAMES = [
 ];
 
 const words = process.argv.slice(2);
-const PARTS = ['kinds', 'kills', 'nats'].filter((part) => words.length === 0 || words.every((word) => /^\d+$/.test(word)) || words.includes(part));
+const PARTS = ['kinds', 'kills', 'nats', 'moves'].filter((part) => words.length === 0 || words.every((word) => /^\d+$/.test(word)) || words.includes(part));
 const MEGABYTES = Number(words.find((word) => /^\d+$/.test(word)) ?? 4096);
 
 const top = mkdtempSync(join(tmpdir(), 'columba-soak-'));
@@ -275,10 +279,20 @@ async function nats() {
   }
 }
 
+/** The suite of networks and servers that change in the middle, with a large file. */
+async function moves() {
+  const env = { ...process.env, MOVING_MEGABYTES: String(Math.min(MEGABYTES, 1000)) };
+  const suite = spawn(process.execPath, ['--test', '--test-reporter=spec', 'tests/moving-files.test.js'], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)), env, stdio: 'inherit',
+  });
+  const [code] = await once(suite, 'close');
+  if (code !== 0) failures += 1;
+}
+
 try {
   const load = readFileSync('/proc/loadavg', 'utf8').split(' ')[0];
   console.log(`Load before: ${load}.`);
-  for (const part of PARTS) await { kinds, kills, nats }[/** @type {'kinds' | 'kills' | 'nats'} */ (part)]();
+  for (const part of PARTS) await { kinds, kills, nats, moves }[/** @type {'kinds' | 'kills' | 'nats' | 'moves'} */ (part)]();
 } finally {
   rmSync(top, { recursive: true, force: true });
 }

@@ -16,8 +16,10 @@ import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 
 const skip = await labMissing('openssl');
 
-/** Bytes of the file, and its rate: long enough to be in the middle of it for some seconds. */
-const [BYTES, RATE] = [40_000_000, '6M'];
+/** Megabytes of the file: `cargo xtask soak files moves` sends more. */
+const MEGABYTES = Number(process.env.MOVING_MEGABYTES ?? 40);
+/** Its bytes and its rate: long enough to be in the middle of it for some seconds. */
+const [BYTES, RATE] = [MEGABYTES * 1_000_000, `${Math.max(6, Math.round(MEGABYTES / 40))}M`];
 
 /** @param {string} path */
 const digest = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');

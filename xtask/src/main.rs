@@ -43,9 +43,10 @@ cargo xtask CHORE
                       ways, in both roles, over paths that lose 1, 5 and 10 %
   soak sctp [PEER...] our data channels with other implementations: a gigabyte each way, a thousand channels opened
                       and closed again and again, a path that loses; with all, or only the named ones
-  soak files [kinds] [kills] [nats] [MEGABYTES]
+  soak files [kinds] [kills] [nats] [moves] [MEGABYTES]
                       files of all kinds up to so many megabytes (4096 by default), senders and receivers killed at every
-                      step, every pair of NATs, with a shared server and with none; with a table
+                      step, every pair of NATs, with a shared server and with none, networks and servers that change in the
+                      middle of 1 GB; with a table
   soak serve [MINUTES]
                       clients of all kinds come and go at a server (30 minutes by default), and then nothing is left
   soak e2e [--alone|--loaded] [--debug] [SUITE...] [ROUNDS]

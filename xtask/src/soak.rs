@@ -42,7 +42,8 @@ fn sctp(peers: &[String]) -> Result<(), String> {
     step::finish(soak)
 }
 
-/// Files of all kinds, sides that are killed at every step, and every pair of NATs.
+/// Files of all kinds, sides that are killed at every step, every pair of NATs, and networks that
+/// change in the middle of a large file.
 fn files(arguments: &[String]) -> Result<(), String> {
     install::everything()?;
     step::run("cargo", &["build", "--release", "--package", "columba-server"])?;

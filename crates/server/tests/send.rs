@@ -307,6 +307,18 @@ fn each_fault_has_one_sentence_and_its_status() {
         (&["receive", "--yes", "7-coper-violin"], 2, "is \"copper\" meant?"),
         (&["receive", "--yes", "https://a.test/#x"], 2, "not a link to files"),
         (&["receive", "7-copper-violin"], 2, "say --yes"),
+        // What is wrong with the words comes before anything else.
+        (&["receive", "7-copper"], 2, "This is no code"),
+        (
+            &["receive", "--yes", "--out", "/etc/hosts", "7-copper-violin"],
+            2,
+            "/etc/hosts is a file; name the",
+        ),
+        (
+            &["send", "--server", "http://127.0.0.77:1", "/does/not/exist"],
+            2,
+            "/does/not/exist cannot be read",
+        ),
     ] {
         let (code, sentence) = run(arguments);
         assert_eq!(code, Some(status), "{sentence}");

@@ -76,6 +76,14 @@ pub(crate) async fn over(
 
 /// Receives until everything is there.
 pub(crate) fn run(options: &ReceiveOptions) -> Result<(), Stop> {
+    let key = options.route.join_key.as_deref();
+    let invitation = Invitation::parse(&options.invitation.join(" "), key)?;
+    if options.out.as_os_str() != "-" && options.out.exists() && !options.out.is_dir() {
+        return Err(Stop::refused(format!(
+            "{} is a file; name the folder for what arrives with --out.",
+            options.out.display()
+        )));
+    }
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     if !options.yes && !is_terminal {
         return Err(Stop::refused(
@@ -85,14 +93,12 @@ pub(crate) fn run(options: &ReceiveOptions) -> Result<(), Stop> {
     if options.json && options.out.as_os_str() == "-" {
         return Err(Stop::refused("Standard output is either the file's (--out -) or for events (--json)."));
     }
-    transfer::run(receive(options))
+    transfer::run(receive(options, invitation))
 }
 
-async fn receive(options: &ReceiveOptions) -> Result<(), Stop> {
+async fn receive(options: &ReceiveOptions, invitation: Invitation) -> Result<(), Stop> {
     let show = RefCell::new(Show::new(options.json));
-    let key = options.route.join_key.as_deref();
-    let text = options.invitation.join(" ");
-    let (place, secret, code) = match Invitation::parse(&text, key)? {
+    let (place, secret, code) = match invitation {
         Invitation::Link(place, secret) => (place, secret, None),
         Invitation::Code(code) => by_code(options, &code, &show).await?,
     };

@@ -134,6 +134,10 @@ async fn send(options: &SendOptions) -> Result<(), Stop> {
     if is_stream && options.paths.len() > 1 {
         return Err(Stop::refused("Standard input is sent alone, without other paths."));
     }
+    if !is_stream {
+        // Before anything is said about servers.
+        walk::check(&options.paths)?;
+    }
     let excludes = Excludes::new(&options.exclude);
     let (named, key) = (options.route.server.as_deref(), options.route.join_key.as_deref());
     let state = if is_stream { None } else { state_file(options) };

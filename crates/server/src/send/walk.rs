@@ -48,6 +48,14 @@ fn unreadable(path: &Path, error: &io::Error) -> Stop {
     Stop::refused(format!("{} cannot be read: {error}.", path.display()))
 }
 
+/// Returns an error if one of the paths is not there.
+pub(super) fn check(paths: &[PathBuf]) -> Result<(), Stop> {
+    for path in paths {
+        fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?;
+    }
+    Ok(())
+}
+
 impl<'a> Walk<'a> {
     pub(super) fn new(paths: &[PathBuf], excludes: &'a Excludes) -> Result<Self, Stop> {
         let mut stack = Vec::new();
