@@ -138,7 +138,7 @@ fn our_write_and_seal(profile: Profile) -> Run {
     })
 }
 
-/// What a forwarder does with packets that have arrived.
+/// The work of a forwarder on packets that have arrived.
 fn our_forward(profile: Profile) -> Run {
     let (mut sender, mut receiver) = (SrtpSender::new(&master(profile)), SrtpReceiver::new(&master(profile)));
     let mut onward = SrtpSender::new(&master(profile));

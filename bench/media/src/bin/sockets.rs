@@ -32,7 +32,7 @@ const ROUNDS: usize = 3;
 
 const STACKS: &[&str] = &["columba", "str0m"];
 
-/// What has arrived so far.
+/// The packets that have arrived so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) packets: u64,
@@ -43,7 +43,7 @@ pub(crate) trait Stack: Sized {
     /// Connects both ends; the sender sends from now on.
     fn connect() -> impl Future<Output = Outcome<Self>> + Send;
 
-    /// What has arrived.
+    /// The packets that have arrived.
     fn progress(&self) -> Progress;
 
     /// Adds up the processor seconds until now: those of the whole process.

@@ -16,7 +16,7 @@ use super::{BATCH, FRAME, FRAME_STEP, Outcome, PAYLOAD, STEP, STEPS_TO_CONNECT};
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 
-/// What goes out at once, at most: packets, and checks of ICE.
+/// The datagrams that go out at once, at most: packets, and checks of ICE.
 const MAX_TRANSMITS: usize = 4 * BATCH;
 
 /// A datagram and the way it went.

@@ -72,7 +72,7 @@ struct Task {
     rtc: Rtc,
     socket: UdpSocket,
     address: SocketAddr,
-    /// What it sends.
+    /// The medium that it sends.
     sends: Option<Mid>,
     is_connected: bool,
     received: Arc<AtomicU64>,

@@ -7,9 +7,10 @@ use columba_sdp::{Expected, Field};
 /// The name of the exchange by which a receiver measures the round trip.
 const RECEIVER_ROUND_TRIP: &str = "rcvr-rtt";
 
-/// Whether a side takes part when receivers measure the round trip (`rcvr-rtt`).
+/// The reports that a side takes part in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExtendedReports {
+    /// Receivers measure the round trip (`rcvr-rtt`).
     pub(super) receiver_round_trip: bool,
 }
 
