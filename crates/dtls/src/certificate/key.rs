@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::agreement::{ECDH_P256, ECDH_P384, PrivateKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -10,8 +10,9 @@ use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
     RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
 };
+use aws_lc_rs::{agreement, digest};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::x509::PublicKey;
 use crate::crypto::signature::Scheme;
@@ -160,40 +161,24 @@ fn rsa(scheme: Scheme) -> Option<(&'static RsaSignatureEncoding, &'static digest
     })
 }
 
-/// The DER of an `ECPrivateKey` with its curve (RFC 5915 §3), around the scalar.
-struct EcPrivateKey {
-    head: &'static [u8],
-    /// Bytes of the scalar.
-    scalar: usize,
-    tail: &'static [u8],
-}
-
-const EC_P256: EcPrivateKey = EcPrivateKey {
-    head: &[0x30, 49, 0x02, 1, 1, 0x04, 32],
-    scalar: 32,
-    tail: &[0xA0, 10, 0x06, 8, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 3, 1, 7],
-};
-
-const EC_P384: EcPrivateKey = EcPrivateKey {
-    head: &[0x30, 62, 0x02, 1, 1, 0x04, 48],
-    scalar: 48,
-    tail: &[0xA0, 7, 0x06, 5, 0x2B, 0x81, 4, 0, 34],
-};
-
 fn ecdsa_key(
     kind: KeyKind,
     rng: &mut impl CryptoRng,
 ) -> Result<(SigningKey, Zeroizing<Vec<u8>>), CertificateError> {
     let crypto = |_| CertificateError::Crypto;
-    let frame: &EcPrivateKey = if kind == KeyKind::EcdsaP256 { &EC_P256 } else { &EC_P384 };
+    let (algorithm, length): (&'static agreement::Algorithm, _) = match kind {
+        KeyKind::EcdsaP256 => (&ECDH_P256, 32),
+        _ => (&ECDH_P384, 48),
+    };
+    let mut scalar = [0; 48];
     for _ in 0..MAX_DRAWS {
-        // Without the public key, which the library then makes, and need not prove.
-        let mut key = Zeroizing::new(frame.head.to_vec());
-        let at = key.len();
-        key.resize(at + frame.scalar, 0);
-        rng.fill_bytes(&mut key[at..]);
-        key.extend_from_slice(frame.tail);
-        let Ok(pair) = EcdsaKeyPair::from_private_key_der(ecdsa(kind), &key) else { continue };
+        rng.fill_bytes(&mut scalar[..length]);
+        let Ok(key) = PrivateKey::from_private_key(algorithm, &scalar[..length]) else { continue };
+        let public = key.compute_public_key().map_err(crypto)?;
+        let pair =
+            EcdsaKeyPair::from_private_key_and_public_key(ecdsa(kind), &scalar[..length], public.as_ref());
+        scalar.zeroize();
+        let pair = pair.map_err(|_| CertificateError::Crypto)?;
         let pkcs8 = Zeroizing::new(pair.to_pkcs8v1().map_err(crypto)?.as_ref().to_vec());
         return Ok((SigningKey::Ecdsa(kind, pair), pkcs8));
     }

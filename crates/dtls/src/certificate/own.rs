@@ -184,6 +184,11 @@ mod tests {
         );
         assert_eq!(one.private_key_der(), same.private_key_der());
         assert_ne!(one.private_key_der(), other.private_key_der());
+        // GnuTLS reads no key of an elliptic curve without its public key.
+        for own in [&one, &generate(KeyAlgorithm::EcdsaP256, 1)] {
+            let public = own.key().public_key().bytes;
+            assert!(own.private_key_der().windows(public.len()).any(|part| part == public));
+        }
         let mixed = Certificate::from_der(one.der().to_vec(), other.private_key_der().to_vec());
         assert_eq!(mixed.unwrap_err(), CertificateError::KeyMismatch);
         let no_key = Certificate::from_der(one.der().to_vec(), b"no key".to_vec());
