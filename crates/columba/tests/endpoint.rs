@@ -1,4 +1,10 @@
 //! Many connections on one UDP socket.
+//!
+//! The largest numbers are left out of an ordinary run. By hand, with 20,000 open files allowed:
+//!
+//! ```text
+//! cargo test --release -p columba --test endpoint -- --ignored --nocapture --test-threads 1
+//! ```
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -145,13 +151,13 @@ async fn fifty_connections_between_two_endpoints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes and 10,000 sockets: run by hand with --release"]
+#[ignore = "takes minutes and 10,000 sockets: run by hand, see the head of this file"]
 async fn ten_thousand_peers_with_different_addresses_share_one_port() {
     peers_on_one_port(10_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute: run by hand with --release"]
+#[ignore = "takes a minute: run by hand, see the head of this file"]
 async fn thousand_connections_between_two_endpoints() {
     connections_between_two(1000).await;
 }
