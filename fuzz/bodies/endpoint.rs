@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use columba_stun::{AttributeType, Message, Method};
 use table::{Owner, Table};
 
 #[allow(dead_code, reason = "not all of it is used here")]
@@ -95,6 +96,7 @@ impl Stage {
     }
 
     fn arrive(&mut self, remote: u8, datagram: &[u8]) {
+        compare(datagram);
         let by_address = self.ways.get(&remote).copied();
         let routed = self.table.route(HOME, address(remote), datagram);
         let Some(message) = stun::Stun::read(datagram) else {
@@ -128,6 +130,23 @@ impl Stage {
             assert_eq!(self.table.route(HOME, address(remote), &[22, 254, 253]), None);
         }
     }
+}
+
+/// What the agents behind the endpoint read as STUN, the endpoint reads alike, though it looks at
+/// less of it.
+fn compare(datagram: &[u8]) {
+    let Ok(message) = Message::parse(datagram) else { return };
+    let Some(stun) = stun::Stun::read(datagram) else {
+        return assert!(datagram[0] > 3, "other protocols begin with these (RFC 7983 §7)");
+    };
+    let class = match message.class() {
+        columba_stun::Class::Request => stun::Class::Request,
+        columba_stun::Class::Indication => stun::Class::Indication,
+        columba_stun::Class::SuccessResponse | columba_stun::Class::ErrorResponse => stun::Class::Response,
+    };
+    assert_eq!((stun.class, stun.is_binding), (class, message.method() == Method::BINDING));
+    assert_eq!(stun.transaction, datagram[8..20]);
+    assert_eq!(stun.username(), message.raw(AttributeType::USERNAME).map(|raw| raw.value));
 }
 
 fn address(number: u8) -> SocketAddr {

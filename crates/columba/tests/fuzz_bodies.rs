@@ -57,6 +57,28 @@ proptest! {
     }
 
     #[test]
+    fn stun_is_read_as_agents_read_it(
+        kind in prop::sample::select(vec![0x0001_u16, 0x0101, 0x0111, 0x0011, 0x0003]),
+        attributes in prop::collection::vec(
+            (
+                prop::sample::select(vec![0x0006_u16, 0x0008, 0x001c, 0x0024, 0x8028, 0x8022]),
+                prop::sample::select(vec![0_usize, 3, 4, 20, 32]),
+            ),
+            0..5,
+        ),
+    ) {
+        let values: Vec<String> = attributes
+            .iter()
+            .map(|(kind, length)| {
+                format!("{kind:04x}{length:04x}{}", "3a".repeat(length.next_multiple_of(4)))
+            })
+            .collect();
+        let body = values.concat();
+        let datagram = format!("{kind:04x}{:04x}2112a442{}{body}", body.len() / 2, "07".repeat(12));
+        endpoint::endpoint(format!("f1 \nd1 {datagram}").as_bytes());
+    }
+
+    #[test]
     fn damaged_messages_are_survived(
         text in prop::sample::select(corpus("call_message")),
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0x20..0x7f_u8), 0..4),

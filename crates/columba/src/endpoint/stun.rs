@@ -7,6 +7,10 @@ const BINDING: u16 = 0x0001;
 const CLASS: u16 = 0x0110;
 const USERNAME: u16 = 0x0006;
 
+/// MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT: a user name behind them does not
+/// count (RFC 8489 §14.5), and the agent does not see it.
+const CLOSING: [u16; 3] = [0x0008, 0x001C, 0x8028];
+
 /// The transaction id of a message.
 pub(super) type TransactionId = [u8; 12];
 
@@ -53,6 +57,9 @@ impl<'a> Stun<'a> {
             let value = body.get(..length)?;
             if kind == USERNAME {
                 return Some(value);
+            }
+            if CLOSING.contains(&kind) {
+                return None;
             }
             rest = body.get(length.next_multiple_of(4)..)?;
         }
@@ -112,6 +119,17 @@ mod tests {
         assert!(!Stun::read(&allocate).unwrap().is_to_server());
         assert_eq!(Stun::read(&[0x16, 0xFE, 0xFD]), None);
         assert_eq!(Stun::read(&[0; 20]), None);
+    }
+
+    #[test]
+    fn user_names_behind_the_closing_attributes_do_not_count() {
+        for kind in CLOSING {
+            let mut check = message(0x0001, 7, Some("here:there"));
+            assert_eq!(Stun::read(&check).unwrap().fragment(), Some("here"));
+            // In the place of PRIORITY, which stands before it.
+            check[HEADER..HEADER + 2].copy_from_slice(&kind.to_be_bytes());
+            assert_eq!(Stun::read(&check).unwrap().fragment(), None, "{kind:#x}");
+        }
     }
 
     proptest! {
