@@ -25,6 +25,7 @@ pub(crate) fn message(data: &[u8]) {
             let written = message::sealed(text.clone()).expect("a text can be sent");
             assert!(matches!(Received::read(&written), Received::Sealed(same) if same == text));
         }
+        Received::Opened(_) => panic!("what is read is not opened yet"),
         Received::Unreadable | Received::Other => {}
     }
 }
