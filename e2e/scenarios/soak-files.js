@@ -1,6 +1,6 @@
 // `cargo xtask soak files`: what files there may be, every step at which a side may be killed, and
-// every pair of NATs, with a shared server and with none; and networks and servers that change in the
-// middle of 1 GB.
+// every pair of NATs, with a shared server and with none; and networks and servers that change in
+// the middle of 1 GB.
 //
 //   node scenarios/soak-files.js [kinds] [kills] [nats] [moves] [MEGABYTES]
 //

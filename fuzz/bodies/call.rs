@@ -1,5 +1,5 @@
-//! The target of the call's messages (`docs/call.md`). The crate's ordinary tests include this file,
-//! too.
+//! The target of the call's messages (`docs/call.md`). The crate's ordinary tests include this
+//! file, too.
 
 use columba_signal::PeerId;
 use message::{CallMessage, Received, VERSION};

@@ -121,7 +121,7 @@ impl Stage {
         }
     }
 
-    /// When all have left, no address and no name finds anybody.
+    /// When all have left, no address and no name finds a connection.
     fn clear(&mut self) {
         let owners: BTreeSet<Owner> = self.ways.values().chain(self.fragments.keys()).copied().collect();
         let remotes: Vec<u8> = self.ways.keys().copied().collect();
@@ -132,8 +132,8 @@ impl Stage {
     }
 }
 
-/// What the agents behind the endpoint read as STUN, the endpoint reads alike, though it looks at
-/// less of it.
+/// Compares the endpoint's reading with that of the agents behind it: STUN is STUN for both, though
+/// the endpoint looks at less of it.
 fn compare(datagram: &[u8]) {
     let Ok(message) = Message::parse(datagram) else { return };
     let Some(stun) = stun::Stun::read(datagram) else {

@@ -87,9 +87,9 @@ impl Endpoint {
         Ok(Self::over(vec![Socket::bind_to(TransportId::FIRST, address)?]))
     }
 
-    /// Binds a UDP socket at each of these addresses, for instance `0.0.0.0:5000` and `[::]:5000` for
-    /// all addresses of a host with IPv4 and IPv6. To be called inside a tokio runtime, which reads
-    /// the sockets.
+    /// Binds a UDP socket at each of these addresses, for instance `0.0.0.0:5000` and `[::]:5000`
+    /// for all addresses of a host with IPv4 and IPv6. To be called inside a tokio runtime, which
+    /// reads the sockets.
     ///
     /// # Errors
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): there is no address, or one IP address is
