@@ -21,6 +21,9 @@ const MEGABYTES = Number(process.env.MOVING_MEGABYTES ?? 40);
 /** Its bytes and its rate: long enough to be in the middle of it for some seconds. */
 const [BYTES, RATE] = [MEGABYTES * 1_000_000, `${Math.max(6, Math.round(MEGABYTES / 40))}M`];
 
+/** A relay that carries more than the default, so that the rate is the sender's. */
+const WIDE = ['--bandwidth-per-user', '100MB', '--bandwidth-per-client', '100MB'];
+
 /** @param {string} path */
 const digest = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
 
@@ -44,7 +47,7 @@ function files(lab, bytes) {
  */
 async function sendThrough(event, { kind = 'port', way = /^(directly|through the relay) over UDP$/ } = {}) {
   const lab = await figure3({ r1: { kind }, r2: { kind }, rc: { kind } });
-  const scene = await Scene.set(lab, PUBLIC_HOST, { browsers: [] });
+  const scene = await Scene.set(lab, PUBLIC_HOST, { browsers: [], args: WIDE });
   try {
     const { file, out, arrived, homes } = files(lab, BYTES);
     const route = ['--server', scene.server.origin];

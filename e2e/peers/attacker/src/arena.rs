@@ -284,12 +284,13 @@ impl<'a> Server<'a> {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
-    /// Waits until the server holds no more files than at its start; the number that is left.
-    pub(crate) fn files_left(&self, patience: Duration) -> usize {
+    /// Waits until the server holds no more files than at its start, but for those that are kept; the
+    /// number that is left.
+    pub(crate) fn files_left(&self, kept: usize, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
         loop {
             let left = self.open_files().saturating_sub(self.files);
-            if left == 0 || Instant::now() > deadline {
+            if left <= kept || Instant::now() > deadline {
                 return left;
             }
             std::thread::sleep(Duration::from_millis(200));

@@ -44,7 +44,7 @@ pub(crate) fn run(network: &Network, program: &Path, time: Duration) -> Result<V
     let threads = server.threads();
     let (warm, rounds) = churn(&server, time);
     println!("waiting until the server has released everything");
-    let files = server.files_left(AFTERMATH);
+    let files = server.files_left(0, AFTERMATH);
     let mut faults = Vec::new();
     let mut expect = |holds: bool, fault: String| {
         if !holds {

@@ -201,7 +201,7 @@ impl Attack {
         report.promise(peak < crate::arena::MEMORY, "all of the memory was used");
         // The bystander's allocation outlives it by ten minutes, and is a file.
         let kept = usize::from(self.bystander != Watched::Member);
-        let left = server.files_left(RELEASE);
+        let left = server.files_left(kept, RELEASE);
         report.promise(left <= kept, format!("{left} files are still open"));
         let resident_after = server.resident();
         Ok(Outcome { bystander, peak, report, resident_after, seconds })
