@@ -22,7 +22,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 fn folder() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        // Of the whole workspace, with whose features the dependencies have been built for its tests.
+        // Of the whole workspace, with whose features the dependencies have been built for its
+        // tests.
         let cargo = std::process::Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--workspace", "--examples"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -284,8 +284,8 @@ impl<'a> Server<'a> {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
     }
 
-    /// Waits until the server holds no more files than at its start, but for those that are kept; the
-    /// number that is left.
+    /// Waits until the server holds no more files than at its start, but for those that are kept;
+    /// the number that is left.
     pub(crate) fn files_left(&self, kept: usize, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
         loop {
