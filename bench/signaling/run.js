@@ -27,50 +27,47 @@ const CALM = 200;
 
 const pause = (/** @type {number} */ time) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** The growth of the process for each of the connections, once some are there already. */
-async function memory(kind, server) {
+/**
+ * Opens connections, and more once some are there already: the growth of the process for each of
+ * the latter. `several` gives the connections that it opened at once.
+ */
+async function growth(server, several) {
   const open = async (count) => {
-    const members = [];
-    while (members.length < count) {
-      const wanted = Math.min(AT_ONCE, count - members.length) / 2;
-      const pairs = await Promise.all(Array.from({ length: wanted }, () => kind.pair(server)));
-      members.push(...pairs.flat());
+    const all = [];
+    while (all.length < count) {
+      const wanted = Math.min(AT_ONCE, count - all.length);
+      all.push(...await several(wanted));
     }
-    return members;
+    return all;
   };
   const first = await open(100);
   await pause(1000);
   const before = server.resident();
-  const members = await open(IDLE);
+  const rest = await open(IDLE);
   await pause(1000);
-  const each = (server.resident() - before) / IDLE;
+  return { each: (server.resident() - before) / IDLE, connections: [...first, ...rest] };
+}
+
+const times = (count, make) => Promise.all(Array.from({ length: count }, make));
+
+/** The memory of idle members, and the share of a core that they take. */
+async function memory(kind, server) {
+  const pairs = async (count) => (await times(count / 2, () => kind.pair(server))).flat();
+  const { each, connections } = await growth(server, pairs);
   const began = server.processorTime();
   await pause(TIME);
   const load = (server.processorTime() - began) / (TIME / 1000);
-  for (const { socket } of [...first, ...members]) socket.terminate();
+  for (const { socket } of connections) socket.terminate();
   await pause(2000);
   return { each, load };
 }
 
-/** The growth of the process for each connection that waits in another way than a WebSocket. */
-async function growth(way, server) {
-  const open = async (count) => {
-    const sockets = [];
-    while (sockets.length < count) {
-      const wanted = Math.min(AT_ONCE, count - sockets.length);
-      sockets.push(...await Promise.all(Array.from({ length: wanted }, () => way.open(server))));
-    }
-    return sockets;
-  };
-  const first = await open(100);
-  await pause(1000);
-  const before = server.resident();
-  const sockets = await open(IDLE);
-  await pause(1000);
-  const each = (server.resident() - before) / IDLE;
-  const gone = [...first, ...sockets].filter(({ destroyed }) => destroyed).length;
+/** The memory of those who wait in another way than by a WebSocket. */
+async function memoryOf(way, server) {
+  const { each, connections } = await growth(server, (count) => times(count, () => way.open(server)));
+  const gone = connections.filter(({ destroyed }) => destroyed).length;
   if (gone > 0) throw new Error(`${gone} connections did not stay`);
-  sockets.concat(first).forEach((socket) => socket.destroy());
+  connections.forEach((socket) => socket.destroy());
   return each;
 }
 
@@ -150,17 +147,17 @@ const titles = ['server', 'idle connection', `CPU with ${IDLE} idle`, `${SIZES.s
 const table = [titles, titles.map(() => '---'), ...rows.map(cells)];
 for (const row of table) console.log(`| ${row.join(' | ')} |`);
 const [ours, theirs] = rows;
-const times = (a, b) => `${(a / b).toFixed(1)} x`;
+const ratio = (a, b) => `${(a / b).toFixed(1)} x`;
 
 console.log(`\n| ${IDLE} that wait at columba by | memory of each |\n| --- | --- |`);
 for (const way of waiting) {
   const server = await columba.start(program);
   try {
-    console.log(`| ${way.name} | ${((await growth(way, server)) / 1000).toFixed(1)} kB |`);
+    console.log(`| ${way.name} | ${((await memoryOf(way, server)) / 1000).toFixed(1)} kB |`);
   } finally {
     await server.stop();
   }
 }
-console.log(`\nours to theirs: memory ${times(ours.each, theirs.each)} (goal 0.5), small messages ` +
-  `${times(ours.small, theirs.small)} (goal 2), large messages ${times(ours.large, theirs.large)} (goal 2)`);
+console.log(`\nours to theirs: memory ${ratio(ours.each, theirs.each)} (goal 0.5), small messages ` +
+  `${ratio(ours.small, theirs.small)} (goal 2), large messages ${ratio(ours.large, theirs.large)} (goal 2)`);
 process.exit(0);
