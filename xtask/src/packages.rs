@@ -1,6 +1,9 @@
 //! The packages that are published: their list, their archives, and all combinations of their
 //! features.
 
+use std::path::PathBuf;
+use std::{env, fs};
+
 use serde_json::Value;
 
 use crate::step;
@@ -47,10 +50,32 @@ fn read(package: &Value) -> Package {
 /// Packs all published packages and builds each from its archive; further arguments go to cargo.
 pub(crate) fn package(arguments: &[String]) -> Result<(), String> {
     let packages = published()?;
+    forget_unpacked(&packages)?;
     let names = packages.iter().flat_map(|package| ["--package", package.name.as_str()]);
     let words: Vec<&str> =
         ["package"].into_iter().chain(names).chain(arguments.iter().map(String::as_str)).collect();
     step::run("cargo", &words)
+}
+
+/// Removes what cargo has unpacked of earlier archives: it would take them again, since their
+/// versions are the same.
+fn forget_unpacked(packages: &[Package]) -> Result<(), String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo"))).ok_or("there is no home directory")?;
+    // Registries without a host are folders, as that of the archives.
+    let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+    let local = registries.filter(|entry| entry.file_name().to_string_lossy().starts_with('-'));
+    for registry in local {
+        for unpacked in fs::read_dir(registry.path()).into_iter().flatten().flatten() {
+            let name = unpacked.file_name().to_string_lossy().into_owned();
+            let package = name.rsplit_once('-').map_or("", |(package, _)| package);
+            if packages.iter().any(|one| one.name == package) {
+                let path = unpacked.path();
+                fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks every combination of the features of each published package.
