@@ -1,7 +1,8 @@
 //! The packages that are published: their list, their archives, and all combinations of their
 //! features.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
@@ -50,16 +51,25 @@ fn read(package: &Value) -> Package {
 /// Packs all published packages and builds each from its archive; further arguments go to cargo.
 pub(crate) fn package(arguments: &[String]) -> Result<(), String> {
     let packages = published()?;
-    forget_unpacked(&packages)?;
+    let built = step::top().join("target/packages");
+    forget(&built, &packages)?;
     let names = packages.iter().flat_map(|package| ["--package", package.name.as_str()]);
-    let words: Vec<&str> =
-        ["package"].into_iter().chain(names).chain(arguments.iter().map(String::as_str)).collect();
+    let words: Vec<&str> = ["package", "--target-dir", "target/packages"]
+        .into_iter()
+        .chain(names)
+        .chain(arguments.iter().map(String::as_str))
+        .collect();
     step::run("cargo", &words)
 }
 
-/// Removes what cargo has unpacked of earlier archives: it would take them again, since their
-/// versions are the same.
-fn forget_unpacked(packages: &[Package]) -> Result<(), String> {
+/// Removes what cargo has unpacked and built of earlier archives: it would take that again, since
+/// their versions are the same.
+fn forget(built: &Path, packages: &[Package]) -> Result<(), String> {
+    let remove = |path: &Path| match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
+        _ => Ok(()),
+    };
+    remove(built)?;
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(env::home_dir()?.join(".cargo"))).ok_or("there is no home directory")?;
     // Registries without a host are folders, as that of the archives.
@@ -70,8 +80,7 @@ fn forget_unpacked(packages: &[Package]) -> Result<(), String> {
             let name = unpacked.file_name().to_string_lossy().into_owned();
             let package = name.rsplit_once('-').map_or("", |(package, _)| package);
             if packages.iter().any(|one| one.name == package) {
-                let path = unpacked.path();
-                fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                remove(&unpacked.path())?;
             }
         }
     }
