@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use columba_rtp::congestion::{
     ArrivalClock, ArrivalRecorder, Class, CongestionRecorder, DelayEstimator, Estimator, EstimatorLimits,
-    Pacer, SentPackets,
+    FlowPriority, Pacer, SentPackets,
 };
 use columba_rtp::extension::{ExtensionForm, Mid, TransportSequenceNumber};
 use columba_rtp::payload::rtx::{self, RtxStream};
@@ -147,9 +147,9 @@ fn feedback_is_written_and_read() {
     assert_no_allocation("feedback", |index| {
         let now = now + Duration::from_millis(index);
         let number = sent.next_number();
-        pacer.set_waiting(Class::Video, true);
-        pacer.may_send(now, Class::Video);
-        pacer.sent(now, Class::Video, 1200);
+        pacer.set_waiting(Class::Video(FlowPriority::Low), true);
+        pacer.may_send(now, Class::Video(FlowPriority::Low));
+        pacer.sent(now, Class::Video(FlowPriority::Low), 1200);
         sent.handle_sent(now, Ssrc(1), SequenceNumber(index as u16), 1200);
         by_streams.handle_sent(now, Ssrc(1), SequenceNumber(index as u16), 1200);
         estimator.handle_sent(now, 1200);

@@ -2,6 +2,7 @@
 
 use super::TrackKind;
 use super::codec::{RtpCodec, RtpCodecCapability};
+use crate::data::Priority;
 use crate::error::Error;
 
 /// Encodings of one sender at most: more layers are of no use, and each costs an encoder.
@@ -25,6 +26,18 @@ pub struct RtpEncodingParameters {
     pub max_framerate: Option<f64>,
     /// The factor by which width and height are divided, 1 at least; for video.
     pub scale_resolution_down_by: Option<f64>,
+    /// The part of the path that the sender gets beside others, and beside data channels (W3C
+    /// webrtc-priority; RFC 8835 §4.1): each level twice that of the one before it, of media and of
+    /// data alike. The active encodings of a sender share its part. Sound is always sent at once.
+    /// Default [`Priority::Low`].
+    pub priority: Priority,
+    /// The priority by which the IP headers are marked (DSCP, RFC 8837 §5), instead of `priority`.
+    ///
+    /// All that leaves on a transport has one mark, that of the most urgent of its encodings:
+    /// packets of several streams leave as one batch, and congestion control takes the transport for
+    /// one path (RFC 8837 §5). With the default priority nothing is marked. The owner of the sockets
+    /// sets the mark, as far as the system lets it: [`Peer::dscp`](crate::Peer::dscp).
+    pub network_priority: Option<Priority>,
 }
 
 impl Default for RtpEncodingParameters {
@@ -36,6 +49,8 @@ impl Default for RtpEncodingParameters {
             max_bitrate: None,
             max_framerate: None,
             scale_resolution_down_by: None,
+            priority: Priority::default(),
+            network_priority: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use columba_rtp::congestion::FlowPriority;
 use columba_rtp::rtcp::{
     Compound, CompoundWriter, DelaySinceReceiverReport, ExtendedBlock, ExtendedReport, RateRequest,
     ReportBlock, RtcpPacket,
@@ -10,6 +11,7 @@ use columba_rtp::{CompactNtp, NtpTime, SequenceNumber, Ssrc};
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::path::flow_priority;
 use super::redundancy::Corrections;
 use super::{Media, Sink};
 use crate::event::Event;
@@ -52,6 +54,30 @@ const TOLD_STEP: f64 = 0.05;
 
 /// Bits per second that each sender of sound is reckoned with.
 const AUDIO_SHARE: u64 = 48_000;
+
+/// Returns the bits per second for each weight, by which streams with these weights and limits use
+/// a total: what one does not need, the others have.
+fn level(total: f64, streams: impl Iterator<Item = (f64, Option<u64>)> + Clone) -> f64 {
+    let mut level = 0.0;
+    loop {
+        let (mut left, mut weights) = (total, 0.0);
+        for (weight, limit) in streams.clone() {
+            match limit.map(|limit| limit as f64).filter(|limit| *limit < weight * level) {
+                Some(limit) => left -= limit,
+                None => weights += weight,
+            }
+        }
+        if weights <= 0.0 {
+            return f64::INFINITY;
+        }
+        // Each round finds more that are content, or is the last one.
+        let next = left / weights;
+        if next <= level {
+            return level;
+        }
+        level = next;
+    }
+}
 
 impl Media {
     /// Handles a compound packet, or a lone one of reduced size, in the clear.
@@ -333,22 +359,22 @@ impl Media {
             let mut wishes = (0, false);
             let of = |one: &&mut Outbound| one.transport == session.transport && one.is_active;
             let kinds = self.outbound.iter_mut().filter(of).map(|one| (one.kind, one.has_sent));
-            let (mut sounds, mut pictures) = (0, 0);
-            for (kind, has_sent) in kinds {
-                match kind {
-                    TrackKind::Audio => sounds += u64::from(has_sent),
-                    TrackKind::Video => pictures += 1,
-                }
-            }
+            let sounds =
+                kinds.filter(|(kind, has_sent)| *kind == TrackKind::Audio && *has_sent).count() as u64;
+            let is_picture = |one: &&Outbound| {
+                one.transport == session.transport && one.is_active && one.kind == TrackKind::Video
+            };
+            let pictures = self.outbound.iter().filter(is_picture);
+            session.path.set_weights(FlowPriority::ALL.map(|priority| {
+                let of = pictures.clone().filter(|one| flow_priority(one.priority) == priority);
+                (priority, of.map(|one| one.weight).sum())
+            }));
             let total = session.path.bits_beside_data(now).saturating_sub(sounds * AUDIO_SHARE);
-            let mut left = (total, pictures);
+            let level = level(total as f64, pictures.map(|one| (one.weight, one.limit())));
             wishes.0 += sounds * AUDIO_SHARE;
             for outbound in self.outbound.iter_mut().filter(of).filter(|one| one.kind == TrackKind::Video) {
-                // What one does not need, the next ones may have.
-                let share = left.0 / left.1.max(1);
-                let limits = [outbound.max_bitrate, outbound.tmmbr].into_iter().flatten().min();
+                let (share, limits) = ((outbound.weight * level) as u64, outbound.limit());
                 let given = limits.map_or(share, |most| most.min(share));
-                left = (left.0 - given, left.1 - 1);
                 // Corrections take their part of it.
                 let media = outbound.corrections.as_ref().map_or(1.0, Corrections::share_of_media);
                 let wanted = (given as f64 * media) as u64;

@@ -329,7 +329,7 @@ impl Media {
         let session = sessions.iter_mut().find(|one| one.transport == outbound.transport);
         let session = session.filter(|_| outbound.is_active).ok_or(Error::NotSending)?;
         let largest = datagram.saturating_sub(PROTECTION).min(MAX_PACKET - PROTECTION);
-        let queue = session.frames(outbound.kind);
+        let queue = session.frames(outbound.kind, outbound.priority);
         outbound.send(now, frame, largest, queue, &mut buffer[..])
     }
 
@@ -395,9 +395,14 @@ impl Media {
     /// Says whether data waits for a transport, and of which priority.
     pub(crate) fn note_data(&mut self, now: Instant, transport: TransportId, waiting: Option<Priority>) {
         if let Some(at) = self.position(transport) {
-            let pictures = self.sessions[at].video.bytes();
+            let pictures = self.sessions[at].waiting_pictures();
             self.sessions[at].path.note_data(now, waiting, pictures);
         }
+    }
+
+    /// Returns the mark of the packets of a transport: a code point of RFC 8837 §5.
+    pub(crate) fn dscp(&self, transport: TransportId) -> u8 {
+        self.position(transport).map_or(0, |at| self.sessions[at].sections.dscp())
     }
 
     /// Returns the share of data in what a transport's path carries.

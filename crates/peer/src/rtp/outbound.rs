@@ -15,9 +15,11 @@ use columba_rtp::{
 
 use super::dtmf::{Step, Tones};
 use super::frame::OutgoingFrame;
+use super::path::flow_priority;
 use super::queue::Queue;
 use super::redundancy::{self, Copies, Corrections};
 use super::sections::{AgreedCodec, AgreedEncoding, Extensions, Role, SendingSection};
+use crate::data::Priority;
 use crate::error::Error;
 use crate::media::{TrackKind, TransceiverId};
 use crate::transport::TransportId;
@@ -48,6 +50,9 @@ pub(super) struct Outbound {
     chosen: Option<PayloadType>,
     pub(super) is_active: bool,
     pub(super) max_bitrate: Option<u64>,
+    pub(super) priority: Priority,
+    /// Its part beside other streams.
+    pub(super) weight: f64,
     pub(super) stream: StreamSender,
     rtx: StreamSender,
     /// Made with the first packet that may be asked for again.
@@ -103,6 +108,8 @@ impl Outbound {
             chosen: None,
             is_active: false,
             max_bitrate: None,
+            priority: Priority::default(),
+            weight: 0.0,
             stream: StreamSender::new(encoding.ssrc, rate, first(random[0])),
             rtx: StreamSender::new(encoding.rtx, rate, first(random[1])),
             history: None,
@@ -148,8 +155,16 @@ impl Outbound {
         }
         self.chosen = encoding.payload_type;
         self.is_active = encoding.active;
+        self.priority = encoding.priority;
+        let active = section.encodings.iter().filter(|one| one.active).count();
+        self.weight = flow_priority(encoding.priority).weight() / active.max(1) as f64;
         self.max_bitrate = [encoding.max_bitrate, section.max_bitrate].into_iter().flatten().min();
         begins
+    }
+
+    /// Returns the bits per second that it may have at most.
+    pub(super) fn limit(&self) -> Option<u64> {
+        [self.max_bitrate, self.tmmbr].into_iter().flatten().min()
     }
 
     pub(super) fn ssrc(&self) -> Ssrc {

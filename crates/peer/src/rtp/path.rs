@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use columba_rtp::congestion::{
-    ArrivalClock, ArrivalRecorder, Class, CongestionRecorder, DataPriority, DelayEstimator, Estimator,
-    EstimatorLimits, Pacer, PacketResult, SentPackets,
+    ArrivalClock, ArrivalRecorder, Class, CongestionRecorder, DelayEstimator, Estimator, EstimatorLimits,
+    FlowPriority, Pacer, PacketResult, SentPackets,
 };
 use columba_rtp::rtcp::{CompoundWriter, CongestionControlFeedback, TransportFeedback};
 use columba_rtp::{SequenceNumber, Ssrc};
@@ -75,8 +75,10 @@ pub(super) struct MediaPath {
     /// The other side tells of arrivals.
     is_told: bool,
     last_media: Option<Instant>,
-    /// The class of the data that waited last, and when.
-    data: Option<(Class, Instant)>,
+    /// The priority of the data that waited last, and when.
+    data: Option<(FlowPriority, Instant)>,
+    /// The sum of the weights of the pictures that are sent.
+    pictures: f64,
     /// The class of the data that waits now, which may be a lower one.
     turn: Option<Class>,
 }
@@ -117,14 +119,14 @@ impl Budget for DataBudget<'_> {
     }
 }
 
-/// Returns the class of data of a priority.
-const fn class(priority: Priority) -> Class {
-    Class::Data(match priority {
-        Priority::VeryLow => DataPriority::VeryLow,
-        Priority::Low => DataPriority::Low,
-        Priority::Medium => DataPriority::Medium,
-        Priority::High => DataPriority::High,
-    })
+/// Returns a priority as the pacer knows it.
+pub(super) const fn flow_priority(priority: Priority) -> FlowPriority {
+    match priority {
+        Priority::VeryLow => FlowPriority::VeryLow,
+        Priority::Low => FlowPriority::Low,
+        Priority::Medium => FlowPriority::Medium,
+        Priority::High => FlowPriority::High,
+    }
 }
 
 impl MediaPath {
@@ -145,6 +147,7 @@ impl MediaPath {
             is_told: false,
             last_media: None,
             data: None,
+            pictures: 0.0,
             turn: None,
         }
     }
@@ -168,13 +171,13 @@ impl MediaPath {
 
     /// Says whether data waits, and of which priority, and the bytes of pictures that wait.
     pub(super) fn note_data(&mut self, now: Instant, waiting: Option<Priority>, pictures: usize) {
-        let class = waiting.filter(|_| self.limits_data(now)).map(class);
-        self.data = class.map(|class| (class, now)).or(self.data);
+        let waiting = waiting.filter(|_| self.limits_data(now)).map(flow_priority);
+        self.data = waiting.map(|priority| (priority, now)).or(self.data);
         // Where pictures have fallen behind, data lets them catch up. An encoder that does not keep
         // to its rate never would.
         let behind = pictures as f64 * 8.0 / self.bits_per_second().max(1) as f64;
         let lets_go = (BEHIND.as_secs_f64()..HOPELESS.as_secs_f64()).contains(&behind);
-        let turn = class.map(|class| if lets_go { Class::Probe } else { class });
+        let turn = waiting.map(|one| if lets_go { Class::Probe } else { Class::Data(one) });
         if let Some(other) = self.turn.filter(|other| Some(*other) != turn) {
             self.pacer.set_waiting(other, false);
         }
@@ -182,6 +185,14 @@ impl MediaPath {
             self.pacer.set_waiting(class, true);
         }
         self.turn = turn;
+    }
+
+    /// Takes the weights of the pictures that are sent, of each priority.
+    pub(super) fn set_weights(&mut self, weights: [(FlowPriority, f64); 4]) {
+        self.pictures = weights.iter().map(|(_, weight)| weight).sum();
+        for (priority, weight) in weights {
+            self.pacer.set_video_weight(priority, weight);
+        }
     }
 
     /// Returns the budget of data.
@@ -206,7 +217,10 @@ impl MediaPath {
         let rate = self.bits_per_second();
         let waited = |at| now.saturating_duration_since(at) < DATA_LASTS;
         match self.data.filter(|(_, at)| waited(*at)) {
-            Some((class, _)) => (rate as f64 * HEADROOM * Class::Video.share_beside(class)) as u64,
+            Some((priority, _)) => {
+                let share = 1.0 - Pacer::share_of_data(priority, self.pictures);
+                (rate as f64 * HEADROOM * share) as u64
+            }
             None => rate,
         }
     }

@@ -8,6 +8,7 @@ use columba_rtp::extension::{
 use columba_rtp::payload::Format;
 use columba_rtp::{DemuxSection, PayloadType, Ssrc};
 
+use crate::data::Priority;
 use crate::jsep::Negotiated;
 use crate::media::{RtpCodec, TrackKind, Transceiver, TransceiverId};
 
@@ -102,6 +103,26 @@ pub(crate) struct AgreedEncoding {
     pub(crate) max_bitrate: Option<u64>,
     /// The payload type that the application has chosen.
     pub(crate) payload_type: Option<PayloadType>,
+    pub(crate) priority: Priority,
+    /// The priority by which packets are marked.
+    pub(crate) network_priority: Priority,
+}
+
+/// Code points of the IP header (RFC 8837 §5): interactive sound and pictures.
+const DSCP_DEFAULT: u8 = 0;
+const DSCP_LOWER_EFFORT: u8 = 1;
+const DSCP_AF42: u8 = 36;
+const DSCP_AF41: u8 = 34;
+const DSCP_EXPEDITED: u8 = 46;
+
+const fn dscp(priority: Priority, is_audio: bool) -> u8 {
+    match (priority, is_audio) {
+        (Priority::VeryLow, _) => DSCP_LOWER_EFFORT,
+        (Priority::Low, _) => DSCP_DEFAULT,
+        (Priority::Medium | Priority::High, true) => DSCP_EXPEDITED,
+        (Priority::Medium, false) => DSCP_AF42,
+        (Priority::High, false) => DSCP_AF41,
+    }
 }
 
 impl Sections {
@@ -112,6 +133,16 @@ impl Sections {
     /// Returns whether all sections allow RTCP packets of reduced size (RFC 5506).
     pub(crate) fn reduced_size(&self) -> bool {
         self.receiving.iter().all(|one| one.reduced_size) && self.sending.iter().all(|one| one.reduced_size)
+    }
+
+    /// Returns the mark of the most urgent encoding that is sent: a code point of RFC 8837 §5.
+    pub(crate) fn dscp(&self) -> u8 {
+        let encodings = self.sending.iter().flat_map(|section| {
+            let active = section.encodings.iter().filter(|encoding| encoding.active);
+            active.map(|encoding| (encoding.network_priority, section.kind == TrackKind::Audio))
+        });
+        let first = encodings.max();
+        first.map_or(DSCP_DEFAULT, |(priority, is_audio)| dscp(priority, is_audio))
     }
 }
 
@@ -160,6 +191,8 @@ impl SendingSection {
                 active: encoding.active,
                 max_bitrate: encoding.max_bitrate.map(u64::from),
                 payload_type: chosen.and_then(PayloadType::new),
+                priority: encoding.priority,
+                network_priority: encoding.network_priority.unwrap_or(encoding.priority),
             }
         });
         Self {

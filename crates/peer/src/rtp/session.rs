@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use columba_rtp::congestion::Class;
+use columba_rtp::congestion::{Class, FlowPriority};
 use columba_rtp::srtp::{SrtpReceiver, SrtpSender};
 use columba_rtp::{CompactNtp, Demultiplexer, Ssrc};
 
-use super::path::MediaPath;
+use super::path::{MediaPath, flow_priority};
 use super::queue::Queue;
 use super::sections::Sections;
 use super::{MAX_OUTGOING, MAX_OUTGOING_BYTES, MAX_PACKET};
+use crate::data::Priority;
 use crate::error::Error;
 use crate::media::TrackKind;
 use crate::transport::TransportId;
@@ -43,7 +44,8 @@ pub(super) struct Session {
     packets: Queue<()>,
     pub(super) audio: Queue<()>,
     pub(super) repair: Queue<()>,
-    pub(super) video: Queue<()>,
+    /// Pictures, by their priority: the highest first.
+    video: [Queue<()>; 4],
     /// The time at which the pacer lets the next packet go.
     pub(super) opening: Option<Instant>,
     pub(super) next_report: Instant,
@@ -78,7 +80,7 @@ impl Session {
             packets: queue(),
             audio: queue(),
             repair: Queue::new(MAX_REPAIR, MAX_OUTGOING_BYTES),
-            video: queue(),
+            video: std::array::from_fn(|_| queue()),
             opening: None,
             next_report: now,
             last_heard: Ssrc(0),
@@ -106,18 +108,26 @@ impl Session {
     }
 
     /// Returns the queue for frames of a kind.
-    pub(super) fn frames(&mut self, kind: TrackKind) -> &mut Queue<()> {
+    pub(super) fn frames(&mut self, kind: TrackKind, priority: Priority) -> &mut Queue<()> {
         match kind {
             TrackKind::Audio => &mut self.audio,
-            TrackKind::Video => &mut self.video,
+            TrackKind::Video => self.pictures(flow_priority(priority)),
         }
+    }
+
+    fn pictures(&mut self, priority: FlowPriority) -> &mut Queue<()> {
+        &mut self.video[FlowPriority::High as usize - priority as usize]
+    }
+
+    /// Returns the bytes of pictures that wait.
+    pub(super) fn waiting_pictures(&self) -> usize {
+        self.video.iter().map(Queue::bytes).sum()
     }
 
     pub(super) fn has_outgoing(&self, now: Instant) -> bool {
         self.path.is_probing(now)
-            || [&self.rtcp, &self.packets, &self.audio, &self.repair, &self.video]
-                .iter()
-                .any(|one| !one.is_empty())
+            || [&self.rtcp, &self.packets, &self.audio, &self.repair].iter().any(|one| !one.is_empty())
+            || self.video.iter().any(|one| !one.is_empty())
     }
 
     /// Returns the queue whose packet goes next. If the pacer lets none go, the time of its next
@@ -130,15 +140,21 @@ impl Session {
         if !self.packets.is_empty() {
             return Some(Line::Packets);
         }
-        let classes = [
-            (Class::Audio, self.audio.is_empty()),
-            (Class::Retransmission, self.repair.is_empty()),
-            (Class::Video, self.video.is_empty()),
-        ];
-        for (class, is_empty) in classes {
-            self.path.pacer.set_waiting(class, !is_empty);
+        let pacer = &mut self.path.pacer;
+        let mut first = None;
+        let mut note = |class, is_empty: bool| {
+            pacer.set_waiting(class, !is_empty);
+            if !is_empty {
+                first = first.or(Some(class));
+            }
+        };
+        note(Class::Audio, self.audio.is_empty());
+        note(Class::Retransmission, self.repair.is_empty());
+        for (priority, queue) in FlowPriority::ALL.into_iter().zip(&self.video) {
+            note(Class::Video(priority), queue.is_empty());
         }
-        let Some((class, _)) = classes.into_iter().find(|(_, is_empty)| !is_empty) else {
+        let next = self.path.pacer.next_class();
+        let Some(class) = next.filter(|class| matches!(class, Class::Video(_))).or(first) else {
             if !self.path.is_probing(now) {
                 return None;
             }
@@ -161,7 +177,9 @@ impl Session {
             Line::Packets => &mut self.packets,
             Line::Frames(Class::Audio) => &mut self.audio,
             Line::Frames(Class::Retransmission) => &mut self.repair,
-            Line::Frames(_) | Line::Probe => &mut self.video,
+            Line::Frames(Class::Video(priority)) => self.pictures(priority),
+            // No other one is a queue of frames.
+            Line::Frames(_) | Line::Probe => self.pictures(FlowPriority::Low),
         }
     }
 }

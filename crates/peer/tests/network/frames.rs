@@ -13,16 +13,19 @@ use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
 const FRAME: Duration = Duration::from_millis(20);
 
 /// Alice sends sound and a picture to Bob, and he to her.
-pub(crate) fn call(mut lab: Lab) -> (Lab, [Vec<TransceiverId>; 2]) {
+pub(crate) fn call(lab: Lab) -> (Lab, [Vec<TransceiverId>; 2]) {
+    call_with(lab, &[TrackKind::Audio, TrackKind::Video])
+}
+
+/// Alice sends a track of each of these kinds to Bob, and he to her.
+pub(crate) fn call_with(mut lab: Lab, kinds: &[TrackKind]) -> (Lab, [Vec<TransceiverId>; 2]) {
     lab.with(BOB, |host, _| host.answers = false);
     let alices: Vec<_> = lab.with(ALICE, |host, now| {
         host.peer.create_data_channel(now, "chat", DataChannelInit::default()).unwrap();
         let init = || TransceiverInit::new(TransceiverDirection::SendRecv);
-        [TrackKind::Audio, TrackKind::Video]
-            .map(|kind| host.peer.add_transceiver(now, kind, init()).unwrap())
-            .to_vec()
+        kinds.iter().map(|kind| host.peer.add_transceiver(now, *kind, init()).unwrap()).collect()
     });
-    assert!(lab.run_until(SECOND * 5, |lab| lab.peer(BOB).peer.transceivers().len() == 2));
+    assert!(lab.run_until(SECOND * 5, |lab| lab.peer(BOB).peer.transceivers().len() == kinds.len()));
     let bobs: Vec<_> = lab.with(BOB, |host, now| {
         let ids: Vec<_> = host.peer.transceivers().iter().map(|info| info.id).collect();
         for id in &ids {

@@ -13,6 +13,7 @@ mod lab;
 mod meeting;
 mod packets;
 mod patience;
+mod priorities;
 mod renewing;
 mod repair;
 mod server;

@@ -16,7 +16,7 @@ mod sent;
 
 pub use arrivals::{ArrivalRecorder, CongestionRecorder};
 pub use estimator::{DelayEstimator, EstimatorLimits};
-pub use pacer::{Class, DataPriority, Pacer};
+pub use pacer::{Class, FlowPriority, Pacer};
 pub use sent::SentPackets;
 
 use std::time::{Duration, Instant};

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// The priority of a data channel (RFC 8831 §6.4).
+/// The priority of a flow: of a data channel (RFC 8831 §6.4), or of a stream of pictures. Each level
+/// gets twice the part of the one before it, of data and of pictures alike (RFC 8835 §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DataPriority {
+pub enum FlowPriority {
     /// Below normal.
     VeryLow,
     /// Normal.
@@ -16,6 +17,22 @@ pub enum DataPriority {
     High,
 }
 
+impl FlowPriority {
+    /// All levels, the highest first.
+    pub const ALL: [Self; 4] = [Self::High, Self::Medium, Self::Low, Self::VeryLow];
+
+    /// Returns the part of a flow among those that share, beside 1 for the lowest level.
+    #[must_use]
+    pub const fn weight(self) -> f64 {
+        match self {
+            Self::VeryLow => 1.0,
+            Self::Low => 2.0,
+            Self::Medium => 4.0,
+            Self::High => 8.0,
+        }
+    }
+}
+
 /// The kinds of what is sent. The first ones go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -23,45 +40,25 @@ pub enum Class {
     Audio,
     /// Retransmissions, which are late already.
     Retransmission,
-    /// Video.
-    Video,
-    /// Data; it shares with video by weight.
-    Data(DataPriority),
+    /// Video; its levels share with each other and with data by weight.
+    Video(FlowPriority),
+    /// Data; its levels share with each other and with video by weight.
+    Data(FlowPriority),
     /// Packets that only try the path: they take what no one else wants.
     Probe,
 }
 
 impl Class {
-    const COUNT: usize = 8;
+    const COUNT: usize = 11;
 
     const fn index(self) -> usize {
         match self {
             Self::Audio => 0,
             Self::Retransmission => 1,
-            Self::Video => 2,
-            Self::Data(priority) => 6 - priority as usize,
-            Self::Probe => 7,
+            Self::Video(priority) => 5 - priority as usize,
+            Self::Data(priority) => 9 - priority as usize,
+            Self::Probe => 10,
         }
-    }
-
-    /// The share among those that share.
-    const fn weight(self) -> f64 {
-        match self {
-            Self::Video => 8.0,
-            Self::Data(DataPriority::High) => 8.0,
-            Self::Data(DataPriority::Medium) => 4.0,
-            Self::Data(DataPriority::Low) => 2.0,
-            Self::Data(DataPriority::VeryLow) => 1.0,
-            _ => f64::INFINITY,
-        }
-    }
-
-    /// Returns the part that it gets of what it shares with another class, if both always have
-    /// something to send.
-    #[must_use]
-    pub fn share_beside(self, other: Self) -> f64 {
-        let (own, other) = (self.weight(), other.weight());
-        if own.is_finite() { own / (own + other) } else { 1.0 }
     }
 
     /// Returns whether it always has more to send; the rate of the others follows the estimate.
@@ -69,13 +66,19 @@ impl Class {
         matches!(self, Self::Data(_) | Self::Probe)
     }
 
-    const SHARING: [Self; 5] = [
-        Self::Video,
-        Self::Data(DataPriority::High),
-        Self::Data(DataPriority::Medium),
-        Self::Data(DataPriority::Low),
-        Self::Data(DataPriority::VeryLow),
-    ];
+    const SHARING: [Self; 8] = {
+        let [high, medium, low, very_low] = FlowPriority::ALL;
+        [
+            Self::Video(high),
+            Self::Video(medium),
+            Self::Video(low),
+            Self::Video(very_low),
+            Self::Data(high),
+            Self::Data(medium),
+            Self::Data(low),
+            Self::Data(very_low),
+        ]
+    };
 }
 
 /// Gives out a path's rate, packet by packet. It holds no packets: a class says whether it has
@@ -90,6 +93,8 @@ pub struct Pacer {
     budget: f64,
     filled: Instant,
     waiting: [bool; Class::COUNT],
+    /// The part of a class among those that share; 0 for one that goes before or after them.
+    weights: [f64; Class::COUNT],
     /// The bytes that a class was given, by its weight.
     served: [f64; Class::COUNT],
 }
@@ -114,8 +119,34 @@ impl Pacer {
             budget: Self::LEAST_BURST,
             filled: now,
             waiting: [false; Class::COUNT],
+            weights: Self::first_weights(),
             served: [0.0; Class::COUNT],
         }
+    }
+
+    /// One flow of each class that shares.
+    fn first_weights() -> [f64; Class::COUNT] {
+        let mut weights = [0.0; Class::COUNT];
+        for class in Class::SHARING {
+            if let Class::Video(priority) | Class::Data(priority) = class {
+                weights[class.index()] = priority.weight();
+            }
+        }
+        weights
+    }
+
+    /// Sets the part of a class of video among those that share: the sum of the
+    /// [weights](FlowPriority::weight) of its streams. At first it is that of one stream.
+    pub fn set_video_weight(&mut self, priority: FlowPriority, weight: f64) {
+        // A packet that is left of a stream that has ended goes, too.
+        self.weights[Class::Video(priority).index()] = weight.max(0.1);
+    }
+
+    /// Returns the part of the rate that data of a priority gets beside streams of pictures whose
+    /// weights sum to `pictures`, if all always have something to send.
+    #[must_use]
+    pub fn share_of_data(priority: FlowPriority, pictures: f64) -> f64 {
+        priority.weight() / (priority.weight() + pictures.max(0.0))
     }
 
     /// Sets the rate.
@@ -164,8 +195,8 @@ impl Pacer {
         // Audio is never held back; its debt is bounded, so that it does not hold others back long.
         self.tokens = (self.tokens - bytes as f64).max(-self.bytes_per_second);
         self.budget = (self.budget - bytes as f64).max(-self.bytes_per_second / 4.0);
-        let weight = class.weight();
-        if weight.is_finite() {
+        let weight = self.weights[class.index()];
+        if weight > 0.0 {
             self.served[class.index()] += bytes as f64 / weight;
         }
     }
@@ -225,7 +256,8 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    const DATA: Class = Class::Data(DataPriority::Low);
+    const VIDEO: Class = Class::Video(FlowPriority::Low);
+    const DATA: Class = Class::Data(FlowPriority::Low);
 
     /// Sends what may go for some time; returns bytes for each class.
     fn run(pacer: &mut Pacer, start: Instant, classes: &[Class], millis: u64) -> Vec<usize> {
@@ -247,10 +279,10 @@ mod tests {
     fn the_rate_holds_and_is_shared_by_weight() {
         let start = crate::test_time();
         let mut pacer = Pacer::new(start, 8_000_000);
-        let sent = run(&mut pacer, start, &[Class::Video, DATA], 10_000);
+        let sent = run(&mut pacer, start, &[VIDEO, DATA], 10_000);
         let total: usize = sent.iter().sum();
         assert!((9_900_000..10_100_000).contains(&total), "{total}");
-        assert!((3.9..4.1).contains(&(sent[0] as f64 / sent[1] as f64)), "{sent:?}");
+        assert!((0.98..1.02).contains(&(sent[0] as f64 / sent[1] as f64)), "{sent:?}");
     }
 
     #[test]
@@ -274,14 +306,14 @@ mod tests {
             assert!(pacer.may_send(start, Class::Audio));
             pacer.sent(start, Class::Audio, 200);
         }
-        assert!(!pacer.may_send(start, Class::Video));
-        let opening = pacer.next_opening(start, Class::Video).unwrap();
+        assert!(!pacer.may_send(start, VIDEO));
+        let opening = pacer.next_opening(start, VIDEO).unwrap();
         // 17,000 bytes beyond the burst, at 156,250 bytes a second.
         let wait = opening - start;
         assert!((105..112).contains(&wait.as_millis()), "{wait:?}");
-        assert!(!pacer.may_send(opening - Duration::from_millis(1), Class::Video));
-        assert!(pacer.may_send(opening, Class::Video));
-        assert_eq!(pacer.next_opening(opening, Class::Video), None);
+        assert!(!pacer.may_send(opening - Duration::from_millis(1), VIDEO));
+        assert!(pacer.may_send(opening, VIDEO));
+        assert_eq!(pacer.next_opening(opening, VIDEO), None);
     }
 
     #[test]
@@ -289,7 +321,32 @@ mod tests {
         let start = crate::test_time();
         let mut pacer = Pacer::new(start, 8_000_000);
         run(&mut pacer, start, &[DATA], 5000);
-        let sent = run(&mut pacer, start + Duration::from_secs(5), &[Class::Video, DATA], 1000);
-        assert!((3.5..4.5).contains(&(sent[0] as f64 / sent[1] as f64)), "{sent:?}");
+        let sent = run(&mut pacer, start + Duration::from_secs(5), &[VIDEO, DATA], 1000);
+        assert!((0.9..1.1).contains(&(sent[0] as f64 / sent[1] as f64)), "{sent:?}");
+    }
+
+    /// RFC 8835 §4.1: each level has twice the part of the one before it, independent of the kind.
+    #[test]
+    fn each_priority_has_twice_the_part_of_the_one_below() {
+        let start = crate::test_time();
+        let mut pacer = Pacer::new(start, 8_000_000);
+        let sent = run(&mut pacer, start, &Class::SHARING, 10_000);
+        for pair in [0, 1, 2, 4, 5, 6] {
+            let ratio = sent[pair] as f64 / sent[pair + 1] as f64;
+            assert!((1.95..2.05).contains(&ratio), "{sent:?}");
+        }
+        let (video, data) = (sent[..4].iter().sum::<usize>(), sent[4..].iter().sum::<usize>());
+        assert!((0.98..1.02).contains(&(video as f64 / data as f64)), "{sent:?}");
+    }
+
+    #[test]
+    fn streams_of_one_priority_add_up() {
+        let start = crate::test_time();
+        let mut pacer = Pacer::new(start, 8_000_000);
+        pacer.set_video_weight(FlowPriority::Low, 3.0 * FlowPriority::Low.weight());
+        let sent = run(&mut pacer, start, &[VIDEO, DATA], 10_000);
+        assert!((2.9..3.1).contains(&(sent[0] as f64 / sent[1] as f64)), "{sent:?}");
+        let share = Pacer::share_of_data(FlowPriority::Low, 3.0 * FlowPriority::Low.weight());
+        assert!((share - 0.25).abs() < 1e-9, "{share}");
     }
 }
