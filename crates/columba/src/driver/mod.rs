@@ -153,6 +153,7 @@ impl Driver {
         if !self.sockets.send_blocked(cx) {
             return false;
         }
+        self.sockets.mark(&self.shared.lock().peer);
         OUTGOING.with_borrow_mut(|buffer| {
             for _ in 0..SENDS_PER_TURN {
                 let next = self.shared.lock().peer.poll_transmit(Instant::now(), buffer);

@@ -88,6 +88,7 @@ impl Port {
         cx: &mut Context<'_>,
         buffer: &[u8],
         transmit: Transmit,
+        mark: u8,
         lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
         let remote = transmit.path.remote;
@@ -96,10 +97,13 @@ impl Port {
             self.may_share(remote, datagram)
         };
         if is_shared {
-            return self.send_shared(cx, buffer, transmit, lost);
+            return self.send_shared(cx, buffer, transmit, mark, lost);
         }
         match self.own_socket() {
-            Ok(socket) => socket.poll_send(cx, buffer, transmit, lost),
+            Ok(socket) => {
+                socket.mark = mark;
+                socket.poll_send(cx, buffer, transmit, lost)
+            }
             Err(error) => {
                 debug!(%error, "a socket beside the endpoint's cannot be bound; a datagram is lost");
                 None
@@ -112,10 +116,11 @@ impl Port {
         cx: &Context<'_>,
         buffer: &[u8],
         mut transmit: Transmit,
+        mark: u8,
         lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
         let core = &self.endpoint.inner.core;
-        if !core.sockets[self.socket].try_send(buffer, &mut transmit, Some(self.local.ip()), lost) {
+        if !core.sockets[self.socket].try_send(buffer, &mut transmit, Some(self.local.ip()), mark, lost) {
             return None;
         }
         // The socket wakes one task by itself, and many may wait.
@@ -149,7 +154,7 @@ impl Port {
         is_free
     }
 
-    fn own_socket(&mut self) -> io::Result<&Socket> {
+    fn own_socket(&mut self) -> io::Result<&mut Socket> {
         let socket = match self.own.take() {
             Some(socket) => socket,
             None => {

@@ -1,5 +1,7 @@
 //! The UDP sockets of a peer.
 
+#[cfg(target_os = "linux")]
+mod marked;
 pub(crate) mod udp;
 
 use std::io;
@@ -7,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Context;
 
-use columba_peer::{Transmit, TransportId};
+use columba_peer::{Peer, Transmit, TransportId};
 
 use crate::endpoint::{Endpoint, Port, Seat};
 use crate::shared::Shared;
@@ -24,6 +26,8 @@ pub(super) struct Sockets {
     seat: Option<Seat>,
     /// The parts in that socket, one for each address.
     ports: Vec<Port>,
+    /// The mark of what goes over them.
+    port_mark: u8,
     /// Sockets to be closed, once what is to be sent has gone.
     closing: Vec<SocketAddr>,
     /// Datagrams that a socket did not take; nothing else is sent before them.
@@ -86,11 +90,21 @@ impl Sockets {
         is_more
     }
 
+    /// Takes over the marks (DSCP) of what the peer sends.
+    pub(super) fn mark(&mut self, peer: &Peer) {
+        for socket in &mut self.sockets {
+            socket.mark = peer.dscp(socket.transport);
+        }
+        if !self.ports.is_empty() {
+            self.port_mark = peer.dscp(TransportId::FIRST);
+        }
+    }
+
     /// Sends datagrams, or keeps those that the socket has no room for.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, buffer: &[u8], transmit: Transmit) {
         let local = transmit.path.local;
         let rest = match self.ports.iter_mut().find(|port| port.local == local) {
-            Some(port) => port.poll_send(cx, buffer, transmit, &mut self.lost),
+            Some(port) => port.poll_send(cx, buffer, transmit, self.port_mark, &mut self.lost),
             None => {
                 let Some(socket) = self.sockets.iter().find(|socket| socket.local == local) else { return };
                 socket.poll_send(cx, buffer, transmit, &mut self.lost)

@@ -38,6 +38,8 @@ pub(crate) struct Socket {
     pub(super) transport: TransportId,
     /// Its address, which is the local one of its paths.
     pub(crate) local: SocketAddr,
+    /// The code point (DSCP) of what is sent, where the system lets it be set: on Linux.
+    pub(crate) mark: u8,
 }
 
 /// Datagrams that were lost to an error of their socket.
@@ -78,7 +80,7 @@ impl Socket {
         let _ = state.set_recv_buffer_size((&io).into(), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size((&io).into(), KERNEL_BUFFER);
         let local = io.local_addr()?;
-        Ok(Self { io, state, transport, local: Path::udp(local, local).local })
+        Ok(Self { io, state, transport, local: Path::udp(local, local).local, mark: 0 })
     }
 
     /// Receives a batch and gives it to the peer.
@@ -142,7 +144,7 @@ impl Socket {
         mut transmit: Transmit,
         lost: &mut Vec<Lost>,
     ) -> Option<Transmit> {
-        while self.try_send(buffer, &mut transmit, None, lost) {
+        while self.try_send(buffer, &mut transmit, None, self.mark, lost) {
             if self.io.poll_send_ready(cx).is_pending() {
                 return Some(transmit);
             }
@@ -150,13 +152,14 @@ impl Socket {
         None
     }
 
-    /// Sends one or several datagrams, from this address if there are several. True if the socket
-    /// has no room for the rest.
+    /// Sends one or several datagrams with a mark, from this address if there are several. True if
+    /// the socket has no room for the rest.
     pub(crate) fn try_send(
         &self,
         buffer: &[u8],
         transmit: &mut Transmit,
         source: Option<IpAddr>,
+        mark: u8,
         lost: &mut Vec<Lost>,
     ) -> bool {
         while !transmit.range.is_empty() {
@@ -173,7 +176,10 @@ impl Socket {
                 segment_size: transmit.segment_size,
                 src_ip: source,
             };
-            let send = || self.state.try_send(UdpSockRef::from(&self.io), &piece);
+            let send = || match self.send_marked(&piece, mark) {
+                Some(sent) => sent,
+                None => self.state.try_send(UdpSockRef::from(&self.io), &piece),
+            };
             match self.io.try_io(Interest::WRITABLE, send) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
@@ -190,6 +196,30 @@ impl Socket {
             transmit.range.start = end;
         }
         false
+    }
+
+    /// Sends a piece with a mark; `None` if there is none, or it cannot be set.
+    #[cfg(target_os = "linux")]
+    fn send_marked(&self, piece: &quinn_udp::Transmit<'_>, mark: u8) -> Option<io::Result<()>> {
+        if mark == 0 {
+            return None;
+        }
+        let bits = mark << 2 | piece.ecn.map_or(0, |ecn| ecn as u8);
+        let socket = socket2::SockRef::from(&self.io);
+        let contents = piece.contents;
+        match super::marked::send(socket, piece.destination, bits, contents, piece.segment_size, piece.src_ip)
+        {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                debug!(%error, "datagrams go without their mark");
+                None
+            }
+            sent => Some(sent),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_marked(&self, _piece: &quinn_udp::Transmit<'_>, _mark: u8) -> Option<io::Result<()>> {
+        None
     }
 
     /// Waits for room to send.
