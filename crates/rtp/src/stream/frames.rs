@@ -165,7 +165,11 @@ impl FrameBuffer {
                     (self.wants_key, self.after_loss, self.picture) = (false, false, picture);
                     return Some(info);
                 }
-                Some(_) => self.dropped += 1,
+                Some(_) => {
+                    // Whole, and of no use without the one that it builds on.
+                    self.dropped += 1;
+                    self.after_loss = true;
+                }
                 None => self.lose(),
             }
         }
@@ -317,6 +321,22 @@ mod tests {
         while let Some(info) = buffer.pop(&mut frame) {
             out.push((info, frame.clone()));
         }
+    }
+
+    /// A stream whose first key frame is lost, or that was joined in its midst: what comes before the
+    /// next one is of no use, and is told.
+    #[test]
+    fn frames_before_the_first_key_frame_are_told() {
+        let (packets, frames) = stream(&[50; 25]);
+        let mut buffer = FrameBuffer::new(Format::Vp8, 64);
+        for (info, payload) in packets.iter().skip(1) {
+            buffer.insert(*info, payload);
+        }
+        let mut out = Vec::new();
+        drain(&mut buffer, &mut out);
+        assert_eq!(buffer.dropped(), 9);
+        assert!(out[0].1 == frames[10] && out[0].0.after_loss, "{:?}", out[0].0);
+        assert!(out[1..].iter().all(|(info, _)| !info.after_loss));
     }
 
     /// Corrections between pictures are lost like others, and are not sent again: only missing
