@@ -42,6 +42,9 @@ struct World {
     jitter: f64,
     /// The receiver's clock is so much faster.
     drift: f64,
+    /// Each so many milliseconds a key frame of so many seconds of the rate; between them pictures
+    /// stand still, and take a tenth of it.
+    keys: Option<(u64, f64)>,
     /// A file is sent beside the video.
     data: bool,
     millis: u64,
@@ -58,6 +61,7 @@ impl Default for World {
             loss: 0.0,
             jitter: 0.0,
             drift: 0.0,
+            keys: None,
             data: false,
             millis: 40_000,
             seed: 1,
@@ -131,7 +135,12 @@ fn run(world: &World) -> Outcome {
         if millis % 33 == 0 {
             let share = if world.data { 0.5 } else { 1.0 };
             let rate = (share * estimator.bits_per_second() as f64).min(at(&world.wanted, millis));
-            video = (video + rate / 8.0 * 0.033).min(rate / 8.0);
+            video = (video + rate / 8.0 * world.keys.map_or(0.033, |_| 0.0033)).min(rate / 8.0);
+        }
+        if let Some((interval, size)) = world.keys
+            && millis % interval == interval - 1
+        {
+            video += size * at(&world.wanted, millis).min(estimator.bits_per_second() as f64) / 8.0;
         }
         pacer.set_waiting(VIDEO, video >= PACKET as f64);
         let file = Class::Data(FlowPriority::Low);
@@ -260,6 +269,24 @@ fn phases_limited_by_the_application_teach_nothing_wrong() {
     let outcome = run(&World { wanted: vec![(0, 0.2e6)], capacity: vec![(0, 50e6)], ..World::default() });
     let last = *outcome.estimate.last().unwrap();
     assert!(last < 0.6e6, "{last}");
+}
+
+/// A key frame after a quiet moment makes a queue, and what has come out of it by then is not what
+/// the path carries: the quiet time is no part of the measure.
+#[test]
+fn key_frames_after_quiet_moments_teach_nothing_wrong() {
+    for (capacity, delay) in [(0.6e6, 20), (0.6e6, 60), (1e6, 30), (2e6, 10), (4e6, 50)] {
+        for size in [0.4, 0.8] {
+            let (keys, capacities) = (Some((1700, size)), vec![(0, capacity)]);
+            let outcome = run(&World { capacity: capacities, keys, delay, ..World::default() });
+            let part = &outcome.estimate[10_000..];
+            let least = part.iter().fold(f64::MAX, |least, rate| least.min(*rate));
+            let (mean, p95) = outcome.queue(10_000, 40_000);
+            println!("{capacity} {delay} {size}: least {:.2}, {mean:.0} {p95:.0} ms", least / capacity);
+            // A queue empties at four fifths of what is delivered.
+            assert!(least > 0.75 * capacity && p95 < 150.0, "{capacity} {delay} {size}: {least}");
+        }
+    }
 }
 
 /// A file and video share the path by their weights, with one queue that stays short.

@@ -25,8 +25,8 @@ pub(super) struct DelayTracker {
 }
 
 impl DelayTracker {
-    /// Takes the delay of a packet that was reported now.
-    pub(super) fn handle(&mut self, now: Instant, delay: f64) {
+    /// Takes the delay of a packet that was reported now. Returns the part of it that a queue added.
+    pub(super) fn handle(&mut self, now: Instant, delay: f64) -> f64 {
         let part = BASE_WINDOW / BASE_PARTS;
         match self.parts.back_mut() {
             Some((since, least)) if now.saturating_duration_since(*since) < part => *least = least.min(delay),
@@ -48,14 +48,19 @@ impl DelayTracker {
         {
             self.recent.pop_front();
         }
+        delay - self.base()
+    }
+
+    /// The least delay of the window.
+    fn base(&self) -> f64 {
+        self.parts.iter().map(|(_, least)| *least).fold(f64::INFINITY, f64::min)
     }
 
     /// Returns the delay that the queue adds to every packet, in seconds; `None` where nothing was
     /// reported for long.
     pub(super) fn standing(&self, now: Instant) -> Option<f64> {
         self.recent.back().filter(|(at, _)| now.saturating_duration_since(*at) <= SILENT)?;
-        let base = self.parts.iter().map(|(_, least)| *least).fold(f64::INFINITY, f64::min);
-        self.recent.front().map(|(_, delay)| (delay - base).max(0.0))
+        self.recent.front().map(|(_, delay)| (delay - self.base()).max(0.0))
     }
 
     pub(super) fn clear(&mut self) {
@@ -71,6 +76,8 @@ pub(super) struct DeliveryRate {
     bytes: usize,
     /// The time of the last report.
     reported: Option<Instant>,
+    /// The first of the packets that have all come out of a queue, and the bytes of those after it.
+    busy: Option<(Duration, usize)>,
 }
 
 impl DeliveryRate {
@@ -78,9 +85,13 @@ impl DeliveryRate {
     const WINDOW: Duration = Duration::from_millis(300);
     const MAX_PACKETS: usize = 8192;
 
-    /// Takes a packet that was reported now.
-    pub(super) fn handle(&mut self, now: Instant, arrival: Duration, bytes: usize) {
+    /// Takes a packet that was reported now, and whether it has come out of a queue.
+    pub(super) fn handle(&mut self, now: Instant, arrival: Duration, bytes: usize, queued: bool) {
         self.reported = Some(now);
+        self.busy = match self.busy.filter(|_| queued) {
+            Some((since, more)) => Some((since, more + bytes)),
+            None => queued.then_some((arrival, 0)),
+        };
         self.arrivals.push_back((arrival, bytes));
         self.bytes += bytes;
         while let Some((first, bytes)) = self.arrivals.front().copied().filter(|(first, _)| {
@@ -104,9 +115,22 @@ impl DeliveryRate {
         Some(8.0 * (self.bytes - first.1) as f64 / passed.as_secs_f64())
     }
 
+    /// Returns bits per second while there was a queue: all that the path carries. A quiet moment
+    /// before it is no part of the measure.
+    pub(super) fn busy_bits_per_second(&self, now: Instant) -> Option<f64> {
+        let whole = self.bits_per_second(now)?;
+        let passed = self.busy.zip(self.arrivals.back());
+        let of_queue = passed.and_then(|((since, bytes), (last, _))| {
+            let passed = last.saturating_sub(since);
+            let tells = passed >= Self::WINDOW / 4 && passed <= Self::WINDOW;
+            tells.then(|| 8.0 * bytes as f64 / passed.as_secs_f64())
+        });
+        Some(of_queue.map_or(whole, |rate| rate.max(whole)))
+    }
+
     pub(super) fn clear(&mut self) {
         self.arrivals.clear();
-        (self.bytes, self.reported) = (0, None);
+        (self.bytes, self.reported, self.busy) = (0, None, None);
     }
 }
 
@@ -143,11 +167,30 @@ mod tests {
         let mut rate = DeliveryRate::default();
         assert_eq!(rate.bits_per_second(start), None);
         for index in 0..1000 {
-            rate.handle(start, Duration::from_millis(10 * index), 1250);
+            rate.handle(start, Duration::from_millis(10 * index), 1250, false);
         }
         let measured = rate.bits_per_second(start).unwrap();
         assert!((measured - 1e6).abs() < 1.0, "{measured}");
+        assert_eq!(rate.busy_bits_per_second(start), Some(measured));
         // What has ended is not delivered any more.
         assert_eq!(rate.bits_per_second(start + SILENT * 2), None);
+    }
+
+    #[test]
+    fn the_rate_of_a_queue_has_no_part_in_the_quiet_before_it() {
+        let start = crate::test_time();
+        let mut rate = DeliveryRate::default();
+        for index in 0..20 {
+            rate.handle(start, Duration::from_millis(20 * index), 125, false);
+        }
+        for index in 1..=15 {
+            rate.handle(start, Duration::from_millis(380 + 10 * index), 1250, true);
+        }
+        let whole = rate.bits_per_second(start).unwrap();
+        let busy = rate.busy_bits_per_second(start).unwrap();
+        assert!(whole < 0.6e6 && (busy - 1e6).abs() < 1.0, "{whole} {busy}");
+        // One that finds no queue ends it.
+        rate.handle(start, Duration::from_millis(540), 1250, false);
+        assert_eq!(rate.busy_bits_per_second(start), rate.bits_per_second(start));
     }
 }

@@ -156,13 +156,21 @@ impl DelayEstimator {
         rates.reduce(|one, other| one + other)
     }
 
+    /// What is delivered while there is a queue: all that the path carries.
+    fn busy_rate(&self, now: Instant) -> Option<f64> {
+        let rates = self.delivered.iter().filter_map(|one| one.busy_bits_per_second(now));
+        rates.reduce(|one, other| one + other)
+    }
+
     fn update(&mut self, now: Instant) {
         let passed = self.last_feedback.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         self.last_feedback = Some(now);
         let passed = passed.as_secs_f64().min(0.2);
         let queue = self.queue(now);
         let Some(delivered) = self.delivered_rate(now) else { return };
-        if queue > LONG_QUEUE || self.loss > HEAVY_LOSS {
+        if queue > LONG_QUEUE {
+            self.decrease(now, self.busy_rate(now).unwrap_or(delivered), queue);
+        } else if self.loss > HEAVY_LOSS {
             self.decrease(now, delivered, queue);
         } else if queue > SHORT_QUEUE {
             self.quiet_since = None;
@@ -248,8 +256,8 @@ impl Estimator for DelayEstimator {
                 Some(after) => after.as_secs_f64(),
                 None => -epoch.duration_since(result.sent).as_secs_f64(),
             };
-            self.delays[index].handle(now, arrival.as_secs_f64() - sent);
-            self.delivered[index].handle(now, arrival, result.bytes);
+            let queue = self.delays[index].handle(now, arrival.as_secs_f64() - sent);
+            self.delivered[index].handle(now, arrival, result.bytes, queue > SHORT_QUEUE);
             lost += if result.marked { result.bytes } else { 0 };
         }
         // A report of few packets counts for little.
