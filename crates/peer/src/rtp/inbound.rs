@@ -73,8 +73,18 @@ pub(super) struct Inbound {
 pub(super) struct Part<'a> {
     pub(super) packet: Packet<'a>,
     pub(super) received_at: Instant,
-    /// It came as a retransmission, or was restored by a correction.
-    pub(super) is_repair: bool,
+    pub(super) way: Way,
+}
+
+/// The way in which a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As it was sent first.
+    First,
+    /// As a retransmission.
+    Again,
+    /// Restored by a correction.
+    Restored,
 }
 
 impl Inbound {
@@ -134,16 +144,18 @@ impl Inbound {
         take: &mut dyn FnMut(ReceivedFrame, &[u8]) -> bool,
         frame: &mut Vec<u8>,
     ) {
-        let Part { packet, received_at, is_repair } = part;
+        let Part { packet, received_at, way } = part;
         let fixed = packet.fixed();
         if codec != self.codec && matches!(codec.role, Role::Media(_)) {
             self.change_codec(codec);
         }
         (self.last, self.rtp_timestamp) = (received_at, fixed.timestamp.0);
         let payload = packet.payload().len();
-        let number = if is_repair {
+        let number = if way != Way::First {
             let Some(highest) = self.stream.highest() else { return };
-            self.stream.handle_retransmission(payload);
+            if way == Way::Again {
+                self.stream.handle_retransmission(payload);
+            }
             fixed.sequence_number.extend(highest)
         } else {
             self.note_sources(section, &packet, received_at);
@@ -257,6 +269,7 @@ impl Inbound {
             }
         }
         if self.frames.wants_key_frame() && self.key_wanted.is_none() {
+            tracing::debug!(ssrc = self.ssrc().0, "what comes is of no use before a key frame");
             self.want_key_frame(received_at);
         }
     }
@@ -328,6 +341,7 @@ impl Inbound {
         frame: &mut Vec<u8>,
     ) -> bool {
         if let Some(lost) = self.nack.poll(now, round_trip, missing) {
+            tracing::debug!(ssrc = self.ssrc().0, lost, "packets are given up");
             self.frames.give_up(lost);
             self.drain(now, take, frame);
         }

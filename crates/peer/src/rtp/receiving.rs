@@ -6,7 +6,7 @@ use columba_rtp::extension::TransportSequenceNumber;
 use columba_rtp::payload::{red, rtx};
 use columba_rtp::{Header, NtpTime, Packet, PacketMut, PayloadType, Ssrc, is_rtcp};
 
-use super::inbound::{Inbound, Part, begins_stream};
+use super::inbound::{Inbound, Part, Way, begins_stream};
 use super::sections::{ReceivingSection, Role};
 use super::session::Session;
 use super::{Media, PacketSource, ReceivedPacket, Sink, intern};
@@ -137,35 +137,29 @@ impl Receiving<'_> {
             let Some(at) = self.repaired(section, fixed.ssrc, rid) else { return false };
             // Without a payload it only tries the path.
             let Ok(len) = rtx::unwrap(packet, self.inbound[at].ssrc(), original) else { return true };
-            return self.handle_stream(section, at, &mut packet[..len], true);
+            return self.handle_stream(section, at, &mut packet[..len], Way::Again);
         }
         let Some(at) = self.stream(section, fixed.ssrc, fixed.payload_type) else { return false };
         if rid.is_some() && self.inbound[at].rid.as_ref() != rid {
             self.inbound[at].rid = rid.cloned();
         }
-        self.handle_stream(section, at, packet, false)
+        self.handle_stream(section, at, packet, Way::First)
     }
 
     /// Handles a packet of a stream, which may be wrapped.
-    fn handle_stream(
-        &mut self,
-        section: &ReceivingSection,
-        at: usize,
-        packet: &mut [u8],
-        is_repair: bool,
-    ) -> bool {
+    fn handle_stream(&mut self, section: &ReceivingSection, at: usize, packet: &mut [u8], way: Way) -> bool {
         let Ok(parsed) = Packet::parse(packet) else { return false };
         let Some(codec) = section.codec(parsed.fixed().payload_type) else { return false };
         match codec.role {
-            Role::Media(_) => self.take(section, at, &parsed, is_repair),
-            Role::Red => self.handle_red(section, at, packet, is_repair),
+            Role::Media(_) => self.take(section, at, &parsed, way),
+            Role::Red => self.handle_red(section, at, packet, way),
             Role::Rtx(_) | Role::Ulpfec => false,
         }
     }
 
-    fn take(&mut self, section: &ReceivingSection, at: usize, packet: &Packet<'_>, is_repair: bool) -> bool {
+    fn take(&mut self, section: &ReceivingSection, at: usize, packet: &Packet<'_>, way: Way) -> bool {
         let Some(codec) = section.codec(packet.fixed().payload_type).copied() else { return false };
-        let part = Part { packet: *packet, received_at: self.received_at, is_repair };
+        let part = Part { packet: *packet, received_at: self.received_at, way };
         let sink = &mut self.sink;
         self.inbound[at].handle(
             section,
@@ -179,13 +173,7 @@ impl Receiving<'_> {
 
     /// Takes redundancy off: the packet's own block takes its place, older ones fill gaps, and
     /// corrections restore what is missing.
-    fn handle_red(
-        &mut self,
-        section: &ReceivingSection,
-        at: usize,
-        packet: &mut [u8],
-        is_repair: bool,
-    ) -> bool {
+    fn handle_red(&mut self, section: &ReceivingSection, at: usize, packet: &mut [u8], way: Way) -> bool {
         let Ok(parsed) = Packet::parse(packet) else { return false };
         let (head, end) = (parsed.header().len(), parsed.payload_range().end);
         let Ok(blocks) = red::blocks(parsed.payload()) else { return false };
@@ -200,10 +188,10 @@ impl Receiving<'_> {
             // It has a number of the stream, and no frame.
             let mut restored = std::mem::take(self.restored);
             let mut is_more = inbound.correct(&mutable, Some(own.data), None, &mut restored);
-            self.take_empty(section, at, &parsed, is_repair);
+            self.take_empty(section, at, &parsed, way);
             while is_more {
                 if let Ok(packet) = Packet::parse(&restored) {
-                    self.take(section, at, &packet, true);
+                    self.take(section, at, &packet, Way::Restored);
                 }
                 is_more = self.inbound[at].restore(&mut restored);
             }
@@ -232,14 +220,14 @@ impl Receiving<'_> {
         }
         let Ok(packet) = Packet::parse(unwrapped) else { return false };
         let has_fec = section.codecs.iter().any(|codec| codec.role == Role::Ulpfec);
-        let is_taken = self.take(section, at, &packet, is_repair);
+        let is_taken = self.take(section, at, &packet, way);
         if has_fec {
             let mut restored = std::mem::take(self.restored);
             let bytes = packet.as_bytes();
             let mut is_more = self.inbound[at].correct(&mutable, None, Some(bytes), &mut restored);
             while is_more {
                 if let Ok(packet) = Packet::parse(&restored) {
-                    self.take(section, at, &packet, true);
+                    self.take(section, at, &packet, Way::Restored);
                 }
                 is_more = self.inbound[at].restore(&mut restored);
             }
@@ -249,7 +237,7 @@ impl Receiving<'_> {
     }
 
     /// Counts a packet that has a number and no part of a frame.
-    fn take_empty(&mut self, section: &ReceivingSection, at: usize, packet: &Packet<'_>, is_repair: bool) {
+    fn take_empty(&mut self, section: &ReceivingSection, at: usize, packet: &Packet<'_>, way: Way) {
         let head = packet.header().len();
         let mut empty = [0; 256];
         let Some(room) = empty.get_mut(..head) else { return };
@@ -264,7 +252,7 @@ impl Receiving<'_> {
             rewritten.set_marker(false);
         }
         if let Ok(packet) = Packet::parse(room) {
-            self.take(section, at, &packet, is_repair);
+            self.take(section, at, &packet, way);
         }
     }
 

@@ -123,7 +123,10 @@ fn answers_to_an_own_offer_are_taken() {
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         let offer = side.describe();
-        assert_eq!(numbers(&offer.sdp), numbers(&read("columba-av-offer")));
+        // Retransmissions of RED have come since, behind all others.
+        let mut own = numbers(&offer.sdp);
+        own.retain(|line| line != "a=rtpmap:111 rtx/90000");
+        assert_eq!(own, numbers(&read("columba-av-offer")));
         side.take(SessionDescription::answer(read(&format!("{name}-av-answer-to-columba"))));
         assert_eq!(side.peer.signaling_state(), SignalingState::Stable, "{name}");
         assert_eq!(side.current(), directions.map(Some), "{name}");

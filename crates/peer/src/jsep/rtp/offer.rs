@@ -6,7 +6,7 @@ use columba_sdp::{Codec, Protocol};
 
 use super::numbers::Use;
 use super::{Numbers, RtpSection, Ssrcs, own_limits, simulcast};
-use crate::media::{MediaConfiguration, RtpCodecCapability, Transceiver};
+use crate::media::{MediaConfiguration, RtpCodec, RtpCodecCapability, Transceiver};
 
 /// Returns the section that offers a transceiver. `known` is its local section, if it has one.
 pub(in crate::jsep) fn offer(
@@ -85,6 +85,7 @@ fn codecs(
     let capabilities = preferred(transceiver, configuration);
     let rtx = capabilities.iter().find(|one| one.codec.name().eq_ignore_ascii_case("rtx"));
     let mut codecs = Vec::new();
+    let mut wrapping = None;
     for capability in &capabilities {
         let codec = &capability.codec;
         let name = codec.name().to_ascii_lowercase();
@@ -105,17 +106,27 @@ fn codecs(
         written.parameters = parameters(number);
         written.feedback = feedback(capability, number);
         codecs.push(written);
-        if let Some(rtx) = rtx.filter(|_| !crate::media::is_repair(&name) && name != "telephone-event") {
-            let parameters = |own: u8| RtxParameters::new(number).to_fmtp(own);
-            let own = numbers.payload_type(&rtx.codec, use_of(Some(number)), parameters);
-            if let Some(own) = own {
-                let mut written = Codec::new(rtx.codec.rtpmap(own));
-                written.parameters = parameters(own);
-                codecs.push(written);
-            }
+        if name == "red" && codec.channels.is_none() {
+            wrapping = Some(number);
+        } else if let Some(rtx) = rtx.filter(|_| !crate::media::is_repair(&name) && name != "telephone-event")
+        {
+            codecs.extend(retransmission(&rtx.codec, number, numbers, use_of(Some(number))));
         }
     }
+    // Browsers send again what they have wrapped for corrections as it is.
+    if let Some((rtx, number)) = rtx.zip(wrapping) {
+        codecs.extend(retransmission(&rtx.codec, number, numbers, use_of(Some(number))));
+    }
     codecs
+}
+
+/// Returns the retransmission of a payload type; `None` if no number is left.
+fn retransmission(rtx: &RtpCodec, of: u8, numbers: &mut Numbers, used: Use<'_>) -> Option<Codec> {
+    let parameters = |own: u8| RtxParameters::new(of).to_fmtp(own);
+    let own = numbers.payload_type(rtx, used, parameters)?;
+    let mut written = Codec::new(rtx.rtpmap(own));
+    written.parameters = parameters(own);
+    Some(written)
 }
 
 fn feedback(capability: &RtpCodecCapability, payload_type: u8) -> Vec<RtcpFb> {
