@@ -185,7 +185,10 @@ fn run(world: &World) -> Outcome {
             let mut writer = CompoundWriter::new(&mut buffer);
             while recorder.write_feedback(&mut writer, Ssrc(9), Ssrc(1)) {}
             let len = writer.len();
-            reports.push_back((millis + world.delay, buffer[..len].to_vec()));
+            // Reports are lost like all else.
+            if random.next() >= world.loss {
+                reports.push_back((millis + world.delay, buffer[..len].to_vec()));
+            }
         }
     }
     outcome
@@ -285,6 +288,24 @@ fn key_frames_after_quiet_moments_teach_nothing_wrong() {
             println!("{capacity} {delay} {size}: least {:.2}, {mean:.0} {p95:.0} ms", least / capacity);
             // A queue empties at four fifths of what is delivered.
             assert!(least > 0.75 * capacity && p95 < 150.0, "{capacity} {delay} {size}: {least}");
+        }
+    }
+}
+
+/// A tenth of all packets lost at random is no congestion: what is sent keeps its rate, also where
+/// there are few packets to tell.
+#[test]
+fn heavy_losses_at_random_do_not_take_the_rate() {
+    for wanted in [0.1e6, 0.4e6, 2e6] {
+        for seed in 0..5 {
+            let (wanted, capacity) = (vec![(0, wanted)], vec![(0, 10e6)]);
+            let outcome =
+                run(&World { wanted: wanted.clone(), capacity, loss: 0.1, seed, ..World::default() });
+            let part = &outcome.estimate[8000..];
+            let least = part.iter().fold(f64::MAX, |least, rate| least.min(*rate));
+            let wanted = wanted[0].1;
+            println!("{:.1} Mbit/s: least {:.2}", wanted / 1e6, least / 1e6);
+            assert!(least > wanted, "{wanted}: {least}");
         }
     }
 }

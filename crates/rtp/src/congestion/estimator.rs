@@ -40,8 +40,12 @@ const QUIET: Duration = Duration::from_secs(2);
 const UNTRIED: f64 = 1.5;
 const UNTRIED_MORE: f64 = 100_000.0;
 /// The part of what is sent that is lost, smoothed, from which losses are taken for congestion: a
-/// tenth, lost at random, swings up to it.
-const HEAVY_LOSS: f64 = 0.13;
+/// tenth, lost at random, does not swing up to it.
+const HEAVY_LOSS: f64 = 0.15;
+/// The packets over which it is smoothed.
+const LOSS_PACKETS: f64 = 200.0;
+/// The least time between two decreases for losses, which the smoothed part shows late.
+const LOSS_WAIT: Duration = Duration::from_millis(500);
 /// The time without feedback after which the rate is halved.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The round trip before it is known.
@@ -187,9 +191,10 @@ impl DelayEstimator {
 
     fn decrease(&mut self, now: Instant, delivered: f64, queue: f64) {
         self.quiet_since = None;
-        let wait = self.round_trip + Duration::from_millis(50);
+        let is_long = queue > LONG_QUEUE;
+        let wait = self.round_trip + if is_long { Duration::from_millis(50) } else { LOSS_WAIT };
         let waits = self.last_decrease.is_some_and(|last| now.saturating_duration_since(last) < wait);
-        if waits && self.rate <= delivered {
+        if waits && (self.rate <= delivered || !is_long) {
             return;
         }
         self.last_decrease = Some(now);
@@ -200,7 +205,7 @@ impl DelayEstimator {
             }
             _ => delivered,
         });
-        let factor = if queue > LONG_QUEUE { DRAIN } else { 1.0 - self.loss / 2.0 };
+        let factor = if is_long { DRAIN } else { 1.0 - self.loss / 2.0 };
         self.rate = self.rate.min(factor * delivered);
         self.phase = Phase::Drain;
     }
@@ -261,7 +266,7 @@ impl Estimator for DelayEstimator {
             lost += if result.marked { result.bytes } else { 0 };
         }
         // A report of few packets counts for little.
-        let weight = (results.len() as f64 / 50.0).min(0.5);
+        let weight = (results.len() as f64 / LOSS_PACKETS).min(0.5);
         self.loss += weight * (lost as f64 / total.max(1) as f64 - self.loss);
         self.update(now);
     }
