@@ -308,6 +308,11 @@ impl Agent {
     /// Acts on the time that [`poll_timeout`](Self::poll_timeout) has returned. Harmless at any
     /// other time.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let is_early = self.poll_timeout().is_none_or(|at| at > now);
+        // A closed one looks for allocations that are released.
+        if is_early && self.state != State::Closed {
+            return;
+        }
         self.expire_transactions(now);
         self.with_relays(now, |relays, context| relays.handle_timeout(now, context));
         self.expire_streams(now);
