@@ -132,24 +132,23 @@ impl Demultiplexer {
     /// Returns the section of an authentic packet; `None` if it belongs to none: then it is to be
     /// dropped.
     pub fn route(&mut self, header: &Header<'_>) -> Option<Route<'_>> {
-        let fixed = header.fixed();
+        let (ssrc, payload_type) = (header.ssrc(), header.payload_type());
+        let place = self.position(ssrc);
         let section = match self.section_by_name(header) {
             Some(named) => named,
             None => {
-                let known = self.position(fixed.ssrc).map(|at| self.streams[at].section);
-                let by_type =
-                    || self.by_payload_type.get(usize::from(fixed.payload_type.get()))?.as_ref().copied();
+                let known = place.map(|at| self.streams[at].section);
+                let by_type = || self.by_payload_type.get(usize::from(payload_type.get()))?.as_ref().copied();
                 known.or_else(by_type)
             }
         };
         // A stream that the section's codecs do not know is another application's.
-        let fits =
-            section.filter(|section| self.sections[*section].payload_types.contains(&fixed.payload_type));
+        let fits = section.filter(|section| self.sections[*section].payload_types.contains(&payload_type));
         let Some(section) = fits else {
             self.unknown += 1;
             return None;
         };
-        let at = self.learn(fixed.ssrc, section);
+        let at = self.learn_at(place, ssrc, section);
         let (rid, repaired) =
             (self.sections[section].rid_extension, self.sections[section].repaired_rid_extension);
         let stream = &mut self.streams[at];
@@ -187,8 +186,15 @@ impl Demultiplexer {
         self.streams.iter().position(|stream| stream.ssrc == ssrc)
     }
 
-    fn learn(&mut self, ssrc: Ssrc, section: usize) -> usize {
-        if let Some(at) = self.position(ssrc) {
+    fn learn(&mut self, ssrc: Ssrc, section: usize) {
+        let place = self.position(ssrc);
+        self.learn_at(place, ssrc, section);
+    }
+
+    /// Remembers the section of a stream, which has this place among them, if it is known. Returns
+    /// its place.
+    fn learn_at(&mut self, place: Option<usize>, ssrc: Ssrc, section: usize) -> usize {
+        if let Some(at) = place {
             self.streams[at].section = section;
             return at;
         }

@@ -36,6 +36,8 @@ pub struct FixedHeader {
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
     data: &'a [u8],
+    /// The beginning of the data, whose length needs no more checks.
+    fixed: &'a [u8; FIXED_HEADER_LEN],
     /// The offset of the extension's four bytes of head; `None` without one.
     extension: Option<usize>,
     len: usize,
@@ -48,15 +50,14 @@ impl<'a> Header<'a> {
     ///
     /// The version is not 2, or the header is cut off.
     pub fn parse(data: &'a [u8]) -> Result<Self, ParseError> {
-        if data.len() < FIXED_HEADER_LEN {
-            return Err(ParseError::truncated("RTP header", 0));
-        }
-        if data[0] >> 6 != 2 {
+        let fixed: &[u8; FIXED_HEADER_LEN] =
+            data.first_chunk().ok_or(ParseError::truncated("RTP header", 0))?;
+        if fixed[0] >> 6 != 2 {
             return Err(ParseError::invalid("RTP version", 0));
         }
-        let mut len = FIXED_HEADER_LEN + 4 * usize::from(data[0] & 0x0F);
+        let mut len = FIXED_HEADER_LEN + 4 * usize::from(fixed[0] & 0x0F);
         let mut extension = None;
-        if data[0] & 0x10 != 0 {
+        if fixed[0] & 0x10 != 0 {
             if data.len() < len + 4 {
                 return Err(ParseError::truncated("header extension", len));
             }
@@ -66,7 +67,7 @@ impl<'a> Header<'a> {
         if data.len() < len {
             return Err(ParseError::truncated("RTP header", FIXED_HEADER_LEN));
         }
-        Ok(Self { data, extension, len })
+        Ok(Self { data, fixed, extension, len })
     }
 
     /// Returns the length of the header, with contributing sources and extensions.
@@ -77,27 +78,37 @@ impl<'a> Header<'a> {
     }
 
     /// Returns the fixed fields.
+    #[inline]
     #[must_use]
     pub fn fixed(&self) -> FixedHeader {
         FixedHeader {
-            marker: self.data[1] & 0x80 != 0,
-            payload_type: PayloadType::of_bits(self.data[1]),
+            marker: self.fixed[1] & 0x80 != 0,
+            payload_type: self.payload_type(),
             sequence_number: self.sequence_number(),
-            timestamp: RtpTimestamp(be32(self.data, 4)),
+            timestamp: RtpTimestamp(be32(self.fixed, 4)),
             ssrc: self.ssrc(),
         }
     }
 
+    /// Returns the payload type.
+    #[inline]
+    #[must_use]
+    pub fn payload_type(&self) -> PayloadType {
+        PayloadType::of_bits(self.fixed[1])
+    }
+
     /// Returns the sequence number.
+    #[inline]
     #[must_use]
     pub fn sequence_number(&self) -> SequenceNumber {
-        SequenceNumber(be16(self.data, 2))
+        SequenceNumber(be16(self.fixed, 2))
     }
 
     /// Returns the stream.
+    #[inline]
     #[must_use]
     pub fn ssrc(&self) -> Ssrc {
-        Ssrc(be32(self.data, 8))
+        Ssrc(be32(self.fixed, 8))
     }
 
     /// Returns the contributing sources.
@@ -263,13 +274,7 @@ impl<'a> PacketMut<'a> {
     /// Returns the packet for reading.
     #[must_use]
     pub fn header(&self) -> Header<'_> {
-        let extension = FIXED_HEADER_LEN + 4 * usize::from(self.0[0] & 0x0F);
-        let has_extension = self.0[0] & 0x10 != 0;
-        let len = match has_extension {
-            true => extension + 4 + 4 * usize::from(be16(self.0, extension + 2)),
-            false => extension,
-        };
-        Header { data: self.0, extension: has_extension.then_some(extension), len }
+        Header::parse(self.0).expect("the header was valid, and its lengths are never written")
     }
 }
 
