@@ -115,6 +115,17 @@ impl RtpSender {
         self.with_peer(|peer, _| peer.send_rtp(self.id, packet))
     }
 
+    /// Sends an RTP packet as [`send_packet`](Self::send_packet) does, without a copy: its memory
+    /// is taken, and other memory given for it, so that `packet` is empty afterwards and can take
+    /// the next one ([`recv_packet`](crate::PeerConnection::recv_packet)). Of those who get the
+    /// same packet it is for the last.
+    ///
+    /// # Errors
+    /// As `send_packet`; then `packet` is as it was.
+    pub fn forward_packet(&self, packet: &mut Vec<u8>) -> Result<(), Error> {
+        self.with_peer(|peer, _| peer.forward_rtp(self.id, packet))
+    }
+
     /// Waits for the next request to the encoder; `None` once the connection or the transceiver is
     /// gone. Of each kind and encoding only the last one waits. Cancelling loses nothing.
     pub async fn next_request(&self) -> Option<EncoderRequest> {

@@ -193,7 +193,7 @@ impl Forwarder {
                 let mut packet = PacketMut::parse(&mut self.packet)?;
                 packet.set_ssrc(Ssrc(9));
                 packet.set_timestamp(RtpTimestamp(self.header.timestamp.0.wrapping_add(5)));
-                output.send_rtp(id, &self.packet)?;
+                output.forward_rtp(id, &mut self.packet)?;
             }
         }
         let mut spent = start.elapsed();

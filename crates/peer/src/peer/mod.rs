@@ -278,7 +278,10 @@ impl Peer {
         let carries_data = data.is_some();
         if let Some(range) = self.transports[index].handle_datagram(now, path, ecn, datagram, data) {
             self.handle_media(received_at.unwrap_or(now), transport, &mut datagram[range]);
-        } else if carries_data && let Some(fates) = self.data.take_fates() {
+            // A packet of media changes nothing below, nor the states of the connection.
+            return self.announce_media();
+        }
+        if carries_data && let Some(fates) = self.data.take_fates() {
             self.packets.handle_fates(now, transport, &fates);
         }
         self.progress(now);

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::media::TransceiverId;
 use crate::rtp::{
-    OutgoingFrame, ReceiveLevel, ReceivedFrame, ReceivedPacket, ReceivingSection, RtpSource, Sections,
-    SendingSection,
+    Outgoing, OutgoingFrame, ReceiveLevel, ReceivedFrame, ReceivedPacket, ReceivingSection, RtpSource,
+    Sections, SendingSection,
 };
 use crate::transport::{Transport, TransportId};
 
@@ -163,7 +163,18 @@ impl Peer {
     /// side sends; [`Error::InvalidPacket`]; [`Error::BufferFull`] if 1,024 packets wait.
     pub fn send_rtp(&mut self, transceiver: TransceiverId, packet: &[u8]) -> Result<(), Error> {
         self.require_open()?;
-        self.packets.send_rtp(transceiver, packet)
+        self.packets.send_rtp(transceiver, Outgoing::Copied(packet))
+    }
+
+    /// Sends an RTP packet as [`send_rtp`](Self::send_rtp) does, without a copy: its memory is
+    /// taken, and other memory given for it, so that `packet` is empty afterwards. Of those who
+    /// get the same packet it is for the last.
+    ///
+    /// # Errors
+    /// As `send_rtp`; then `packet` is as it was.
+    pub fn forward_rtp(&mut self, transceiver: TransceiverId, packet: &mut Vec<u8>) -> Result<(), Error> {
+        self.require_open()?;
+        self.packets.send_rtp(transceiver, Outgoing::Exchanged(packet))
     }
 
     /// Sends a compound RTCP packet, or one of reduced size, in the clear, over a transport.
@@ -199,7 +210,8 @@ impl Peer {
 
     /// Handles a protected packet.
     pub(super) fn handle_media(&mut self, received_at: Instant, transport: TransportId, packet: &mut [u8]) {
-        let (len, wall) = (packet.len(), self.ntp(received_at));
+        let (len, clock) = (packet.len(), &self.wall);
+        let wall = || NtpTime::from_unix(clock.at(received_at).0);
         if self.packets.handle(transport, received_at, wall, packet) {
             return;
         }

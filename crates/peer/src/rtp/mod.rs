@@ -34,6 +34,7 @@ use outbound::Outbound;
 pub(crate) use path::DataBudget;
 use queue::Queue;
 pub(crate) use sections::{ReceivingSection, Sections, SendingSection};
+pub(crate) use session::Outgoing;
 use session::{Line, Session};
 pub use statistics::{InboundStats, OutboundStats, RtpStats};
 
@@ -251,6 +252,7 @@ impl Media {
         self.inbound.retain(still);
         let is_told =
             self.outbound.iter().any(|one| one.transport == transport && one.is_active && one.is_told());
+        self.sessions[at].arrival_reports = sections.arrival_reports();
         self.sessions[at].sections = sections;
         self.sessions[at].path.set_told(now, is_told);
         self.tell_wishes(now);
@@ -366,9 +368,10 @@ impl Media {
     }
 
     /// Queues an RTP packet of a transceiver.
-    pub(crate) fn send_rtp(&mut self, transceiver: TransceiverId, packet: &[u8]) -> Result<(), Error> {
-        let parsed = Packet::parse(packet);
-        let header = parsed.map_err(|_| Error::InvalidPacket { reason: "it is not an RTP packet" })?.fixed();
+    pub(crate) fn send_rtp(&mut self, transceiver: TransceiverId, packet: Outgoing<'_>) -> Result<(), Error> {
+        let parsed = Packet::parse(packet.bytes());
+        let parsed = parsed.map_err(|_| Error::InvalidPacket { reason: "it is not an RTP packet" })?;
+        let payload_type = parsed.header().payload_type();
         let mut sessions = self.sessions.iter_mut();
         let found = sessions.find_map(|session| {
             let sending = &session.sections.sending;
@@ -377,10 +380,10 @@ impl Media {
         });
         let (at, session) = found.ok_or(Error::NotSending)?;
         let mut codecs = session.sections.sending[at].codecs.iter();
-        if !codecs.any(|codec| codec.payload_type == header.payload_type) {
+        if !codecs.any(|codec| codec.payload_type == payload_type) {
             return Err(Error::InvalidPacket { reason: "its payload type is not agreed" });
         }
-        session.queue(false, packet)
+        session.send_rtp(packet)
     }
 
     /// Queues an RTCP packet for a transport.
@@ -389,7 +392,7 @@ impl Media {
             return Err(Error::InvalidPacket { reason: "it is not an RTCP packet" });
         }
         let at = self.position(transport).ok_or(Error::NotSending)?;
-        self.sessions[at].queue(true, packet)
+        self.sessions[at].send_rtcp(packet)
     }
 
     /// Says whether data waits for a transport, and of which priority.

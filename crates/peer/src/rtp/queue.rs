@@ -38,7 +38,7 @@ impl<T> Queue<T> {
 
     /// Returns false if the queue is full.
     pub(super) fn push(&mut self, about: T, packet: &[u8]) -> bool {
-        if self.entries.len() >= self.max_packets || self.bytes + packet.len() > self.max_bytes {
+        if !self.has_room(1, packet.len()) {
             return false;
         }
         let mut bytes = self.spare.pop().unwrap_or_default();
@@ -46,6 +46,27 @@ impl<T> Queue<T> {
         bytes.extend_from_slice(packet);
         self.bytes += packet.len();
         self.entries.push_back((about, bytes));
+        true
+    }
+
+    /// Takes a packet by giving other memory for that of `packet`, which is empty then. Returns false
+    /// if the queue is full.
+    pub(super) fn push_exchange(&mut self, about: T, packet: &mut Vec<u8>) -> bool {
+        if packet.capacity() > MAX_SPARE {
+            // So much memory is not kept: what waits is bounded by its lengths.
+            let is_kept = self.push(about, packet);
+            if is_kept {
+                packet.clear();
+            }
+            return is_kept;
+        }
+        if !self.has_room(1, packet.len()) {
+            return false;
+        }
+        self.bytes += packet.len();
+        let spare = self.spare.pop().unwrap_or_default();
+        self.entries.push_back((about, std::mem::replace(packet, spare)));
+        packet.clear();
         true
     }
 
@@ -97,5 +118,21 @@ mod tests {
         assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(8), &[2; 2][..]));
         assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(9), &[3; 1][..]));
         assert!(queue.exchange(&mut buf).is_none() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn memory_is_exchanged_unless_it_is_large() {
+        let mut queue = Queue::new(2, 10);
+        let mut packet = vec![1, 2, 3];
+        let memory = packet.as_ptr();
+        assert!(queue.push_exchange(1, &mut packet) && packet.is_empty());
+        let mut large = Vec::with_capacity(MAX_SPARE + 1);
+        large.extend_from_slice(&[4; 7]);
+        assert!(queue.push_exchange(2, &mut large) && large.is_empty() && large.capacity() > MAX_SPARE);
+        let mut refused = vec![5];
+        assert!(!queue.push_exchange(3, &mut refused) && refused == [5]);
+        let mut buf = Vec::new();
+        assert_eq!((queue.exchange(&mut buf), buf.as_ptr()), (Some(1), memory));
+        assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(2), &[4; 7][..]));
     }
 }

@@ -7,7 +7,7 @@ use columba_rtp::payload::{red, rtx};
 use columba_rtp::{Header, NtpTime, Packet, PacketMut, PayloadType, Ssrc, is_rtcp};
 
 use super::inbound::{Inbound, Part, Way, begins_stream};
-use super::sections::{ReceivingSection, Role};
+use super::sections::{ArrivalReports, ReceivingSection, Role};
 use super::session::Session;
 use super::{Media, PacketSource, ReceivedPacket, Sink, intern};
 use crate::event::Event;
@@ -30,19 +30,20 @@ struct Receiving<'a> {
 }
 
 impl Media {
-    /// Handles a protected packet in place. Returns false if it is dropped.
+    /// Handles a protected packet in place; `wall` reads the wall clock at its arrival. Returns false
+    /// if it is dropped.
     pub(crate) fn handle(
         &mut self,
         transport: TransportId,
         received_at: Instant,
-        wall: NtpTime,
+        wall: impl FnOnce() -> NtpTime,
         packet: &mut [u8],
     ) -> bool {
         let Some(at) = self.position(transport) else { return false };
         let session = &mut self.sessions[at];
         if is_rtcp(packet) {
             let Ok(len) = session.receiver.unprotect_rtcp(packet) else { return false };
-            self.handle_rtcp(at, received_at, wall, &packet[..len]);
+            self.handle_rtcp(at, received_at, wall(), &packet[..len]);
             if !self.has_packet_level(transport) {
                 return true;
             }
@@ -54,13 +55,10 @@ impl Media {
     }
 
     fn handle_rtp(&mut self, at: usize, received_at: Instant, packet: &mut [u8]) -> bool {
-        let session = &mut self.sessions[at];
         let Ok(header) = Header::parse(packet) else { return false };
-        note_arrival(session, &header, received_at);
-        let ssrc = header.ssrc();
-        self.note_source(at, received_at, ssrc);
+        note_arrival(&mut self.sessions[at], &header, received_at);
+        self.note_source(at, received_at, header.ssrc());
         let session = &mut self.sessions[at];
-        let Ok(header) = Header::parse(packet) else { return false };
         let Some(route) = session.demultiplexer.route(&header) else { return false };
         let section = &session.sections.receiving[route.section];
         let transceiver = section.transceiver;
@@ -109,17 +107,16 @@ impl Media {
 /// Takes the transport-wide number, of whatever section the packet is.
 fn note_arrival(session: &mut Session, header: &Header<'_>, received_at: Instant) {
     session.last_heard = header.ssrc();
-    let mut receiving = session.sections.receiving.iter();
-    if receiving.any(|section| section.codecs.iter().any(|codec| codec.ccfb)) {
-        return session.path.handle_stream_arrival(received_at, header.ssrc(), header.sequence_number());
-    }
-    let told = session.sections.receiving.iter().find(|section| {
-        section.extensions.transport.is_some() && section.codecs.iter().any(|codec| codec.transport_cc)
-    });
-    if let Some(id) = told.and_then(|section| section.extensions.transport)
-        && let Some(TransportSequenceNumber(number)) = header.get(id)
-    {
-        session.path.handle_arrival(received_at, columba_rtp::SequenceNumber(number));
+    match session.arrival_reports {
+        ArrivalReports::None => {}
+        ArrivalReports::OfStreams => {
+            session.path.handle_stream_arrival(received_at, header.ssrc(), header.sequence_number());
+        }
+        ArrivalReports::OfTransport(id) => {
+            if let Some(TransportSequenceNumber(number)) = header.get(id) {
+                session.path.handle_arrival(received_at, columba_rtp::SequenceNumber(number));
+            }
+        }
     }
 }
 

@@ -65,6 +65,17 @@ pub(crate) struct Sections {
     pub(crate) sending: Vec<SendingSection>,
 }
 
+/// The reports on arrivals that are agreed for a transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ArrivalReports {
+    #[default]
+    None,
+    /// By the transport-wide numbers, in the header extension of this number.
+    OfTransport(u8),
+    /// By the numbers of the streams (RFC 8888).
+    OfStreams,
+}
+
 /// A section that receives.
 #[derive(Debug)]
 pub(crate) struct ReceivingSection {
@@ -128,6 +139,18 @@ const fn dscp(priority: Priority, is_audio: bool) -> u8 {
 impl Sections {
     pub(crate) fn is_empty(&self) -> bool {
         self.receiving.is_empty() && self.sending.is_empty()
+    }
+
+    /// Returns the reports on what arrives.
+    pub(crate) fn arrival_reports(&self) -> ArrivalReports {
+        let has =
+            |section: &ReceivingSection, wanted: fn(&AgreedCodec) -> bool| section.codecs.iter().any(wanted);
+        if self.receiving.iter().any(|section| has(section, |codec| codec.ccfb)) {
+            return ArrivalReports::OfStreams;
+        }
+        let numbered = self.receiving.iter().filter(|section| has(section, |codec| codec.transport_cc));
+        let id = numbered.filter_map(|section| section.extensions.transport).next();
+        id.map_or(ArrivalReports::None, ArrivalReports::OfTransport)
     }
 
     /// Returns whether all sections allow RTCP packets of reduced size (RFC 5506).

@@ -8,7 +8,7 @@ use columba_rtp::{CompactNtp, Demultiplexer, Ssrc};
 
 use super::path::{MediaPath, flow_priority};
 use super::queue::Queue;
-use super::sections::Sections;
+use super::sections::{ArrivalReports, Sections};
 use super::{MAX_OUTGOING, MAX_OUTGOING_BYTES, MAX_PACKET};
 use crate::data::Priority;
 use crate::error::Error;
@@ -29,6 +29,31 @@ pub(super) enum Line {
     Probe,
 }
 
+/// A packet of the application's own.
+#[derive(Debug)]
+pub(crate) enum Outgoing<'a> {
+    /// It is copied.
+    Copied(&'a [u8]),
+    /// Its memory is taken, and other memory given for it.
+    Exchanged(&'a mut Vec<u8>),
+}
+
+impl Outgoing<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(packet) => packet,
+            Self::Exchanged(packet) => packet,
+        }
+    }
+}
+
+fn require_size(packet: &[u8]) -> Result<(), Error> {
+    if packet.len() > MAX_PACKET {
+        return Err(Error::InvalidPacket { reason: "it is longer than 1,500 bytes" });
+    }
+    Ok(())
+}
+
 /// The session of a transport.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -37,6 +62,8 @@ pub(super) struct Session {
     pub(super) receiver: SrtpReceiver,
     pub(super) demultiplexer: Demultiplexer,
     pub(super) sections: Sections,
+    /// What is agreed on reports, by the sections.
+    pub(super) arrival_reports: ArrivalReports,
     pub(super) path: MediaPath,
     /// The stream that asks and reports, where this side sends none.
     pub(super) own: Ssrc,
@@ -74,6 +101,7 @@ impl Session {
             receiver,
             demultiplexer: Demultiplexer::new(),
             sections: Sections::default(),
+            arrival_reports: ArrivalReports::None,
             path: MediaPath::new(now),
             own,
             rtcp: queue(),
@@ -90,13 +118,20 @@ impl Session {
         }
     }
 
-    /// Queues a packet of the application's own.
-    pub(super) fn queue(&mut self, is_rtcp: bool, packet: &[u8]) -> Result<(), Error> {
-        if packet.len() > MAX_PACKET {
-            return Err(Error::InvalidPacket { reason: "it is longer than 1,500 bytes" });
-        }
-        let queue = if is_rtcp { &mut self.rtcp } else { &mut self.packets };
-        if queue.push((), packet) { Ok(()) } else { Err(Error::BufferFull) }
+    /// Queues an RTCP packet of the application's own.
+    pub(super) fn send_rtcp(&mut self, packet: &[u8]) -> Result<(), Error> {
+        require_size(packet)?;
+        if self.rtcp.push((), packet) { Ok(()) } else { Err(Error::BufferFull) }
+    }
+
+    /// Queues an RTP packet of the application's own: a copy, or its memory in exchange.
+    pub(super) fn send_rtp(&mut self, packet: Outgoing<'_>) -> Result<(), Error> {
+        require_size(packet.bytes())?;
+        let is_kept = match packet {
+            Outgoing::Copied(packet) => self.packets.push((), packet),
+            Outgoing::Exchanged(packet) => self.packets.push_exchange((), packet),
+        };
+        if is_kept { Ok(()) } else { Err(Error::BufferFull) }
     }
 
     /// Queues a compound packet of this side's reports and requests; the next ones repeat what does

@@ -81,10 +81,11 @@ impl Transport {
         mut write: impl FnMut(&mut [u8], usize) -> Option<usize>,
     ) -> Option<Transmit> {
         let room = buf.len().checked_sub(TAILROOM).filter(|room| *room > HEADROOM)?;
+        let most = if self.agent.takes_batches() { MAX_BATCH } else { 1 };
         while !self.agent.is_clogged() {
             let size = write(&mut buf[HEADROOM..room], usize::MAX)?;
             let (mut end, mut count) = (HEADROOM + size, 1);
-            while self.agent.takes_batches() && count < MAX_BATCH {
+            while count < most {
                 if end + size > room || end + size - HEADROOM > MAX_BATCH_BYTES {
                     break;
                 }

@@ -112,7 +112,14 @@ fn packets_reach_the_transceiver_of_their_section() {
                 // The first packet names the section, the others only their stream.
                 let named = (number == 0).then_some((extension, name.as_str()));
                 sent.push(packet(video, 7, number, named));
-                host.peer.send_rtp(ids[1], sent.last().unwrap()).unwrap();
+                let mut packet = sent.last().unwrap().clone();
+                match number % 2 {
+                    0 => host.peer.send_rtp(ids[1], &packet).unwrap(),
+                    _ => {
+                        host.peer.forward_rtp(ids[1], &mut packet).unwrap();
+                        assert!(packet.is_empty());
+                    }
+                }
             }
             sent.push(packet(audio, 8, 0, None));
             host.peer.send_rtp(ids[0], sent.last().unwrap()).unwrap();
