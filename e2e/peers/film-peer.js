@@ -7,7 +7,11 @@ export class FilmPeer {
   /** @type {MediaStream | undefined} */
   #stream;
 
-  /** @param {{audio?: string, video?: string}} codecs @param {(event: object) => void} report */
+  /**
+   * @param {{audio?: string, video?: string, rids?: string[]}} codecs the only ones, and the names of
+   *   the encodings of the picture, the smallest first
+   * @param {(event: object) => void} report
+   */
   constructor(codecs, report) {
     const connection = new RTCPeerConnection();
     this.connection = connection;
@@ -23,7 +27,8 @@ export class FilmPeer {
   #film() {
     if (this.#stream) return this.#stream;
     const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [320, 240];
+    // Smaller ones have fewer layers.
+    [canvas.width, canvas.height] = this.codecs.rids ? [960, 540] : [320, 240];
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
     setInterval(() => {
       const time = performance.now() / 1000;
@@ -64,6 +69,12 @@ export class FilmPeer {
   #addTracks() {
     const stream = this.#film();
     for (const track of [...stream.getAudioTracks(), ...stream.getVideoTracks()]) {
+      const { rids } = this.codecs;
+      if (rids && track.kind === 'video') {
+        const sendEncodings = rids.map((rid, index) => ({ rid, scaleResolutionDownBy: 2 ** (rids.length - 1 - index) }));
+        this.connection.addTransceiver(track, { streams: [stream], sendEncodings });
+        continue;
+      }
       const sender = this.connection.addTrack(track, stream);
       const wanted = this.codecs[/** @type {'audio' | 'video'} */ (track.kind)];
       const transceiver = this.connection.getTransceivers().find((one) => one.sender === sender);

@@ -31,6 +31,20 @@ export async function meet(...args) {
   return descriptions;
 }
 
+/**
+ * Both offer at once: the polite one gives way, and offers again what it wanted.
+ * @param {[Peer, Peer]} pair the polite one, the other
+ */
+export async function glare([polite, other]) {
+  polite.command({ do: 'offer' });
+  other.command({ do: 'offer' });
+  const [, offer] = await Promise.all([polite, other].map((peer) => peer.until('description', { type: 'offer' })));
+  polite.command({ do: 'setRemote', type: offer.type, sdp: offer.sdp });
+  const answer = await polite.until('description', { type: 'answer' });
+  other.command({ do: 'setRemote', type: answer.type, sdp: answer.sdp });
+  await negotiate([polite, other]);
+}
+
 /** The counts of a peer. @param {Peer} peer */
 export async function count(peer) {
   peer.command({ do: 'count' });

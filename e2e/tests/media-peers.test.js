@@ -17,10 +17,10 @@ import { LossyPath } from '../lab/lossy-path.js';
 import { SUITE_TIMEOUT } from '../lab/timeouts.js';
 import { installAiortc } from '../peers/aiortc/build.js';
 import { Janus } from '../peers/janus/peer.js';
-import { aiortcFilm, browserFilm, columbaFilm, janusEcho, pionFilm, wrtcFilm } from '../peers/media-peer.js';
+import { aiortcFilm, browserFilm, columbaFilm, janusEcho, janusRoom, pionFilm, wrtcFilm } from '../peers/media-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { installWrtc } from '../peers/wrtc/build.js';
-import { count, meet, negotiate, sum, until, watch } from '../scenarios/films.js';
+import { count, glare, meet, negotiate, sum, until, watch } from '../scenarios/films.js';
 
 /** @typedef {import('../peers/data-peer.js').Peer} Peer */
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
@@ -112,11 +112,23 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
   }
 
   it('janus with a certificate of P-256 sends back what we send', { skip: skipJanus }, async (test) => {
-    janus = await Janus.start();
+    janus ??= await Janus.start();
     const pair = /** @type {[Peer, Peer]} */ ([ours(), begin(await janusEcho(janus.url))]);
     await meet(pair);
     const [own] = await watch([pair[0]], ENOUGH);
     test.diagnostic(`${own.audio} of sound and ${own.video} pictures came back`);
+  });
+
+  it('janus offers what it takes from one of us to another', { skip: skipJanus }, async (test) => {
+    janus ??= await Janus.start();
+    const { taker, offerer } = await janusRoom(janus.url);
+    begin(taker);
+    await meet([ours(), taker]);
+    const watcher = ours();
+    await meet([offerer, watcher]);
+    const [seen] = await watch([watcher], ENOUGH);
+    assert.equal(seen.backwards, 0);
+    test.diagnostic(`${seen.audio} of sound and ${seen.video} pictures came`);
   });
 
   for (const name of BROWSERS) {
@@ -145,6 +157,35 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
           test.diagnostic(`we: ${JSON.stringify(got)}, they: ${JSON.stringify(shown)}`);
         });
       }
+
+      for (const polite of ['ours', 'theirs']) {
+        // An ordinary run has each browser in one role.
+        const isPart = whole || (name === 'chromium') === (polite === 'ours');
+        it(`both offer at once while pictures run, and ${polite} gives way`, { skip: !isPart && onlyWhole }, async () => {
+          const pair = /** @type {[Peer, Peer]} */ ([ours({ maxBundle: name === 'firefox' }), await page(name)]);
+          const [own, theirs] = pair;
+          await meet(pair);
+          await watch(pair, { audio: 20, video: 20 });
+          own.command({ do: 'addVideo' });
+          theirs.command({ do: 'addVideo' });
+          await glare(polite === 'ours' ? pair : [theirs, own]);
+          for (const peer of pair) {
+            await until(peer, 'two pictures', ({ inbound }) => inbound.filter((/** @type {any} */ one) => one.kind === 'video' && one.frames > 10).length >= 2);
+          }
+          await watch(pair, { audio: 20, video: 40 });
+        });
+      }
+
+      it('the layers of a picture arrive', { skip: name === 'firefox' && onlyWhole }, async (test) => {
+        const rids = ['q', 'h', 'f'];
+        const pair = /** @type {[Peer, Peer]} */ ([await page(name, { rids }), ours({ simulcast: true })]);
+        await meet(pair);
+        const framesOf = (/** @type {any} */ counts) =>
+          rids.map((rid) => counts.inbound.filter((/** @type {any} */ one) => one.rid === rid).reduce((/** @type {number} */ all, /** @type {any} */ one) => all + one.frames, 0));
+        const own = await until(pair[1], 'frames of each layer', (now) => framesOf(now).every((frames) => frames > 25));
+        assert.equal(own.backwards, 0);
+        test.diagnostic(`frames of ${rids.join(', ')}: ${framesOf(own).join(', ')}`);
+      });
 
       it('a picture comes back', async () => {
         const pair = /** @type {[Peer, Peer]} */ ([await page(name), ours({ echo: true })]);

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use columba::{
-    BundlePolicy, Configuration, Event, OutgoingFrame, PeerConnection, RtpReceiver, RtpSender, SdpType,
-    SessionDescription, Track, TrackKind, Transceiver, TransceiverDirection,
+    BundlePolicy, Configuration, Event, MediaConfiguration, OutgoingFrame, PeerConnection, RtpReceiver,
+    RtpSender, SdpType, SessionDescription, Track, TrackKind, Transceiver, TransceiverDirection,
 };
 use columba_containers::{Codec, Frame, Reader};
 use serde::Deserialize;
@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Everything goes over one transport from the first offer on.
     #[serde(default)]
     max_bundle: bool,
+    /// Several encodings of a picture are taken.
+    #[serde(default)]
+    simulcast: bool,
 }
 
 /// A command.
@@ -103,8 +106,10 @@ struct Shown {
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let film = Arc::new(Film::read(&options.film)?);
     let bundle_policy = if options.max_bundle { BundlePolicy::MaxBundle } else { BundlePolicy::default() };
-    let (connection, mut events) =
-        PeerConnection::new(Configuration { bundle_policy, ..Configuration::default() })?;
+    let mut media = MediaConfiguration::default();
+    media.receive_simulcast = options.simulcast;
+    let configuration = Configuration { bundle_policy, media: Arc::new(media), ..Configuration::default() };
+    let (connection, mut events) = PeerConnection::new(configuration)?;
     let (counts, attended) = (Arc::default(), Vec::new());
     let mut peer = Shown { connection, options, film, counts, attended };
     let mut lines = AsyncBufReader::new(tokio::io::stdin()).lines();
@@ -233,6 +238,7 @@ impl Shown {
             json!({
                 "kind": format!("{:?}", one.kind).to_lowercase(),
                 "codec": one.codec.as_ref().map(|codec| codec.name().to_owned()),
+                "rid": one.rid,
                 "packets": one.received.packets_received,
                 "lost": one.received.packets_lost,
                 "nacks": one.received.nack_count,
