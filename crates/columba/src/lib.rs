@@ -155,14 +155,15 @@ pub use columba_peer::{
     IceConnectionState, IceGatheringState, IceParameters, IceRole, IceServer, IceServerConfig, IceStats,
     IceTimings, IceTransport, IceTransportStats, InboundRtpStats, InboundStats, KeyAlgorithm, KeyLog,
     MdnsMode, MediaConfidentiality, MediaConfiguration, Message, NtpTime, OfferOptions, OutboundRtpStats,
-    OutboundStats, OutgoingFrame, PacketSource, PairCounters, PairState, Path, PeerConnectionState,
-    PostQuantum, Priority, ReceiveLevel, ReceivedFrame, ReceivedPacket, Receiver, RemoteInboundRtpStats,
-    RemoteOutboundRtpStats, RtcErrorDetail, RtcpFeedback, RtcpParameters, RtpCodec, RtpCodecCapability,
-    RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters, RtpSendParameters,
-    RtpSource, RtpStats, SctpAssociationStats, SctpStats, SctpTransport, SctpTransportState, SdpType,
-    SelectedPair, SendLimits, Sender, ServerKind, SessionDescription, SignalingState, SrtpProfile, Stats,
-    StatsSelector, TcpMode, TcpType, Track, TrackKind, TransceiverDirection, TransceiverId, TransceiverInfo,
-    TransceiverInit, Transport, TransportId, TransportPolicy, TransportStats, UnixTime,
+    OutboundStats, OutgoingFrame, PacketSource, PairCounters, PairState, Path, PathStats,
+    PeerConnectionState, PostQuantum, Priority, ReceiveLevel, ReceivedFrame, ReceivedPacket, Receiver,
+    RemoteInboundRtpStats, RemoteOutboundRtpStats, RtcErrorDetail, RtcpFeedback, RtcpParameters, RtpCodec,
+    RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtension, RtpReceiveParameters,
+    RtpSendParameters, RtpSource, RtpStats, SctpAssociationStats, SctpStats, SctpTransport,
+    SctpTransportState, SdpType, SelectedPair, SendLimits, Sender, ServerKind, SessionDescription,
+    SignalingState, SrtpProfile, Stats, StatsSelector, TcpMode, TcpType, Track, TrackKind,
+    TransceiverDirection, TransceiverId, TransceiverInfo, TransceiverInit, Transport, TransportId,
+    TransportPolicy, TransportStats, UnixTime,
 };
 pub use connection::PeerConnection;
 pub use data_channel::DataChannel;

@@ -151,8 +151,8 @@ pub use peer::Peer;
 pub use peer::candidates::CandidateStanding;
 pub use peer::transports::{DtlsTransport, IceTransport, SctpTransport};
 pub use rtp::{
-    InboundStats, OutboundStats, OutgoingFrame, PacketSource, ReceiveLevel, ReceivedFrame, ReceivedPacket,
-    RtpSource, RtpStats,
+    InboundStats, OutboundStats, OutgoingFrame, PacketSource, PathStats, ReceiveLevel, ReceivedFrame,
+    ReceivedPacket, RtpSource, RtpStats,
 };
 pub use states::{
     DtlsTransportState, IceConnectionState, IceGatheringState, PeerConnectionState, SctpTransportState,

@@ -30,14 +30,14 @@ impl Peer {
             transports: self.transports.iter().filter(|one| !one.has_ended()).map(Transport::stats).collect(),
             sctp: self.data.stats(),
             channels: self.data.channel_stats(),
-            rtp: self.rtp_stats(),
+            rtp: self.rtp_stats(now),
             dropped,
         }
     }
 
     /// The streams, with what the descriptions say of them.
-    fn rtp_stats(&self) -> RtpStats {
-        let mut stats = self.packets.stats();
+    fn rtp_stats(&self, now: Instant) -> RtpStats {
+        let mut stats = self.packets.stats(now);
         let codec = |mid: &str, sends, number: Option<u8>| {
             let codecs = self.jsep.negotiated(mid, sends).codecs;
             codecs.into_iter().find(|one| Some(one.payload_type) == number).map(|one| one.codec)
@@ -76,9 +76,18 @@ impl Peer {
             }
             StatsSelector::Track(track) => only_with_track(&all, track)?,
         };
-        let transport = selected.mid.as_deref().and_then(|mid| self.jsep.transport_of(mid));
-        let report = self.stats_report(now);
-        Ok(transport.map(|transport| report.of_transport(transport)).unwrap_or_default())
+        let Some(transport) = selected.mid.as_deref().and_then(|mid| self.jsep.transport_of(mid)) else {
+            return Ok(StatsReport::default());
+        };
+        let stats = self.stats(now);
+        let sends = match selector {
+            StatsSelector::Sender(_) => true,
+            StatsSelector::Receiver(_) => false,
+            StatsSelector::Track(track) => selected.receiver.track.id != *track,
+        };
+        let streams = if sends { stats.rtp.sent_by(selected.id) } else { stats.rtp.received_by(selected.id) };
+        let report = StatsReport::new(&stats, &self.certificate, self.wall, now);
+        Ok(report.of(transport, streams))
     }
 
     /// Counts packets that the owner's socket did not take because of an error, for

@@ -8,7 +8,8 @@ use columba_rtp::payload::Format;
 use columba_rtp::payload::red::Block;
 use columba_rtp::payload::ulpfec::UlpfecDecoder;
 use columba_rtp::stream::{
-    Arrival, FrameBuffer, FrameInfo, KeyFrameRequester, NackGenerator, NackLimits, PacketInfo, StreamReceiver,
+    Arrival, FrameBuffer, FrameInfo, InboundRtpStats, KeyFrameRequester, NackGenerator, NackLimits,
+    PacketInfo, StreamReceiver,
 };
 use columba_rtp::{Packet, PayloadType, SequenceNumber, Ssrc};
 
@@ -61,6 +62,8 @@ pub(super) struct Inbound {
     level: Option<AudioLevel>,
     rtp_timestamp: u32,
     contributing: Vec<RtpSource>,
+    /// The stream of retransmissions, once one has come.
+    pub(super) rtx_ssrc: Option<Ssrc>,
     /// Corrections and packets that they restored.
     pub(super) fec_packets: u64,
     pub(super) full_intra_number: u8,
@@ -114,6 +117,7 @@ impl Inbound {
             level: None,
             rtp_timestamp: 0,
             contributing: Vec::new(),
+            rtx_ssrc: None,
             fec_packets: 0,
             full_intra_number: 0,
             told_limit: None,
@@ -131,8 +135,20 @@ impl Inbound {
         self.codec = codec;
         if !same {
             let (limits, frames) = buffers(self.kind, codec);
-            (self.nack, self.frames) = (NackGenerator::new(limits), frames);
+            self.renew(limits, frames);
         }
+    }
+
+    /// Begins with an empty buffer.
+    fn renew(&mut self, limits: NackLimits, frames: FrameBuffer) {
+        self.stream.stats.frames_dropped += self.frames.dropped();
+        (self.nack, self.frames) = (NackGenerator::new(limits), frames);
+    }
+
+    /// Returns the counters.
+    pub(super) fn stats(&self) -> InboundRtpStats {
+        let stats = self.stream.stats;
+        InboundRtpStats { frames_dropped: stats.frames_dropped + self.frames.dropped(), ..stats }
     }
 
     /// Takes a packet of the stream. Frames that it makes whole are given to `take`.
@@ -165,7 +181,7 @@ impl Inbound {
                 Arrival::Doubted => return,
                 Arrival::Restarted(number) => {
                     let (limits, frames) = buffers(self.kind, self.codec);
-                    (self.nack, self.frames) = (NackGenerator::new(limits), frames);
+                    self.renew(limits, frames);
                     self.want_key_frame(received_at);
                     number
                 }
@@ -250,6 +266,7 @@ impl Inbound {
     ) {
         while let Some(info) = self.frames.pop(frame) {
             self.stream.stats.frames_received += 1;
+            self.stream.stats.frames_assembled_from_multiple_packets += u64::from(info.first != info.last);
             // What is missing before it is not needed any more.
             self.nack.forget_until(info.last);
             if info.key {
@@ -318,7 +335,9 @@ impl Inbound {
         }
         if let Some(payload) = correction {
             self.fec_packets += 1;
+            self.stream.stats.fec_bytes_received += payload.len() as u64;
             if let Err(error) = fec.add_correction(payload) {
+                self.stream.stats.fec_packets_discarded += 1;
                 tracing::debug!(%error, "a correction is dropped");
             }
         }

@@ -36,7 +36,7 @@ use queue::Queue;
 pub(crate) use sections::{ReceivingSection, Sections, SendingSection};
 pub(crate) use session::Outgoing;
 use session::{Line, Session};
-pub use statistics::{InboundStats, OutboundStats, RtpStats};
+pub use statistics::{InboundStats, OutboundStats, PathStats, RtpStats};
 
 use crate::data::Priority;
 use crate::error::Error;

@@ -7,14 +7,14 @@ use columba_rtp::extension::{
     AbsSendTime, AudioLevel, ExtensionForm, HeaderExtension, Mid, RepairedRid, Rid, TransportSequenceNumber,
 };
 use columba_rtp::payload::{Format, Packetizer};
-use columba_rtp::stream::{History, HistoryLimits, KeyFrameLimiter, StreamSender};
+use columba_rtp::stream::{FrameRate, History, HistoryLimits, KeyFrameLimiter, StreamSender};
 use columba_rtp::{
     FIXED_HEADER_LEN, FixedHeader, NtpTime, Packet, PacketMut, PacketWriter, PayloadType, RtpTimestamp,
     SequenceNumber, Ssrc, WriteError,
 };
 
 use super::dtmf::{Step, Tones};
-use super::frame::OutgoingFrame;
+use super::frame::{OutgoingFrame, linear_level};
 use super::path::flow_priority;
 use super::queue::Queue;
 use super::redundancy::{self, Copies, Corrections};
@@ -26,6 +26,9 @@ use crate::transport::TransportId;
 
 /// The least time between two key frames that the other side's requests cause.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Frames whose packets may wait, of which is remembered since when.
+const QUEUED: usize = 32;
 
 /// The longest payload with copies of sound, in bytes.
 const MAX_COPIED: usize = 1000;
@@ -75,6 +78,14 @@ pub(super) struct Outbound {
     pub(super) tones: Tones,
     /// The bitrate that the other side allows (TMMBR).
     pub(super) tmmbr: Option<u64>,
+    /// The place of the encoding among those of its sender.
+    pub(super) encoding_index: u32,
+    pub(super) rate: FrameRate,
+    /// The loudness of the last frame, 0 to 1, where the application tells it.
+    pub(super) audio_level: Option<f64>,
+    /// The last frames, and when each was given to the sender.
+    queued: [Option<(RtpTimestamp, Instant)>; QUEUED],
+    next_queued: usize,
     /// Something was sent since the other side's last report, first then.
     pub(super) unreported: Option<Instant>,
     /// The bitrate that the application was told.
@@ -124,6 +135,11 @@ impl Outbound {
             loss: 0.0,
             tones: Tones::default(),
             tmmbr: None,
+            encoding_index: 0,
+            rate: FrameRate::default(),
+            audio_level: None,
+            queued: [None; QUEUED],
+            next_queued: 0,
             unreported: None,
             told_bitrate: None,
             unheard: 0,
@@ -156,6 +172,8 @@ impl Outbound {
         self.chosen = encoding.payload_type;
         self.is_active = encoding.active;
         self.priority = encoding.priority;
+        let at = section.encodings.iter().position(|one| one.ssrc == encoding.ssrc);
+        self.encoding_index = at.unwrap_or_default() as u32;
         let active = section.encodings.iter().filter(|one| one.active).count();
         self.weight = flow_priority(encoding.priority).weight() / active.max(1) as f64;
         self.max_bitrate = [encoding.max_bitrate, section.max_bitrate].into_iter().flatten().min();
@@ -302,7 +320,11 @@ impl Outbound {
                 queue.push((), &buffer[..len]);
             }
         }
-        self.stream.stats.frames_sent += 1;
+        self.stream.stats.handle_frame(frame.data.len());
+        self.rate.handle_frame(now);
+        self.audio_level = frame.audio_level.map(|(level, _)| linear_level(level));
+        self.queued[self.next_queued] = Some((timestamp, now));
+        self.next_queued = (self.next_queued + 1) % QUEUED;
         self.has_sent = true;
         Ok(())
     }
@@ -543,6 +565,10 @@ impl Outbound {
             }
         } else {
             self.stream.handle_sent(now, fixed.timestamp, head, payload);
+            let mut queued = self.queued.iter().flatten();
+            if let Some((_, since)) = queued.find(|(timestamp, _)| *timestamp == fixed.timestamp) {
+                self.stream.stats.total_packet_send_delay += now.saturating_duration_since(*since);
+            }
             self.unreported.get_or_insert(now);
             if let Some(codec) = self.current.filter(|codec| codec.nack && codec.rtx.is_some()) {
                 let history = self.history.get_or_insert_with(|| History::new(HistoryLimits::default()));

@@ -77,6 +77,8 @@ pub(super) struct MediaPath {
     last_media: Option<Instant>,
     /// The priority of the data that waited last, and when.
     data: Option<(FlowPriority, Instant)>,
+    /// Reports of RFC 8888, sent and received.
+    pub(super) ccfb_messages: [u64; 2],
     /// The sum of the weights of the pictures that are sent.
     pictures: f64,
     /// The class of the data that waits now, which may be a lower one.
@@ -147,6 +149,7 @@ impl MediaPath {
             is_told: false,
             last_media: None,
             data: None,
+            ccfb_messages: [0; 2],
             pictures: 0.0,
             turn: None,
         }
@@ -161,6 +164,11 @@ impl MediaPath {
     /// Returns the bits per second that may be sent.
     pub(super) fn bits_per_second(&self) -> u64 {
         if self.is_told { self.estimator.bits_per_second() } else { self.remb.unwrap_or(UNKNOWN) }
+    }
+
+    /// Returns the estimate, where the other side tells of arrivals, and media runs.
+    pub(super) fn available(&self) -> Option<u64> {
+        (self.is_told && self.last_media.is_some()).then(|| self.estimator.bits_per_second())
     }
 
     /// Returns whether the allowance counts for data, too: media shares the path, and the model
@@ -263,6 +271,7 @@ impl MediaPath {
         now: Instant,
         feedback: &CongestionControlFeedback<'_>,
     ) {
+        self.ccfb_messages[1] += 1;
         let Some(sent) = &mut self.sent else { return };
         let results = sent.handle_congestion_feedback(feedback);
         self.estimator.handle_feedback(now, ArrivalClock::Receiver, results);
@@ -339,8 +348,10 @@ impl MediaPath {
     ) -> bool {
         let wide =
             self.arrivals.as_mut().is_some_and(|arrivals| arrivals.write_feedback(writer, sender, media));
-        let streams = self.stream_arrivals.as_mut();
-        let written = wide || streams.is_some_and(|one| one.write_feedback(now, writer, sender));
+        let streams = self.stream_arrivals.as_mut().filter(|_| !wide);
+        let is_of_streams = streams.is_some_and(|one| one.write_feedback(now, writer, sender));
+        self.ccfb_messages[0] += u64::from(is_of_streams);
+        let written = wide || is_of_streams;
         if !written {
             self.next_feedback = None;
         }

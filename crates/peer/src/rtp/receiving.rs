@@ -132,6 +132,7 @@ impl Receiving<'_> {
         let Some(codec) = section.codec(fixed.payload_type) else { return false };
         if let Role::Rtx(original) = codec.role {
             let Some(at) = self.repaired(section, fixed.ssrc, rid) else { return false };
+            self.inbound[at].rtx_ssrc = Some(fixed.ssrc);
             // Without a payload it only tries the path.
             let Ok(len) = rtx::unwrap(packet, self.inbound[at].ssrc(), original) else { return true };
             return self.handle_stream(section, at, &mut packet[..len], Way::Again);

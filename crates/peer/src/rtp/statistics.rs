@@ -1,7 +1,9 @@
 //! Counters of streams (webrtc-stats §8).
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use columba_rtp::Ssrc;
 use columba_rtp::stream::{InboundRtpStats, OutboundRtpStats, RemoteInboundRtpStats, RemoteOutboundRtpStats};
 
 use super::Media;
@@ -16,6 +18,23 @@ pub struct RtpStats {
     pub outbound: Vec<OutboundStats>,
     /// The streams that are received.
     pub inbound: Vec<InboundStats>,
+    /// The paths of transports that carry media.
+    pub paths: Vec<PathStats>,
+}
+
+/// The path of a transport, as far as media knows it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// The transport.
+    pub transport: TransportId,
+    /// `RTCIceCandidatePairStats.availableOutgoingBitrate`, in bits per second: the estimate, where
+    /// the other side tells of arrivals.
+    pub available_outgoing_bitrate: Option<u64>,
+    /// `RTCTransportStats.ccfbMessagesSent` (RFC 8888).
+    pub ccfb_messages_sent: u64,
+    /// `RTCTransportStats.ccfbMessagesReceived`.
+    pub ccfb_messages_received: u64,
 }
 
 /// `RTCOutboundRtpStreamStats` of an encoding, with what the other side says of it.
@@ -44,6 +63,12 @@ pub struct OutboundStats {
     pub codec: Option<RtpCodec>,
     /// The identifier of the track.
     pub track: Option<String>,
+    /// The place of the encoding among those of its sender.
+    pub encoding_index: u32,
+    /// Frames of the last second.
+    pub frames_per_second: Option<f64>,
+    /// The loudness of the last frame, 0 to 1, where the application tells it.
+    pub audio_level: Option<f64>,
     /// The bitrate that the application was told, in bits per second.
     pub target_bitrate: Option<u64>,
     /// Statistics of the packets sent.
@@ -74,6 +99,10 @@ pub struct InboundStats {
     pub codec: Option<RtpCodec>,
     /// The identifier of the track.
     pub track: Option<String>,
+    /// The stream of retransmissions, if descriptions name it, or one has come.
+    pub rtx_ssrc: Option<u32>,
+    /// The arrival of the last packet.
+    pub last_packet_received: Instant,
     /// Corrections that arrived.
     pub fec_packets_received: u64,
     /// Statistics of the packets received.
@@ -82,8 +111,31 @@ pub struct InboundStats {
     pub remote: RemoteOutboundRtpStats,
 }
 
+impl RtpStats {
+    /// Returns the identifiers in reports of what a transceiver sends.
+    pub(crate) fn sent_by(&self, transceiver: TransceiverId) -> Vec<String> {
+        let own = self.outbound.iter().filter(|one| one.transceiver == transceiver);
+        own.map(|one| format!("O{}", one.ssrc)).collect()
+    }
+
+    /// Returns the identifiers in reports of what a transceiver receives.
+    pub(crate) fn received_by(&self, transceiver: TransceiverId) -> Vec<String> {
+        let own = self.inbound.iter().filter(|one| one.transceiver == transceiver);
+        own.map(|one| format!("I{}", one.ssrc)).collect()
+    }
+}
+
 impl Media {
-    pub(crate) fn stats(&self) -> RtpStats {
+    pub(crate) fn stats(&self, now: Instant) -> RtpStats {
+        let paths = self.sessions.iter().map(|session| {
+            let [ccfb_messages_sent, ccfb_messages_received] = session.path.ccfb_messages;
+            PathStats {
+                transport: session.transport,
+                available_outgoing_bitrate: session.path.available(),
+                ccfb_messages_sent,
+                ccfb_messages_received,
+            }
+        });
         let outbound = self.outbound.iter().map(|one| OutboundStats {
             transceiver: one.transceiver,
             transport: one.transport,
@@ -96,6 +148,9 @@ impl Media {
             mid: None,
             codec: None,
             track: None,
+            encoding_index: one.encoding_index,
+            frames_per_second: one.rate.frames_per_second(now),
+            audio_level: one.audio_level,
             target_bitrate: one.told_bitrate,
             sent: one.stream.stats,
             remote: one.stream.remote_stats(),
@@ -110,10 +165,20 @@ impl Media {
             mid: None,
             codec: None,
             track: None,
+            rtx_ssrc: self.rtx_ssrc_of(one.ssrc()).or(one.rtx_ssrc).map(|ssrc| ssrc.0),
+            last_packet_received: one.last,
             fec_packets_received: one.fec_packets,
-            received: one.stream.stats,
+            received: one.stats(),
             remote: one.stream.remote_stats(),
         });
-        RtpStats { outbound: outbound.collect(), inbound: inbound.collect() }
+        RtpStats { outbound: outbound.collect(), inbound: inbound.collect(), paths: paths.collect() }
+    }
+
+    fn rtx_ssrc_of(&self, ssrc: Ssrc) -> Option<Ssrc> {
+        let mut sections = self.sessions.iter().flat_map(|session| &session.sections.receiving);
+        sections.find_map(|section| {
+            let mut repaired = section.repaired.iter();
+            repaired.find(|(main, _)| *main == ssrc).map(|(_, rtx)| *rtx)
+        })
     }
 }

@@ -4,9 +4,11 @@
 //! `serde` a report is written as the JSON of `JSON.stringify([...report.values()])` in browsers.
 //! Identifiers stay the same as long as their object exists.
 //!
-//! Members that are absent have no value: `availableIncomingBitrate` needs streams of RTP, and
-//! `issuerCertificateId` a chain of certificates, of which DTLS takes the first only.
-//! `availableOutgoingBitrate` is what congestion control lets data go at.
+//! Members that are absent have no value: `issuerCertificateId` needs a chain of certificates, of
+//! which DTLS takes the first only. `availableOutgoingBitrate` is the estimate of the path where
+//! media runs, and what congestion control lets data go at elsewhere. Each member of webrtc-stats,
+//! and the reason for those that are never there, is in
+//! [docs/statistics.md](https://github.com/columba-rtc/columba/blob/main/docs/statistics.md).
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use columba_sdp::attributes::Fingerprint;
 use super::{DataChannelStats, SctpStats, Stats, TransportStats};
 use crate::certificate;
 use crate::data::DataChannelState;
+use crate::rtp::PathStats;
 use crate::states::DtlsTransportState;
 use crate::time::{UnixTime, WallClock};
 use crate::transport::TransportId;
@@ -159,6 +162,10 @@ dictionary! {
         tls_group: &'static str,
         /// The protection profile of SRTP, by its name in IANA's registry.
         srtp_cipher: &'static str,
+        /// Reports of RFC 8888 sent, if it carries media.
+        ccfb_messages_sent: u64,
+        /// Reports of RFC 8888 received.
+        ccfb_messages_received: u64,
     }
 }
 
@@ -290,12 +297,15 @@ impl StatsReport {
     }
 
     /// Returns the part that a sender or a receiver over this transport refers to, directly or
-    /// indirectly: the transport, its certificates, the pair in use, and its candidates.
-    pub(crate) fn of_transport(mut self, transport: TransportId) -> Self {
-        let mut wanted = vec![format!("T{}", transport.0)];
+    /// indirectly: its streams with what belongs to each, the transport, its certificates, the pair
+    /// in use, and its candidates.
+    pub(crate) fn of(mut self, transport: TransportId, streams: Vec<String>) -> Self {
+        let mut wanted = streams;
+        wanted.push(format!("T{}", transport.0));
         let mut next = 0;
         while let Some(id) = wanted.get(next) {
-            let found = self.get(id).map(Object::references).unwrap_or_default();
+            let mut found = self.get(id).map(Object::references).unwrap_or_default();
+            found.retain(|id| !wanted.contains(id));
             wanted.extend(found);
             next += 1;
         }
@@ -313,10 +323,12 @@ impl StatsReport {
         writer.add("P".to_owned(), Object::PeerConnection(connection));
         let clock = |at: Instant| milliseconds(wall.before(now, at));
         for transport in &stats.transports {
-            let bitrate = available(&stats.sctp).filter(|_| stats.sctp.transport == Some(transport.id));
-            writer.add_transport(transport, own.der(), bitrate, clock);
+            let path = stats.rtp.paths.iter().find(|path| path.transport == transport.id);
+            let media = path.and_then(|path| path.available_outgoing_bitrate).map(|rate| rate as f64);
+            let data = available(&stats.sctp).filter(|_| stats.sctp.transport == Some(transport.id));
+            writer.add_transport(transport, own.der(), media.or(data), path, clock);
         }
-        writer.add_media(&stats.rtp);
+        writer.add_media(&stats.rtp, clock);
         for channel in &stats.channels {
             writer.add_channel(channel);
         }
@@ -339,11 +351,14 @@ impl Object {
             | Self::RemoteCandidate(_)
             | Self::DataChannel(_)
             | Self::Codec(_)
-            | Self::InboundRtp(_)
-            | Self::OutboundRtp(_)
-            | Self::RemoteInboundRtp(_)
-            | Self::RemoteOutboundRtp(_)
             | Self::MediaSource(_) => Vec::new(),
+            Self::InboundRtp(one) => [&one.codec_id, &one.remote_id].into_iter().flatten().cloned().collect(),
+            Self::OutboundRtp(one) => {
+                let absent = [&one.codec_id, &one.remote_id, &one.media_source_id];
+                absent.into_iter().flatten().cloned().collect()
+            }
+            Self::RemoteInboundRtp(one) => one.codec_id.iter().chain([&one.local_id]).cloned().collect(),
+            Self::RemoteOutboundRtp(one) => one.codec_id.iter().chain([&one.local_id]).cloned().collect(),
         }
     }
 }
@@ -365,6 +380,7 @@ impl Writer {
         stats: &TransportStats,
         own: &[u8],
         bitrate: Option<f64>,
+        path: Option<&PathStats>,
         clock: impl Fn(Instant) -> f64,
     ) {
         let number = stats.id.0;
@@ -398,6 +414,8 @@ impl Writer {
             dtls_cipher: dtls.cipher,
             tls_group: dtls.group,
             srtp_cipher: stats.srtp_profile.map(|profile| profile.as_str()),
+            ccfb_messages_sent: path.map(|path| path.ccfb_messages_sent),
+            ccfb_messages_received: path.map(|path| path.ccfb_messages_received),
         };
         self.add(id.clone(), Object::Transport(transport));
         for pair in &stats.ice.pairs {

@@ -11,6 +11,7 @@ mod frames;
 mod glare;
 mod lab;
 mod meeting;
+mod members;
 mod packets;
 mod patience;
 mod priorities;

@@ -1,4 +1,5 @@
-//! Every dictionary and member of webrtc-stats that exists without streams of RTP, by its name.
+//! Every dictionary and member of webrtc-stats that exists without streams of RTP, by its name. All
+//! of them: `members`.
 
 #![cfg_attr(not(feature = "serde"), allow(dead_code, unused_imports, reason = "names are those of JSON"))]
 

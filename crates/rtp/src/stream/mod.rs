@@ -25,4 +25,6 @@ pub use playout::{
 };
 pub use receiver::{Arrival, StreamReceiver};
 pub use sender::StreamSender;
-pub use stats::{InboundRtpStats, OutboundRtpStats, RemoteInboundRtpStats, RemoteOutboundRtpStats};
+pub use stats::{
+    FrameRate, InboundRtpStats, OutboundRtpStats, RemoteInboundRtpStats, RemoteOutboundRtpStats,
+};

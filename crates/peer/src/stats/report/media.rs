@@ -1,5 +1,7 @@
 //! The objects of audio and video.
 
+use std::time::Instant;
+
 use super::{Object, Writer};
 use crate::media::RtpCodec;
 use crate::rtp::{InboundStats, OutboundStats, RtpStats};
@@ -55,6 +57,12 @@ dictionary! {
         nack_count: u64,
         /// Corrections.
         fec_packets_received: u64,
+        /// Their payloads.
+        fec_bytes_received: u64,
+        /// Corrections that were of no use.
+        fec_packets_discarded: u64,
+        /// The arrival of the last packet, in milliseconds.
+        last_packet_received_timestamp: f64,
         ;
         /// The codec.
         codec_id: String,
@@ -66,6 +74,10 @@ dictionary! {
         frames_received: u64,
         /// Frames given up.
         frames_dropped: u64,
+        /// Frames that came in several packets.
+        frames_assembled_from_multiple_packets: u64,
+        /// The stream of retransmissions.
+        rtx_ssrc: u32,
         /// Requests for key frames.
         pli_count: u64,
         /// Requests for key frames, of the other kind.
@@ -96,6 +108,10 @@ dictionary! {
         nack_count: u64,
         /// It is sent.
         active: bool,
+        /// The place of the encoding among those of its sender.
+        encoding_index: u32,
+        /// The time that packets waited in all, in seconds.
+        total_packet_send_delay: f64,
         ;
         /// The codec.
         codec_id: String,
@@ -113,6 +129,10 @@ dictionary! {
         target_bitrate: f64,
         /// Frames sent.
         frames_sent: u64,
+        /// Frames of at least 2.5 times the average size.
+        huge_frames_sent: u64,
+        /// Frames of the last second.
+        frames_per_second: f64,
         /// Requests for key frames.
         pli_count: u64,
         /// Requests for key frames, of the other kind.
@@ -190,16 +210,20 @@ dictionary! {
         ;
         /// Frames that were given to the sender.
         frames: u64,
+        /// Frames of the last second.
+        frames_per_second: f64,
+        /// The loudness of the last frame, 0 to 1, where the application tells it.
+        audio_level: f64,
     }
 }
 
 impl Writer {
-    pub(super) fn add_media(&mut self, stats: &RtpStats) {
+    pub(super) fn add_media(&mut self, stats: &RtpStats, clock: impl Fn(Instant) -> f64) {
         for stream in stats.outbound.iter().filter(|one| one.sent.packets_sent > 0) {
             self.add_outbound(stream);
         }
         for stream in &stats.inbound {
-            self.add_inbound(stream);
+            self.add_inbound(stream, &clock);
         }
     }
 
@@ -234,7 +258,13 @@ impl Writer {
             let id = format!("S{}", stream.transceiver.0);
             if self.report.get(&id).is_none() {
                 let frames = is_video.then_some(sent.frames_sent);
-                let object = MediaSource { track_identifier: track.clone(), kind, frames };
+                let object = MediaSource {
+                    track_identifier: track.clone(),
+                    kind,
+                    frames,
+                    frames_per_second: stream.frames_per_second.filter(|_| is_video),
+                    audio_level: stream.audio_level,
+                };
                 self.add(id.clone(), Object::MediaSource(object));
             }
             id
@@ -268,6 +298,8 @@ impl Writer {
             retransmitted_bytes_sent: sent.retransmitted_bytes_sent,
             nack_count: sent.nack_count,
             active: stream.active,
+            encoding_index: stream.encoding_index,
+            total_packet_send_delay: sent.total_packet_send_delay.as_secs_f64(),
             codec_id,
             mid: stream.mid.clone(),
             rid: stream.rid.as_deref().map(str::to_owned),
@@ -276,13 +308,15 @@ impl Writer {
             rtx_ssrc: stream.rtx_ssrc,
             target_bitrate: stream.target_bitrate.map(|rate| rate as f64),
             frames_sent: is_video.then_some(sent.frames_sent),
+            huge_frames_sent: is_video.then_some(sent.huge_frames_sent),
+            frames_per_second: stream.frames_per_second.filter(|_| is_video),
             pli_count: is_video.then_some(sent.pli_count),
             fir_count: is_video.then_some(sent.fir_count),
         };
         self.add(id, Object::OutboundRtp(object));
     }
 
-    fn add_inbound(&mut self, stream: &InboundStats) {
+    fn add_inbound(&mut self, stream: &InboundStats, clock: impl Fn(Instant) -> f64) {
         let (kind, received, remote) = (stream.kind.as_str(), &stream.received, &stream.remote);
         let transport_id = format!("T{}", stream.transport.0);
         let number = stream.payload_type;
@@ -324,11 +358,17 @@ impl Writer {
             retransmitted_bytes_received: received.retransmitted_bytes_received,
             nack_count: received.nack_count,
             fec_packets_received: stream.fec_packets_received,
+            fec_bytes_received: received.fec_bytes_received,
+            fec_packets_discarded: received.fec_packets_discarded,
+            last_packet_received_timestamp: clock(stream.last_packet_received),
             codec_id,
             mid: stream.mid.clone(),
             remote_id,
             frames_received: is_video.then_some(received.frames_received),
             frames_dropped: is_video.then_some(received.frames_dropped),
+            frames_assembled_from_multiple_packets: is_video
+                .then_some(received.frames_assembled_from_multiple_packets),
+            rtx_ssrc: stream.rtx_ssrc,
             pli_count: is_video.then_some(received.pli_count),
             fir_count: is_video.then_some(received.fir_count),
         };
