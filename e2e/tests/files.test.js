@@ -22,6 +22,35 @@ const skip = await programsMissing(...BROWSER_PROGRAMS);
 /** @type {BrowserName[]} */
 const NAMES = ['chromium', 'firefox'];
 
+/** A browser that has no room of its own, and a person who chooses a folder. Runs in the page. */
+function choosesFolder() {
+  navigator.storage.estimate = async () => ({ quota: 0, usage: 0 });
+  /** @type {any} */ (globalThis).showDirectoryPicker = async () => (await navigator.storage.getDirectory()).getDirectoryHandle('chosen', { create: true });
+}
+
+/** Counts what the page's data channels send and receive, and keeps what it lets save. Runs in the page. */
+function observes() {
+  const { addEventListener } = EventTarget.prototype;
+  /** @type {any} */ (globalThis).receivedBytes = 0;
+  /** @param {string} type @param {any[]} rest */
+  RTCDataChannel.prototype.addEventListener = function (type, ...rest) {
+    const count = (/** @type {any} */ { data }) => void (/** @type {any} */ (globalThis).receivedBytes += data.byteLength ?? 0);
+    if (type === 'message') addEventListener.call(this, type, count);
+    return /** @type {any} */ (addEventListener).call(this, type, ...rest);
+  };
+  const { createObjectURL } = URL;
+  URL.createObjectURL = (/** @type {any} */ content) => {
+    /** @type {any} */ (globalThis).saved = content;
+    return createObjectURL.call(URL, content);
+  };
+  const { send } = RTCDataChannel.prototype;
+  /** @type {any} */ (globalThis).sentBytes = 0;
+  RTCDataChannel.prototype.send = function (/** @type {any} */ data) {
+    /** @type {any} */ (globalThis).sentBytes += data.byteLength ?? 0;
+    return send.call(this, data);
+  };
+}
+
 /** @param {Uint8Array} content */
 const digest = (content) => createHash('sha256').update(content).digest('hex');
 
@@ -106,6 +135,23 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
       return files;
     });
     return Object.fromEntries(all.map(([name, base64]) => [name, digest(Buffer.from(base64, 'base64'))]));
+  }
+
+  /**
+   * The files in the folder that the person has chosen: names and SHA-256.
+   * @param {CallPage} page @returns {Promise<Record<string, string>>}
+   */
+  async function chosenIn(page) {
+    const all = await page.page.evaluate(async () => {
+      const folder = /** @type {any} */ (await (await navigator.storage.getDirectory()).getDirectoryHandle('chosen'));
+      const files = [];
+      for await (const [name, handle] of folder.entries()) {
+        const hash = await crypto.subtle.digest('SHA-256', await (await handle.getFile()).arrayBuffer());
+        files.push([name, [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('')]);
+      }
+      return files;
+    });
+    return Object.fromEntries(all);
   }
 
   const wanted = () => Object.fromEntries(Object.entries(contents).map(([name, content]) => [name, digest(content)]));
@@ -211,6 +257,72 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
     });
   }
 
+  it('go on in a folder that was chosen in chromium, when the page is loaded again in the middle', async () => {
+    const large = join(folder, 'large');
+    const size = 20_000_000;
+    writeFileSync(large, randomBytes(size));
+    const sender = new Terminal(['send', '--server', server.origin, '--limit', '5M', join(folder, 'one byte'), large], { home: folder });
+    const { link } = await sender.event('waiting');
+    const page = await CallPage.open(browsers.chromium, link, { script: choosesFolder });
+    await showsFiles(page, 'offered');
+    await page.click('files-take');
+    await sender.reaches(10_000_000);
+    await page.page.reload({ waitUntil: 'load', timeout: STEP_TIMEOUT });
+    await showsFiles(page, 'done');
+    const { sent } = await sender.event('done');
+    assert.ok(sent < size - 6_000_000, `${sent} bytes were sent after it`);
+    assert.deepEqual(await chosenIn(page), { 'one byte': digest(Uint8Array.of(7)), large: digest(readFileSync(large)) });
+    assert.equal(await sender.ended, 0, sender.said);
+    assert.deepEqual(page.faults, []);
+    await page.close();
+  });
+
+  for (const [first, second] of /** @type {[BrowserName, BrowserName][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium'], ['chromium', 'chromium']])) {
+    it(`that ${first} receives from a terminal are not taken from it by ${second} at the same link, which is told`, async () => {
+      const large = join(folder, 'large');
+      writeFileSync(large, randomBytes(12_000_000));
+      const sender = new Terminal(['send', '--server', server.origin, '--limit', '2M', large], { home: folder });
+      const { link } = await sender.event('waiting');
+      const page = await CallPage.open(browsers[first], link);
+      await showsFiles(page, 'offered');
+      await page.click('files-take');
+      await sender.reaches(1_000_000);
+      const late = await CallPage.open(browsers[second], link);
+      await late.until('the news', () => document.getElementById('files-title')?.textContent === 'Somebody else receives these files now');
+      await showsFiles(page, 'done');
+      assert.deepEqual(await arrivedIn(page), { large: digest(readFileSync(large)) });
+      await showsFiles(late, 'failed');
+      const text = await late.page.$eval('[data-testid=files-text]', (element) => element.textContent ?? '');
+      // On a machine so busy that nothing moves for two seconds it is the other one's turn, which
+      // leaves it to the page that has begun.
+      assert.match(text, first === second ? /has taken the files|arrive there/ : /has taken the files/);
+      assert.equal(await sender.ended, 0, sender.said);
+      assert.deepEqual([...page.faults, ...late.faults], []);
+      await Promise.all([page.close(), late.close()]);
+    });
+  }
+
+  it('go from a page to all who open its link, but once to each browser', async () => {
+    const sender = await CallPage.open(browsers.firefox, server.origin);
+    await /** @type {any} */ (await sender.page.$('[data-testid=send-files]')).uploadFile(...paths());
+    await showsFiles(sender, 'sending');
+    const link = await sender.page.$eval('[data-testid=files-link]', (field) => /** @type {HTMLInputElement} */ (field).value);
+    const [one, other] = [await CallPage.open(browsers.chromium, link), await CallPage.open(browsers.firefox, link)];
+    await Promise.all([one, other].map((page) => showsFiles(page, 'offered')));
+    // A second page of the same browser would write to the same place.
+    const again = await CallPage.open(browsers.chromium, link);
+    await showsFiles(again, 'failed');
+    assert.equal(await again.page.$eval('[data-testid=files-title]', (title) => title.textContent), 'Another page of this browser has these files');
+    for (const page of [one, other]) await page.click('files-take');
+    for (const page of [one, other]) {
+      await showsFiles(page, 'done');
+      assert.deepEqual(await arrivedIn(page), wanted());
+    }
+    const all = [sender, one, other, again];
+    assert.deepEqual(all.flatMap(({ faults }) => faults), []);
+    await Promise.all(all.map((page) => page.close()));
+  });
+
   // On this way a round trip takes so long that all else is short beside it. TCP's own handshake is
   // not among them, nor is the way between the two programs.
   for (const [kind, listed, words] of /** @type {const} */ ([
@@ -260,5 +372,125 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
     }
     assert.deepEqual([...one.faults, ...other.faults], []);
     await Promise.all([one.close(), other.close()]);
+  });
+
+  describe('in a call', () => {
+    /** @param {BrowserName} from @param {BrowserName} to */
+    async function callOf(from, to) {
+      const token = `files-${randomBytes(6).toString('hex')}`;
+      const one = await CallPage.join(browsers[from], server.origin, token, { media: false, name: 'Ann', script: observes });
+      const other = await CallPage.join(browsers[to], server.origin, token, { media: false, name: 'Bob', script: observes });
+      await Promise.all([one.connectedTo(1), other.connectedTo(1)]);
+      return { one, other };
+    }
+
+    /** @param {CallPage} page @param {string} path */
+    async function send(page, path) {
+      await /** @type {any} */ (await page.page.$('[data-testid=chat-files]')).uploadFile(path);
+    }
+
+    /** @param {CallPage} page @param {string} button */
+    const offers = (page, button) => page.until(`the button ${button}`, (id) => document.querySelector(`[data-testid=${id}]`) !== null, button);
+
+    /** @param {CallPage} page */
+    async function reload(page) {
+      await page.page.reload({ waitUntil: 'load', timeout: STEP_TIMEOUT });
+      await page.inSession();
+      await page.connectedTo(1);
+    }
+
+    /** Bytes since the page was loaded. @param {CallPage} page @param {'sentBytes' | 'receivedBytes'} which */
+    const count = (page, which) => page.page.evaluate((name) => /** @type {any} */ (globalThis)[name], which);
+
+    /** Waits until so much is written. @param {CallPage} page @param {number} bytes */
+    const has = (page, bytes) =>
+      page.until(`${bytes} bytes`, (least) => Number(/** @type {any} */ (document.querySelector('[data-testid=transfer] progress'))?.value) >= least, bytes);
+
+    /** The SHA-256 of the file that was saved. @param {CallPage} page */
+    async function savedIn(page) {
+      await offers(page, 'transfer-save');
+      return await page.page.evaluate(async () => {
+        const content = await /** @type {any} */ (globalThis).saved.arrayBuffer();
+        const hash = await crypto.subtle.digest('SHA-256', content);
+        return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+      });
+    }
+
+    /** @param {CallPage[]} pages */
+    async function close(...pages) {
+      assert.deepEqual(pages.flatMap(({ faults }) => faults), []);
+      await Promise.all(pages.map((page) => page.close()));
+    }
+
+    /** @param {string} name @param {number} size */
+    function fileOf(name, size) {
+      const path = join(folder, name);
+      writeFileSync(path, randomBytes(size));
+      return path;
+    }
+
+    for (const [from, to] of /** @type {[BrowserName, BrowserName][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {
+      it(`go on to a receiver in ${to} that is loaded again in the middle`, async () => {
+        const { one, other } = await callOf(from, to);
+        const size = 40_000_000;
+        const path = fileOf('film', size);
+        await send(one, path);
+        await offers(other, 'transfer-take');
+        await other.click('transfer-take');
+        await has(other, 20_000_000);
+        await reload(other);
+        // It does not ask again.
+        assert.equal(await savedIn(other), digest(readFileSync(path)));
+        const received = await count(other, 'receivedBytes');
+        assert.ok(received < size - 16_000_000, `${received} bytes came after it`);
+        await close(one, other);
+      });
+
+      it(`go on from a sender in ${from} that is loaded again in the middle`, async () => {
+        const { one, other } = await callOf(from, to);
+        const size = 40_000_000;
+        const path = fileOf('film', size);
+        await send(one, path);
+        await offers(other, 'transfer-take');
+        await other.click('transfer-take');
+        await has(other, 20_000_000);
+        await reload(one);
+        assert.equal(await savedIn(other), digest(readFileSync(path)));
+        const sent = await count(one, 'sentBytes');
+        assert.ok(sent < size - 16_000_000, `${sent} bytes were sent after it`);
+        await close(one, other);
+      });
+
+      it(`are offered again after ${from} or ${to} was loaded again`, async () => {
+        const { one, other } = await callOf(from, to);
+        const path = fileOf('note', 3_000_000);
+        await send(one, path);
+        for (const page of [other, one]) {
+          await offers(other, 'transfer-take');
+          await reload(page);
+        }
+        await offers(other, 'transfer-take');
+        await other.click('transfer-take');
+        assert.equal(await savedIn(other), digest(readFileSync(path)));
+        await close(one, other);
+      });
+    }
+
+    it('and are too large for the browser to keep are chosen again by a sender that was loaded again', async () => {
+      const { one, other } = await callOf('chromium', 'firefox');
+      const size = 70_000_000;
+      const path = fileOf('film', size);
+      await send(one, path);
+      await offers(other, 'transfer-take');
+      await other.click('transfer-take');
+      await has(other, 20_000_000);
+      await reload(one);
+      await offers(one, 'transfer-choose');
+      await /** @type {any} */ (await one.page.$('[data-testid=transfer-choose-input]')).uploadFile(path);
+      assert.equal(await savedIn(other), digest(readFileSync(path)));
+      const sent = await count(one, 'sentBytes');
+      assert.ok(sent < size - 16_000_000, `${sent} bytes were sent after it`);
+      await close(one, other);
+    });
   });
 });

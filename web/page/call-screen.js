@@ -69,9 +69,9 @@ export class CallScreen {
     byId('camera-button').addEventListener('click', () => void this.#toggle('video'), { signal });
     byId('hangup-button').addEventListener('click', () => this.hangUp(), { signal });
     document.addEventListener('visibilitychange', () => void this.#stayAwake(), { signal });
-    startTransfers(call, signal);
     clearChat();
     removeAll();
+    startTransfers(call, this.token, signal);
     setLink(this.token, this.#options.linkKey);
     setAlone(true);
     byId('self-tile').querySelector('.avatar')?.replaceChildren(initials(this.#options.name || 'You'));

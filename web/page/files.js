@@ -1,5 +1,5 @@
 import { Call, SignalingChannel } from '/columba/index.js';
-import { Incoming, LABEL, Secret, StorageSink, openSink, placeFor } from '/columba/files/index.js';
+import { FormerFolder, Incoming, LABEL, Secret, formerSink, openSink, placeFor } from '/columba/files/index.js';
 import { readFragment } from './address.js';
 import { byId } from './dom.js';
 import { oneLine } from './foreign.js';
@@ -72,6 +72,8 @@ export class FilesScreen {
   #incoming = null;
   /** @type {Incoming | null} one that was lost while it came */
   #former = null;
+  /** @type {FormerFolder | null} the folder of a former page, which the person has to allow */
+  #folder = null;
   #onStatus;
   #speed = new Speed();
   #watching = new AbortController();
@@ -122,12 +124,14 @@ export class FilesScreen {
     this.#former = former;
     this.#incoming = incoming;
     this.#speed = new Speed();
+    this.#folder = null;
     const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ listener) =>
       incoming.addEventListener(type, (event) => this.#incoming === incoming && listener(event));
     on('offer', () => {
       if (former !== null && former.offer?.transfer === incoming.offer?.transfer) void this.#goOn(incoming, former);
       else void this.#offeredAgain(incoming);
     });
+    on('wait', () => this.#show('waiting', 'Somebody else receives these files now', 'They opened the same link before. If they end without the files, it is your turn: keep this page open.'));
     on('progress', () => this.#progress());
     on('error', ({ error }) => {
       if (error.code === 'lost') return this.#show('waiting', 'The connection is lost', 'Waiting for the sender to come back…');
@@ -143,20 +147,27 @@ export class FilesScreen {
   async #offeredAgain(incoming) {
     const { offer } = incoming;
     if (offer === null) return;
+    let former;
     try {
-      if (await StorageSink.has(offer.transfer)) {
-        const sink = await StorageSink.open(offer.transfer);
-        if (this.#incoming === incoming) return this.#receive(incoming, /** @type {OwnSink} */ (sink), sink.kept);
-      }
+      former = await formerSink(offer);
     } catch {
-      // Another page has it.
+      // The sender goes on with the other page: this one must not refuse the files.
+      if (this.#incoming !== incoming) return;
+      this.#incoming = null;
+      this.leave();
+      this.#onStatus('ended', '');
+      return this.#show('failed', 'Another page of this browser has these files', 'They arrive there. You can close this page.');
     }
-    if (this.#incoming === incoming) await this.#offered(offer);
+    if (this.#incoming !== incoming) return;
+    if (former instanceof FormerFolder) this.#folder = former;
+    else if (former !== null) return this.#receive(incoming, /** @type {OwnSink} */ (former), former.kept);
+    await this.#offered(offer);
   }
 
   /** @param {import('/columba/files/incoming.js').Offer} offer */
   async #offered(offer) {
     const place = await placeFor(offer);
+    const folder = this.#folder;
     const from = offer.from === '' ? 'Someone' : oneLine(offer.from);
     const size = offer.bytes === undefined ? 'of unknown length' : sizeWords(offer.bytes);
     const one = offer.files === 1 ? 'a file' : `${offer.files} files`;
@@ -164,7 +175,7 @@ export class FilesScreen {
     const list = byId('files-list');
     list.replaceChildren(...offer.top.map((top) => row(`${oneLine(top.name)}${top.folder ? '/' : ''}`, top.bytes)));
     if (offer.more > 0) list.append(row(`and ${offer.more} more`, undefined));
-    byId('files-place').textContent = {
+    byId('files-place').textContent = folder !== null ? `${sizeWords(folder.bytes)} of it are in the folder ${oneLine(folder.name)} already, and are not sent again.` : {
       folder: 'You choose the folder next.',
       storage: 'The browser keeps the files until you save them, also if this page is loaded again.',
       memory: 'The browser keeps the files in memory until you save them, at most 1 GiB.',
@@ -175,9 +186,14 @@ export class FilesScreen {
     const incoming = this.#incoming;
     if (incoming?.offer === null || incoming?.offer === undefined) return;
     try {
-      this.#receive(incoming, /** @type {OwnSink} */ (await openSink(incoming.offer)), null);
+      const former = await this.#folder?.open();
+      this.#receive(incoming, /** @type {OwnSink} */ (former ?? (await openSink(incoming.offer))), former?.kept ?? null);
     } catch {
-      // No folder was chosen; the offer stays.
+      // No folder was chosen, or the former one is not allowed or gone; the offer stays.
+      if (this.#folder !== null) {
+        this.#folder = null;
+        await this.#offered(incoming.offer);
+      }
     }
   }
 

@@ -5,6 +5,7 @@ import { CallScreen } from './call-screen.js';
 import { byId } from './dom.js';
 import { FilesScreen, readSendFragment } from './files.js';
 import { startInvite } from './invite.js';
+import { forgetTransfers } from './kept-transfers.js';
 import { openDevices, isAllowed } from './media.js';
 import { dismissAll, notify } from './notices.js';
 import { SendScreen } from './send-files.js';
@@ -211,6 +212,7 @@ function ended(reason, hadBegun) {
   screen = null;
   /** @type {any} */ (globalThis).columba = null;
   remember(sessionStorage, IN_CALL, '');
+  forgetTransfers();
   clearChat();
   dismissAll();
   if (reason !== null && ABOUT_KEY.includes(reason.code)) return askForKey(reason.code);

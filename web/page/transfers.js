@@ -1,27 +1,55 @@
-import { Incoming, LABEL, Outgoing, PROTOCOL, openSink } from '/columba/files/index.js';
-import { addEntry } from './chat.js';
+import {
+  FormerFolder, Incoming, LABEL, LABEL_AGAIN, Outgoing, PROTOCOL, TransferError, askedFor, formerSink, newTransfer, openSink, placeFor, questionFor,
+} from '/columba/files/index.js';
 import { byId } from './dom.js';
-import { Speed, sizeWords, timeWords } from './files.js';
+import { collect, withDistinctPaths } from './dropped.js';
+import { sizeWords } from './files.js';
 import { oneLine } from './foreign.js';
+import { KeptTransfers } from './kept-transfers.js';
 import { nameOf } from './tiles.js';
+import { TransferView } from './transfer-view.js';
 
 /** @typedef {import('/columba/files/outgoing.js').Sent} Sent */
+/** @typedef {import('/columba/index.js').CallPeer} CallPeer */
 
-/** Files at most that are sent at once. */
-const MAX_FILES = 10000;
+/**
+ * Files that this page sends, until they have arrived.
+ *
+ * @typedef {object} SentFiles
+ * @property {string} transfer
+ * @property {TransferView} view
+ * @property {Sent[] | null} files `null` if the person has to choose them again
+ * @property {string} other the receiver's name
+ * @property {Outgoing | null} outgoing
+ * @property {CallPeer | null} asking a receiver who waits until they are chosen
+ */
+
+/**
+ * Files that come, or came before the connection or the page was lost.
+ *
+ * @typedef {object} Coming
+ * @property {string} transfer
+ * @property {TransferView} view
+ * @property {string} other the sender's name
+ * @property {boolean} accepted
+ * @property {Incoming | null} incoming
+ * @property {boolean} isLost it waits for the sender
+ */
 
 /**
  * Makes files in a call work: by the button, by paste, and by drag and drop they go to everybody;
  * what the others send is shown in the chat, with a question.
  *
  * @param {import('/columba/index.js').Call} call
+ * @param {string} token
  * @param {AbortSignal} signal the end of the call
  */
-export function startTransfers(call, signal) {
+export function startTransfers(call, token, signal) {
+  const transfers = new Transfers(call, token);
   const input = /** @type {HTMLInputElement} */ (byId('chat-files'));
   byId('chat-attach').addEventListener('click', () => input.click(), { signal });
   input.addEventListener('change', () => {
-    sendAll(call, [...(input.files ?? [])].map((file) => ({ path: file.name, file })));
+    transfers.sendAll([...(input.files ?? [])].map((file) => ({ path: file.name, file })));
     input.value = '';
   }, { signal });
   const stage = byId('stage');
@@ -37,214 +65,316 @@ export function startTransfers(call, signal) {
     const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry());
     if (entries.length === 0) return;
     event.preventDefault();
-    void collect(entries).then((files) => sendAll(call, files));
+    void collect(entries).then((files) => transfers.sendAll(files));
   }, { signal });
   document.addEventListener('paste', (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
     if (files.length === 0) return;
     event.preventDefault();
-    sendAll(call, files.map((file) => ({ path: file.name, file })));
+    transfers.sendAll(files.map((file) => ({ path: file.name, file })));
   }, { signal });
   call.addEventListener('channel', ({ peer, channel }) => {
-    if (channel.label === LABEL) receive(peer, channel);
+    if (channel.label === LABEL) transfers.receive(peer, channel);
+    else if (channel.label === LABEL_AGAIN) transfers.hear(peer, channel);
   }, { signal });
+  call.addEventListener('connected', ({ peer }) => transfers.askAgain(peer), { signal });
+  void transfers.restore();
 }
 
-/**
- * The files in what was dropped, those in folders with their paths.
- *
- * @param {(FileSystemEntry | null)[]} entries
- */
-async function collect(entries) {
-  /** @type {Sent[]} */
-  const files = [];
-  /** @type {(entry: any, path: string) => Promise<void>} */
-  const walk = async (entry, path) => {
-    if (files.length >= MAX_FILES) return;
-    if (entry.isFile) {
-      files.push({ path, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) });
-      return;
-    }
-    const reader = entry.createReader();
-    for (let count = 0; ; ) {
-      /** @type {any[]} */
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      count += some.length;
-      // Folders with something in them are made by their files' paths.
-      if (count === 0) files.push({ path, file: null });
-      if (some.length === 0) return;
-      for (const each of some) await walk(each, `${path}/${each.name}`);
-    }
-  };
-  for (const entry of entries) if (entry !== null) await walk(entry, entry.name);
-  return files;
-}
-
-/**
- * @param {import('/columba/index.js').Call} call
- * @param {Sent[]} files
- */
-function sendAll(call, files) {
-  if (files.length === 0) return;
-  const distinct = withDistinctPaths(files);
-  for (const peer of call.peers.values()) {
-    if (peer.isConnected) send(call, peer, distinct);
-  }
-}
-
-/**
- * Two pictures that were pasted may have the same name.
- *
- * @param {Sent[]} files
- */
-function withDistinctPaths(files) {
-  const seen = new Set();
-  return files.map(({ path, file }) => {
-    let distinct = path;
-    for (let n = 2; seen.has(distinct); n++) distinct = path.replace(/(\.[^./]*)?$/, (ending) => ` (${n})${ending}`);
-    seen.add(distinct);
-    return { path: distinct, file };
-  });
-}
-
-/**
- * @param {import('/columba/index.js').Call} call
- * @param {import('/columba/index.js').CallPeer} peer
- * @param {Sent[]} files
- */
-function send(call, peer, files) {
-  const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), files, call.name);
-  const names = files.length === 1 ? (files[0]?.path ?? '') : `${files.length} files`;
-  const view = new TransferView('self', `You send ${names} to ${nameOf(peer)}`, outgoing.total);
-  view.say(`Waiting until ${nameOf(peer)} takes it…`);
-  view.buttons({ Cancel: () => outgoing.cancel() });
-  outgoing.addEventListener('accepted', () => view.progress(0));
-  outgoing.addEventListener('progress', () => view.progress(outgoing.bytes));
-  outgoing.addEventListener('done', () => view.end(`${sizeWords(outgoing.total)}, arrived.`));
-  outgoing.addEventListener('error', (event) => view.end(oneLine(/** @type {any} */ (event).error.message)));
-}
-
-/**
- * @param {import('/columba/index.js').CallPeer} peer
- * @param {RTCDataChannel} channel
- */
-function receive(peer, channel) {
-  const incoming = new Incoming(channel);
-  /** @type {TransferView | null} */
-  let view = null;
-  incoming.addEventListener('offer', () => {
-    const offer = /** @type {import('/columba/files/incoming.js').Offer} */ (incoming.offer);
-    const first = oneLine(offer.top[0]?.name ?? 'files');
-    const names = offer.files === 1 ? first : `${offer.files} files`;
-    const shown = new TransferView(peer.id, `${nameOf(peer)} sends ${names}`, offer.bytes);
-    view = shown;
-    shown.say(offer.bytes === undefined ? '' : sizeWords(offer.bytes));
-    shown.buttons({
-      Take: () => void take(incoming, shown),
-      Decline: () => incoming.cancel(),
-    });
-  });
-  incoming.addEventListener('progress', () => view?.progress(incoming.bytes));
-  incoming.addEventListener('error', (event) => view?.end(oneLine(/** @type {any} */ (event).error.message)));
-}
-
-/**
- * @param {Incoming} incoming
- * @param {TransferView} view
- */
-async function take(incoming, view) {
-  if (incoming.offer === null) return;
-  try {
-    const sink = await openSink(incoming.offer);
-    incoming.addEventListener('done', () => {
-      view.end(`${sizeWords(incoming.bytes)}, checked.`);
-      view.files(sink.arrived);
-    });
-    view.buttons({ Cancel: () => incoming.cancel() });
-    view.progress(0);
-    incoming.accept(sink);
-  } catch {
-    // No folder was chosen; the question stays.
-  }
-}
-
-/** A transfer in the chat. */
-class TransferView {
-  #text = document.createElement('p');
-  #bar = document.createElement('progress');
-  #row = document.createElement('div');
-  #speed = new Speed();
-  #total;
+/** The transfers of a call. */
+class Transfers {
+  #call;
+  #kept;
+  /** @type {Map<string, SentFiles>} */
+  #sent = new Map();
+  /** @type {Map<string, Coming>} */
+  #coming = new Map();
+  /** The files of the page before are found a moment after the start. */
+  #restored = Promise.resolve();
 
   /**
-   * @param {string} from a peer id, or `self`
-   * @param {string} title
-   * @param {number | undefined} total
+   * @param {import('/columba/index.js').Call} call
+   * @param {string} token
    */
-  constructor(from, title, total) {
-    this.#total = total;
-    const item = document.createElement('li');
-    item.className = 'chat-message transfer';
-    item.dataset.testid = 'transfer';
-    item.dataset.from = from;
-    const head = document.createElement('p');
-    head.textContent = title;
-    this.#text.className = 'muted small';
-    this.#text.setAttribute('role', 'status');
-    this.#bar.hidden = true;
-    this.#bar.setAttribute('aria-label', 'Progress');
-    this.#row.className = 'transfer-buttons';
-    item.append(head, this.#text, this.#bar, this.#row);
-    addEntry(item, from !== 'self');
+  constructor(call, token) {
+    this.#call = call;
+    this.#kept = new KeptTransfers(token);
   }
 
-  /** @param {string} text */
-  say(text) {
-    this.#text.textContent = text;
-  }
-
-  /** @param {Record<string, () => void>} actions */
-  buttons(actions) {
-    this.#row.replaceChildren(...Object.entries(actions).map(([name, act], at) => {
-      const button = document.createElement('button');
-      button.type = 'button';
-      button.className = at === 0 && name === 'Take' ? 'button primary' : 'button';
-      button.dataset.testid = `transfer-${name.toLowerCase()}`;
-      button.textContent = name;
-      button.addEventListener('click', act);
-      return button;
-    }));
-  }
-
-  /** @param {number} bytes */
-  progress(bytes) {
-    const total = this.#total;
-    this.#bar.hidden = total === undefined;
-    if (total !== undefined) {
-      this.#bar.max = Math.max(1, total);
-      this.#bar.value = bytes;
+  /** Shows what the page before has left. */
+  restore() {
+    for (const { transfer, title, other, bytes, accepted = false } of this.#kept.received) {
+      const view = new TransferView('', title, bytes ?? undefined);
+      const coming = { transfer, view, other, accepted, incoming: null, isLost: true };
+      this.#coming.set(transfer, coming);
+      this.#waitFor(coming);
     }
-    const speed = this.#speed.of(bytes, performance.now());
-    const left = total === undefined || speed === 0 ? '' : `, ${timeWords((total - bytes) / speed)}`;
-    this.say(`${sizeWords(bytes)}${total === undefined ? '' : ` of ${sizeWords(total)}`}, ${sizeWords(speed)}/s${left}`);
+    this.#restored = this.#restoreSent();
+    return this.#restored;
   }
 
-  /** @param {string} text */
-  end(text) {
-    this.#bar.hidden = true;
-    this.#row.replaceChildren();
-    this.say(text);
+  async #restoreSent() {
+    for (const { transfer, title, other, bytes, files: about } of this.#kept.sent) {
+      const files = await this.#kept.filesOf(transfer);
+      if (files === null && about === undefined) {
+        this.#kept.forget(transfer);
+        continue;
+      }
+      const view = new TransferView('self', title, bytes ?? undefined);
+      const sent = { transfer, view, files, other, outgoing: null, asking: null };
+      this.#sent.set(transfer, sent);
+      if (files === null) this.#letChoose(sent, about ?? []);
+      else this.#waitUntilAsked(sent);
+    }
   }
 
-  /** @param {import('/columba/files/sink.js').Arrived[]} arrived */
-  files(arrived) {
-    this.#row.replaceChildren(...arrived.slice(0, 100).map(({ name, blob }) => {
-      const link = document.createElement('a');
-      link.href = URL.createObjectURL(blob);
-      link.download = name.split('/').at(-1) ?? 'file';
-      link.textContent = `Save ${oneLine(name)}`;
-      link.dataset.testid = 'transfer-save';
-      return link;
-    }));
+  /** @param {Sent[]} files */
+  sendAll(files) {
+    if (files.length === 0) return;
+    const distinct = withDistinctPaths(files);
+    for (const peer of this.#call.peers.values()) {
+      if (!peer.isConnected) continue;
+      const names = distinct.length === 1 ? (distinct[0]?.path ?? '') : `${distinct.length} files`;
+      const title = `You send ${names} to ${nameOf(peer)}`;
+      const bytes = distinct.reduce((sum, { file }) => sum + (file?.size ?? 0), 0);
+      const transfer = newTransfer();
+      const sent = { transfer, view: new TransferView('self', title, bytes), files: distinct, other: nameOf(peer), outgoing: null, asking: null };
+      this.#sent.set(transfer, sent);
+      this.#offer(sent, peer);
+      void this.#kept.send({ transfer, title, other: sent.other, bytes }, distinct);
+    }
+  }
+
+  /** @param {SentFiles} sent @param {CallPeer} peer */
+  #offer(sent, peer) {
+    const { view, transfer, files } = sent;
+    if (files === null) return;
+    sent.outgoing?.handOver();
+    const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), files, this.#call.name, transfer);
+    sent.outgoing = outgoing;
+    view.say(`Waiting until ${nameOf(peer)} takes it…`);
+    view.buttons({ Cancel: () => outgoing.cancel() });
+    const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ listener) =>
+      outgoing.addEventListener(type, (event) => sent.outgoing === outgoing && listener(event));
+    on('accepted', () => view.progress(outgoing.bytes));
+    on('progress', () => view.progress(outgoing.bytes));
+    on('done', () => this.#endSent(sent, `${sizeWords(outgoing.total)}, arrived.`));
+    on('error', ({ error }) => {
+      if (error.code === 'lost') this.#waitUntilAsked(sent);
+      else this.#endSent(sent, oneLine(error.message));
+    });
+  }
+
+  /** @param {SentFiles} sent */
+  #waitUntilAsked(sent) {
+    sent.view.pause(`It goes on when ${sent.other} is back…`);
+    sent.view.buttons({ Cancel: () => this.#endSent(sent, 'You have stopped the transfer.') });
+  }
+
+  /**
+   * The page was loaded again, and the browser does not keep files as large as these.
+   *
+   * @param {SentFiles} sent
+   * @param {{ path: string, bytes: number, modified: number }[]} about
+   */
+  #letChoose(sent, about) {
+    const input = document.createElement('input');
+    input.type = 'file';
+    input.multiple = about.length > 1;
+    input.dataset.testid = 'transfer-choose-input';
+    input.addEventListener('change', () => {
+      const chosen = about.map(({ path, bytes, modified }) => {
+        const file = [...(input.files ?? [])].find((each) => each.size === bytes && each.lastModified === modified);
+        return { path, file: file ?? null };
+      });
+      if (chosen.some(({ file }) => file === null)) return sent.view.say('These are not the same files, or they have changed.');
+      sent.files = chosen;
+      this.#waitUntilAsked(sent);
+      if (sent.asking?.isConnected === true) this.#offer(sent, sent.asking);
+    });
+    sent.view.say('This page was loaded again: choose the same files to go on.');
+    sent.view.buttons({ Choose: () => input.click(), Cancel: () => this.#endSent(sent, 'You have stopped the transfer.') });
+    sent.view.hold(input);
+  }
+
+  /** @param {SentFiles} sent @param {string} words */
+  #endSent(sent, words) {
+    this.#sent.delete(sent.transfer);
+    this.#kept.forget(sent.transfer);
+    sent.view.end(words);
+  }
+
+  /**
+   * Asks a participant for what was lost: they may be its sender, in a page that was loaded again.
+   *
+   * @param {CallPeer} peer
+   */
+  askAgain(peer) {
+    const transfers = [...this.#coming.values()].filter(({ isLost }) => isLost).map(({ transfer }) => transfer);
+    const { connection } = peer;
+    if (transfers.length === 0 || connection === null) return;
+    const channel = peer.openChannel(LABEL_AGAIN, { protocol: PROTOCOL });
+    const ask = () => channel.send(questionFor(transfers, connection));
+    if (channel.readyState === 'open') ask();
+    else channel.addEventListener('open', ask, { once: true });
+  }
+
+  /**
+   * A participant asks for transfers again: only one to whom they were offered can.
+   *
+   * @param {CallPeer} peer
+   * @param {RTCDataChannel} channel
+   */
+  hear(peer, channel) {
+    channel.addEventListener('message', async ({ data }) => {
+      channel.close();
+      await this.#restored;
+      const { connection } = peer;
+      if (connection === null || !peer.isConnected) return;
+      for (const transfer of askedFor(data, [...this.#sent.keys()], connection)) {
+        const sent = this.#sent.get(transfer);
+        if (sent === undefined) continue;
+        sent.other = nameOf(peer);
+        sent.asking = peer;
+        this.#offer(sent, peer);
+      }
+    }, { once: true });
+  }
+
+  /**
+   * @param {CallPeer} peer
+   * @param {RTCDataChannel} channel
+   */
+  receive(peer, channel) {
+    const incoming = new Incoming(channel);
+    incoming.addEventListener('offer', () => this.#offered(peer, incoming));
+  }
+
+  /** @param {CallPeer} peer @param {Incoming} incoming */
+  #offered(peer, incoming) {
+    const offer = /** @type {import('/columba/files/incoming.js').Offer} */ (incoming.offer);
+    const known = this.#coming.get(offer.transfer);
+    const coming = known ?? this.#newComing(peer, offer);
+    const former = coming.incoming;
+    coming.incoming = incoming;
+    coming.isLost = false;
+    coming.other = nameOf(peer);
+    const { view } = coming;
+    const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ listener) =>
+      incoming.addEventListener(type, (event) => coming.incoming === incoming && listener(event));
+    on('progress', () => view.progress(incoming.bytes));
+    on('error', ({ error }) => {
+      if (error.code === 'lost') this.#waitFor(coming);
+      else this.#endComing(coming, oneLine(error.message));
+    });
+    if (former?.canGoOn === true) void this.#goOn(coming, incoming, former);
+    else if (coming.accepted) void this.#takeAgain(coming, incoming);
+    else this.#ask(coming, incoming, null);
+  }
+
+  /**
+   * @param {CallPeer} peer
+   * @param {import('/columba/files/incoming.js').Offer} offer
+   * @returns {Coming}
+   */
+  #newComing(peer, { transfer, top, files, bytes }) {
+    const names = files === 1 ? oneLine(top[0]?.name ?? 'files').slice(0, 200) : `${files} files`;
+    const title = `${nameOf(peer)} sends ${names}`;
+    const coming = { transfer, view: new TransferView(peer.id, title, bytes), other: nameOf(peer), accepted: false, incoming: null, isLost: false };
+    this.#coming.set(transfer, coming);
+    this.#kept.receive({ transfer, title, other: coming.other, bytes: bytes ?? null });
+    return coming;
+  }
+
+  /**
+   * @param {Coming} coming
+   * @param {Incoming} incoming
+   * @param {FormerFolder | null} folder the one with the first part
+   */
+  #ask({ transfer, view }, incoming, folder) {
+    const bytes = incoming.offer?.bytes;
+    const size = bytes === undefined ? '' : sizeWords(bytes);
+    view.pause(folder === null ? size : `${sizeWords(folder.bytes)} of ${size} are in the folder ${oneLine(folder.name)} already.`);
+    const coming = this.#coming.get(transfer);
+    if (coming === undefined) return;
+    view.buttons({ Take: () => void this.#take(coming, incoming, folder), Decline: () => incoming.cancel() });
+  }
+
+  /**
+   * @param {Coming} coming
+   * @param {Incoming} incoming
+   * @param {FormerFolder | null} folder
+   */
+  async #take(coming, incoming, folder) {
+    if (incoming.offer === null) return;
+    try {
+      const former = await folder?.open();
+      const sink = former ?? (await openSink(incoming.offer));
+      this.#accept(coming, incoming, sink, former?.kept ?? null);
+    } catch (error) {
+      if (error instanceof TransferError) coming.view.say(oneLine(error.message));
+      // Else no folder was chosen; the question stays.
+    }
+  }
+
+  /**
+   * Takes what the person has taken before the page was loaded again.
+   *
+   * @param {Coming} coming
+   * @param {Incoming} incoming
+   */
+  async #takeAgain(coming, incoming) {
+    const { offer } = incoming;
+    if (offer === null) return;
+    try {
+      const former = await formerSink(offer);
+      if (former instanceof FormerFolder) return this.#ask(coming, incoming, former);
+      if (former !== null) return this.#accept(coming, incoming, former, former.kept);
+      if ((await placeFor(offer)) === 'folder') return this.#ask(coming, incoming, null);
+      this.#accept(coming, incoming, await openSink(offer), null);
+    } catch (error) {
+      this.#endComing(coming, oneLine(error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  /** @param {Coming} coming @param {Incoming} incoming @param {Incoming} former */
+  async #goOn(coming, incoming, former) {
+    await former.handOver();
+    const { sink } = former;
+    if (sink !== null) this.#accept(coming, incoming, /** @type {any} */ (sink), former);
+  }
+
+  /**
+   * @param {Coming} coming
+   * @param {Incoming} incoming
+   * @param {Awaited<ReturnType<typeof openSink>>} sink
+   * @param {Incoming | import('/columba/files/incoming.js').KeptPlace | null} former
+   */
+  #accept(coming, incoming, sink, former) {
+    if (coming.incoming !== incoming || incoming.state !== 'offered') return;
+    const { transfer, view, other } = coming;
+    incoming.addEventListener('done', () => {
+      this.#endComing(coming, `${sizeWords(incoming.bytes)}, checked.`);
+      view.files(sink.arrived);
+    }, { once: true });
+    view.buttons({ Cancel: () => incoming.cancel() });
+    view.progress(incoming.bytes);
+    coming.accepted = true;
+    this.#kept.receive({ transfer, title: view.title, other, bytes: incoming.offer?.bytes ?? null, accepted: true });
+    incoming.accept(sink, former);
+  }
+
+  /** @param {Coming} coming */
+  #waitFor(coming) {
+    coming.isLost = true;
+    coming.view.pause(`It goes on when ${coming.other} is back…`);
+    coming.view.buttons({ Cancel: () => this.#endComing(coming, 'You have stopped the transfer.') });
+  }
+
+  /** @param {Coming} coming @param {string} words */
+  #endComing(coming, words) {
+    this.#coming.delete(coming.transfer);
+    this.#kept.forget(coming.transfer);
+    coming.view.end(words);
   }
 }

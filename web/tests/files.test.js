@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Incoming, MemorySink, Outgoing, PIECE, Secret, Tree, hex, pieceHash, safeNames } from '../src/files/index.js';
+import { Incoming, MemorySink, Outgoing, PIECE, Secret, Tree, askedFor, hex, pieceHash, questionFor, safeNames } from '../src/files/index.js';
 
 /** Two ends of a data channel, as far as a transfer needs them. */
 function channels() {
@@ -246,4 +246,40 @@ test('holes of a sparse file are zeros', async () => {
   mine?.send(JSON.stringify({ type: 'done', entries: 1, bytes: 4 }));
   await done;
   assert.deepEqual([...new Uint8Array(await /** @type {Blob} */ (sink.arrived[0]?.blob).arrayBuffer())], [0, 1, 2, 0, 0, 3, 4, 0]);
+});
+
+/**
+ * A connection between these certificates, as far as a question needs one.
+ *
+ * @param {string} own
+ * @param {string} other
+ */
+const connected = (own, other) => /** @type {RTCPeerConnection} */ (/** @type {unknown} */ ({
+  currentLocalDescription: { sdp: `v=0\r\na=fingerprint:sha-256 ${own}\r\n` },
+  currentRemoteDescription: { sdp: `v=0\r\na=fingerprint:sha-256 ${other}\r\n` },
+}));
+
+test('only the sender of a transfer understands a question for it, and only on its connection', () => {
+  const transfers = ['0123456789abcdef', 'fedcba9876543210'];
+  const question = questionFor(transfers.slice(0, 1), connected('AA:01', 'BB:02'));
+  assert.deepEqual(askedFor(question, transfers, connected('bb:02', 'aa:01')), transfers.slice(0, 1));
+  assert.ok(!question.includes('0123456789'));
+  assert.deepEqual(askedFor(question, transfers.slice(1), connected('BB:02', 'AA:01')), []);
+  // One who passes it on has another certificate, and an answer is no question.
+  assert.deepEqual(askedFor(question, transfers, connected('BB:02', 'CC:03')), []);
+  assert.deepEqual(askedFor(question, transfers, connected('AA:01', 'BB:02')), []);
+  for (const bad of ['', 'null', '[]', '{"type":"again"}', '{"type":"again","proofs":{}}', `${question}${' '.repeat(10000)}`, new ArrayBuffer(8)]) {
+    assert.deepEqual(askedFor(bad, transfers, connected('BB:02', 'AA:01')), []);
+  }
+});
+
+test('a receiver whose turn has not come hears so, and then that another has taken the files', async () => {
+  const [mine, theirs] = channels();
+  const incoming = new Incoming(/** @type {RTCDataChannel} */ (theirs));
+  const waits = once(incoming, 'wait');
+  const failed = once(incoming, 'error');
+  mine?.send('{"type":"wait"}');
+  await waits;
+  mine?.send('{"type":"cancel","code":"taken"}');
+  assert.match((await failed).error.message, /has taken the files/);
 });

@@ -69,5 +69,5 @@ pub use pake::{Exchange, ExchangeError, PROOF_LEN, Role, SHARE_LEN, Unproven};
 pub use paste::{MAX_PASTE, MAX_UNPACKED, Paste, PasteError, PasteKind, Purpose};
 pub use receiving::{Receiving, ReceivingFault, Step};
 pub use secret::{NotSealed, SECRET_LEN, Sealer, Secret, SecretError};
-pub use sending::{Sending, SendingEvent, SendingFault, cancel};
+pub use sending::{Sending, SendingEvent, SendingFault, cancel, wait};
 pub use tree::{Hash, PIECE, Tree, piece_hash};

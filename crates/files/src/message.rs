@@ -42,7 +42,9 @@ const KIND_PIECE: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Message {
-    /// Sender: the content of the transfer. First on every channel.
+    /// Sender: another receiver is served now; the offer follows when it is this one's turn.
+    Wait,
+    /// Sender: the content of the transfer. First on every channel, but for `Wait`.
     Offer(Offer),
     /// Receiver: the files are wanted, from this position on if it has begun before.
     Accept {
@@ -109,6 +111,8 @@ pub enum CancelCode {
     NoSpace,
     /// A file is there already.
     Exists,
+    /// Sender: another receiver has the files now, and there is no more to come.
+    Taken,
     /// A file could not be read or written.
     Failed,
     /// The other side broke the protocol, or content is damaged.

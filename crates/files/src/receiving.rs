@@ -58,6 +58,8 @@ struct File {
 /// The next step for the program that receives, in the order in which they come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
+    /// The sender serves another receiver now, and offers later.
+    Waiting,
     /// Ask the person; then [`accept`](Receiving::accept) or cancel.
     Offered(Offer),
     /// The content begins at this entry; everything behind it that was there is void.
@@ -246,6 +248,7 @@ impl Receiving {
     pub fn handle_text(&mut self, text: &str) -> Result<Option<Step<'static>>, ReceivingFault> {
         let message = Message::read(text).map_err(|error| ReceivingFault::Unreadable(error.to_string()))?;
         let step = match (message, self.state) {
+            (Message::Wait, State::New) => Step::Waiting,
             (Message::Offer(offer), State::New) => return self.offered(offer).map(Some),
             (Message::Start { entry, offset }, State::Accepted) => self.started(entry, offset)?,
             (Message::Entry(entry), State::Receiving) => self.begin(entry, text)?,
@@ -409,6 +412,7 @@ fn entry_fault(entry: &Entry) -> Option<&'static str> {
 
 const fn name_of(message: &Message) -> &'static str {
     match message {
+        Message::Wait => "a wait",
         Message::Offer(_) => "an offer",
         Message::Accept { .. } => "an acceptance",
         Message::Start { .. } => "the beginning",

@@ -226,6 +226,12 @@ pub fn cancel(code: CancelCode, text: impl Into<String>) -> String {
     Message::Cancel { code, text: text.into() }.to_text()
 }
 
+/// The message to a receiver whose turn has not come, before the offer.
+#[must_use]
+pub fn wait() -> String {
+    Message::Wait.to_text()
+}
+
 /// Returns whether an offer keeps to the limits of the protocol.
 pub(crate) fn offer_fault(offer: &Offer) -> Option<&'static str> {
     let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);

@@ -3,7 +3,7 @@
 
 use columba_files::{
     CancelCode, Chain, Entry, MAX_ENTRIES, Message, Offer, PIECE, PIECE_HEADER, Piece, Position, Receiving,
-    ReceivingFault, Sending, SendingEvent, Step, System, Tree, VERSION, cancel, piece_hash,
+    ReceivingFault, Sending, SendingEvent, Step, System, Tree, VERSION, cancel, piece_hash, wait,
 };
 use proptest::prelude::*;
 
@@ -236,6 +236,7 @@ fn entries_that_contradict_themselves_are_refused() {
 fn messages_out_of_order_end_the_transfer() {
     let all = [
         Message::Offer(offer(1)),
+        Message::Wait,
         Message::Accept { at: None },
         Message::Finished,
         Message::Have { entry: 0, offset: 0, bytes: 0 },
@@ -245,13 +246,26 @@ fn messages_out_of_order_end_the_transfer() {
     for message in &all {
         assert!(started(&offer(1)).handle_text(&message.to_text()).is_err(), "{message:?}");
     }
-    for message in &all[2..] {
+    for message in &all[3..] {
         assert!(Sending::new(offer(1)).handle_text(&message.to_text()).is_err(), "{message:?}");
     }
     let mut sending = Sending::new(offer(1));
     sending.handle_text(&cancel(CancelCode::Declined, "no")).unwrap();
     let cancelled = SendingEvent::Cancelled { code: CancelCode::Declined, text: "no".into() };
     assert_eq!(sending.poll_event(), Some(cancelled));
+}
+
+#[test]
+fn a_receiver_whose_turn_has_not_come_waits() {
+    let waiting = || {
+        let mut receiving = Receiving::new(System::Unix);
+        assert_eq!(receiving.handle_text(&wait()), Ok(Some(Step::Waiting)));
+        receiving
+    };
+    let (mut receiving, mut other) = (waiting(), waiting());
+    assert_eq!(receiving.handle_text(&Sending::new(offer(1)).offer()), Ok(Some(Step::Offered(offer(1)))));
+    let taken = Step::Cancelled { code: CancelCode::Taken, text: String::new() };
+    assert_eq!(other.handle_text(&cancel(CancelCode::Taken, "")), Ok(Some(taken)));
 }
 
 #[test]

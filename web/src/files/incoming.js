@@ -1,3 +1,4 @@
+import { letGoOf } from './locks.js';
 import { NO_CHAIN, PIECE, Tree, chainWith, hex, pieceHash, unhex } from './tree.js';
 
 /** The version of the protocol (`docs/files.md`). */
@@ -58,7 +59,7 @@ const HAVE_EACH = 1024 * 1024;
 
 /**
  * @typedef {'declined' | 'stopped' | 'no-space' | 'exists' | 'failed' | 'violation' | 'other'
- *   | 'lost'} TransferCode
+ *   | 'lost' | 'elsewhere'} TransferCode
  */
 
 /** The fault of the other side, or of the disk; the transfer is over. */
@@ -74,8 +75,8 @@ export class TransferError extends Error {
 }
 
 /**
- * One transfer that arrives over a data channel. Events: `offer`, `progress`, `done`, `error` (with
- * `error`).
+ * One transfer that arrives over a data channel. Events: `wait` (the sender serves another, and
+ * offers later), `offer`, `progress`, `done`, `error` (with `error`).
  */
 export class Incoming extends EventTarget {
   #channel;
@@ -183,6 +184,11 @@ export class Incoming extends EventTarget {
     this.#fail(new TransferError(code, code === 'declined' ? 'You did not take the files.' : 'You have stopped the transfer.'));
   }
 
+  /** Another page of this browser may have the transfer. */
+  #letGo() {
+    if (this.offer !== null) letGoOf(this.offer.transfer);
+  }
+
   /** @param {object} message */
   #send(message) {
     if (this.#channel.readyState === 'open') this.#channel.send(JSON.stringify(message));
@@ -196,6 +202,7 @@ export class Incoming extends EventTarget {
     if (fault.code === 'lost') {
       this.#isLost = true;
     } else {
+      this.#letGo();
       this.#send({ type: 'cancel', code: fault.code, text: fault.message });
       void this.#sink?.abort().catch(() => {});
     }
@@ -209,6 +216,7 @@ export class Incoming extends EventTarget {
     const message = read(data);
     if (message.type === 'cancel') throw new TransferError('stopped', cancelWords(message));
     const step = `${message.type} ${this.state}`;
+    if (step === 'wait new') return void this.dispatchEvent(new Event('wait'));
     if (step === 'offer new') return this.#offered(message);
     if (step === 'start accepted') return this.#start(message);
     if (step === 'entry receiving' && this.#file === null) return this.#entry(message, data);
@@ -335,6 +343,7 @@ export class Incoming extends EventTarget {
       throw new TransferError('violation', 'The sender ends before everything has come.');
     }
     await this.#sink?.done?.();
+    this.#letGo();
     this.state = 'over';
     this.#send({ type: 'finished' });
     this.dispatchEvent(new Event('done'));
@@ -358,6 +367,7 @@ export function cancelWords({ code, text }) {
   if (code === 'declined') return 'The other side does not want the files.';
   if (code === 'no-space') return 'The other side has no room for the files.';
   if (code === 'stopped') return 'The other side has stopped the transfer.';
+  if (code === 'taken') return 'Somebody else who opened this link has taken the files.';
   return typeof text === 'string' && text !== '' ? text.slice(0, 200) : 'The other side has ended the transfer.';
 }
 

@@ -56,6 +56,12 @@ export class Outgoing extends EventTarget {
     else channel.addEventListener('open', offer, { once: true });
   }
 
+  /** Ends without a word, so that another goes on from here. */
+  handOver() {
+    this.state = 'over';
+    this.#wake();
+  }
+
   /** Stops. */
   cancel() {
     this.#fail(new TransferError('stopped', 'You have stopped the transfer.'));

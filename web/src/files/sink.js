@@ -1,4 +1,6 @@
+import { FolderSink, FormerFolder } from './folder.js';
 import { TransferError } from './incoming.js';
+import { holdTransfer } from './locks.js';
 import { StorageSink } from './storage.js';
 
 /** @typedef {import('./incoming.js').Sink} Sink */
@@ -118,106 +120,52 @@ export class MemorySink {
 }
 
 /**
- * Writes into a folder that the person has chosen.
- *
- * @implements {Sink}
- */
-export class FolderSink {
-  /** @type {Arrived[]} */
-  arrived = [];
-  #top;
-  /** @type {any} */
-  #writable = null;
-  /** @type {string[]} names at the top that this transfer has made */
-  #made = [];
-
-  /** @param {any} top a `FileSystemDirectoryHandle` */
-  constructor(top) {
-    this.#top = top;
-  }
-
-  /** @param {string[]} names */
-  async begin(names) {
-    const folder = await this.#folder(names.slice(0, -1));
-    const name = names.at(-1) ?? '';
-    const known = !this.#made.includes(names[0] ?? '') && (await exists(folder, name));
-    if (known) throw new TransferError('exists', `${name} is there already; choose another folder.`);
-    if (names.length === 1) this.#made.push(name);
-    await this.#writable?.abort();
-    const file = await folder.getFileHandle(name, { create: true });
-    this.#writable = await file.createWritable();
-  }
-
-  /**
-   * @param {number} offset
-   * @param {Uint8Array<ArrayBuffer>} content
-   */
-  async write(offset, content) {
-    await this.#writable.write({ type: 'write', position: offset, data: content });
-  }
-
-  /** @param {number | undefined} size */
-  async end(size) {
-    if (size !== undefined) await this.#writable.truncate(size);
-    await this.#writable.close();
-    this.#writable = null;
-  }
-
-  /** @param {string[]} names */
-  async folder(names) {
-    await this.#folder(names);
-  }
-
-  async abort() {
-    await this.#writable?.abort();
-    this.#writable = null;
-    this.arrived = [];
-  }
-
-  /** @param {string[]} names */
-  async #folder(names) {
-    let folder = this.#top;
-    for (const [depth, name] of names.entries()) {
-      const isNew = depth === 0 && !this.#made.includes(name);
-      if (isNew && (await exists(folder, name))) throw new TransferError('exists', `${name} is there already; choose another folder.`);
-      if (depth === 0) this.#made.push(name);
-      folder = await folder.getDirectoryHandle(name, { create: true });
-    }
-    return folder;
-  }
-}
-
-/**
- * @param {any} folder
- * @param {string} name
- */
-async function exists(folder, name) {
-  try {
-    await folder.getFileHandle(name);
-    return true;
-  } catch (error) {
-    return error instanceof DOMException && error.name === 'TypeMismatchError';
-  }
-}
-
-/**
  * Opens the place for an offer. Where the person has to choose a folder, it must be called in a
  * click.
  *
  * @param {import('./incoming.js').Offer} offer
  * @returns {Promise<MemorySink | FolderSink | StorageSink>}
+ * @throws {TransferError} if another page of this browser has the transfer
  */
 export async function openSink(offer) {
   const place = await placeFor(offer);
   if (place === 'folder') {
-    return new FolderSink(await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: 'readwrite' }));
+    const folder = await /** @type {any} */ (globalThis).showDirectoryPicker({ mode: 'readwrite' });
+    await hold(offer.transfer);
+    return new FolderSink(folder, offer.transfer);
   }
+  await hold(offer.transfer);
   if (place === 'storage') {
     try {
       return await StorageSink.open(offer.transfer);
     } catch {
-      // Another page of the same link writes there.
+      // Where there are no locks, another page of the same link may write there.
     }
   }
   return new MemorySink();
+}
+
+/**
+ * The place to which a page that was there before has written some of this transfer: open, or a
+ * folder that the person has to allow again.
+ *
+ * @param {import('./incoming.js').Offer} offer
+ * @returns {Promise<StorageSink | FolderSink | FormerFolder | null>}
+ * @throws {TransferError} if another page of this browser has the transfer
+ */
+export async function formerSink({ transfer }) {
+  await hold(transfer);
+  try {
+    if (await StorageSink.has(transfer)) return await StorageSink.open(transfer);
+    const folder = await FormerFolder.of(transfer);
+    return folder !== null && (await folder.isAllowed()) ? await folder.open() : folder;
+  } catch {
+    // What was there is gone.
+    return null;
+  }
+}
+
+/** @param {string} transfer */
+async function hold(transfer) {
+  if (!(await holdTransfer(transfer))) throw new TransferError('elsewhere', 'Another page of this browser receives these files.');
 }

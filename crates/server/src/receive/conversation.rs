@@ -16,7 +16,7 @@ use crate::transfer::end::{Stop, StopKind};
 use crate::transfer::show::{self, Show};
 
 /// The time in which the sender takes the last message and closes the channel.
-const LAST: Duration = Duration::from_secs(5);
+pub(super) const LAST: Duration = Duration::from_secs(5);
 
 /// The way in which a conversation has ended.
 #[derive(Debug)]
@@ -48,14 +48,11 @@ enum Output {
 }
 
 impl Conversation<'_> {
-    /// Talks until the end.
+    /// Talks until the end. The last message may still be on its way then.
     pub(super) async fn hold(mut self) -> Result<Outcome, Stop> {
         let result = self.talk().await;
         match &result {
-            Ok(Outcome::Finished) => {
-                self.show.borrow_mut().end();
-                let _ = tokio::time::timeout(LAST, self.channel.closed()).await;
-            }
+            Ok(Outcome::Finished) => self.show.borrow_mut().end(),
             Ok(Outcome::Broken { .. }) => self.show.borrow_mut().pause(),
             Err(stop) => {
                 self.show.borrow_mut().pause();
@@ -88,6 +85,10 @@ impl Conversation<'_> {
             })?;
             let Some(step) = step else { continue };
             match step {
+                Step::Waiting => {
+                    self.show.borrow().note("The sender serves another receiver now; waiting for our turn.");
+                    self.show.borrow().event("queued", json!({}));
+                }
                 Step::Offered(offer) => {
                     let (out, answer) = self.offered(&mut receiving, &offer)?;
                     output = Some(out);
@@ -180,7 +181,7 @@ impl Conversation<'_> {
                 target.end(&hash)?;
                 target.keep(|| (receiving.position(), receiving.position_bytes()), false)?;
             }
-            Step::Offered(_) | Step::Done | Step::Cancelled { .. } => {}
+            Step::Waiting | Step::Offered(_) | Step::Done | Step::Cancelled { .. } => {}
         }
         Ok(())
     }
@@ -219,6 +220,7 @@ fn cancelled(code: CancelCode, text: &str) -> Stop {
         StopKind::Declined,
         match code {
             CancelCode::Stopped => "The sender has stopped the transfer.".to_owned(),
+            CancelCode::Taken => "Another receiver at this code or link has taken the files.".to_owned(),
             _ => format!("The sender cannot go on{reason}"),
         },
     )

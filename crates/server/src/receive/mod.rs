@@ -15,7 +15,7 @@ use columba_files::{Code, LABEL, Secret};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use self::conversation::{Conversation, Outcome};
+use self::conversation::{Conversation, LAST, Outcome};
 use self::target::Saved;
 use crate::transfer::end::{EXIT_CODES, Stop, StopKind};
 use crate::transfer::lines::Lines;
@@ -65,9 +65,13 @@ pub(crate) async fn over(
     show: &RefCell<Show>,
 ) -> Result<(), Stop> {
     let saved = Saved::new(None, String::new(), String::new());
-    let conversation = Conversation { channel, options, saved: &saved, show, is_accepted: false };
+    let conversation =
+        Conversation { channel: channel.clone(), options, saved: &saved, show, is_accepted: false };
     match conversation.hold().await? {
-        Outcome::Finished => Ok(()),
+        Outcome::Finished => {
+            let _ = tokio::time::timeout(LAST, channel.closed()).await;
+            Ok(())
+        }
         Outcome::Broken { .. } => {
             Err(Stop::new(StopKind::Lost, "The sender is gone; run both commands again to go on from here."))
         }
@@ -219,6 +223,7 @@ async fn wait(
                 active = None;
                 deadline = Instant::now() + A_DAY;
                 match result? {
+                    // Leaving closes the connection when the sender has the last message, too.
                     Outcome::Finished => return Ok(()),
                     Outcome::Broken { accepted } => {
                         was_accepted |= accepted;

@@ -16,7 +16,7 @@ use clap::Args;
 use columba::call::CallEvent;
 use columba::signaling::PeerId;
 use columba::{DataChannel, DataChannelInit};
-use columba_files::{LABEL, Offer, PROTOCOL, Secret, TopName, VERSION};
+use columba_files::{CancelCode, LABEL, Offer, PROTOCOL, Secret, TopName, VERSION, cancel, wait};
 use getrandom::SysRng;
 use rand_core::{Rng as _, UnwrapErr};
 use serde::{Deserialize, Serialize};
@@ -228,6 +228,16 @@ struct Active<'a> {
     future: Pin<Box<dyn Future<Output = Result<Outcome, Stop>> + 'a>>,
 }
 
+/// A receiver that has the secret, and waits for the present one to end or to stall.
+struct Waiting {
+    line: usize,
+    peer: PeerId,
+    channel: DataChannel,
+    /// True if it knows that it has to wait. One that takes the place of the former within
+    /// [`LOOK`], because it was started again, does not hear of it.
+    is_told: bool,
+}
+
 impl<'a> Sender<'a> {
     async fn wait(mut self, source: Source, is_going_on: bool) -> Result<(), Stop> {
         let link: Secret =
@@ -259,8 +269,7 @@ impl<'a> Sender<'a> {
         let show = self.show;
         let source = Arc::new(Mutex::new(source));
         let mut active: Option<Active<'_>> = None;
-        // Receivers that have the secret, and wait for the present one to end or to stall.
-        let mut others: Vec<(usize, PeerId)> = Vec::new();
+        let mut others: Vec<Waiting> = Vec::new();
         let mut deadline = Instant::now() + A_DAY;
         let mut look = interval(LOOK);
         // With --no-relay, the time at which a direct connection to the receiver should be up.
@@ -274,19 +283,21 @@ impl<'a> Sender<'a> {
                     CallEvent::PeerConnected { peer, connection } => {
                         direct_by = None;
                         way(&connection).check(&self.options.route)?;
-                        others.retain(|other| *other != (line, peer));
+                        others.retain(|other| (other.line, other.peer) != (line, peer));
                         let is_new = active.take_if(|active| (active.line, active.peer) == (line, peer)).is_none();
                         if active.is_some() {
-                            others.push((line, peer));
+                            if let Some(channel) = self.open(line, peer) {
+                                others.push(Waiting { line, peer, channel, is_told: false });
+                            }
                             continue;
                         }
                         if is_new {
                             show.borrow().note(&format!("The other side is here, {}.", way(&connection)));
                         }
                         show.borrow().event("connected", json!({ "way": way(&connection).to_string() }));
-                        active = self.begin(line, peer, &source);
+                        active = self.open(line, peer).map(|channel| self.begin(line, peer, channel, &source));
                     }
-                    CallEvent::PeerLeft { peer, .. } => others.retain(|other| *other != (line, peer)),
+                    CallEvent::PeerLeft { peer, .. } => others.retain(|other| (other.line, other.peer) != (line, peer)),
                     CallEvent::PeerInterrupted { .. } => show.borrow().note("The connection is interrupted; it is being mended."),
                     CallEvent::PeerRestored { .. } => show.borrow().note("The connection is back."),
                     CallEvent::SealRefused { .. } => show.borrow().note("A message without the right seal was dropped."),
@@ -300,7 +311,12 @@ impl<'a> Sender<'a> {
                     let line = active.take().map_or(0, |active| active.line);
                     deadline = Instant::now() + A_DAY;
                     match result? {
-                        Outcome::Finished => return Ok(()),
+                        Outcome::Finished => {
+                            for other in &others {
+                                let _ = other.channel.try_send(cancel(CancelCode::Taken, ""));
+                            }
+                            return Ok(());
+                        }
                         Outcome::Broken => {
                             self.lines.keep(line);
                             show.borrow().note("The other side is gone; waiting for it to come back.");
@@ -313,9 +329,12 @@ impl<'a> Sender<'a> {
                     let is_stalled = show.borrow().is_stalled(STALLED);
                     if !others.is_empty() && (active.is_none() || is_stalled) {
                         drop(active.take());
-                        let (line, peer) = others.remove(0);
+                        let Waiting { line, peer, channel, .. } = others.remove(0);
                         show.borrow_mut().pause();
-                        active = self.begin(line, peer, &source);
+                        active = Some(self.begin(line, peer, channel, &source));
+                    }
+                    for other in others.iter_mut().filter(|other| !other.is_told) {
+                        other.is_told = other.channel.try_send(wait()).is_ok();
                     }
                 }
                 () = sleep_until(direct_by.unwrap_or(deadline)), if direct_by.is_some() => {
@@ -329,18 +348,24 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Begins to talk to a receiver; `None` if its connection is gone again.
-    fn begin<'b>(&self, line: usize, peer: PeerId, source: &Arc<Mutex<Source>>) -> Option<Active<'b>>
+    /// Begins to talk to a receiver.
+    fn begin<'b>(
+        &self,
+        line: usize,
+        peer: PeerId,
+        channel: DataChannel,
+        source: &Arc<Mutex<Source>>,
+    ) -> Active<'b>
     where
         Self: 'b,
         'a: 'b,
     {
-        let channel = self.open(line, peer)?;
         let conversation =
             Conversation { channel, offer: self.offer.clone(), show: self.show, limit: self.options.limit };
-        Some(Active { line, peer, future: Box::pin(conversation.hold(source.clone())) })
+        Active { line, peer, future: Box::pin(conversation.hold(source.clone())) }
     }
 
+    /// A channel for a transfer; `None` if the connection is gone again.
     fn open(&self, line: usize, peer: PeerId) -> Option<DataChannel> {
         let init = DataChannelInit { protocol: PROTOCOL.to_owned(), ..DataChannelInit::default() };
         self.lines.call(line)?.open_channel(peer, LABEL, init).ok()
