@@ -8,8 +8,8 @@ export class FilmPeer {
   #stream;
 
   /**
-   * @param {{audio?: string, video?: string, rids?: string[]}} codecs the only ones, and the names of
-   *   the encodings of the picture, the smallest first
+   * @param {{audio?: string, video?: string, rids?: string[]}} codecs the only ones, and the names
+   *   of the encodings of the picture, the smallest first
    * @param {(event: object) => void} report
    */
   constructor(codecs, report) {

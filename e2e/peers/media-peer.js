@@ -17,7 +17,8 @@ const pathOf = (file) => fileURLToPath(new URL(file, import.meta.url));
 /**
  * Ours, which shows the film, or sends back the picture that it gets; in place of the film's sound
  * it may send silence of another codec.
- * @param {{film: string, audio?: string, echo?: boolean, maxBundle?: boolean, simulcast?: boolean}} options
+ * @param {{film: string, audio?: string, echo?: boolean, maxBundle?: boolean,
+ *   simulcast?: boolean}} options
  */
 export const columbaFilm = (options) =>
   programPeer('columba', [join(dirname(program()), 'columba-e2e-peer'), JSON.stringify({ do: 'film', ...options })]);

@@ -69,6 +69,23 @@ impl Default for World {
     }
 }
 
+impl World {
+    /// Adds what the encoder has made to the bytes that wait.
+    fn encode(&self, millis: u64, estimate: f64, video: &mut f64) {
+        let wanted = at(&self.wanted, millis);
+        if millis % 33 == 0 {
+            let share = if self.data { 0.5 } else { 1.0 };
+            let rate = (share * estimate).min(wanted);
+            *video = (*video + rate / 8.0 * self.keys.map_or(0.033, |_| 0.0033)).min(rate / 8.0);
+        }
+        if let Some((interval, size)) = self.keys
+            && millis % interval == interval - 1
+        {
+            *video += size * wanted.min(estimate) / 8.0;
+        }
+    }
+}
+
 #[derive(Default)]
 struct Outcome {
     /// For each millisecond: bytes delivered, queueing delay in seconds, estimate.
@@ -132,16 +149,7 @@ fn run(world: &World) -> Outcome {
         }
         estimator.handle_timeout(now);
         pacer.set_rate(now, estimator.bits_per_second());
-        if millis % 33 == 0 {
-            let share = if world.data { 0.5 } else { 1.0 };
-            let rate = (share * estimator.bits_per_second() as f64).min(at(&world.wanted, millis));
-            video = (video + rate / 8.0 * world.keys.map_or(0.033, |_| 0.0033)).min(rate / 8.0);
-        }
-        if let Some((interval, size)) = world.keys
-            && millis % interval == interval - 1
-        {
-            video += size * at(&world.wanted, millis).min(estimator.bits_per_second() as f64) / 8.0;
-        }
+        world.encode(millis, estimator.bits_per_second() as f64, &mut video);
         pacer.set_waiting(VIDEO, video >= PACKET as f64);
         let file = Class::Data(FlowPriority::Low);
         pacer.set_waiting(file, world.data);

@@ -141,7 +141,11 @@ function handlePeer(name, session, obey) {
   return peer;
 }
 
-/** @param {Session} session @param {(handle: number) => Peer | undefined} peerOf @param {Peer} peer */
+/**
+ * @param {Session} session
+ * @param {(handle: number) => Peer | undefined} peerOf
+ * @param {Peer} peer that is told of errors
+ */
 const follow = (session, peerOf, peer) =>
   void session.poll(peerOf).catch((error) => session.isOver || peer.take({ event: 'error', message: String(error) }));
 
@@ -160,7 +164,7 @@ export class JanusPeer {
   }
 }
 
-/** A room, in which Janus answers the one who shows a film, and offers it to the one who watches. */
+/** A room: Janus answers the one who shows a film, and offers it to the one who watches. */
 export class JanusRoom {
   static #room = 1234;
 

@@ -34,9 +34,9 @@ pub struct RtpEncodingParameters {
     /// The priority by which the IP headers are marked (DSCP, RFC 8837 §5), instead of `priority`.
     ///
     /// All that leaves on a transport has one mark, that of the most urgent of its encodings:
-    /// packets of several streams leave as one batch, and congestion control takes the transport for
-    /// one path (RFC 8837 §5). With the default priority nothing is marked. The owner of the sockets
-    /// sets the mark, as far as the system lets it: [`Peer::dscp`](crate::Peer::dscp).
+    /// packets of several streams leave as one batch, and congestion control takes the transport
+    /// for one path (RFC 8837 §5). With the default priority nothing is marked. The owner of the
+    /// sockets sets the mark, as far as the system lets it: [`Peer::dscp`](crate::Peer::dscp).
     pub network_priority: Option<Priority>,
 }
 

@@ -195,9 +195,9 @@ impl Peer {
         self.packets.receive(buf)
     }
 
-    /// Returns the code point (DSCP) that the IP headers of all datagrams of a transport are to have,
-    /// by the [priorities](crate::RtpEncodingParameters::network_priority) of what it sends (RFC 8837
-    /// §5); 0 for the ordinary treatment. It changes with parameters and descriptions.
+    /// Returns the code point (DSCP) that the IP headers of all datagrams of a transport are to
+    /// have, by the [priorities](crate::RtpEncodingParameters::network_priority) of what it sends
+    /// (RFC 8837 §5); 0 for the ordinary treatment. It changes with parameters and descriptions.
     #[must_use]
     pub fn dscp(&self, transport: TransportId) -> u8 {
         self.packets.dscp(transport)

@@ -49,8 +49,8 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Takes a packet by giving other memory for that of `packet`, which is empty then. Returns false
-    /// if the queue is full.
+    /// Takes a packet by giving other memory for that of `packet`, which is empty then. Returns
+    /// false if the queue is full.
     pub(super) fn push_exchange(&mut self, about: T, packet: &mut Vec<u8>) -> bool {
         if packet.capacity() > MAX_SPARE {
             // So much memory is not kept: what waits is bounded by its lengths.

@@ -30,8 +30,8 @@ struct Receiving<'a> {
 }
 
 impl Media {
-    /// Handles a protected packet in place; `wall` reads the wall clock at its arrival. Returns false
-    /// if it is dropped.
+    /// Handles a protected packet in place; `wall` reads the wall clock at its arrival. Returns
+    /// false if it is dropped.
     pub(crate) fn handle(
         &mut self,
         transport: TransportId,

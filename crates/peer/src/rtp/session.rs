@@ -62,7 +62,7 @@ pub(super) struct Session {
     pub(super) receiver: SrtpReceiver,
     pub(super) demultiplexer: Demultiplexer,
     pub(super) sections: Sections,
-    /// What is agreed on reports, by the sections.
+    /// The agreement on reports, by the sections.
     pub(super) arrival_reports: ArrivalReports,
     pub(super) path: MediaPath,
     /// The stream that asks and reports, where this side sends none.

@@ -25,7 +25,8 @@ pub(super) struct DelayTracker {
 }
 
 impl DelayTracker {
-    /// Takes the delay of a packet that was reported now. Returns the part of it that a queue added.
+    /// Takes the delay of a packet that was reported now. Returns the part of it that a queue
+    /// added.
     pub(super) fn handle(&mut self, now: Instant, delay: f64) -> f64 {
         let part = BASE_WINDOW / BASE_PARTS;
         match self.parts.back_mut() {

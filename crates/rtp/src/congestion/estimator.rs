@@ -160,7 +160,7 @@ impl DelayEstimator {
         rates.reduce(|one, other| one + other)
     }
 
-    /// What is delivered while there is a queue: all that the path carries.
+    /// Returns the rate delivered while there is a queue: all that the path carries.
     fn busy_rate(&self, now: Instant) -> Option<f64> {
         let rates = self.delivered.iter().filter_map(|one| one.busy_bits_per_second(now));
         rates.reduce(|one, other| one + other)

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The priority of a flow: of a data channel (RFC 8831 §6.4), or of a stream of pictures. Each level
-/// gets twice the part of the one before it, of data and of pictures alike (RFC 8835 §4.1).
+/// The priority of a flow: of a data channel (RFC 8831 §6.4), or of a stream of pictures. Each
+/// level gets twice the part of the one before it, of data and of pictures alike (RFC 8835 §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlowPriority {
     /// Below normal.

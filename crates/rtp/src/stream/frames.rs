@@ -323,8 +323,8 @@ mod tests {
         }
     }
 
-    /// A stream whose first key frame is lost, or that was joined in its midst: what comes before the
-    /// next one is of no use, and is told.
+    /// A stream whose first key frame is lost, or that was joined in its midst: what comes before
+    /// the next one is of no use, and is told.
     #[test]
     fn frames_before_the_first_key_frame_are_told() {
         let (packets, frames) = stream(&[50; 25]);
