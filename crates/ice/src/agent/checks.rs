@@ -257,7 +257,7 @@ impl Agent {
         let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::new(buffer, Class::Indication, Method::BINDING, transaction)?;
             builder.push(&Username(&username))?.push_raw(EMBEDDED, value)?;
-            builder.integrity(&remote.key)?.fingerprint()?;
+            builder.integrity(&remote.key())?.fingerprint()?;
             Ok(builder.finish())
         };
         let Ok(length) = build(&mut buffer) else { return false };
@@ -322,7 +322,7 @@ impl Agent {
             if let Some(embedded) = self.checks.embedded.first().filter(|_| carries) {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
-            builder.integrity(&remote.key)?.fingerprint()?;
+            builder.integrity(&remote.key())?.fingerprint()?;
             Ok(builder.finish())
         };
         let length = build(&mut buffer).ok()?;
@@ -346,8 +346,8 @@ impl Agent {
         }
         if let Some(pair) = transaction.pair() {
             let session = self.pairs.get(pair).and_then(|pair| self.sessions.get(pair.session));
-            let key = session.and_then(|session| session.remote.as_ref()).map(|remote| &remote.key);
-            if key.is_none_or(|key| answer.verify_integrity(key).is_err()) {
+            let remote = session.and_then(|session| session.remote.as_ref());
+            if remote.is_none_or(|remote| answer.verify_integrity(&remote.key()).is_err()) {
                 self.counters.dropped += 1;
                 return;
             }

@@ -197,6 +197,7 @@ impl Agent {
         let (current, base, remote) = (pair.session, pair.base, pair.address);
         if let Some(session) = self.sessions.get_mut(current) {
             session.selected = Some(id);
+            session.forget_keys();
             session.was_selected = true;
         }
         if let Base::Relay(relay) = base {

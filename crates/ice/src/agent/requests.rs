@@ -78,7 +78,7 @@ impl Agent {
             let (ufrag, remote_ufrag) = username.split_once(':')?;
             let session = self.sessions.answered().find(|session| *session.local.ufrag == *ufrag)?;
             let is_its = session.remote_ufrag().is_none_or(|known| known == remote_ufrag);
-            message.verify_integrity(&session.local_key).ok().filter(|()| is_its)
+            message.verify_integrity(&session.local_key()).ok().filter(|()| is_its)
         };
         match authentic() {
             Some(()) => self.outputs.emit(Event::Embedded(Bytes::copy_from_slice(embedded.value))),
@@ -98,7 +98,7 @@ impl Agent {
         let Username(username) = request.get().ok()??;
         let (local_ufrag, remote_ufrag) = username.split_once(':')?;
         let session = self.sessions.answered().find(|session| *session.local.ufrag == *local_ufrag)?;
-        request.verify_integrity(&session.local_key).ok()?;
+        request.verify_integrity(&session.local_key()).ok()?;
         let session_id = session.id;
         if session.remote_ufrag().is_some_and(|known| known != remote_ufrag) || session.failed {
             return None;
@@ -152,7 +152,7 @@ impl Agent {
             if let Some(embedded) = embedded {
                 builder.push_raw(EMBEDDED, embedded)?;
             }
-            builder.integrity(&session.local_key)?.fingerprint()?;
+            builder.integrity(&session.local_key())?.fingerprint()?;
             Ok(builder.finish())
         };
         // An unproven address gets no more bytes than came from there.
@@ -179,7 +179,7 @@ impl Agent {
         let build = |buffer: &mut [u8]| -> Result<usize, BuildError> {
             let mut builder = MessageBuilder::error(buffer, request, code)?;
             more(&mut builder)?;
-            builder.integrity(&session.local_key)?.fingerprint()?;
+            builder.integrity(&session.local_key())?.fingerprint()?;
             Ok(builder.finish())
         };
         if let Ok(length) = build(&mut buffer)

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use columba_stun::IntegrityKey;
-
 use super::Agent;
 use super::session::{Prospect, RemoteSide, Session};
 use crate::config::Config;
@@ -35,10 +33,9 @@ impl Agent {
             self.roles.role = Role::Controlling;
             self.outputs.emit(Event::RoleChanged(self.roles.role));
         }
-        let key = IntegrityKey::short_term(&remote.credentials.pwd);
         let trickles = remote.trickle;
         let session = self.sessions.current_mut();
-        session.remote = Some(RemoteSide { parameters: remote, key });
+        session.remote = Some(RemoteSide::new(remote));
         session.started = Some(now);
         // Who does not trickle has said all there is.
         session.ended |= !trickles;
