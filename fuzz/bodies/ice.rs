@@ -228,7 +228,7 @@ impl World {
             19 => self.relay(script),
             20 => {
                 let length = usize::from(script.byte().unwrap_or(0)) * 5;
-                self.agent.set_embedded((length > 0).then(|| vec![7; length].into()));
+                self.agent.set_embedded(self.now, (length > 0).then(|| vec![7; length].into()));
             }
             _ => {
                 let role = script.byte().unwrap_or(0);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::checks::ALONE;
 use super::ids::PairId;
 use super::map::Map;
 use crate::config::MIN_PACING;
@@ -24,6 +25,8 @@ pub(super) struct CheckList {
     pub(super) embedded: Vec<Bytes>,
     /// The number of times that there were other values.
     pub(super) generation: u32,
+    /// When they began to travel on the first pair.
+    pub(super) carried_at: Option<Instant>,
     /// A check was answered behind which all values of this generation have travelled.
     pub(super) delivered: u32,
 }
@@ -31,6 +34,11 @@ pub(super) struct CheckList {
 impl CheckList {
     pub(super) fn new(burst: u32) -> Self {
         Self { burst, ..Self::default() }
+    }
+
+    /// Returns whether the values have travelled on a pair just now, and need no other yet.
+    pub(super) fn is_carried(&self, now: Instant) -> bool {
+        self.carried_at.is_some_and(|at| now < at + ALONE)
     }
 
     /// A pair is to be checked at once.

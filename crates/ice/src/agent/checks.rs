@@ -43,9 +43,13 @@ const MAX_KNOWN_RTO: Duration = Duration::from_millis(500);
 /// most.
 const MAX_CARRIED: u32 = 10;
 
-/// Pairs under check on which new embedded values are sent at once, at most: those of the highest
-/// priority.
+/// Pairs under check on which new embedded values are sent, at most: those over which the other
+/// side was heard, and those of the highest priority.
 const MAX_EMBEDDED_NOW: usize = 3;
+
+/// The time that embedded values have on the first pair alone: if a check is answered meanwhile,
+/// they need not travel on others. Shorter than nearly all round trips to another site.
+pub(super) const ALONE: Duration = MIN_PACING;
 
 /// The longest check, in bytes: two user name fragments of 256 bytes, and the embedded value.
 const MAX_CHECK: usize = 1900;
@@ -175,7 +179,7 @@ impl Agent {
             session.nominates_unheard = is_unheard;
         }
         let transaction_id = self.new_transaction_id();
-        let carries = self.may_carry(id);
+        let carries = !self.checks.is_carried(now) && self.may_carry(id);
         let Some(bytes) = self.build_check(id, transaction_id, priority, nominate, carries) else { return };
         if let Some(old) = old {
             self.transactions.remove(old.transaction);
@@ -184,7 +188,7 @@ impl Agent {
         let kind = Kind::Check { pair: id, role: self.roles.role, priority, nominate };
         self.send(base, remote, bytes.clone());
         if carries {
-            self.embed_behind(id);
+            self.embed_behind(now, id);
         }
         let transaction = Transaction::new(kind, base, remote, bytes, now, rto, deadline)
             .with_quick_repetitions(self.config.timings.quick_repetitions)
@@ -215,7 +219,11 @@ impl Agent {
     }
 
     /// Sends the values that a check which has just left could not carry.
-    fn embed_behind(&mut self, id: PairId) {
+    fn embed_behind(&mut self, now: Instant, id: PairId) {
+        if self.checks.carried_at.is_none() {
+            self.checks.carried_at = Some(now);
+            self.timers.embed = Some(now + ALONE);
+        }
         for number in 1..self.checks.embedded.len() {
             if !self.may_carry(id) || !self.send_indication(id, number) {
                 return;
@@ -226,18 +234,41 @@ impl Agent {
         }
     }
 
-    /// Sends new values on the pairs under check: their next checks may come late.
-    pub(super) fn embed_now(&mut self) {
-        let current = self.sessions.current().id;
-        let is_checked =
-            |pair: &&Pair| pair.state == PairState::InProgress && pair.check.is_some() && !pair.base.is_tcp();
-        let mut ids: Vec<_> =
-            self.pairs.of(current).filter(is_checked).map(|pair| (pair.priority, pair.id)).collect();
+    /// Sends new values on the best pairs under check that have not carried them, so many at most:
+    /// their next checks may come late.
+    fn embed_on(&mut self, now: Instant, most: usize) {
+        let (current, generation) = (self.sessions.current().id, self.checks.generation);
+        let is_checked = |pair: &&Pair| {
+            pair.state == PairState::InProgress
+                && pair.check.is_some()
+                && pair.carried != generation
+                && !pair.base.is_tcp()
+        };
+        let rank = |pair: &Pair| (pair.consent.heard.is_some(), pair.priority, pair.id);
+        let mut ids: Vec<_> = self.pairs.of(current).filter(is_checked).map(rank).collect();
         ids.sort_unstable_by(|one, other| other.cmp(one));
-        for (_, id) in ids.into_iter().take(MAX_EMBEDDED_NOW) {
-            if self.may_carry(id) && self.send_indication(id, 0) {
-                self.embed_behind(id);
+        let mut sent = 0;
+        for (_, _, id) in ids.into_iter().take(MAX_EMBEDDED_NOW) {
+            if sent < most && self.may_carry(id) && self.send_indication(id, 0) {
+                self.embed_behind(now, id);
+                sent += 1;
             }
+        }
+    }
+
+    /// Sends new values on the best pair under check.
+    pub(super) fn embed_now(&mut self, now: Instant) {
+        self.embed_on(now, 1);
+    }
+
+    /// Sends the values on other pairs, too, if none has answered that has carried them.
+    pub(super) fn handle_embed_timer(&mut self, now: Instant) {
+        if self.timers.embed.is_none_or(|at| at > now) {
+            return;
+        }
+        self.timers.embed = None;
+        if !self.checks.embedded.is_empty() && !self.has_delivered() {
+            self.embed_on(now, MAX_EMBEDDED_NOW - 1);
         }
     }
 

@@ -145,6 +145,8 @@ struct Timers {
     gather: Option<Instant>,
     /// Bindings at STUN servers are refreshed.
     bindings: Option<Instant>,
+    /// Embedded values may travel on further pairs.
+    embed: Option<Instant>,
     /// Unused connections and listeners are closed.
     conclude: Option<Instant>,
     /// Failed pairs are checked again.
@@ -154,7 +156,7 @@ struct Timers {
 impl Timers {
     fn next(&self) -> Option<Instant> {
         let checks = [self.pace, self.spacing, self.nominate, self.slow];
-        let others = [self.state, self.gather, self.bindings, self.conclude];
+        let others = [self.state, self.gather, self.bindings, self.conclude, self.embed];
         checks.into_iter().chain(others).flatten().min()
     }
 }
@@ -264,20 +266,27 @@ impl Agent {
     /// Sets the values that checks carry for the owner from now on, in the attribute
     /// [`crate::EMBEDDED`]: DTLS flights, for example. Each has at most 1,100 bytes, so that a
     /// check stays one packet, and there are at most four; more are not carried. A check carries
-    /// the first, authentic Binding indications behind it the others; pairs under check get new
-    /// values at once. To addresses that have not answered yet they go in the first ten messages at
+    /// the first, authentic Binding indications behind it the others. New values go out at once on
+    /// the best pair under check, and on others if that does not answer within 5 ms. To addresses that have not answered yet they go in the first ten messages at
     /// most, if they were signalled at all, and the first one in responses that are not larger than
     /// the request.
     ///
     /// ICE does not negotiate the attribute. Its type is comprehension-optional, so that receivers
     /// skip it (RFC 8489 §14); set a value only where the other side is known to expect it.
-    pub fn set_embedded(&mut self, values: impl IntoIterator<Item = Bytes>) {
+    pub fn set_embedded(&mut self, now: Instant, values: impl IntoIterator<Item = Bytes>) {
         let is_short = |value: &Bytes| value.len() <= requests::MAX_EMBEDDED;
         self.checks.embedded = values.into_iter().filter(is_short).take(requests::MAX_VALUES).collect();
+        (self.checks.carried_at, self.timers.embed) = (None, None);
         if !self.checks.embedded.is_empty() {
             self.checks.generation += 1;
-            self.embed_now();
+            self.embed_now(now);
         }
+    }
+
+    /// Forgets the values that checks carry.
+    pub fn forget_embedded(&mut self) {
+        self.checks.embedded = Vec::new();
+        (self.checks.carried_at, self.timers.embed) = (None, None);
     }
 
     /// Returns true if the other side has answered a check that came with the values that were set
@@ -318,6 +327,7 @@ impl Agent {
         self.expire_streams(now);
         self.check_liveness(now);
         self.handle_gather_timers(now);
+        self.handle_embed_timer(now);
         self.update(now);
     }
 

@@ -8,6 +8,7 @@ use columba_ice::{CandidateAddress, Config, EMBEDDED, Event};
 use columba_stun::Class;
 
 use crate::hostile::candidate;
+use crate::lab::ip;
 use crate::scripted::{Check, ScriptedPeer, Sent};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ fn unproven_addresses_get_no_more_bytes_than_they_sent() {
     for lite in [false, true] {
         for (number, (check, messages)) in checks().into_iter().enumerate() {
             let mut stranger = ScriptedPeer::with_remote(Config { lite, ..Config::default() });
-            stranger.agent.set_embedded([vec![1; 1000].into()]);
+            stranger.agent.set_embedded(stranger.now, [vec![1; 1000].into()]);
             stranger.take();
             let remote = victim(number as u16);
             let length = stranger.check(remote, &check);
@@ -73,7 +74,7 @@ fn unproven_addresses_get_no_more_bytes_than_they_sent() {
 #[test]
 fn proven_addresses_get_the_embedded_value() {
     let mut stranger = ScriptedPeer::with_remote(Config::default());
-    stranger.agent.set_embedded([vec![1; 1000].into()]);
+    stranger.agent.set_embedded(stranger.now, [vec![1; 1000].into()]);
     let remote = victim(1);
     stranger.check(remote, &Check::default());
     stranger.answer_all(remote);
@@ -87,11 +88,39 @@ fn proven_addresses_get_the_embedded_value() {
 #[test]
 fn embedded_value_is_exchanged_at_equal_size() {
     let mut stranger = ScriptedPeer::with_remote(Config { lite: true, ..Config::default() });
-    stranger.agent.set_embedded([vec![1; 600].into()]);
+    stranger.agent.set_embedded(stranger.now, [vec![1; 600].into()]);
     let more = vec![(EMBEDDED.number(), vec![7; 600])];
     let length = stranger.check(victim(1), &Check { more, ..Check::default() });
     let answer = stranger.take().remove(0);
     assert!(carries(&answer) && answer.bytes.len() <= length);
+}
+
+/// Values travel on the pair whose check goes out first; on the other one, too, if no check that
+/// carried them is answered soon.
+#[test]
+fn embedded_values_travel_on_one_pair_first() {
+    for answers in [true, false] {
+        let addresses = ["192.0.2.1", "2001:db8::1"].map(|address| ip(address).into());
+        let mut stranger = ScriptedPeer::new(Config::default(), &addresses);
+        stranger.set_remote(crate::hostile::stranger());
+        stranger.agent.set_embedded(stranger.now, [1, 2].map(|value| vec![value; 1000].into()));
+        stranger.add(candidate("203.0.113.7", 1000));
+        stranger.add(candidate("2001:db8:1::7", 1000));
+        let at_once = stranger.take();
+        assert_eq!(at_once.iter().filter(|sent| sent.is_request()).count(), 2, "both pairs are checked");
+        let remotes: Vec<_> =
+            at_once.iter().filter(|sent| carries(sent)).map(|sent| sent.path.remote).collect();
+        assert_eq!(remotes.len(), 2, "two values travel once: {remotes:?}");
+        assert_eq!(remotes[0], remotes[1]);
+        if answers {
+            let request = at_once.iter().find(|sent| sent.is_request() && carries(sent)).unwrap();
+            stranger.answer(request, request.path.local);
+        }
+        stranger.pass(Duration::from_millis(10));
+        let is_other = |sent: &&Sent| carries(sent) && sent.path.remote != remotes[0];
+        let later = stranger.take().iter().filter(is_other).count();
+        assert_eq!(later, if answers { 0 } else { 2 }, "answered: {answers}");
+    }
 }
 
 /// A peer that names its victims as candidates: small checks, and few, but for a first ten that may
@@ -100,14 +129,14 @@ fn embedded_value_is_exchanged_at_equal_size() {
 fn signalled_victims_get_few_large_checks() {
     for values in [1, 4, 50] {
         let mut stranger = ScriptedPeer::with_remote(Config::default());
-        stranger.agent.set_embedded(vec![vec![1; 1000].into(); values]);
+        stranger.agent.set_embedded(stranger.now, vec![vec![1; 1000].into(); values]);
         for number in 0..10_000 {
             stranger.add(candidate("203.0.113.7", number));
         }
         for _ in 0..60 {
             stranger.pass(SECOND);
             // New values do not begin to be counted anew.
-            stranger.agent.set_embedded(vec![vec![2; 1000].into(); values]);
+            stranger.agent.set_embedded(stranger.now, vec![vec![2; 1000].into(); values]);
         }
         let (large, small): (Vec<_>, Vec<_>) =
             stranger.take().into_iter().partition(|sent| sent.bytes.len() > 200);
@@ -124,7 +153,7 @@ fn signalled_victims_get_few_large_checks() {
 fn indications_are_authentic() {
     let values: Vec<Vec<u8>> = (0..3).map(|number| vec![number; 900]).collect();
     let mut stranger = ScriptedPeer::with_remote(Config::default());
-    stranger.agent.set_embedded(values.iter().cloned().map(Into::into));
+    stranger.agent.set_embedded(stranger.now, values.iter().cloned().map(Into::into));
     stranger.add(candidate("203.0.113.7", 9));
     let sent = stranger.take();
     let carried: Vec<_> =

@@ -212,7 +212,7 @@ fn lite_agent_connects_and_moves() {
 #[test]
 fn embedded_value_arrives() {
     let mut lab = Lab::one_lan([Config::default(), Config::default()], Duration::from_millis(20), 7);
-    lab.with(ALICE, |host, _| host.agent.set_embedded([b"flight".as_slice().into()]));
+    lab.with(ALICE, |host, now| host.agent.set_embedded(now, [b"flight".as_slice().into()]));
     lab.start();
     assert!(lab.run_until(SECOND * 2, Lab::settled));
     assert!(lab.peer(BOB).embedded.iter().any(|bytes| bytes == b"flight"));

@@ -143,7 +143,7 @@ impl Transport {
             flight.push(Bytes::copy_from_slice(&buf[..length]));
         }
         if !flight.is_empty() {
-            self.agent.set_embedded(flight.iter().cloned());
+            self.agent.set_embedded(now, flight.iter().cloned());
             self.embedding.flight = flight;
         }
     }
@@ -158,7 +158,7 @@ impl Transport {
         if !self.agent.has_delivered() {
             self.embedding.direct.extend(flight);
         }
-        self.agent.set_embedded([]);
+        self.agent.forget_embedded();
         self.dtls.handle_path(now, self.round_trip());
     }
 
@@ -166,7 +166,7 @@ impl Transport {
     pub(super) fn forget_embedded(&mut self) {
         (self.embedding.flight, self.embedding.direct) = (Vec::new(), VecDeque::new());
         self.embedding.packets = VecDeque::new();
-        self.agent.set_embedded([]);
+        self.agent.forget_embedded();
     }
 
     /// Writes the next datagram that was embedded and not delivered to the front of `buf`. Returns
