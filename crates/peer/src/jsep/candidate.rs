@@ -80,6 +80,10 @@ pub(crate) fn to_sdp(candidate: &Candidate) -> columba_sdp::Candidate {
         candidate.ufrag.as_ref().map(|ufrag| ("ufrag", ufrag.to_string())),
         candidate.network_cost.map(|cost| ("network-cost", cost.to_string())),
     ];
+    let extensions = extensions.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
+    let mut extensions: Vec<_> = extensions.collect();
+    // Candidates are kept as long as the connection.
+    extensions.shrink_to_fit();
     columba_sdp::Candidate {
         foundation: candidate.foundation.to_string(),
         component: COMPONENT,
@@ -89,7 +93,7 @@ pub(crate) fn to_sdp(candidate: &Candidate) -> columba_sdp::Candidate {
         port: candidate.port,
         kind,
         related: related.map(|related| RelatedAddress::new(related.ip(), related.port())),
-        extensions: extensions.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect(),
+        extensions,
     }
 }
 

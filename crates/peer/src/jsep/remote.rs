@@ -82,9 +82,10 @@ impl RemoteDescription {
                 description: TransportDescription::read(&reader, &bundle.members)?,
             });
         }
-        let sections = places.into_iter().enumerate();
-        let sections = sections.map(|(index, place)| reader.section(index, place));
-        let sections = sections.collect::<Result<_, Error>>()?;
+        let mut sections = Vec::with_capacity(places.len());
+        for (index, place) in places.into_iter().enumerate() {
+            sections.push(reader.section(index, place)?);
+        }
         Ok(Self { kind, description, sections, transports })
     }
 

@@ -291,6 +291,8 @@ impl Transport {
     fn handle_ice_event(&mut self, now: Instant, event: IceEvent) -> Option<TransportEvent> {
         match event {
             IceEvent::LocalCandidate(found) => {
+                // There are few, and they are kept as long as the connection.
+                self.candidates.found.reserve_exact(1);
                 self.candidates.found.push(candidate::to_sdp(&found));
                 Some(TransportEvent::LocalCandidate(found))
             }
