@@ -118,14 +118,30 @@ impl Peer {
         wall: UnixTime,
         seed: [u8; 32],
     ) -> Result<Self, Error> {
+        Self::with_certificate(configuration, None, now, wall, seed)
+    }
+
+    /// Creates a connection as [`new`](Self::new) does. Where the configuration names no
+    /// certificate, this one is taken in place of a new one: it was made ahead of time, and is for
+    /// this connection alone. The [configuration](Self::configuration) does not show it.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn with_certificate(
+        configuration: Configuration,
+        certificate: Option<Certificate>,
+        now: Instant,
+        wall: UnixTime,
+        seed: [u8; 32],
+    ) -> Result<Self, Error> {
         let datagram_size = configuration.datagram_size.clamp(SMALLEST_DATAGRAM, LARGEST_DATAGRAM);
         let configuration = Configuration { datagram_size, ..configuration };
         let mut rng = ChaCha12Rng::from_seed(seed);
-        let certificate = match configuration.certificates.first() {
+        let certificate = match configuration.certificates.first().cloned().or(certificate) {
             Some(certificate) if certificate.expires() <= wall => {
                 return Err(Error::InvalidCertificate { reason: "it has expired" });
             }
-            Some(certificate) => certificate.clone(),
+            Some(certificate) => certificate,
             None => Certificate::generate(&mut rng, wall)?,
         };
         let ice = ice_configuration(&configuration)?;
