@@ -9,6 +9,7 @@ use columba_peer::{
 };
 use tokio::runtime::Handle as Runtime;
 
+use crate::certificates;
 use crate::connection::PeerConnection;
 use crate::driver::Driver;
 use crate::driver::tcp::ServerTls;
@@ -137,15 +138,18 @@ impl PeerConnectionBuilder {
         let shares = configuration.ice_transport_policy != TransportPolicy::Relay
             && configuration.ice.address_policy != AddressPolicy::RelayOnly;
         let endpoint = self.endpoint.filter(|_| shares);
-        let mut peer = Peer::new(configuration, now, UnixTime(wall), seed)?;
+        // A certificate of the configuration is its owner's to share; others are for one connection.
+        let makes_certificate = configuration.certificates.is_empty();
+        let certificate = if makes_certificate { certificates::take() } else { None };
+        let mut peer = Peer::with_certificate(configuration, certificate, now, UnixTime(wall), seed)?;
         let mut addresses = endpoint.as_ref().map_or_else(network::watch, Endpoint::addresses);
         peer.handle_network_change(now, &addresses.borrow_and_update());
         let shared = Arc::new(Shared::new(peer));
         let driver = {
             let _entered = runtime.enter();
-            Driver::new(shared.clone(), addresses, self.tls, endpoint)
+            Driver::new(shared.clone(), addresses, self.tls, endpoint, makes_certificate)
         };
-        runtime.spawn(driver.run());
+        runtime.spawn(driver);
         let handle = Arc::new(Handle { shared: shared.clone() });
         let events = Events::new(shared, Arc::downgrade(&handle));
         Ok((PeerConnection::from_handle(handle), events))

@@ -120,6 +120,7 @@
 mod builder;
 #[cfg(feature = "signaling")]
 pub mod call;
+mod certificates;
 mod channel;
 mod connection;
 mod data_channel;

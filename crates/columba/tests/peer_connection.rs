@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use columba::{
     Configuration, DataChannelInit, DataChannelState, Error, Event, Events, IceConfig, IceConnectionState,
-    IceTimings, MdnsMode, Message, OfferOptions, PeerConnection, PeerConnectionState, PeerError,
-    SessionDescription,
+    IceGatheringState, IceTimings, MdnsMode, Message, OfferOptions, PeerConnection, PeerConnectionState,
+    PeerError, SessionDescription,
 };
 use common::peers::{forward, pair, pair_of};
 use common::soon;
@@ -81,6 +82,52 @@ async fn gathered(connection: &PeerConnection, events: &mut Events) -> SessionDe
             return connection.local_description().unwrap();
         }
     }
+}
+
+/// Candidates of UDP do not wait until there are listeners; nothing comes behind the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_opened_behind_sockets_and_none_is_missing() {
+    let (connection, mut events) = PeerConnection::new(Configuration::default()).unwrap();
+    connection.create_data_channel("a channel", DataChannelInit::default()).unwrap();
+    drop(connection.set_local_description(None));
+    let mut kinds = Vec::new();
+    while connection.ice_gathering_state() != IceGatheringState::Complete {
+        let Some(Event::IceCandidate(candidate)) = soon("a candidate", events.recv()).await else { continue };
+        let Some(candidate) = candidate else { break };
+        let text = candidate.init.candidate;
+        kinds.push(if text.contains(" tcptype passive") { "listener" } else { "other" });
+        if text.to_ascii_lowercase().contains(" udp ") {
+            *kinds.last_mut().unwrap() = "socket";
+        }
+    }
+    let last_socket = kinds.iter().rposition(|kind| *kind == "socket").unwrap();
+    let first_listener = kinds.iter().position(|kind| *kind == "listener").unwrap();
+    assert!(last_socket < first_listener, "{kinds:?}");
+    let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+    assert_eq!(count("socket"), count("listener"), "one of each for each address: {kinds:?}");
+    let description = connection.local_description().unwrap().sdp;
+    assert_eq!(description.matches("a=candidate:").count(), kinds.len());
+    assert!(description.contains("a=end-of-candidates"));
+}
+
+/// Those of later connections are made ahead of time, and still for one connection each.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_connection_has_a_certificate_of_its_own() {
+    const CONNECTIONS: usize = 8;
+    let mut fingerprints = BTreeSet::new();
+    for _ in 0..CONNECTIONS {
+        let (mut caller, mut callee, _) = pair().await;
+        for side in [&mut caller, &mut callee] {
+            side.reaches(PeerConnectionState::Connected).await;
+            assert!(side.connection.configuration().certificates.is_empty());
+            let description = side.connection.local_description().unwrap().sdp;
+            let line = description.lines().find(|line| line.starts_with("a=fingerprint:")).unwrap();
+            fingerprints.insert(line.to_owned());
+        }
+        soon("closing", caller.connection.close()).await;
+        soon("closing", callee.connection.close()).await;
+    }
+    assert_eq!(fingerprints.len(), 2 * CONNECTIONS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

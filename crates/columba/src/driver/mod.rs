@@ -14,17 +14,18 @@ pub(crate) mod tcp;
 pub(crate) mod wake;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use columba_peer::{Input, LocalAddress, PeerConnectionState, Transmit, Transport};
+use columba_peer::{Input, LocalAddress, PeerConnectionState, Request, Transmit, Transport, TransportId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::certificates;
 use crate::endpoint::Endpoint;
 use crate::shared::{Shared, State};
 pub(crate) use sockets::udp;
@@ -61,6 +62,10 @@ pub(crate) struct Driver {
     responder: Option<mdns::Responder>,
     tasks: JoinSet<()>,
     wakeups: Wakeups,
+    /// Requests that wait until nothing else is to be done.
+    deferred: VecDeque<(TransportId, Request)>,
+    /// A certificate is to be made for a later connection once this one is up.
+    replenishes: bool,
 }
 
 impl Driver {
@@ -71,6 +76,7 @@ impl Driver {
         addresses: watch::Receiver<Arc<[LocalAddress]>>,
         tls: ServerTls,
         endpoint: Option<Endpoint>,
+        replenishes: bool,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(report_addresses(Arc::downgrade(&shared), addresses));
@@ -84,15 +90,13 @@ impl Driver {
             responder: None,
             tasks,
             wakeups: Wakeups::default(),
+            deferred: VecDeque::new(),
+            replenishes,
         }
     }
 
-    /// Runs until the connection is closed and everything is sent.
-    pub(crate) async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// One turn. Ready once the connection is closed and everything is sent.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.lock().driver = Some(cx.waker().clone());
         while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
         self.handle_time();
@@ -110,12 +114,14 @@ impl Driver {
             self.deliver_events();
             is_more = true;
         }
+        is_more = is_more || self.fulfil_deferred();
         let all_is_sent = !is_more && !self.sockets.is_blocked();
         if all_is_sent {
             // A close notification may be sent in the same turn that closes its socket.
             self.connections.close_marked(&self.shared);
             self.sockets.close_marked();
         }
+        self.replenish();
         let deadline = {
             let state = self.shared.lock();
             if all_is_sent && !self.connections.is_writing() && state.peer.is_drained() {
@@ -171,21 +177,49 @@ impl Driver {
         })
     }
 
-    /// Fulfils the peer's requests. True if there were any, from which more may follow.
-    fn fulfil_requests(&mut self) -> bool {
-        let mut requests = Requests {
+    fn requests(&mut self) -> Requests<'_> {
+        Requests {
             shared: &self.shared,
             sockets: &mut self.sockets,
             connections: &mut self.connections,
             responder: &mut self.responder,
             tasks: &mut self.tasks,
-        };
+        }
+    }
+
+    /// Fulfils the peer's requests. True if there were any, from which more may follow. Listeners
+    /// are seldom needed and take as long as sockets of UDP, whose candidates do not wait for them.
+    fn fulfil_requests(&mut self) -> bool {
         let mut is_more = false;
         loop {
             let next = self.shared.lock().peer.poll_request();
             let Some((transport, request)) = next else { return is_more };
-            requests.fulfil(transport, request);
+            if matches!(request, Request::Listen { .. }) {
+                self.deferred.push_back((transport, request));
+                continue;
+            }
+            self.requests().fulfil(transport, request);
             is_more = true;
+        }
+    }
+
+    /// Fulfils one of the requests that wait: what arrives meanwhile is handled before the next.
+    /// False if there is none.
+    fn fulfil_deferred(&mut self) -> bool {
+        let Some((transport, request)) = self.deferred.pop_front() else { return false };
+        self.requests().fulfil(transport, request);
+        if self.deferred.is_empty() {
+            self.deferred = VecDeque::new();
+        }
+        true
+    }
+
+    /// Makes a certificate for the next connection in place of that which this one has used.
+    fn replenish(&mut self) {
+        let is_up = || self.shared.lock().peer.connection_state() == PeerConnectionState::Connected;
+        if self.replenishes && is_up() {
+            self.replenishes = false;
+            tokio::spawn(async { certificates::replenish() });
         }
     }
 
@@ -198,6 +232,15 @@ impl Driver {
         }
         drop(state);
         self.wakeups.wake_waiters(&self.shared);
+    }
+}
+
+/// Written out: an async function would keep its argument twice.
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.turn(cx)
     }
 }
 
