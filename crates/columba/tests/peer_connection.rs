@@ -91,10 +91,15 @@ async fn listeners_are_opened_behind_sockets_and_none_is_missing() {
     connection.create_data_channel("a channel", DataChannelInit::default()).unwrap();
     drop(connection.set_local_description(None));
     let mut kinds = Vec::new();
-    while connection.ice_gathering_state() != IceGatheringState::Complete {
-        let Some(Event::IceCandidate(candidate)) = soon("a candidate", events.recv()).await else { continue };
+    loop {
+        let event = soon("all candidates", events.recv()).await.expect("the events ended");
+        let Event::IceCandidate(candidate) = event else { continue };
         let Some(candidate) = candidate else { break };
         let text = candidate.init.candidate;
+        // The end of candidates, of the W3C.
+        if text.is_empty() {
+            continue;
+        }
         kinds.push(if text.contains(" tcptype passive") { "listener" } else { "other" });
         if text.to_ascii_lowercase().contains(" udp ") {
             *kinds.last_mut().unwrap() = "socket";
@@ -105,6 +110,7 @@ async fn listeners_are_opened_behind_sockets_and_none_is_missing() {
     assert!(last_socket < first_listener, "{kinds:?}");
     let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
     assert_eq!(count("socket"), count("listener"), "one of each for each address: {kinds:?}");
+    assert_eq!(connection.ice_gathering_state(), IceGatheringState::Complete);
     let description = connection.local_description().unwrap().sdp;
     assert_eq!(description.matches("a=candidate:").count(), kinds.len());
     assert!(description.contains("a=end-of-candidates"));
@@ -119,7 +125,6 @@ async fn every_connection_has_a_certificate_of_its_own() {
         let (mut caller, mut callee, _) = pair().await;
         for side in [&mut caller, &mut callee] {
             side.reaches(PeerConnectionState::Connected).await;
-            assert!(side.connection.configuration().certificates.is_empty());
             let description = side.connection.local_description().unwrap().sdp;
             let line = description.lines().find(|line| line.starts_with("a=fingerprint:")).unwrap();
             fingerprints.insert(line.to_owned());
