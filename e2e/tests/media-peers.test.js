@@ -151,9 +151,9 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
           assert.equal(own.backwards, 0);
           // Chromium protects its pictures by corrections, too.
           if (name === 'chromium') assert.ok(got.corrections > 0, JSON.stringify(got));
-          // Requests for whole pictures are no storm: fewer than one a second.
+          // Requests for whole pictures are few: losses are repaired.
           const seconds = (Date.now() - started) / 1000;
-          assert.ok(got.plis < seconds && shown.plis < seconds, JSON.stringify([got, shown]));
+          assert.ok(got.plis <= 1 + seconds / 4 && shown.plis < seconds, JSON.stringify([got, shown]));
           test.diagnostic(`we: ${JSON.stringify(got)}, they: ${JSON.stringify(shown)}`);
         });
       }

@@ -124,6 +124,7 @@ fn answers_to_an_own_offer_are_taken() {
         };
         let offer = side.describe();
         // Retransmissions of RED have come since, behind all others.
+        assert!(offer.sdp.contains("a=fmtp:111 apt=109\r\n"), "{}", offer.sdp);
         let mut own = numbers(&offer.sdp);
         own.retain(|line| line != "a=rtpmap:111 rtx/90000");
         assert_eq!(own, numbers(&read("columba-av-offer")));
