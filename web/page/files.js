@@ -131,7 +131,7 @@ export class FilesScreen {
       if (former !== null && former.offer?.transfer === incoming.offer?.transfer) void this.#goOn(incoming, former);
       else void this.#offeredAgain(incoming);
     });
-    on('wait', () => this.#show('waiting', 'Somebody else receives these files now', 'They opened the same link before. If they end without the files, it is your turn: keep this page open.'));
+    on('wait', () => this.#show('waiting', 'Another person receives these files now', 'They opened the same link before. If they end without the files, it is your turn: keep this page open.'));
     on('progress', () => this.#progress());
     on('error', ({ error }) => {
       if (error.code === 'lost') return this.#show('waiting', 'The connection is lost', 'Waiting for the sender to come back…');

@@ -138,7 +138,8 @@ impl PeerConnectionBuilder {
         let shares = configuration.ice_transport_policy != TransportPolicy::Relay
             && configuration.ice.address_policy != AddressPolicy::RelayOnly;
         let endpoint = self.endpoint.filter(|_| shares);
-        // A certificate of the configuration is its owner's to share; others are for one connection.
+        // A certificate of the configuration is its owner's to share; others are for one
+        // connection.
         let makes_certificate = configuration.certificates.is_empty();
         let certificate = if makes_certificate { certificates::take() } else { None };
         let mut peer = Peer::with_certificate(configuration, certificate, now, UnixTime(wall), seed)?;

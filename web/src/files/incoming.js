@@ -367,7 +367,7 @@ export function cancelWords({ code, text }) {
   if (code === 'declined') return 'The other side does not want the files.';
   if (code === 'no-space') return 'The other side has no room for the files.';
   if (code === 'stopped') return 'The other side has stopped the transfer.';
-  if (code === 'taken') return 'Somebody else who opened this link has taken the files.';
+  if (code === 'taken') return 'Another person who opened this link has taken the files.';
   return typeof text === 'string' && text !== '' ? text.slice(0, 200) : 'The other side has ended the transfer.';
 }
 

@@ -267,9 +267,9 @@ impl Agent {
     /// [`crate::EMBEDDED`]: DTLS flights, for example. Each has at most 1,100 bytes, so that a
     /// check stays one packet, and there are at most four; more are not carried. A check carries
     /// the first, authentic Binding indications behind it the others. New values go out at once on
-    /// the best pair under check, and on others if that does not answer within 5 ms. To addresses that have not answered yet they go in the first ten messages at
-    /// most, if they were signalled at all, and the first one in responses that are not larger than
-    /// the request.
+    /// the best pair under check, and on others if that does not answer within 5 ms. To addresses
+    /// that have not answered yet they go in the first ten messages at most, if they were signalled
+    /// at all, and the first one in responses that are not larger than the request.
     ///
     /// ICE does not negotiate the attribute. Its type is comprehension-optional, so that receivers
     /// skip it (RFC 8489 §14); set a value only where the other side is known to expect it.
