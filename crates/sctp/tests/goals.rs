@@ -48,6 +48,44 @@ fn one_flow() {
     }
 }
 
+/// Bytes of a file.
+const FILE: f64 = 1e9;
+
+/// A file over a path of 100 ms: Mbit/s, loss, the receive window in MiB, and the seconds that it may
+/// take. What is lost twice holds back three round trips of data, so the window is the limit there.
+const FILES: [(f64, f64, usize, f64); 8] = [
+    (1000.0, 0.0, 16, 12.0),
+    (1000.0, 0.0, 32, 12.0),
+    (1000.0, 0.01, 16, 20.0),
+    (1000.0, 0.01, 32, 15.0),
+    (2000.0, 0.0, 16, 8.5),
+    (2000.0, 0.0, 32, 6.5),
+    (2000.0, 0.01, 16, 18.0),
+    (2000.0, 0.01, 32, 12.0),
+];
+
+#[test]
+#[ignore = "millions of packets: cargo xtask bench sctp-sim"]
+fn one_file() {
+    println!("\nlink          round trip  loss   window  at most  1 GB after");
+    for (megabits, loss, mebibytes, most) in FILES {
+        let link = lossy(path(megabits, 100, 0.5), loss);
+        let mut flow = Flow::new(Bbr);
+        flow.config.max_receive_window = mebibytes << 20;
+        flow.config.mtu = 1432;
+        let mut shared = Shared::new(1, &link, &[flow]);
+        let (mut seconds, mut left) = (0.0, FILE);
+        while left > 0.0 && seconds < most {
+            left -= shared.run(0.1)[0].megabits * 1e6 / 8.0 * 0.1;
+            seconds += 0.1;
+        }
+        println!(
+            "{megabits:>5} Mbit/s      100 ms  {loss:<5}  {mebibytes:>2} MiB  {most:>5} s  {seconds:>8.1} s"
+        );
+        assert!(left <= 0.0, "{megabits} Mbit/s, loss {loss}, {mebibytes} MiB: {left} bytes are missing");
+    }
+}
+
 /// The shares of two flows in 50 Mbit/s and 40 ms from the 30th second to the 120th, and the first
 /// one's mean round trip.
 fn beside(flows: [Flow; 2], queue: f64) -> [Outcome; 2] {
