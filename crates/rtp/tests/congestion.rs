@@ -73,7 +73,7 @@ impl World {
     /// Adds what the encoder has made to the bytes that wait.
     fn encode(&self, millis: u64, estimate: f64, video: &mut f64) {
         let wanted = at(&self.wanted, millis);
-        if millis % 33 == 0 {
+        if millis.is_multiple_of(33) {
             let share = if self.data { 0.5 } else { 1.0 };
             let rate = (share * estimate).min(wanted);
             *video = (*video + rate / 8.0 * self.keys.map_or(0.033, |_| 0.0033)).min(rate / 8.0);

@@ -238,6 +238,13 @@ struct Waiting {
     is_told: bool,
 }
 
+/// Tells those who wait that another receiver has the files.
+fn refuse(others: &[Waiting]) {
+    for other in others {
+        let _ = other.channel.try_send(cancel(CancelCode::Taken, ""));
+    }
+}
+
 impl<'a> Sender<'a> {
     async fn wait(mut self, source: Source, is_going_on: bool) -> Result<(), Stop> {
         let link: Secret =
@@ -312,9 +319,7 @@ impl<'a> Sender<'a> {
                     deadline = Instant::now() + A_DAY;
                     match result? {
                         Outcome::Finished => {
-                            for other in &others {
-                                let _ = other.channel.try_send(cancel(CancelCode::Taken, ""));
-                            }
+                            refuse(&others);
                             return Ok(());
                         }
                         Outcome::Broken => {
