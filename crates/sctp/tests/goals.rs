@@ -51,8 +51,9 @@ fn one_flow() {
 /// Bytes of a file.
 const FILE: f64 = 1e9;
 
-/// A file over a path of 100 ms: Mbit/s, loss, the receive window in MiB, and the seconds that it may
-/// take. What is lost twice holds back three round trips of data, so the window is the limit there.
+/// A file over a path of 100 ms: Mbit/s, loss, the receive window in MiB, and the seconds that it
+/// may take. What is lost twice holds back three round trips of data, so the window is the limit
+/// there.
 const FILES: [(f64, f64, usize, f64); 8] = [
     (1000.0, 0.0, 16, 12.0),
     (1000.0, 0.0, 32, 12.0),
