@@ -5,7 +5,7 @@ mod sim;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use columba_netsim::{Link, Loss};
+use columba_netsim::{Link, Loss, Queue};
 use columba_sctp::{Config, Message, Ppid, Reliability, StreamId};
 use sim::{Host, Pair};
 
@@ -163,4 +163,31 @@ fn another_path_is_searched_anew() {
     pair.run_for(Duration::from_secs(5));
     assert!((1432..=1472).contains(&mtu(&pair)), "{}", mtu(&pair));
     finish(&mut pair, 1500);
+}
+
+#[test]
+fn the_last_packet_arrives_although_the_path_has_shrunk_before_it() {
+    for seed in 1..=10_u32 {
+        let mut pair = pair(&path(65_535), 16_380);
+        send(&mut pair, 0, 500);
+        finish(&mut pair, 500);
+        assert_eq!(mtu(&pair), 16_380);
+        pair.change_links(|link| {
+            link.mtu = 1500;
+            link.rate = Some(600_000);
+            link.queue = Queue::DropTail { bytes: 22_500 };
+            link.delay = Duration::from_millis(seed.into());
+            link.loss = Loss::Random(0.05);
+        });
+        let length = 16_000 - seed as usize * 300;
+        let message = Message::new(Ppid(500), Bytes::from(vec![1; length]));
+        pair.with(0, |host, now| host.association.send(now, StreamId(0), message)).unwrap();
+        for second in 0.. {
+            pair.run_for(Duration::from_secs(1));
+            if pair.host(1).messages.len() == 501 {
+                break;
+            }
+            assert!(second < 20, "{seed}: {:?}", pair.host(0).association.stats());
+        }
+    }
 }
