@@ -110,6 +110,7 @@ impl Media {
                 RtcpPacket::PictureLoss(loss) => {
                     if let Some(outbound) = self.outbound_mut(transport, loss.media) {
                         outbound.stream.stats.pli_count += 1;
+                        outbound.begin_again();
                         outbound.limiter.picture_loss();
                     }
                 }
@@ -117,6 +118,7 @@ impl Media {
                     for (ssrc, number) in requests.requests() {
                         if let Some(outbound) = self.outbound_mut(transport, ssrc) {
                             outbound.stream.stats.fir_count += 1;
+                            outbound.begin_again();
                             outbound.limiter.full_intra(number);
                         }
                     }
@@ -599,11 +601,17 @@ impl Outbound {
         let has_sent = self.stream.stats.packets_sent > self.sent_at_report;
         self.heard_until = Some(block.highest_sequence);
         self.sent_at_report = self.stream.stats.packets_sent;
-        // A stream that has stopped stays so: nothing was sent of which news could come.
+        // A stream that has stopped stays so until pictures are wanted: nothing was sent of which
+        // news could come.
         self.unheard = if is_new { 0 } else { self.unheard + u32::from(has_sent) };
         if self.unheard == MAX_UNHEARD {
             tracing::debug!(ssrc = self.ssrc().0, "a stream that does not arrive is sent no more");
         }
+    }
+
+    /// The other side wants pictures: one that did not hear or report for a while is there again.
+    fn begin_again(&mut self) {
+        (self.unheard, self.unreported) = (0, None);
     }
 
     /// Returns true if what is sent does not arrive for long, or nothing is reported of it.

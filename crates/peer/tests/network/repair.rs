@@ -314,6 +314,17 @@ fn streams_without_reports_stop() {
     let stats = lab.peer(ALICE).peer.stats(lab.network.now()).rtp;
     let (sent, remote) = (stats.outbound[1].sent, stats.outbound[1].remote);
     assert_eq!(send(&mut lab, 9100), Err(Error::NotSending), "{sent:?} {remote:?}");
+    // Who asks for a picture is there again, although nothing could be heard meanwhile.
+    lab.with(BOB, |host, _| {
+        let mut packet = [0; 200];
+        let mut writer = CompoundWriter::new(&mut packet);
+        writer.receiver_report(Ssrc(9), &[]).unwrap();
+        writer.picture_loss(Ssrc(9), Ssrc(ssrc)).unwrap();
+        let len = writer.len();
+        host.peer.send_rtcp(host.bound()[0].1, &packet[..len]).unwrap();
+    });
+    lab.run_for(SECOND / 2);
+    assert_eq!(send(&mut lab, 9101), Ok(()));
 }
 
 /// An application that sends little learns by probes what the path carries, and pays little for it.
