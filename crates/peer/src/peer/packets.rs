@@ -28,8 +28,8 @@ impl Peer {
     /// # Errors
     /// [`Error::NotSending`] if the transceiver is not connected, it is not agreed that this side
     /// sends, the encoding is not active, or nothing has arrived for long;
-    /// [`Error::InvalidFrame`]; [`Error::BufferFull`] if there is no room for the whole frame, or if
-    /// pictures already wait for two seconds' worth of the path: it carries less than is sent.
+    /// [`Error::InvalidFrame`]; [`Error::BufferFull`] if there is no room for the whole frame: the
+    /// path carries less than is sent.
     pub fn send_frame(
         &mut self,
         now: Instant,

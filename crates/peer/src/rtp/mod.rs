@@ -41,7 +41,7 @@ pub use statistics::{InboundStats, OutboundStats, PathStats, RtpStats};
 use crate::data::Priority;
 use crate::error::Error;
 use crate::event::Event;
-use crate::media::{TrackKind, TransceiverId};
+use crate::media::TransceiverId;
 use crate::transport::TransportId;
 use crate::transport::dtls::{MasterKey as ExportedKey, SrtpKeys, SrtpProfile};
 
@@ -58,10 +58,6 @@ const MAX_FRAME_BYTES: usize = 8 << 20;
 /// Packets, and their bytes, that wait for the network at most: a key frame or two.
 const MAX_OUTGOING: usize = 1024;
 const MAX_OUTGOING_BYTES: usize = 2 << 20;
-
-/// The time after which pictures that wait for the network are of no use: no more are taken then.
-/// One that finds less before it is taken, however long it is.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The largest packet that is sent, in bytes.
 const MAX_PACKET: usize = 1500;
@@ -335,12 +331,6 @@ impl Media {
         let session = sessions.iter_mut().find(|one| one.transport == outbound.transport);
         let session = session.filter(|_| outbound.is_active).ok_or(Error::NotSending)?;
         let largest = datagram.saturating_sub(PROTECTION).min(MAX_PACKET - PROTECTION);
-        if outbound.kind == TrackKind::Video {
-            let waiting = session.frames(outbound.kind, outbound.priority).bytes();
-            if session.path.time_of(waiting) > LONGEST_WAIT {
-                return Err(Error::BufferFull);
-            }
-        }
         let queue = session.frames(outbound.kind, outbound.priority);
         outbound.send(now, frame, largest, queue, &mut buffer[..])
     }

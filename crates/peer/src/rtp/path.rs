@@ -177,18 +177,14 @@ impl MediaPath {
         self.is_told && self.last_media.is_some_and(|at| now.saturating_duration_since(at) < MEDIA_LASTS)
     }
 
-    /// Returns the time that the path takes for so many bytes.
-    pub(super) fn time_of(&self, bytes: usize) -> Duration {
-        Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits_per_second().max(1) as f64)
-    }
-
     /// Says whether data waits, and of which priority, and the bytes of pictures that wait.
     pub(super) fn note_data(&mut self, now: Instant, waiting: Option<Priority>, pictures: usize) {
         let waiting = waiting.filter(|_| self.limits_data(now)).map(flow_priority);
         self.data = waiting.map(|priority| (priority, now)).or(self.data);
         // Where pictures have fallen behind, data lets them catch up. An encoder that does not keep
         // to its rate never would.
-        let lets_go = (BEHIND..HOPELESS).contains(&self.time_of(pictures));
+        let behind = pictures as f64 * 8.0 / self.bits_per_second().max(1) as f64;
+        let lets_go = (BEHIND.as_secs_f64()..HOPELESS.as_secs_f64()).contains(&behind);
         let turn = waiting.map(|one| if lets_go { Class::Probe } else { Class::Data(one) });
         if let Some(other) = self.turn.filter(|other| Some(*other) != turn) {
             self.pacer.set_waiting(other, false);

@@ -165,15 +165,3 @@ fn an_encoder_that_sends_too_much_leaves_data_its_part() {
     let (pictures, data) = both.shares();
     assert!(pictures > 0.3 && data > 0.08, "{pictures} {data}");
 }
-
-/// Pictures that the path does not carry are refused, and do not wait behind one another for long.
-#[test]
-fn an_encoder_that_sends_too_much_is_refused_before_pictures_are_old() {
-    let mut sharing = Sharing::new(Priority::Low, 44);
-    sharing.told = 2 * RATE;
-    sharing.is_obedient = false;
-    sharing.run(10, 2 * RATE, false);
-    let alone = sharing.run(20, 2 * RATE, false);
-    let (pictures, longest) = (alone.shares().0, alone.delay(1.0));
-    assert!(pictures > 0.7 && longest < 3000, "{pictures} {longest} ms");
-}
