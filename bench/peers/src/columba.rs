@@ -1,10 +1,14 @@
 //! Our own library.
 
 use bytes::Bytes;
-use columba::{Configuration, DataChannel, DataChannelInit, Event, Events, PeerConnection};
+use columba::{
+    Configuration, DataChannel, DataChannelInit, Event, Events, IceCandidate, IceCandidateInit,
+    PeerConnection,
+};
 use tokio::sync::mpsc;
 
 use crate::end::{End, Outcome, PINNED_MTU};
+use crate::path::{Path, Side};
 
 /// A connection of ours and its channel.
 pub(crate) struct Columba<const PINNED: bool> {
@@ -13,7 +17,7 @@ pub(crate) struct Columba<const PINNED: bool> {
 }
 
 impl<const PINNED: bool> End for Columba<PINNED> {
-    async fn connect() -> Outcome<(Self, Self)> {
+    async fn connect(path: &Path) -> Outcome<(Self, Self)> {
         let mut configuration = Configuration::default();
         if PINNED {
             configuration.datagram_size = PINNED_MTU.into();
@@ -25,8 +29,11 @@ impl<const PINNED: bool> End for Columba<PINNED> {
         callee.set_remote_description(caller.set_local_description(None).await?).await?;
         caller.set_remote_description(callee.set_local_description(None).await?).await?;
         let (announced, mut announcements) = mpsc::channel(1);
-        tokio::spawn(attend(from_caller, callee.clone(), announced.clone()));
-        tokio::spawn(attend(from_callee, caller.clone(), announced));
+        let ends = [(from_caller, &callee, Side::Caller), (from_callee, &caller, Side::Callee)];
+        for (events, other, side) in ends {
+            tokio::spawn(attend(events, other.clone(), (path.clone(), side), announced.clone()));
+        }
+        drop(announced);
         channel.opened().await?;
         let announced = announcements.recv().await.ok_or("closed before the channel was open")?;
         Ok((Self { connection: caller, channel }, Self { connection: callee, channel: announced }))
@@ -47,11 +54,21 @@ impl<const PINNED: bool> End for Columba<PINNED> {
 }
 
 /// Gives one side's candidates to the other, and its channel to the measurement.
-async fn attend(mut events: Events, other: PeerConnection, announced: mpsc::Sender<DataChannel>) {
+async fn attend(
+    mut events: Events,
+    other: PeerConnection,
+    (path, side): (Path, Side),
+    announced: mpsc::Sender<DataChannel>,
+) {
     while let Some(event) = events.recv().await {
         match event {
-            // One that comes after the end is not needed.
-            Event::IceCandidate(Some(candidate)) => drop(other.add_ice_candidate(candidate.init).await),
+            Event::IceCandidate(Some(IceCandidate { init, .. })) => {
+                let candidate = path.candidates(side, &init.candidate).unwrap_or_default();
+                if !candidate.is_empty() {
+                    // One that comes after the end is not needed.
+                    drop(other.add_ice_candidate(IceCandidateInit { candidate, ..init }).await);
+                }
+            }
             Event::DataChannel(channel) => drop(announced.send(channel).await),
             _ => {}
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::path::Path;
+
 /// A result, or the error that ends a measurement.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -18,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One end of an open data channel, and the connection below it.
 pub(crate) trait End: Sized + Send + Sync + 'static {
-    /// Connects two ends over loopback, with one reliable, ordered channel that is open at both.
-    /// The first has created it.
-    fn connect() -> impl Future<Output = Outcome<(Self, Self)>> + Send;
+    /// Connects two ends over a path, with one reliable, ordered channel that is open at both. The
+    /// first has created it.
+    fn connect(path: &Path) -> impl Future<Output = Outcome<(Self, Self)>> + Send;
 
     /// Sends a message, once there is room for it.
     fn send(&self, message: Bytes) -> impl Future<Output = Outcome<()>> + Send;
@@ -33,6 +35,6 @@ pub(crate) trait End: Sized + Send + Sync + 'static {
 }
 
 /// [`End::connect`], for as long as a stack is given.
-pub(crate) async fn connect<E: End>() -> Outcome<(E, E)> {
-    tokio::time::timeout(PATIENCE, E::connect()).await.map_err(|_| "no open channel within 15 s")?
+pub(crate) async fn connect<E: End>(path: &Path) -> Outcome<(E, E)> {
+    tokio::time::timeout(PATIENCE, E::connect(path)).await.map_err(|_| "no open channel within 15 s")?
 }

@@ -3,15 +3,16 @@
 //!
 //! Without an argument it measures every stack, each in a process of its own and one after the
 //! other, and prints a Markdown document, which the chore writes to `docs/benchmarks.md`; with the
-//! name of a table (`speed`, `sizes`, `pinned`, `memory`, `thousand`), only that. With the name of
-//! a stack behind it, it measures that one and prints its row. `pinned` sets ours beside QUIC where
-//! both send datagrams of 1,200 bytes, in turns. Both ends of a connection are in the one process,
-//! over loopback.
+//! name of a table (`speed`, `sizes`, `pinned`, `far`, `memory`, `thousand`), only that. With the
+//! name of a stack behind it, it measures that one and prints its row. `pinned` sets ours beside
+//! QUIC where both send datagrams of 1,200 bytes, in turns. Both ends of a connection are in the
+//! one process, over loopback, or in `far` over a path with delay and loss (`path`).
 
 mod columba;
 mod end;
 mod measure;
 mod memory;
+mod path;
 mod quinn;
 mod rustrtc;
 mod str0m;
@@ -20,7 +21,7 @@ mod webrtc;
 use std::process::{Command, ExitCode, Stdio};
 
 use end::{End, Outcome, PINNED_MTU};
-use measure::{Figures, MESSAGE, ROUND_TRIPS, SIZES, THROUGHPUT};
+use measure::{FAR, FAR_WARM_UP, Figures, MESSAGE, ROUND_TRIPS, SIZES, THROUGHPUT};
 use memory::{MANY, Memory, PEERS, ROUNDS};
 
 /// The stacks, by the names of their crates.
@@ -41,18 +42,20 @@ enum Table {
     Speed,
     Sizes,
     Pinned,
+    Far,
     Memory,
     Thousand,
 }
 
 impl Table {
-    const ALL: [Self; 5] = [Self::Speed, Self::Sizes, Self::Pinned, Self::Memory, Self::Thousand];
+    const ALL: [Self; 6] = [Self::Speed, Self::Sizes, Self::Pinned, Self::Far, Self::Memory, Self::Thousand];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Speed => "Throughput, round trips, time to open",
             Self::Sizes => "Sizes of messages",
             Self::Pinned => "The same datagrams as QUIC",
+            Self::Far => "Delay and loss",
             Self::Memory => "Memory",
             Self::Thousand => "A thousand connections",
         }
@@ -64,6 +67,7 @@ impl Table {
             Self::Sizes => "sizes",
             Self::Thousand => "thousand",
             Self::Pinned => "pinned",
+            Self::Far => "far",
             Self::Memory => "memory",
         }
     }
@@ -188,6 +192,18 @@ fn print_heading(table: Table) -> Outcome<()> {
             );
             println!("| stack | open kB/peer | opened in s |\n|---|---:|---:|");
         }
+        Table::Far => {
+            println!(
+                "Mbit/s with messages of {} KiB on one reliable, ordered channel, in one direction, for {} s after {} s, \
+                 over a relay that holds datagrams back; the same of them are lost for every stack, in both directions. \
+                 quinn has BBR and windows of 64 MiB here, the others what they have by default. A dash: nothing arrived.\n",
+                MESSAGE / 1024,
+                THROUGHPUT.as_secs(),
+                FAR_WARM_UP.as_secs()
+            );
+            let names = FAR.map(|(name, ..)| name);
+            println!("| stack | {} |\n|---|{}", names.join(" | "), "---:|".repeat(FAR.len()));
+        }
         Table::Speed => {
             let (kibibytes, seconds) = (MESSAGE / 1024, THROUGHPUT.as_secs());
             println!(
@@ -225,8 +241,9 @@ fn row(table: Table, stack: &str) -> Outcome<()> {
         match (stack, table) {
             ("columba", Table::Pinned) => figures::<columba::Columba<true>>(table, stack).await,
             ("columba", _) => figures::<columba::Columba<false>>(table, stack).await,
-            ("quinn", Table::Pinned) => figures::<quinn::Quinn<true>>(table, stack).await,
-            ("quinn", _) => figures::<quinn::Quinn<false>>(table, stack).await,
+            ("quinn", Table::Pinned) => figures::<quinn::Quinn<true, false>>(table, stack).await,
+            ("quinn", Table::Far) => figures::<quinn::Quinn<false, true>>(table, stack).await,
+            ("quinn", _) => figures::<quinn::Quinn<false, false>>(table, stack).await,
             ("webrtc", _) => figures::<webrtc::Webrtc>(table, stack).await,
             ("str0m", _) => figures::<str0m::Str0m>(table, stack).await,
             ("rustrtc", _) => figures::<rustrtc::Rustrtc>(table, stack).await,
@@ -246,6 +263,7 @@ async fn figures<E: End>(table: Table, stack: &str) -> Outcome<String> {
         Table::Speed => measure::everything::<E>().await?.row(stack, version),
         Table::Pinned => measure::pinned::<E>().await?.map(|number| number.to_string()).join(" "),
         Table::Sizes => format!("| {stack} {version} | {} |", measure::sizes::<E>().await.join(" | ")),
+        Table::Far => format!("| {stack} {version} | {} |", measure::far::<E>().await.join(" | ")),
         Table::Memory => memory::measure::<E>().await?.row(stack, version),
         Table::Thousand => {
             let (kilobytes, seconds) = memory::measure_many::<E>().await?;

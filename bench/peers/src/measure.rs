@@ -8,6 +8,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::time::{sleep_until, timeout};
 
 use crate::end::{End, Outcome, connect};
+use crate::path::Path;
 
 /// Bytes of a message of the throughput measurement.
 pub(crate) const MESSAGE: usize = 64 * 1024;
@@ -20,6 +21,13 @@ pub(crate) const THROUGHPUT: Duration = Duration::from_secs(4);
 
 /// The time for which data flows before: congestion windows open, caches fill.
 const WARM_UP: Duration = Duration::from_secs(1);
+
+/// The same over a path with delay.
+pub(crate) const FAR_WARM_UP: Duration = Duration::from_secs(4);
+
+/// Paths with delay: their names, milliseconds of the round trip, datagrams lost of a thousand.
+pub(crate) const FAR: [(&str, u64, u32); 3] =
+    [("20 ms", 20, 0), ("100 ms", 100, 0), ("100 ms, 1 % lost", 100, 10)];
 
 /// Round trips that are measured.
 pub(crate) const ROUND_TRIPS: usize = 2_000;
@@ -73,7 +81,7 @@ impl Figures {
 pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
     let openings = openings::<E>().await?;
     let round_trips = round_trips::<E>().await?;
-    let (bytes, taken, cpu) = throughput::<E>(MESSAGE).await?;
+    let (bytes, taken, cpu) = throughput::<E>(&Path::DIRECT, MESSAGE, WARM_UP).await?;
     Ok(Figures {
         bits_per_second: bytes * 8.0 / taken,
         cpu_seconds_per_gigabyte: cpu / bytes * 1e9,
@@ -88,7 +96,7 @@ pub(crate) async fn everything<E: End>() -> Outcome<Figures> {
 /// to open.
 pub(crate) async fn pinned<E: End>() -> Outcome<[f64; 3]> {
     let openings = openings::<E>().await?;
-    let (bytes, taken, cpu) = throughput::<E>(MESSAGE).await?;
+    let (bytes, taken, cpu) = throughput::<E>(&Path::DIRECT, MESSAGE, WARM_UP).await?;
     let open = share(&openings, 50).as_secs_f64() * 1e3;
     Ok([bytes * 8.0 / taken / 1e6, cpu / bytes * 1e9, open])
 }
@@ -98,7 +106,7 @@ async fn openings<E: End>() -> Outcome<Vec<Duration>> {
     let mut taken = Vec::with_capacity(OPENINGS);
     for _ in 0..OPENINGS {
         let start = Instant::now();
-        let (one, other) = connect::<E>().await?;
+        let (one, other) = connect::<E>(&Path::DIRECT).await?;
         taken.push(start.elapsed());
         one.close().await?;
         other.close().await?;
@@ -109,7 +117,7 @@ async fn openings<E: End>() -> Outcome<Vec<Duration>> {
 
 /// The round-trip time of each small message, the shortest first.
 async fn round_trips<E: End>() -> Outcome<Vec<Duration>> {
-    let (asking, answering) = connect::<E>().await?;
+    let (asking, answering) = connect::<E>(&Path::DIRECT).await?;
     let answering = Arc::new(answering);
     let echo = tokio::spawn({
         let answering = Arc::clone(&answering);
@@ -142,11 +150,25 @@ async fn round_trips<E: End>() -> Outcome<Vec<Duration>> {
     Ok(taken)
 }
 
+/// Mbit/s over each path with delay. A stack that moves nothing there has a dash.
+pub(crate) async fn far<E: End>() -> [String; FAR.len()] {
+    let mut columns = [const { String::new() }; FAR.len()];
+    for (column, (_, round_trip, loss)) in columns.iter_mut().zip(FAR) {
+        let path = Path::long(Duration::from_millis(round_trip), loss);
+        let all = throughput::<E>(&path, MESSAGE, FAR_WARM_UP);
+        *column = match timeout(2 * LOST + FAR_WARM_UP + THROUGHPUT, all).await {
+            Ok(Ok((bytes, taken, _))) => format!("{:.0}", bytes * 8.0 / taken / 1e6),
+            Ok(Err(_)) | Err(_) => "–".to_owned(),
+        };
+    }
+    columns
+}
+
 /// Mbit/s with messages of each size. A stack that does not send them has a dash.
 pub(crate) async fn sizes<E: End>() -> [String; SIZES.len()] {
     let mut columns = [const { String::new() }; SIZES.len()];
     for (column, size) in columns.iter_mut().zip(SIZES) {
-        *column = match timeout(LOST + THROUGHPUT, throughput::<E>(size)).await {
+        *column = match timeout(LOST + THROUGHPUT, throughput::<E>(&Path::DIRECT, size, WARM_UP)).await {
             Ok(Ok((bytes, taken, _))) => format!("{:.0}", bytes * 8.0 / taken / 1e6),
             Ok(Err(_)) | Err(_) => "–".to_owned(),
         };
@@ -155,14 +177,14 @@ pub(crate) async fn sizes<E: End>() -> [String; SIZES.len()] {
 }
 
 /// Bytes received, the seconds in which they were, and the CPU seconds that this took.
-async fn throughput<E: End>(size: usize) -> Outcome<(f64, f64, f64)> {
-    let (sending, receiving) = connect::<E>().await?;
+async fn throughput<E: End>(path: &Path, size: usize, warm_up: Duration) -> Outcome<(f64, f64, f64)> {
+    let (sending, receiving) = connect::<E>(path).await?;
     let sender = tokio::spawn(async move {
         let message = Bytes::from(vec![2; size]);
         while sending.send(message.clone()).await.is_ok() {}
         sending
     });
-    receive_until(&receiving, size, Instant::now() + WARM_UP).await?;
+    receive_until(&receiving, size, Instant::now() + warm_up).await?;
     let (start, cpu) = (Instant::now(), cpu_seconds()?);
     let bytes = receive_until(&receiving, size, start + THROUGHPUT).await?;
     let (taken, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);

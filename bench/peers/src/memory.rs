@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::end::{End, Outcome, connect};
+use crate::path::Path;
 
 /// Connections that are open at once; each has two peers in this process.
 const CONNECTIONS: usize = 200;
@@ -109,7 +110,7 @@ async fn open<E: End>(count: usize) -> Outcome<Vec<(E, E)>> {
     let mut started = 0;
     while connections.len() < count {
         while started < count && opening.len() < CONCURRENT {
-            opening.spawn(connect::<E>());
+            opening.spawn(connect::<E>(&Path::DIRECT));
             started += 1;
         }
         connections.push(opening.join_next().await.ok_or("nothing is being opened")???);

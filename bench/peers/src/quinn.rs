@@ -4,14 +4,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, ServerConfig, TransportConfig};
+use quinn::{
+    ClientConfig, Connection, Endpoint, RecvStream, SendStream, ServerConfig, TransportConfig, VarInt,
+};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::sync::Mutex;
 
 use crate::end::{End, Outcome, PINNED_MTU};
+use crate::path::{Path, Side};
 
 /// The name in the server's certificate.
 const NAME: &str = "localhost";
@@ -19,8 +23,12 @@ const NAME: &str = "localhost";
 /// Bytes of the length in front of a message.
 const PREFIX: usize = 4;
 
-/// A connection of quinn's with a stream, as configured by default.
-pub(crate) struct Quinn<const PINNED: bool> {
+/// Bytes of its windows over paths with delay.
+const FAR_WINDOW: u32 = 64 << 20;
+
+/// A connection of quinn's with a stream, as configured by default, but for datagrams of a pinned
+/// size, or, for far paths, with BBR and large windows.
+pub(crate) struct Quinn<const PINNED: bool, const FAR: bool> {
     /// Lives as long as the connection.
     endpoint: Endpoint,
     connection: Connection,
@@ -89,12 +97,19 @@ impl Identity {
     }
 }
 
-impl<const PINNED: bool> End for Quinn<PINNED> {
-    async fn connect() -> Outcome<(Self, Self)> {
+impl<const PINNED: bool, const FAR: bool> End for Quinn<PINNED, FAR> {
+    async fn connect(path: &Path) -> Outcome<(Self, Self)> {
         let identity = IDENTITY.as_ref().map_err(ToString::to_string)?;
         let mut transport = TransportConfig::default();
         if PINNED {
             transport.initial_mtu(PINNED_MTU).mtu_discovery_config(None);
+        }
+        if FAR {
+            transport
+                .stream_receive_window(VarInt::from_u32(FAR_WINDOW))
+                .receive_window(VarInt::from_u32(FAR_WINDOW))
+                .send_window(FAR_WINDOW.into())
+                .congestion_controller_factory(Arc::new(BbrConfig::default()));
         }
         let transport = Arc::new(transport);
         let mut server = ServerConfig::with_crypto(identity.server.clone());
@@ -105,7 +120,10 @@ impl<const PINNED: bool> End for Quinn<PINNED> {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listening = Endpoint::server(server, local)?;
         let calling = Endpoint::client(local)?;
-        let caller = calling.connect_with(client, listening.local_addr()?, NAME)?;
+        let target =
+            path.address(Side::Callee, listening.local_addr()?)?.ok_or("the callee has two addresses")?;
+        path.address(Side::Caller, calling.local_addr()?)?;
+        let caller = calling.connect_with(client, target, NAME)?;
         let callee = listening.accept().await.ok_or("the endpoint was closed")?;
         let (caller, callee) = tokio::try_join!(caller, callee)?;
         // The other side hears of a stream with its first bytes.
@@ -136,7 +154,7 @@ impl<const PINNED: bool> End for Quinn<PINNED> {
     }
 }
 
-impl<const PINNED: bool> Quinn<PINNED> {
+impl<const PINNED: bool, const FAR: bool> Quinn<PINNED, FAR> {
     fn new(endpoint: Endpoint, connection: Connection, outgoing: SendStream, incoming: RecvStream) -> Self {
         let incoming = Incoming { stream: incoming, prefix: Vec::with_capacity(PREFIX), received: 0 };
         Self { endpoint, connection, outgoing: Mutex::new(outgoing), incoming: Mutex::new(incoming) }

@@ -7,6 +7,7 @@ use rustrtc::transports::sctp::{DataChannel, DataChannelConfig};
 use rustrtc::{DataChannelEvent, PeerConnection, PeerConnectionEvent, RtcConfiguration, SessionDescription};
 
 use crate::end::{End, Outcome};
+use crate::path::{Path, Side};
 
 /// A connection of `rustrtc`'s and its channel.
 pub(crate) struct Rustrtc {
@@ -15,7 +16,7 @@ pub(crate) struct Rustrtc {
 }
 
 impl End for Rustrtc {
-    async fn connect() -> Outcome<(Self, Self)> {
+    async fn connect(path: &Path) -> Outcome<(Self, Self)> {
         let configuration = RtcConfiguration {
             bind_ip: Some("127.0.0.1".to_owned()),
             ice_include_loopback_candidates: true,
@@ -27,9 +28,9 @@ impl End for Rustrtc {
         let ordered = DataChannelConfig { ordered: true, ..DataChannelConfig::default() };
         let channel = caller.create_data_channel("bench", Some(ordered))?;
         let offer = described(&caller, caller.create_offer().await?).await?;
-        callee.set_remote_description(offer).await?;
+        callee.set_remote_description(over(path, Side::Caller, &offer)?).await?;
         let answer = described(&callee, callee.create_answer().await?).await?;
-        caller.set_remote_description(answer).await?;
+        caller.set_remote_description(over(path, Side::Callee, &answer)?).await?;
 
         let announced = loop {
             match callee.recv().await.ok_or("closed before the channel was open")? {
@@ -59,6 +60,12 @@ impl End for Rustrtc {
         self.connection.close();
         Ok(())
     }
+}
+
+/// A description as the other side shall know it.
+fn over(path: &Path, side: Side, description: &SessionDescription) -> Outcome<SessionDescription> {
+    let text = path.candidates(side, &description.to_sdp_string())?;
+    Ok(SessionDescription::parse(description.sdp_type, &text)?)
 }
 
 /// Sets a description; the answer is the same with all candidates.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use socket2::{Domain, Socket, Type};
+use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
@@ -14,6 +15,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::end::{End, Outcome};
+use crate::path::{Path, Side};
 
 /// Bytes of a socket's buffers; the kernel's default overflows.
 const SOCKET_BUFFER: usize = 2 << 20;
@@ -31,13 +33,15 @@ pub(crate) struct Str0m {
 }
 
 impl End for Str0m {
-    async fn connect() -> Outcome<(Self, Self)> {
+    async fn connect(path: &Path) -> Outcome<(Self, Self)> {
         let (mut caller, caller_socket) = connection()?;
         let (mut callee, callee_socket) = connection()?;
         let mut changes = caller.sdp_api();
         changes.add_channel("bench".to_owned());
         let (offer, pending) = changes.apply().ok_or("there is nothing to offer")?;
+        let offer = SdpOffer::from_sdp_string(&path.candidates(Side::Caller, &offer.to_sdp_string())?)?;
         let answer = callee.sdp_api().accept_offer(offer)?;
+        let answer = SdpAnswer::from_sdp_string(&path.candidates(Side::Callee, &answer.to_sdp_string())?)?;
         caller.sdp_api().accept_answer(pending, answer)?;
 
         let (one, one_open) = Task::start(caller, caller_socket)?;

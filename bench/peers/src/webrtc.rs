@@ -11,6 +11,7 @@ use webrtc::peer_connection::{
 };
 
 use crate::end::{End, Outcome, SEND_BUFFER};
+use crate::path::{Path, Side};
 
 /// A connection of `webrtc`'s and its channel.
 pub(crate) struct Webrtc {
@@ -19,14 +20,18 @@ pub(crate) struct Webrtc {
 }
 
 impl End for Webrtc {
-    async fn connect() -> Outcome<(Self, Self)> {
+    async fn connect(path: &Path) -> Outcome<(Self, Self)> {
         let (caller, mut from_caller) = connection().await?;
         let (callee, mut from_callee) = connection().await?;
         let channel = caller.create_data_channel("bench", None).await?;
         caller.set_local_description(caller.create_offer(None).await?).await?;
-        callee.set_remote_description(described(&*caller, &mut from_caller).await?).await?;
+        let offer = described(&*caller, &mut from_caller).await?;
+        let offer = RTCSessionDescription::offer(path.candidates(Side::Caller, &offer.sdp)?)?;
+        callee.set_remote_description(offer).await?;
         callee.set_local_description(callee.create_answer(None).await?).await?;
-        caller.set_remote_description(described(&*callee, &mut from_callee).await?).await?;
+        let answer = described(&*callee, &mut from_callee).await?;
+        let answer = RTCSessionDescription::answer(path.candidates(Side::Callee, &answer.sdp)?)?;
+        caller.set_remote_description(answer).await?;
 
         while !matches!(channel.poll().await.ok_or("closed before it was open")?, DataChannelEvent::OnOpen) {}
         let announced = from_callee.channels.recv().await.ok_or("closed before the channel was open")?;
