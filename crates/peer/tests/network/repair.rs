@@ -240,6 +240,19 @@ fn receivers_limit_bitrates() {
     }
 }
 
+/// Bob asks for a key frame of a stream.
+fn ask_for_picture(lab: &mut Lab, ssrc: u32) {
+    lab.with(BOB, |host, _| {
+        let mut packet = [0; 200];
+        let mut writer = CompoundWriter::new(&mut packet);
+        writer.receiver_report(Ssrc(9), &[]).unwrap();
+        writer.picture_loss(Ssrc(9), Ssrc(ssrc)).unwrap();
+        let len = writer.len();
+        host.peer.send_rtcp(host.bound()[0].1, &packet[..len]).unwrap();
+    });
+    lab.run_for(SECOND / 2);
+}
+
 /// A stream of which nothing is reported, or which does not arrive, sends no more.
 #[test]
 fn streams_without_reports_stop() {
@@ -315,15 +328,7 @@ fn streams_without_reports_stop() {
     let (sent, remote) = (stats.outbound[1].sent, stats.outbound[1].remote);
     assert_eq!(send(&mut lab, 9100), Err(Error::NotSending), "{sent:?} {remote:?}");
     // Who asks for a picture is there again, although nothing could be heard meanwhile.
-    lab.with(BOB, |host, _| {
-        let mut packet = [0; 200];
-        let mut writer = CompoundWriter::new(&mut packet);
-        writer.receiver_report(Ssrc(9), &[]).unwrap();
-        writer.picture_loss(Ssrc(9), Ssrc(ssrc)).unwrap();
-        let len = writer.len();
-        host.peer.send_rtcp(host.bound()[0].1, &packet[..len]).unwrap();
-    });
-    lab.run_for(SECOND / 2);
+    ask_for_picture(&mut lab, ssrc);
     assert_eq!(send(&mut lab, 9101), Ok(()));
 }
 
