@@ -452,35 +452,40 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
       return path;
     }
 
+    /** Bytes of a file that takes a while. */
+    const FILM = 40_000_000;
+
+    /**
+     * Two pages of which one has half of a file that the other sends.
+     * @param {BrowserName} from @param {BrowserName} to
+     */
+    async function half(from, to) {
+      const { one, other } = await callOf(from, to);
+      const path = fileOf('film', FILM);
+      await send(one, path);
+      await offers(other, 'transfer-take');
+      await other.click('transfer-take');
+      await has(other, FILM / 2);
+      return { one, other, path };
+    }
+
     for (const [from, to] of /** @type {[BrowserName, BrowserName][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {
       it(`go on to a receiver in ${to} that is loaded again in the middle`, async () => {
-        const { one, other } = await callOf(from, to);
-        const size = 40_000_000;
-        const path = fileOf('film', size);
-        await send(one, path);
-        await offers(other, 'transfer-take');
-        await other.click('transfer-take');
-        await has(other, 20_000_000);
+        const { one, other, path } = await half(from, to);
         await reload(other);
         // It does not ask again.
         assert.equal(await savedIn(other), digest(readFileSync(path)));
         const received = await count(other, 'receivedBytes');
-        assert.ok(received < size - 16_000_000, `${received} bytes came after it`);
+        assert.ok(received < FILM - 16_000_000, `${received} bytes came after it`);
         await close(one, other);
       });
 
       it(`go on from a sender in ${from} that is loaded again in the middle`, async () => {
-        const { one, other } = await callOf(from, to);
-        const size = 40_000_000;
-        const path = fileOf('film', size);
-        await send(one, path);
-        await offers(other, 'transfer-take');
-        await other.click('transfer-take');
-        await has(other, 20_000_000);
+        const { one, other, path } = await half(from, to);
         await reload(one);
         assert.equal(await savedIn(other), digest(readFileSync(path)));
         const sent = await count(one, 'sentBytes');
-        assert.ok(sent < size - 16_000_000, `${sent} bytes were sent after it`);
+        assert.ok(sent < FILM - 16_000_000, `${sent} bytes were sent after it`);
         await close(one, other);
       });
 
