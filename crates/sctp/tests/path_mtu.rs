@@ -191,3 +191,32 @@ fn the_last_packet_arrives_although_the_path_has_shrunk_before_it() {
         }
     }
 }
+
+/// A queue on the way that has room for one large packet: the probe that confirms its size takes it
+/// from the data behind it, each time.
+#[test]
+fn a_size_that_only_probes_get_through_is_given_up() {
+    for seed in 1..=10_u32 {
+        let mut pair = pair(&path(65_535), 16_380);
+        send(&mut pair, 0, 500);
+        finish(&mut pair, 500);
+        assert_eq!(mtu(&pair), 16_380);
+        pair.change_links(|link| {
+            link.rate = Some(600_000);
+            link.queue = Queue::DropTail { bytes: 22_500 };
+            link.loss = Loss::All;
+        });
+        let length = 16_000 - seed as usize * 300;
+        let message = Message::new(Ppid(500), Bytes::from(vec![1; length]));
+        pair.with(0, |host, now| host.association.send(now, StreamId(0), message)).unwrap();
+        pair.run_for(Duration::from_millis(100));
+        pair.change_links(|link| link.loss = Loss::None);
+        for second in 0.. {
+            pair.run_for(Duration::from_secs(1));
+            if pair.host(1).messages.len() == 501 {
+                break;
+            }
+            assert!(second < 20, "{seed}: {:?}", pair.host(0).association.stats());
+        }
+    }
+}

@@ -510,7 +510,7 @@ impl Association {
                 if self.sender.on_timeout(now) {
                     self.notification.on_timeout();
                     self.count_unanswered(now);
-                    self.suspect_black_hole(now);
+                    self.on_data_timeout(now);
                 }
             }
             Timer::TailLossProbe => self.sender.on_probe_timeout(),

@@ -31,6 +31,8 @@ pub(super) struct PathMtu {
     phase: Phase,
     /// The last probe that was given up: it may have been only late.
     given_up: Option<Probe>,
+    /// The number of packets that had been received at the first of the last timeouts in a row.
+    received: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl PathMtu {
             too_large: max_mtu + 4,
             phase: Phase::Idle,
             given_up: None,
+            received: 0,
         }
     }
 
@@ -139,6 +142,22 @@ impl PathMtu {
             Phase::Probing(probe) => Some(probe),
             Phase::Idle | Phase::Complete => None,
         }
+    }
+
+    /// Data has timed out, so often in a row. Returns whether the size is to blame: something
+    /// smaller came back meanwhile. A probe of the size may get through nevertheless, and fill the
+    /// queue that the data behind it finds.
+    fn on_data_timeout(&mut self, in_a_row: u32, received: u64) -> bool {
+        if in_a_row < 2 {
+            self.received = received;
+            return false;
+        }
+        let is_black_hole = self.current > self.base && received > self.received;
+        if is_black_hole {
+            self.too_large = self.current;
+            self.current = self.base;
+        }
+        is_black_hole
     }
 
     fn on_expired(&mut self, received: u64) -> Verdict {
@@ -247,6 +266,19 @@ impl Association {
                 self.go_on(now);
             }
         }
+    }
+
+    /// The retransmission timer has expired with data in flight (RFC 8899 §4.3).
+    pub(super) fn on_data_timeout(&mut self, now: Instant) {
+        let in_a_row = self.sender.round_trip.timeouts();
+        if self.state == State::Established
+            && self.path_mtu.on_data_timeout(in_a_row, self.stats.packets_received)
+        {
+            tracing::debug!("larger packets vanish again and again");
+            self.sender.set_mtu(self.path_mtu.current);
+            self.go_on(now);
+        }
+        self.suspect_black_hole(now);
     }
 
     /// Large packets may be vanishing: is it their size?

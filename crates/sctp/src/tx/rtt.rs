@@ -70,6 +70,11 @@ impl RoundTrip {
         self.backoff += 1;
     }
 
+    /// Returns the number of timeouts since the peer has answered.
+    pub(crate) const fn timeouts(&self) -> u32 {
+        self.backoff
+    }
+
     /// The peer has answered, even if to something that cannot be measured.
     pub(crate) fn answered(&mut self) {
         self.backoff = 0;
