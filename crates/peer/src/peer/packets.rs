@@ -27,9 +27,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`Error::NotSending`] if the transceiver is not connected, it is not agreed that this side
-    /// sends, the encoding is not active, or nothing has arrived for long;
-    /// [`Error::InvalidFrame`]; [`Error::BufferFull`] if there is no room for the whole frame: the
-    /// path carries less than is sent.
+    /// sends, the encoding is not active, or nothing has arrived for long, which is tried again
+    /// after a pause; [`Error::InvalidFrame`]; [`Error::BufferFull`] if there is no room for the
+    /// whole frame: the path carries less than is sent. Pictures that have waited for more than two
+    /// seconds are given up (`frames_given_up`), and then, or after an error, a key frame is asked
+    /// for, and others are refused with `BufferFull` until it comes.
     pub fn send_frame(
         &mut self,
         now: Instant,

@@ -36,6 +36,17 @@ const MAX_UNHEARD: u32 = 10;
 /// as many reports as of those without news.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The time without RTCP of the other side after which the next packet of it says that it is back:
+/// a stream that has stopped begins again (RFC 8083 §4.5: by news that what stopped it is over).
+/// Longer than the time between two reports of sound, which is 7.5 s at most.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// The pause after which a stream that has stopped is tried again, at first and at most: each try
+/// in vain doubles it. Meanwhile the path has carried checks of consent (RFC 7675) both ways, or
+/// nothing is sent at all.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const MOST_PAUSE: Duration = Duration::from_secs(120);
+
 /// The least time between two streams that begin anew for their numbers.
 const COLLISION_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -83,6 +94,7 @@ impl Media {
     /// Handles a compound packet, or a lone one of reduced size, in the clear.
     pub(super) fn handle_rtcp(&mut self, at: usize, now: Instant, wall: NtpTime, packet: &[u8]) {
         let transport = self.sessions[at].transport;
+        self.note_presence(at, now);
         for part in Compound::new(packet) {
             let part = match part {
                 Ok(part) => part,
@@ -149,6 +161,19 @@ impl Media {
             }
         }
         self.tell_wishes(now);
+    }
+
+    /// RTCP has come: the other side may have been away.
+    fn note_presence(&mut self, at: usize, now: Instant) {
+        let session = &mut self.sessions[at];
+        let before = session.last_rtcp.replace(now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) > AWAY) {
+            let of = |one: &&mut Outbound| one.transport == session.transport && one.is_broken(now);
+            for outbound in self.outbound.iter_mut().filter(of) {
+                outbound.begin_again();
+                outbound.want_key();
+            }
+        }
     }
 
     fn outbound_mut(&mut self, transport: TransportId, ssrc: Ssrc) -> Option<&mut Outbound> {
@@ -601,21 +626,41 @@ impl Outbound {
         let has_sent = self.stream.stats.packets_sent > self.sent_at_report;
         self.heard_until = Some(block.highest_sequence);
         self.sent_at_report = self.stream.stats.packets_sent;
-        // A stream that has stopped stays so until pictures are wanted: nothing was sent of which
-        // news could come.
+        // A stream that has stopped stays so for a while: nothing was sent of which news comes.
         self.unheard = if is_new { 0 } else { self.unheard + u32::from(has_sent) };
+        if is_new {
+            self.pause = FIRST_PAUSE;
+        }
         if self.unheard == MAX_UNHEARD {
             tracing::debug!(ssrc = self.ssrc().0, "a stream that does not arrive is sent no more");
         }
     }
 
-    /// The other side wants pictures: one that did not hear or report for a while is there again.
+    /// The stream is tried again: the other side wants pictures, or has come back, or a pause is
+    /// over.
     fn begin_again(&mut self) {
-        (self.unheard, self.unreported) = (0, None);
+        (self.unheard, self.unreported, self.stopped) = (0, None, None);
+    }
+
+    /// Returns whether a frame may be sent. A stream that has stopped is tried again after a pause.
+    pub(super) fn may_send(&mut self, now: Instant) -> bool {
+        if !self.is_broken(now) {
+            self.stopped = None;
+            return true;
+        }
+        let since = *self.stopped.get_or_insert(now);
+        let is_over = now.saturating_duration_since(since) >= self.pause;
+        if is_over {
+            self.pause = (2 * self.pause).min(MOST_PAUSE);
+            self.begin_again();
+        }
+        // Pictures that are refused are missing to those that follow.
+        self.want_key();
+        is_over
     }
 
     /// Returns true if what is sent does not arrive for long, or nothing is reported of it.
-    pub(super) fn is_broken(&self, now: Instant) -> bool {
+    fn is_broken(&self, now: Instant) -> bool {
         let is_late = |since: Instant| now.saturating_duration_since(since) > REPORT_TIMEOUT;
         self.unheard >= MAX_UNHEARD || self.unreported.is_some_and(is_late)
     }

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use columba_rtp::congestion::Class;
+use columba_rtp::congestion::{Class, FlowPriority};
 use columba_rtp::srtp::{MasterKey, Profile, SrtpReceiver, SrtpSender};
 use columba_rtp::{NtpTime, Packet, SequenceNumber, Ssrc, is_rtcp};
 use columba_sctp::Fates;
@@ -58,6 +58,13 @@ const MAX_FRAME_BYTES: usize = 8 << 20;
 /// Packets, and their bytes, that wait for the network at most: a key frame or two.
 const MAX_OUTGOING: usize = 1024;
 const MAX_OUTGOING_BYTES: usize = 2 << 20;
+
+/// The time after which pictures that wait for the network are of no use: those of a stream are
+/// given up, and a key frame is asked for. One that has begun to leave leaves whole.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The least time between two streams that are given up: what has waited for the first one leaves.
+const GIVE_UP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The largest packet that is sent, in bytes.
 const MAX_PACKET: usize = 1500;
@@ -452,11 +459,19 @@ impl Media {
             if line == Line::Probe {
                 return probe(now, wall, session, outbound, buf, plain);
             }
+            if let Line::Frames(Class::Video(priority)) = line
+                && give_up_late(now, session, outbound, priority)
+            {
+                continue;
+            }
             let mut len = 0;
-            session.line(line).pop(plain.min(buf.len()), |packet| {
+            let is_taken = session.pop(line, plain.min(buf.len()), |packet| {
                 buf[..packet.len()].copy_from_slice(packet);
                 len = packet.len();
-            })?;
+            });
+            if !is_taken {
+                return None;
+            }
             let protected = match line {
                 Line::Rtcp => session.sender.protect_rtcp(buf, len),
                 Line::Packets | Line::Probe => session.sender.protect(buf, len),
@@ -474,6 +489,30 @@ impl Media {
             }
         }
     }
+}
+
+/// Gives the pictures of one stream up, if the first packet has waited for too long. Of streams
+/// that share a queue it is the one with the most to send: the others have waited for that. Returns
+/// whether there were some.
+fn give_up_late(
+    now: Instant,
+    session: &mut Session,
+    outbound: &mut [Outbound],
+    priority: FlowPriority,
+) -> bool {
+    let passed = |since: Instant| now.saturating_duration_since(since);
+    let is_soon = session.given_up.is_some_and(|at| passed(at) < GIVE_UP_INTERVAL);
+    let transport = session.transport;
+    let queue = session.pictures(priority);
+    if is_soon || queue.front().is_none_or(|since| passed(*since) <= LONGEST_WAIT) {
+        return false;
+    }
+    let senders = outbound.iter_mut().filter(|one| one.transport == transport);
+    let is_given_up = senders.max_by_key(|one| one.waiting(queue)).is_some_and(|one| one.give_up(queue));
+    if is_given_up {
+        session.given_up = Some(now);
+    }
+    is_given_up
 }
 
 /// Writes a packet that only tries the path; returns its length.

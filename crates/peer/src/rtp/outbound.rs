@@ -14,6 +14,7 @@ use columba_rtp::{
 };
 
 use super::dtmf::{Step, Tones};
+use super::feedback::FIRST_PAUSE;
 use super::frame::{OutgoingFrame, linear_level};
 use super::path::flow_priority;
 use super::queue::Queue;
@@ -86,8 +87,16 @@ pub(super) struct Outbound {
     /// The last frames, and when each was given to the sender.
     queued: [Option<(RtpTimestamp, Instant)>; QUEUED],
     next_queued: usize,
+    /// The timestamp of the last packet that has left.
+    leaving: Option<RtpTimestamp>,
+    /// Pictures were refused or given up: what follows builds on them, up to a key frame.
+    needs_key: bool,
     /// Something was sent since the other side's last report, first then.
     pub(super) unreported: Option<Instant>,
+    /// The time at which a stream that is broken was to send first, and the time after which it is
+    /// tried again.
+    pub(super) stopped: Option<Instant>,
+    pub(super) pause: Duration,
     /// The bitrate that the application was told.
     pub(super) told_bitrate: Option<u64>,
     /// Reports in a row by which nothing new has arrived.
@@ -140,7 +149,11 @@ impl Outbound {
             audio_level: None,
             queued: [None; QUEUED],
             next_queued: 0,
+            leaving: None,
+            needs_key: false,
             unreported: None,
+            stopped: None,
+            pause: FIRST_PAUSE,
             told_bitrate: None,
             unheard: 0,
             heard_until: None,
@@ -219,6 +232,7 @@ impl Outbound {
     /// Forgets what was reported: the path is another one.
     pub(super) fn handle_path_change(&mut self) {
         (self.unheard, self.unreported, self.loss) = (0, None, 0.0);
+        self.pause = FIRST_PAUSE;
     }
 
     /// Returns the SSRC of retransmissions, if there are such.
@@ -262,10 +276,10 @@ impl Outbound {
         now: Instant,
         frame: &OutgoingFrame<'_>,
         largest: usize,
-        queue: &mut Queue<()>,
+        queue: &mut Queue<Instant>,
         buffer: &mut [u8],
     ) -> Result<(), Error> {
-        if self.is_broken(now) {
+        if !self.may_send(now) {
             return Err(Error::NotSending);
         }
         // A tone takes the place of the sound.
@@ -293,9 +307,12 @@ impl Outbound {
             |error: columba_rtp::payload::FrameError| Error::InvalidFrame { reason: error.to_string() };
         let count = self.packetizer.begin(frame.data, room).map_err(refused)?;
         let most = if protects { 2 * count + 1 } else { count };
-        if !queue.has_room(most, most * largest) {
+        let is_useful = !self.needs_key || format.is_key_frame(frame.data);
+        if !is_useful || !queue.has_room(most, most * largest) {
+            self.want_key();
             return Err(Error::BufferFull);
         }
+        self.needs_key = false;
         let ticks = frame.timestamp.as_nanos() * u128::from(codec.clock_rate) / 1_000_000_000;
         let timestamp = RtpTimestamp(self.offset.wrapping_add(ticks as u32));
         self.stream.handle_captured(frame.captured_at.unwrap_or(now), timestamp);
@@ -315,9 +332,9 @@ impl Outbound {
                 .and_then(|writer| writer.payload(data, part.padding));
             let len = written.map_err(|error| Error::InvalidFrame { reason: error.to_string() })?;
             if protects {
-                self.protect(&buffer[..len], timestamp, queue, &mut wrapped);
+                self.protect(now, &buffer[..len], timestamp, queue, &mut wrapped);
             } else {
-                queue.push((), &buffer[..len]);
+                queue.push(now, &buffer[..len]);
             }
         }
         self.stream.stats.handle_frame(frame.data.len());
@@ -359,31 +376,33 @@ impl Outbound {
     /// Queues a packet of pictures, wrapped, and the correction that is due with it.
     fn protect(
         &mut self,
+        now: Instant,
         packet: &[u8],
         timestamp: RtpTimestamp,
-        queue: &mut Queue<()>,
+        queue: &mut Queue<Instant>,
         wrapped: &mut [u8; super::MAX_PACKET],
     ) {
         let Some(mut corrections) = self.corrections.take() else { return };
         if !corrections.encoder.add(packet) {
-            self.push_correction(&mut corrections, timestamp, queue);
+            self.push_correction(now, &mut corrections, timestamp, queue);
             corrections.encoder.add(packet);
         }
         match redundancy::wrap(packet, corrections.red, wrapped) {
-            Some(len) => queue.push((), &wrapped[..len]),
-            None => queue.push((), packet),
+            Some(len) => queue.push(now, &wrapped[..len]),
+            None => queue.push(now, packet),
         };
         if corrections.encoder.count() >= corrections.span {
-            self.push_correction(&mut corrections, timestamp, queue);
+            self.push_correction(now, &mut corrections, timestamp, queue);
         }
         self.corrections = Some(corrections);
     }
 
     fn push_correction(
         &mut self,
+        now: Instant,
         corrections: &mut Corrections,
         timestamp: RtpTimestamp,
-        queue: &mut Queue<()>,
+        queue: &mut Queue<Instant>,
     ) {
         let header = self.stream.next_header(corrections.red, timestamp, false);
         let mut buffer = [0; super::MAX_PACKET];
@@ -394,7 +413,7 @@ impl Outbound {
         if let Some(len) = corrections.encoder.finish(rest)
             && let Ok(len) = writer.finish(1 + len)
         {
-            queue.push((), &buffer[..len]);
+            queue.push(now, &buffer[..len]);
         }
     }
 
@@ -411,7 +430,7 @@ impl Outbound {
         &mut self,
         now: Instant,
         wall: NtpTime,
-        queue: &mut Queue<()>,
+        queue: &mut Queue<Instant>,
         buffer: &mut [u8],
         mut changed: impl FnMut(Option<char>),
     ) {
@@ -429,7 +448,7 @@ impl Outbound {
                     let header = self.stream.next_header(codec.payload_type, timestamp, marker);
                     let writer = self.begin_packet(buffer, &header, None, false);
                     if let Ok(len) = writer.and_then(|writer| writer.payload(&payload, 0)) {
-                        queue.push((), &buffer[..len]);
+                        queue.push(now, &buffer[..len]);
                     }
                 }
             }
@@ -508,7 +527,7 @@ impl Outbound {
         now: Instant,
         sequence: SequenceNumber,
         round_trip: Duration,
-        queue: &mut Queue<()>,
+        queue: &mut Queue<Instant>,
         buffer: &mut [u8],
     ) {
         let Some(mut history) = self.history.take() else { return };
@@ -516,7 +535,7 @@ impl Outbound {
             && let Some(len) = self.write_retransmission(packet, sequence, buffer)
             && queue.has_room(1, len)
         {
-            queue.push((), &buffer[..len]);
+            queue.push(now, &buffer[..len]);
         }
         self.history = Some(history);
     }
@@ -565,6 +584,7 @@ impl Outbound {
             }
         } else {
             self.stream.handle_sent(now, fixed.timestamp, head, payload);
+            self.leaving = Some(fixed.timestamp);
             let mut queued = self.queued.iter().flatten();
             if let Some((_, since)) = queued.find(|(timestamp, _)| *timestamp == fixed.timestamp) {
                 self.stream.stats.total_packet_send_delay += now.saturating_duration_since(*since);
@@ -582,6 +602,46 @@ impl Outbound {
             }
         }
         Some((fixed.ssrc, fixed.sequence_number))
+    }
+
+    /// Returns the header of a packet of pictures of this stream that have not begun to leave.
+    fn waits(&self, packet: &[u8]) -> Option<FixedHeader> {
+        let fixed = Packet::parse(packet).ok()?.fixed();
+        (fixed.ssrc == self.ssrc() && self.leaving != Some(fixed.timestamp)).then_some(fixed)
+    }
+
+    /// Returns the bytes of pictures that wait, but for one that has begun to leave.
+    pub(super) fn waiting(&self, queue: &Queue<Instant>) -> usize {
+        queue.packets().filter(|packet| self.waits(packet).is_some()).map(<[u8]>::len).sum()
+    }
+
+    /// Gives the pictures up that wait, but for one that has begun to leave. Their numbers are
+    /// given once more, so that the other side does not ask for them. Returns true if there were
+    /// some.
+    pub(super) fn give_up(&mut self, queue: &mut Queue<Instant>) -> bool {
+        let (mut first, mut last, mut frames) = (None, None, 0);
+        queue.retain(|packet| {
+            let Some(fixed) = self.waits(packet) else { return true };
+            first.get_or_insert(fixed.sequence_number);
+            frames += u64::from(last.replace(fixed.timestamp) != Some(fixed.timestamp));
+            false
+        });
+        let Some(first) = first else { return false };
+        tracing::debug!(ssrc = self.ssrc().0, frames, "pictures have waited for too long, and are given up");
+        self.stream.handle_given_up(first, frames);
+        if let Some(corrections) = &mut self.corrections {
+            corrections.begin_again();
+        }
+        self.want_key();
+        true
+    }
+
+    /// A picture does not go, and those that follow build on it. Sound has nothing of that.
+    pub(super) fn want_key(&mut self) {
+        if self.kind == TrackKind::Video {
+            self.needs_key = true;
+            self.limiter.picture_loss();
+        }
     }
 
     /// The other side has reported on the stream.

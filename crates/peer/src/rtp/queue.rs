@@ -82,6 +82,31 @@ impl<T> Queue<T> {
         Some(about)
     }
 
+    /// Returns what is known of the first packet.
+    pub(super) fn front(&self) -> Option<&T> {
+        self.entries.front().map(|(about, _)| about)
+    }
+
+    /// Returns the packets in their order.
+    pub(super) fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().map(|(_, packet)| &packet[..])
+    }
+
+    /// Drops the packets that are not to be kept.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&[u8]) -> bool) {
+        let Self { entries, spare, bytes, .. } = self;
+        entries.retain_mut(|(_, packet)| {
+            let is_kept = keeps(packet);
+            if !is_kept {
+                *bytes -= packet.len();
+                if spare.len() < SPARE {
+                    spare.push(std::mem::take(packet));
+                }
+            }
+            is_kept
+        });
+    }
+
     /// Takes the first packet by giving its memory for that of `buf`.
     pub(super) fn exchange(&mut self, buf: &mut Vec<u8>) -> Option<T> {
         let (about, bytes) = self.entries.pop_front()?;
@@ -118,6 +143,18 @@ mod tests {
         assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(8), &[2; 2][..]));
         assert_eq!((queue.exchange(&mut buf), &buf[..]), (Some(9), &[3; 1][..]));
         assert!(queue.exchange(&mut buf).is_none() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn packets_that_are_not_kept_leave_room() {
+        let mut queue = Queue::new(9, 10);
+        (1..=4).for_each(|len| assert!(queue.push(len, &[len as u8; 4][..len])));
+        assert_eq!((queue.front(), queue.packets().next()), (Some(&1), Some(&[1][..])));
+        queue.retain(|packet| packet.len() % 2 == 0);
+        assert_eq!((queue.front(), queue.bytes()), (Some(&2), 6));
+        assert!(queue.has_room(7, 4) && !queue.has_room(1, 5));
+        assert_eq!([0; 3].map(|_| queue.pop(9, |_| {})), [Some(2), Some(4), None]);
+        assert_eq!((queue.bytes(), queue.spare.len()), (0, 4));
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Corrections {
         Some(Self { red, ulpfec, encoder, mutable, is_on: false, span: GREATEST_SPAN })
     }
 
+    /// Forgets the packets that no correction has been made of.
+    pub(super) fn begin_again(&mut self) {
+        self.encoder = UlpfecEncoder::new(&self.mutable);
+    }
+
     /// Returns true if these are the same as others.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.red, self.ulpfec, self.mutable) == (other.red, other.ulpfec, other.mutable)

@@ -69,15 +69,20 @@ pub(super) struct Session {
     pub(super) own: Ssrc,
     rtcp: Queue<()>,
     packets: Queue<()>,
-    pub(super) audio: Queue<()>,
-    pub(super) repair: Queue<()>,
+    /// Sound, and since when each packet waits.
+    pub(super) audio: Queue<Instant>,
+    pub(super) repair: Queue<Instant>,
     /// Pictures, by their priority: the highest first.
-    video: [Queue<()>; 4],
+    video: [Queue<Instant>; 4],
+    /// The time at which pictures were given up last.
+    pub(super) given_up: Option<Instant>,
     /// The time at which the pacer lets the next packet go.
     pub(super) opening: Option<Instant>,
     pub(super) next_report: Instant,
     /// The stream of the last packet that arrived.
     pub(super) last_heard: Ssrc,
+    /// The arrival of the last RTCP.
+    pub(super) last_rtcp: Option<Instant>,
     /// The time at which a stream began anew, because another source had its number.
     pub(super) collided: Option<Instant>,
     /// This side's own streams come back.
@@ -95,6 +100,7 @@ impl Session {
         own: Ssrc,
     ) -> Self {
         let queue = || Queue::new(MAX_OUTGOING, MAX_OUTGOING_BYTES);
+        let own_queue = || Queue::new(MAX_OUTGOING, MAX_OUTGOING_BYTES);
         Self {
             transport,
             sender,
@@ -104,14 +110,16 @@ impl Session {
             arrival_reports: ArrivalReports::None,
             path: MediaPath::new(now),
             own,
-            rtcp: queue(),
-            packets: queue(),
+            rtcp: own_queue(),
+            packets: own_queue(),
             audio: queue(),
             repair: Queue::new(MAX_REPAIR, MAX_OUTGOING_BYTES),
             video: std::array::from_fn(|_| queue()),
+            given_up: None,
             opening: None,
             next_report: now,
             last_heard: Ssrc(0),
+            last_rtcp: None,
             collided: None,
             is_looped: false,
             clocks: Vec::new(),
@@ -143,14 +151,14 @@ impl Session {
     }
 
     /// Returns the queue for frames of a kind.
-    pub(super) fn frames(&mut self, kind: TrackKind, priority: Priority) -> &mut Queue<()> {
+    pub(super) fn frames(&mut self, kind: TrackKind, priority: Priority) -> &mut Queue<Instant> {
         match kind {
             TrackKind::Audio => &mut self.audio,
             TrackKind::Video => self.pictures(flow_priority(priority)),
         }
     }
 
-    fn pictures(&mut self, priority: FlowPriority) -> &mut Queue<()> {
+    pub(super) fn pictures(&mut self, priority: FlowPriority) -> &mut Queue<Instant> {
         &mut self.video[FlowPriority::High as usize - priority as usize]
     }
 
@@ -161,8 +169,8 @@ impl Session {
 
     pub(super) fn has_outgoing(&self, now: Instant) -> bool {
         self.path.is_probing(now)
-            || [&self.rtcp, &self.packets, &self.audio, &self.repair].iter().any(|one| !one.is_empty())
-            || self.video.iter().any(|one| !one.is_empty())
+            || [&self.rtcp, &self.packets].iter().any(|one| !one.is_empty())
+            || [&self.audio, &self.repair].into_iter().chain(&self.video).any(|one| !one.is_empty())
     }
 
     /// Returns the queue whose packet goes next. If the pacer lets none go, the time of its next
@@ -206,15 +214,18 @@ impl Session {
         None
     }
 
-    pub(super) fn line(&mut self, line: Line) -> &mut Queue<()> {
-        match line {
-            Line::Rtcp => &mut self.rtcp,
-            Line::Packets => &mut self.packets,
+    /// Takes the first packet of a queue, if it is not longer than `limit`. Returns whether there
+    /// was one.
+    pub(super) fn pop(&mut self, line: Line, limit: usize, take: impl FnOnce(&[u8])) -> bool {
+        let queue = match line {
+            Line::Rtcp => return self.rtcp.pop(limit, take).is_some(),
+            Line::Packets => return self.packets.pop(limit, take).is_some(),
             Line::Frames(Class::Audio) => &mut self.audio,
             Line::Frames(Class::Retransmission) => &mut self.repair,
             Line::Frames(Class::Video(priority)) => self.pictures(priority),
             // No other one is a queue of frames.
-            Line::Frames(_) | Line::Probe => self.pictures(FlowPriority::Low),
-        }
+            Line::Frames(_) | Line::Probe => return false,
+        };
+        queue.pop(limit, take).is_some()
     }
 }

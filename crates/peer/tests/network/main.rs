@@ -25,3 +25,4 @@ mod statistics;
 mod storms;
 mod streams;
 mod talking;
+mod waiting;

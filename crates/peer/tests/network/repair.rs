@@ -263,7 +263,7 @@ fn streams_without_reports_stop() {
     }
     let send = |lab: &mut Lab, index: u32| {
         lab.with(ALICE, |host, now| {
-            let data = picture(index, index == 0, 500);
+            let data = picture(index, index == 0 || index > 9000, 500);
             host.peer.send_frame(now, ids[0][1], &OutgoingFrame::new(&data, FRAME * index))
         })
     };

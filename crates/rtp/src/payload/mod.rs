@@ -64,6 +64,20 @@ pub enum Format {
     Av1,
 }
 
+impl Format {
+    /// Returns whether a decoder can begin with a frame; always true for sound.
+    #[must_use]
+    pub fn is_key_frame(self, frame: &[u8]) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Vp8 => vp8::is_key_frame(frame),
+            Self::Vp9 => vp9::FrameHead::read(frame).is_some_and(|head| head.key),
+            Self::H264 { .. } => h264::is_key_frame(frame),
+            Self::Av1 => av1::is_key_frame(frame),
+        }
+    }
+}
+
 /// The reason for which a frame cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

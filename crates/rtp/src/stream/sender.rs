@@ -99,6 +99,14 @@ impl StreamSender {
         }
     }
 
+    /// Takes packets back that have headers and were not sent, from this number on: the next one
+    /// has that number. They were so many frames.
+    pub fn handle_given_up(&mut self, from: SequenceNumber, frames: u64) {
+        self.next = from;
+        self.stats.frames_sent = self.stats.frames_sent.saturating_sub(frames);
+        self.stats.frames_given_up += frames;
+    }
+
     /// Counts a packet that is sent again.
     pub fn handle_resent(&mut self, payload_len: usize) {
         self.stats.retransmitted_packets_sent += 1;
@@ -169,6 +177,21 @@ mod tests {
         let expected =
             SenderInfo { ntp_time: NtpTime(1), rtp_time: RtpTimestamp(24_960), packets: 1, bytes: 100 };
         assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn numbers_of_packets_that_were_not_sent_are_given_again() {
+        let mut sender = StreamSender::new(Ssrc(1), 90_000, SequenceNumber(7));
+        let mut next = |given_up: Option<u16>| {
+            if let Some(from) = given_up {
+                sender.handle_given_up(SequenceNumber(from), 2);
+            }
+            sender.stats.handle_frame(100);
+            let header = sender.next_header(PayloadType::default(), RtpTimestamp(0), true);
+            (header.sequence_number.0, sender.stats.frames_sent, sender.stats.frames_given_up)
+        };
+        assert_eq!([next(None), next(None), next(None)], [(7, 1, 0), (8, 2, 0), (9, 3, 0)]);
+        assert_eq!([next(Some(8)), next(None)], [(8, 2, 2), (9, 3, 2)]);
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub struct OutboundRtpStats {
     pub huge_frames_sent: u64,
     /// The bytes of all frames, before they are cut into packets.
     pub frame_bytes_sent: u64,
+    /// Frames that were taken and given up, because they waited for too long.
+    pub frames_given_up: u64,
 }
 
 impl OutboundRtpStats {
