@@ -45,6 +45,28 @@ export async function glare([polite, other]) {
   await negotiate([polite, other]);
 }
 
+/**
+ * Takes from a description that packets are sent again, so that only corrections repair pictures.
+ * @param {string} sdp
+ */
+export function withoutRepetitions(sdp) {
+  const lines = sdp.split(/\r?\n/);
+  const find = (/** @type {RegExp} */ form) => lines.flatMap((line) => form.exec(line)?.slice(1) ?? []);
+  const types = find(/^a=rtpmap:(\d+) rtx\//);
+  const streams = find(/^a=ssrc-group:FID \d+ (\d+)/);
+  const isGone = (/** @type {string} */ line) =>
+    / nack$/.test(line) ||
+    line.startsWith('a=ssrc-group:FID') ||
+    types.some((type) => new RegExp(`^a=(rtpmap|fmtp|rtcp-fb):${type} `).test(line)) ||
+    streams.some((ssrc) => line.startsWith(`a=ssrc:${ssrc} `));
+  const rest = lines.filter((line) => !isGone(line)).map((line) => {
+    if (!line.startsWith('m=video')) return line;
+    const words = line.split(' ');
+    return [...words.slice(0, 3), ...words.slice(3).filter((type) => !types.includes(type))].join(' ');
+  });
+  return rest.join('\r\n');
+}
+
 /** The counts of a peer. @param {Peer} peer */
 export async function count(peer) {
   peer.command({ do: 'count' });

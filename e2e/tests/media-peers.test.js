@@ -20,7 +20,7 @@ import { Janus } from '../peers/janus/peer.js';
 import { aiortcFilm, browserFilm, columbaFilm, janusEcho, janusRoom, pionFilm, wrtcFilm } from '../peers/media-peer.js';
 import { buildPion } from '../peers/pion/build.js';
 import { installWrtc } from '../peers/wrtc/build.js';
-import { count, glare, meet, negotiate, sum, until, watch } from '../scenarios/films.js';
+import { count, glare, meet, negotiate, sum, until, watch, withoutRepetitions } from '../scenarios/films.js';
 
 /** @typedef {import('../peers/data-peer.js').Peer} Peer */
 /** @typedef {import('../browser/launch.js').BrowserName} BrowserName */
@@ -39,6 +39,8 @@ const ENOUGH = { audio: 100, video: 50 };
 const LONG = { audio: 300, video: 200 };
 /** The path of the tests with losses. */
 const PATH = { delay: 20, megabits: 10 };
+/** A path on which corrections are quicker than what is sent again. */
+const LONG_PATH = { delay: 60, megabits: 10 };
 const LOSSES = whole ? [0.01, 0.05, 0.1] : [0.05];
 
 /** @type {BrowserName[]} */
@@ -157,6 +159,23 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
           test.diagnostic(`we: ${JSON.stringify(got)}, they: ${JSON.stringify(shown)}`);
         });
       }
+
+      it('corrections repair their pictures without anything that is sent again', { skip: onlyWhole }, async (test) => {
+        const path = new LossyPath({ ...LONG_PATH, loss: 0.03 });
+        begin({ end: () => path.close() });
+        const pair = /** @type {[Peer, Peer]} */ ([ours(), await page(name)]);
+        await meet(pair, (sdp, of) => path.carry(withoutRepetitions(sdp), of));
+        const own = await until(pair[0], 'losses, corrections and pictures', (now) => {
+          const got = sum(now, 'inbound', 'video');
+          return got.lost > 10 && got.corrections > 20 && got.frames > LONG.video;
+        });
+        const got = sum(own, 'inbound', 'video');
+        assert.equal(got.repaired, 0);
+        assert.equal(own.backwards, 0);
+        // Each loss that is not repaired ends in a request for a whole picture.
+        assert.ok(got.plis < got.lost / 4, JSON.stringify(got));
+        test.diagnostic(`we: ${JSON.stringify(got)}`);
+      });
 
       for (const polite of ['ours', 'theirs']) {
         // Firefox, starved: docs/known-failures.md.
