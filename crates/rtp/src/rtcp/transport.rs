@@ -130,7 +130,8 @@ impl<'a> TransportFeedback<'a> {
         while told < count {
             let (_, len) = Chunk::of(&symbols[told..count]);
             let more: usize = symbols[told..told + len].iter().map(|symbol| usize::from(*symbol)).sum();
-            let left = room.saturating_sub(2 * (chunks + 1) + delta_bytes);
+            // Chunks of packets that are lost need room, too.
+            let Some(left) = room.checked_sub(2 * (chunks + 1) + delta_bytes) else { break };
             if more > left {
                 // A part of the chunk may fit; it is a chunk, too.
                 let mut sum = 0;
@@ -142,7 +143,7 @@ impl<'a> TransportFeedback<'a> {
                             sum <= left
                         })
                         .count();
-                if count == told || 2 * (chunks + 1) + delta_bytes > room {
+                if count == told {
                     break;
                 }
                 continue;
@@ -267,6 +268,29 @@ mod tests {
         // A gap that no delta can express ends it.
         let gap = [Some(0), Some(5), Some(40_000)];
         assert_eq!(round_trip(&statuses(7, &gap), 100), 2);
+    }
+
+    /// Whatever arrives when, and however little room there is, the report fits, and says what was.
+    #[test]
+    fn random_arrivals_fit_into_any_room() {
+        let mut seed = 1_u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for _ in 0..10_000 {
+            let (mut time, mut arrivals) = (1000_i64, Vec::new());
+            let (lost, long, room) = (random(100), random(100), [100, 1200][random(10) as usize / 9]);
+            for _ in 0..=random(room) {
+                time += if random(100) < long { random(3000) as i64 - 1000 } else { random(5) as i64 };
+                arrivals.push((random(100) >= lost).then_some(time));
+            }
+            if arrivals.iter().take(MAX_TRANSPORT_STATUSES).all(Option::is_none) {
+                continue;
+            }
+            let told = round_trip(&statuses(random(65_536) as u16, &arrivals), 24 + random(room) as usize);
+            assert!(told > 0);
+        }
     }
 
     #[test]
