@@ -47,6 +47,9 @@ struct World {
     keys: Option<(u64, f64)>,
     /// A file is sent beside the video.
     data: bool,
+    /// The receiver waits so many seconds for the processor, on average, twice in a row: before it
+    /// reads, and before the time of arrival is taken.
+    starved: f64,
     millis: u64,
     seed: u64,
 }
@@ -63,6 +66,7 @@ impl Default for World {
             drift: 0.0,
             keys: None,
             data: false,
+            starved: 0.0,
             millis: 40_000,
             seed: 1,
         }
@@ -125,6 +129,22 @@ struct InFlight {
     class: Class,
 }
 
+/// The moments at which a program gets the processor.
+struct Turns {
+    mean: f64,
+    next: f64,
+}
+
+impl Turns {
+    /// Returns the first turn from this time on.
+    fn after(&mut self, time: f64, random: &mut Random) -> f64 {
+        while self.mean > 0.0 && self.next < time {
+            self.next -= self.mean * (1.0 - random.next()).ln();
+        }
+        self.next.max(time)
+    }
+}
+
 fn run(world: &World) -> Outcome {
     let epoch = start();
     let (mut sent, mut recorder) = (SentPackets::new(), ArrivalRecorder::new(epoch));
@@ -134,6 +154,7 @@ fn run(world: &World) -> Outcome {
     let mut flight: VecDeque<InFlight> = VecDeque::new();
     let mut reports: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
     let (mut free_at, mut video, mut sequence) = (0.0_f64, 0.0_f64, 0_u16);
+    let mut turns = [(); 2].map(|()| Turns { mean: world.starved, next: 0.0 });
     let mut outcome = Outcome::default();
     for millis in 0..world.millis {
         let now = epoch + Duration::from_millis(millis);
@@ -171,7 +192,10 @@ fn run(world: &World) -> Outcome {
                     continue;
                 }
                 free_at = begin + 8.0 * PACKET as f64 / at(&world.capacity, millis);
-                let arrival = free_at + world.delay as f64 / 1000.0 + world.jitter * random.next();
+                let mut arrival = free_at + world.delay as f64 / 1000.0 + world.jitter * random.next();
+                for turns in &mut turns {
+                    arrival = turns.after(arrival, &mut random);
+                }
                 flight.push_back(InFlight { arrival, number, class });
             }
         }
@@ -314,6 +338,40 @@ fn heavy_losses_at_random_do_not_take_the_rate() {
             let wanted = wanted[0].1;
             println!("{:.1} Mbit/s: least {:.2}", wanted / 1e6, least / 1e6);
             assert!(least > wanted, "{wanted}: {least}");
+        }
+    }
+}
+
+/// A receiver that waits for its processor, or a radio for its turn, tells of delays that are no
+/// queue: they do not fall when less is sent, and fall faster than a queue could empty.
+#[test]
+fn a_starved_receiver_does_not_take_the_rate() {
+    for (starved, least) in [(0.01, 0.98), (0.03, 0.85), (0.06, 0.7), (0.1, 0.5), (0.2, 0.4)] {
+        let used = |seed| {
+            let (wanted, capacity) = (vec![(0, 0.5e6)], vec![(0, 20e6)]);
+            let world =
+                World { wanted, capacity, starved, seed, delay: 1, millis: 60_000, ..World::default() };
+            run(&world).megabits(5000, 60_000) / 0.5
+        };
+        let mean = (0..8).map(used).sum::<f64>() / 8.0;
+        println!("starved for {starved} s: {:.0} % of the wanted rate", 100.0 * mean);
+        assert!(mean > least, "{starved}: {mean}");
+    }
+}
+
+/// A queue that stands beside such delays is found.
+#[test]
+fn a_starved_receiver_does_not_hide_a_queue() {
+    for (starved, most) in [(0.01, 200.0), (0.03, 400.0)] {
+        for capacity in [0.5e6, 2e6, 8e6] {
+            for seed in 0..4 {
+                let capacity = vec![(0, capacity)];
+                let world =
+                    World { capacity, starved, seed, delay: 10, queue_limit: 2.0, ..World::default() };
+                let (mean, p95) = run(&world).queue(10_000, 40_000);
+                println!("starved for {starved} s: queue {mean:.0} ms, p95 {p95:.0} ms");
+                assert!(p95 < most, "{starved}: {p95}");
+            }
         }
     }
 }

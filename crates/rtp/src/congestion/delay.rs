@@ -9,6 +9,10 @@ const BASE_WINDOW: Duration = Duration::from_secs(10);
 const BASE_PARTS: u32 = 10;
 /// The time in which a queue that stands does not empty once.
 const STANDING_WINDOW: Duration = Duration::from_millis(120);
+/// The packets that tell of it at least, and the time that they may take: where few packets are
+/// sent, the delay of one says little.
+const STANDING_PACKETS: usize = 4;
+const LONG_STANDING: Duration = Duration::from_millis(600);
 /// The time without reports after which the last ones say nothing any more.
 const SILENT: Duration = Duration::from_millis(600);
 /// Packets in that time at most.
@@ -22,6 +26,8 @@ pub(super) struct DelayTracker {
     /// Delays of the last while, ascending: those that a later smaller one has made pointless are
     /// gone.
     recent: VecDeque<(Instant, f64)>,
+    /// When the last packets were reported, the newest last.
+    reported: [Option<Instant>; STANDING_PACKETS],
 }
 
 impl DelayTracker {
@@ -45,8 +51,11 @@ impl DelayTracker {
             self.recent.pop_front();
         }
         self.recent.push_back((now, delay));
-        while self.recent.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > STANDING_WINDOW)
-        {
+        self.reported.rotate_left(1);
+        self.reported[STANDING_PACKETS - 1] = Some(now);
+        let packets = self.reported[0].map_or(LONG_STANDING, |at| now.saturating_duration_since(at));
+        let window = STANDING_WINDOW.max(packets.min(LONG_STANDING));
+        while self.recent.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > window) {
             self.recent.pop_front();
         }
         delay - self.base()
@@ -65,8 +74,7 @@ impl DelayTracker {
     }
 
     pub(super) fn clear(&mut self) {
-        self.parts.clear();
-        self.recent.clear();
+        *self = Self::default();
     }
 }
 

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// The time by which jitter makes packets that come out of a queue arrive closer together.
 const JITTER: f64 = 0.020;
+/// A queue that has grown by so many seconds since the last decrease goes on growing.
+const GROWN: f64 = 0.010;
+/// The time after which a queue that neither grows nor empties lets the rate go down again. It
+/// doubles each time: a delay that does not follow the rate is not made by it.
+const STANDS: Duration = Duration::from_millis(500);
 /// A queue empties at what the path carries, give or take.
 const TOO_FAST: f64 = 1.5;
 
@@ -12,46 +17,24 @@ const TOO_FAST: f64 = 1.5;
 /// Between two packets out of a queue lies the time that the path takes for what was sent between
 /// them. Where they come much faster, the delay was none of the path: a program that waited for its
 /// processor, a radio that waited for its turn.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Episode {
-    /// The queue at the last decrease, in seconds.
-    at_decrease: f64,
-    /// The time that it has to empty until the next one.
-    stands: Duration,
     /// The longest queue of a packet, and when that packet arrived.
     longest: f64,
     longest_at: Duration,
     /// The bytes that have arrived since.
     bytes: usize,
-    /// The delay that went away faster than a queue can.
-    noise: Option<f64>,
+    is_too_fast: bool,
+    /// The queue at the last decrease, in seconds.
+    at_decrease: f64,
+    /// The decreases while it neither grew nor emptied.
+    vain: u32,
 }
 
 impl Episode {
     /// Returns the episode that begins with a queue of these seconds.
-    pub(super) const fn new(queue: f64, stands: Duration) -> Self {
-        Self {
-            at_decrease: queue,
-            stands,
-            longest: 0.0,
-            longest_at: Duration::ZERO,
-            bytes: 0,
-            noise: None,
-        }
-    }
-
-    /// Returns whether a queue of these seconds calls for another decrease: it has grown by more
-    /// than `grown` since the last one, or stands for long. `since` is the time since then.
-    pub(super) fn takes_decrease(&mut self, queue: f64, grown: f64, since: Option<Duration>) -> bool {
-        let has_grown = queue > self.at_decrease + grown;
-        let stands = since.is_none_or(|since| since > self.stands);
-        if stands && !has_grown {
-            self.stands *= 2;
-        }
-        if stands || has_grown {
-            self.at_decrease = queue;
-        }
-        stands || has_grown
+    pub(super) fn new(queue: f64) -> Self {
+        Self { at_decrease: queue, ..Self::default() }
     }
 
     /// Takes a packet that has arrived after a queue of these seconds, where the path is thought to
@@ -64,33 +47,23 @@ impl Episode {
         self.bytes += bytes;
         let needed = 8.0 * self.bytes as f64 / capacity.max(1.0);
         let passed = arrival.saturating_sub(self.longest_at).as_secs_f64();
-        if needed > TOO_FAST * passed + JITTER {
-            self.noise = Some(self.noise.unwrap_or(0.0).max(self.longest - queue));
+        self.is_too_fast |= needed > TOO_FAST * passed + JITTER;
+    }
+
+    /// Returns whether a part of it has gone away faster than a queue can.
+    pub(super) const fn is_too_fast(&self) -> bool {
+        self.is_too_fast
+    }
+
+    /// Returns whether a queue of these seconds calls for another decrease, so long after the last
+    /// one: it goes on growing, or stands.
+    pub(super) fn takes_decrease(&mut self, queue: f64, since: Option<Duration>) -> bool {
+        let has_grown = queue > self.at_decrease + GROWN;
+        let stands = since.is_none_or(|since| since > STANDS * 2_u32.pow(self.vain.min(4)));
+        if has_grown || stands {
+            self.vain = if has_grown { 0 } else { self.vain + 1 };
+            self.at_decrease = queue;
         }
-    }
-
-    /// Returns the delay in seconds that has gone away faster than a queue can empty.
-    pub(super) const fn noise(&self) -> Option<f64> {
-        self.noise
-    }
-}
-
-/// The longest delay in the last while that was none of the path.
-#[derive(Debug, Default)]
-pub(super) struct Noise(Option<(std::time::Instant, f64)>);
-
-impl Noise {
-    /// The time for which it is expected again, and the most of it that is.
-    const LASTS: Duration = Duration::from_secs(10);
-    const MOST: f64 = 0.5;
-
-    pub(super) fn handle(&mut self, now: std::time::Instant, delay: f64) {
-        let delay = delay.min(Self::MOST).max(self.seconds(now));
-        self.0 = Some((now, delay));
-    }
-
-    pub(super) fn seconds(&self, now: std::time::Instant) -> f64 {
-        let lasts = |at| now.saturating_duration_since(at) < Self::LASTS;
-        self.0.filter(|(at, _)| lasts(*at)).map_or(0.0, |(_, delay)| delay)
+        has_grown || stands
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::delay::{DelayTracker, DeliveryRate};
+use super::episode::Episode;
 use super::{ArrivalClock, Estimator, PacketResult};
 
 /// The bounds of an estimate.
@@ -61,6 +62,13 @@ enum Phase {
     Grow,
 }
 
+/// Knowledge of a path, which a delay that is no queue does not change.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    rate: f64,
+    capacity: Option<f64>,
+}
+
 /// Estimates a path's capacity by the delay that its queue adds.
 ///
 /// While the application sends less than it may, the path's capacity does not show: the estimate
@@ -79,6 +87,8 @@ pub struct DelayEstimator {
     last_feedback: Option<Instant>,
     last_decrease: Option<Instant>,
     quiet_since: Option<Instant>,
+    /// The queue that stands, and what was known before it.
+    episode: Option<(Episode, Known)>,
     loss: f64,
     /// The time of the first packet since the last feedback: without one silence means nothing.
     unanswered: Option<Instant>,
@@ -123,6 +133,7 @@ impl DelayEstimator {
             last_feedback: None,
             last_decrease: None,
             quiet_since: None,
+            episode: None,
             loss: 0.0,
             unanswered: None,
             sent: SentRate::default(),
@@ -171,7 +182,9 @@ impl DelayEstimator {
         self.last_feedback = Some(now);
         let passed = passed.as_secs_f64().min(0.2);
         let queue = self.queue(now);
-        let Some(delivered) = self.delivered_rate(now) else { return };
+        // What comes all at once has no rate. Without a queue it came as it was sent.
+        let sent = self.sent.bits_per_second.filter(|_| queue <= SHORT_QUEUE);
+        let Some(delivered) = self.delivered_rate(now).or(sent) else { return };
         if queue > LONG_QUEUE {
             self.decrease(now, self.busy_rate(now).unwrap_or(delivered), queue);
         } else if self.loss > HEAVY_LOSS {
@@ -180,6 +193,7 @@ impl DelayEstimator {
             self.quiet_since = None;
             if self.phase == Phase::Start {
                 // The queue has begun to grow: what is delivered is what the path carries.
+                self.begin_episode(queue);
                 (self.phase, self.capacity) = (Phase::Drain, Some(delivered));
                 self.rate = self.rate.min(delivered);
             }
@@ -189,9 +203,26 @@ impl DelayEstimator {
         self.rate = self.rate.clamp(self.limits.min as f64, self.limits.max as f64);
     }
 
+    fn begin_episode(&mut self, queue: f64) {
+        if self.episode.is_none() {
+            let known = Known { rate: self.rate, capacity: self.capacity };
+            self.episode = Some((Episode::new(queue), known));
+        }
+    }
+
     fn decrease(&mut self, now: Instant, delivered: f64, queue: f64) {
         self.quiet_since = None;
         let is_long = queue > LONG_QUEUE;
+        if is_long {
+            let since = self.last_decrease.map(|last| now.saturating_duration_since(last));
+            if let Some((episode, _)) = &mut self.episode
+                && self.phase == Phase::Drain
+                && !episode.takes_decrease(queue, since)
+            {
+                return;
+            }
+            self.begin_episode(queue);
+        }
         let wait = self.round_trip + if is_long { Duration::from_millis(50) } else { LOSS_WAIT };
         let waits = self.last_decrease.is_some_and(|last| now.saturating_duration_since(last) < wait);
         if waits && (self.rate <= delivered || !is_long) {
@@ -212,8 +243,18 @@ impl DelayEstimator {
 
     fn increase(&mut self, now: Instant, passed: f64, delivered: f64) {
         let quiet = *self.quiet_since.get_or_insert(now);
-        if self.phase == Phase::Drain {
+        let episode = self.episode.take();
+        let drained = self.phase == Phase::Drain;
+        if drained {
             self.phase = Phase::Grow;
+        }
+        if let Some((_, known)) = episode.filter(|(episode, _)| episode.is_too_fast()) {
+            // It has emptied faster than the path carries: it was no queue.
+            self.rate = self.rate.max(known.rate);
+            self.capacity = known.capacity;
+            return;
+        }
+        if drained {
             self.rate = self.rate.max(CRUISE * self.capacity.unwrap_or(delivered));
             return;
         }
@@ -263,6 +304,10 @@ impl Estimator for DelayEstimator {
             };
             let queue = self.delays[index].handle(now, arrival.as_secs_f64() - sent);
             self.delivered[index].handle(now, arrival, result.bytes, queue > SHORT_QUEUE);
+            if let (Some((episode, _)), ArrivalClock::Receiver) = (&mut self.episode, clock) {
+                let capacity = self.capacity.unwrap_or(self.rate);
+                episode.handle_arrival(arrival, result.bytes, queue, capacity);
+            }
             lost += if result.marked { result.bytes } else { 0 };
         }
         // A report of few packets counts for little.
@@ -277,7 +322,9 @@ impl Estimator for DelayEstimator {
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            // Nothing that was sent is answered: the path may be cut.
+            // Nothing that was sent is answered: the path may be cut, or the receiver waits for its
+            // processor, and tells later that all has come.
+            self.begin_episode(0.0);
             self.rate = (self.rate / 2.0).max(self.limits.min as f64);
             self.unanswered = Some(now);
         }

@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod delay;
+mod episode;
 mod estimator;
 mod pacer;
 mod sent;
