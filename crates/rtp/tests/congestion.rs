@@ -47,6 +47,10 @@ struct World {
     keys: Option<(u64, f64)>,
     /// A file is sent beside the video.
     data: bool,
+    /// Sound of 64 kbit/s is sent beside the video, of whose arrival nothing is told.
+    sound: bool,
+    /// The estimate to begin with.
+    start: u64,
     /// The receiver waits so many seconds for the processor, on average, twice in a row: before it
     /// reads, and before the time of arrival is taken.
     starved: f64,
@@ -66,6 +70,8 @@ impl Default for World {
             drift: 0.0,
             keys: None,
             data: false,
+            sound: false,
+            start: EstimatorLimits::default().start,
             starved: 0.0,
             millis: 40_000,
             seed: 1,
@@ -148,7 +154,8 @@ impl Turns {
 fn run(world: &World) -> Outcome {
     let epoch = start();
     let (mut sent, mut recorder) = (SentPackets::new(), ArrivalRecorder::new(epoch));
-    let mut estimator = DelayEstimator::new(EstimatorLimits::default());
+    let mut estimator =
+        DelayEstimator::new(EstimatorLimits { start: world.start, ..EstimatorLimits::default() });
     let mut pacer = Pacer::new(epoch, estimator.bits_per_second());
     let mut random = Random(world.seed);
     let mut flight: VecDeque<InFlight> = VecDeque::new();
@@ -172,6 +179,9 @@ fn run(world: &World) -> Outcome {
         pacer.set_rate(now, estimator.bits_per_second());
         world.encode(millis, estimator.bits_per_second() as f64, &mut video);
         pacer.set_waiting(VIDEO, video >= PACKET as f64);
+        if world.sound && millis.is_multiple_of(20) {
+            pacer.sent(now, Class::Audio, 160);
+        }
         let file = Class::Data(FlowPriority::Low);
         pacer.set_waiting(file, world.data);
         for class in [VIDEO, file] {
@@ -356,6 +366,19 @@ fn a_starved_receiver_does_not_take_the_rate() {
         let mean = (0..8).map(used).sum::<f64>() / 8.0;
         println!("starved for {starved} s: {:.0} % of the wanted rate", 100.0 * mean);
         assert!(mean > least, "{starved}: {mean}");
+    }
+}
+
+/// A rate that has gone down below that of sound comes back: pictures still leave, so that
+/// something is learned.
+#[test]
+fn sound_does_not_keep_a_low_rate_low() {
+    for starved in [0.0, 0.03] {
+        let (wanted, capacity) = (vec![(0, 0.3e6)], vec![(0, 20e6)]);
+        let world = World { wanted, capacity, sound: true, start: 30_000, starved, ..World::default() };
+        let used = run(&world).megabits(20_000, 40_000) / 0.3;
+        println!("{:.0} % of the wanted rate beside sound", 100.0 * used);
+        assert!(used > 0.7, "{starved}: {used}");
     }
 }
 

@@ -396,7 +396,9 @@ impl Media {
                 let of = pictures.clone().filter(|one| flow_priority(one.priority) == priority);
                 (priority, of.map(|one| one.weight).sum())
             }));
-            let total = session.path.bits_beside_data(now).saturating_sub(sounds * AUDIO_SHARE);
+            // Sound leaves them half of what there is, as in the pacer.
+            let both = session.path.bits_beside_data(now);
+            let total = both.saturating_sub(sounds * AUDIO_SHARE).max(both / 2);
             let level = level(total as f64, pictures.map(|one| (one.weight, one.limit())));
             wishes.0 += sounds * AUDIO_SHARE;
             for outbound in self.outbound.iter_mut().filter(of).filter(|one| one.kind == TrackKind::Video) {

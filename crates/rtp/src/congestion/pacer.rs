@@ -36,7 +36,7 @@ impl FlowPriority {
 /// The kinds of what is sent. The first ones go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Audio: never waits, and its bytes count.
+    /// Audio: never waits, and its bytes count, up to half of the rate.
     Audio,
     /// Retransmissions, which are late already.
     Retransmission,
@@ -91,6 +91,9 @@ pub struct Pacer {
     /// The same at the rate itself, without the factor: data and probes, which always have more,
     /// must not take the path beyond its rate.
     budget: f64,
+    /// The bytes of audio that still count. What it takes beyond half of the rate does not, or
+    /// nothing else would leave a path of little, and nothing would be learned of what it carries.
+    audio: f64,
     filled: Instant,
     waiting: [bool; Class::COUNT],
     /// The part of a class among those that share; 0 for one that goes before or after them.
@@ -117,6 +120,7 @@ impl Pacer {
             bytes_per_second: (bits_per_second.max(8000) as f64) / 8.0,
             tokens: Self::LEAST_BURST,
             budget: Self::LEAST_BURST,
+            audio: Self::LEAST_BURST,
             filled: now,
             waiting: [false; Class::COUNT],
             weights: Self::first_weights(),
@@ -192,9 +196,14 @@ impl Pacer {
     /// Takes the bytes of a packet that has left.
     pub fn sent(&mut self, now: Instant, class: Class, bytes: usize) {
         self.fill(now);
+        let mut counted = bytes as f64;
+        if class == Class::Audio {
+            counted = counted.min(self.audio);
+            self.audio -= counted;
+        }
         // Audio is never held back; its debt is bounded, so that it does not hold others back long.
-        self.tokens = (self.tokens - bytes as f64).max(-self.bytes_per_second);
-        self.budget = (self.budget - bytes as f64).max(-self.bytes_per_second / 4.0);
+        self.tokens = (self.tokens - counted).max(-self.bytes_per_second);
+        self.budget = (self.budget - counted).max(-self.bytes_per_second / 4.0);
         let weight = self.weights[class.index()];
         if weight > 0.0 {
             self.served[class.index()] += bytes as f64 / weight;
@@ -248,6 +257,8 @@ impl Pacer {
         let burst = (self.rate() * Self::BURST.as_secs_f64()).max(Self::LEAST_BURST);
         self.tokens = (self.tokens + passed * self.rate()).min(burst);
         self.budget = (self.budget + passed * self.bytes_per_second).min(burst);
+        let most = self.bytes_per_second.max(Self::LEAST_BURST);
+        self.audio = (self.audio + passed * self.bytes_per_second / 2.0).min(most);
         self.filled = self.filled.max(now);
     }
 }
@@ -302,6 +313,7 @@ mod tests {
     fn audio_never_waits_and_counts() {
         let start = crate::test_time();
         let mut pacer = Pacer::new(start, 1_000_000);
+        let start = start + Duration::from_secs(1);
         for _ in 0..100 {
             assert!(pacer.may_send(start, Class::Audio));
             pacer.sent(start, Class::Audio, 200);
@@ -314,6 +326,26 @@ mod tests {
         assert!(!pacer.may_send(opening - Duration::from_millis(1), VIDEO));
         assert!(pacer.may_send(opening, VIDEO));
         assert_eq!(pacer.next_opening(opening, VIDEO), None);
+    }
+
+    #[test]
+    fn audio_leaves_half_of_a_rate_that_is_too_low_for_it() {
+        let start = crate::test_time();
+        let mut pacer = Pacer::new(start, 32_000);
+        let (mut sent, millis) = (0, 20_000);
+        for step in 0..millis {
+            let now = start + Duration::from_millis(step);
+            pacer.set_waiting(VIDEO, true);
+            if step % 20 == 0 {
+                pacer.sent(now, Class::Audio, 160);
+            }
+            if pacer.may_send(now, VIDEO) {
+                pacer.sent(now, VIDEO, 1000);
+                sent += 1000;
+            }
+        }
+        // 40,000 bytes are half of it; the factor and the first burst come on top.
+        assert!((40_000..70_000).contains(&sent), "{sent}");
     }
 
     #[test]
