@@ -151,6 +151,15 @@ impl Turns {
     }
 }
 
+fn take(report: &[u8], now: Instant, sent: &mut SentPackets, estimator: &mut DelayEstimator) {
+    for packet in Compound::new(report) {
+        if let Ok(RtcpPacket::Transport(feedback)) = packet {
+            let results = sent.handle_transport_feedback(&feedback);
+            estimator.handle_feedback(now, ArrivalClock::Receiver, results);
+        }
+    }
+}
+
 fn run(world: &World) -> Outcome {
     let epoch = start();
     let (mut sent, mut recorder) = (SentPackets::new(), ArrivalRecorder::new(epoch));
@@ -167,12 +176,7 @@ fn run(world: &World) -> Outcome {
         let now = epoch + Duration::from_millis(millis);
         let seconds = millis as f64 / 1000.0;
         while let Some((_, report)) = pop_front_if(&mut reports, |(due, _)| *due <= millis) {
-            for packet in Compound::new(&report) {
-                if let Ok(RtcpPacket::Transport(feedback)) = packet {
-                    let results = sent.handle_transport_feedback(&feedback);
-                    estimator.handle_feedback(now, ArrivalClock::Receiver, results);
-                }
-            }
+            take(&report, now, &mut sent, &mut estimator);
             estimator.handle_round_trip(Duration::from_millis(2 * world.delay));
         }
         estimator.handle_timeout(now);
