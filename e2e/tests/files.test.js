@@ -429,14 +429,17 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
     const has = (page, bytes) =>
       page.until(`${bytes} bytes`, (least) => Number(/** @type {any} */ (document.querySelector('[data-testid=transfer] progress'))?.value) >= least, bytes);
 
-    /** In the page: whether the file is saved, or more than these bytes of it. @param {number} bytes */
+    /**
+     * In the page: whether the file is saved, or more than these bytes of it.
+     * @param {number} bytes
+     */
     const written = (bytes) =>
       document.querySelector('[data-testid=transfer-save]') !== null ||
       Number(/** @type {any} */ (document.querySelector('[data-testid=transfer] progress'))?.value ?? 0) > bytes;
 
     /** The SHA-256 of the file that was saved. @param {CallPage} page */
     async function savedIn(page) {
-      // Beside a call on a busy machine all of it may take longer than a step: a part of it does not.
+      // Beside a call on a busy machine all of it may take longer than a step; a part does not.
       for (let bytes = 0, isSaved = false; !isSaved; ) {
         await page.until('more of the file', written, bytes);
         ({ bytes, isSaved } = await page.page.evaluate(() => ({
