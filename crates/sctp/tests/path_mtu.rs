@@ -165,13 +165,26 @@ fn another_path_is_searched_anew() {
     finish(&mut pair, 1500);
 }
 
+/// Two sides on a wide path, of which one has sent 500 messages.
+fn wide() -> Pair {
+    let mut pair = pair(&path(65_535), 16_380);
+    send(&mut pair, 0, 500);
+    finish(&mut pair, 500);
+    assert_eq!(mtu(&pair), 16_380);
+    pair
+}
+
+/// Sends a message of nearly 16 kB.
+fn send_last(pair: &mut Pair, seed: u32) {
+    let length = 16_000 - seed as usize * 300;
+    let message = Message::new(Ppid(500), Bytes::from(vec![1; length]));
+    pair.with(0, |host, now| host.association.send(now, StreamId(0), message)).unwrap();
+}
+
 #[test]
 fn the_last_packet_arrives_although_the_path_has_shrunk_before_it() {
     for seed in 1..=10_u32 {
-        let mut pair = pair(&path(65_535), 16_380);
-        send(&mut pair, 0, 500);
-        finish(&mut pair, 500);
-        assert_eq!(mtu(&pair), 16_380);
+        let mut pair = wide();
         pair.change_links(|link| {
             link.mtu = 1500;
             link.rate = Some(600_000);
@@ -179,9 +192,7 @@ fn the_last_packet_arrives_although_the_path_has_shrunk_before_it() {
             link.delay = Duration::from_millis(seed.into());
             link.loss = Loss::Random(0.05);
         });
-        let length = 16_000 - seed as usize * 300;
-        let message = Message::new(Ppid(500), Bytes::from(vec![1; length]));
-        pair.with(0, |host, now| host.association.send(now, StreamId(0), message)).unwrap();
+        send_last(&mut pair, seed);
         for second in 0.. {
             pair.run_for(Duration::from_secs(1));
             if pair.host(1).messages.len() == 501 {
@@ -197,18 +208,13 @@ fn the_last_packet_arrives_although_the_path_has_shrunk_before_it() {
 #[test]
 fn a_size_that_only_probes_get_through_is_given_up() {
     for seed in 1..=10_u32 {
-        let mut pair = pair(&path(65_535), 16_380);
-        send(&mut pair, 0, 500);
-        finish(&mut pair, 500);
-        assert_eq!(mtu(&pair), 16_380);
+        let mut pair = wide();
         pair.change_links(|link| {
             link.rate = Some(600_000);
             link.queue = Queue::DropTail { bytes: 22_500 };
             link.loss = Loss::All;
         });
-        let length = 16_000 - seed as usize * 300;
-        let message = Message::new(Ppid(500), Bytes::from(vec![1; length]));
-        pair.with(0, |host, now| host.association.send(now, StreamId(0), message)).unwrap();
+        send_last(&mut pair, seed);
         pair.run_for(Duration::from_millis(100));
         pair.change_links(|link| link.loss = Loss::None);
         for second in 0.. {
