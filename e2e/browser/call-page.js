@@ -318,12 +318,13 @@ export class CallPage {
       .evaluate(() => {
         const words = document.querySelector('[data-testid=status]')?.textContent;
         const notices = document.querySelector('[data-testid=notices]')?.textContent?.trim();
+        const transfers = [...document.querySelectorAll('[data-testid=transfer]')].map(({ textContent }) => textContent);
         const tiles = [...document.querySelectorAll('[data-testid=tile]')].map((tile) => ({ .../** @type {HTMLElement} */ (tile).dataset }));
         const videos = [...document.querySelectorAll('video')].map(
           (video) => `${video.dataset.testid} ${video.paused ? 'paused' : 'plays'} ${video.videoWidth}x${video.videoHeight} at ${video.currentTime}`,
         );
         const { visibilityState } = document;
-        return JSON.stringify({ view: document.body.dataset.view, visibilityState, words, notices, tiles, videos });
+        return JSON.stringify({ view: document.body.dataset.view, visibilityState, words, notices, transfers, tiles, videos });
       })
       .catch(String);
     return [seen, ...this.faults].join('\n');

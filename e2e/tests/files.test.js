@@ -43,6 +43,17 @@ async function keptBytes() {
   return Math.max(0, ...records.map((/** @type {any} */ { place }) => place.bytes + place.position.offset));
 }
 
+/** Whether the files of a transfer are kept for a page that is loaded again. Runs in the page. */
+async function keepsSent() {
+  if (!(await indexedDB.databases()).some(({ name }) => name === 'columba-files')) return false;
+  /** @param {IDBRequest<any>} request */
+  const result = (request) => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(request.error) }));
+  const database = await result(indexedDB.open('columba-files'));
+  const count = await result(database.transaction('sent').objectStore('sent').count());
+  database.close();
+  return count > 0;
+}
+
 /**
  * Counts what the page's data channels send and receive, and keeps what it lets save. Runs in the
  * page.
@@ -67,6 +78,19 @@ function observes() {
     /** @type {any} */ (globalThis).sentBytes += data.byteLength ?? 0;
     return send.call(this, data);
   };
+}
+
+/** In a page: it learns of the loss of a transfer's channel when `noticeLosses` is called. */
+function noticesLate() {
+  const { addEventListener } = RTCDataChannel.prototype;
+  /** @type {(() => void)[]} */
+  const losses = [];
+  /** @param {string} type @param {any} listener @param {any[]} rest */
+  RTCDataChannel.prototype.addEventListener = function (type, listener, ...rest) {
+    const late = type === 'close' && this.label === 'files' ? (/** @type {Event} */ event) => void losses.push(() => listener.call(this, event)) : listener;
+    return /** @type {any} */ (addEventListener).call(this, type, late, ...rest);
+  };
+  /** @type {any} */ (globalThis).noticeLosses = () => losses.splice(0).map((notice) => notice()).length;
 }
 
 /** @param {Uint8Array} content */
@@ -394,11 +418,11 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
   });
 
   describe('in a call', () => {
-    /** @param {BrowserName} from @param {BrowserName} to */
-    async function callOf(from, to) {
+    /** @param {BrowserName} from @param {BrowserName} to @param {() => void} script of the receiver's page */
+    async function callOf(from, to, script = observes) {
       const token = `files-${randomBytes(6).toString('hex')}`;
       const one = await CallPage.join(browsers[from], server.origin, token, { media: false, name: 'Ann', script: observes });
-      const other = await CallPage.join(browsers[to], server.origin, token, { media: false, name: 'Bob', script: observes });
+      const other = await CallPage.join(browsers[to], server.origin, token, { media: false, name: 'Bob', script });
       await Promise.all([one.connectedTo(1), other.connectedTo(1)]);
       return { one, other };
     }
@@ -484,6 +508,9 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
       return { one, other, path };
     }
 
+    /** Waits until the browser has kept what the page sends, for the page that follows. @param {CallPage} page */
+    const keeps = (page) => page.until('a kept file', keepsSent);
+
     for (const [from, to] of /** @type {[BrowserName, BrowserName][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {
       it(`go on to a receiver in ${to} that is loaded again in the middle`, async () => {
         const { one, other, path } = await half(from, to);
@@ -497,10 +524,26 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
 
       it(`go on from a sender in ${from} that is loaded again in the middle`, async () => {
         const { one, other, path } = await half(from, to);
+        await keeps(one);
         await reload(one);
         assert.equal(await savedIn(other), digest(readFileSync(path)));
         const sent = await count(one, 'sentBytes');
         assert.ok(sent < FILM - 16_000_000, `${sent} bytes were sent after it`);
+        await close(one, other);
+      });
+
+      it(`go on to a receiver in ${to} that learns of the loss when the sender is back already`, async () => {
+        const { one, other } = await callOf(from, to, noticesLate);
+        const path = fileOf('note', 3_000_000);
+        await send(one, path);
+        await offers(other, 'transfer-take');
+        await keeps(one);
+        await reload(one);
+        await other.connectedTo(1);
+        await other.until('a loss', () => /** @type {any} */ (globalThis).noticeLosses() > 0);
+        await offers(other, 'transfer-take');
+        await other.click('transfer-take');
+        await other.until('the saved file', () => document.querySelector('[data-testid=transfer-save]') !== null);
         await close(one, other);
       });
 

@@ -208,9 +208,10 @@ class Transfers {
    * Asks a participant for what was lost: they may be its sender, in a page that was loaded again.
    *
    * @param {CallPeer} peer
+   * @param {Coming[]} [coming] all that is lost, unless it is given
    */
-  askAgain(peer) {
-    const transfers = [...this.#coming.values()].filter(({ isLost }) => isLost).map(({ transfer }) => transfer);
+  askAgain(peer, coming = [...this.#coming.values()].filter(({ isLost }) => isLost)) {
+    const transfers = coming.map(({ transfer }) => transfer);
     const { connection } = peer;
     if (transfers.length === 0 || connection === null) return;
     const channel = peer.openChannel(LABEL_AGAIN, { protocol: PROTOCOL });
@@ -369,6 +370,8 @@ class Transfers {
     coming.isLost = true;
     coming.view.pause(`It goes on when ${coming.other} is back…`);
     coming.view.buttons({ Cancel: () => this.#endComing(coming, 'You have stopped the transfer.') });
+    // What came before the loss was still being written, and the sender may be back already.
+    for (const peer of this.#call.peers.values()) if (peer.isConnected) this.askAgain(peer, [coming]);
   }
 
   /** @param {Coming} coming @param {string} words */

@@ -180,6 +180,21 @@ test('a page that is loaded again goes on at the place that its former kept', as
   }
 });
 
+test('a connection that is lost before the sender begins leaves the place that was there', async () => {
+  const place = { transfer: '0123456789abcdef', position: { entry: 7, offset: 2 ** 17, before: 'aa', with: 'bb', stack: ['cc'] }, chain: 'bb', pieces: 2, bytes: 5 };
+  const [mine, theirs] = channels();
+  const incoming = new Incoming(/** @type {RTCDataChannel} */ (theirs));
+  const offered = once(incoming, 'offer');
+  mine?.send(JSON.stringify(offer({ entries: 9 })));
+  await offered;
+  incoming.accept(new MemorySink(), place);
+  const lost = once(incoming, 'error');
+  mine?.close();
+  await lost;
+  assert.ok(incoming.canGoOn);
+  assert.deepEqual(incoming.place, place);
+});
+
 test('either side can stop, and the other hears it', async () => {
   for (const side of ['incoming', 'outgoing']) {
     const [mine, theirs] = channels();

@@ -162,6 +162,8 @@ export class Incoming extends EventTarget {
    * @returns {KeptPlace}
    */
   get place() {
+    // It has not begun: what was there before it is there.
+    if (this.#former !== null) return this.#former;
     const file = this.#file;
     const transfer = this.offer?.transfer ?? '';
     const chain = hex(this.#chain);
