@@ -34,6 +34,10 @@ const QUEUED: usize = 32;
 /// The longest payload with copies of sound, in bytes.
 const MAX_COPIED: usize = 1000;
 
+/// The time after which a stream names its section again. A receiver may forget whose it is
+/// (Firefox does in a rollback), and would believe retransmissions alone, which name it always.
+const NAMED_EACH: Duration = Duration::from_secs(1);
+
 /// Bytes of a packet that only tries the path, beside its header.
 const PROBE_PADDING: u8 = 224;
 
@@ -69,6 +73,10 @@ pub(super) struct Outbound {
     pub(super) limiter: KeyFrameLimiter,
     /// The other side has reported on the stream: it knows whose it is.
     is_known: bool,
+    /// The packets of the present frame name their section.
+    is_named: bool,
+    /// The time of the last frame that did.
+    named_at: Option<Instant>,
     pub(super) has_sent: bool,
     /// Copies of sound, where they are agreed.
     copies: Option<Copies>,
@@ -138,6 +146,8 @@ impl Outbound {
             offset: random[2],
             limiter: KeyFrameLimiter::new(KEY_FRAME_INTERVAL),
             is_known: false,
+            is_named: true,
+            named_at: None,
             has_sent: false,
             copies: None,
             corrections: None,
@@ -174,6 +184,7 @@ impl Outbound {
         if self.mid != section.mid {
             (self.mid, self.is_known) = (Arc::clone(&section.mid), false);
         }
+        self.named_at = None;
         (self.transport, self.extensions) = (transport, section.extensions);
         self.codecs.clone_from(&section.codecs);
         let mutable = self.mutable();
@@ -297,6 +308,8 @@ impl Outbound {
             self.stream.set_clock_rate(codec.clock_rate);
             self.current = Some(codec);
         }
+        let is_key = format.is_key_frame(frame.data);
+        self.name(now, is_key && self.kind == TrackKind::Video);
         let level = frame.audio_level.map(|(level, voice)| AudioLevel { level, voice });
         let head = FIXED_HEADER_LEN + self.extensions_len(level.is_some());
         let largest = largest.min(buffer.len());
@@ -307,7 +320,7 @@ impl Outbound {
             |error: columba_rtp::payload::FrameError| Error::InvalidFrame { reason: error.to_string() };
         let count = self.packetizer.begin(frame.data, room).map_err(refused)?;
         let most = if protects { 2 * count + 1 } else { count };
-        let is_useful = !self.needs_key || format.is_key_frame(frame.data);
+        let is_useful = !self.needs_key || is_key;
         if !is_useful || !queue.has_room(most, most * largest) {
             self.want_key();
             return Err(Error::BufferFull);
@@ -344,6 +357,16 @@ impl Outbound {
         self.next_queued = (self.next_queued + 1) % QUEUED;
         self.has_sent = true;
         Ok(())
+    }
+
+    /// Decides whether the packets of a frame name their section: until the other side has reported
+    /// on the stream, with pictures that a decoder can begin with, and now and then.
+    fn name(&mut self, now: Instant, is_beginning: bool) {
+        let is_due = self.named_at.is_none_or(|at| now.saturating_duration_since(at) >= NAMED_EACH);
+        self.is_named = !self.is_known || is_beginning || is_due;
+        if self.is_named {
+            self.named_at = Some(now);
+        }
     }
 
     /// Returns whether pictures are protected by corrections, and the payload type that carries
@@ -466,7 +489,7 @@ impl Outbound {
     /// The bytes of the header extensions of a packet, with what stands before and behind them.
     fn extensions_len(&self, has_level: bool) -> usize {
         let Extensions { mid, rid, transport, send_time, level, .. } = self.extensions;
-        let names = !self.is_known;
+        let names = self.is_named;
         let rid_len = self.rid.as_ref().map_or(0, |rid| rid.len());
         let parts = [
             (mid.is_some() && names, self.mid.len()),
@@ -507,7 +530,7 @@ impl Outbound {
         let extensions = &self.extensions;
         let mut writer = PacketWriter::new(buffer, header, self.form())?;
         // Retransmissions are no stream that the other side reports on.
-        if !self.is_known || is_repair {
+        if self.is_named || is_repair {
             writer = add(writer, extensions.mid, Some(&Mid(&self.mid)))?;
             let rid = self.rid.as_deref();
             writer = match is_repair {

@@ -1,15 +1,21 @@
 //! Packets of audio and video between two peers.
 
+use std::time::Duration;
+
 use columba_peer::{
-    Configuration, DataChannelInit, Error, PacketSource, ReceiveLevel, ReceivedPacket, TrackKind,
-    TransceiverDirection, TransceiverId, TransceiverInit,
+    Configuration, DataChannelInit, Error, OutgoingFrame, PacketSource, ReceiveLevel, ReceivedPacket,
+    TrackKind, TransceiverDirection, TransceiverId, TransceiverInit,
 };
 use columba_rtp::extension::{ExtensionForm, Mid};
-use columba_rtp::rtcp::{Compound, CompoundWriter, RtcpPacket};
-use columba_rtp::{FixedHeader, Packet, PacketWriter, PayloadType, SequenceNumber, Ssrc};
+use columba_rtp::rtcp::{Compound, CompoundWriter, ReportBlock, RtcpPacket};
+use columba_rtp::{FixedHeader, Packet, PacketWriter, PayloadType, RtpTimestamp, SequenceNumber, Ssrc};
 
+use crate::frames::{call, picture};
 use crate::lab::{ALICE, BOB, Lab, SECOND, with_turn};
 use columba_netsim::Nat;
+
+/// The time between two frames.
+const FRAME: Duration = Duration::from_millis(40);
 
 /// Alice offers audio and two videos, of which she only receives the second.
 fn media(mut lab: Lab) -> (Lab, Vec<TransceiverId>) {
@@ -222,4 +228,76 @@ fn renegotiation_changes_the_way_of_packets() {
         lab.run_for(SECOND);
         assert_eq!(receive(&mut lab, BOB).len(), usize::from(passes));
     }
+}
+
+/// Sends pictures and sound, which Bob reports on. Returns of each frame whether all of its packets
+/// have named their section, or `None` if only some did.
+fn named(
+    lab: &mut Lab,
+    ids: &[Vec<TransceiverId>; 2],
+    frames: std::ops::Range<u32>,
+) -> [Vec<Option<bool>>; 2] {
+    let (_, extension) = agreed(lab, ALICE, ids[0][1]);
+    let ssrcs = [0, 1].map(|at| Ssrc(lab.peer(ALICE).peer.stats(lab.network.now()).rtp.outbound[at].ssrc));
+    let mut all = [Vec::new(), Vec::new()];
+    for index in frames {
+        lab.with(ALICE, |host, now| {
+            let data = picture(index, index % 40 == 0, 1500);
+            host.peer.send_frame(now, ids[0][0], &OutgoingFrame::new(&[7; 80], FRAME * index)).unwrap();
+            host.peer.send_frame(now, ids[0][1], &OutgoingFrame::new(&data, FRAME * index)).unwrap();
+        });
+        lab.run_for(FRAME);
+        for packet in receive(lab, BOB) {
+            let packet = Packet::parse(&packet.bytes).unwrap();
+            let (fixed, name) = (packet.fixed(), packet.header().get::<Mid<'_>>(extension).is_some());
+            let Some(at) = ssrcs.iter().position(|ssrc| *ssrc == fixed.ssrc) else { continue };
+            let frames: &mut Vec<(RtpTimestamp, Option<bool>)> = &mut all[at];
+            match frames.iter_mut().find(|(timestamp, _)| *timestamp == fixed.timestamp) {
+                Some((_, all)) => *all = all.filter(|all| *all == name),
+                None => frames.push((fixed.timestamp, Some(name))),
+            }
+        }
+        report(lab, &ssrcs, index as u16);
+    }
+    all.map(|frames| frames.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Bob's application reports on streams.
+fn report(lab: &mut Lab, ssrcs: &[Ssrc], highest: u16) {
+    let block =
+        |ssrc: &Ssrc| ReportBlock { ssrc: *ssrc, highest_sequence: highest.into(), ..ReportBlock::default() };
+    let blocks: Vec<_> = ssrcs.iter().map(block).collect();
+    lab.with(BOB, |host, _| {
+        let mut report = [0; 200];
+        let mut writer = CompoundWriter::new(&mut report);
+        writer.receiver_report(Ssrc(9), &blocks).unwrap();
+        let len = writer.len();
+        host.peer.send_rtcp(host.bound()[0].1, &report[..len]).unwrap();
+    });
+}
+
+/// A receiver may forget whose a stream is, and then believes the first packets that name their
+/// section: the retransmissions alone, if those of the stream never do again.
+#[test]
+fn streams_name_their_section_now_and_then() {
+    let (mut lab, ids) = call(Lab::lan(&Configuration::default(), 0.0, 6));
+    for id in &ids[1] {
+        lab.with(BOB, |host, _| host.peer.set_receive_level(*id, ReceiveLevel::Packets).unwrap());
+    }
+    let is_named = |name: &Option<bool>| *name == Some(true);
+    let [sound, pictures] = named(&mut lab, &ids, 0..200);
+    for (frames, most) in [(&sound, 15), (&pictures, 20)] {
+        assert!(frames[0] == Some(true) && frames.iter().all(Option::is_some), "{frames:?}");
+        assert_eq!(frames.len(), 200);
+        assert!(frames.windows(26).all(|second| second.iter().any(is_named)), "{frames:?}");
+        let count = frames.iter().filter(|name| is_named(name)).count();
+        assert!(count <= most, "{count} frames name their section");
+    }
+    assert!(pictures.iter().step_by(40).all(is_named), "a picture that a decoder can begin with names it");
+    // An agreement may be what the other side forgets it with.
+    lab.with(ALICE, |host, now| {
+        host.peer.add_transceiver(now, TrackKind::Audio, TransceiverInit::default()).unwrap();
+    });
+    lab.run_for(SECOND / 4);
+    assert!(named(&mut lab, &ids, 200..203).iter().all(|frames| is_named(&frames[0])));
 }
