@@ -1,7 +1,8 @@
 //! Transceivers and the sections of descriptions: the steps of the W3C's "set the session
 //! description" and "check if negotiation is needed" that are about audio and video.
 
-use columba_sdp::attributes::Direction;
+use columba_sdp::Codec;
+use columba_sdp::attributes::{Direction, ExtMap, RtcpFb};
 
 use super::Change;
 use super::remote;
@@ -195,44 +196,50 @@ pub(crate) struct Negotiated {
     pub(crate) other_ssrcs: Ssrcs,
 }
 
-fn is_same(one: &columba_sdp::Codec, other: &columba_sdp::Codec) -> bool {
-    one.payload_type() == other.payload_type() && one.map.is(&other.map.encoding)
+/// Returns the codec of the other section that is one of `own`. Where the two sides use the same
+/// payload types, configurations of one codec are told apart.
+fn counterpart<'a>(codec: &Codec, own: &[Codec], other: &'a [Codec]) -> Option<&'a Codec> {
+    let is_same = |one: &Codec, other: &Codec| {
+        one.payload_type() == other.payload_type() && one.map.is(&other.map.encoding)
+    };
+    let is_known = |one: &Codec| own.iter().any(|own| is_same(own, one));
+    let same = other.iter().find(|one| is_same(one, codec));
+    same.or_else(|| other.iter().find(|one| one.map.is(&codec.map.encoding) && !is_known(one)))
 }
 
-/// Returns what the sections of both sides agree on: `first` has the numbers and the order, and
-/// `other` has to have the codec too, if it is known.
+/// Returns what the sections of both sides agree on for what `first` receives: it has the numbers
+/// and the order, and `other`, if it is known, has to have each codec, each kind of feedback and
+/// each header extension, too (RFC 4585 §4.2, RFC 8285 §7).
 pub(super) fn negotiated(first: &Section, other: Option<&Section>, cname: Option<String>) -> Negotiated {
     let Kind::Rtp(media) = &first.kind else { return Negotiated::default() };
     let other = match other.map(|other| &other.kind) {
         Some(Kind::Rtp(other)) => Some(other),
         _ => None,
     };
-    // Where the two sides use the same payload types, configurations of one codec are told apart.
-    let has = |codec: &&columba_sdp::Codec| {
-        let known = |one: &columba_sdp::Codec| media.codecs.iter().any(|two| is_same(one, two));
-        let named = |one: &columba_sdp::Codec| one.map.is(&codec.map.encoding) && !known(one);
-        other.is_none_or(|other| other.codecs.iter().any(|one| is_same(one, codec) || named(one)))
-    };
     let kind = media.track_kind();
-    let codec = |codec: &columba_sdp::Codec| RtpCodecParameters {
-        payload_type: codec.payload_type(),
-        codec: RtpCodec::described(kind, codec),
+    let (mut codecs, mut feedback) = (Vec::new(), Vec::new());
+    for codec in &media.codecs {
+        let known = other.map(|other| counterpart(codec, &media.codecs, &other.codecs));
+        if known == Some(None) {
+            continue;
+        }
+        let (payload_type, known) = (codec.payload_type(), known.flatten());
+        codecs.push(RtpCodecParameters { payload_type, codec: RtpCodec::described(kind, codec) });
+        let both =
+            |one: &&RtcpFb| known.is_none_or(|other| other.has_feedback(&one.kind, one.parameter.as_deref()));
+        let kinds = codec.feedback.iter().filter(both);
+        feedback.extend(kinds.map(|one| (payload_type, one.kind.clone(), one.parameter.clone())));
+    }
+    let both = |one: &&ExtMap| {
+        let sends = |other: &ExtMap| other.uri == one.uri && other.direction.is_none_or(Direction::sends);
+        one.direction.is_none_or(Direction::receives)
+            && other.is_none_or(|other| other.extensions.iter().any(sends))
     };
-    let extension = |extension: &columba_sdp::attributes::ExtMap| RtpHeaderExtension {
-        uri: extension.uri.clone(),
-        id: extension.id,
-    };
-    let both = |one: &&columba_sdp::attributes::ExtMap| {
-        other.is_none_or(|other| other.extensions.iter().any(|two| two.uri == one.uri))
-    };
-    let feedback = media.codecs.iter().filter(has).flat_map(|codec| {
-        let number = codec.payload_type();
-        codec.feedback.iter().map(move |one| (number, one.kind.clone(), one.parameter.clone()))
-    });
+    let extension = |one: &ExtMap| RtpHeaderExtension { uri: one.uri.clone(), id: one.id };
     Negotiated {
-        feedback: feedback.collect(),
+        codecs,
+        feedback,
         other_ssrcs: other.map(|other| other.ssrcs.clone()).unwrap_or_default(),
-        codecs: media.codecs.iter().filter(has).map(codec).collect(),
         header_extensions: media.extensions.iter().filter(both).map(extension).collect(),
         limits: media.limits,
         reduced_size: media.reduced_size && other.is_none_or(|other| other.reduced_size),

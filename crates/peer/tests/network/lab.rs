@@ -54,6 +54,9 @@ pub(crate) struct PeerHost {
     /// Bytes of the largest datagram sent, and how many times several went out at once.
     pub(crate) largest: usize,
     pub(crate) batches: usize,
+    /// RTP and RTCP as they have come, protected, if they are kept.
+    pub(crate) heard: Vec<Vec<u8>>,
+    pub(crate) hears: bool,
     /// True if offers are made as they are needed.
     pub(crate) offers: bool,
     /// True if offers are answered as they come.
@@ -183,6 +186,9 @@ impl Endpoint for Software {
         match self {
             Self::Peer(host) => {
                 let mut bytes = datagram.payload.to_vec();
+                if host.hears && matches!(bytes.first(), Some(128..=191)) {
+                    host.heard.push(bytes.clone());
+                }
                 let path = Path::udp(datagram.local, datagram.remote);
                 // The kernel drops datagrams to ports without a socket.
                 let Some(transport) = host.sockets.get(&path.local).copied() else { return };
@@ -361,6 +367,8 @@ impl Lab {
             tolerates: false,
             largest: 0,
             batches: 0,
+            heard: Vec::new(),
+            hears: false,
             offers: true,
             answers: true,
         };

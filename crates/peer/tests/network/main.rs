@@ -1,6 +1,7 @@
 //! Whole peers over a simulated network, in virtual time, with the TURN server's own state machine
 //! in it.
 
+mod agreement;
 mod assaults;
 mod bundles;
 mod calls;
