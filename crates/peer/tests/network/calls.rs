@@ -178,11 +178,13 @@ fn talk(lab: Lab, random: &mut Random) -> (Lab, [Side; 2]) {
     (lab, sides)
 }
 
-/// Frames arrive once, whole and in order, and what is missing is told.
-fn check_frames(seed: u64, sender: &Side, receiver: &Side) {
+/// Frames arrive once, whole and in order, and what is missing is told: to the receiver, or to the
+/// sender as `given_up`.
+fn check_frames(seed: u64, sender: &Side, receiver: &Side, given_up: u64) {
     let pictures = &receiver.pictures;
     let mut sent = sender.pictures_sent.iter();
     let mut before: Option<&(columba_peer::ReceivedFrame, Vec<u8>)> = None;
+    let mut untold = 0;
     for frame in pictures {
         let (info, data) = frame;
         let index = number(data);
@@ -190,7 +192,7 @@ fn check_frames(seed: u64, sender: &Side, receiver: &Side) {
         // Of frames that were sent, each is met at most once, and none before its time.
         let missing = sent.by_ref().take_while(|sent| **sent != index).count();
         assert!(sent.len() < sender.pictures_sent.len(), "{seed}: frame {index} was sent");
-        assert!(missing == 0 || info.after_loss, "{seed}: {missing} frames before {index} are not told");
+        untold += if info.after_loss { 0 } else { missing as u64 };
         assert!(missing == 0 || info.key, "{seed}: frame {index} builds on one that is missing");
         if let Some((earlier, other)) = before {
             let ticks = info.timestamp - earlier.timestamp;
@@ -198,6 +200,7 @@ fn check_frames(seed: u64, sender: &Side, receiver: &Side) {
         }
         before = Some(frame);
     }
+    assert!(untold <= given_up, "{seed}: {untold} missing frames are not told, {given_up} were given up");
     // The first key frame may come late, the last frames not at all.
     let share = pictures.len() as f64 / sender.pictures_sent.len().max(1) as f64;
     // A file takes its part of a narrow path, and not all of it.
@@ -214,6 +217,12 @@ fn check_frames(seed: u64, sender: &Side, receiver: &Side) {
         last = Some(index);
     }
     assert!(receiver.sounds.len() > STEPS as usize * 8 / 10, "{seed}: {} sounds", receiver.sounds.len());
+}
+
+/// The pictures that a side has taken, and has given up because they have waited for too long.
+fn given_up(lab: &Lab, index: usize) -> u64 {
+    let sent = lab.peer(index).peer.stats(lab.network.now()).rtp.outbound;
+    sent.iter().map(|one| one.sent.frames_given_up).sum()
 }
 
 /// Requests stay in proportion to what was lost.
@@ -242,8 +251,8 @@ fn run(seed: u64) {
     assert!(used.bytes_max < MAX_MEMORY, "{seed}: {} bytes", used.bytes_max);
     let (mut lab, sides) = end.expect("it has run");
     let [alice, bob] = &sides;
-    check_frames(seed, alice, bob);
-    check_frames(seed, bob, alice);
+    check_frames(seed, alice, bob, given_up(&lab, ALICE));
+    check_frames(seed, bob, alice, given_up(&lab, BOB));
     [ALICE, BOB].into_iter().for_each(|index| check_requests(seed, &lab, index));
     let file = alice.file.as_ref().expect("a file");
     // Media go first; what is left of the file goes now.
