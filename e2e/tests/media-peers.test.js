@@ -177,6 +177,27 @@ describe('media with others', { skip, timeout: SUITE_TIMEOUT }, () => {
         test.diagnostic(`we: ${JSON.stringify(got)}`);
       });
 
+      it('corrections of ours repair their pictures without anything that is sent again', { skip: onlyWhole }, async (test) => {
+        const path = new LossyPath({ ...LONG_PATH, loss: 0.03 });
+        begin({ end: () => path.close() });
+        const pair = /** @type {[Peer, Peer]} */ ([ours(), await page(name)]);
+        await meet(pair, (sdp, of) => path.carry(withoutRepetitions(sdp), of));
+        const lossesOf = async (/** @type {number} */ least) => {
+          const theirs = await until(pair[1], `${least} losses`, (now) => sum(now, 'inbound', 'video').lost >= least);
+          const [gave, got] = [sum(await count(pair[0]), 'outbound', 'video'), sum(theirs, 'inbound', 'video')];
+          return { sent: gave.frames, shown: got.frames, lost: got.lost };
+        };
+        // Pictures are protected from the first losses that are reported on.
+        const before = await lossesOf(4);
+        const after = await lossesOf(before.lost + 20);
+        const [sent, shown, lost] = [after.sent - before.sent, after.shown - before.shown, after.lost - before.lost];
+        const figures = `${shown} of ${sent} pictures shown, ${lost} packets lost`;
+        // A loss that is not repaired takes all up to the film's next key frame: twelve on the
+        // average.
+        assert.ok(sent - shown < 3 * lost, figures);
+        test.diagnostic(figures);
+      });
+
       for (const polite of ['ours', 'theirs']) {
         // Each side gives way once; Firefox begins anew with its streams when it does.
         const isPart = whole || (name === 'chromium') === (polite === 'ours');

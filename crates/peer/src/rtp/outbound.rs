@@ -281,6 +281,18 @@ impl Outbound {
         codec.ok_or_else(|| Error::InvalidFrame { reason: "its payload type is not agreed".into() })
     }
 
+    /// Takes the codec of the next frame.
+    fn begin_codec(&mut self, codec: AgreedCodec, format: Format) {
+        if self.current == Some(codec) {
+            return;
+        }
+        if self.packetizer.format() != format {
+            self.packetizer = Packetizer::new(format);
+        }
+        self.stream.set_clock_rate(codec.clock_rate);
+        self.current = Some(codec);
+    }
+
     /// Cuts a frame into packets of at most `largest` bytes, which wait in `queue`.
     pub(super) fn send(
         &mut self,
@@ -301,13 +313,7 @@ impl Outbound {
         let Role::Media(format) = codec.role else {
             return Err(Error::InvalidFrame { reason: "its payload type carries no media".into() });
         };
-        if self.current != Some(codec) {
-            if self.packetizer.format() != format {
-                self.packetizer = Packetizer::new(format);
-            }
-            self.stream.set_clock_rate(codec.clock_rate);
-            self.current = Some(codec);
-        }
+        self.begin_codec(codec, format);
         let is_key = format.is_key_frame(frame.data);
         self.name(now, is_key && self.kind == TrackKind::Video);
         let level = frame.audio_level.map(|(level, voice)| AudioLevel { level, voice });
@@ -319,7 +325,8 @@ impl Outbound {
         let refused =
             |error: columba_rtp::payload::FrameError| Error::InvalidFrame { reason: error.to_string() };
         let count = self.packetizer.begin(frame.data, room).map_err(refused)?;
-        let most = if protects { 2 * count + 1 } else { count };
+        // A correction protects two packets at least; some were sent before.
+        let most = if protects { 2 * count + 2 } else { count };
         let is_useful = !self.needs_key || is_key;
         if !is_useful || !queue.has_room(most, most * largest) {
             self.want_key();
@@ -331,6 +338,10 @@ impl Outbound {
         self.stream.handle_captured(frame.captured_at.unwrap_or(now), timestamp);
         let is_audio = self.kind == TrackKind::Audio;
         let (mut payload, mut wrapped) = ([0; super::MAX_PACKET], [0; super::MAX_PACKET]);
+        let mut following = count;
+        if let Some(corrections) = self.corrections.as_mut().filter(|_| protects) {
+            corrections.begin_picture(now, count);
+        }
         while let Some(part) = self.packetizer.next(frame.data, &mut payload[..room]).map_err(refused)? {
             // The marker of sound is that of its beginning (RFC 3551 §4.1).
             let marker = if is_audio { frame.begins_talk } else { part.last };
@@ -345,10 +356,14 @@ impl Outbound {
                 .and_then(|writer| writer.payload(data, part.padding));
             let len = written.map_err(|error| Error::InvalidFrame { reason: error.to_string() })?;
             if protects {
-                self.protect(now, &buffer[..len], timestamp, queue, &mut wrapped);
+                following = following.saturating_sub(1);
+                self.protect(now, &buffer[..len], following, queue, &mut wrapped);
             } else {
                 queue.push(now, &buffer[..len]);
             }
+        }
+        if self.corrections.as_mut().is_some_and(|one| protects && one.end_picture(now)) {
+            self.correct(now, timestamp, queue);
         }
         self.stream.stats.handle_frame(frame.data.len());
         self.rate.handle_frame(now);
@@ -396,48 +411,37 @@ impl Outbound {
         Some((FixedHeader { payload_type: red, ..*header }, len))
     }
 
-    /// Queues a packet of pictures, wrapped, and the correction that is due with it.
+    /// Queues a packet of pictures, wrapped, behind which the picture has so many more.
     fn protect(
         &mut self,
         now: Instant,
         packet: &[u8],
-        timestamp: RtpTimestamp,
+        following: usize,
         queue: &mut Queue<Instant>,
         wrapped: &mut [u8; super::MAX_PACKET],
     ) {
-        let Some(mut corrections) = self.corrections.take() else { return };
-        if !corrections.encoder.add(packet) {
-            self.push_correction(now, &mut corrections, timestamp, queue);
-            corrections.encoder.add(packet);
-        }
+        let Some(corrections) = &mut self.corrections else { return };
+        corrections.add(packet, following);
         match redundancy::wrap(packet, corrections.red, wrapped) {
             Some(len) => queue.push(now, &wrapped[..len]),
             None => queue.push(now, packet),
         };
-        if corrections.encoder.count() >= corrections.span {
-            self.push_correction(now, &mut corrections, timestamp, queue);
-        }
-        self.corrections = Some(corrections);
     }
 
-    fn push_correction(
-        &mut self,
-        now: Instant,
-        corrections: &mut Corrections,
-        timestamp: RtpTimestamp,
-        queue: &mut Queue<Instant>,
-    ) {
-        let header = self.stream.next_header(corrections.red, timestamp, false);
+    /// Queues the corrections that are due behind a picture.
+    fn correct(&mut self, now: Instant, timestamp: RtpTimestamp, queue: &mut Queue<Instant>) {
+        let Some(mut corrections) = self.corrections.take() else { return };
+        let mut correction = [0; super::MAX_PACKET];
         let mut buffer = [0; super::MAX_PACKET];
-        let Ok(mut writer) = self.begin_packet(&mut buffer, &header, None, false) else { return };
-        let Ok(payload) = writer.payload_mut() else { return };
-        let Some((first, rest)) = payload.split_first_mut() else { return };
-        *first = corrections.ulpfec.get();
-        if let Some(len) = corrections.encoder.finish(rest)
-            && let Ok(len) = writer.finish(1 + len)
-        {
-            queue.push(now, &buffer[..len]);
+        while let Some(len) = corrections.write(&mut correction[1..]) {
+            correction[0] = corrections.ulpfec.get();
+            let header = self.stream.next_header(corrections.red, timestamp, false);
+            let writer = self.begin_packet(&mut buffer, &header, None, false);
+            if let Ok(len) = writer.and_then(|writer| writer.payload(&correction[..=len], 0)) {
+                queue.push(now, &buffer[..len]);
+            }
         }
+        self.corrections = Some(corrections);
     }
 
     /// Writes a packet that only tries the path: a retransmission of nothing. Returns its length.

@@ -1,5 +1,6 @@
 //! Redundancy, feedback and limits of streams between two peers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use columba_peer::{
 };
 use columba_rtp::extension::ExtensionForm;
 use columba_rtp::rtcp::{Compound, CompoundWriter, RtcpPacket};
-use columba_rtp::{FixedHeader, NtpTime, PacketWriter, PayloadType, RtpTimestamp, SequenceNumber, Ssrc};
+use columba_rtp::{
+    FixedHeader, NtpTime, Packet, PacketWriter, PayloadType, RtpTimestamp, SequenceNumber, Ssrc, is_rtcp,
+};
 
 use crate::frames::{Received, call, number, picture, receive};
 use crate::lab::{ALICE, BOB, Lab, SECOND};
@@ -124,6 +127,31 @@ fn corrections_restore_pictures_on_a_long_lossy_path() {
     let (pictures, fec) = count(&[], true, 0.05);
     assert!(pictures >= 390 && fec > 80, "{pictures} {fec}");
     assert_eq!(count(&[], true, 0.0), (400, 0));
+}
+
+/// Corrections go between pictures: receivers of libwebrtc put no picture together that has the
+/// number of one among those of its packets.
+#[test]
+fn corrections_are_sent_between_pictures() {
+    let (mut lab, ids) = long_path(&Configuration::default(), 0.05, 60);
+    lab.with(BOB, |host, _| host.hears = true);
+    talk(&mut lab, &ids, 200..400, 6000);
+    assert!(corrections(&lab) > 40);
+    let video = lab.peer(ALICE).peer.stats(lab.network.now()).rtp.outbound[1].ssrc;
+    let heard = lab.peer(BOB).heard.iter().filter(|packet| !is_rtcp(packet));
+    let mut pictures: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for fixed in heard.filter_map(|packet| Some(Packet::parse(packet).ok()?.fixed())) {
+        if fixed.ssrc.0 == video {
+            pictures.entry(fixed.timestamp.0).or_default().push(fixed);
+        }
+    }
+    // From the first to the last packet of a picture there are no other numbers.
+    let lengths = pictures.values().filter_map(|packets| {
+        let last = packets.iter().find(|one| one.marker)?.sequence_number;
+        packets.iter().map(|one| last.0.wrapping_sub(one.sequence_number.0)).filter(|back| *back < 100).max()
+    });
+    let lengths: BTreeSet<_> = lengths.collect();
+    assert!(lengths.last().is_some_and(|most| *most == 5), "{lengths:?}");
 }
 
 /// Feedback of RFC 8888 drives the estimate as transport-wide numbers do.

@@ -316,7 +316,7 @@ fn numbers(correction: &Correction) -> impl Iterator<Item = SequenceNumber> + us
 mod tests {
     use super::*;
     use crate::extension::{AbsSendTime, ExtensionForm, Mid};
-    use crate::{FixedHeader, NtpTime, PacketWriter, PayloadType, RtpTimestamp};
+    use crate::{FixedHeader, NtpTime, PacketMut, PacketWriter, PayloadType, RtpTimestamp};
     use proptest::prelude::*;
 
     fn packet(number: u16, payload: &[u8]) -> Vec<u8> {
@@ -373,6 +373,31 @@ mod tests {
             for short in 0..len {
                 let _ = decoder.add_correction(&buffer[..short]);
             }
+        }
+    }
+
+    /// Packets are numbered and timed when they leave, after they were protected: a lost one comes
+    /// back as it was sent, but for that.
+    #[test]
+    fn packets_come_back_as_they_were_sent() {
+        let mut packets: Vec<_> = (0..6).map(|number| packet(number, &[number as u8; 90])).collect();
+        let mut encoder = UlpfecEncoder::new(&[2]);
+        packets.iter().for_each(|packet| assert!(encoder.add(packet)));
+        let mut buffer = [0; 1500];
+        let len = encoder.finish(&mut buffer).unwrap();
+        for (packet, seconds) in packets.iter_mut().zip(40_u64..) {
+            let time = AbsSendTime::new(NtpTime(seconds << 30));
+            assert!(PacketMut::parse(packet).unwrap().set_extension(2, &time));
+        }
+        for lost in 0..packets.len() {
+            let mut decoder = UlpfecDecoder::new(Ssrc(7), &[2]);
+            let others = packets.iter().enumerate().filter(|(index, _)| *index != lost);
+            others.for_each(|(_, packet)| decoder.add_media(packet));
+            decoder.add_correction(&buffer[..len]).unwrap();
+            let mut out = Vec::new();
+            assert!(decoder.restore(&mut out));
+            assert_ne!(packets[lost], without_time(&packets[lost]));
+            assert_eq!(out, without_time(&packets[lost]));
         }
     }
 
