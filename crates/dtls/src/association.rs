@@ -102,13 +102,14 @@ pub struct Association {
     role: Role,
     config: Arc<Config>,
     fingerprints: Vec<Fingerprint>,
-    rng: Option<ChaCha20Rng>,
+    /// For attempts at the handshake.
+    rng: Option<Box<ChaCha20Rng>>,
     /// The first one speaks. At most [`MAX_ATTEMPTS`]; when connected, one.
     attempts: Vec<Machine>,
     /// The random numbers of the ClientHellos that they answer, if they are a server's; of one that
     /// has ended none, so that another copy of its ClientHello begins a new one.
     hellos: Vec<Option<[u8; 32]>>,
-    cookie: Option<(CookieKey, Vec<u8>)>,
+    cookie: Option<Box<(CookieKey, Vec<u8>)>>,
     phase: Phase,
     /// When the handshake has to be complete.
     deadline: Option<Instant>,
@@ -143,7 +144,7 @@ impl Association {
             role,
             config,
             fingerprints,
-            rng: Some(ChaCha20Rng::from_rng(rng)),
+            rng: Some(Box::new(ChaCha20Rng::from_rng(rng))),
             attempts: Vec::new(),
             hellos: Vec::new(),
             cookie: None,
@@ -166,7 +167,7 @@ impl Association {
     /// Makes a server ask for a cookie that proves the client's address, before it keeps anything
     /// of it. Its ClientHello then has to come in one datagram.
     pub fn require_cookie(&mut self, key: &CookieKey, address: &[u8]) {
-        self.cookie = Some((key.clone(), address.to_vec()));
+        self.cookie = Some(Box::new((key.clone(), address.to_vec())));
     }
 
     /// Replaces the expected fingerprints, until the other side has shown its certificate.
@@ -404,7 +405,7 @@ impl Association {
                 self.clear_attempts(0);
             }
             Role::Server => {
-                if let Some((key, address)) = &self.cookie {
+                if let Some((key, address)) = self.cookie.as_deref() {
                     machine.require_cookie(key, address);
                 }
                 self.clear_attempts(MAX_ATTEMPTS - 1);

@@ -363,3 +363,25 @@ fn server_repeats_its_end_when_any_part_of_the_clients_flight_comes_again() {
     }));
     assert!(pair.connect(Duration::from_secs(5)));
 }
+
+/// All that a server of DTLS 1.3 says for two seconds after its handshake is lost. The client
+/// repeats the end of its own until it is acknowledged, and then no more.
+#[test]
+fn server_acknowledges_the_clients_end_again() {
+    let both = configs().map(|mut config| {
+        config.versions = Versions::Only13;
+        config
+    });
+    let mut pair = Pair::new(both, 5);
+    while pair.events[0].is_empty() {
+        assert!(pair.step(pair.now + SECOND));
+    }
+    pair.mangle = Some(Box::new(|from, _| from == 0));
+    pair.run(2 * SECOND);
+    pair.mangle = None;
+    pair.run(20 * SECOND);
+    let sent = pair.sent;
+    pair.run(200 * SECOND);
+    assert_eq!(pair.sent, sent, "the client goes on");
+    pair.assert_open();
+}

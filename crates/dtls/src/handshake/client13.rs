@@ -193,6 +193,11 @@ impl Handshake {
         let direction = Direction { suite, epoch: EPOCH_DATA };
         io.records.add_sealer(Sealer::new_13(direction, &local)?);
         io.records.add_opener(Opener::new_13(direction, &remote)?);
+        if self.role == Role::Server {
+            // The client has all of the handshake, but may repeat the end of its own.
+            io.records.forget_before(EPOCH_DATA, EPOCH_HANDSHAKE);
+            io.records.rest(suite, EPOCH_HANDSHAKE, &schedule.client_handshake);
+        }
         if let Some(limit) = self.choices.record_size_limit {
             // The content type counts (RFC 8449 §4).
             io.records.set_limit(usize::from(limit) - 1);

@@ -8,7 +8,7 @@ use crate::alert::{self, AlertDescription};
 use crate::config::{Role, Version};
 use crate::crypto::schedule::updated;
 use crate::error::Fault;
-use crate::handshake::{Fragment, Inserted, Message, Traffic};
+use crate::handshake::{EPOCH_DATA, Fragment, Inserted, Message, Traffic};
 use crate::message::{CLIENT_HELLO, KEY_UPDATE, NEW_SESSION_TICKET};
 use crate::record::{Direction, Opener, RecordNumber, Sealer};
 
@@ -145,8 +145,10 @@ impl Machine {
             self.io.records.add_sealer(Sealer::new_13(direction, local)?);
             self.update = Update::None;
         }
-        // The keys of the handshake have nothing left to say.
-        self.io.records.forget_before(self.io.records.newest_epoch(), 0);
+        // The keys of the handshake have nothing left to say. A server that has acknowledged the end
+        // of it repeats nothing, either; a client may not have heard of its acknowledgment.
+        let opened = if self.role == Role::Client { EPOCH_DATA } else { 0 };
+        self.io.records.forget_before(self.io.records.newest_epoch(), opened);
         self.begin_update();
         Ok(())
     }

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use super::header::write_plain;
 use super::{
-    ALERT, CHANGE_CIPHER_SPEC, Form, HANDSHAKE, HEADER, MAX_PLAINTEXT, Opener, Raw, RecordNumber,
+    ALERT, CHANGE_CIPHER_SPEC, Form, HANDSHAKE, HEADER, MAX_PLAINTEXT, Opener, Raw, RecordNumber, Resting,
     SEQUENCE_BITS, Sealer,
 };
 use crate::config::Version;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::CipherSuite;
 use crate::error::SealError;
 
 /// Epochs whose records are opened at once: those of the handshake and of the data, and the next
@@ -24,6 +26,8 @@ pub(crate) struct RecordLayer {
     sealers: Vec<Sealer>,
     /// At most [`MAX_OPENERS`]; the oldest goes.
     openers: Vec<Opener>,
+    /// The keys of the other side's handshake, which are needed only if its end is repeated.
+    resting: Option<Box<Resting>>,
     /// Bytes of plaintext that the other side takes in a record.
     limit: usize,
 }
@@ -41,7 +45,14 @@ pub(crate) enum Opened {
 
 impl RecordLayer {
     pub(crate) fn new() -> Self {
-        Self { version: None, next_plain: 0, sealers: Vec::new(), openers: Vec::new(), limit: MAX_PLAINTEXT }
+        Self {
+            version: None,
+            next_plain: 0,
+            sealers: Vec::new(),
+            openers: Vec::new(),
+            resting: None,
+            limit: MAX_PLAINTEXT,
+        }
     }
 
     pub(crate) fn set_version(&mut self, version: Version) {
@@ -81,8 +92,28 @@ impl RecordLayer {
     pub(crate) fn forget_before(&mut self, sealed: u64, opened: u64) {
         self.sealers.retain(|sealer| sealer.epoch() >= sealed);
         self.openers.retain(|opener| opener.epoch() >= opened);
+        self.resting.take_if(|resting| resting.epoch() < opened);
         self.sealers.shrink_to_fit();
         self.openers.shrink_to_fit();
+    }
+
+    /// Keeps of the keys that open this epoch only what they are made of, until one of its records
+    /// comes.
+    pub(crate) fn rest(&mut self, suite: CipherSuite, epoch: u64, secret: &Secret) {
+        let Some(index) = self.openers.iter().position(|opener| opener.epoch() == epoch) else { return };
+        let opener = self.openers.remove(index);
+        self.resting = Some(Box::new(opener.into_resting(suite, secret.clone())));
+        self.openers.shrink_to_fit();
+    }
+
+    /// Makes the keys that rest again if a record is of their epoch.
+    fn wake(&mut self, epoch_bits: u8) {
+        if let Some(resting) = self.resting.take_if(|resting| resting.epoch() & 3 == u64::from(epoch_bits))
+            && let Ok(opener) = resting.into_opener()
+        {
+            // The oldest goes first.
+            self.openers.insert(0, opener);
+        }
     }
 
     pub(crate) fn newest(&mut self) -> Option<&mut Sealer> {
@@ -131,6 +162,17 @@ impl RecordLayer {
         Ok((start..range.end, number))
     }
 
+    /// The place of the newest keys of DTLS 1.3 whose epoch ends in these bits.
+    fn newest_of(&mut self, epoch_bits: u8) -> Option<usize> {
+        let find = |openers: &[Opener]| {
+            openers.iter().rposition(|opener| opener.epoch() & 3 == u64::from(epoch_bits))
+        };
+        find(&self.openers).or_else(|| {
+            self.wake(epoch_bits);
+            find(&self.openers)
+        })
+    }
+
     /// Opens a record where it stands.
     pub(crate) fn open(&mut self, raw: Raw, record: &mut [u8]) -> Opened {
         let index = match raw.form {
@@ -143,7 +185,7 @@ impl RecordLayer {
             },
             Form::Unified { epoch_bits } => match self.version {
                 Some(Version::Dtls12) => return Opened::Noise,
-                _ => self.openers.iter().rposition(|opener| opener.epoch() & 3 == u64::from(epoch_bits)),
+                _ => self.newest_of(epoch_bits),
             },
         };
         let Some(opener) = index.and_then(|index| self.openers.get_mut(index)) else { return Opened::Early };
@@ -166,4 +208,45 @@ fn plain(content_type: u8, sequence: u64, raw: Raw) -> Opened {
     }
     let number = RecordNumber { epoch: 0, sequence };
     Opened::Content { content_type, number, range: raw.header..raw.length }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Direction, first};
+    use super::*;
+
+    #[test]
+    fn keys_that_rest_open_what_comes_again_but_no_replay() {
+        let (suite, secret) = (CipherSuite::Aes128GcmSha256, Secret::new(&[5; 32]));
+        let mut own = RecordLayer::new();
+        let mut other = RecordLayer::new();
+        for epoch in [2, 3] {
+            let direction = Direction { suite, epoch };
+            own.add_opener(Opener::new_13(direction, &secret).unwrap());
+            other.add_sealer(Sealer::new_13(direction, &secret).unwrap());
+        }
+        let mut sealed = |epoch| {
+            let mut record = vec![1; 64];
+            let (front, back) = other.overhead(epoch);
+            let (range, _) = other.seal(epoch, HANDSHAKE, &mut record, front..64 - back).unwrap();
+            record[range].to_vec()
+        };
+        let opens = |own: &mut RecordLayer, record: &[u8]| {
+            let mut record = record.to_vec();
+            matches!(own.open(first(&record).unwrap(), &mut record), Opened::Content { .. })
+        };
+        let [before, late] = [sealed(2), sealed(2)];
+        assert!(opens(&mut own, &before));
+        own.rest(suite, 2, &secret);
+        assert_eq!((own.openers.len(), own.openers.capacity()), (1, 1));
+        assert!(opens(&mut own, &sealed(3)));
+        assert_eq!(own.openers.len(), 1, "another epoch wakes none");
+        assert!(!opens(&mut own, &before), "a replay");
+        assert!(opens(&mut own, &late));
+        assert!(!opens(&mut own, &late), "a replay");
+
+        own.rest(suite, 2, &secret);
+        own.forget_before(3, 3);
+        assert!(!opens(&mut own, &sealed(2)));
+    }
 }

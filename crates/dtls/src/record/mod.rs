@@ -7,7 +7,7 @@ mod window;
 
 pub(crate) use header::{Form, HEADER, Raw, first};
 pub(crate) use layer::{Opened, RecordLayer};
-pub(crate) use protection::{Direction, Opener, Sealer};
+pub(crate) use protection::{Direction, Opener, Resting, Sealer};
 
 /// Content types (RFC 9147 §A.1).
 pub(crate) const CHANGE_CIPHER_SPEC: u8 = 20;

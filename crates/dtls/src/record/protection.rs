@@ -241,6 +241,27 @@ pub(crate) struct Opener {
     forged: u64,
 }
 
+/// What the keys of one epoch of DTLS 1.3 are made of, and what they have opened: a sixth of their
+/// memory.
+#[derive(Debug)]
+pub(crate) struct Resting {
+    direction: Direction,
+    secret: Secret,
+    window: Window,
+    forged: u64,
+}
+
+impl Resting {
+    pub(super) fn epoch(&self) -> u64 {
+        self.direction.epoch
+    }
+
+    pub(super) fn into_opener(self) -> Result<Opener, Fault> {
+        let Self { direction, secret, window, forged } = self;
+        Ok(Opener { window, forged, ..Opener::new_13(direction, &secret)? })
+    }
+}
+
 /// An authentic record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
@@ -258,6 +279,11 @@ impl Opener {
     pub(crate) fn new_13(direction: Direction, secret: &Secret) -> Result<Self, Fault> {
         let keys = Keys::new_13(direction.suite, secret)?;
         Ok(Self { keys, epoch: direction.epoch, window: Window::new(), forged: 0 })
+    }
+
+    pub(super) fn into_resting(self, suite: CipherSuite, secret: Secret) -> Resting {
+        let Self { epoch, window, forged, .. } = self;
+        Resting { direction: Direction { suite, epoch }, secret, window, forged }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
