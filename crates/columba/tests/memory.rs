@@ -17,7 +17,7 @@ use tokio::time::sleep;
 const CONNECTIONS: usize = 8;
 
 /// Bytes of the heap of an idle peer, at most.
-const IDLE_HEAP: i64 = 41_000;
+const IDLE_HEAP: i64 = 36_000;
 
 /// Heap bytes for each closed peer that the runtime may keep for later.
 const CLOSED_HEAP: i64 = 256;

@@ -16,7 +16,7 @@ use rand_core::SeedableRng;
 
 /// The bound of an idle connection with an open channel in bytes, without what the cryptography
 /// library allocates outside of Rust.
-const MAX_IDLE: i64 = 40_000;
+const MAX_IDLE: i64 = 20_000;
 
 const WALL: UnixTime = UnixTime(Duration::from_secs(1_790_000_000));
 

@@ -35,7 +35,7 @@ pub(super) fn sections(
                 else {
                     return section.rejected();
                 };
-                Kind::Rtp(answer)
+                Kind::Rtp(Box::new(answer))
             }
             Kind::Rejected(_) => section.kind.clone(),
         };
@@ -53,7 +53,7 @@ fn keep_tagged(offer: &RemoteDescription, transport: &RemoteTransport, sections:
     let Some(Section { kind: Kind::Rtp(offered), .. }) = offer.sections.get(tag) else { return };
     let is_left = sections.iter().any(|section| section.transport == Some(id));
     if is_left && sections[tag].is_rejected() {
-        let kind = Kind::Rtp(offered.answer_inactive());
+        let kind = Kind::Rtp(Box::new(offered.answer_inactive()));
         sections[tag] = Section { kind, ..offer.sections[tag].clone() };
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn sections(
     let mut added: Vec<(String, Kind)> = Vec::new();
     for transceiver in new {
         let section = rtp::offer(transceiver, &media.configuration, numbers, None);
-        added.push((name(transceiver.mid.clone()), Kind::Rtp(section)));
+        added.push((name(transceiver.mid.clone()), Kind::Rtp(Box::new(section))));
     }
     if wanted.data && !current.iter().any(|section| section.application().is_some()) {
         added.push((name(None), Kind::Application(ApplicationSection::offer(max_message_size))));
@@ -92,7 +92,7 @@ fn offered_again(
         }
         _ => known.offer_inactive(),
     };
-    Section { kind: Kind::Rtp(kind), ..section.clone() }
+    Section { kind: Kind::Rtp(Box::new(kind)), ..section.clone() }
 }
 
 /// Gives new sections their transports. Those of a bundle that both sides have agreed on join it,

@@ -228,7 +228,7 @@ impl Reader<'_> {
         let kind = match section.head().kind {
             _ if place.is_none() => Kind::Rejected(RejectedSection::of(section)),
             MediaKind::Application => Kind::Application(ApplicationSection::read(self, index)?),
-            _ => Kind::Rtp(RtpSection::read(self, index)?),
+            _ => Kind::Rtp(Box::new(RtpSection::read(self, index)?)),
         };
         let (transport, bundle) = place.unzip();
         Ok(Section { mid, kind, transport, bundle: bundle.flatten(), is_bundle_only: false })

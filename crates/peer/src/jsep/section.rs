@@ -28,7 +28,8 @@ pub(super) struct Section {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Application(ApplicationSection),
-    Rtp(RtpSection),
+    /// Boxed: a connection may have data alone.
+    Rtp(Box<RtpSection>),
     Rejected(RejectedSection),
 }
 

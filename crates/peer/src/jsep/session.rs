@@ -219,10 +219,10 @@ impl Jsep {
 
     /// Returns a local description. `candidates` returns the candidates of a transport under
     /// credentials, and whether they are complete.
-    pub(crate) fn local_description<'a>(
+    pub(crate) fn local_description(
         &self,
         stage: Stage,
-        candidates: impl Fn(TransportId, &Credentials) -> Option<(&'a [Candidate], bool)>,
+        candidates: impl Fn(TransportId, &Credentials) -> Option<(Vec<Candidate>, bool)>,
     ) -> Option<SessionDescription> {
         let local = match stage {
             Stage::Latest => self.local(),
@@ -232,9 +232,9 @@ impl Jsep {
         let mut description = local.description.clone();
         for tag in &local.tags {
             let Some((found, is_complete)) = candidates(tag.transport, &tag.credentials) else { continue };
-            default_candidate::write(&mut description, &tag.credentials, found);
+            default_candidate::write(&mut description, &tag.credentials, &found);
             let Some(section) = description.media.get_mut(tag.index) else { continue };
-            for candidate in found {
+            for candidate in &found {
                 // The agent's candidates can be written.
                 let _ = section.lines.add(candidate);
             }

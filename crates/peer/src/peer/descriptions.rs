@@ -9,6 +9,7 @@ use super::Peer;
 use crate::configuration::{Configuration, DtlsVersions, PostQuantum};
 use crate::description::{OfferOptions, SdpType, SessionDescription};
 use crate::error::Error;
+use crate::jsep::candidate::to_sdp;
 use crate::jsep::{Extensions, Jsep, LocalParameters, Stage, TransportDescription, Wanted};
 use crate::transport::Transport;
 
@@ -123,7 +124,7 @@ impl Peer {
         self.jsep.local_description(stage, |id, credentials| {
             let transport = self.transports.iter().find(|transport| transport.id() == id)?;
             let candidates = transport.candidates(credentials)?;
-            Some((candidates.found.as_slice(), candidates.is_complete))
+            Some((candidates.found.iter().map(to_sdp).collect(), candidates.is_complete))
         })
     }
 

@@ -41,7 +41,7 @@ const SMALLEST_DATAGRAM: usize = 508;
 
 /// Events that the empty queue keeps memory for: as many as follow from a datagram. There are more
 /// while candidates are gathered.
-const IDLE_EVENTS: usize = 4;
+const IDLE_EVENTS: usize = 2;
 
 /// Bytes of the largest datagram of a jumbo frame, less 48 of headers.
 const LARGEST_DATAGRAM: usize = 8952;

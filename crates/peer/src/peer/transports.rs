@@ -73,7 +73,7 @@ impl Peer {
     pub fn ice_transport(&self, id: TransportId) -> Option<IceTransport> {
         let transport = self.transports.iter().find(|one| one.id() == id)?;
         let local = self.jsep.local_credentials(id);
-        let found = local.and_then(|local| transport.candidates(local)).map(|one| one.found.as_slice());
+        let found = local.and_then(|local| transport.candidates(local)).map(|one| one.found.clone());
         let remote = self.jsep.remote_transport(id);
         let theirs = self.jsep.remote_candidates(id);
         let ufrag = remote.map(|remote| &*remote.ice.credentials.ufrag);
@@ -82,11 +82,7 @@ impl Peer {
             role: self.jsep.has_ice_role().then(|| transport.ice_role()),
             state: transport.ice_state(),
             gathering_state: transport.gathering_state(),
-            local_candidates: found
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|one| from_sdp(one, None))
-                .collect(),
+            local_candidates: found.unwrap_or_default(),
             remote_candidates: theirs.iter().filter_map(|one| from_sdp(one, ufrag)).collect(),
             local_parameters: local.cloned(),
             remote_parameters: remote.map(|remote| remote.ice.credentials.clone()),

@@ -20,7 +20,6 @@ use columba_ice::{
     LocalAddress, Path, Received as IceReceived, RemoteParameters, Request, Role, SelectedPair, State,
     Transmit,
 };
-use columba_sdp::Candidate;
 use columba_sdp::attributes::Fingerprint;
 use rand_core::CryptoRng;
 
@@ -31,7 +30,7 @@ pub(crate) use transmit::{Source, is_direct, packet_size};
 
 use crate::data::Data;
 use crate::error::Error;
-use crate::jsep::{Extensions, candidate};
+use crate::jsep::Extensions;
 use crate::states::{DtlsTransportState, IceConnectionState, IceGatheringState};
 use crate::stats::{Discarded, DtlsStats, TransportStats};
 
@@ -112,7 +111,7 @@ pub(crate) struct DatagramSizes {
 /// The local candidates of one generation.
 #[derive(Debug, Default)]
 pub(crate) struct LocalCandidates {
-    pub(crate) found: Vec<Candidate>,
+    pub(crate) found: Vec<columba_ice::Candidate>,
     pub(crate) is_complete: bool,
 }
 
@@ -293,7 +292,7 @@ impl Transport {
             IceEvent::LocalCandidate(found) => {
                 // There are few, and they are kept as long as the connection.
                 self.candidates.found.reserve_exact(1);
-                self.candidates.found.push(candidate::to_sdp(&found));
+                self.candidates.found.push(found.clone());
                 Some(TransportEvent::LocalCandidate(found))
             }
             IceEvent::GatheringState(state) => {

@@ -50,7 +50,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct DtlsTransport {
     config: DtlsTransportConfig,
-    rng: ChaCha20Rng,
     state: DtlsTransportState,
     /// The local role, once the descriptions have settled it.
     role: Option<DtlsRole>,
@@ -59,13 +58,13 @@ pub(crate) struct DtlsTransport {
     /// Both sides' descriptions have X25519MLKEM768.
     is_post_quantum: bool,
     association: Option<Box<dyn Dtls>>,
-    /// The other side's certificate, once its fingerprint was found to be right.
-    certificate: Option<Vec<u8>>,
     /// Datagrams that arrived before it was settled that this side is the server: a ClientHello may
     /// be faster than the answer. At most [`MAX_EARLY`]; more are dropped, and will be sent again.
     early: Vec<Vec<u8>>,
     /// At most one of each kind.
     events: VecDeque<DtlsTransportEvent>,
+    /// Associations so far: each has random numbers of its own.
+    begun: u64,
     sealed: u64,
     opened: u64,
     dropped: u64,
@@ -100,16 +99,15 @@ pub(crate) enum DtlsTransportEvent {
 impl DtlsTransport {
     pub(crate) fn new(config: DtlsTransportConfig) -> Self {
         Self {
-            rng: ChaCha20Rng::from_seed(config.seed),
             config,
             state: DtlsTransportState::New,
             role: None,
             fingerprints: Vec::new(),
             is_post_quantum: false,
             association: None,
-            certificate: None,
             early: Vec::new(),
             events: VecDeque::new(),
+            begun: 0,
             sealed: 0,
             opened: 0,
             dropped: 0,
@@ -121,14 +119,14 @@ impl DtlsTransport {
     pub(crate) fn renew(&mut self) {
         self.dropped = self.dropped();
         (self.state, self.role) = (DtlsTransportState::New, None);
-        (self.association, self.certificate) = (None, None);
+        self.association = None;
         self.fingerprints = Vec::new();
         self.early.clear();
         self.events.clear();
     }
 
     pub(crate) fn remote_certificate(&self) -> Option<&[u8]> {
-        self.certificate.as_deref()
+        self.association.as_ref()?.peer_certificate()
     }
 
     pub(crate) fn state(&self) -> DtlsTransportState {
@@ -146,7 +144,7 @@ impl DtlsTransport {
     /// Returns true if one of these fingerprints is that of the certificate that was shown, or if
     /// none was shown.
     pub(crate) fn accepts(&self, fingerprints: &[Fingerprint]) -> bool {
-        self.certificate.as_ref().is_none_or(|der| certificate::matches(fingerprints, der))
+        self.remote_certificate().is_none_or(|der| certificate::matches(fingerprints, der))
     }
 
     /// Sets what the descriptions have settled. The role stays as long as the association lives,
@@ -198,7 +196,10 @@ impl DtlsTransport {
             DtlsRole::Server => Role::Server,
         };
         let fingerprints = certificate::known(&self.fingerprints);
-        let association = Association::new(side, Arc::new(config), fingerprints, now, &mut self.rng);
+        let mut rng = ChaCha20Rng::from_seed(self.config.seed);
+        rng.set_stream(self.begun);
+        self.begun += 1;
+        let association = Association::new(side, Arc::new(config), fingerprints, now, &mut rng);
         self.association = Some(Box::new(association));
         let early = std::mem::take(&mut self.early);
         if role == DtlsRole::Server {
@@ -302,17 +303,18 @@ impl DtlsTransport {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<DtlsTransportEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // There are few in the life of a connection.
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     fn handle_events(&mut self) {
         while let Some(event) = self.association.as_mut().and_then(|association| association.poll_event()) {
             match event {
                 Event::Connected => {
-                    let association = self.association.as_ref();
-                    self.certificate = association
-                        .and_then(|association| association.peer_certificate())
-                        .map(<[u8]>::to_vec);
                     self.state = DtlsTransportState::Connected;
                     self.events.push_back(DtlsTransportEvent::Connected);
                 }
@@ -367,7 +369,7 @@ impl DtlsTransport {
                 .and_then(|association| association.application_protocol())
                 .and_then(|name| String::from_utf8(name).ok()),
             local_fingerprint: digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"),
-            remote_certificate: self.certificate.clone(),
+            remote_certificate: self.remote_certificate().map(<[u8]>::to_vec),
             records_sent: self.sealed,
             records_received: self.opened,
         }
