@@ -21,7 +21,8 @@ import { TransferView } from './transfer-view.js';
  * @property {Sent[] | null} files `null` if the person has to choose them again
  * @property {string} other the receiver's name
  * @property {Outgoing | null} outgoing
- * @property {CallPeer | null} asking a receiver who waits until they are chosen
+ * @property {CallPeer | null} asking a receiver who waits until they are chosen, or until channels
+ *   can be opened
  */
 
 /**
@@ -77,7 +78,7 @@ export function startTransfers(call, token, signal) {
     if (channel.label === LABEL) transfers.receive(peer, channel);
     else if (channel.label === LABEL_AGAIN) transfers.hear(peer, channel);
   }, { signal });
-  call.addEventListener('connected', ({ peer }) => transfers.askAgain(peer), { signal });
+  call.addEventListener('connected', ({ peer }) => transfers.connected(peer), { signal });
   void transfers.restore();
 }
 
@@ -149,6 +150,8 @@ class Transfers {
   #offer(sent, peer) {
     const { view, transfer, files } = sent;
     if (files === null) return;
+    sent.asking = peer.isReady ? null : peer;
+    if (sent.asking !== null) return;
     sent.outgoing?.handOver();
     const outgoing = new Outgoing(peer.openChannel(LABEL, { protocol: PROTOCOL }), files, this.#call.name, transfer);
     sent.outgoing = outgoing;
@@ -204,6 +207,12 @@ class Transfers {
     sent.view.end(words);
   }
 
+  /** Channels to a participant can be opened. @param {CallPeer} peer */
+  connected(peer) {
+    for (const sent of this.#sent.values()) if (sent.asking === peer) this.#offer(sent, peer);
+    this.askAgain(peer);
+  }
+
   /**
    * Asks a participant for what was lost: they may be its sender, in a page that was loaded again.
    *
@@ -213,7 +222,7 @@ class Transfers {
   askAgain(peer, coming = [...this.#coming.values()].filter(({ isLost }) => isLost)) {
     const transfers = coming.map(({ transfer }) => transfer);
     const { connection } = peer;
-    if (transfers.length === 0 || connection === null) return;
+    if (transfers.length === 0 || connection === null || !peer.isReady) return;
     const channel = peer.openChannel(LABEL_AGAIN, { protocol: PROTOCOL });
     const ask = () => channel.send(questionFor(transfers, connection));
     if (channel.readyState === 'open') ask();
@@ -371,7 +380,7 @@ class Transfers {
     coming.view.pause(`It goes on when ${coming.other} is back…`);
     coming.view.buttons({ Cancel: () => this.#endComing(coming, 'You have stopped the transfer.') });
     // What came before the loss was still being written, and the sender may be back already.
-    for (const peer of this.#call.peers.values()) if (peer.isConnected) this.askAgain(peer, [coming]);
+    for (const peer of this.#call.peers.values()) this.askAgain(peer, [coming]);
   }
 
   /** @param {Coming} coming @param {string} words */

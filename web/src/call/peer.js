@@ -185,6 +185,11 @@ export class CallPeer {
     return this.connectionState === 'connected';
   }
 
+  /** True if `openChannel` opens a channel: a connection that is just being lost does not. */
+  get isReady() {
+    return this.#connection !== null && this.isConnected && this.#data?.readyState === 'open';
+  }
+
   /** Opens the connection, or waits for the other side to do it. */
   start() {
     if (this.#started) return;
