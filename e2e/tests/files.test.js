@@ -43,7 +43,7 @@ async function keptBytes() {
   return Math.max(0, ...records.map((/** @type {any} */ { place }) => place.bytes + place.position.offset));
 }
 
-/** Whether the files of a transfer are kept for a page that is loaded again. Runs in the page. */
+/** Tells if the files of a transfer are kept for a page that is loaded again. Runs in the page. */
 async function keepsSent() {
   if (!(await indexedDB.databases()).some(({ name }) => name === 'columba-files')) return false;
   /** @param {IDBRequest<any>} request */
@@ -418,7 +418,11 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
   });
 
   describe('in a call', () => {
-    /** @param {BrowserName} from @param {BrowserName} to @param {() => void} script of the receiver's page */
+    /**
+     * @param {BrowserName} from
+     * @param {BrowserName} to
+     * @param {() => void} script of the receiver's page
+     */
     async function callOf(from, to, script = observes) {
       const token = `files-${randomBytes(6).toString('hex')}`;
       const one = await CallPage.join(browsers[from], server.origin, token, { media: false, name: 'Ann', script: observes });
@@ -508,7 +512,11 @@ describe('files', { skip, timeout: SUITE_TIMEOUT }, () => {
       return { one, other, path };
     }
 
-    /** Waits until the browser has kept what the page sends, for the page that follows. @param {CallPage} page */
+    /**
+     * Waits until the browser has kept what the page sends, for the page that follows.
+     *
+     * @param {CallPage} page
+     */
     const keeps = (page) => page.until('a kept file', keepsSent);
 
     for (const [from, to] of /** @type {[BrowserName, BrowserName][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {

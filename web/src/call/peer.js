@@ -185,9 +185,12 @@ export class CallPeer {
     return this.connectionState === 'connected';
   }
 
-  /** True if `openChannel` opens a channel: a connection that is just being lost does not. */
+  /**
+   * True if `openChannel` opens a channel. That may be before the connection says that it is
+   * connected, and is no more when it is just being lost.
+   */
   get isReady() {
-    return this.#connection !== null && this.isConnected && this.#data?.readyState === 'open';
+    return this.#connection !== null && this.#data?.readyState === 'open';
   }
 
   /** Opens the connection, or waits for the other side to do it. */
@@ -212,7 +215,7 @@ export class CallPeer {
    * @throws {DOMException} `InvalidStateError` while there is no connection
    */
   openChannel(label, init) {
-    if (this.#connection === null || this.#data?.readyState !== 'open') {
+    if (this.#connection === null || !this.isReady) {
       throw new DOMException('There is no connection to this peer now.', 'InvalidStateError');
     }
     return this.#connection.createDataChannel(label, init);
