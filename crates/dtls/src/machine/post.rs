@@ -145,8 +145,8 @@ impl Machine {
             self.io.records.add_sealer(Sealer::new_13(direction, local)?);
             self.update = Update::None;
         }
-        // The keys of the handshake have nothing left to say. A server that has acknowledged the end
-        // of it repeats nothing, either; a client may not have heard of its acknowledgment.
+        // The keys of the handshake have nothing left to say. A server that has acknowledged the
+        // end of it repeats nothing, either; a client may not have heard of its acknowledgment.
         let opened = if self.role == Role::Client { EPOCH_DATA } else { 0 };
         self.io.records.forget_before(self.io.records.newest_epoch(), opened);
         self.begin_update();

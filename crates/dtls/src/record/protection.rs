@@ -241,8 +241,8 @@ pub(crate) struct Opener {
     forged: u64,
 }
 
-/// What the keys of one epoch of DTLS 1.3 are made of, and what they have opened: a sixth of their
-/// memory.
+/// The secret of the keys of one epoch of DTLS 1.3, and the records that they have opened: a sixth
+/// of their memory.
 #[derive(Debug)]
 pub(crate) struct Resting {
     direction: Direction,
