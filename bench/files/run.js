@@ -5,12 +5,13 @@
 //
 // Each side has a network namespace, which a relaying process joins (`path`); loopback is one
 // namespace. Measured from the start of the receiver, when the sender is ready, to its end; CPU is
-// that of sender and receiver, in seconds for each GB. croc's and wormhole's servers run beside the
-// sender, so that the content passes the path once.
+// that of sender and receiver, in seconds for each GB; memory the most that one of them has had
+// resident. croc's and wormhole's servers run beside the sender, so that the content passes the
+// path once.
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +47,28 @@ const SECRET = 'measure-one-file';
  * @property {string} address the sender's
  */
 
-/** @typedef {{wall: number, cpu: number}} Figures */
+/**
+ * `memory` is the most of sender or receiver, in MB.
+ *
+ * @typedef {{wall: number, cpu: number, memory: number}} Figures
+ */
+
+/**
+ * The most memory that a process or one below it has had resident, in kB.
+ *
+ * @param {number} pid
+ * @returns {number}
+ */
+function peakOf(pid) {
+  try {
+    const own = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const below = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+    return Math.max(Number(own?.[1] ?? 0), ...below.map((child) => peakOf(Number(child))));
+  } catch {
+    // It has ended.
+    return 0;
+  }
+}
 
 /**
  * A program in a node.
@@ -61,7 +83,10 @@ function start(lab, node, words, env = {}) {
   const child = lab.spawn(node, '/bin/bash', timed, { cwd: home, env: { ...process.env, HOME: home, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text));
+  let memory = 0;
+  const timer = setInterval(() => (memory = Math.max(memory, peakOf(child.pid ?? 0))), 50);
   const ended = new Promise((resolve) => child.once('close', resolve));
+  void ended.then(() => clearInterval(timer));
   return {
     child,
     ended,
@@ -79,6 +104,10 @@ function start(lab, node, words, env = {}) {
       const times = /CPU ([\d.]+) ([\d.]+)/.exec(output);
       if (!times) throw new Error(`${name} has no times: ${output}`);
       return Number(times[1]) + Number(times[2]);
+    },
+    /** The most MB that were resident until just before its end. */
+    get memory() {
+      return memory / 1000;
     },
     get output() {
       return output;
@@ -101,7 +130,7 @@ async function measure({ lab, receiver }, sender, receiving, out, env) {
   clearTimeout(timer);
   if (code !== 0 || statSync(out).size !== MEGABYTES * 1e6) throw new Error(`it did not arrive: ${got.output.slice(-300)}\n${sender.output.slice(-300)}`);
   rmSync(out);
-  return { wall, cpu: sender.cpu() + got.cpu() };
+  return { wall, cpu: sender.cpu() + got.cpu(), memory: Math.max(sender.memory, got.memory) };
 }
 
 /**
@@ -223,7 +252,7 @@ try {
   makeFile(file);
   const load = (await run('cat', ['/proc/loadavg'])).split(' ')[0];
   console.log(`A file of ${MEGABYTES} MB, ${ROUNDS} rounds in turn, medians; load before: ${load}.\n`);
-  console.log('| path | program | s | Mbit/s | CPU s/GB | speed of columba / its | CPU of columba / its |\n|---|---|---|---|---|---|---|');
+  console.log('| path | program | s | Mbit/s | CPU s/GB | MB of memory | speed of columba / its | CPU of columba / its |\n|---|---|---|---|---|---|---|---|');
   for (const path of PATHS) {
     const place = await build(path);
     const servers = names.flatMap((name) => PROGRAMS[name].servers(place).map((words) => start(place.lab, place.sender, words)));
@@ -246,11 +275,11 @@ try {
         console.log(`| ${path.name} | ${name} | failed | | | | |`);
         continue;
       }
-      const of = (/** @type {string} */ who) => ({ wall: median(figures[who].map(({ wall }) => wall)), cpu: median(figures[who].map(({ cpu }) => cpu)) });
-      const { wall, cpu } = of(name);
+      const of = (/** @type {string} */ who) => ({ wall: median(figures[who].map(({ wall }) => wall)), cpu: median(figures[who].map(({ cpu }) => cpu)), memory: Math.max(...figures[who].map(({ memory }) => memory)) });
+      const { wall, cpu, memory } = of(name);
       const own = names.includes('columba') && figures.columba.length > 0 ? of('columba') : undefined;
       const ratios = own ? [(wall / own.wall).toFixed(2), (own.cpu / cpu).toFixed(2)] : ['', ''];
-      const row = [path.name, name, wall.toFixed(2), ((MEGABYTES * 8) / wall).toFixed(0), (cpu / (MEGABYTES / 1000)).toFixed(2), ...ratios];
+      const row = [path.name, name, wall.toFixed(2), ((MEGABYTES * 8) / wall).toFixed(0), (cpu / (MEGABYTES / 1000)).toFixed(2), memory.toFixed(0), ...ratios];
       console.log(`| ${row.join(' | ')} |`);
     }
     await Promise.all(servers.map(({ child }) => stop(child)));

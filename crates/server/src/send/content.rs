@@ -13,7 +13,7 @@ use super::walk::{Item, Walk};
 use crate::transfer::end::Stop;
 
 /// The pieces that are read ahead.
-const AHEAD: usize = 32;
+const AHEAD: usize = 8;
 
 /// The files and folders that are sent.
 #[derive(Clone, Debug)]

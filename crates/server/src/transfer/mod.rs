@@ -5,6 +5,7 @@ pub(crate) mod end;
 pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod meeting;
+mod memory;
 pub(crate) mod nearby;
 pub(crate) mod saved;
 pub(crate) mod server;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 
 /// Runs a command on a runtime of its own until it is done or interrupted.
 pub(crate) fn run(command: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    memory::keep_less();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
