@@ -214,12 +214,16 @@ impl Driver {
         true
     }
 
-    /// Makes a certificate for the next connection in place of that which this one has used.
+    /// Makes a certificate for the next connection in place of that which this one has used, and
+    /// spares its sockets a detour of the kernel's.
     fn replenish(&mut self) {
         let is_up = || self.shared.lock().peer.connection_state() == PeerConnectionState::Connected;
         if self.replenishes && is_up() {
             self.replenishes = false;
-            tokio::spawn(async { certificates::replenish() });
+            tokio::spawn(async {
+                certificates::replenish();
+                udp::keep_offload();
+            });
         }
     }
 
