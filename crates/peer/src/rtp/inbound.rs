@@ -33,6 +33,13 @@ const NOT_REPAIRED: NackLimits = NackLimits {
     max_age: Duration::from_millis(200),
 };
 
+/// The same where corrections restore packets: libwebrtc's protect pictures of two round trips.
+const CORRECTED: NackLimits = NackLimits {
+    reordering: Duration::from_millis(500),
+    max_requests: 0,
+    max_age: Duration::from_millis(500),
+};
+
 /// Contributing sources that are remembered.
 const MAX_SOURCES: usize = 16;
 
@@ -392,7 +399,11 @@ impl Inbound {
 
 /// Returns the bounds of asking, and the buffer, of a codec.
 fn buffers(kind: TrackKind, codec: AgreedCodec) -> (NackLimits, FrameBuffer) {
-    let limits = if codec.nack { NackLimits::default() } else { NOT_REPAIRED };
+    let limits = match (codec.nack, codec.is_corrected) {
+        (true, _) => NackLimits::default(),
+        (false, true) => CORRECTED,
+        (false, false) => NOT_REPAIRED,
+    };
     let format = match codec.role {
         Role::Media(format) => format,
         Role::Rtx(_) | Role::Red | Role::Ulpfec => Format::Whole,

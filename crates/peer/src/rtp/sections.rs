@@ -35,6 +35,8 @@ pub(crate) struct AgreedCodec {
     /// The payload type of its retransmissions.
     pub(crate) rtx: Option<PayloadType>,
     pub(crate) nack: bool,
+    /// Corrections restore its packets.
+    pub(crate) is_corrected: bool,
     pub(crate) pli: bool,
     pub(crate) fir: bool,
     pub(crate) transport_cc: bool,
@@ -253,6 +255,8 @@ impl Extensions {
 /// Returns the payload types of an agreement, in its order.
 fn codecs(agreed: &Negotiated) -> Vec<AgreedCodec> {
     let roles: Vec<_> = agreed.codecs.iter().map(|one| (one.payload_type, role(&one.codec))).collect();
+    let is_corrected =
+        [Role::Red, Role::Ulpfec].iter().all(|role| roles.iter().any(|one| one.1 == Some(*role)));
     let mut codecs = Vec::with_capacity(roles.len());
     for (parameters, (number, role)) in agreed.codecs.iter().zip(&roles) {
         let (Some(payload_type), Some(role)) = (PayloadType::new(*number), *role) else { continue };
@@ -270,6 +274,7 @@ fn codecs(agreed: &Negotiated) -> Vec<AgreedCodec> {
             clock_rate: parameters.codec.clock_rate,
             rtx,
             nack: has("nack", None),
+            is_corrected,
             pli: has("nack", Some("pli")),
             fir: has("ccm", Some("fir")),
             transport_cc: has("transport-cc", None),
